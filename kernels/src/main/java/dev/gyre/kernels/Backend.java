@@ -1,0 +1,19 @@
+package dev.gyre.kernels;
+
+import java.util.List;
+
+/// Something that runs [Program]s: the CPU ([dev.gyre.kernels.cpu]), a TornadoVM device
+/// ([dev.gyre.kernels.tornado]), or the double-precision reference of the tests.
+public interface Backend {
+    /// Short name as a user types it: `cpu`, `opencl:0`, `cuda:0`.
+    String name();
+
+    /// One line for logs and provenance: device, threads or compute units, vector width, driver.
+    String describe();
+
+    /// Prepares programs that run one after another on shared buffers: a micro-batch, the update, an evaluation.
+    /// Buffers that are not ACTIVATION are one and the same in all of them. PARAM, GRAD and STATE start as zeros.
+    ///
+    /// @throws OutOfMemoryError with the planned and the available bytes in its message
+    Session open(List<Program> programs);
+}

@@ -1,0 +1,161 @@
+package dev.gyre.kernels;
+
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Comparator;
+import java.util.EnumMap;
+import java.util.IdentityHashMap;
+import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+
+/// Where every buffer of some programs lives. Activations of one program share an arena: two of them may overlap when
+/// their lifetimes (first write to last read) do not. The programs run one after another, so they share the arena as
+/// well. Everything else stands alone for as long as the session lives. Nothing is allocated while a program runs, so
+/// [#bytes] is the peak, known before the run.
+///
+/// Placement is greedy by size: the largest buffer first, each at the lowest offset that is free over its lifetime.
+public final class MemoryPlan {
+    /// Elements to which every offset is rounded up: 64 bytes, a cache line and an AVX-512 vector.
+    public static final int ALIGN = 16;
+    /// An arena part holds at most this many elements, so that offsets and lengths fit an array index.
+    static final long MAX_SLAB = 1L << 30;
+
+    /// Place of an activation: part `slab` of the arena, `offset` elements into it.
+    public record Place(int slab, int offset) {
+    }
+
+    /// First and last operation that touches a buffer, both inclusive.
+    public record Lifetime(int first, int last) {
+        boolean meets(Lifetime o) {
+            return first <= o.last && o.first <= last;
+        }
+    }
+
+    private final Map<Buf, Place> places = new IdentityHashMap<>();
+    private final Map<Buf, Lifetime> lifetimes = new IdentityHashMap<>();
+    private final Set<Buf> persistent = new LinkedHashSet<>();
+    private final List<Long> slabs = new ArrayList<>();
+
+    private MemoryPlan() {
+    }
+
+    public static MemoryPlan of(List<Program> programs) {
+        MemoryPlan plan = new MemoryPlan();
+        for (Program p : programs)
+            plan.place(p);
+        return plan;
+    }
+
+    private void place(Program program) {
+        Map<Buf, int[]> life = new LinkedHashMap<>();
+        int i = 0;
+        for (Op op : program.ops()) {
+            for (Access a : op.accesses()) {
+                Buf root = a.buf().root();
+                if (root.role() != Buf.Role.ACTIVATION) {
+                    persistent.add(root);
+                    continue;
+                }
+                int[] l = life.get(root);
+                if (l == null)
+                    life.put(root, new int[] { i, i });
+                else
+                    l[1] = i;
+            }
+            i++;
+        }
+        List<Buf> order = new ArrayList<>(life.keySet());
+        order.sort(Comparator.comparingLong(Buf::size).reversed());
+        List<Buf> placed = new ArrayList<>();
+        for (Buf b : order) {
+            if (lifetimes.containsKey(b))
+                throw new IllegalArgumentException(b + " is an activation of two programs");
+            int[] l = life.get(b);
+            lifetimes.put(b, new Lifetime(l[0], l[1]));
+            Place where = lowestFree(b, placed);
+            places.put(b, where);
+            placed.add(b);
+            while (slabs.size() <= where.slab())
+                slabs.add(0L);
+            slabs.set(where.slab(), Math.max(slabs.get(where.slab()), where.offset() + aligned(b.size())));
+        }
+    }
+
+    private Place lowestFree(Buf b, List<Buf> placed) {
+        long need = aligned(b.size());
+        if (need > MAX_SLAB)
+            throw new IllegalArgumentException(b + " exceeds " + MAX_SLAB
+                    + " elements, the largest single activation; use a smaller micro-batch or sequence");
+        Lifetime mine = lifetimes.get(b);
+        for (int slab = 0;; slab++) {
+            List<long[]> taken = new ArrayList<>();
+            for (Buf o : placed) {
+                Place p = places.get(o);
+                if (p != null && p.slab() == slab && mine != null && mine.meets(lifetimes.get(o)))
+                    taken.add(new long[] { p.offset(), p.offset() + aligned(o.size()) });
+            }
+            taken.sort(Comparator.comparingLong(t -> t[0]));
+            long at = 0;
+            for (long[] t : taken) {
+                if (t[0] - at >= need)
+                    break;
+                at = Math.max(at, t[1]);
+            }
+            if (at + need <= MAX_SLAB)
+                return new Place(slab, (int) at);
+        }
+    }
+
+    private static long aligned(long n) {
+        return (n + ALIGN - 1) / ALIGN * ALIGN;
+    }
+
+    /// Place of an activation (not of a view: ask for its root).
+    public Place place(Buf activation) {
+        Place p = places.get(activation);
+        if (p == null)
+            throw new IllegalArgumentException(activation + " is not an activation of the planned programs");
+        return p;
+    }
+
+    public Lifetime lifetime(Buf activation) {
+        Lifetime l = lifetimes.get(activation);
+        if (l == null)
+            throw new IllegalArgumentException(activation + " is not an activation of the planned programs");
+        return l;
+    }
+
+    /// Buffers with storage of their own: every role but ACTIVATION, roots only, in order of first use.
+    public Set<Buf> persistent() {
+        return persistent;
+    }
+
+    /// Elements of each part of the activation arena.
+    public long[] slabs() {
+        return slabs.stream().mapToLong(Long::longValue).toArray();
+    }
+
+    /// Bytes of the activation arena.
+    public long arenaBytes() {
+        return 4 * Arrays.stream(slabs()).sum();
+    }
+
+    /// Bytes by role, ACTIVATION being the arena; NF4 counts codes and plain F32 block maxima of 64.
+    public Map<Buf.Role, Long> bytesByRole() {
+        Map<Buf.Role, Long> out = new EnumMap<>(Buf.Role.class);
+        for (Buf b : persistent) {
+            long bytes = b.dtype().bytes(b.size()) + (b.dtype() == DType.NF4 ? b.size() / 16 : 0);
+            out.merge(b.role(), bytes, Long::sum);
+        }
+        out.put(Buf.Role.ACTIVATION, arenaBytes());
+        return out;
+    }
+
+    /// Bytes of everything: what a session holds, workspace of single kernels not counted.
+    public long bytes() {
+        return bytesByRole().values().stream().mapToLong(Long::longValue).sum();
+    }
+}

@@ -1,0 +1,90 @@
+package dev.gyre.kernels;
+
+import java.util.ArrayList;
+import java.util.IdentityHashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+
+/// A straight line of operations over buffers of fixed shape: a micro-batch (forward, loss, backward), an update, an
+/// evaluation. Built once per shape, run for every batch.
+public final class Program {
+    private final String name;
+    private final List<Op> ops;
+    private final Set<Buf> roots;
+
+    private Program(String name, List<Op> ops) {
+        this.name = name;
+        this.ops = List.copyOf(ops);
+        Set<Buf> found = new LinkedHashSet<>();
+        Map<Buf, Op> written = new IdentityHashMap<>();
+        for (Op op : this.ops)
+            for (Access a : op.accesses()) {
+                Buf root = a.buf().root();
+                found.add(root);
+                if (root.role() == Buf.Role.WEIGHT && a.writes())
+                    throw new IllegalArgumentException(name + ": " + op + " writes the frozen weight " + root);
+                if (root.role() == Buf.Role.ACTIVATION && a.reads() && !written.containsKey(root))
+                    throw new IllegalArgumentException(name + ": " + op + " reads " + root + " before it is written");
+                if (a.writes())
+                    written.put(root, op);
+            }
+        this.roots = found;
+    }
+
+    public static Builder builder(String name) {
+        return new Builder(name);
+    }
+
+    public String name() {
+        return name;
+    }
+
+    public List<Op> ops() {
+        return ops;
+    }
+
+    /// Buffers with storage of their own that the operations touch, in order of first use.
+    public Set<Buf> roots() {
+        return roots;
+    }
+
+    public long flops() {
+        return ops.stream().mapToLong(Op::flops).sum();
+    }
+
+    /// One numbered line per operation: its name, then its buffers with shapes and sizes.
+    public String print() {
+        StringBuilder s = new StringBuilder(
+                String.format("program %s: %d operations, %.3f GFLOP%n", name, ops.size(), flops() / 1e9));
+        int i = 0;
+        for (Op op : ops)
+            s.append(String.format("%5d  %s%n", i++, op));
+        return s.toString();
+    }
+
+    @Override
+    public String toString() {
+        return "program " + name;
+    }
+
+    /// Collects operations in order.
+    public static final class Builder {
+        private final String name;
+        private final List<Op> ops = new ArrayList<>();
+
+        private Builder(String name) {
+            this.name = name;
+        }
+
+        public Builder add(Op op) {
+            ops.add(op);
+            return this;
+        }
+
+        public Program build() {
+            return new Program(name, ops);
+        }
+    }
+}
