@@ -490,6 +490,46 @@ public sealed interface Op {
         }
     }
 
+    /// `y = w` in F32, whole: w BF16, NF4 or F32 of any shape. Only OFT v1 asks for it; everything else decodes inside
+    /// its product.
+    record Decode(Buf w, Buf y) implements Op {
+        public Decode {
+            check(w.size() == y.size() && y.dtype() == DType.F32, "Decode", w, y);
+        }
+
+        @Override
+        public List<Access> accesses() {
+            return List.of(read(w), write(y));
+        }
+    }
+
+    /// The dense matrix (d,d) with the blocks of r (stored, b, b) on its diagonal and zeros elsewhere; one stored block
+    /// is repeated. OFT v1 multiplies by it.
+    record BlockDiagonal(Buf r, Buf dense, int d, int b, int stored) implements Op {
+        public BlockDiagonal {
+            check(dense.size() == (long) d * d && d % b == 0 && (stored == 1 || stored == d / b)
+                    && r.size() == (long) stored * b * b, "BlockDiagonal", r, dense);
+        }
+
+        @Override
+        public List<Access> accesses() {
+            return List.of(read(r), write(dense));
+        }
+    }
+
+    /// Gradient of [BlockDiagonal]: the diagonal blocks of dDense (d,d) into dR (stored, b, b), summed when shared.
+    record BlockDiagonalGrad(Buf dDense, Buf dR, int d, int b, int stored) implements Op {
+        public BlockDiagonalGrad {
+            check(dDense.size() == (long) d * d && d % b == 0 && (stored == 1 || stored == d / b)
+                    && dR.size() == (long) stored * b * b, "BlockDiagonalGrad", dDense, dR);
+        }
+
+        @Override
+        public List<Access> accesses() {
+            return List.of(read(dDense), write(dR));
+        }
+    }
+
     /// Multiplicative dropout: where `mask[i] != 0`, block i of r (blocks, b, b) is replaced in place by the identity
     /// (`identity`) or by zero (its gradient). mask (blocks) I32.
     record MaskBlocks(Buf r, Buf mask, int blocks, int b, boolean identity) implements Op {
