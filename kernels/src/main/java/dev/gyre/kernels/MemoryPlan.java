@@ -9,6 +9,7 @@ import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 
 /// Where every buffer of some programs lives. Activations of one program share an arena: two of them may overlap when
@@ -61,7 +62,7 @@ public final class MemoryPlan {
                 }
                 int[] l = life.get(root);
                 if (l == null)
-                    life.put(root, new int[] { i, i });
+                    life.put(root, new int[] {i, i});
                 else
                     l[1] = i;
             }
@@ -73,7 +74,7 @@ public final class MemoryPlan {
         for (Buf b : order) {
             if (lifetimes.containsKey(b))
                 throw new IllegalArgumentException(b + " is an activation of two programs");
-            int[] l = life.get(b);
+            int[] l = Objects.requireNonNull(life.get(b));
             lifetimes.put(b, new Lifetime(l[0], l[1]));
             Place where = lowestFree(b, placed);
             places.put(b, where);
@@ -89,13 +90,13 @@ public final class MemoryPlan {
         if (need > MAX_SLAB)
             throw new IllegalArgumentException(b + " exceeds " + MAX_SLAB
                     + " elements, the largest single activation; use a smaller micro-batch or sequence");
-        Lifetime mine = lifetimes.get(b);
+        Lifetime mine = Objects.requireNonNull(lifetimes.get(b));
         for (int slab = 0;; slab++) {
             List<long[]> taken = new ArrayList<>();
             for (Buf o : placed) {
                 Place p = places.get(o);
-                if (p != null && p.slab() == slab && mine != null && mine.meets(lifetimes.get(o)))
-                    taken.add(new long[] { p.offset(), p.offset() + aligned(o.size()) });
+                if (p != null && p.slab() == slab && mine.meets(Objects.requireNonNull(lifetimes.get(o))))
+                    taken.add(new long[] {p.offset(), p.offset() + aligned(o.size())});
             }
             taken.sort(Comparator.comparingLong(t -> t[0]));
             long at = 0;

@@ -182,7 +182,8 @@ public sealed interface Op {
 
         public MatMul {
             check(a.size() == (long) M * K && b.size() == (long) N * K && c.size() == (long) M * N
-                    && a.dtype() == DType.F32 && (form != Form.TN || b.dtype() == DType.F32), "MatMul " + form, a, b, c);
+                    && a.dtype() == DType.F32 && (form != Form.TN || b.dtype() == DType.F32), "MatMul " + form, a, b,
+                    c);
         }
 
         @Override

@@ -56,7 +56,7 @@ public record Orthogonal(Form form, int terms, float maxNorm, Skew skew) {
             case NEUMANN -> terms < 2 ? 0 : terms == 2 ? 1 : Math.max(terms, 4) - 1;
             case NEUMANN_LEGACY -> Math.max(terms, 1) - 1;
             case CAYLEY_PLUS, CAYLEY_MINUS, NEWTON_SCHULZ ->
-                throw new IllegalStateException(form + " is not a polynomial of fixed coefficients");
+                    throw new IllegalStateException(form + " is not a polynomial of fixed coefficients");
         };
         float[] c = new float[p + 1];
         java.util.Arrays.fill(c, 2f);
