@@ -1,0 +1,124 @@
+package dev.gyre.kernels.check;
+
+import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.Program;
+import dev.gyre.kernels.Session;
+import dev.gyre.kernels.check.OpCase.Layout;
+import dev.gyre.kernels.check.OpCase.Operand;
+import dev.gyre.kernels.check.OpCase.Setup;
+import dev.gyre.kernels.ref.RefBackend;
+import java.util.ArrayList;
+import java.util.List;
+
+/// Runs a case on a backend and on [RefBackend] and compares: values within tolerance (NaN never is), guard words and
+/// inputs bit for bit, and a second run with the same bits as the first.
+public final class OpCheck {
+    private OpCheck() {
+    }
+
+    /// Checks the case in both layouts; empty operands only inside larger buffers.
+    ///
+    /// @return the largest error as a fraction of what is allowed (0 where nothing is and nothing was)
+    /// @throws AssertionError naming case, output, index and both values
+    public static double check(Backend backend, OpCase c) {
+        double worst = 0;
+        boolean empty = c.setup(Layout.GUARDED).operands().stream().anyMatch(o -> o.size() == 0);
+        for (Layout layout : Layout.values())
+            if (layout == Layout.GUARDED || !empty)
+                worst = Math.max(worst, check(backend, c, layout));
+        return worst;
+    }
+
+    public static double check(Backend backend, OpCase c, Layout layout) {
+        String where = c.name() + " (" + layout + ") on " + backend.name();
+        Setup expected = c.setup(layout);
+        List<double[]> reference = reference(expected);
+        Setup setup = c.setup(layout);
+        List<float[]> first;
+        List<float[]> second;
+        Program program = setup.program(c.name());
+        try (Session session = backend.open(List.of(program))) {
+            setup.weights().forEach(session::bind);
+            first = run(session, program, setup);
+            second = run(session, program, setup);
+        } catch (RuntimeException e) {
+            throw new AssertionError(where + " threw " + e, e);
+        }
+        double worst = 0;
+        for (int k = 0; k < first.size(); k++) {
+            Operand o = setup.operands().get(k);
+            worst = Math.max(worst, compare(where + ", " + o.name(), o, first.get(k), reference.get(k)));
+            sameBits(where + ", " + o.name() + ": second run differs from the first", first.get(k), second.get(k));
+        }
+        return worst;
+    }
+
+    private static List<double[]> reference(Setup setup) {
+        Program program = setup.program("reference");
+        try (RefBackend.RefSession session = new RefBackend().open(List.of(program))) {
+            setup.weights().forEach(session::bind);
+            write(session, setup);
+            session.run(program);
+            List<double[]> out = new ArrayList<>();
+            for (Operand o : setup.operands())
+                out.add(session.readDouble(o.result()));
+            return out;
+        }
+    }
+
+    private static void write(Session session, Setup setup) {
+        setup.intInputs().forEach((buf, values) -> session.write(buf, values));
+        for (Operand o : setup.operands())
+            session.write(o.host(), o.initial());
+    }
+
+    private static List<float[]> run(Session session, Program program, Setup setup) {
+        write(session, setup);
+        session.run(program);
+        List<float[]> out = new ArrayList<>();
+        for (Operand o : setup.operands())
+            out.add(session.read(o.result()));
+        return out;
+    }
+
+    private static double compare(String where, Operand o, float[] got, double[] reference) {
+        for (int i = 0; i < got.length; i++)
+            if ((i < o.from() || i >= o.from() + o.size()) && !same(got[i], o.initial()[i]))
+                throw new AssertionError(where + ": guard word " + (i - o.from()) + " of 0.." + (o.size() - 1)
+                        + " was overwritten with " + got[i]);
+        if (o.tol() == null) {
+            sameBits(where + ": input changed", o.initial(), got);
+            return 0;
+        }
+        double max = 0;
+        for (int i = o.from(); i < o.from() + o.size(); i++)
+            max = Math.max(max, Math.abs(reference[i]));
+        double allowed = o.tol().allowed(max);
+        int worst = -1;
+        double worstDiff = 0;
+        for (int i = o.from(); i < o.from() + o.size(); i++) {
+            double diff = Math.abs(got[i] - reference[i]);
+            if (!(diff <= worstDiff)) {
+                worst = i;
+                worstDiff = diff;
+                if (Double.isNaN(diff))
+                    break;
+            }
+        }
+        if (worst >= 0 && !(worstDiff <= allowed))
+            throw new AssertionError(String.format(
+                    "%s[%d] = %s, reference %s: differs by %.3g, allowed %.3g (%s, max|reference| %.3g)", where,
+                    worst - o.from(), got[worst], reference[worst], worstDiff, allowed, o.tol(), max));
+        return worstDiff == 0 ? 0 : worstDiff / allowed;
+    }
+
+    private static void sameBits(String what, float[] a, float[] b) {
+        for (int i = 0; i < a.length; i++)
+            if (!same(a[i], b[i]))
+                throw new AssertionError(what + " at element " + i + " of the buffer: " + a[i] + " and " + b[i]);
+    }
+
+    private static boolean same(float a, float b) {
+        return Float.floatToRawIntBits(a) == Float.floatToRawIntBits(b);
+    }
+}

@@ -1,0 +1,29 @@
+package dev.gyre.kernels.check;
+
+/// Allowed distance of an F32 result from the double reference: `atol + rtol * max|reference|`, the maximum over the
+/// output. `why` says where the numbers come from.
+public record Tol(double atol, double rtol, String why) {
+    /// Half a unit in the last place of 1f: the largest relative error of one rounding.
+    public static final double ROUNDING = 0x1p-24;
+
+    public static final Tol EXACT = new Tol(0, 0, "only moves numbers");
+
+    /// A fixed number of roundings (and library functions good to an ulp or two) in a row.
+    public static Tol roundings(int n) {
+        return new Tol(0, n * ROUNDING, n + " roundings");
+    }
+
+    /// Sums of `n` products in any order. Partial sums of random terms grow like sqrt(k), so n roundings of them add up
+    /// to about n/3 roundings of a term, sqrt(n)/3 of the sum; the factor 2 leaves room for unlucky signs.
+    public static Tol sum(long n) {
+        return new Tol(0, (8 + 2 * Math.sqrt(n)) * ROUNDING, "sum of " + n + " products");
+    }
+
+    public static Tol relative(double rtol, String why) {
+        return new Tol(0, rtol, why);
+    }
+
+    public double allowed(double maxReference) {
+        return atol + rtol * maxReference;
+    }
+}

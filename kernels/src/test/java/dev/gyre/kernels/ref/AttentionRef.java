@@ -1,0 +1,105 @@
+package dev.gyre.kernels.ref;
+
+/// Causal attention with grouped key/value heads, a window and packed examples; and attention over a cache.
+public final class AttentionRef {
+    private AttentionRef() {
+    }
+
+    /// `s_j = scale q_i.k_j`, `lse = log sum exp s`, `out_i = sum_j exp(s_j - lse) v_j` over the visible j.
+    public static void forward(Vec q, Vec k, Vec v, int[] start, Vec out, Vec lse, int B, int T, int H, int KV, int D,
+            double scale, int window) {
+        for (int b = 0; b < B; b++)
+            for (int i = 0; i < T; i++)
+                for (int h = 0; h < H; h++) {
+                    int row = b * T + i;
+                    int first = firstKey(start[row], i, window);
+                    int kvHead = h / (H / KV);
+                    double l = attend(q.slice((row * H + h) * D, D), k, v, out.slice((row * H + h) * D, D), b * T,
+                            first, i, KV, kvHead, D, scale);
+                    lse.set(row * H + h, l);
+                }
+    }
+
+    /// `delta = dOut.out`; with `P = exp(s - lse)`: `dV_j += P dOut`, `dS = P (dOut.v_j - delta)`,
+    /// `dQ += scale dS k_j`, `dK_j += scale dS q`. Everything is overwritten.
+    public static void backward(Vec q, Vec k, Vec v, int[] start, Vec out, Vec lse, Vec dOut, Vec delta, Vec dQ,
+            Vec dK, Vec dV, int B, int T, int H, int KV, int D, double scale, int window) {
+        dQ.fill(0);
+        dK.fill(0);
+        dV.fill(0);
+        for (int b = 0; b < B; b++)
+            for (int i = 0; i < T; i++)
+                for (int h = 0; h < H; h++) {
+                    int row = b * T + i;
+                    int qAt = (row * H + h) * D;
+                    double dl = 0;
+                    for (int c = 0; c < D; c++)
+                        dl += dOut.get(qAt + c) * out.get(qAt + c);
+                    delta.set(row * H + h, dl);
+                    for (int j = firstKey(start[row], i, window); j <= i; j++) {
+                        int kAt = ((b * T + j) * KV + h / (H / KV)) * D;
+                        double s = 0;
+                        double dP = 0;
+                        for (int c = 0; c < D; c++) {
+                            s += q.get(qAt + c) * k.get(kAt + c);
+                            dP += dOut.get(qAt + c) * v.get(kAt + c);
+                        }
+                        double p = Math.exp(scale * s - lse.get(row * H + h));
+                        double dS = p * (dP - dl);
+                        for (int c = 0; c < D; c++) {
+                            dV.add(kAt + c, p * dOut.get(qAt + c));
+                            dQ.add(qAt + c, scale * dS * k.get(kAt + c));
+                            dK.add(kAt + c, scale * dS * q.get(qAt + c));
+                        }
+                    }
+                }
+    }
+
+    /// Rows `start .. start+T-1` of the caches become the new keys and values.
+    public static void cacheStore(Vec k, Vec v, Vec kCache, Vec vCache, int start, int T, int C) {
+        for (int i = 0; i < T * C; i++) {
+            kCache.set(start * C + i, k.get(i));
+            vCache.set(start * C + i, v.get(i));
+        }
+    }
+
+    /// Query i sits at position `start + i` and sees cache rows up to there.
+    public static void cached(Vec q, Vec kCache, Vec vCache, int start, Vec out, int T, int H, int KV, int D,
+            double scale, int window) {
+        for (int i = 0; i < T; i++)
+            for (int h = 0; h < H; h++)
+                attend(q.slice((i * H + h) * D, D), kCache, vCache, out.slice((i * H + h) * D, D), 0,
+                        firstKey(0, start + i, window), start + i, KV, h / (H / KV), D, scale);
+    }
+
+    private static int firstKey(int start, int i, int window) {
+        return window > 0 ? Math.max(start, i - window + 1) : start;
+    }
+
+    /// One query over keys `first..last` of the sequence that begins at row `base`; returns the log of the denominator.
+    private static double attend(Vec q, Vec k, Vec v, Vec out, int base, int first, int last, int KV, int kvHead,
+            int D, double scale) {
+        double[] s = new double[last - first + 1];
+        double max = Double.NEGATIVE_INFINITY;
+        for (int j = first; j <= last; j++) {
+            int kAt = ((base + j) * KV + kvHead) * D;
+            double dot = 0;
+            for (int c = 0; c < D; c++)
+                dot += q.get(c) * k.get(kAt + c);
+            s[j - first] = scale * dot;
+            max = Math.max(max, s[j - first]);
+        }
+        double sum = 0;
+        for (double x : s)
+            sum += Math.exp(x - max);
+        double lse = max + Math.log(sum);
+        out.fill(0);
+        for (int j = first; j <= last; j++) {
+            int vAt = ((base + j) * KV + kvHead) * D;
+            double p = Math.exp(s[j - first] - lse);
+            for (int c = 0; c < D; c++)
+                out.add(c, p * v.get(vAt + c));
+        }
+        return lse;
+    }
+}

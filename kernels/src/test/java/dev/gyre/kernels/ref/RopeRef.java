@@ -1,0 +1,24 @@
+package dev.gyre.kernels.ref;
+
+/// Rotary position embedding, pairs (j, j + D/2).
+public final class RopeRef {
+    private RopeRef() {
+    }
+
+    /// In place: `x_j' = x_j cos - x_(j+D/2) sin`, `x_(j+D/2)' = x_(j+D/2) cos + x_j sin`; inverse: `-sin`.
+    public static void rope(Vec x, Vec cos, Vec sin, int[] positions, int N, int heads, int D, boolean inverse) {
+        int half = D / 2;
+        for (int i = 0; i < N; i++)
+            for (int h = 0; h < heads; h++)
+                for (int j = 0; j < half; j++) {
+                    int lo = (i * heads + h) * D + j;
+                    int hi = lo + half;
+                    double c = cos.get(positions[i] * half + j);
+                    double s = sin.get(positions[i] * half + j) * (inverse ? -1 : 1);
+                    double u = x.get(lo);
+                    double w = x.get(hi);
+                    x.set(lo, u * c - w * s);
+                    x.set(hi, w * c + u * s);
+                }
+    }
+}

@@ -1,0 +1,68 @@
+package dev.gyre.kernels.ref;
+
+/// A window of a `double[]`: array, offset and size of one operand. Reads and writes outside of the window throw, so
+/// that the reference cannot lean on a neighbour's numbers.
+public final class Vec {
+    private final double[] a;
+    private final int offset;
+    private final int size;
+
+    private Vec(double[] a, int offset, int size) {
+        if (offset < 0 || size < 0 || offset + size > a.length)
+            throw new IndexOutOfBoundsException("window " + offset + "+" + size + " of " + a.length);
+        this.a = a;
+        this.offset = offset;
+        this.size = size;
+    }
+
+    public static Vec of(double... a) {
+        return new Vec(a, 0, a.length);
+    }
+
+    public static Vec of(double[] a, int offset, int size) {
+        return new Vec(a, offset, size);
+    }
+
+    /// A new window of `n` zeros.
+    public static Vec zeros(int n) {
+        return of(new double[n]);
+    }
+
+    /// `size` elements of this window from `from` on.
+    public Vec slice(int from, int size) {
+        if (from < 0 || from + size > this.size)
+            throw new IndexOutOfBoundsException("slice " + from + "+" + size + " of " + this.size);
+        return new Vec(a, offset + from, size);
+    }
+
+    public int size() {
+        return size;
+    }
+
+    public double get(int i) {
+        return a[offset + check(i)];
+    }
+
+    public void set(int i, double v) {
+        a[offset + check(i)] = v;
+    }
+
+    public void add(int i, double v) {
+        a[offset + check(i)] += v;
+    }
+
+    public void fill(double v) {
+        for (int i = 0; i < size; i++)
+            set(i, v);
+    }
+
+    public double[] toArray() {
+        return java.util.Arrays.copyOfRange(a, offset, offset + size);
+    }
+
+    private int check(int i) {
+        if (i < 0 || i >= size)
+            throw new IndexOutOfBoundsException("element " + i + " of " + size);
+        return i;
+    }
+}
