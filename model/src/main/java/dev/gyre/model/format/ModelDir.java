@@ -1,0 +1,199 @@
+package dev.gyre.model.format;
+
+import dev.gyre.kernels.HostData;
+import dev.gyre.model.config.LlamaConfig;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.node.ObjectNode;
+
+/// A Hugging Face model directory: `config.json` and the weights in `model.safetensors` or in shards with
+/// `model.safetensors.index.json`. Opening checks that every tensor the configuration calls for is there with its
+/// shape and a type we read; weights are read when asked for.
+public final class ModelDir implements AutoCloseable {
+    static final String CONFIG = "config.json";
+    static final String SINGLE = "model.safetensors";
+    static final String INDEX = "model.safetensors.index.json";
+
+    private final Path directory;
+    private final ObjectNode configJson;
+    private final LlamaConfig config;
+    private final List<SafeTensors> files;
+    /// Where each tensor lies.
+    private final Map<String, SafeTensors> tensors;
+    private final Nf4File nf4;
+
+    private ModelDir(Path directory, ObjectNode configJson, LlamaConfig config, List<SafeTensors> files,
+            Map<String, SafeTensors> tensors) {
+        this.directory = directory;
+        this.configJson = configJson;
+        this.config = config;
+        this.files = files;
+        this.tensors = tensors;
+        this.nf4 = new Nf4File(directory, tensors);
+    }
+
+    public static ModelDir open(Path directory) {
+        if (!Files.isDirectory(directory))
+            throw new FormatException(directory, Files.exists(directory)
+                    ? "is a file, expected a model directory with " + CONFIG
+                    : "no such directory; give a Hugging Face model directory with " + CONFIG);
+        Path configFile = directory.resolve(CONFIG);
+        ObjectNode json = Json.readObject(configFile);
+        LlamaConfig config = HfConfig.parse(configFile, json);
+        List<SafeTensors> files = new ArrayList<>();
+        try {
+            ModelDir opened = new ModelDir(directory, json, config, files, locate(directory, files));
+            opened.checkTensors();
+            files = List.of();
+            return opened;
+        } finally {
+            files.forEach(SafeTensors::close);
+        }
+    }
+
+    private static Map<String, SafeTensors> locate(Path directory, List<SafeTensors> files) {
+        Map<String, SafeTensors> tensors = new TreeMap<>();
+        Path single = directory.resolve(SINGLE);
+        Path index = directory.resolve(INDEX);
+        if (Files.exists(single)) {
+            files.add(SafeTensors.open(single));
+            files.getFirst().names().forEach(n -> tensors.put(n, files.getFirst()));
+            return tensors;
+        }
+        if (!Files.exists(index))
+            throw new FormatException(directory, "has neither " + SINGLE + " nor " + INDEX
+                    + "; Gyre reads safetensors only, convert other formats with transformers' save_pretrained");
+        JsonNode map = Json.readObject(index).path("weight_map");
+        if (!map.isObject() || map.isEmpty())
+            throw new FormatException(index, "weight_map is missing or empty; get the file again");
+        Map<String, SafeTensors> shards = new TreeMap<>();
+        for (Map.Entry<String, JsonNode> e : map.properties()) {
+            if (!e.getValue().isString() || !e.getValue().stringValue().matches("[\\w][\\w.+-]*"))
+                throw new FormatException(index, "weight_map." + e.getKey() + ": " + e.getValue()
+                        + " is not a file name; get the file again");
+            String name = e.getValue().stringValue();
+            SafeTensors shard = shards.get(name);
+            if (shard == null) {
+                if (!Files.exists(directory.resolve(name)))
+                    throw new FormatException(index, "names shard " + name + " for tensor '" + e.getKey()
+                            + "', but the directory has no such file; get the missing shard");
+                shard = SafeTensors.open(directory.resolve(name));
+                files.add(shard);
+                shards.put(name, shard);
+            }
+            if (!shard.contains(e.getKey()))
+                throw new FormatException(index, "says that tensor '" + e.getKey() + "' is in " + name
+                        + ", but it is not; get index and shards from the same source");
+            tensors.put(e.getKey(), shard);
+        }
+        return tensors;
+    }
+
+    private void checkTensors() {
+        for (Map.Entry<String, List<Long>> e : config.tensorShapes().entrySet()) {
+            String name = e.getKey();
+            SafeTensors file = tensors.get(name);
+            if (file == null)
+                throw new FormatException(directory, "tensor '" + name + "' " + TensorInfo.text(e.getValue())
+                        + " is missing, which " + CONFIG + " calls for" + hint(name));
+            TensorInfo t = file.info(name);
+            boolean quantized = nf4.isQuantized(name);
+            if (!quantized && t.type() != TensorType.F32 && t.type() != TensorType.F16 && t.type() != TensorType.BF16)
+                throw new FormatException(file.file(), "tensor '" + name + "' is " + t.type() + " and has no NF4"
+                        + " quantisation state; expected F32, F16, BF16 or bitsandbytes NF4");
+            List<Long> shape = quantized ? nf4.state(name).shape() : t.shape();
+            if (!shape.equals(e.getValue()))
+                throw new FormatException(file.file(), "tensor '" + name + "' has shape " + TensorInfo.text(shape)
+                        + ", but " + CONFIG + " calls for " + TensorInfo.text(e.getValue())
+                        + "; use the config.json that belongs to these weights");
+        }
+    }
+
+    private String hint(String name) {
+        if (name.equals("lm_head.weight"))
+            return "; if the output head is tied to the embedding, set tie_word_embeddings to true";
+        if (name.endsWith(".bias"))
+            return "; check attention_bias and mlp_bias";
+        if (tensors.containsKey(name.replaceFirst("^model\\.", "")))
+            return "; the names lack the prefix 'model.', save the model as a causal language model";
+        return "; the model is incomplete or of another architecture";
+    }
+
+    public Path directory() {
+        return directory;
+    }
+
+    public LlamaConfig config() {
+        return config;
+    }
+
+    /// `config.json` as it stands in the file, a copy.
+    public ObjectNode configJson() {
+        return configJson.deepCopy();
+    }
+
+    /// All tensors of the files, those included that no configuration calls for.
+    public Map<String, TensorInfo> tensors() {
+        Map<String, TensorInfo> all = new TreeMap<>();
+        tensors.forEach((name, file) -> all.put(name, file.info(name)));
+        return Collections.unmodifiableMap(all);
+    }
+
+    public boolean contains(String name) {
+        return tensors.containsKey(name);
+    }
+
+    /// Tensors that a model of this configuration does not use, a tied output head aside. Worth a warning: biases
+    /// among them mean that config.json and weights do not belong together.
+    public List<String> unusedTensors() {
+        var used = config.tensorShapes().keySet();
+        return tensors.keySet().stream().filter(n -> !used.contains(n) && !Nf4File.isCompanion(n)
+                && !n.endsWith(".rotary_emb.inv_freq") && !(n.equals("lm_head.weight") && config.tieWordEmbeddings()))
+                .toList();
+    }
+
+    /// Whether the weight is stored as NF4.
+    public boolean isQuantized(String name) {
+        return nf4.isQuantized(name);
+    }
+
+    /// The type a weight is stored in, or for NF4 the one it was quantised from.
+    public TensorType originalType(String name) {
+        SafeTensors file = file(name);
+        return nf4.isQuantized(name) ? nf4.state(name).original() : file.info(name).type();
+    }
+
+    /// The logical shape of a weight, also under NF4.
+    public List<Long> shape(String name) {
+        SafeTensors file = file(name);
+        return nf4.isQuantized(name) ? nf4.state(name).shape() : file.info(name).shape();
+    }
+
+    /// Reads a weight: NF4 as stored, BF16 as stored if `keepBf16`, everything else as F32, widened exactly.
+    public HostData weight(String name, boolean keepBf16) {
+        SafeTensors file = file(name);
+        if (nf4.isQuantized(name))
+            return nf4.read(name);
+        if (keepBf16 && file.info(name).type() == TensorType.BF16)
+            return new HostData.BF16(file.bf16(name));
+        return new HostData.F32(file.f32(name));
+    }
+
+    SafeTensors file(String name) {
+        SafeTensors file = tensors.get(name);
+        if (file == null)
+            throw new FormatException(directory, "has no tensor '" + name + "'");
+        return file;
+    }
+
+    @Override
+    public void close() {
+        files.forEach(SafeTensors::close);
+    }
+}

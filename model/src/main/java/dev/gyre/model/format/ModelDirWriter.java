@@ -1,0 +1,158 @@
+package dev.gyre.model.format;
+
+import dev.gyre.kernels.HostData;
+import dev.gyre.model.config.LlamaConfig;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.function.Supplier;
+import tools.jackson.databind.node.ObjectNode;
+
+/// Writes a model directory that transformers loads: `config.json`, the weights in one file or in shards with an
+/// index, and the tokenizer and generation files of a source. Weights are streamed one tensor at a time. The
+/// directory is written aside and renamed when complete.
+public final class ModelDirWriter {
+    /// Largest shard that transformers 4.x writes by default.
+    public static final long SHARD_LIMIT = 5_000_000_000L;
+
+    private static final Set<String> COMPANION_FILES = Set.of("generation_config.json", "special_tokens_map.json",
+            "added_tokens.json", "vocab.json", "merges.txt", "gyre_tokenizer.json");
+    private static final List<String> COMPANION_PREFIXES = List.of("tokenizer", "chat_template", "license", "notice");
+
+    private final ObjectNode config;
+    private final Map<String, SafeTensorsWriter.Entry> entries = new LinkedHashMap<>();
+    private final List<Path> companions = new ArrayList<>();
+    private final Map<String, String> texts = new TreeMap<>();
+    private long shardLimit = SHARD_LIMIT;
+
+    private ModelDirWriter(ObjectNode config) {
+        this.config = config;
+    }
+
+    /// A new model; its tensors are to be added.
+    public static ModelDirWriter of(LlamaConfig config) {
+        return new ModelDirWriter(HfConfig.toJson(config));
+    }
+
+    /// A copy of `source`, which must stay open until this is written; weights in it can be replaced.
+    public static ModelDirWriter like(ModelDir source) {
+        var w = new ModelDirWriter(source.configJson());
+        source.tensors().keySet().forEach(n -> w.put(SafeTensorsWriter.Entry.copy(source.file(n), n)));
+        return w.filesFrom(source.directory());
+    }
+
+    private void put(SafeTensorsWriter.Entry e) {
+        entries.put(e.name(), e);
+    }
+
+    /// Adds or replaces a tensor, stored as `type` (F32, F16 or BF16, rounded to nearest even). An NF4 weight of that
+    /// name is replaced with all that lies beside it.
+    public ModelDirWriter tensor(String name, TensorType type, Supplier<float[]> values, long... shape) {
+        Nf4File.companions(name).forEach(entries::remove);
+        put(SafeTensorsWriter.Entry.floats(name, type, values, shape));
+        return this;
+    }
+
+    /// Adds or replaces a weight (n, d) in 4-bit NormalFloat; `original` is the dtype it was quantised from.
+    public ModelDirWriter nf4(String name, HostData.NF4 data, long n, long d, TensorType original) {
+        Nf4File.companions(name).forEach(entries::remove);
+        Nf4File.entries(name, data, n, d, original).forEach(this::put);
+        return this;
+    }
+
+    /// Copies tokenizer and generation files, templates and licences of `directory`, those that are there.
+    public ModelDirWriter filesFrom(Path directory) {
+        try (var files = Files.list(directory)) {
+            files.filter(f -> isCompanion(f.getFileName().toString()) && Files.isRegularFile(f)).sorted()
+                    .forEach(companions::add);
+        } catch (IOException e) {
+            throw FormatException.unreadable(directory, e);
+        }
+        return this;
+    }
+
+    private static boolean isCompanion(String name) {
+        String lower = name.toLowerCase(Locale.ROOT);
+        return COMPANION_FILES.contains(name) || COMPANION_PREFIXES.stream().anyMatch(lower::startsWith);
+    }
+
+    /// Adds a text file.
+    public ModelDirWriter file(String name, String text) {
+        texts.put(name, text);
+        return this;
+    }
+
+    /// Largest size of a weight file in bytes; a single tensor may exceed it.
+    public ModelDirWriter shardLimit(long bytes) {
+        shardLimit = bytes;
+        return this;
+    }
+
+    /// Writes the directory, which must not exist yet or be empty.
+    public void write(Path directory) {
+        boolean quantized = entries.keySet().stream().anyMatch(Nf4File::isCompanion);
+        if (!quantized)
+            config.remove("quantization_config");
+        else
+            if (!config.hasNonNull("quantization_config"))
+                throw new IllegalStateException("4-bit weights in a model whose configuration is not quantised");
+        AtomicFiles.createDirectory(directory, aside -> {
+            for (Path f : companions)
+                Files.copy(f, aside.resolve(f.getFileName().toString()));
+            for (Map.Entry<String, String> t : texts.entrySet())
+                Files.writeString(aside.resolve(t.getKey()), t.getValue());
+            Files.writeString(aside.resolve(ModelDir.CONFIG), Json.pretty(config));
+            writeWeights(aside);
+        });
+    }
+
+    private void writeWeights(Path directory) {
+        List<List<SafeTensorsWriter.Entry>> shards = shards();
+        if (shards.size() == 1) {
+            writeShard(directory.resolve(ModelDir.SINGLE), shards.getFirst());
+            return;
+        }
+        ObjectNode index = Json.MAPPER.createObjectNode();
+        index.putObject("metadata").put("total_size",
+                entries.values().stream().mapToLong(SafeTensorsWriter.Entry::bytes).sum());
+        Map<String, String> places = new TreeMap<>();
+        for (int i = 0; i < shards.size(); i++) {
+            String name = String.format(Locale.ROOT, "model-%05d-of-%05d.safetensors", i + 1, shards.size());
+            shards.get(i).forEach(e -> places.put(e.name(), name));
+            writeShard(directory.resolve(name), shards.get(i));
+        }
+        ObjectNode map = index.putObject("weight_map");
+        places.forEach(map::put);
+        AtomicFiles.write(directory.resolve(ModelDir.INDEX), Json.pretty(index));
+    }
+
+    private List<List<SafeTensorsWriter.Entry>> shards() {
+        List<List<SafeTensorsWriter.Entry>> shards = new ArrayList<>();
+        List<SafeTensorsWriter.Entry> shard = new ArrayList<>();
+        long bytes = 0;
+        for (SafeTensorsWriter.Entry e : entries.values()) {
+            if (!shard.isEmpty() && bytes + e.bytes() > shardLimit) {
+                shards.add(shard);
+                shard = new ArrayList<>();
+                bytes = 0;
+            }
+            shard.add(e);
+            bytes += e.bytes();
+        }
+        shards.add(shard);
+        return shards;
+    }
+
+    private static void writeShard(Path file, List<SafeTensorsWriter.Entry> shard) {
+        var writer = new SafeTensorsWriter();
+        shard.forEach(writer::add);
+        writer.write(file);
+    }
+}

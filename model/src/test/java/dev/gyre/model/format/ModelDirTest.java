@@ -1,0 +1,305 @@
+package dev.gyre.model.format;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.gyre.kernels.HostData;
+import dev.gyre.model.config.LlamaConfig;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.function.UnaryOperator;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+class ModelDirTest {
+    private static final String Q = "model.layers.0.self_attn.q_proj.weight";
+    @TempDir
+    Path dir;
+
+    private Path copyOf(String model) throws IOException {
+        Path target = dir.resolve("model");
+        Files.createDirectory(target);
+        for (String f : List.of("config.json", "model.safetensors"))
+            Files.copy(Golden.path(model + "/" + f), target.resolve(f));
+        return target;
+    }
+
+    /// Writes the weights of `model` again with some tensors changed; an empty list of bytes leaves one out.
+    private static void rewrite(Path model, UnaryOperator<SafeTensorsWriter.Entry> change) throws IOException {
+        Path file = model.resolve("model.safetensors");
+        try (SafeTensors s = SafeTensors.open(file)) {
+            var w = new SafeTensorsWriter();
+            for (String name : s.names()) {
+                var e = change.apply(SafeTensorsWriter.Entry.copy(s, name));
+                if (e != null)
+                    w.add(e);
+            }
+            w.write(file);
+        }
+    }
+
+    private static Map<String, List<Byte>> bytes(Path model) {
+        Map<String, List<Byte>> all = new TreeMap<>();
+        try (ModelDir m = ModelDir.open(model)) {
+            m.tensors().forEach((name, info) -> all.put(info.toString(), boxed(m.file(name).bytes(name))));
+        }
+        return all;
+    }
+
+    private static List<Byte> boxed(byte[] b) {
+        List<Byte> list = new java.util.ArrayList<>(b.length);
+        for (byte x : b)
+            list.add(x);
+        return list;
+    }
+
+    @Test
+    void aSingleFileModelIsRead() {
+        try (ModelDir m = ModelDir.open(Golden.path("tiny-llama"))) {
+            assertThat(m.config().numLayers()).isEqualTo(2);
+            assertThat(m.unusedTensors()).isEmpty();
+            assertThat(m.isQuantized(Q)).isFalse();
+            assertThat(m.originalType(Q)).isEqualTo(TensorType.F32);
+            assertThat(((HostData.F32) m.weight(Q, true)).values).hasSize(64 * 64);
+            assertThatThrownBy(() -> m.weight("nothing", false)).isInstanceOf(FormatException.class)
+                    .hasMessageContaining("no tensor 'nothing'");
+        }
+    }
+
+    @Test
+    void nf4WeightsDecodeToTheReferenceBitForBit() {
+        try (ModelDir m = ModelDir.open(Golden.path("tiny-llama-nf4"));
+                SafeTensors golden = SafeTensors.open(Golden.path("tiny-llama-nf4/reference_oft.safetensors"))) {
+            assertThat(m.unusedTensors()).isEmpty();
+            assertThat(m.isQuantized(Q)).isTrue();
+            assertThat(m.isQuantized("lm_head.weight")).isFalse();
+            assertThat(m.shape(Q)).containsExactly(64L, 64L);
+            assertThat(m.originalType(Q)).isEqualTo(TensorType.F32);
+            var q = (HostData.NF4) m.weight(Q, true);
+            float[] expected = golden.f32("dequantized/" + Q);
+            float[] got = new float[expected.length];
+            for (int i = 0; i < got.length; i++)
+                got[i] = q.value(i);
+            assertThat(got).containsExactly(expected);
+            assertThat(q.absmaxCodes).isNotNull();
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource({"tiny-llama,50000", "tiny-llama,1", "tiny-llama-nf4,20000", "tiny-llama-nf4,1"})
+    void shardsHoldTheSameBytesAsOneFile(String model, long limit) throws IOException {
+        Path target = dir.resolve("sharded");
+        try (ModelDir m = ModelDir.open(Golden.path(model))) {
+            ModelDirWriter.like(m).shardLimit(limit).write(target);
+        }
+        assertThat(target.resolve("model.safetensors")).doesNotExist();
+        assertThat(target.resolve("model.safetensors.index.json")).exists();
+        assertThat(bytes(target)).isEqualTo(bytes(Golden.path(model)));
+        assertThat(Json.readObject(target.resolve("model.safetensors.index.json")).path("metadata").path("total_size")
+                .longValue()).isEqualTo(bytes(target).values().stream().mapToLong(List::size).sum());
+        assertThat(Json.readObject(target.resolve("config.json")))
+                .isEqualTo(Json.readObject(Golden.path(model + "/config.json")));
+    }
+
+    @Test
+    void aCopyKeepsWeightFileAndTokenizerFilesAndReplacesOnlyWhatWasAsked() throws IOException {
+        Path source = copyOf("tiny-llama");
+        Files.writeString(source.resolve("tokenizer.json"), "{}");
+        Files.writeString(source.resolve("tokenizer_config.json"), "{}");
+        Files.writeString(source.resolve("generation_config.json"), "{}");
+        Files.writeString(source.resolve("pytorch_model.bin"), "junk");
+        Path target = dir.resolve("merged");
+        float[] ones = new float[64 * 64];
+        java.util.Arrays.fill(ones, 1 + 0x1p-12f);
+        try (ModelDir m = ModelDir.open(source)) {
+            ModelDirWriter.like(m).tensor(Q, TensorType.F32, () -> ones, 64, 64).write(target);
+        }
+        try (var files = Files.list(target)) {
+            assertThat(files.map(f -> f.getFileName().toString())).containsExactlyInAnyOrder("config.json",
+                    "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json");
+        }
+        var before = bytes(source);
+        var after = bytes(target);
+        String key = Q + " F32 (64, 64)";
+        assertThat(after.remove(key)).isNotEqualTo(before.remove(key));
+        assertThat(after).isEqualTo(before);
+        try (ModelDir m = ModelDir.open(target)) {
+            assertThat(((HostData.F32) m.weight(Q, false)).values).containsExactly(ones);
+        }
+        try (ModelDir m = ModelDir.open(source)) {
+            assertThatThrownBy(() -> ModelDirWriter.like(m).write(target)).isInstanceOf(FormatException.class)
+                    .hasMessageContaining("exists already");
+        }
+    }
+
+    @Test
+    void halfPrecisionModelsAreReadAndWrittenInTheirType() {
+        Path target = dir.resolve("half");
+        float[] values = new float[64 * 64];
+        for (int i = 0; i < values.length; i++)
+            values[i] = (i - 2048) / 512f;
+        try (ModelDir m = ModelDir.open(Golden.path("tiny-llama"))) {
+            ModelDirWriter.like(m).tensor(Q, TensorType.BF16, () -> values, 64, 64)
+                    .tensor(Q.replace("q_", "o_"), TensorType.F16, () -> values, 64, 64).write(target);
+        }
+        try (ModelDir m = ModelDir.open(target)) {
+            short[] bits = ((HostData.BF16) m.weight(Q, true)).bits;
+            float[] wide = ((HostData.F32) m.weight(Q, false)).values;
+            for (int i = 0; i < bits.length; i++) {
+                assertThat(Float.floatToRawIntBits(wide[i])).isEqualTo(bits[i] << 16);
+                assertThat(Math.abs(wide[i] - values[i]) <= Math.abs(values[i]) * 0x1p-8f).isTrue();
+            }
+            assertThat(((HostData.F32) m.weight(Q.replace("q_", "o_"), true)).values).containsExactly(values);
+            assertThat(m.originalType(Q)).isEqualTo(TensorType.BF16);
+        }
+    }
+
+    @Test
+    void nf4WeightsCanBeWrittenAgainAndDequantisedModelsLoseTheirQuantisation() throws IOException {
+        Path again = dir.resolve("again");
+        Path plain = dir.resolve("plain");
+        try (ModelDir m = ModelDir.open(Golden.path("tiny-llama-nf4"))) {
+            var copy = ModelDirWriter.like(m);
+            var decoded = ModelDirWriter.like(m);
+            for (LlamaConfig.Linear l : m.config().linears()) {
+                String name = l.path() + ".weight";
+                var q = (HostData.NF4) m.weight(name, false);
+                copy.nf4(name, q, l.out(), l.in(), m.originalType(name));
+                decoded.tensor(name, TensorType.F32, () -> {
+                    float[] v = new float[(int) q.size];
+                    for (int i = 0; i < v.length; i++)
+                        v[i] = q.value(i);
+                    return v;
+                }, l.out(), l.in());
+            }
+            copy.write(again);
+            decoded.write(plain);
+        }
+        assertThat(bytes(again)).isEqualTo(bytes(Golden.path("tiny-llama-nf4")));
+        try (ModelDir m = ModelDir.open(plain)) {
+            assertThat(m.config().quantization()).isNull();
+            assertThat(m.unusedTensors()).isEmpty();
+            assertThat(m.isQuantized(Q)).isFalse();
+        }
+    }
+
+    @Test
+    void missingTensorsWrongShapesAndTypesAreNamedWithTheExpectation() throws IOException {
+        Path model = copyOf("tiny-llama");
+        rewrite(model, e -> e.name().equals(Q) ? null : e);
+        assertRefused(model, "'" + Q + "' (64, 64) is missing");
+        rewrite(model, e -> e.name().equals("lm_head.weight") ? null : e);
+        rewrite(model, e -> e.name().endsWith("norm.weight")
+                ? SafeTensorsWriter.Entry.floats(e.name(), TensorType.F32, () -> new float[63], 63)
+                : e);
+        Files.delete(model.resolve("model.safetensors"));
+        Files.copy(Golden.path("tiny-llama/model.safetensors"), model.resolve("model.safetensors"));
+        rewrite(model, e -> e.name().equals(Q)
+                ? SafeTensorsWriter.Entry.floats(Q, TensorType.F32, () -> new float[32 * 64], 32, 64)
+                : e);
+        assertRefused(model, "'" + Q + "' has shape (32, 64), but config.json calls for (64, 64)");
+        rewrite(model, e -> e.name().equals(Q) ? SafeTensorsWriter.Entry.u8(Q, new byte[64 * 64], 64, 64) : e);
+        assertRefused(model, "'" + Q + "' is U8 and has no NF4 quantisation state");
+    }
+
+    @Test
+    void aMissingHeadOrPrefixComesWithItsUsualReason() throws IOException {
+        Path model = copyOf("tiny-llama");
+        rewrite(model, e -> e.name().equals("lm_head.weight") ? null : e);
+        assertRefused(model, "set tie_word_embeddings to true");
+        rewrite(model, e -> new SafeTensorsWriter.Entry(e.name().replaceFirst("^model\\.", ""), e.type(), e.shape(),
+                e.bytes(), e.body()));
+        assertRefused(model, "lack the prefix 'model.'");
+    }
+
+    private static void assertRefused(Path model, String problem) {
+        assertThatThrownBy(() -> ModelDir.open(model).close()).isInstanceOf(FormatException.class)
+                .hasMessageContaining(model.toString()).hasMessageContaining(problem).message().doesNotContain("\n");
+    }
+
+    @Test
+    void brokenIndexesAreRefused() throws IOException {
+        Path model = dir.resolve("sharded");
+        try (ModelDir m = ModelDir.open(Golden.path("tiny-llama"))) {
+            ModelDirWriter.like(m).shardLimit(100_000).write(model);
+        }
+        Path index = model.resolve("model.safetensors.index.json");
+        String good = Files.readString(index);
+        String shard = Json.readObject(index).path("weight_map").path(Q).stringValue();
+        assertThat(shard).matches("model-0000\\d-of-0000\\d\\.safetensors");
+        String other = "model-00001" + shard.substring("model-00001".length());
+        assertThat(other).isNotEqualTo(shard);
+
+        Files.writeString(index, good.replace("\"" + Q + "\": \"" + shard, "\"" + Q + "\": \"" + other));
+        assertRefused(model, "says that tensor '" + Q + "' is in " + other);
+        Files.writeString(index, good.replace("\"" + Q + "\": \"" + shard, "\"" + Q + "\": \"../x"));
+        assertRefused(model, "is not a file name");
+        Files.writeString(index, "{}");
+        assertRefused(model, "weight_map is missing");
+        Files.writeString(index, good);
+        Files.delete(model.resolve(other));
+        assertRefused(model, "names shard " + other);
+        Files.delete(index);
+        assertRefused(model, "has neither model.safetensors nor");
+        Files.delete(model.resolve("config.json"));
+        assertRefused(model, "no such file");
+        assertRefused(dir.resolve("nowhere"), "no such directory");
+    }
+
+    @ParameterizedTest
+    @CsvSource(delimiter = '|', quoteCharacter = '`', value = {
+        "blocksize\": 64 | blocksize\": 63 | blocksize: 63",
+        "blocksize\": 64 | blocksize\": 32 | expected U8 of 128 elements",
+        "[64, 64] | [64, 65] | bytes of codes",
+        "[64, 64] | [32, 128] | calls for (64, 64)",
+        "[64, 64] | [4096] | two positive numbers",
+        "[64, 64] | [9999999, 99999999] | two positive numbers",
+        "\"nf4\" | \"fp4\" | quant_type: \"fp4\"",
+        "\"float32\", \"shape | \"int8\", \"shape | dtype: \"int8\"",
+        "nested_dtype\": \"float32\" | nested_dtype\": \"float16\" | nested_dtype",
+        "nested_blocksize\": 256 | nested_blocksize\": 0 | nested_blocksize: 0",
+        "nested_blocksize\": 256 | nested_blocksize\": 16 | nested_absmax",
+        "{ | [ | not valid JSON"})
+    void aDamagedQuantisationStateIsRefused(String from, String to, String problem) throws IOException {
+        Path model = copyOf("tiny-llama-nf4");
+        String key = Q + ".quant_state.bitsandbytes__nf4";
+        byte[] text;
+        try (SafeTensors s = SafeTensors.open(model.resolve("model.safetensors"))) {
+            String state = new String(s.u8(key), java.nio.charset.StandardCharsets.UTF_8);
+            assertThat(state).contains(from.strip());
+            text = state.replace(from.strip(), to.strip()).getBytes(java.nio.charset.StandardCharsets.UTF_8);
+        }
+        rewrite(model, e -> e.name().equals(key) ? SafeTensorsWriter.Entry.u8(key, text, text.length) : e);
+        assertRefused(model, problem);
+    }
+
+    @Test
+    void missingPartsOfA4BitWeightAreNamed() throws IOException {
+        for (String part : List.of(".absmax", ".quant_map", ".nested_absmax", ".nested_quant_map")) {
+            Path model = Files.createDirectory(dir.resolve(part));
+            for (String f : List.of("config.json", "model.safetensors"))
+                Files.copy(Golden.path("tiny-llama-nf4/" + f), model.resolve(f));
+            rewrite(model, e -> e.name().equals(Q + part) ? null : e);
+            assertRefused(model, "'" + Q + part + "' of a 4-bit weight is missing");
+        }
+    }
+
+    @Test
+    void tensorsThatNoConfigurationCallsForAreReported() throws IOException {
+        Path target = dir.resolve("more");
+        try (ModelDir m = ModelDir.open(Golden.path("tiny-llama"))) {
+            ModelDirWriter.like(m).tensor(Q.replace("weight", "bias"), TensorType.F32, () -> new float[64], 64)
+                    .tensor("model.layers.0.self_attn.rotary_emb.inv_freq", TensorType.F32, () -> new float[8], 8)
+                    .write(target);
+        }
+        try (ModelDir m = ModelDir.open(target)) {
+            assertThat(m.unusedTensors()).containsExactly(Q.replace("weight", "bias"));
+        }
+    }
+}
