@@ -117,7 +117,7 @@ public final class OpCases {
                 s.op(new Op.ScaleColumns(x, s.in("s", 1, C), x, N, C));
             });
             add("ColumnDot" + size, s -> s.op(new Op.ColumnDot(s.in("x", 1, N, C), s.in("y", 1, N, C),
-                    s.inout("out", 1, sum(N), C), N, C)));
+                    s.inout("out", 1, sum(N).cancelling(1), C), N, C)));
             add("PermuteColumns" + size, s -> s.op(new Op.PermuteColumns(s.in("x", 1, N, C),
                     s.ints("perm", permutation(C, s.random())), s.out("y", EXACT, N, C), N, C)));
         }
@@ -165,7 +165,8 @@ public final class OpCases {
                     Buf weight = s.in("weight", 1, C);
                     Buf rstd = s.in("rstd", rstd(s, x, N, C), N);
                     Buf dY = s.in("dY", 1, N, C);
-                    Buf dX = accumulate ? s.inout("dX", 1, sum(C), N, C) : s.out("dX", sum(C), N, C);
+                    Tol tol = sum(C).cancelling(1);
+                    Buf dX = accumulate ? s.inout("dX", 1, tol, N, C) : s.out("dX", tol, N, C);
                     s.op(new Op.RmsNormGrad(x, weight, rstd, dY, dX, N, C, accumulate));
                 });
             add("RmsNormWeightGrad" + size, s -> {
@@ -494,7 +495,7 @@ public final class OpCases {
                         });
                 long terms = (long) N * (d / b) / stored;
                 add("BlockRotateGrad" + name, s -> s.op(new Op.BlockRotateGrad(s.in("x", 1, N, d), s.in("dY", 1, N, d),
-                        s.out("dR", sum(terms), stored, b, b), N, d, b, stored)));
+                        s.out("dR", sum(terms).cancelling(1), stored, b, b), N, d, b, stored)));
             }
         for (int[] z : new int[][] {{1, 1}, {5, 3}, {7, 8}, {33, 13}, {130, 32}})
             for (boolean identity : new boolean[] {false, true})

@@ -23,6 +23,11 @@ public record Tol(double atol, double rtol, String why) {
         return new Tol(0, rtol, why);
     }
 
+    /// The same for sums whose terms, of about `size`, may cancel: eight roundings of a term more.
+    public Tol cancelling(double size) {
+        return new Tol(atol + 8 * ROUNDING * size, rtol, why + ", terms of " + size);
+    }
+
     public double allowed(double maxReference) {
         return atol + rtol * maxReference;
     }

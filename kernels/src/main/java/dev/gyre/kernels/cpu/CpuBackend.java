@@ -1,0 +1,54 @@
+package dev.gyre.kernels.cpu;
+
+import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.Program;
+import dev.gyre.kernels.Session;
+import java.util.List;
+
+/// Runs programs on the CPU, in F32, by a pool of threads per session and the Vector API where the JVM offers it.
+/// Results are the same from run to run for a fixed number of threads.
+public final class CpuBackend implements Backend {
+    private final int threads;
+    private final Simd.Chosen chosen;
+
+    /// All processors, the widest vectors.
+    public CpuBackend() {
+        this(Runtime.getRuntime().availableProcessors(), SimdChoice.AUTO);
+    }
+
+    public CpuBackend(int threads) {
+        this(threads, SimdChoice.AUTO);
+    }
+
+    public CpuBackend(int threads, SimdChoice simd) {
+        if (threads < 1)
+            throw new IllegalArgumentException("threads must be at least 1, not " + threads);
+        this.threads = threads;
+        this.chosen = Simd.choose(simd);
+    }
+
+    @Override
+    public String name() {
+        return "cpu";
+    }
+
+    @Override
+    public String describe() {
+        return "cpu: " + threads + (threads == 1 ? " thread, " : " threads, ") + chosen.why() + ", "
+                + System.getProperty("os.arch") + ", Java " + Runtime.version().feature();
+    }
+
+    public int threads() {
+        return threads;
+    }
+
+    /// Floats that one instruction handles; 1 without the Vector API.
+    public int lanes() {
+        return chosen.simd().lanes();
+    }
+
+    @Override
+    public Session open(List<Program> programs) {
+        return new CpuSession(List.copyOf(programs), threads, chosen.simd());
+    }
+}

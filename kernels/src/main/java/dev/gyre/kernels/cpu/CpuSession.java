@@ -1,0 +1,227 @@
+package dev.gyre.kernels.cpu;
+
+import dev.gyre.kernels.Buf;
+import dev.gyre.kernels.DType;
+import dev.gyre.kernels.HostData;
+import dev.gyre.kernels.MemoryPlan;
+import dev.gyre.kernels.Op;
+import dev.gyre.kernels.Program;
+import dev.gyre.kernels.Session;
+import java.util.ArrayList;
+import java.util.IdentityHashMap;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+
+/// Storage and ready-to-run tasks of some programs. Every operation is turned into a task once, here; a run walks
+/// through an array of them.
+final class CpuSession implements Session {
+    private record Compiled(Runnable[] tasks, List<Slot> weights) {
+    }
+
+    private final Cpu cpu;
+    private final Simd simd;
+    private final MemoryPlan plan;
+    private final float[][] slabs;
+    private final Map<Buf, Slot> slots = new IdentityHashMap<>();
+    private final Map<Program, Compiled> compiled = new IdentityHashMap<>();
+
+    CpuSession(List<Program> programs, int threads, Simd simd) {
+        this.simd = simd;
+        this.plan = MemoryPlan.of(programs);
+        this.slabs = allocate(plan);
+        for (Buf b : plan.persistent())
+            slots.put(b, slot(b));
+        this.cpu = new Cpu(threads);
+        for (Program p : programs) {
+            Runnable[] tasks = new Runnable[p.ops().size()];
+            for (int i = 0; i < tasks.length; i++)
+                tasks[i] = task(p.ops().get(i));
+            List<Slot> weights = new ArrayList<>();
+            for (Buf b : p.roots())
+                if (b.role() == Buf.Role.WEIGHT)
+                    weights.add(slots.get(b));
+            compiled.put(p, new Compiled(tasks, weights));
+        }
+    }
+
+    private static float[][] allocate(MemoryPlan plan) {
+        try {
+            long[] sizes = plan.slabs();
+            float[][] slabs = new float[sizes.length][];
+            for (int i = 0; i < sizes.length; i++)
+                slabs[i] = new float[Math.toIntExact(sizes[i])];
+            return slabs;
+        } catch (OutOfMemoryError e) {
+            throw new OutOfMemoryError("activations need " + plan.arenaBytes() + " bytes, the Java heap has "
+                    + Runtime.getRuntime().maxMemory() + ": raise -Xmx, or lower the batch or the sequence length");
+        }
+    }
+
+    private static Slot slot(Buf b) {
+        if (b.role() == Buf.Role.WEIGHT)
+            return new Slot(b);
+        try {
+            return b.dtype() == DType.I32 ? new Slot(b, new int[b.length()]) : new Slot(b, new float[b.length()]);
+        } catch (OutOfMemoryError e) {
+            throw new OutOfMemoryError(b + " needs " + b.dtype().bytes(b.size()) + " bytes, the Java heap has "
+                    + Runtime.getRuntime().maxMemory() + " in all: raise -Xmx");
+        }
+    }
+
+    private View at(Buf b) {
+        Buf root = b.root();
+        if (root.role() == Buf.Role.ACTIVATION) {
+            if (root.dtype() != DType.F32)
+                throw new IllegalArgumentException(root + ": activations are F32");
+            MemoryPlan.Place p = plan.place(root);
+            Slot s = slots.computeIfAbsent(root, r -> new Slot(r, slabs[p.slab()]));
+            return new View(s, Math.toIntExact(p.offset() + b.offset()), b.length(), b);
+        }
+        Slot s = slots.get(root);
+        if (s == null)
+            throw new IllegalArgumentException(b + " belongs to none of the session's programs");
+        return new View(s, Math.toIntExact(b.offset()), b.length(), b);
+    }
+
+    private @Nullable View opt(@Nullable Buf b) {
+        return b == null ? null : at(b);
+    }
+
+    @Override
+    public void bind(Buf weight, HostData data) {
+        if (weight.role() != Buf.Role.WEIGHT || weight.isView())
+            throw new IllegalArgumentException("bind: " + weight + " is "
+                    + (weight.isView() ? "a view; bind its root " + weight.root() : "no weight but " + weight.role()));
+        if (data.dtype() != weight.dtype() || data.size() != weight.size())
+            throw new IllegalArgumentException(
+                    "bind: " + weight + " cannot take " + data.size() + " numbers of " + data.dtype());
+        if (weight.size() > Integer.MAX_VALUE)
+            throw new IllegalArgumentException("bind: " + weight + " exceeds 2^31 - 1 elements");
+        at(weight).slot().bind(data);
+    }
+
+    private View host(String what, Buf b, DType dtype, int given) {
+        if (b.role() == Buf.Role.WEIGHT || b.role() == Buf.Role.ACTIVATION)
+            throw new IllegalArgumentException(what + ": " + b + " is of role " + b.role()
+                    + (b.role() == Buf.Role.WEIGHT ? "; use bind" : ", which has no place outside a run"));
+        if (b.dtype() != dtype)
+            throw new IllegalArgumentException(what + ": " + b + " is not " + dtype);
+        if (b.size() != given)
+            throw new IllegalArgumentException(
+                    what + ": " + b + " has " + b.size() + " elements, the array has " + given);
+        return at(b);
+    }
+
+    @Override
+    public void write(Buf buf, float[] values) {
+        View v = host("write", buf, DType.F32, values.length);
+        System.arraycopy(values, 0, v.f(), v.off(), values.length);
+    }
+
+    @Override
+    public void write(Buf buf, int[] values) {
+        View v = host("write", buf, DType.I32, values.length);
+        System.arraycopy(values, 0, v.i(), v.off(), values.length);
+    }
+
+    @Override
+    public void read(Buf buf, float[] into) {
+        View v = host("read", buf, DType.F32, into.length);
+        System.arraycopy(v.f(), v.off(), into, 0, into.length);
+    }
+
+    @Override
+    public void run(Program program) {
+        Compiled c = compiled.get(program);
+        if (c == null)
+            throw new IllegalArgumentException(program + " is not one of the session's programs");
+        for (Slot s : c.weights)
+            if (!s.bound())
+                s.data();
+        for (Runnable task : c.tasks)
+            task.run();
+    }
+
+    @Override
+    public long bytes() {
+        long bytes = plan.arenaBytes() + cpu.scratchBytes();
+        for (Buf b : plan.persistent()) {
+            Slot s = slots.get(b);
+            if (s != null)
+                bytes += s.bytes();
+        }
+        return bytes;
+    }
+
+    @Override
+    public void close() {
+        cpu.close();
+    }
+
+    private Runnable task(Op op) {
+        return switch (op) {
+            case Op.Fill o -> Elementwise.fill(cpu, o, at(o.x()));
+            case Op.Copy o -> Elementwise.copy(cpu, at(o.x()), at(o.y()));
+            case Op.Add o -> Elementwise.add(cpu, simd, at(o.x()), at(o.y()), at(o.out()));
+            case Op.Axpy o -> Elementwise.axpy(cpu, simd, o.a(), at(o.x()), at(o.y()));
+            case Op.Embed o -> Embeddings.embed(cpu, simd, o, at(o.ids()), at(o.table()), at(o.out()));
+            case Op.EmbedGrad o -> Embeddings.embedGrad(cpu, simd, o, at(o.ids()), at(o.dOut()), at(o.dTable()));
+            case Op.RmsNorm o ->
+                    RmsNorms.rmsNorm(cpu, simd, o, at(o.x()), at(o.weight()), at(o.y()), at(o.rstd()));
+            case Op.RmsNormGrad o -> RmsNorms.rmsNormGrad(cpu, simd, o, at(o.x()), at(o.weight()), at(o.rstd()),
+                    at(o.dY()), at(o.dX()));
+            case Op.RmsNormWeightGrad o ->
+                    RmsNorms.weightGrad(cpu, simd, o, at(o.x()), at(o.rstd()), at(o.dY()), at(o.dWeight()));
+            case Op.MatMul o -> MatMuls.matMul(cpu, simd, o, at(o.a()), at(o.b()), at(o.c()));
+            case Op.AddBias o -> Columns.addBias(cpu, simd, o, at(o.y()), at(o.bias()));
+            case Op.BiasGrad o -> Columns.biasGrad(cpu, simd, o, at(o.dY()), at(o.dBias()));
+            case Op.Rope o -> Attentions.rope(cpu, simd, o, at(o.x()), at(o.cos()), at(o.sin()), at(o.positions()));
+            case Op.Attention o -> Attentions.attention(cpu, simd, o, at(o.q()), at(o.k()), at(o.v()), at(o.start()),
+                    at(o.out()), at(o.lse()));
+            case Op.AttentionGrad o -> Attentions.attentionGrad(cpu, simd, o, at(o.q()), at(o.k()), at(o.v()),
+                    at(o.start()), at(o.out()), at(o.lse()), at(o.dOut()), at(o.delta()), at(o.dQ()), at(o.dK()),
+                    at(o.dV()));
+            case Op.CacheStore o ->
+                    Attentions.cacheStore(o, at(o.k()), at(o.v()), at(o.kCache()), at(o.vCache()), at(o.start()));
+            case Op.CachedAttention o -> Attentions.cachedAttention(cpu, simd, o, at(o.q()), at(o.kCache()),
+                    at(o.vCache()), at(o.start()), at(o.out()));
+            case Op.SwiGlu o -> Elementwise.swiGlu(cpu, simd, at(o.gate()), at(o.up()), at(o.out()));
+            case Op.SwiGluGrad o -> Elementwise.swiGluGrad(cpu, simd, at(o.gate()), at(o.up()), at(o.dOut()),
+                    at(o.dGate()), at(o.dUp()));
+            case Op.CrossEntropy o ->
+                    Losses.crossEntropy(cpu, simd, o, at(o.logits()), at(o.labels()), at(o.rowLoss()), at(o.scale()));
+            case Op.Cayley o -> Cayleys.cayley(cpu, simd, o, at(o.v()), at(o.r()));
+            case Op.CayleyGrad o -> Cayleys.cayleyGrad(cpu, simd, o, at(o.v()), at(o.dR()), at(o.dV()));
+            case Op.CoftProject o -> Cayleys.coftProject(o, at(o.v()));
+            case Op.BlockRotate o -> Rotations.rotate(cpu, simd, o, at(o.x()), at(o.r()), at(o.y()));
+            case Op.BlockRotateGrad o -> Rotations.rotateGrad(cpu, simd, o, at(o.x()), at(o.dY()), at(o.dR()));
+            case Op.Decode o -> MatMuls.decode(cpu, simd, at(o.w()), at(o.y()));
+            case Op.BlockDiagonal o -> Rotations.blockDiagonal(cpu, o, at(o.r()), at(o.dense()));
+            case Op.BlockDiagonalGrad o -> Rotations.blockDiagonalGrad(o, at(o.dDense()), at(o.dR()));
+            case Op.MaskBlocks o -> Rotations.maskBlocks(o, at(o.r()), at(o.mask()));
+            case Op.Dropout o -> Elementwise.dropout(cpu, o, at(o.x()), at(o.seed()), at(o.y()));
+            case Op.ScaleColumns o -> Columns.scaleColumns(cpu, simd, o, at(o.x()), at(o.s()), at(o.y()));
+            case Op.ColumnDot o -> Columns.columnDot(cpu, simd, o, at(o.x()), at(o.y()), at(o.out()));
+            case Op.PermuteColumns o -> Columns.permute(cpu, o, at(o.x()), at(o.perm()), at(o.y()));
+            case Op.PsoftCore o -> Cayleys.psoftCore(o, at(o.R()), opt(o.va()), opt(o.vb()), at(o.core()));
+            case Op.PsoftCoreGrad o -> Cayleys.psoftCoreGrad(o, at(o.R()), opt(o.va()), opt(o.vb()), at(o.dCore()),
+                    at(o.dR()), opt(o.dVa()), opt(o.dVb()));
+            case Op.GivensAngles o -> GivensSweeps.angles(o, at(o.phi()), at(o.g()));
+            case Op.GivensAnglesGrad o -> GivensSweeps.anglesGrad(o, at(o.phi()), at(o.dG()), at(o.dPhi()));
+            case Op.GivensSweep o -> GivensSweeps.sweep(cpu, simd, o, at(o.x()), at(o.g()), at(o.y()));
+            case Op.GivensSweepGrad o ->
+                    GivensSweeps.sweepGrad(cpu, simd, o, at(o.x()), at(o.g()), at(o.dY()), at(o.dX()), at(o.dG()));
+            case Op.GivensPenalty o -> GivensSweeps.penalty(o, at(o.g()), at(o.dG()), at(o.loss()));
+            case Op.HouseholderVectors o -> Reflections.vectors(o, at(o.p()), at(o.u()));
+            case Op.HouseholderVectorsGrad o ->
+                    Reflections.vectorsGrad(o, at(o.p()), at(o.u()), at(o.dU()), at(o.dP()));
+            case Op.Householder o -> Reflections.reflect(cpu, simd, o, at(o.x()), at(o.u()), at(o.y()));
+            case Op.HouseholderGrad o ->
+                    Reflections.reflectGrad(cpu, simd, o, at(o.x()), at(o.u()), at(o.dY()), at(o.dX()), at(o.dU()));
+            case Op.GradNorm o -> Updates.gradNorm(cpu, simd, at(o.grad()), at(o.norm()));
+            case Op.AdamW o -> Updates.adamW(cpu, simd, o, at(o.param()), at(o.grad()), at(o.m()), at(o.v()),
+                    at(o.hp()), at(o.norm()));
+        };
+    }
+}

@@ -1,0 +1,232 @@
+package dev.gyre.kernels.cpu;
+
+import dev.gyre.kernels.DType;
+import dev.gyre.kernels.HostData;
+import dev.gyre.kernels.Op;
+import java.util.Arrays;
+
+/// The matrix product in its three forms. Blocks of b are packed into panels as wide as the register tile (decoded,
+/// where the weight is BF16 or NF4), all threads share them; each item multiplies some rows of a with some panels.
+/// A few rows against a large b, as in decoding, take a path of their own that reads b once and packs nothing.
+final class MatMuls {
+    /// Inner length and width of a packed block of b; 2 MiB, beyond the near cache but within the far one.
+    private static final int NC = 1536;
+    /// Rows of a that stay in the near cache while the panels of b go by.
+    private static final int ROWS = 96;
+    /// Up to this many rows b is not worth packing.
+    private static final int FEW = 4;
+    /// Elements of b that one item of the few-rows path reads.
+    private static final int STRIPE = 1 << 15;
+
+    private MatMuls() {
+    }
+
+    static Runnable matMul(Cpu cpu, Simd simd, Op.MatMul op, View a, View b, View c) {
+        if (op.M() <= FEW && op.form() != Op.MatMul.Form.TN)
+            return op.form() == Op.MatMul.Form.NT ? fewRowsNT(cpu, simd, op, a, b, c)
+                    : fewRowsNN(cpu, simd, op, a, b, c);
+        return new Packed(cpu, simd, op, a, b, c);
+    }
+
+    /// `n` numbers of b from element `e` on, as floats in y.
+    static void load(Simd simd, View b, int e, float[] y, int yo, int n) {
+        switch (b.buf().dtype()) {
+            case F32 -> System.arraycopy(b.f(), b.off() + e, y, yo, n);
+            case BF16 -> simd.decodeBf16(((HostData.BF16) b.slot().data()).bits, b.off() + e, y, yo, n);
+            case NF4 -> {
+                HostData.NF4 q = (HostData.NF4) b.slot().data();
+                for (int i = 0; i < n;) {
+                    int block = (e + i) / q.blockSize;
+                    int m = (int) Math.min(n - i, (block + 1L) * q.blockSize - e - i);
+                    simd.decodeNf4(q.codes, e + i, q.codeBook, q.absmax(block), y, yo + i, m);
+                    i += m;
+                }
+            }
+            case I32 -> throw new IllegalArgumentException(b.buf() + " is no matrix of numbers");
+        }
+    }
+
+    static Runnable decode(Cpu cpu, Simd simd, View w, View y) {
+        return Elementwise.chunks(cpu, y.length(), (i, n) -> load(simd, w, i, y.f(), y.off() + i, n));
+    }
+
+    private static boolean plain(View b) {
+        return b.buf().dtype() == DType.F32;
+    }
+
+    private static final class Packed implements Runnable {
+        private final Cpu cpu;
+        private final Simd simd;
+        private final Op.MatMul op;
+        private final View a;
+        private final View b;
+        private final View c;
+        private final int MR;
+        private final int NR;
+        private final int KC;
+        private final boolean rowsInPlace;
+        private final int rows;
+        private final int rowItems;
+        private final Cpu.Body pack = this::pack;
+        private final Cpu.Body multiply = this::multiply;
+
+        // the block of b at hand
+        private int jc;
+        private int nc;
+        private int pc;
+        private int kc;
+        private int groups;
+
+        Packed(Cpu cpu, Simd simd, Op.MatMul op, View a, View b, View c) {
+            this.cpu = cpu;
+            this.simd = simd;
+            this.op = op;
+            this.a = a;
+            this.b = b;
+            this.c = c;
+            this.MR = simd.tileRows();
+            this.NR = simd.tileCols();
+            this.KC = simd.lanes() >= 16 ? 512 : 256;
+            this.rowsInPlace = simd.takesRows() && op.form() != Op.MatMul.Form.TN;
+            int share = (op.M() + cpu.threads() - 1) / cpu.threads();
+            this.rows = Math.max(MR, (Math.min(ROWS, share) + MR - 1) / MR * MR);
+            this.rowItems = (op.M() + rows - 1) / rows;
+        }
+
+        @Override
+        public void run() {
+            if (op.K() == 0 && !op.accumulate())
+                Arrays.fill(c.f(), c.off(), c.off() + op.M() * op.N(), 0f);
+            int width = NC / NR * NR;
+            for (jc = 0; jc < op.N(); jc += width) {
+                nc = Math.min(width, op.N() - jc);
+                int panels = (nc + NR - 1) / NR;
+                for (pc = 0; pc < op.K(); pc += KC) {
+                    kc = Math.min(KC, op.K() - pc);
+                    cpu.shared(0, panels * NR * kc);
+                    cpu.forEach(panels, pack);
+                    groups = Math.min(panels, Math.max(1, (4 * cpu.threads() + rowItems - 1) / rowItems));
+                    cpu.forEach(rowItems * groups, multiply);
+                }
+            }
+        }
+
+        /// Panel p of the block: `kc` rows of NR numbers, columns beyond the matrix zero.
+        private void pack(int p, int worker) {
+            int j0 = jc + p * NR;
+            int width = Math.min(NR, jc + nc - j0);
+            float[] to = cpu.shared(0, 0);
+            int at = p * NR * kc;
+            if (width < NR)
+                Arrays.fill(to, at, at + NR * kc, 0f);
+            if (op.form() != Op.MatMul.Form.NT) {
+                for (int k = 0; k < kc; k++)
+                    load(simd, b, (pc + k) * op.N() + j0, to, at + k * NR, width);
+            } else if (plain(b)) {
+                simd.transpose(b.f(), b.off() + j0 * op.K() + pc, op.K(), width, kc, to, at, NR);
+            } else {
+                float[] decoded = cpu.scratch(worker, 0, NR * KC);
+                for (int j = 0; j < width; j++)
+                    load(simd, b, (j0 + j) * op.K() + pc, decoded, j * kc, kc);
+                simd.transpose(decoded, 0, kc, width, kc, to, at, NR);
+            }
+        }
+
+        private void multiply(int item, int worker) {
+            int i0 = item / groups * rows;
+            int i1 = Math.min(op.M(), i0 + rows);
+            int panels = (nc + NR - 1) / NR;
+            int group = item % groups;
+            float[] panel = cpu.shared(0, 0);
+            float[] tile = cpu.scratch(worker, 1, MR * NR);
+            float[] left = rowsInPlace ? a.f() : packRows(i0, i1, cpu.scratch(worker, 0, (rows + MR) * KC));
+            boolean accumulate = op.accumulate() || pc > 0;
+            for (int p = panels * group / groups; p < panels * (group + 1) / groups; p++) {
+                int j0 = jc + p * NR;
+                int cols = Math.min(NR, jc + nc - j0);
+                for (int i = i0; i < i1; i += MR) {
+                    int some = Math.min(MR, i1 - i);
+                    if (rowsInPlace)
+                        simd.tileFromRows(kc, left, a.off() + i * op.K() + pc, op.K(), some, panel, p * NR * kc, tile);
+                    else
+                        simd.tile(kc, left, (i - i0) * kc, panel, p * NR * kc, tile);
+                    simd.addTile(op.alpha(), tile, c.f(), c.off() + i * op.N() + j0, op.N(), some, cols, accumulate);
+                }
+            }
+        }
+
+        /// Rows i0..i1-1 of op(a) in panels of MR: MR numbers for each k, rows beyond the matrix zero.
+        private float[] packRows(int i0, int i1, float[] to) {
+            float[] from = a.f();
+            for (int i = i0; i < i1; i += MR) {
+                int some = Math.min(MR, i1 - i);
+                int at = (i - i0) * kc;
+                if (some < MR)
+                    Arrays.fill(to, at, at + MR * kc, 0f);
+                if (op.form() != Op.MatMul.Form.TN)
+                    simd.transpose(from, a.off() + i * op.K() + pc, op.K(), some, kc, to, at, MR);
+                else
+                    for (int k = 0; k < kc; k++) {
+                        int row = a.off() + (pc + k) * op.M() + i;
+                        for (int r = 0; r < some; r++)
+                            to[at + k * MR + r] = from[row + r];
+                    }
+            }
+            return to;
+        }
+    }
+
+    /// `c[i][j] (+)= alpha a_i . b_j`: items own rows of b.
+    private static Runnable fewRowsNT(Cpu cpu, Simd simd, Op.MatMul op, View a, View b, View c) {
+        int K = op.K();
+        int N = op.N();
+        int some = Math.max(1, STRIPE / Math.max(1, K));
+        boolean plain = plain(b);
+        Cpu.Body body = (item, worker) -> {
+            float[] row = plain ? b.f() : cpu.scratch(worker, 0, K);
+            for (int j = item * some; j < Math.min(N, (item + 1) * some); j++) {
+                if (!plain)
+                    load(simd, b, j * K, row, 0, K);
+                for (int i = 0; i < op.M(); i++) {
+                    int at = c.off() + i * N + j;
+                    float v = op.alpha() * simd.dot(a.f(), a.off() + i * K, row, plain ? b.off() + j * K : 0, K);
+                    c.f()[at] = op.accumulate() ? c.f()[at] + v : v;
+                }
+            }
+        };
+        return () -> cpu.forEach((N + some - 1) / some, body);
+    }
+
+    /// `c_i (+)= alpha sum over k of a[i][k] b_k`: items own columns of b.
+    private static Runnable fewRowsNN(Cpu cpu, Simd simd, Op.MatMul op, View a, View b, View c) {
+        int K = op.K();
+        int N = op.N();
+        int some = 128;
+        int deep = 64;
+        boolean plain = plain(b);
+        Cpu.Body body = (item, worker) -> {
+            int j = item * some;
+            int n = Math.min(some, N - j);
+            float[] sum = cpu.scratch(worker, 1, FEW * some);
+            Arrays.fill(sum, 0, FEW * some, 0f);
+            if (plain)
+                simd.mulAdd(op.M(), n, K, a.f(), a.off(), K, 1, b.f(), b.off() + j, N, sum, 0, some, false);
+            else
+                for (int k = 0; k < K; k += deep) {
+                    int kn = Math.min(deep, K - k);
+                    float[] block = cpu.scratch(worker, 0, deep * some);
+                    for (int r = 0; r < kn; r++)
+                        load(simd, b, (k + r) * N + j, block, r * some, n);
+                    simd.mulAdd(op.M(), n, kn, a.f(), a.off() + k, K, 1, block, 0, some, sum, 0, some, true);
+                }
+            for (int i = 0; i < op.M(); i++) {
+                int at = c.off() + i * N + j;
+                if (op.accumulate())
+                    simd.axpy(op.alpha(), sum, i * some, c.f(), at, n);
+                else
+                    simd.scale(op.alpha(), sum, i * some, c.f(), at, n);
+            }
+        };
+        return () -> cpu.forEach((N + some - 1) / some, body);
+    }
+}

@@ -1,0 +1,128 @@
+package dev.gyre.kernels.cpu;
+
+import java.util.Locale;
+
+/// Arithmetic on slices of float arrays, each slice an array and the offset of its first element: rows, tiles of a
+/// matrix product, transposition, decoding. [SimdVector] and [SimdScalar] agree within rounding. Slices of one call
+/// may be identical where an element of the output depends on the same element of the input only; else they are apart.
+interface Simd {
+    /// Floats that one instruction handles.
+    int lanes();
+
+    /// `z = x + y`.
+    void add(float[] x, int xo, float[] y, int yo, float[] z, int zo, int n);
+
+    /// `y += a x`.
+    void axpy(float a, float[] x, int xo, float[] y, int yo, int n);
+
+    /// `y = a x`.
+    void scale(float a, float[] x, int xo, float[] y, int yo, int n);
+
+    /// `z = a x y`.
+    void mul(float a, float[] x, int xo, float[] y, int yo, float[] z, int zo, int n);
+
+    /// `z += a x y`.
+    void mulAdd(float a, float[] x, int xo, float[] y, int yo, float[] z, int zo, int n);
+
+    /// `z (+)= w * (a * y) + b * x`; the shape of RMSNorm's gradient.
+    void normGrad(float a, float[] w, int wo, float[] y, int yo, float b, float[] x, int xo, float[] z, int zo, int n,
+            boolean accumulate);
+
+    /// `sum x y`.
+    float dot(float[] x, int xo, float[] y, int yo, int n);
+
+    /// `sum x y w`.
+    float dot3(float[] x, int xo, float[] y, int yo, float[] w, int wo, int n);
+
+    /// `sum x^2` in double precision.
+    double sumSquares(float[] x, int xo, int n);
+
+    /// Largest element; -Infinity for none.
+    float max(float[] x, int xo, int n);
+
+    /// `sum exp(x - max)`.
+    double sumExp(float[] x, int xo, float max, int n);
+
+    /// `x = exp(x - max)`; returns the sum of the new values.
+    double expInPlace(float[] x, int xo, float max, int n);
+
+    /// `d = a p (d - delta)`: from probabilities p and their gradients d to the gradients of unscaled scores.
+    void softmaxGrad(float a, float delta, float[] p, int po, float[] d, int doo, int n);
+
+    /// `out = silu(gate) up`.
+    void swiGlu(float[] gate, int go, float[] up, int uo, float[] out, int oo, int n);
+
+    /// See [dev.gyre.kernels.Op.SwiGluGrad]; dGate may be gate and dUp may be up.
+    void swiGluGrad(float[] gate, int go, float[] up, int uo, float[] dOut, int doo, float[] dGate, int dgo,
+            float[] dUp, int duo, int n);
+
+    /// Turns the pairs `(x[j], x[j + half])` by the angles behind cos and sin; `sign` -1 turns back.
+    void rope(float[] x, int xo, float[] cos, int co, float[] sin, int so, int half, float sign);
+
+    /// One step of [dev.gyre.kernels.Op.AdamW] over n numbers; `shrink = 1 - lr * decay`, `step = lr / c1`.
+    void adamW(float[] p, int po, float[] g, int go, float[] m, int mo, float[] v, int vo, int n, float clip,
+            float beta1, float beta2, float shrink, float step, float c2, float eps);
+
+    /// `y[c][r] = x[r][c]` for `rows x cols` elements of x.
+    void transpose(float[] x, int xo, int ldx, int rows, int cols, float[] y, int yo, int ldy);
+
+    /// Small product `c (+)= a b` straight from memory: a (M,K) with element (i,k) at `ao + i*rowStep + k*colStep` (so
+    /// transposed a costs nothing), b (K,N) and c (M,N) row-major. For operands that sit in a near cache.
+    void mulAdd(int M, int N, int K, float[] a, int ao, int rowStep, int colStep, float[] b, int bo, int ldb, float[] c,
+            int co, int ldc, boolean accumulate);
+
+    /// Rows of the register tile of [#tile].
+    int tileRows();
+
+    /// Columns of the register tile of [#tile].
+    int tileCols();
+
+    /// `tile = sum over k of a[k] b[k]^T` from packed panels: a holds [#tileRows] numbers per k, b holds [#tileCols].
+    void tile(int kc, float[] a, int ao, float[] b, int bo, float[] tile);
+
+    /// True when [#tileFromRows] is as fast as [#tile], so that row-major a need not be packed.
+    boolean takesRows();
+
+    /// As [#tile], a being [#tileRows] rows, row i at `ao + i*lda`; only the first `rows` exist.
+    void tileFromRows(int kc, float[] a, int ao, int lda, int rows, float[] b, int bo, float[] tile);
+
+    /// `c (+)= alpha * tile` for the upper left `rows x cols` of a tile.
+    void addTile(float alpha, float[] tile, float[] c, int co, int ldc, int rows, int cols, boolean accumulate);
+
+    /// Brain floats to floats.
+    void decodeBf16(short[] x, int xo, float[] y, int yo, int n);
+
+    /// `y = codeBook[code] * absmax` for n codes from element `e` on, all of one block.
+    void decodeNf4(byte[] codes, int e, float[] codeBook, float absmax, float[] y, int yo, int n);
+
+    /// The arithmetic of a backend, and in words why it is this one.
+    record Chosen(Simd simd, String why) {
+    }
+
+    static Chosen choose(SimdChoice choice) {
+        String width = System.getProperty("gyre.simd", "auto").toLowerCase(Locale.ROOT);
+        if (!width.matches("auto|scalar|128|256|512"))
+            throw new IllegalArgumentException(
+                    "gyre.simd=" + width + " is not one of auto, scalar, 128, 256, 512 (system property)");
+        if (choice == SimdChoice.SCALAR || (choice == SimdChoice.AUTO && width.equals("scalar")))
+            return new Chosen(new SimdScalar(), "scalar loops (as asked)");
+        if (ModuleLayer.boot().findModule("jdk.incubator.vector").isEmpty()) {
+            String flag = "module jdk.incubator.vector is absent: start java with --add-modules jdk.incubator.vector";
+            if (choice == SimdChoice.VECTOR)
+                throw new IllegalStateException("no vector arithmetic: " + flag);
+            return new Chosen(new SimdScalar(), "scalar loops (" + flag + ")");
+        }
+        return Vector.chosen();
+    }
+
+    /// Keeps the JVM from linking [SimdVector] where its module is absent.
+    final class Vector {
+        private Vector() {
+        }
+
+        private static Chosen chosen() {
+            SimdVector v = new SimdVector();
+            return new Chosen(v, v.describe());
+        }
+    }
+}

@@ -1,0 +1,295 @@
+package dev.gyre.kernels.cpu;
+
+/// [Simd] in plain loops: for JVMs without the Vector API, and the control that [SimdVector] is tested against.
+final class SimdScalar implements Simd {
+    private static final int MR = 4;
+    private static final int NR = 4;
+
+    @Override
+    public int lanes() {
+        return 1;
+    }
+
+    @Override
+    public void add(float[] x, int xo, float[] y, int yo, float[] z, int zo, int n) {
+        for (int i = 0; i < n; i++)
+            z[zo + i] = x[xo + i] + y[yo + i];
+    }
+
+    @Override
+    public void axpy(float a, float[] x, int xo, float[] y, int yo, int n) {
+        for (int i = 0; i < n; i++)
+            y[yo + i] += a * x[xo + i];
+    }
+
+    @Override
+    public void scale(float a, float[] x, int xo, float[] y, int yo, int n) {
+        for (int i = 0; i < n; i++)
+            y[yo + i] = a * x[xo + i];
+    }
+
+    @Override
+    public void mul(float a, float[] x, int xo, float[] y, int yo, float[] z, int zo, int n) {
+        for (int i = 0; i < n; i++)
+            z[zo + i] = a * x[xo + i] * y[yo + i];
+    }
+
+    @Override
+    public void mulAdd(float a, float[] x, int xo, float[] y, int yo, float[] z, int zo, int n) {
+        for (int i = 0; i < n; i++)
+            z[zo + i] += a * x[xo + i] * y[yo + i];
+    }
+
+    @Override
+    public void normGrad(float a, float[] w, int wo, float[] y, int yo, float b, float[] x, int xo, float[] z, int zo,
+            int n, boolean accumulate) {
+        for (int i = 0; i < n; i++) {
+            float g = w[wo + i] * (a * y[yo + i]) + b * x[xo + i];
+            z[zo + i] = accumulate ? z[zo + i] + g : g;
+        }
+    }
+
+    @Override
+    public float dot(float[] x, int xo, float[] y, int yo, int n) {
+        float s0 = 0;
+        float s1 = 0;
+        float s2 = 0;
+        float s3 = 0;
+        int i = 0;
+        for (; i < n - 3; i += 4) {
+            s0 += x[xo + i] * y[yo + i];
+            s1 += x[xo + i + 1] * y[yo + i + 1];
+            s2 += x[xo + i + 2] * y[yo + i + 2];
+            s3 += x[xo + i + 3] * y[yo + i + 3];
+        }
+        for (; i < n; i++)
+            s0 += x[xo + i] * y[yo + i];
+        return (s0 + s1) + (s2 + s3);
+    }
+
+    @Override
+    public float dot3(float[] x, int xo, float[] y, int yo, float[] w, int wo, int n) {
+        double s = 0;
+        for (int i = 0; i < n; i++)
+            s += x[xo + i] * y[yo + i] * w[wo + i];
+        return (float) s;
+    }
+
+    @Override
+    public double sumSquares(float[] x, int xo, int n) {
+        double s = 0;
+        for (int i = 0; i < n; i++)
+            s += (double) x[xo + i] * x[xo + i];
+        return s;
+    }
+
+    @Override
+    public float max(float[] x, int xo, int n) {
+        float m = Float.NEGATIVE_INFINITY;
+        for (int i = 0; i < n; i++)
+            m = Math.max(m, x[xo + i]);
+        return m;
+    }
+
+    @Override
+    public double sumExp(float[] x, int xo, float max, int n) {
+        double s = 0;
+        for (int i = 0; i < n; i++)
+            s += exp(x[xo + i] - max);
+        return s;
+    }
+
+    @Override
+    public double expInPlace(float[] x, int xo, float max, int n) {
+        double s = 0;
+        for (int i = 0; i < n; i++) {
+            float e = exp(x[xo + i] - max);
+            x[xo + i] = e;
+            s += e;
+        }
+        return s;
+    }
+
+    @Override
+    public void softmaxGrad(float a, float delta, float[] p, int po, float[] d, int doo, int n) {
+        for (int i = 0; i < n; i++)
+            d[doo + i] = a * p[po + i] * (d[doo + i] - delta);
+    }
+
+    /// Below the smallest normal number the vector twin gives zero; so does this.
+    private static float exp(float x) {
+        return x < -87.3f ? 0f : (float) Math.exp(x);
+    }
+
+    @Override
+    public void swiGlu(float[] gate, int go, float[] up, int uo, float[] out, int oo, int n) {
+        for (int i = 0; i < n; i++) {
+            float g = gate[go + i];
+            out[oo + i] = g / (1 + exp(-g)) * up[uo + i];
+        }
+    }
+
+    @Override
+    public void swiGluGrad(float[] gate, int go, float[] up, int uo, float[] dOut, int doo, float[] dGate, int dgo,
+            float[] dUp, int duo, int n) {
+        for (int i = 0; i < n; i++) {
+            float g = gate[go + i];
+            float u = up[uo + i];
+            float d = dOut[doo + i];
+            float s = 1 / (1 + exp(-g));
+            dUp[duo + i] = d * g * s;
+            dGate[dgo + i] = d * u * s * (1 + g * (1 - s));
+        }
+    }
+
+    @Override
+    public void rope(float[] x, int xo, float[] cos, int co, float[] sin, int so, int half, float sign) {
+        for (int j = 0; j < half; j++) {
+            float c = cos[co + j];
+            float s = sign * sin[so + j];
+            float a = x[xo + j];
+            float b = x[xo + half + j];
+            x[xo + j] = a * c - b * s;
+            x[xo + half + j] = b * c + a * s;
+        }
+    }
+
+    @Override
+    public void adamW(float[] p, int po, float[] g, int go, float[] m, int mo, float[] v, int vo, int n, float clip,
+            float beta1, float beta2, float shrink, float step, float c2, float eps) {
+        for (int i = 0; i < n; i++) {
+            float gi = clip * g[go + i];
+            float mi = beta1 * m[mo + i] + (1 - beta1) * gi;
+            float vi = beta2 * v[vo + i] + (1 - beta2) * gi * gi;
+            m[mo + i] = mi;
+            v[vo + i] = vi;
+            p[po + i] = shrink * p[po + i] - step * mi / ((float) Math.sqrt(vi / c2) + eps);
+        }
+    }
+
+    @Override
+    public void transpose(float[] x, int xo, int ldx, int rows, int cols, float[] y, int yo, int ldy) {
+        for (int r = 0; r < rows; r++)
+            for (int c = 0; c < cols; c++)
+                y[yo + c * ldy + r] = x[xo + r * ldx + c];
+    }
+
+    @Override
+    public void mulAdd(int M, int N, int K, float[] a, int ao, int rowStep, int colStep, float[] b, int bo, int ldb,
+            float[] c, int co, int ldc, boolean accumulate) {
+        for (int i = 0; i < M; i++) {
+            int ci = co + i * ldc;
+            if (!accumulate)
+                java.util.Arrays.fill(c, ci, ci + N, 0f);
+            for (int k = 0; k < K; k++)
+                axpy(a[ao + i * rowStep + k * colStep], b, bo + k * ldb, c, ci, N);
+        }
+    }
+
+    @Override
+    public int tileRows() {
+        return MR;
+    }
+
+    @Override
+    public int tileCols() {
+        return NR;
+    }
+
+    @Override
+    public void tile(int kc, float[] a, int ao, float[] b, int bo, float[] tile) {
+        float c00 = 0;
+        float c01 = 0;
+        float c02 = 0;
+        float c03 = 0;
+        float c10 = 0;
+        float c11 = 0;
+        float c12 = 0;
+        float c13 = 0;
+        float c20 = 0;
+        float c21 = 0;
+        float c22 = 0;
+        float c23 = 0;
+        float c30 = 0;
+        float c31 = 0;
+        float c32 = 0;
+        float c33 = 0;
+        for (int k = 0; k < kc; k++) {
+            float b0 = b[bo + NR * k];
+            float b1 = b[bo + NR * k + 1];
+            float b2 = b[bo + NR * k + 2];
+            float b3 = b[bo + NR * k + 3];
+            float x = a[ao + MR * k];
+            c00 += x * b0;
+            c01 += x * b1;
+            c02 += x * b2;
+            c03 += x * b3;
+            x = a[ao + MR * k + 1];
+            c10 += x * b0;
+            c11 += x * b1;
+            c12 += x * b2;
+            c13 += x * b3;
+            x = a[ao + MR * k + 2];
+            c20 += x * b0;
+            c21 += x * b1;
+            c22 += x * b2;
+            c23 += x * b3;
+            x = a[ao + MR * k + 3];
+            c30 += x * b0;
+            c31 += x * b1;
+            c32 += x * b2;
+            c33 += x * b3;
+        }
+        tile[0] = c00;
+        tile[1] = c01;
+        tile[2] = c02;
+        tile[3] = c03;
+        tile[4] = c10;
+        tile[5] = c11;
+        tile[6] = c12;
+        tile[7] = c13;
+        tile[8] = c20;
+        tile[9] = c21;
+        tile[10] = c22;
+        tile[11] = c23;
+        tile[12] = c30;
+        tile[13] = c31;
+        tile[14] = c32;
+        tile[15] = c33;
+    }
+
+    @Override
+    public boolean takesRows() {
+        return false;
+    }
+
+    @Override
+    public void tileFromRows(int kc, float[] a, int ao, int lda, int rows, float[] b, int bo, float[] tile) {
+        throw new UnsupportedOperationException("scalar tiles come from packed panels");
+    }
+
+    @Override
+    public void addTile(float alpha, float[] tile, float[] c, int co, int ldc, int rows, int cols,
+            boolean accumulate) {
+        for (int i = 0; i < rows; i++)
+            for (int j = 0; j < cols; j++) {
+                float v = alpha * tile[i * NR + j];
+                int at = co + i * ldc + j;
+                c[at] = accumulate ? c[at] + v : v;
+            }
+    }
+
+    @Override
+    public void decodeBf16(short[] x, int xo, float[] y, int yo, int n) {
+        for (int i = 0; i < n; i++)
+            y[yo + i] = Float.intBitsToFloat(x[xo + i] << 16);
+    }
+
+    @Override
+    public void decodeNf4(byte[] codes, int e, float[] codeBook, float absmax, float[] y, int yo, int n) {
+        for (int i = 0; i < n; i++) {
+            int pair = codes[(e + i) >> 1];
+            y[yo + i] = codeBook[((e + i) & 1) == 0 ? pair >> 4 & 15 : pair & 15] * absmax;
+        }
+    }
+}

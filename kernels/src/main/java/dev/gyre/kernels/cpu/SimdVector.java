@@ -1,0 +1,923 @@
+package dev.gyre.kernels.cpu;
+
+import com.sun.management.HotSpotDiagnosticMXBean;
+import java.lang.management.ManagementFactory;
+import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.IntVector;
+import jdk.incubator.vector.ShortVector;
+import jdk.incubator.vector.VectorMask;
+import jdk.incubator.vector.VectorOperators;
+import jdk.incubator.vector.VectorShape;
+import jdk.incubator.vector.VectorShuffle;
+import jdk.incubator.vector.VectorSpecies;
+
+/// [Simd] by the Vector API, 4, 8 or 16 lanes: the JVM's preference, or the system property `gyre.simd`. The width is a
+/// static constant because C2 turns vector calls into instructions only where it knows the species.
+///
+/// Register tiles: 12 x 2 vectors where there are 32 registers (16 lanes, or ARM), 3 x 3 where there are 16. A tile is
+/// stored to a small array and added to the result by another method, because one method with both exceeds C2's
+/// inlining budget.
+final class SimdVector implements Simd {
+    private static final VectorSpecies<Float> S = species();
+    private static final int L = S.length();
+    private static final VectorSpecies<Integer> SI = VectorSpecies.of(int.class, S.vectorShape());
+    private static final VectorSpecies<Double> SD = VectorSpecies.of(double.class, S.vectorShape());
+    private static final VectorSpecies<Short> SS = VectorSpecies.of(short.class,
+            VectorShape.forBitSize(S.vectorBitSize() / 2));
+    private static final boolean ARM = System.getProperty("os.arch", "").equals("aarch64");
+    private static final boolean WIDE = L == 16 || ARM;
+    /// Where the processor lacks it, `fma` is emulated in software, digit by digit.
+    private static final boolean FMA = ARM || hasFma();
+
+    private static VectorSpecies<Float> species() {
+        return switch (System.getProperty("gyre.simd", "auto")) {
+            case "128" -> FloatVector.SPECIES_128;
+            case "256" -> FloatVector.SPECIES_256;
+            case "512" -> FloatVector.SPECIES_512;
+            default -> {
+                VectorSpecies<Float> p = FloatVector.SPECIES_PREFERRED;
+                yield p.length() >= 16 ? FloatVector.SPECIES_512
+                        : p.length() == 8 ? FloatVector.SPECIES_256 : FloatVector.SPECIES_128;
+            }
+        };
+    }
+
+    private static boolean hasFma() {
+        HotSpotDiagnosticMXBean vm = ManagementFactory.getPlatformMXBean(HotSpotDiagnosticMXBean.class);
+        try {
+            return vm == null || Boolean.parseBoolean(vm.getVMOption("UseFMA").getValue());
+        } catch (IllegalArgumentException notHotSpot) {
+            return true;
+        }
+    }
+
+    String describe() {
+        String asked = System.getProperty("gyre.simd", "auto");
+        String why = asked.equals("auto") || asked.equals("scalar") ? "the JVM's preference" : "gyre.simd=" + asked;
+        return "Vector API, " + L + " lanes (" + why + ")" + (FMA ? "" : ", no fused multiply-add");
+    }
+
+    @Override
+    public int lanes() {
+        return L;
+    }
+
+    private static FloatVector at(float[] a, int i) {
+        return FloatVector.fromArray(S, a, i);
+    }
+
+    private static FloatVector fma(FloatVector a, FloatVector b, FloatVector c) {
+        return FMA ? a.fma(b, c) : a.mul(b).add(c);
+    }
+
+    private static int whole(int n) {
+        return n - n % L;
+    }
+
+    @Override
+    public void add(float[] x, int xo, float[] y, int yo, float[] z, int zo, int n) {
+        int i = 0;
+        for (int end = whole(n); i < end; i += L)
+            at(x, xo + i).add(at(y, yo + i)).intoArray(z, zo + i);
+        for (; i < n; i++)
+            z[zo + i] = x[xo + i] + y[yo + i];
+    }
+
+    @Override
+    public void axpy(float a, float[] x, int xo, float[] y, int yo, int n) {
+        FloatVector va = FloatVector.broadcast(S, a);
+        int i = 0;
+        for (int end = whole(n); i < end; i += L)
+            fma(va, at(x, xo + i), at(y, yo + i)).intoArray(y, yo + i);
+        for (; i < n; i++)
+            y[yo + i] += a * x[xo + i];
+    }
+
+    @Override
+    public void scale(float a, float[] x, int xo, float[] y, int yo, int n) {
+        int i = 0;
+        for (int end = whole(n); i < end; i += L)
+            at(x, xo + i).mul(a).intoArray(y, yo + i);
+        for (; i < n; i++)
+            y[yo + i] = a * x[xo + i];
+    }
+
+    @Override
+    public void mul(float a, float[] x, int xo, float[] y, int yo, float[] z, int zo, int n) {
+        int i = 0;
+        for (int end = whole(n); i < end; i += L)
+            at(x, xo + i).mul(a).mul(at(y, yo + i)).intoArray(z, zo + i);
+        for (; i < n; i++)
+            z[zo + i] = a * x[xo + i] * y[yo + i];
+    }
+
+    @Override
+    public void mulAdd(float a, float[] x, int xo, float[] y, int yo, float[] z, int zo, int n) {
+        int i = 0;
+        for (int end = whole(n); i < end; i += L)
+            fma(at(x, xo + i).mul(a), at(y, yo + i), at(z, zo + i)).intoArray(z, zo + i);
+        for (; i < n; i++)
+            z[zo + i] += a * x[xo + i] * y[yo + i];
+    }
+
+    @Override
+    public void normGrad(float a, float[] w, int wo, float[] y, int yo, float b, float[] x, int xo, float[] z, int zo,
+            int n, boolean accumulate) {
+        FloatVector vb = FloatVector.broadcast(S, b);
+        int i = 0;
+        for (int end = whole(n); i < end; i += L) {
+            FloatVector g = fma(vb, at(x, xo + i), at(w, wo + i).mul(at(y, yo + i).mul(a)));
+            put(g, z, zo + i, accumulate);
+        }
+        for (; i < n; i++) {
+            float g = w[wo + i] * (a * y[yo + i]) + b * x[xo + i];
+            z[zo + i] = accumulate ? z[zo + i] + g : g;
+        }
+    }
+
+    private static void put(FloatVector v, float[] c, int at, boolean accumulate) {
+        (accumulate ? v.add(at(c, at)) : v).intoArray(c, at);
+    }
+
+    private static void put(FloatVector v, float[] c, int at, boolean accumulate, VectorMask<Float> m) {
+        (accumulate ? v.add(FloatVector.fromArray(S, c, at, m)) : v).intoArray(c, at, m);
+    }
+
+    @Override
+    public float dot(float[] x, int xo, float[] y, int yo, int n) {
+        FloatVector s0 = FloatVector.zero(S);
+        FloatVector s1 = s0;
+        FloatVector s2 = s0;
+        FloatVector s3 = s0;
+        int i = 0;
+        for (int end = n - n % (4 * L); i < end; i += 4 * L) {
+            s0 = fma(at(x, xo + i), at(y, yo + i), s0);
+            s1 = fma(at(x, xo + i + L), at(y, yo + i + L), s1);
+            s2 = fma(at(x, xo + i + 2 * L), at(y, yo + i + 2 * L), s2);
+            s3 = fma(at(x, xo + i + 3 * L), at(y, yo + i + 3 * L), s3);
+        }
+        for (int end = whole(n); i < end; i += L)
+            s0 = fma(at(x, xo + i), at(y, yo + i), s0);
+        float s = sum(s0.add(s1).add(s2.add(s3)));
+        for (; i < n; i++)
+            s += x[xo + i] * y[yo + i];
+        return s;
+    }
+
+    /// `reduceLanes(ADD)` of floats may differ in order between interpreter and compiler; results must not.
+    private static float sum(FloatVector v) {
+        FloatVector t = v;
+        if (L >= 16)
+            t = t.add(t.rearrange(HALF8));
+        if (L >= 8)
+            t = t.add(t.rearrange(HALF4));
+        t = t.add(t.rearrange(HALF2));
+        return t.lane(0) + t.lane(1);
+    }
+
+    private static final VectorShuffle<Float> HALF8 = VectorShuffle.fromOp(S, i -> (i + 8) % L);
+    private static final VectorShuffle<Float> HALF4 = VectorShuffle.fromOp(S, i -> (i + 4) % L);
+    private static final VectorShuffle<Float> HALF2 = VectorShuffle.fromOp(S, i -> (i + 2) % L);
+
+    @Override
+    public float dot3(float[] x, int xo, float[] y, int yo, float[] w, int wo, int n) {
+        FloatVector s0 = FloatVector.zero(S);
+        FloatVector s1 = s0;
+        int i = 0;
+        for (int end = n - n % (2 * L); i < end; i += 2 * L) {
+            s0 = fma(at(x, xo + i).mul(at(y, yo + i)), at(w, wo + i), s0);
+            s1 = fma(at(x, xo + i + L).mul(at(y, yo + i + L)), at(w, wo + i + L), s1);
+        }
+        float s = sum(s0.add(s1));
+        for (; i < n; i++)
+            s += x[xo + i] * y[yo + i] * w[wo + i];
+        return s;
+    }
+
+    @Override
+    public double sumSquares(float[] x, int xo, int n) {
+        var s0 = jdk.incubator.vector.DoubleVector.zero(SD);
+        var s1 = s0;
+        int i = 0;
+        for (int end = whole(n); i < end; i += L) {
+            FloatVector v = at(x, xo + i);
+            var lo = (jdk.incubator.vector.DoubleVector) v.convertShape(VectorOperators.F2D, SD, 0);
+            var hi = (jdk.incubator.vector.DoubleVector) v.convertShape(VectorOperators.F2D, SD, 1);
+            s0 = lo.mul(lo).add(s0);
+            s1 = hi.mul(hi).add(s1);
+        }
+        double[] lanes = s0.add(s1).toArray();
+        double s = 0;
+        for (double l : lanes)
+            s += l;
+        for (; i < n; i++)
+            s += (double) x[xo + i] * x[xo + i];
+        return s;
+    }
+
+    @Override
+    public float max(float[] x, int xo, int n) {
+        FloatVector m = FloatVector.broadcast(S, Float.NEGATIVE_INFINITY);
+        FloatVector m1 = m;
+        int i = 0;
+        for (int end = n - n % (2 * L); i < end; i += 2 * L) {
+            m = m.max(at(x, xo + i));
+            m1 = m1.max(at(x, xo + i + L));
+        }
+        float s = m.max(m1).reduceLanes(VectorOperators.MAX);
+        for (; i < n; i++)
+            s = Math.max(s, x[xo + i]);
+        return s;
+    }
+
+    private static final FloatVector LOG2E = FloatVector.broadcast(S, 1.44269504088896341f);
+    /// Adding 1.5 * 2^23 leaves the rounded integer in the low bits.
+    private static final FloatVector ROUND = FloatVector.broadcast(S, 12582912f);
+    /// ln 2 in two parts; the first has 9 significant bits, so its multiples up to 2^14 are exact.
+    private static final FloatVector LN2_HI = FloatVector.broadcast(S, -0.693359375f);
+    private static final FloatVector LN2_LO = FloatVector.broadcast(S, 2.12194440e-4f);
+    private static final FloatVector ONE = FloatVector.broadcast(S, 1f);
+    private static final float EXP_MIN = -87.3365f;
+    private static final float EXP_MAX = 88.7228f;
+
+    /// `2^n e^r` with `n = round(x log2 e)`, `|r| <= ln(2)/2`, e^r by its Taylor polynomial of degree 7 (remainder
+    /// below 6e-9); 0 below the smallest normal number, infinite above the largest. Worst error seen: 1.0 ulp.
+    private static FloatVector exp(FloatVector x) {
+        FloatVector t = fma(x, LOG2E, ROUND);
+        FloatVector n = t.sub(ROUND);
+        FloatVector r = fma(n, LN2_LO, fma(n, LN2_HI, x));
+        FloatVector p = FloatVector.broadcast(S, 1f / 5040);
+        p = fma(p, r, FloatVector.broadcast(S, 1f / 720));
+        p = fma(p, r, FloatVector.broadcast(S, 1f / 120));
+        p = fma(p, r, FloatVector.broadcast(S, 1f / 24));
+        p = fma(p, r, FloatVector.broadcast(S, 1f / 6));
+        p = fma(p, r, FloatVector.broadcast(S, 0.5f));
+        p = fma(p, r, ONE);
+        p = fma(p, r, ONE);
+        FloatVector e = p.reinterpretAsInts().add(t.reinterpretAsInts().lanewise(VectorOperators.LSHL, 23))
+                .reinterpretAsFloats();
+        return e.blend(0f, x.compare(VectorOperators.LT, EXP_MIN)).blend(Float.POSITIVE_INFINITY,
+                x.compare(VectorOperators.GT, EXP_MAX));
+    }
+
+    private static VectorMask<Float> first(int n) {
+        return S.indexInRange(0, n);
+    }
+
+    @Override
+    public double sumExp(float[] x, int xo, float max, int n) {
+        double s = 0;
+        for (int from = 0; from < n; from += SUM_BLOCK) {
+            int end = Math.min(n, from + SUM_BLOCK);
+            FloatVector v = FloatVector.zero(S);
+            int i = from;
+            for (int stop = from + whole(end - from); i < stop; i += L)
+                v = v.add(exp(at(x, xo + i).sub(max)));
+            if (i < end) {
+                VectorMask<Float> m = first(end - i);
+                v = v.add(exp(FloatVector.fromArray(S, x, xo + i, m).sub(max)), m);
+            }
+            s += sum(v);
+        }
+        return s;
+    }
+
+    /// Floats are summed in blocks of this length, the blocks in double.
+    private static final int SUM_BLOCK = 2048;
+
+    @Override
+    public double expInPlace(float[] x, int xo, float max, int n) {
+        double s = 0;
+        for (int from = 0; from < n; from += SUM_BLOCK) {
+            int end = Math.min(n, from + SUM_BLOCK);
+            FloatVector v = FloatVector.zero(S);
+            int i = from;
+            for (int stop = from + whole(end - from); i < stop; i += L) {
+                FloatVector e = exp(at(x, xo + i).sub(max));
+                e.intoArray(x, xo + i);
+                v = v.add(e);
+            }
+            if (i < end) {
+                VectorMask<Float> m = first(end - i);
+                FloatVector e = exp(FloatVector.fromArray(S, x, xo + i, m).sub(max));
+                e.intoArray(x, xo + i, m);
+                v = v.add(e, m);
+            }
+            s += sum(v);
+        }
+        return s;
+    }
+
+    @Override
+    public void softmaxGrad(float a, float delta, float[] p, int po, float[] d, int doo, int n) {
+        int i = 0;
+        for (int end = whole(n); i < end; i += L)
+            at(d, doo + i).sub(delta).mul(at(p, po + i).mul(a)).intoArray(d, doo + i);
+        for (; i < n; i++)
+            d[doo + i] = a * p[po + i] * (d[doo + i] - delta);
+    }
+
+    private static FloatVector sigmoid(FloatVector x) {
+        return ONE.div(exp(x.neg()).add(ONE));
+    }
+
+    @Override
+    public void swiGlu(float[] gate, int go, float[] up, int uo, float[] out, int oo, int n) {
+        int i = 0;
+        for (int end = whole(n); i < end; i += L) {
+            FloatVector g = at(gate, go + i);
+            g.mul(sigmoid(g)).mul(at(up, uo + i)).intoArray(out, oo + i);
+        }
+        if (i < n) {
+            VectorMask<Float> m = first(n - i);
+            FloatVector g = FloatVector.fromArray(S, gate, go + i, m);
+            g.mul(sigmoid(g)).mul(FloatVector.fromArray(S, up, uo + i, m)).intoArray(out, oo + i, m);
+        }
+    }
+
+    @Override
+    public void swiGluGrad(float[] gate, int go, float[] up, int uo, float[] dOut, int doo, float[] dGate, int dgo,
+            float[] dUp, int duo, int n) {
+        int i = 0;
+        for (int end = whole(n); i < end; i += L) {
+            FloatVector g = at(gate, go + i);
+            FloatVector u = at(up, uo + i);
+            FloatVector ds = at(dOut, doo + i);
+            FloatVector s = sigmoid(g);
+            ds = ds.mul(s);
+            ds.mul(g).intoArray(dUp, duo + i);
+            ds.mul(u).mul(fma(g, ONE.sub(s), ONE)).intoArray(dGate, dgo + i);
+        }
+        if (i < n) {
+            VectorMask<Float> m = first(n - i);
+            FloatVector g = FloatVector.fromArray(S, gate, go + i, m);
+            FloatVector u = FloatVector.fromArray(S, up, uo + i, m);
+            FloatVector s = sigmoid(g);
+            FloatVector ds = FloatVector.fromArray(S, dOut, doo + i, m).mul(s);
+            ds.mul(g).intoArray(dUp, duo + i, m);
+            ds.mul(u).mul(fma(g, ONE.sub(s), ONE)).intoArray(dGate, dgo + i, m);
+        }
+    }
+
+    @Override
+    public void rope(float[] x, int xo, float[] cos, int co, float[] sin, int so, int half, float sign) {
+        int j = 0;
+        for (int end = whole(half); j < end; j += L) {
+            FloatVector c = at(cos, co + j);
+            FloatVector s = at(sin, so + j).mul(sign);
+            FloatVector a = at(x, xo + j);
+            FloatVector b = at(x, xo + half + j);
+            fma(a, c, b.mul(s).neg()).intoArray(x, xo + j);
+            fma(b, c, a.mul(s)).intoArray(x, xo + half + j);
+        }
+        for (; j < half; j++) {
+            float c = cos[co + j];
+            float s = sign * sin[so + j];
+            float a = x[xo + j];
+            float b = x[xo + half + j];
+            x[xo + j] = a * c - b * s;
+            x[xo + half + j] = b * c + a * s;
+        }
+    }
+
+    @Override
+    public void adamW(float[] p, int po, float[] g, int go, float[] m, int mo, float[] v, int vo, int n, float clip,
+            float beta1, float beta2, float shrink, float step, float c2, float eps) {
+        int i = 0;
+        for (int end = whole(n); i < end; i += L) {
+            FloatVector gi = at(g, go + i).mul(clip);
+            FloatVector mi = at(m, mo + i).mul(beta1).add(gi.mul(1 - beta1));
+            FloatVector vi = at(v, vo + i).mul(beta2).add(gi.mul(1 - beta2).mul(gi));
+            mi.intoArray(m, mo + i);
+            vi.intoArray(v, vo + i);
+            FloatVector move = mi.mul(step).div(vi.div(c2).lanewise(VectorOperators.SQRT).add(eps));
+            at(p, po + i).mul(shrink).sub(move).intoArray(p, po + i);
+        }
+        for (; i < n; i++) {
+            float gi = clip * g[go + i];
+            float mi = beta1 * m[mo + i] + (1 - beta1) * gi;
+            float vi = beta2 * v[vo + i] + (1 - beta2) * gi * gi;
+            m[mo + i] = mi;
+            v[vo + i] = vi;
+            p[po + i] = shrink * p[po + i] - step * mi / ((float) Math.sqrt(vi / c2) + eps);
+        }
+    }
+
+    /// Species of the transposition: 8 x 8 blocks where vectors have 256 bits, else 4 x 4.
+    private static final VectorSpecies<Float> ST = L >= 8 ? FloatVector.SPECIES_256 : FloatVector.SPECIES_128;
+    private static final int LT = ST.length();
+    private static final VectorShuffle<Float> SWAP1 = VectorShuffle.fromOp(ST, i -> i ^ 1);
+    private static final VectorShuffle<Float> SWAP2 = VectorShuffle.fromOp(ST, i -> i ^ 2);
+    private static final VectorShuffle<Float> SWAP4 = VectorShuffle.fromOp(ST, i -> (i ^ 4) % LT);
+    private static final VectorMask<Float> ODD1 = odd(1);
+    private static final VectorMask<Float> ODD2 = odd(2);
+    private static final VectorMask<Float> ODD4 = odd(4);
+
+    private static VectorMask<Float> odd(int bit) {
+        boolean[] m = new boolean[LT];
+        for (int i = 0; i < LT; i++)
+            m[i] = (i & bit) != 0;
+        return VectorMask.fromArray(ST, m, 0);
+    }
+
+    @Override
+    public void transpose(float[] x, int xo, int ldx, int rows, int cols, float[] y, int yo, int ldy) {
+        int r = 0;
+        for (; r <= rows - LT; r += LT) {
+            int c = 0;
+            for (; c <= cols - LT; c += LT)
+                if (LT == 8)
+                    transpose8(x, xo + r * ldx + c, ldx, y, yo + c * ldy + r, ldy);
+                else
+                    transpose4(x, xo + r * ldx + c, ldx, y, yo + c * ldy + r, ldy);
+            for (; c < cols; c++)
+                for (int i = r; i < r + LT; i++)
+                    y[yo + c * ldy + i] = x[xo + i * ldx + c];
+        }
+        for (; r < rows; r++)
+            for (int c = 0; c < cols; c++)
+                y[yo + c * ldy + r] = x[xo + r * ldx + c];
+    }
+
+    private static FloatVector even(FloatVector a, FloatVector b, VectorShuffle<Float> swap, VectorMask<Float> odd) {
+        return a.blend(b.rearrange(swap), odd);
+    }
+
+    private static FloatVector odd(FloatVector a, FloatVector b, VectorShuffle<Float> swap, VectorMask<Float> odd) {
+        return a.rearrange(swap).blend(b, odd);
+    }
+
+    private static void transpose4(float[] x, int xo, int ldx, float[] y, int yo, int ldy) {
+        FloatVector a0 = FloatVector.fromArray(ST, x, xo);
+        FloatVector a1 = FloatVector.fromArray(ST, x, xo + ldx);
+        FloatVector a2 = FloatVector.fromArray(ST, x, xo + 2 * ldx);
+        FloatVector a3 = FloatVector.fromArray(ST, x, xo + 3 * ldx);
+        FloatVector b0 = even(a0, a2, SWAP2, ODD2);
+        FloatVector b2 = odd(a0, a2, SWAP2, ODD2);
+        FloatVector b1 = even(a1, a3, SWAP2, ODD2);
+        FloatVector b3 = odd(a1, a3, SWAP2, ODD2);
+        even(b0, b1, SWAP1, ODD1).intoArray(y, yo);
+        odd(b0, b1, SWAP1, ODD1).intoArray(y, yo + ldy);
+        even(b2, b3, SWAP1, ODD1).intoArray(y, yo + 2 * ldy);
+        odd(b2, b3, SWAP1, ODD1).intoArray(y, yo + 3 * ldy);
+    }
+
+    private static void transpose8(float[] x, int xo, int ldx, float[] y, int yo, int ldy) {
+        FloatVector a0 = FloatVector.fromArray(ST, x, xo);
+        FloatVector a1 = FloatVector.fromArray(ST, x, xo + ldx);
+        FloatVector a2 = FloatVector.fromArray(ST, x, xo + 2 * ldx);
+        FloatVector a3 = FloatVector.fromArray(ST, x, xo + 3 * ldx);
+        FloatVector a4 = FloatVector.fromArray(ST, x, xo + 4 * ldx);
+        FloatVector a5 = FloatVector.fromArray(ST, x, xo + 5 * ldx);
+        FloatVector a6 = FloatVector.fromArray(ST, x, xo + 6 * ldx);
+        FloatVector a7 = FloatVector.fromArray(ST, x, xo + 7 * ldx);
+        FloatVector b0 = even(a0, a4, SWAP4, ODD4);
+        FloatVector b4 = odd(a0, a4, SWAP4, ODD4);
+        FloatVector b1 = even(a1, a5, SWAP4, ODD4);
+        FloatVector b5 = odd(a1, a5, SWAP4, ODD4);
+        FloatVector b2 = even(a2, a6, SWAP4, ODD4);
+        FloatVector b6 = odd(a2, a6, SWAP4, ODD4);
+        FloatVector b3 = even(a3, a7, SWAP4, ODD4);
+        FloatVector b7 = odd(a3, a7, SWAP4, ODD4);
+        FloatVector c0 = even(b0, b2, SWAP2, ODD2);
+        FloatVector c2 = odd(b0, b2, SWAP2, ODD2);
+        FloatVector c1 = even(b1, b3, SWAP2, ODD2);
+        FloatVector c3 = odd(b1, b3, SWAP2, ODD2);
+        FloatVector c4 = even(b4, b6, SWAP2, ODD2);
+        FloatVector c6 = odd(b4, b6, SWAP2, ODD2);
+        FloatVector c5 = even(b5, b7, SWAP2, ODD2);
+        FloatVector c7 = odd(b5, b7, SWAP2, ODD2);
+        even(c0, c1, SWAP1, ODD1).intoArray(y, yo);
+        odd(c0, c1, SWAP1, ODD1).intoArray(y, yo + ldy);
+        even(c2, c3, SWAP1, ODD1).intoArray(y, yo + 2 * ldy);
+        odd(c2, c3, SWAP1, ODD1).intoArray(y, yo + 3 * ldy);
+        even(c4, c5, SWAP1, ODD1).intoArray(y, yo + 4 * ldy);
+        odd(c4, c5, SWAP1, ODD1).intoArray(y, yo + 5 * ldy);
+        even(c6, c7, SWAP1, ODD1).intoArray(y, yo + 6 * ldy);
+        odd(c6, c7, SWAP1, ODD1).intoArray(y, yo + 7 * ldy);
+    }
+
+    @Override
+    public void mulAdd(int M, int N, int K, float[] a, int ao, int rowStep, int colStep, float[] b, int bo, int ldb,
+            float[] c, int co, int ldc, boolean accumulate) {
+        int j = 0;
+        for (; j <= N - 2 * L; j += 2 * L) {
+            int i = 0;
+            if (WIDE)
+                for (; i <= M - 8; i += 8)
+                    near8x2(K, a, ao + i * rowStep, rowStep, colStep, b, bo + j, ldb, c, co + i * ldc + j, ldc,
+                            accumulate);
+            for (; i <= M - 4; i += 4)
+                near4x2(K, a, ao + i * rowStep, rowStep, colStep, b, bo + j, ldb, c, co + i * ldc + j, ldc, accumulate);
+            for (; i < M; i++)
+                near1x2(K, a, ao + i * rowStep, rowStep, colStep, b, bo + j, ldb, c, co + i * ldc + j, ldc, accumulate);
+        }
+        for (; j < N; j += L) {
+            VectorMask<Float> m = first(N - j);
+            int i = 0;
+            for (; i <= M - 4; i += 4)
+                near4Masked(K, a, ao + i * rowStep, rowStep, colStep, b, bo + j, ldb, c, co + i * ldc + j, ldc,
+                        accumulate, m);
+            for (; i < M; i++)
+                near1Masked(K, a, ao + i * rowStep, rowStep, colStep, b, bo + j, ldb, c, co + i * ldc + j, ldc,
+                        accumulate, m);
+        }
+    }
+
+    @Override
+    public int tileRows() {
+        return WIDE ? 12 : 3;
+    }
+
+    @Override
+    public int tileCols() {
+        return WIDE ? 2 * L : 3 * L;
+    }
+
+    @Override
+    public void tile(int kc, float[] a, int ao, float[] b, int bo, float[] tile) {
+        if (WIDE)
+            tile12(kc, a, ao, b, bo, tile);
+        else
+            tile3(kc, a, ao, b, bo, tile);
+    }
+
+    @Override
+    public boolean takesRows() {
+        return !WIDE;
+    }
+
+    @Override
+    public void tileFromRows(int kc, float[] a, int ao, int lda, int rows, float[] b, int bo, float[] tile) {
+        tile3Rows(kc, a, ao, ao + Math.min(1, rows - 1) * lda, ao + Math.min(2, rows - 1) * lda, b, bo, tile);
+    }
+
+    @Override
+    public void addTile(float alpha, float[] tile, float[] c, int co, int ldc, int rows, int cols,
+            boolean accumulate) {
+        int nr = tileCols();
+        FloatVector va = FloatVector.broadcast(S, alpha);
+        for (int i = 0; i < rows; i++) {
+            int ci = co + i * ldc;
+            int j = 0;
+            for (; j <= cols - L; j += L)
+                put(at(tile, i * nr + j).mul(va), c, ci + j, accumulate);
+            for (; j < cols; j++) {
+                float v = alpha * tile[i * nr + j];
+                c[ci + j] = accumulate ? c[ci + j] + v : v;
+            }
+        }
+    }
+
+    @Override
+    public void decodeBf16(short[] x, int xo, float[] y, int yo, int n) {
+        int i = 0;
+        for (int end = whole(n); i < end; i += L) {
+            IntVector bits = (IntVector) ShortVector.fromArray(SS, x, xo + i)
+                    .convertShape(VectorOperators.ZERO_EXTEND_S2I, SI, 0);
+            bits.lanewise(VectorOperators.LSHL, 16).reinterpretAsFloats().intoArray(y, yo + i);
+        }
+        for (; i < n; i++)
+            y[yo + i] = Float.intBitsToFloat(x[xo + i] << 16);
+    }
+
+    @Override
+    public void decodeNf4(byte[] codes, int e, float[] codeBook, float absmax, float[] y, int yo, int n) {
+        for (int i = 0; i < n; i++) {
+            int pair = codes[(e + i) >> 1];
+            y[yo + i] = codeBook[((e + i) & 1) == 0 ? pair >> 4 & 15 : pair & 15] * absmax;
+        }
+    }
+
+    private static void tile12(int kc, float[] a, int ao, float[] b, int bo, float[] t) {
+        FloatVector c00 = FloatVector.zero(S);
+        FloatVector c01 = FloatVector.zero(S);
+        FloatVector c10 = FloatVector.zero(S);
+        FloatVector c11 = FloatVector.zero(S);
+        FloatVector c20 = FloatVector.zero(S);
+        FloatVector c21 = FloatVector.zero(S);
+        FloatVector c30 = FloatVector.zero(S);
+        FloatVector c31 = FloatVector.zero(S);
+        FloatVector c40 = FloatVector.zero(S);
+        FloatVector c41 = FloatVector.zero(S);
+        FloatVector c50 = FloatVector.zero(S);
+        FloatVector c51 = FloatVector.zero(S);
+        FloatVector c60 = FloatVector.zero(S);
+        FloatVector c61 = FloatVector.zero(S);
+        FloatVector c70 = FloatVector.zero(S);
+        FloatVector c71 = FloatVector.zero(S);
+        FloatVector c80 = FloatVector.zero(S);
+        FloatVector c81 = FloatVector.zero(S);
+        FloatVector c90 = FloatVector.zero(S);
+        FloatVector c91 = FloatVector.zero(S);
+        FloatVector c100 = FloatVector.zero(S);
+        FloatVector c101 = FloatVector.zero(S);
+        FloatVector c110 = FloatVector.zero(S);
+        FloatVector c111 = FloatVector.zero(S);
+        for (int k = 0; k < kc; k++) {
+            FloatVector b0 = FloatVector.fromArray(S, b, bo + 2 * L * k);
+            FloatVector b1 = FloatVector.fromArray(S, b, bo + 2 * L * k + L);
+            FloatVector x = FloatVector.broadcast(S, a[ao + 12 * k]);
+            c00 = fma(x, b0, c00);
+            c01 = fma(x, b1, c01);
+            x = FloatVector.broadcast(S, a[ao + 12 * k + 1]);
+            c10 = fma(x, b0, c10);
+            c11 = fma(x, b1, c11);
+            x = FloatVector.broadcast(S, a[ao + 12 * k + 2]);
+            c20 = fma(x, b0, c20);
+            c21 = fma(x, b1, c21);
+            x = FloatVector.broadcast(S, a[ao + 12 * k + 3]);
+            c30 = fma(x, b0, c30);
+            c31 = fma(x, b1, c31);
+            x = FloatVector.broadcast(S, a[ao + 12 * k + 4]);
+            c40 = fma(x, b0, c40);
+            c41 = fma(x, b1, c41);
+            x = FloatVector.broadcast(S, a[ao + 12 * k + 5]);
+            c50 = fma(x, b0, c50);
+            c51 = fma(x, b1, c51);
+            x = FloatVector.broadcast(S, a[ao + 12 * k + 6]);
+            c60 = fma(x, b0, c60);
+            c61 = fma(x, b1, c61);
+            x = FloatVector.broadcast(S, a[ao + 12 * k + 7]);
+            c70 = fma(x, b0, c70);
+            c71 = fma(x, b1, c71);
+            x = FloatVector.broadcast(S, a[ao + 12 * k + 8]);
+            c80 = fma(x, b0, c80);
+            c81 = fma(x, b1, c81);
+            x = FloatVector.broadcast(S, a[ao + 12 * k + 9]);
+            c90 = fma(x, b0, c90);
+            c91 = fma(x, b1, c91);
+            x = FloatVector.broadcast(S, a[ao + 12 * k + 10]);
+            c100 = fma(x, b0, c100);
+            c101 = fma(x, b1, c101);
+            x = FloatVector.broadcast(S, a[ao + 12 * k + 11]);
+            c110 = fma(x, b0, c110);
+            c111 = fma(x, b1, c111);
+        }
+        c00.intoArray(t, 0 * L);
+        c01.intoArray(t, 1 * L);
+        c10.intoArray(t, 2 * L);
+        c11.intoArray(t, 3 * L);
+        c20.intoArray(t, 4 * L);
+        c21.intoArray(t, 5 * L);
+        c30.intoArray(t, 6 * L);
+        c31.intoArray(t, 7 * L);
+        c40.intoArray(t, 8 * L);
+        c41.intoArray(t, 9 * L);
+        c50.intoArray(t, 10 * L);
+        c51.intoArray(t, 11 * L);
+        c60.intoArray(t, 12 * L);
+        c61.intoArray(t, 13 * L);
+        c70.intoArray(t, 14 * L);
+        c71.intoArray(t, 15 * L);
+        c80.intoArray(t, 16 * L);
+        c81.intoArray(t, 17 * L);
+        c90.intoArray(t, 18 * L);
+        c91.intoArray(t, 19 * L);
+        c100.intoArray(t, 20 * L);
+        c101.intoArray(t, 21 * L);
+        c110.intoArray(t, 22 * L);
+        c111.intoArray(t, 23 * L);
+    }
+
+    private static void tile3(int kc, float[] a, int ao, float[] b, int bo, float[] t) {
+        FloatVector c00 = FloatVector.zero(S);
+        FloatVector c01 = FloatVector.zero(S);
+        FloatVector c02 = FloatVector.zero(S);
+        FloatVector c10 = FloatVector.zero(S);
+        FloatVector c11 = FloatVector.zero(S);
+        FloatVector c12 = FloatVector.zero(S);
+        FloatVector c20 = FloatVector.zero(S);
+        FloatVector c21 = FloatVector.zero(S);
+        FloatVector c22 = FloatVector.zero(S);
+        for (int k = 0; k < kc; k++) {
+            FloatVector b0 = FloatVector.fromArray(S, b, bo + 3 * L * k);
+            FloatVector b1 = FloatVector.fromArray(S, b, bo + 3 * L * k + L);
+            FloatVector b2 = FloatVector.fromArray(S, b, bo + 3 * L * k + 2 * L);
+            FloatVector x = FloatVector.broadcast(S, a[ao + 3 * k]);
+            c00 = fma(x, b0, c00);
+            c01 = fma(x, b1, c01);
+            c02 = fma(x, b2, c02);
+            x = FloatVector.broadcast(S, a[ao + 3 * k + 1]);
+            c10 = fma(x, b0, c10);
+            c11 = fma(x, b1, c11);
+            c12 = fma(x, b2, c12);
+            x = FloatVector.broadcast(S, a[ao + 3 * k + 2]);
+            c20 = fma(x, b0, c20);
+            c21 = fma(x, b1, c21);
+            c22 = fma(x, b2, c22);
+        }
+        c00.intoArray(t, 0);
+        c01.intoArray(t, 1 * L);
+        c02.intoArray(t, 2 * L);
+        c10.intoArray(t, 3 * L);
+        c11.intoArray(t, 4 * L);
+        c12.intoArray(t, 5 * L);
+        c20.intoArray(t, 6 * L);
+        c21.intoArray(t, 7 * L);
+        c22.intoArray(t, 8 * L);
+    }
+
+    private static void tile3Rows(int kc, float[] a, int a0, int a1, int a2, float[] b, int bo, float[] t) {
+        FloatVector c00 = FloatVector.zero(S);
+        FloatVector c01 = FloatVector.zero(S);
+        FloatVector c02 = FloatVector.zero(S);
+        FloatVector c10 = FloatVector.zero(S);
+        FloatVector c11 = FloatVector.zero(S);
+        FloatVector c12 = FloatVector.zero(S);
+        FloatVector c20 = FloatVector.zero(S);
+        FloatVector c21 = FloatVector.zero(S);
+        FloatVector c22 = FloatVector.zero(S);
+        for (int k = 0; k < kc; k++) {
+            FloatVector b0 = FloatVector.fromArray(S, b, bo + 3 * L * k);
+            FloatVector b1 = FloatVector.fromArray(S, b, bo + 3 * L * k + L);
+            FloatVector b2 = FloatVector.fromArray(S, b, bo + 3 * L * k + 2 * L);
+            FloatVector x = FloatVector.broadcast(S, a[a0 + k]);
+            c00 = fma(x, b0, c00);
+            c01 = fma(x, b1, c01);
+            c02 = fma(x, b2, c02);
+            x = FloatVector.broadcast(S, a[a1 + k]);
+            c10 = fma(x, b0, c10);
+            c11 = fma(x, b1, c11);
+            c12 = fma(x, b2, c12);
+            x = FloatVector.broadcast(S, a[a2 + k]);
+            c20 = fma(x, b0, c20);
+            c21 = fma(x, b1, c21);
+            c22 = fma(x, b2, c22);
+        }
+        c00.intoArray(t, 0);
+        c01.intoArray(t, 1 * L);
+        c02.intoArray(t, 2 * L);
+        c10.intoArray(t, 3 * L);
+        c11.intoArray(t, 4 * L);
+        c12.intoArray(t, 5 * L);
+        c20.intoArray(t, 6 * L);
+        c21.intoArray(t, 7 * L);
+        c22.intoArray(t, 8 * L);
+    }
+
+    private static void near4x2(int K, float[] a, int ao, int rowStep, int colStep, float[] b, int bo, int ldb,
+            float[] c, int co, int ldc, boolean accumulate) {
+        FloatVector c00 = FloatVector.zero(S);
+        FloatVector c01 = FloatVector.zero(S);
+        FloatVector c10 = FloatVector.zero(S);
+        FloatVector c11 = FloatVector.zero(S);
+        FloatVector c20 = FloatVector.zero(S);
+        FloatVector c21 = FloatVector.zero(S);
+        FloatVector c30 = FloatVector.zero(S);
+        FloatVector c31 = FloatVector.zero(S);
+        int ai = ao;
+        int bi = bo;
+        for (int k = 0; k < K; k++) {
+            FloatVector b0 = FloatVector.fromArray(S, b, bi);
+            FloatVector b1 = FloatVector.fromArray(S, b, bi + L);
+            FloatVector x = FloatVector.broadcast(S, a[ai]);
+            c00 = fma(x, b0, c00);
+            c01 = fma(x, b1, c01);
+            x = FloatVector.broadcast(S, a[ai + rowStep]);
+            c10 = fma(x, b0, c10);
+            c11 = fma(x, b1, c11);
+            x = FloatVector.broadcast(S, a[ai + 2 * rowStep]);
+            c20 = fma(x, b0, c20);
+            c21 = fma(x, b1, c21);
+            x = FloatVector.broadcast(S, a[ai + 3 * rowStep]);
+            c30 = fma(x, b0, c30);
+            c31 = fma(x, b1, c31);
+            ai += colStep;
+            bi += ldb;
+        }
+        put(c00, c, co, accumulate);
+        put(c01, c, co + L, accumulate);
+        put(c10, c, co + ldc, accumulate);
+        put(c11, c, co + ldc + L, accumulate);
+        put(c20, c, co + 2 * ldc, accumulate);
+        put(c21, c, co + 2 * ldc + L, accumulate);
+        put(c30, c, co + 3 * ldc, accumulate);
+        put(c31, c, co + 3 * ldc + L, accumulate);
+    }
+
+    private static void near8x2(int K, float[] a, int ao, int rowStep, int colStep, float[] b, int bo, int ldb,
+            float[] c, int co, int ldc, boolean accumulate) {
+        FloatVector c00 = FloatVector.zero(S);
+        FloatVector c01 = FloatVector.zero(S);
+        FloatVector c10 = FloatVector.zero(S);
+        FloatVector c11 = FloatVector.zero(S);
+        FloatVector c20 = FloatVector.zero(S);
+        FloatVector c21 = FloatVector.zero(S);
+        FloatVector c30 = FloatVector.zero(S);
+        FloatVector c31 = FloatVector.zero(S);
+        FloatVector c40 = FloatVector.zero(S);
+        FloatVector c41 = FloatVector.zero(S);
+        FloatVector c50 = FloatVector.zero(S);
+        FloatVector c51 = FloatVector.zero(S);
+        FloatVector c60 = FloatVector.zero(S);
+        FloatVector c61 = FloatVector.zero(S);
+        FloatVector c70 = FloatVector.zero(S);
+        FloatVector c71 = FloatVector.zero(S);
+        int ai = ao;
+        int bi = bo;
+        for (int k = 0; k < K; k++) {
+            FloatVector b0 = FloatVector.fromArray(S, b, bi);
+            FloatVector b1 = FloatVector.fromArray(S, b, bi + L);
+            FloatVector x = FloatVector.broadcast(S, a[ai]);
+            c00 = fma(x, b0, c00);
+            c01 = fma(x, b1, c01);
+            x = FloatVector.broadcast(S, a[ai + rowStep]);
+            c10 = fma(x, b0, c10);
+            c11 = fma(x, b1, c11);
+            x = FloatVector.broadcast(S, a[ai + 2 * rowStep]);
+            c20 = fma(x, b0, c20);
+            c21 = fma(x, b1, c21);
+            x = FloatVector.broadcast(S, a[ai + 3 * rowStep]);
+            c30 = fma(x, b0, c30);
+            c31 = fma(x, b1, c31);
+            x = FloatVector.broadcast(S, a[ai + 4 * rowStep]);
+            c40 = fma(x, b0, c40);
+            c41 = fma(x, b1, c41);
+            x = FloatVector.broadcast(S, a[ai + 5 * rowStep]);
+            c50 = fma(x, b0, c50);
+            c51 = fma(x, b1, c51);
+            x = FloatVector.broadcast(S, a[ai + 6 * rowStep]);
+            c60 = fma(x, b0, c60);
+            c61 = fma(x, b1, c61);
+            x = FloatVector.broadcast(S, a[ai + 7 * rowStep]);
+            c70 = fma(x, b0, c70);
+            c71 = fma(x, b1, c71);
+            ai += colStep;
+            bi += ldb;
+        }
+        put(c00, c, co, accumulate);
+        put(c01, c, co + L, accumulate);
+        put(c10, c, co + ldc, accumulate);
+        put(c11, c, co + ldc + L, accumulate);
+        put(c20, c, co + 2 * ldc, accumulate);
+        put(c21, c, co + 2 * ldc + L, accumulate);
+        put(c30, c, co + 3 * ldc, accumulate);
+        put(c31, c, co + 3 * ldc + L, accumulate);
+        put(c40, c, co + 4 * ldc, accumulate);
+        put(c41, c, co + 4 * ldc + L, accumulate);
+        put(c50, c, co + 5 * ldc, accumulate);
+        put(c51, c, co + 5 * ldc + L, accumulate);
+        put(c60, c, co + 6 * ldc, accumulate);
+        put(c61, c, co + 6 * ldc + L, accumulate);
+        put(c70, c, co + 7 * ldc, accumulate);
+        put(c71, c, co + 7 * ldc + L, accumulate);
+    }
+
+    private static void near1x2(int K, float[] a, int ao, int rowStep, int colStep, float[] b, int bo, int ldb,
+            float[] c, int co, int ldc, boolean accumulate) {
+        FloatVector c00 = FloatVector.zero(S);
+        FloatVector c01 = FloatVector.zero(S);
+        int ai = ao;
+        int bi = bo;
+        for (int k = 0; k < K; k++) {
+            FloatVector b0 = FloatVector.fromArray(S, b, bi);
+            FloatVector b1 = FloatVector.fromArray(S, b, bi + L);
+            FloatVector x = FloatVector.broadcast(S, a[ai]);
+            c00 = fma(x, b0, c00);
+            c01 = fma(x, b1, c01);
+            ai += colStep;
+            bi += ldb;
+        }
+        put(c00, c, co, accumulate);
+        put(c01, c, co + L, accumulate);
+    }
+
+    private static void near4Masked(int K, float[] a, int ao, int rowStep, int colStep, float[] b, int bo, int ldb,
+            float[] c, int co, int ldc, boolean accumulate, VectorMask<Float> m) {
+        FloatVector c0 = FloatVector.zero(S);
+        FloatVector c1 = FloatVector.zero(S);
+        FloatVector c2 = FloatVector.zero(S);
+        FloatVector c3 = FloatVector.zero(S);
+        int ai = ao;
+        int bi = bo;
+        for (int k = 0; k < K; k++) {
+            FloatVector b0 = FloatVector.fromArray(S, b, bi, m);
+            c0 = fma(FloatVector.broadcast(S, a[ai]), b0, c0);
+            c1 = fma(FloatVector.broadcast(S, a[ai + rowStep]), b0, c1);
+            c2 = fma(FloatVector.broadcast(S, a[ai + 2 * rowStep]), b0, c2);
+            c3 = fma(FloatVector.broadcast(S, a[ai + 3 * rowStep]), b0, c3);
+            ai += colStep;
+            bi += ldb;
+        }
+        put(c0, c, co, accumulate, m);
+        put(c1, c, co + ldc, accumulate, m);
+        put(c2, c, co + 2 * ldc, accumulate, m);
+        put(c3, c, co + 3 * ldc, accumulate, m);
+    }
+
+    private static void near1Masked(int K, float[] a, int ao, int rowStep, int colStep, float[] b, int bo, int ldb,
+            float[] c, int co, int ldc, boolean accumulate, VectorMask<Float> m) {
+        FloatVector c0 = FloatVector.zero(S);
+        int ai = ao;
+        int bi = bo;
+        for (int k = 0; k < K; k++) {
+            FloatVector b0 = FloatVector.fromArray(S, b, bi, m);
+            c0 = fma(FloatVector.broadcast(S, a[ai]), b0, c0);
+            ai += colStep;
+            bi += ldb;
+        }
+        put(c0, c, co, accumulate, m);
+    }
+
+}

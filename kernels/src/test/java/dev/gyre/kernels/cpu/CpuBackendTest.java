@@ -1,0 +1,123 @@
+package dev.gyre.kernels.cpu;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.Buf;
+import dev.gyre.kernels.DType;
+import dev.gyre.kernels.HostData;
+import dev.gyre.kernels.Op;
+import dev.gyre.kernels.Program;
+import dev.gyre.kernels.Session;
+import java.util.Arrays;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+
+class CpuBackendTest {
+    private static final Backend SCALAR = new CpuBackend(1, SimdChoice.SCALAR);
+    private static final Backend VECTOR = new CpuBackend(1, SimdChoice.VECTOR);
+    private static final Backend THREADS = new CpuBackend(3, SimdChoice.VECTOR);
+
+    @Test
+    void describesThreadsAndLanes() {
+        assertThat(VECTOR.describe()).contains("1 thread, Vector API, ").doesNotContain("\n");
+        assertThat(SCALAR.describe()).contains("scalar loops");
+        assertThat(VECTOR.name()).isEqualTo("cpu");
+    }
+
+    @Test
+    void runWithoutNumbersOfAWeightNamesIt() {
+        Buf w = Buf.weight("layer.weight", DType.F32, 4);
+        Buf y = Buf.output("y", 4);
+        Program p = Program.builder("p").add(new Op.Copy(w, y)).build();
+        try (Session s = VECTOR.open(List.of(p))) {
+            assertThatThrownBy(() -> s.run(p)).isInstanceOf(IllegalStateException.class)
+                    .hasMessageContaining("layer.weight");
+            float[] numbers = {1, 2, 3, 4};
+            s.bind(w, new HostData.F32(numbers));
+            s.run(p);
+            assertThat(s.read(y)).containsExactly(1, 2, 3, 4);
+            numbers[2] = 9;
+            s.run(p);
+            assertThat(s.read(y)).as("bound numbers are used in place").containsExactly(1, 2, 9, 4);
+        }
+    }
+
+    @Test
+    void refusesWrongSizesAndTypes() {
+        Buf w = Buf.weight("w", DType.F32, 4);
+        Buf x = Buf.input("ids", DType.I32, 3);
+        Buf y = Buf.output("y", 3, 2);
+        Program p = Program.builder("p").add(new Op.Embed(x, w, y, 3, 2, 2)).build();
+        try (Session s = VECTOR.open(List.of(p))) {
+            assertThatThrownBy(() -> s.bind(w, new HostData.F32(new float[5])))
+                    .isInstanceOf(IllegalArgumentException.class).hasMessageContaining("w (4) F32");
+            assertThatThrownBy(() -> s.bind(w, new HostData.BF16(new short[4])))
+                    .isInstanceOf(IllegalArgumentException.class).hasMessageContaining("BF16");
+            assertThatThrownBy(() -> s.write(x, new int[2])).isInstanceOf(IllegalArgumentException.class)
+                    .hasMessageContaining("ids");
+            assertThatThrownBy(() -> s.write(x, new float[3])).isInstanceOf(IllegalArgumentException.class);
+            assertThatThrownBy(() -> s.read(y, new float[5])).isInstanceOf(IllegalArgumentException.class);
+            assertThatThrownBy(() -> s.write(w, new float[4])).isInstanceOf(IllegalArgumentException.class)
+                    .hasMessageContaining("bind");
+        }
+    }
+
+    @Test
+    void aTokenOutsideTheVocabularyIsNamedWhateverThread() {
+        int N = 5000;
+        Buf ids = Buf.input("ids", DType.I32, N);
+        Buf table = Buf.param("table", 7, 16);
+        Buf y = Buf.output("y", N, 16);
+        Program p = Program.builder("p").add(new Op.Embed(ids, table, y, N, 7, 16)).build();
+        try (Session s = THREADS.open(List.of(p))) {
+            int[] values = new int[N];
+            values[N - 1] = 7;
+            s.write(ids, values);
+            assertThatThrownBy(() -> s.run(p)).isInstanceOf(IllegalArgumentException.class)
+                    .hasMessageContaining("token id 7 at row 4999");
+            values[N - 1] = 6;
+            s.write(ids, values);
+            s.run(p);
+        }
+    }
+
+    @Test
+    void persistentBuffersStartAsZerosAndAreSharedByPrograms() {
+        Buf grad = Buf.grad("g", 33);
+        Buf x = Buf.input("x", DType.F32, 33);
+        Buf y = Buf.output("y", 33);
+        Program add = Program.builder("add").add(new Op.Axpy(1f, x, grad)).build();
+        Program copy = Program.builder("copy").add(new Op.Copy(grad, y)).build();
+        try (Session s = VECTOR.open(List.of(add, copy))) {
+            float[] ones = new float[33];
+            Arrays.fill(ones, 1f);
+            s.write(x, ones);
+            s.run(add);
+            s.run(add);
+            s.run(copy);
+            assertThat(s.read(y)).containsOnly(2f);
+            assertThat(s.bytes()).isEqualTo(4L * 33 * 3);
+        }
+    }
+
+    @Test
+    void closingEndsTheThreads() throws InterruptedException {
+        Buf y = Buf.output("y", 1 << 17);
+        Program p = Program.builder("p").add(new Op.Fill(y, 1f)).build();
+        int before = threads();
+        Session s = new CpuBackend(4).open(List.of(p));
+        s.run(p);
+        assertThat(threads()).isEqualTo(before + 3);
+        s.close();
+        for (int i = 0; i < 200 && threads() > before; i++)
+            Thread.sleep(5);
+        assertThat(threads()).isEqualTo(before);
+    }
+
+    private static int threads() {
+        return (int) Thread.getAllStackTraces().keySet().stream().filter(t -> t.getName().startsWith("gyre-cpu"))
+                .count();
+    }
+}
