@@ -1,0 +1,213 @@
+package dev.gyre.model.adapter;
+
+import dev.gyre.kernels.Buf;
+import dev.gyre.kernels.Op;
+import dev.gyre.kernels.Orthogonal;
+import dev.gyre.model.step.Emitter;
+import dev.gyre.model.step.Linear;
+import dev.gyre.model.step.Store;
+import dev.gyre.model.step.Tensor;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
+
+/// BOFT on one module: `y = ((x R) W^T) * s + bias` with the butterfly `R = F_(m-1) ... F_0`,
+/// `F_k = P_k blockdiag(K[k]) P_k^T`, `K = (I - S)(I + S)^-1`, `S = (X - X^T) / 2`.
+///
+/// | name | shape | note |
+/// |---|---|---|
+/// | boft_R | (m, N, b, b) | X, init 0; N = in / b |
+/// | boft_s | (out, 1) | output scale, init 1 |
+///
+/// A row meets F_(m-1) first. Merged weight `(W R^T) * s` (rows scaled).
+final class BoftModule implements ModuleAdapter {
+    private static final Orthogonal MAP = new Orthogonal(Orthogonal.Form.CAYLEY_MINUS, 0, 0f, Orthogonal.Skew.FULL);
+
+    private final Modules.Info info;
+    private final Tensor blocks;
+    private final Tensor scale;
+    private final float dropout;
+    private final int m;
+    private final int N;
+    private final int b;
+
+    BoftModule(Modules.Info info, Tensor blocks, Tensor scale, float dropout) {
+        this.info = info;
+        this.blocks = blocks;
+        this.scale = scale;
+        this.dropout = dropout;
+        this.m = blocks.dims()[0];
+        this.N = blocks.dims()[1];
+        this.b = blocks.dims()[2];
+    }
+
+    @Override
+    public String module() {
+        return info.path();
+    }
+
+    @Override
+    public List<Tensor> tensors() {
+        return List.of(blocks, scale);
+    }
+
+    @Override
+    public Linear wrap(Store store, Linear inner) {
+        return new ScaledLinear(store, new RotatedLinear(new Butterfly(store), inner, info.in()));
+    }
+
+    /// Order of the features in factor k: groups of `b 2^k`, inside a group chunks of `b/2`, even-numbered chunks first.
+    /// One factor alone keeps the order.
+    static int[] permutation(int d, int b, int factors, int k) {
+        int[] p = new int[d];
+        if (factors == 1 || k == 0) {
+            for (int j = 0; j < d; j++)
+                p[j] = j;
+            return p;
+        }
+        int group = b << k;
+        int chunk = b / 2;
+        int chunks = group / chunk;
+        for (int j = 0; j < d; j++) {
+            int inside = j % group;
+            int c = inside / chunk;
+            int from = c < chunks / 2 ? 2 * c : 2 * (c - chunks / 2) + 1;
+            p[j] = j - inside + from * chunk + inside % chunk;
+        }
+        return p;
+    }
+
+    private final class Butterfly implements Rotation {
+        private final Store store;
+        private final int d = info.in();
+        private @Nullable Buf k;
+        private @Nullable Buf mask;
+        private final List<Buf> perms = new ArrayList<>();
+        private final List<Buf> inverses = new ArrayList<>();
+
+        Butterfly(Store store) {
+            this.store = store;
+            for (int f = 0; f < m; f++) {
+                int[] p = permutation(d, b, m, f);
+                int[] inverse = new int[d];
+                for (int j = 0; j < d; j++)
+                    inverse[p[j]] = j;
+                perms.add(store.constant(info.path() + ".perm" + f, p));
+                inverses.add(store.constant(info.path() + ".inverse" + f, inverse));
+            }
+        }
+
+        @Override
+        public void prepare(Emitter e) {
+            Buf made = e.act("K", m, N, b, b);
+            e.add(new Op.Cayley(MAP, store.param(blocks), made, m * N, b));
+            if (dropout > 0 && e.training()) {
+                mask = store.blockMask(blocks.name(), m, N, dropout);
+                e.add(new Op.MaskBlocks(made, mask, m * N, b, true));
+            }
+            k = made;
+        }
+
+        private Buf factor(Buf all, int f) {
+            return all.view("factor " + f, (long) f * N * b * b, N, b, b);
+        }
+
+        private boolean permuted(int f) {
+            return m > 1 && f > 0;
+        }
+
+        private Buf permute(Emitter e, Buf x, Buf perm, int rows) {
+            Buf y = e.act("permuted", rows, d);
+            e.add(new Op.PermuteColumns(x, perm, y, rows, d));
+            return y;
+        }
+
+        /// Rows as factor f's blocks see them.
+        private Buf entering(Emitter e, Buf x, int f, int rows) {
+            return permuted(f) ? permute(e, x, inverses.get(f), rows) : x;
+        }
+
+        @Override
+        public void apply(Emitter e, Buf x, Buf y, int rows) {
+            Buf all = Objects.requireNonNull(k);
+            for (int f = m - 1; f >= 0; f--) {
+                Buf in = entering(e, x, f, rows);
+                Buf out = f == 0 ? y : e.act("turned", rows, d);
+                e.add(new Op.BlockRotate(in, factor(all, f), out, rows, d, b, N, false, false));
+                x = permuted(f) ? permute(e, out, perms.get(f), rows) : out;
+            }
+        }
+
+        @Override
+        public void backward(Emitter e, Buf x, Buf dY, @Nullable Buf dX, boolean accumulate, int rows) {
+            Buf all = Objects.requireNonNull(k);
+            Buf[] ins = new Buf[m];
+            Buf at = x;
+            for (int f = m - 1; f >= 0; f--) {
+                ins[f] = entering(e, at, f, rows);
+                if (f > 0) {
+                    Buf out = e.act("turned", rows, d);
+                    e.add(new Op.BlockRotate(ins[f], factor(all, f), out, rows, d, b, N, false, false));
+                    at = permute(e, out, perms.get(f), rows);
+                }
+            }
+            Buf dK = e.act("d K", m, N, b, b);
+            Buf g = dY;
+            for (int f = 0; f < m; f++) {
+                boolean last = f == m - 1;
+                Buf dOut = permuted(f) ? permute(e, g, inverses.get(f), rows) : g;
+                e.add(new Op.BlockRotateGrad(ins[f], dOut, factor(dK, f), rows, d, b, N));
+                if (last && dX == null)
+                    break;
+                boolean direct = last && !permuted(f) && dX != null;
+                Buf dIn = direct ? Objects.requireNonNull(dX) : e.act("d turned", rows, d);
+                e.add(new Op.BlockRotate(dOut, factor(all, f), dIn, rows, d, b, N, true, direct && accumulate));
+                g = permuted(f) ? permute(e, dIn, perms.get(f), rows) : dIn;
+                if (last && !direct && dX != null)
+                    e.add(accumulate ? new Op.Axpy(1f, g, dX) : new Op.Copy(g, dX));
+            }
+            if (mask != null)
+                e.add(new Op.MaskBlocks(dK, mask, m * N, b, false));
+            e.add(new Op.CayleyGrad(MAP, store.param(blocks), dK, store.grad(blocks), m * N, b));
+        }
+    }
+
+    /// `y = inner(x) * s`, before the bias.
+    private final class ScaledLinear implements Linear {
+        private final Store store;
+        private final Linear inner;
+        private @Nullable Buf unscaled;
+
+        ScaledLinear(Store store, Linear inner) {
+            this.store = store;
+            this.inner = inner;
+        }
+
+        @Override
+        public void forward(Emitter e, Buf x, Buf y, int rows) {
+            Buf raw = e.act("unscaled", rows, info.out());
+            inner.forward(e, x, raw, rows);
+            e.add(new Op.ScaleColumns(raw, store.param(scale), y, rows, info.out()));
+            unscaled = raw;
+        }
+
+        @Override
+        public void backward(Emitter e, @Nullable Buf x, Buf dY, @Nullable Buf dX, boolean accumulate, int rows) {
+            e.add(new Op.ColumnDot(Objects.requireNonNull(unscaled), dY, store.grad(scale), rows, info.out()));
+            Buf dRaw = e.act("d unscaled", rows, info.out());
+            e.add(new Op.ScaleColumns(dY, store.param(scale), dRaw, rows, info.out()));
+            inner.backward(e, x, dRaw, dX, accumulate, rows);
+        }
+
+        @Override
+        public boolean needsInput() {
+            return inner.needsInput();
+        }
+
+        @Override
+        public boolean trains() {
+            return true;
+        }
+    }
+}

@@ -1,0 +1,110 @@
+package dev.gyre.model.adapter;
+
+import dev.gyre.kernels.Orthogonal;
+import dev.gyre.model.step.Tensor;
+import java.util.Random;
+
+/// Makes the state of one module: fresh, by each method's initialisation, or from given tensors.
+final class Builder {
+    private Builder() {
+    }
+
+    /// Where a module's tensors come from: drawn, or read from a file under PEFT's names.
+    interface Source {
+        /// @param name `module.parameter`
+        /// @param init fills a fresh tensor; not called when the numbers are read
+        Tensor tensor(String name, Init init, int... dims);
+    }
+
+    /// Initial value of element `i`.
+    interface Init {
+        double at(int i);
+    }
+
+    static Source fresh() {
+        return (name, init, dims) -> {
+            Tensor t = Tensor.zeros(name, dims);
+            for (int i = 0; i < t.size(); i++)
+                t.values()[i] = (float) init.at(i);
+            return t;
+        };
+    }
+
+    /// Frozen factors of PSOFT: computed from the weight, or read from beside the adapter.
+    interface Factors {
+        PrincipalFactors of(Modules.Info info, PsoftSpec spec);
+    }
+
+    static ModuleAdapter build(AdapterSpec spec, Modules.Info info, Modules model, Source source, Factors factors,
+            Random random) {
+        String p = info.path() + ".";
+        return switch (spec) {
+            case OftSpec s -> {
+                int d = info.in();
+                int b = s.blockSize(d);
+                int m = b * (b - 1) / 2;
+                String name = p + (info.equals(model.embedding()) ? "oft_embedding_R.weight" : "oft_R.weight");
+                Tensor v = source.tensor(name, i -> s.initWeights() ? 0 : 0.1 * random.nextGaussian(),
+                        s.blockShare() ? 1 : d / b, m);
+                yield new OftModule(info, s, v, b);
+            }
+            case LoraSpec s -> {
+                int r = s.rank(info.path());
+                double bound = 1 / Math.sqrt(info.in());
+                Tensor a = source.tensor(p + "lora_A.weight", i -> s.gaussianInit() ? random.nextGaussian() / r
+                        : (2 * random.nextDouble() - 1) * bound, r, info.in());
+                Tensor b = source.tensor(p + "lora_B.weight",
+                        i -> s.initWeights() ? 0 : (2 * random.nextDouble() - 1) / Math.sqrt(r), info.out(), r);
+                yield new LowRankModule(info, a, b, (float) s.scale(info.path()), (float) s.dropout());
+            }
+            case GivensSpec s -> {
+                int d = info.in();
+                Tensor pairs = s.strict() ? source.tensor(p + "givens_hard", i -> 0, d - 1)
+                        : source.tensor(p + "givens_soft", i -> i % 4 == 0 || i % 4 == 3 ? 1 : 0, d - 1, 2, 2);
+                Tensor scaler = s.strict() && s.scaler() ? source.tensor(p + "givens_scaler", i -> 1, d) : null;
+                yield new GivensModule(info, pairs, scaler, s.strict(), (float) s.penalty());
+            }
+            case BoftSpec s -> {
+                int b = s.blockSize(info.path(), info.in());
+                Tensor r = source.tensor(p + "boft_R", i -> s.initWeights() ? 0 : 0.1 * random.nextGaussian(),
+                        s.factors(), info.in() / b, b, b);
+                Tensor scale = source.tensor(p + "boft_s",
+                        i -> s.initWeights() ? 1 : 1 + 0.1 * random.nextGaussian(), info.out(), 1);
+                yield new BoftModule(info, r, scale, (float) s.dropout());
+            }
+            case HraSpec s -> {
+                Tensor u = source.tensor(p + "hra_u", householder(s, info.in(), random), info.in(), s.r());
+                yield new HouseholderModule(info, u, s.gramSchmidt());
+            }
+            case PsoftSpec s -> {
+                if (s.r() > Math.min(info.in(), info.out()))
+                    throw new IllegalArgumentException(
+                            info.path() + ": psoft rank " + s.r() + " exceeds min(in, out) = "
+                                    + Math.min(info.in(), info.out()) + "; choose a smaller r or exclude the module");
+                int r = s.r();
+                Tensor rot = s.orthogonal()
+                        ? source.tensor(p + "psoft_R.weight", i -> s.initWeights() ? 0 : 0.1 * random.nextGaussian(),
+                                r * (r - 1) / 2)
+                        : source.tensor(p + "psoft_R.weight", i -> (i / r == i % r ? 1 : 0)
+                                + (s.initWeights() ? 0 : 0.1 * random.nextGaussian()), r, r);
+                Tensor va = s.magnitudeA() ? source.tensor(p + "psoft_R.vector_a", i -> 1, r) : null;
+                Tensor vb = s.magnitudeB() ? source.tensor(p + "psoft_R.vector_b", i -> 1, r) : null;
+                PrincipalFactors f = factors.of(info, s);
+                Orthogonal map = s.orthogonal() ? s.map() : null;
+                yield new PsoftModule(info, f.a(), f.b(), r, rot, va, vb, map, (float) s.scale(), (float) s.dropout());
+            }
+        };
+    }
+
+    /// Columns uniform in +-1/sqrt(r/2), each followed by its twin, so that pairs of reflections cancel; an odd last one
+    /// has none. Without `initWeights` all columns differ.
+    private static Init householder(HraSpec s, int d, Random random) {
+        int r = s.r();
+        int half = s.initWeights() ? (r + 1) / 2 : r;
+        double bound = 1 / Math.sqrt(Math.max(1, r / 2));
+        float[] drawn = new float[d * half];
+        for (int i = 0; i < drawn.length; i++)
+            drawn[i] = (float) ((2 * random.nextDouble() - 1) * bound);
+        return i -> drawn[i / r * half + (s.initWeights() ? i % r / 2 : i % r)];
+    }
+}

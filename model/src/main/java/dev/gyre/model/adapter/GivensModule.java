@@ -1,0 +1,127 @@
+package dev.gyre.model.adapter;
+
+import dev.gyre.kernels.Buf;
+import dev.gyre.kernels.Op;
+import dev.gyre.model.step.Emitter;
+import dev.gyre.model.step.Linear;
+import dev.gyre.model.step.Store;
+import dev.gyre.model.step.Tensor;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
+
+/// GOFT and qGOFT on one module: `y = (x M) W^T + bias`, `M = G_L ... G_1 diag(scaler)`, d-1 Givens rotations in
+/// ceil(log2 d) stages; merged weight `W M^T`.
+///
+/// | name | shape | note |
+/// |---|---|---|
+/// | givens_hard | (d-1) | GOFT: angles `pi tanh(phi)`, init 0 |
+/// | givens_soft | (d-1, 2, 2) | qGOFT: free 2x2 matrices, init I |
+/// | givens_scaler | (d) | GOFT, optional, init 1 |
+final class GivensModule implements ModuleAdapter {
+    private final Modules.Info info;
+    private final Tensor pairs;
+    private final @Nullable Tensor scaler;
+    private final boolean strict;
+    private final float penalty;
+
+    /// @param penalty lambda of qGOFT's soft orthogonality
+    GivensModule(Modules.Info info, Tensor pairs, @Nullable Tensor scaler, boolean strict, float penalty) {
+        this.info = info;
+        this.pairs = pairs;
+        this.scaler = scaler;
+        this.strict = strict;
+        this.penalty = penalty;
+    }
+
+    @Override
+    public String module() {
+        return info.path();
+    }
+
+    @Override
+    public List<Tensor> tensors() {
+        List<Tensor> out = new ArrayList<>();
+        if (info.in() > 1)
+            out.add(pairs);
+        if (scaler != null)
+            out.add(scaler);
+        return out;
+    }
+
+    @Override
+    public Linear wrap(Store store, Linear inner) {
+        return new RotatedLinear(new Sweep(store), inner, info.in());
+    }
+
+    @Override
+    public void regularise(Emitter e, Store store) {
+        if (strict || penalty == 0 || info.in() < 2)
+            return;
+        e.scope(info.path());
+        e.add(new Op.GivensPenalty(store.param(pairs), store.grad(pairs), e.act("penalty", 1), info.in() - 1, penalty));
+    }
+
+    private final class Sweep implements Rotation {
+        private final Store store;
+        private final int d = info.in();
+        private @Nullable Buf g;
+
+        Sweep(Store store) {
+            this.store = store;
+        }
+
+        @Override
+        public void prepare(Emitter e) {
+            if (d < 2)
+                return;
+            if (strict) {
+                Buf made = e.act("givens", d - 1, 4);
+                e.add(new Op.GivensAngles(store.param(pairs), made, d - 1));
+                g = made;
+            } else {
+                g = store.param(pairs);
+            }
+        }
+
+        private Buf swept(Emitter e, Buf x, int N) {
+            Buf y = e.act("swept", N, d);
+            sweep(e, x, y, N);
+            return y;
+        }
+
+        private void sweep(Emitter e, Buf x, Buf y, int N) {
+            e.add(g == null ? new Op.Copy(x, y) : new Op.GivensSweep(x, g, y, N, d));
+        }
+
+        @Override
+        public void apply(Emitter e, Buf x, Buf y, int N) {
+            sweep(e, x, y, N);
+            if (scaler != null)
+                e.add(new Op.ScaleColumns(y, store.param(scaler), y, N, d));
+        }
+
+        @Override
+        public void backward(Emitter e, Buf x, Buf dY, @Nullable Buf dX, boolean accumulate, int N) {
+            Buf dSwept = dY;
+            if (scaler != null) {
+                e.add(new Op.ColumnDot(swept(e, x, N), dY, store.grad(scaler), N, d));
+                dSwept = e.act("d swept", N, d);
+                e.add(new Op.ScaleColumns(dY, store.param(scaler), dSwept, N, d));
+            }
+            Buf target = dX != null ? dX : e.act("d x unused", N, d);
+            boolean add = dX != null && accumulate;
+            if (g == null) {
+                e.add(add ? new Op.Axpy(1f, dSwept, target) : new Op.Copy(dSwept, target));
+                return;
+            }
+            Buf dG = e.act("d givens", d - 1, 4);
+            e.add(new Op.GivensSweepGrad(x, Objects.requireNonNull(g), dSwept, target, dG, N, d, strict, add));
+            if (strict)
+                e.add(new Op.GivensAnglesGrad(store.param(pairs), dG, store.grad(pairs), d - 1));
+            else
+                e.add(new Op.Axpy(1f, dG, store.grad(pairs)));
+        }
+    }
+}

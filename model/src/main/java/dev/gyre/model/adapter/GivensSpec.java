@@ -1,0 +1,23 @@
+package dev.gyre.model.adapter;
+
+/// GOFT (strict) and qGOFT: d-1 Givens rotations.
+///
+/// @param strict true rotations; otherwise free 2x2 matrices
+/// @param scaler whether GOFT trains a factor per feature
+/// @param penalty lambda of qGOFT's soft orthogonality
+public record GivensSpec(Targets targets, boolean strict, boolean scaler, double penalty) implements AdapterSpec {
+    public GivensSpec {
+        if (!(penalty >= 0))
+            throw new IllegalArgumentException("qgoft: penalty " + penalty + " is negative");
+    }
+
+    @Override
+    public String method() {
+        return strict ? "goft" : "qgoft";
+    }
+
+    @Override
+    public GivensSpec with(Targets t) {
+        return new GivensSpec(t, strict, scaler, penalty);
+    }
+}

@@ -1,0 +1,72 @@
+package dev.gyre.model.adapter;
+
+import dev.gyre.kernels.Buf;
+import dev.gyre.kernels.Op;
+import dev.gyre.model.step.Emitter;
+import dev.gyre.model.step.Linear;
+import dev.gyre.model.step.Store;
+import dev.gyre.model.step.Tensor;
+import java.util.List;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
+
+/// HRA on one module: `y = (x H^T) W^T + bias`, `H = H_0 ... H_(r-1)`, `H_i = I - 2 u_i u_i^T` with `u_i` the i-th
+/// column of hra_u (d, r) made a unit vector; merged weight `W H`. With `apply_GS` the columns are orthonormalised.
+final class HouseholderModule implements ModuleAdapter {
+    private final Modules.Info info;
+    private final Tensor u;
+    private final boolean gramSchmidt;
+
+    HouseholderModule(Modules.Info info, Tensor u, boolean gramSchmidt) {
+        this.info = info;
+        this.u = u;
+        this.gramSchmidt = gramSchmidt;
+    }
+
+    @Override
+    public String module() {
+        return info.path();
+    }
+
+    @Override
+    public List<Tensor> tensors() {
+        return List.of(u);
+    }
+
+    @Override
+    public Linear wrap(Store store, Linear inner) {
+        return new RotatedLinear(new Reflections(store), inner, info.in());
+    }
+
+    private final class Reflections implements Rotation {
+        private final Store store;
+        private final int d = info.in();
+        private final int r = u.dims()[1];
+        private @Nullable Buf unit;
+
+        Reflections(Store store) {
+            this.store = store;
+        }
+
+        @Override
+        public void prepare(Emitter e) {
+            Buf made = e.act("unit vectors", r, d);
+            e.add(new Op.HouseholderVectors(store.param(u), made, d, r, gramSchmidt));
+            unit = made;
+        }
+
+        @Override
+        public void apply(Emitter e, Buf x, Buf y, int N) {
+            e.add(new Op.Householder(x, Objects.requireNonNull(unit), y, N, d, r));
+        }
+
+        @Override
+        public void backward(Emitter e, Buf x, Buf dY, @Nullable Buf dX, boolean accumulate, int N) {
+            Buf units = Objects.requireNonNull(unit);
+            Buf target = dX != null ? dX : e.act("d x unused", N, d);
+            Buf dU = e.act("d unit vectors", r, d);
+            e.add(new Op.HouseholderGrad(x, units, dY, target, dU, N, d, r, dX != null && accumulate));
+            e.add(new Op.HouseholderVectorsGrad(store.param(u), units, dU, store.grad(u), d, r, gramSchmidt));
+        }
+    }
+}

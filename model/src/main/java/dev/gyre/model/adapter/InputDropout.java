@@ -1,0 +1,38 @@
+package dev.gyre.model.adapter;
+
+import dev.gyre.kernels.Buf;
+import dev.gyre.kernels.Op;
+import dev.gyre.kernels.Op.MatMul.Form;
+import dev.gyre.model.step.Emitter;
+
+/// Inverted dropout on the input of an additive adapter's path (LoRA, PSOFT), not on the base path. The mask is a
+/// function of the micro-batch's seed and the module, so backward makes it again instead of keeping it.
+record InputDropout(float p, Modules.Info info) {
+    private int salt() {
+        return info.path().hashCode();
+    }
+
+    private boolean active(Emitter e) {
+        return p > 0 && e.training();
+    }
+
+    /// `drop(x)`, or x itself where nothing drops.
+    Buf forward(Emitter e, Buf x, int N) {
+        if (!active(e))
+            return x;
+        Buf y = e.act("dropped", N, info.in());
+        e.add(new Op.Dropout(x, e.store().dropoutSeed(), y, salt(), p, false));
+        return y;
+    }
+
+    /// Emits `dX += drop'(dZ A)` for `z = drop(x) A^T`: dZ (N, r), A (r, in).
+    void backward(Emitter e, Buf dZ, Buf a, Buf dX, int N, int r) {
+        if (!active(e)) {
+            e.add(new Op.MatMul(Form.NN, dZ, a, dX, N, info.in(), r, 1f, true));
+            return;
+        }
+        Buf d = e.act("d dropped", N, info.in());
+        e.add(new Op.MatMul(Form.NN, dZ, a, d, N, info.in(), r, 1f, false));
+        e.add(new Op.Dropout(d, e.store().dropoutSeed(), dX, salt(), p, true));
+    }
+}

@@ -1,0 +1,98 @@
+package dev.gyre.model.adapter;
+
+import dev.gyre.kernels.Buf;
+import dev.gyre.kernels.Op;
+import dev.gyre.kernels.Op.MatMul.Form;
+import dev.gyre.model.step.Emitter;
+import dev.gyre.model.step.Linear;
+import dev.gyre.model.step.Store;
+import dev.gyre.model.step.Tensor;
+import java.util.List;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
+
+/// LoRA on one module: `y = x W^T + s drop(x) A^T B^T`, merged weight `W + s B A`.
+///
+/// | name | shape | init |
+/// |---|---|---|
+/// | A | (r, in) | uniform in +-1/sqrt(in) |
+/// | B | (out, r) | 0 |
+///
+/// Backward with `z = drop(x) A^T`, `h = s dY B`: `dA = h^T drop(x)`, `dB = s dY^T z`, `dX = dY W + drop'(h A)`.
+final class LowRankModule implements ModuleAdapter {
+    private final Modules.Info info;
+    private final Tensor a;
+    private final Tensor b;
+    private final int r;
+    private final float scale;
+    private final float dropout;
+
+    LowRankModule(Modules.Info info, Tensor a, Tensor b, float scale, float dropout) {
+        this.info = info;
+        this.a = a;
+        this.b = b;
+        this.r = a.dims()[0];
+        this.scale = scale;
+        this.dropout = dropout;
+    }
+
+    @Override
+    public String module() {
+        return info.path();
+    }
+
+    @Override
+    public List<Tensor> tensors() {
+        return List.of(a, b);
+    }
+
+    @Override
+    public Linear wrap(Store store, Linear inner) {
+        return new LowRankLinear(store, inner);
+    }
+
+    private final class LowRankLinear implements Linear {
+        private final Store store;
+        private final Linear inner;
+        private final InputDropout drop;
+        private @Nullable Buf z;
+
+        LowRankLinear(Store store, Linear inner) {
+            this.store = store;
+            this.inner = inner;
+            this.drop = new InputDropout(dropout, info);
+        }
+
+        @Override
+        public void forward(Emitter e, Buf x, Buf y, int N) {
+            inner.forward(e, x, y, N);
+            Buf dropped = drop.forward(e, x, N);
+            Buf zz = e.act("z", N, r);
+            e.add(new Op.MatMul(Form.NT, dropped, store.param(a), zz, N, r, info.in(), 1f, false));
+            e.add(new Op.MatMul(Form.NT, zz, store.param(b), y, N, info.out(), r, scale, true));
+            z = zz;
+        }
+
+        @Override
+        public void backward(Emitter e, @Nullable Buf x, Buf dY, @Nullable Buf dX, boolean accumulate, int N) {
+            Objects.requireNonNull(x);
+            inner.backward(e, x, dY, dX, accumulate, N);
+            Buf h = e.act("h", N, r);
+            e.add(new Op.MatMul(Form.NN, dY, store.param(b), h, N, r, info.out(), scale, false));
+            e.add(new Op.MatMul(Form.TN, dY, Objects.requireNonNull(z), store.grad(b), info.out(), r, N, scale, true));
+            e.add(new Op.MatMul(Form.TN, h, drop.forward(e, x, N), store.grad(a), r, info.in(), N, 1f, true));
+            if (dX != null)
+                drop.backward(e, h, store.param(a), dX, N, r);
+        }
+
+        @Override
+        public boolean needsInput() {
+            return true;
+        }
+
+        @Override
+        public boolean trains() {
+            return true;
+        }
+    }
+}

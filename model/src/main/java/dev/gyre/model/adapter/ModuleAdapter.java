@@ -1,0 +1,29 @@
+package dev.gyre.model.adapter;
+
+import dev.gyre.model.step.Emitter;
+import dev.gyre.model.step.Linear;
+import dev.gyre.model.step.Store;
+import dev.gyre.model.step.Tensor;
+import java.util.List;
+
+/// One adapter's state on one module.
+public sealed interface ModuleAdapter
+        permits OftModule, LowRankModule, PsoftModule, GivensModule, BoftModule, HouseholderModule {
+    /// Module path in the model, e.g. `model.layers.0.self_attn.q_proj`.
+    String module();
+
+    /// Trainable tensors, named as PEFT names them below the module: `module.oft_R.weight`.
+    List<Tensor> tensors();
+
+    /// The adapter around `inner` for one program.
+    Linear wrap(Store store, Linear inner);
+
+    /// The adapter behind the token embedding for one program; only OFT can sit there.
+    default EmbeddingRotation onEmbedding(Store store) {
+        throw new UnsupportedOperationException(module() + ": this method does not adapt embeddings");
+    }
+
+    /// Emits a penalty on this module's parameters into the update; most methods have none.
+    default void regularise(Emitter e, Store store) {
+    }
+}

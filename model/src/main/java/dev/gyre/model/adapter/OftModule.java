@@ -1,0 +1,66 @@
+package dev.gyre.model.adapter;
+
+import dev.gyre.kernels.Orthogonal;
+import dev.gyre.model.step.BaseLinear;
+import dev.gyre.model.step.Linear;
+import dev.gyre.model.step.Store;
+import dev.gyre.model.step.Tensor;
+import java.util.List;
+
+/// OFTv2 on one module: `y = (x R) W^T + bias`, merged weight `W R^T`; on an embedding, rows `e R`.
+final class OftModule implements ModuleAdapter {
+    private final Modules.Info info;
+    private final OftSpec spec;
+    private final Tensor v;
+    private final int b;
+
+    /// @param v packed skew blocks (stored, b(b-1)/2)
+    OftModule(Modules.Info info, OftSpec spec, Tensor v, int b) {
+        this.info = info;
+        this.spec = spec;
+        this.v = v;
+        this.b = b;
+    }
+
+    @Override
+    public String module() {
+        return info.path();
+    }
+
+    @Override
+    public List<Tensor> tensors() {
+        return b == 1 ? List.of() : List.of(v);
+    }
+
+    private Rotation rotation(Store store) {
+        float limit = spec.coft() ? (float) (spec.eps() / Math.sqrt(v.dims()[0])) : 0f;
+        return new OftRotation(store, spec.map(), v, info.in(), b, limit, (float) spec.blockDropout());
+    }
+
+    @Override
+    public Linear wrap(Store store, Linear inner) {
+        if (b == 1)
+            return inner;
+        if (spec.form() == OftSpec.Form.INPUT)
+            return new RotatedLinear(rotation(store), inner, info.in());
+        if (!(inner instanceof BaseLinear base))
+            throw new IllegalArgumentException(info.path() + ": OFT v1 rotates a stored weight and cannot wrap another"
+                    + " adapter; attach it last, or use OFTv2");
+        return new RotatedWeight(store, base, spec.map(), v, info.in(), info.out(), b,
+                spec.form() == OftSpec.Form.WEIGHT_DENSE);
+    }
+
+    @Override
+    public EmbeddingRotation onEmbedding(Store store) {
+        return new EmbeddingRotation(rotation(store));
+    }
+
+    /// Map, block size and numbers: what the orthogonality monitor looks at.
+    Orthogonal map() {
+        return spec.map();
+    }
+
+    int blockSize() {
+        return b;
+    }
+}

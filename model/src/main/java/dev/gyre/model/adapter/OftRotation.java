@@ -1,0 +1,83 @@
+package dev.gyre.model.adapter;
+
+import dev.gyre.kernels.Buf;
+import dev.gyre.kernels.Op;
+import dev.gyre.kernels.Orthogonal;
+import dev.gyre.model.step.Emitter;
+import dev.gyre.model.step.Store;
+import dev.gyre.model.step.Tensor;
+import org.jspecify.annotations.Nullable;
+
+/// Block-diagonal rotation of OFT: `y[t,i] = x[t,i] R[i]`, `R[i]` from the packed skew block `v[i]`.
+///
+/// | name | shape | note |
+/// |---|---|---|
+/// | v | (stored, b(b-1)/2) | trained; `stored` is d/b, or 1 when all blocks share one |
+/// | R | (stored, b, b) | built once per program run |
+///
+/// Backward: `dX = dY R^T`, `dR[i] = sum over t of X[t,i]^T dY[t,i]`, then through the Cayley map to `dv`.
+final class OftRotation implements Rotation {
+    private final Orthogonal map;
+    private final Tensor v;
+    private final int d;
+    private final int b;
+    private final int stored;
+    private final float coftLimit;
+    private final Store store;
+    private @Nullable Buf r;
+    private @Nullable Buf mask;
+    private final float dropout;
+
+    /// @param coftLimit bound on `||Q||_F` of each stored block, kept by projecting v itself; 0 for none
+    /// @param dropout share of the blocks replaced by the identity in training
+    OftRotation(Store store, Orthogonal map, Tensor v, int d, int b, float coftLimit, float dropout) {
+        this.store = store;
+        this.map = map;
+        this.v = v;
+        this.d = d;
+        this.b = b;
+        this.stored = v.dims()[0];
+        this.coftLimit = coftLimit;
+        this.dropout = dropout;
+    }
+
+    @Override
+    public void prepare(Emitter e) {
+        if (b == 1)
+            return;
+        Buf param = store.param(v);
+        if (coftLimit > 0)
+            e.add(new Op.CoftProject(param, stored, b, coftLimit));
+        Buf rot = e.act("R", stored, b, b);
+        e.add(new Op.Cayley(map, param, rot, stored, b));
+        if (dropout > 0 && e.training()) {
+            mask = store.blockMask(v.name(), 1, stored, dropout);
+            e.add(new Op.MaskBlocks(rot, mask, stored, b, true));
+        }
+        r = rot;
+    }
+
+    @Override
+    public void apply(Emitter e, Buf x, Buf y, int N) {
+        if (r == null)
+            e.add(new Op.Copy(x, y));
+        else
+            e.add(new Op.BlockRotate(x, r, y, N, d, b, stored, false, false));
+    }
+
+    @Override
+    public void backward(Emitter e, Buf x, Buf dY, @Nullable Buf dX, boolean accumulate, int N) {
+        if (r == null) {
+            if (dX != null)
+                e.add(accumulate ? new Op.Axpy(1f, dY, dX) : new Op.Copy(dY, dX));
+            return;
+        }
+        Buf dR = e.act("dR", stored, b, b);
+        e.add(new Op.BlockRotateGrad(x, dY, dR, N, d, b, stored));
+        if (mask != null)
+            e.add(new Op.MaskBlocks(dR, mask, stored, b, false));
+        e.add(new Op.CayleyGrad(map, store.param(v), dR, store.grad(v), stored, b));
+        if (dX != null)
+            e.add(new Op.BlockRotate(dY, r, dX, N, d, b, stored, true, accumulate));
+    }
+}

@@ -1,0 +1,167 @@
+package dev.gyre.model.adapter;
+
+import dev.gyre.kernels.Buf;
+import dev.gyre.kernels.HostData;
+import dev.gyre.kernels.Op;
+import dev.gyre.kernels.Op.MatMul.Form;
+import dev.gyre.kernels.Orthogonal;
+import dev.gyre.model.step.Emitter;
+import dev.gyre.model.step.Linear;
+import dev.gyre.model.step.Store;
+import dev.gyre.model.step.Tensor;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
+
+/// PSOFT (MOFT) on one module: rotation inside the principal subspace of the weight,
+/// `y = x W^T + s z K^T B^T` with `z = drop(x) A^T` and `K = diag(beta) R diag(alpha) - I`; merged `W + s B K A`.
+///
+/// | name | shape | note |
+/// |---|---|---|
+/// | A, B | (r, in), (out, r) | frozen factors of the principal part, A with orthonormal rows |
+/// | R | (r, r) | Cayley of a packed skew vector r(r-1)/2, or a free matrix |
+/// | alpha, beta | (r) | `vector_a` on the input side, `vector_b` on the output side; either may be absent |
+///
+/// Backward with `h = s dY B`: `dK = h^T z`, `dX = dY W + drop'(h K A)`. Only z (N, r) is kept.
+final class PsoftModule implements ModuleAdapter {
+    private final Modules.Info info;
+    private final float[] factorA;
+    private final float[] factorB;
+    private final Tensor rotation;
+    private final @Nullable Tensor alpha;
+    private final @Nullable Tensor beta;
+    private final @Nullable Orthogonal map;
+    private final int r;
+    private final float scale;
+    private final float dropout;
+
+    /// @param map how R follows from the packed vector; null when R is trained as a free matrix
+    PsoftModule(Modules.Info info, float[] factorA, float[] factorB, int r, Tensor rotation, @Nullable Tensor alpha,
+            @Nullable Tensor beta, @Nullable Orthogonal map, float scale, float dropout) {
+        this.info = info;
+        this.factorA = factorA;
+        this.factorB = factorB;
+        this.rotation = rotation;
+        this.alpha = alpha;
+        this.beta = beta;
+        this.map = map;
+        this.r = r;
+        this.scale = scale;
+        this.dropout = dropout;
+    }
+
+    @Override
+    public String module() {
+        return info.path();
+    }
+
+    /// Frozen factor A (r, in), stored beside the adapter.
+    float[] factorA() {
+        return factorA;
+    }
+
+    /// Frozen factor B (out, r), stored beside the adapter.
+    float[] factorB() {
+        return factorB;
+    }
+
+    int rank() {
+        return r;
+    }
+
+    @Override
+    public List<Tensor> tensors() {
+        List<Tensor> out = new ArrayList<>();
+        out.add(rotation);
+        if (alpha != null)
+            out.add(alpha);
+        if (beta != null)
+            out.add(beta);
+        return out;
+    }
+
+    @Override
+    public Linear wrap(Store store, Linear inner) {
+        return new SubspaceLinear(store, inner);
+    }
+
+    private final class SubspaceLinear implements Linear {
+        private final Store store;
+        private final Linear inner;
+        private final InputDropout drop;
+        private final Buf a;
+        private final Buf b;
+        private @Nullable Buf R;
+        private @Nullable Buf core;
+        private @Nullable Buf z;
+
+        SubspaceLinear(Store store, Linear inner) {
+            this.store = store;
+            this.inner = inner;
+            this.drop = new InputDropout(dropout, info);
+            this.a = store.constant(info.path() + ".psoft_A", new HostData.F32(factorA), r, info.in());
+            this.b = store.constant(info.path() + ".psoft_B", new HostData.F32(factorB), info.out(), r);
+        }
+
+        private @Nullable Buf param(@Nullable Tensor t) {
+            return t == null ? null : store.param(t);
+        }
+
+        private @Nullable Buf grad(@Nullable Tensor t) {
+            return t == null ? null : store.grad(t);
+        }
+
+        @Override
+        public void forward(Emitter e, Buf x, Buf y, int N) {
+            Buf rot = store.param(rotation);
+            if (map != null) {
+                Buf made = e.act("R", r, r);
+                e.add(new Op.Cayley(map, rot, made, 1, r));
+                rot = made;
+            }
+            Buf k = e.act("core", r, r);
+            e.add(new Op.PsoftCore(rot, param(alpha), param(beta), k, r));
+            inner.forward(e, x, y, N);
+            Buf zz = e.act("z", N, r);
+            e.add(new Op.MatMul(Form.NT, drop.forward(e, x, N), a, zz, N, r, info.in(), 1f, false));
+            Buf u = e.act("u", N, r);
+            e.add(new Op.MatMul(Form.NT, zz, k, u, N, r, r, 1f, false));
+            e.add(new Op.MatMul(Form.NT, u, b, y, N, info.out(), r, scale, true));
+            R = rot;
+            core = k;
+            z = zz;
+        }
+
+        @Override
+        public void backward(Emitter e, @Nullable Buf x, Buf dY, @Nullable Buf dX, boolean accumulate, int N) {
+            inner.backward(e, x, dY, dX, accumulate, N);
+            Buf rot = Objects.requireNonNull(R);
+            Buf h = e.act("h", N, r);
+            e.add(new Op.MatMul(Form.NN, dY, b, h, N, r, info.out(), scale, false));
+            Buf dCore = e.act("d core", r, r);
+            e.add(new Op.MatMul(Form.TN, h, Objects.requireNonNull(z), dCore, r, r, N, 1f, false));
+            Buf dR = e.act("d R", r, r);
+            e.add(new Op.PsoftCoreGrad(rot, param(alpha), param(beta), dCore, dR, grad(alpha), grad(beta), r));
+            if (map == null)
+                e.add(new Op.Axpy(1f, dR, store.grad(rotation)));
+            else
+                e.add(new Op.CayleyGrad(map, store.param(rotation), dR, store.grad(rotation), 1, r));
+            if (dX != null) {
+                Buf dZ = e.act("d z", N, r);
+                e.add(new Op.MatMul(Form.NN, h, Objects.requireNonNull(core), dZ, N, r, r, 1f, false));
+                drop.backward(e, dZ, a, dX, N, r);
+            }
+        }
+
+        @Override
+        public boolean needsInput() {
+            return inner.needsInput();
+        }
+
+        @Override
+        public boolean trains() {
+            return true;
+        }
+    }
+}

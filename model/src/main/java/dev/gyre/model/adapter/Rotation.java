@@ -1,0 +1,18 @@
+package dev.gyre.model.adapter;
+
+import dev.gyre.kernels.Buf;
+import dev.gyre.model.step.Emitter;
+import org.jspecify.annotations.Nullable;
+
+/// A linear map of rows from the features of one module to themselves, `y = x M`, while it is emitted into one program:
+/// what OFT, GOFT, BOFT and HRA put in front of a frozen weight (or behind an embedding).
+interface Rotation {
+    /// Emits what turns parameters into the map, once before the first [#apply].
+    void prepare(Emitter e);
+
+    /// Emits `y = x M`: x, y (N, features), y overwritten.
+    void apply(Emitter e, Buf x, Buf y, int N);
+
+    /// Emits gradients: adds those of the parameters, and `dX (+)= dY M^T` unless dX is null.
+    void backward(Emitter e, Buf x, Buf dY, @Nullable Buf dX, boolean accumulate, int N);
+}

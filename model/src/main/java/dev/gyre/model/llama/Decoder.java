@@ -1,0 +1,87 @@
+package dev.gyre.model.llama;
+
+import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.MemoryPlan;
+import dev.gyre.kernels.Program;
+import dev.gyre.kernels.Session;
+import dev.gyre.model.adapter.Adapter;
+import dev.gyre.model.step.Store;
+import dev.gyre.model.step.Tensor;
+import java.util.ArrayList;
+import java.util.List;
+
+/// Continues one sequence: keys and values of what was fed are cached, each token costs one pass over the weights.
+/// Prompts go through in chunks of [#CHUNK] tokens.
+public final class Decoder implements AutoCloseable {
+    /// Tokens of a prompt fed at once.
+    public static final int CHUNK = 32;
+
+    private final Session session;
+    private final LlamaProgram.Decoding one;
+    private final LlamaProgram.Decoding many;
+    private final int limit;
+    private final int V;
+    private int at;
+
+    /// @param maxPositions longest sequence, prompt and continuation together
+    public Decoder(Llama model, Backend backend, int maxPositions) {
+        List<Tensor> trained = new ArrayList<>();
+        for (Adapter a : model.adapters())
+            trained.addAll(a.tensors());
+        Store store = new Store(model, trained);
+        LlamaProgram emit = new LlamaProgram(model.config(), store, model.byModule(), maxPositions);
+        LlamaProgram.Caches caches = LlamaProgram.Caches.of(model.config(), maxPositions);
+        this.limit = maxPositions;
+        this.V = model.config().vocabSize();
+        this.one = emit.decoding(caches, 1);
+        this.many = emit.decoding(caches, CHUNK);
+        List<Program> programs = List.of(one.program(), many.program());
+        this.session = backend.open(programs);
+        store.fill(session, MemoryPlan.of(programs));
+    }
+
+    /// Forgets the sequence.
+    public void reset() {
+        at = 0;
+    }
+
+    /// Tokens fed so far.
+    public int position() {
+        return at;
+    }
+
+    /// Feeds tokens and returns the logits (V) after the last one.
+    public float[] next(int... tokens) {
+        if (tokens.length == 0)
+            throw new IllegalArgumentException("a decoder needs at least one token");
+        if (at + tokens.length > limit)
+            throw new IllegalArgumentException("the sequence would reach " + (at + tokens.length)
+                    + " tokens; this decoder was opened for " + limit);
+        int i = 0;
+        LlamaProgram.Decoding last = one;
+        while (i < tokens.length) {
+            int n = tokens.length - i >= CHUNK ? CHUNK : 1;
+            last = n == 1 ? one : many;
+            int[] ids = new int[n];
+            int[] positions = new int[n];
+            for (int j = 0; j < n; j++) {
+                ids[j] = tokens[i + j];
+                if (ids[j] < 0 || ids[j] >= V)
+                    throw new IllegalArgumentException("token id " + ids[j] + " is outside the vocabulary of " + V);
+                positions[j] = at + j;
+            }
+            session.write(last.ids(), ids);
+            session.write(last.positions(), positions);
+            session.write(last.start(), new int[] {at});
+            session.run(last.program());
+            i += n;
+            at += n;
+        }
+        return session.read(last.logits());
+    }
+
+    @Override
+    public void close() {
+        session.close();
+    }
+}

@@ -1,0 +1,168 @@
+package dev.gyre.model.llama;
+
+import dev.gyre.kernels.HostData;
+import dev.gyre.model.adapter.Adapter;
+import dev.gyre.model.adapter.ModuleAdapter;
+import dev.gyre.model.adapter.Modules;
+import dev.gyre.model.config.LlamaConfig;
+import dev.gyre.model.format.ModelDir;
+import dev.gyre.model.step.Store;
+import dev.gyre.model.step.Tensor;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+
+/// A Llama-style causal language model on the host: configuration, weights by their Hugging Face names, and the adapters
+/// attached to it. It computes nothing itself; a [TrainSession] or a [Decoder] does.
+public final class Llama implements Store.Source, Modules {
+    /// Standard deviation of fresh weights, `initializer_range`'s default.
+    public static final double INITIALIZER_RANGE = 0.02;
+
+    private final LlamaConfig config;
+    private final Map<String, HostData> weights;
+    private final Map<String, int[]> dims;
+    private final List<Adapter> adapters = new ArrayList<>();
+
+    private Llama(LlamaConfig config, Map<String, HostData> weights) {
+        this.config = config;
+        this.weights = weights;
+        this.dims = shapes(config);
+        for (String name : dims.keySet())
+            if (!weights.containsKey(name))
+                throw new IllegalArgumentException("the model lacks the tensor " + name);
+    }
+
+    private static Map<String, int[]> shapes(LlamaConfig config) {
+        Map<String, int[]> out = new LinkedHashMap<>();
+        config.tensorShapes().forEach((name, s) -> out.put(name, s.stream().mapToInt(Math::toIntExact).toArray()));
+        return out;
+    }
+
+    /// Reads all weights of a model directory. BF16 weights of linear layers and embeddings stay BF16 in memory, F16 is
+    /// widened to F32 (exactly), norms and biases always are.
+    public static Llama load(ModelDir dir) {
+        Map<String, HostData> w = new LinkedHashMap<>();
+        shapes(dir.config()).forEach((name, shape) -> w.put(name, dir.weight(name, shape.length == 2)));
+        return new Llama(dir.config(), w);
+    }
+
+    /// Random weights as the reference library initialises them: normal with deviation [#INITIALIZER_RANGE], norms 1, biases 0.
+    public static Llama random(LlamaConfig config, long seed) {
+        Map<String, HostData> w = new LinkedHashMap<>();
+        Random random = new Random(seed);
+        shapes(config).forEach((name, shape) -> {
+            int n = 1;
+            for (int s : shape)
+                n = Math.multiplyExact(n, s);
+            float[] v = new float[n];
+            for (int i = 0; i < n; i++)
+                v[i] = shape.length == 2 ? (float) (random.nextGaussian() * INITIALIZER_RANGE)
+                        : name.endsWith("bias") ? 0f : 1f;
+            w.put(name, new HostData.F32(v));
+        });
+        return new Llama(config, w);
+    }
+
+    public LlamaConfig config() {
+        return config;
+    }
+
+    /// All weights by their Hugging Face names.
+    public Map<String, HostData> weights() {
+        return Collections.unmodifiableMap(weights);
+    }
+
+    /// Number of weights, adapters not counted; a tied output head once.
+    public long parameters() {
+        return weights.values().stream().mapToLong(HostData::size).sum();
+    }
+
+    @Override
+    public HostData data(String name) {
+        HostData d = weights.get(name);
+        if (d == null)
+            throw new IllegalArgumentException("the model has no tensor " + name);
+        return d;
+    }
+
+    @Override
+    public int[] dims(String name) {
+        int[] d = dims.get(name);
+        if (d == null)
+            throw new IllegalArgumentException("the model has no tensor " + name);
+        return d.clone();
+    }
+
+    /// Replaces a weight, as full fine-tuning and merging do.
+    public void replace(String name, float[] values) {
+        if (data(name).size() != values.length)
+            throw new IllegalArgumentException(name + " has " + data(name).size() + " numbers, got " + values.length);
+        weights.put(name, new HostData.F32(values));
+    }
+
+    @Override
+    public List<Info> linears() {
+        List<Info> out = new ArrayList<>();
+        for (LlamaConfig.Linear l : config.linears())
+            out.add(new Info(l.path(), l.in(), l.out(), l.bias()));
+        out.add(new Info("lm_head", config.hiddenSize(), config.vocabSize(), false));
+        return out;
+    }
+
+    @Override
+    public Info embedding() {
+        return new Info("model.embed_tokens", config.hiddenSize(), config.hiddenSize(), false);
+    }
+
+    @Override
+    public String modelType() {
+        return config.family().modelType;
+    }
+
+    /// Puts an adapter on the model; several are nested in the order of attaching, the first outermost.
+    public void attach(Adapter adapter) {
+        adapters.add(adapter);
+    }
+
+    public void detach(Adapter adapter) {
+        adapters.remove(adapter);
+    }
+
+    public List<Adapter> adapters() {
+        return Collections.unmodifiableList(adapters);
+    }
+
+    /// Adapters by module path, outermost first.
+    Map<String, List<ModuleAdapter>> byModule() {
+        Map<String, List<ModuleAdapter>> out = new LinkedHashMap<>();
+        for (Adapter a : adapters)
+            for (ModuleAdapter m : a.modules())
+                out.computeIfAbsent(m.module(), _ -> new ArrayList<>()).add(m);
+        return out;
+    }
+
+    /// Trainable twins of all weights: what full fine-tuning and pre-training change. Norms and biases do not decay.
+    List<Tensor> allWeights() {
+        List<Tensor> out = new ArrayList<>();
+        weights.forEach((name, data) -> {
+            float[] values = switch (data) {
+                case HostData.F32 f -> f.values.clone();
+                case HostData.BF16 b -> {
+                    float[] v = new float[b.bits.length];
+                    for (int i = 0; i < v.length; i++)
+                        v[i] = Float.intBitsToFloat(b.bits[i] << 16);
+                    yield v;
+                }
+                case HostData.NF4 _ -> throw new IllegalArgumentException(name
+                        + " is stored in 4 bits and cannot be trained itself; train an adapter, or load the model in 16 or 32"
+                        + " bits");
+            };
+            int[] d = dims(name);
+            out.add(new Tensor(name, values, d.length == 2, d));
+        });
+        return out;
+    }
+}

@@ -1,0 +1,274 @@
+package dev.gyre.model.llama;
+
+import dev.gyre.kernels.Buf;
+import dev.gyre.kernels.DType;
+import dev.gyre.kernels.HostData;
+import dev.gyre.kernels.Op;
+import dev.gyre.kernels.Program;
+import dev.gyre.model.adapter.AdaptedLinear;
+import dev.gyre.model.adapter.EmbeddingRotation;
+import dev.gyre.model.adapter.ModuleAdapter;
+import dev.gyre.model.config.LlamaConfig;
+import dev.gyre.model.config.RopeTable;
+import dev.gyre.model.step.Emitter;
+import dev.gyre.model.step.Store;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
+
+/// Emits the whole transformer: embedding, decoder layers, final norm, output head with the loss.
+///
+/// The head runs in chunks of rows together with the loss and its gradient, so that logits (N, V) never stand whole
+/// unless they are asked for.
+final class LlamaProgram {
+    /// Logits that may stand at once in training and evaluation: 2^24 numbers, 64 MiB.
+    static final int LOGITS_CHUNK = 1 << 24;
+
+    private final LlamaConfig c;
+    private final Store store;
+    private final Map<String, List<ModuleAdapter>> adapters;
+    private final int C;
+    private final int V;
+    private final Buf cos;
+    private final Buf sin;
+    /// Factor of the token losses' gradient: 1 / trained tokens of the step.
+    private final Buf lossScale = Buf.input("loss scale", DType.F32, 1);
+
+    /// Inputs and outputs of the programs of one batch shape.
+    record Io(BatchShape shape, Buf ids, Buf labels, Buf positions, Buf start, Buf rowLoss) {
+        static Io of(BatchShape s) {
+            int n = s.tokens();
+            String at = " " + s.B() + "x" + s.T();
+            return new Io(s, Buf.input("ids" + at, DType.I32, n), Buf.input("labels" + at, DType.I32, n),
+                    Buf.input("positions" + at, DType.I32, n), Buf.input("start" + at, DType.I32, n),
+                    Buf.output("row loss" + at, n));
+        }
+    }
+
+    /// A program that also leaves all logits (N, V) in an output buffer.
+    record WithLogits(Program program, Buf logits) {
+    }
+
+    /// @param positions rows of the RoPE tables: one more than the largest position that will occur
+    LlamaProgram(LlamaConfig c, Store store, Map<String, List<ModuleAdapter>> adapters, int positions) {
+        this.c = c;
+        this.store = store;
+        this.adapters = adapters;
+        this.C = c.hiddenSize();
+        this.V = c.vocabSize();
+        int half = c.headDim() / 2;
+        this.cos = store.constant("rope cos", new HostData.F32(RopeTable.cos(c, positions)), positions, half);
+        this.sin = store.constant("rope sin", new HostData.F32(RopeTable.sin(c, positions)), positions, half);
+    }
+
+    Buf lossScale() {
+        return lossScale;
+    }
+
+    Buf cos() {
+        return cos;
+    }
+
+    Buf sin() {
+        return sin;
+    }
+
+    /// Forward, loss and backward of one micro-batch; gradients are added to the store's.
+    Program training(Io io) {
+        Emitter e = new Emitter("train " + io.shape.B() + "x" + io.shape.T(), store, true);
+        run(e, io, true, null);
+        return e.build();
+    }
+
+    /// Forward and row losses.
+    Program evaluation(Io io) {
+        Emitter e = new Emitter("evaluate " + io.shape.B() + "x" + io.shape.T(), store, false);
+        run(e, io, false, null);
+        return e.build();
+    }
+
+    /// Forward with all logits kept, row losses.
+    WithLogits logits(Io io) {
+        Emitter e = new Emitter("logits " + io.shape.B() + "x" + io.shape.T(), store, false);
+        Buf logits = Buf.output("logits " + io.shape.B() + "x" + io.shape.T(), io.shape.tokens(), V);
+        run(e, io, false, logits);
+        return new WithLogits(e.build(), logits);
+    }
+
+    private void run(Emitter e, Io io, boolean training, @Nullable Buf keepLogits) {
+        BatchShape shape = io.shape;
+        int N = shape.tokens();
+        List<DecoderLayer> layers = layers(io.positions);
+        Embedding embedding = new Embedding();
+        Buf x = embedding.forward(e, io.ids, N);
+        for (DecoderLayer l : layers)
+            x = l.forward(e, x, N,
+                    (em, q, k, v, scale, window) -> l.attend(em, q, k, v, shape, io.start, scale, window));
+
+        Norms.Out norm = Norms.forward(e, store, "model.norm", x, N, C, c.rmsNormEps());
+
+        int lowest = lowestTrained(layers, embedding);
+        boolean headTrains = head().trains();
+        boolean normTrains = store.weightGrad("model.norm.weight") != null;
+        boolean back = training && (lowest < layers.size() || normTrains || embedding.trains());
+        e.scope("lm_head");
+        Buf dH = back ? e.act("d h", N, C) : null;
+        int chunk = keepLogits != null ? N : Math.clamp(LOGITS_CHUNK / V, 1, N);
+        for (int row = 0; row < N; row += chunk) {
+            int n = Math.min(chunk, N - row);
+            AdaptedLinear head = head();
+            Buf hc = norm.y().view("h rows", (long) row * C, n, C);
+            Buf logits = keepLogits != null ? keepLogits : e.act("logits", n, V);
+            head.forward(e, hc, logits, n);
+            e.add(new Op.CrossEntropy(logits, io.labels.view("labels", row, n), io.rowLoss.view("row loss", row, n),
+                    lossScale, n, V, training));
+            if (dH != null || (training && headTrains))
+                head.backward(e, hc, logits, dH == null ? null : dH.view("d h rows", (long) row * C, n, C), false, n);
+        }
+        if (dH == null)
+            return;
+        Buf g = e.act("g", N, C);
+        Norms.backward(e, store, "model.norm", x, norm.rstd(), dH, g, N, C, false);
+        for (int i = layers.size() - 1; i >= lowest; i--)
+            layers.get(i).backward(e, g, shape, io.start, i > lowest || embedding.trains());
+        if (embedding.trains())
+            embedding.backward(e, io.ids, g, N);
+    }
+
+    /// Index of the lowest layer whose backward pass anybody needs.
+    private static int lowestTrained(List<DecoderLayer> layers, Embedding embedding) {
+        if (embedding.trains())
+            return 0;
+        for (int i = 0; i < layers.size(); i++)
+            if (layers.get(i).trains())
+                return i;
+        return layers.size();
+    }
+
+    private List<DecoderLayer> layers(Buf positions) {
+        DecoderLayer.Rotary rotary = new DecoderLayer.Rotary(cos, sin, positions);
+        List<DecoderLayer> out = new ArrayList<>();
+        for (int i = 0; i < c.numLayers(); i++)
+            out.add(new DecoderLayer(c, store, i, rotary, adapters));
+        return out;
+    }
+
+    private AdaptedLinear head() {
+        String weight = c.tieWordEmbeddings() ? "model.embed_tokens.weight" : "lm_head.weight";
+        return new AdaptedLinear(store, "lm_head", weight, C, V, false, adapters.getOrDefault("lm_head", List.of()));
+    }
+
+    /// Token embedding, rotated where an adapter sits on it.
+    private final class Embedding {
+        private final List<EmbeddingRotation> rotations = new ArrayList<>();
+        private final List<Buf> inputs = new ArrayList<>();
+
+        Embedding() {
+            for (ModuleAdapter a : adapters.getOrDefault("model.embed_tokens", List.of()))
+                rotations.add(a.onEmbedding(store));
+        }
+
+        boolean trains() {
+            return !rotations.isEmpty() || store.weightGrad("model.embed_tokens.weight") != null;
+        }
+
+        Buf forward(Emitter e, Buf ids, int N) {
+            e.scope("model.embed_tokens");
+            Buf x = e.act("x", N, C);
+            e.add(new Op.Embed(ids, store.weight("model.embed_tokens.weight"), x, N, V, C));
+            for (EmbeddingRotation r : rotations) {
+                inputs.add(x);
+                Buf y = e.act("rotated", N, C);
+                r.forward(e, x, y, N);
+                x = y;
+            }
+            return x;
+        }
+
+        void backward(Emitter e, Buf ids, Buf g, int N) {
+            e.scope("model.embed_tokens");
+            Buf table = store.weightGrad("model.embed_tokens.weight");
+            for (int i = rotations.size() - 1; i >= 0; i--) {
+                Buf dX = i > 0 || table != null ? e.act("d x", N, C) : null;
+                rotations.get(i).backward(e, inputs.get(i), g, dX, N);
+                if (dX == null)
+                    return;
+                g = dX;
+            }
+            e.add(new Op.EmbedGrad(ids, g, Objects.requireNonNull(table), N, V, C));
+        }
+    }
+
+    /// Norm of the gradient, clipped AdamW step, gradients back to zero. `hp` is [Op.AdamW]'s.
+    static Program update(Store store, Buf m, Buf v, Buf hp, Buf norm, List<Regulariser> regularisers) {
+        Emitter e = new Emitter("update", store, true);
+        for (Regulariser r : regularisers)
+            r.regularise(e, store);
+        e.add(new Op.GradNorm(store.grads(), norm));
+        int decayed = store.decayed();
+        if (decayed > 0)
+            adamW(e, store, m, v, hp, norm, 0, decayed, true);
+        if (decayed < store.size())
+            adamW(e, store, m, v, hp, norm, decayed, store.size() - decayed, false);
+        e.add(new Op.Fill(store.grads(), 0f));
+        return e.build();
+    }
+
+    /// A term of the loss that depends on parameters only; adds its gradient once per update.
+    interface Regulariser {
+        void regularise(Emitter e, Store store);
+    }
+
+    private static void adamW(Emitter e, Store s, Buf m, Buf v, Buf hp, Buf norm, int at, int n, boolean decay) {
+        e.add(new Op.AdamW(s.params().view("params", at, n), s.grads().view("grads", at, n), m.view("m", at, n),
+                v.view("v", at, n), hp, norm, decay));
+    }
+
+    /// Buffers of a cached decoding program: T tokens in, logits of the last one out.
+    record Decoding(Program program, Buf ids, Buf positions, Buf start, Buf logits) {
+    }
+
+    /// Key and value caches of all layers, (P, KV*D) each.
+    record Caches(int P, List<Buf> keys, List<Buf> values) {
+        static Caches of(LlamaConfig c, int P) {
+            List<Buf> k = new ArrayList<>();
+            List<Buf> v = new ArrayList<>();
+            for (int i = 0; i < c.numLayers(); i++) {
+                k.add(Buf.state("key cache " + i, P, c.kvWidth()));
+                v.add(Buf.state("value cache " + i, P, c.kvWidth()));
+            }
+            return new Caches(P, k, v);
+        }
+    }
+
+    /// Feeds T tokens of one sequence, whose first sits at position `start[0]`, through the caches.
+    Decoding decoding(Caches caches, int T) {
+        Emitter e = new Emitter("decode " + T, store, false);
+        Buf ids = Buf.input("ids d" + T, DType.I32, T);
+        Buf positions = Buf.input("positions d" + T, DType.I32, T);
+        Buf start = Buf.input("start d" + T, DType.I32, 1);
+        Buf logits = Buf.output("logits d" + T, V);
+        int H = c.numHeads();
+        int KV = c.numKvHeads();
+        int D = c.headDim();
+        Buf x = new Embedding().forward(e, ids, T);
+        List<DecoderLayer> layers = layers(positions);
+        for (int i = 0; i < layers.size(); i++) {
+            Buf kc = caches.keys.get(i);
+            Buf vc = caches.values.get(i);
+            x = layers.get(i).forward(e, x, T, (em, q, k, v, scale, window) -> {
+                Buf out = em.act("attention", T, H * D);
+                em.add(new Op.CacheStore(k, v, kc, vc, start, T, caches.P, KV * D));
+                em.add(new Op.CachedAttention(q, kc, vc, start, out, T, caches.P, H, KV, D, scale, window));
+                return out;
+            });
+        }
+        Buf last = x.view("last row", (long) (T - 1) * C, 1, C);
+        Buf h = Norms.forward(e, store, "model.norm", last, 1, C, c.rmsNormEps()).y();
+        e.scope("lm_head");
+        head().forward(e, h, logits, 1);
+        return new Decoding(e.build(), ids, positions, start, logits);
+    }
+}

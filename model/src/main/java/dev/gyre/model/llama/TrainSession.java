@@ -1,0 +1,262 @@
+package dev.gyre.model.llama;
+
+import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.Buf;
+import dev.gyre.kernels.Buf.Role;
+import dev.gyre.kernels.DType;
+import dev.gyre.kernels.MemoryPlan;
+import dev.gyre.kernels.Op;
+import dev.gyre.kernels.Program;
+import dev.gyre.kernels.Session;
+import dev.gyre.model.adapter.Adapter;
+import dev.gyre.model.step.Store;
+import dev.gyre.model.step.Tensor;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.Set;
+import org.jspecify.annotations.Nullable;
+
+/// A model on a backend, ready to train and to be measured. Trained are the adapters attached to the model, or
+/// (`full`) all of its weights. Programs and memory are made once; a step allocates nothing.
+public final class TrainSession implements AutoCloseable {
+    /// Which programs a session is opened with; each costs its outputs and, on a device, its compile time.
+    public enum Use {
+        TRAIN, EVALUATE, LOGITS
+    }
+
+    private final Llama model;
+    private final Store store;
+    private final Session session;
+    private final MemoryPlan plan;
+    private final List<Program> programs;
+    private final Map<BatchShape, LlamaProgram.Io> io = new LinkedHashMap<>();
+    private final Map<BatchShape, Program> training = new HashMap<>();
+    private final Map<BatchShape, Program> evaluation = new HashMap<>();
+    private final Map<BatchShape, LlamaProgram.WithLogits> logits = new HashMap<>();
+    private final Buf lossScale;
+    private final Buf norm = Buf.output("gradient norm", 1);
+    private final Buf hp = Buf.input("AdamW", DType.F32, Op.AdamW.HP);
+    private @Nullable Buf m;
+    private @Nullable Buf v;
+    private @Nullable Program update;
+    private long dropoutDraws;
+
+    /// Opens training and evaluation programs for batches of the given shapes.
+    public TrainSession(Llama model, Backend backend, List<BatchShape> shapes, boolean full) {
+        this(model, backend, shapes, full, Set.of(Use.TRAIN, Use.EVALUATE));
+    }
+
+    /// @param full whether all weights are trained instead of the attached adapters
+    public TrainSession(Llama model, Backend backend, List<BatchShape> shapes, boolean full, Set<Use> uses) {
+        this.model = model;
+        List<Tensor> trainable = new ArrayList<>();
+        if (full)
+            trainable.addAll(model.allWeights());
+        for (Adapter a : model.adapters())
+            trainable.addAll(a.tensors());
+        this.store = new Store(model, trainable);
+        int positions = shapes.stream().mapToInt(BatchShape::T).max()
+                .orElseThrow(() -> new IllegalArgumentException("a session needs at least one batch shape"));
+        LlamaProgram emit = new LlamaProgram(model.config(), store, model.byModule(), positions);
+        this.lossScale = emit.lossScale();
+        this.programs = new ArrayList<>();
+        for (BatchShape s : new LinkedHashSet<>(shapes)) {
+            LlamaProgram.Io b = LlamaProgram.Io.of(s);
+            io.put(s, b);
+            if (uses.contains(Use.TRAIN))
+                training.put(s, added(emit.training(b)));
+            if (uses.contains(Use.EVALUATE))
+                evaluation.put(s, added(emit.evaluation(b)));
+            if (uses.contains(Use.LOGITS)) {
+                LlamaProgram.WithLogits l = emit.logits(b);
+                added(l.program());
+                logits.put(s, l);
+            }
+        }
+        if (uses.contains(Use.TRAIN) && store.size() > 0) {
+            Buf m1 = Buf.state("m", store.size());
+            Buf v1 = Buf.state("v", store.size());
+            m = m1;
+            v = v1;
+            List<LlamaProgram.Regulariser> terms = new ArrayList<>();
+            for (Adapter a : model.adapters())
+                a.modules().forEach(x -> terms.add(x::regularise));
+            update = added(LlamaProgram.update(store, m1, v1, hp, norm, terms));
+        }
+        this.plan = MemoryPlan.of(programs);
+        this.session = backend.open(programs);
+        store.fill(session, plan);
+    }
+
+    private Program added(Program p) {
+        programs.add(p);
+        return p;
+    }
+
+    /// Trainable tensors in the order in which [TrainState] and gradients lie.
+    public List<Tensor> tensors() {
+        return store.tensors();
+    }
+
+    public int trainableNumbers() {
+        return store.size();
+    }
+
+    /// Forward and backward: adds the gradient of `scale * (sum of token losses)` to the gradients.
+    ///
+    /// @return the sum of the token losses (not scaled)
+    public double microBatch(Batch b, float scale) {
+        LlamaProgram.Io i = load(b, scale);
+        drawDropout();
+        session.run(program(training, b.shape()));
+        return lossSum(i);
+    }
+
+    /// Sum of the token losses, without gradients.
+    public double evaluate(Batch b) {
+        LlamaProgram.Io i = load(b, 0f);
+        session.run(program(evaluation, b.shape()));
+        return lossSum(i);
+    }
+
+    /// All logits (B, T, V) of a batch into `out`; returns the sum of the token losses.
+    public double logits(Batch b, float[] out) {
+        LlamaProgram.Io i = load(b, 0f);
+        LlamaProgram.WithLogits l = program(logits, b.shape());
+        session.run(l.program());
+        session.read(l.logits(), out);
+        return lossSum(i);
+    }
+
+    private static <T> T program(Map<BatchShape, T> of, BatchShape s) {
+        T p = of.get(s);
+        if (p == null)
+            throw new IllegalArgumentException(
+                    "the session was not opened for batches of " + s + "; it has " + of.keySet());
+        return p;
+    }
+
+    private LlamaProgram.Io load(Batch b, float scale) {
+        LlamaProgram.Io i = program(io, b.shape());
+        int V = model.config().vocabSize();
+        for (int id : b.ids())
+            if (id < 0 || id >= V)
+                throw new IllegalArgumentException("token id " + id + " is outside the vocabulary of " + V);
+        for (int l : b.labels())
+            if (l != Op.CrossEntropy.IGNORE && (l < 0 || l >= V))
+                throw new IllegalArgumentException("label " + l + " is outside the vocabulary of " + V);
+        session.write(i.ids(), b.ids());
+        session.write(i.labels(), b.labels());
+        session.write(i.positions(), b.positions());
+        session.write(i.start(), b.start());
+        session.write(lossScale, new float[] {scale});
+        return i;
+    }
+
+    private double lossSum(LlamaProgram.Io i) {
+        double sum = 0;
+        for (float l : session.read(i.rowLoss()))
+            sum += l;
+        return sum;
+    }
+
+    /// Draws of dropout so far; restored with a checkpoint, so that a resumed run drops the same.
+    public long dropoutDraws() {
+        return dropoutDraws;
+    }
+
+    public void dropoutDraws(long draws) {
+        this.dropoutDraws = draws;
+    }
+
+    private void drawDropout() {
+        Random random = new Random(0x5DEECE66DL * ++dropoutDraws);
+        if (plan.persistent().contains(store.dropoutSeed()))
+            session.write(store.dropoutSeed(), new int[] {random.nextInt()});
+        for (Store.BlockMask b : store.blockMasks()) {
+            int groups = b.flags().dim(0);
+            int n = b.flags().dim(1);
+            int first = random.nextInt(groups) * n;
+            int[] flags = new int[groups * n];
+            int left = groups * n > 1 ? (int) (b.share() * n) : 0;
+            for (int i = 0; i < n && left > 0; i++)
+                if (random.nextInt(n - i) < left) {
+                    flags[first + i] = 1;
+                    left--;
+                }
+            session.write(b.flags(), flags);
+        }
+    }
+
+    /// Clips, takes an AdamW step and sets the gradients to zero; returns the gradient norm before clipping.
+    public double update(AdamWStep step) {
+        if (update == null)
+            throw new IllegalStateException("nothing is trainable: attach an adapter or train all weights");
+        session.write(hp, step.hp());
+        session.run(update);
+        return session.read(norm)[0];
+    }
+
+    /// Gradients accumulated since the last update, by trainable tensor.
+    public Map<Tensor, float[]> gradients() {
+        float[] all = session.read(store.grads());
+        Map<Tensor, float[]> out = new LinkedHashMap<>();
+        for (Tensor t : store.tensors())
+            out.put(t, java.util.Arrays.copyOfRange(all, store.offset(t), store.offset(t) + t.size()));
+        return out;
+    }
+
+    /// Current parameters and moments, copied.
+    public TrainState state() {
+        if (m == null || v == null)
+            throw new IllegalStateException("the session does not train");
+        return new TrainState(session.read(store.params()), session.read(m), session.read(v));
+    }
+
+    public void restore(TrainState s) {
+        if (m == null || v == null)
+            throw new IllegalStateException("the session does not train");
+        session.write(store.params(), s.params());
+        session.write(m, s.m());
+        session.write(v, s.v());
+        session.write(store.grads(), new float[store.size()]);
+    }
+
+    /// Copies the trained numbers into the adapters' tensors and, in full training, into the model's weights.
+    public void pull() {
+        if (store.size() == 0)
+            return;
+        float[] all = session.read(store.params());
+        for (Tensor t : store.tensors()) {
+            System.arraycopy(all, store.offset(t), t.values(), 0, t.size());
+            if (model.weights().containsKey(t.name()))
+                model.replace(t.name(), t.values().clone());
+        }
+    }
+
+    /// Peak memory of weights, state and activations, known before the first run; workspace of kernels not counted.
+    public long plannedBytes() {
+        return plan.bytes();
+    }
+
+    public Map<Role, Long> bytesByRole() {
+        return plan.bytesByRole();
+    }
+
+    /// All programs, an operation a line.
+    public String programs() {
+        StringBuilder s = new StringBuilder();
+        programs.forEach(p -> s.append(p.print()).append('\n'));
+        return s.toString();
+    }
+
+    @Override
+    public void close() {
+        session.close();
+    }
+}
