@@ -53,6 +53,11 @@ final class BoftModule implements ModuleAdapter {
     }
 
     @Override
+    public Geometry geometry() {
+        return Geometry.of(info.path(), MAP, blocks.values(), m * N, b);
+    }
+
+    @Override
     public Linear wrap(Store store, Linear inner) {
         return new ScaledLinear(store, new RotatedLinear(new Butterfly(store), inner, info.in()));
     }

@@ -50,6 +50,31 @@ final class GivensModule implements ModuleAdapter {
         return out;
     }
 
+    /// The largest `||g^T g - I||` of the pairs (its spectral norm); a strict pair has none. `skewNorm` is 0: there is no
+    /// Q. The angle is that of the largest pair.
+    @Override
+    public Geometry geometry() {
+        double angle = 0;
+        double defect = 0;
+        float[] p = pairs.values();
+        for (int i = 0; i < info.in() - 1; i++) {
+            if (strict) {
+                angle = Math.max(angle, 180 * Math.abs(Math.tanh(p[i])));
+                continue;
+            }
+            double a = p[4 * i];
+            double b = p[4 * i + 1];
+            double c = p[4 * i + 2];
+            double d = p[4 * i + 3];
+            double x = a * a + c * c - 1;
+            double y = b * b + d * d - 1;
+            double z = a * b + c * d;
+            defect = Math.max(defect, Math.abs((x + y) / 2) + Math.hypot((x - y) / 2, z));
+            angle = Math.max(angle, Math.toDegrees(Math.abs(Math.atan2(c - b, a + d))));
+        }
+        return new Geometry(info.path(), 0, angle, defect);
+    }
+
     @Override
     public Linear wrap(Store store, Linear inner) {
         return new RotatedLinear(new Sweep(store), inner, info.in());

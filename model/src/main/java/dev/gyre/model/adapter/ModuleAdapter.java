@@ -5,6 +5,7 @@ import dev.gyre.model.step.Linear;
 import dev.gyre.model.step.Store;
 import dev.gyre.model.step.Tensor;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /// One adapter's state on one module.
 public sealed interface ModuleAdapter
@@ -21,6 +22,12 @@ public sealed interface ModuleAdapter
     /// The adapter behind the token embedding for one program; only OFT can sit there.
     default EmbeddingRotation onEmbedding(Store store) {
         throw new UnsupportedOperationException(module() + ": this method does not adapt embeddings");
+    }
+
+    /// Where its rotation stands, from the tensors as they are on the host; null for methods that rotate nothing or
+    /// cannot leave orthogonality.
+    default @Nullable Geometry geometry() {
+        return null;
     }
 
     /// Emits a penalty on this module's parameters into the update; most methods have none.

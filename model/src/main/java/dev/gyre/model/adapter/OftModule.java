@@ -1,6 +1,5 @@
 package dev.gyre.model.adapter;
 
-import dev.gyre.kernels.Orthogonal;
 import dev.gyre.model.step.BaseLinear;
 import dev.gyre.model.step.Linear;
 import dev.gyre.model.step.Store;
@@ -55,12 +54,8 @@ final class OftModule implements ModuleAdapter {
         return new EmbeddingRotation(rotation(store));
     }
 
-    /// Map, block size and numbers: what the orthogonality monitor looks at.
-    Orthogonal map() {
-        return spec.map();
-    }
-
-    int blockSize() {
-        return b;
+    @Override
+    public Geometry geometry() {
+        return Geometry.of(info.path(), spec.map(), v.values(), v.dims()[0], b);
     }
 }

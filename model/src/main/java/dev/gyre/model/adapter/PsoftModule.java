@@ -82,6 +82,11 @@ final class PsoftModule implements ModuleAdapter {
     }
 
     @Override
+    public @Nullable Geometry geometry() {
+        return map == null ? null : Geometry.of(info.path(), map, rotation.values(), 1, r);
+    }
+
+    @Override
     public Linear wrap(Store store, Linear inner) {
         return new SubspaceLinear(store, inner);
     }

@@ -9,6 +9,8 @@ import dev.gyre.kernels.Op;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;
 import dev.gyre.model.adapter.Adapter;
+import dev.gyre.model.adapter.Geometry;
+import dev.gyre.model.adapter.ModuleAdapter;
 import dev.gyre.model.step.Store;
 import dev.gyre.model.step.Tensor;
 import java.util.ArrayList;
@@ -227,14 +229,31 @@ public final class TrainSession implements AutoCloseable {
         session.write(store.grads(), new float[store.size()]);
     }
 
+    /// Where the rotations of the attached adapters stand, module by module.
+    public List<Geometry> geometry() {
+        pull(false);
+        List<Geometry> out = new ArrayList<>();
+        for (Adapter a : model.adapters())
+            for (ModuleAdapter x : a.modules()) {
+                Geometry g = x.geometry();
+                if (g != null)
+                    out.add(g);
+            }
+        return out;
+    }
+
     /// Copies the trained numbers into the adapters' tensors and, in full training, into the model's weights.
     public void pull() {
+        pull(true);
+    }
+
+    private void pull(boolean weights) {
         if (store.size() == 0)
             return;
         float[] all = session.read(store.params());
         for (Tensor t : store.tensors()) {
             System.arraycopy(all, store.offset(t), t.values(), 0, t.size());
-            if (model.weights().containsKey(t.name()))
+            if (weights && model.weights().containsKey(t.name()))
                 model.replace(t.name(), t.values().clone());
         }
     }

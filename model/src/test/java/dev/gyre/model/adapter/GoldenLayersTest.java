@@ -2,14 +2,12 @@ package dev.gyre.model.adapter;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.Buf;
 import dev.gyre.kernels.DType;
 import dev.gyre.kernels.HostData;
 import dev.gyre.kernels.MemoryPlan;
 import dev.gyre.kernels.Orthogonal;
 import dev.gyre.kernels.Program;
-import dev.gyre.kernels.Session;
 import dev.gyre.kernels.ref.RefBackend;
 import dev.gyre.model.format.SafeTensors;
 import dev.gyre.model.llama.Merge;
