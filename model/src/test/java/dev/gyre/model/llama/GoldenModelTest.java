@@ -4,6 +4,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.Op;
+import dev.gyre.kernels.cpu.CpuBackend;
+import dev.gyre.kernels.cpu.SimdChoice;
 import dev.gyre.kernels.ref.RefBackend;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.adapter.OftSpec;
@@ -18,6 +20,7 @@ import java.util.Map;
 import java.util.Set;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /// The golden tiny models, whole: logits, loss, adapter gradients and six AdamW steps against the values that an
@@ -115,15 +118,16 @@ class GoldenModelTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"tiny-llama", "tiny-llama-nf4"})
-    void baseModelAgrees(String name) {
+    @CsvSource({"tiny-llama,VECTOR,1", "tiny-llama,VECTOR,2", "tiny-llama,SCALAR,2", "tiny-llama-nf4,VECTOR,2",
+        "tiny-llama-nf4,SCALAR,1"})
+    void agreesOnTheCpu(String name, SimdChoice simd, int threads) {
         try (Golden g = Golden.open(name)) {
-            agreesInFloat(g, new RefBackend(), false);
+            agreesInFloat(g, new CpuBackend(threads, simd));
         }
     }
 
     /// Base model without adapter, then everything with it, within the single-precision tolerances.
-    private static void agreesInFloat(Golden g, Backend backend, boolean train) {
+    private static void agreesInFloat(Golden g, Backend backend) {
         Batch b = g.batch;
         float[] logits = new float[b.ids().length * g.model.config().vocabSize()];
         try (TrainSession s = new TrainSession(g.model, backend, List.of(b.shape()), false,
@@ -132,8 +136,6 @@ class GoldenModelTest {
             near("base logits", logits, g.values.f32("base.logits.f32"), F32);
             near("base loss", new float[] {(float) loss}, g.values.f32("base.loss.f32"), F32);
         }
-        if (!train)
-            return;
         g.model.attach(g.adapter);
         try (TrainSession s = new TrainSession(g.model, backend, List.of(b.shape()), false,
                 Set.of(TrainSession.Use.TRAIN, TrainSession.Use.EVALUATE, TrainSession.Use.LOGITS))) {
