@@ -2,6 +2,9 @@ package dev.gyre.model.format;
 
 import dev.gyre.kernels.HostData;
 import dev.gyre.model.config.LlamaConfig;
+import dev.gyre.quant.BnbLayout;
+import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -26,7 +29,8 @@ public final class ModelDir implements AutoCloseable {
     private final List<SafeTensors> files;
     /// Where each tensor lies.
     private final Map<String, SafeTensors> tensors;
-    private final Nf4File nf4;
+    /// The quantisation state of every 4-bit weight.
+    private final Map<String, BnbLayout.QuantState> quantized = new TreeMap<>();
 
     private ModelDir(Path directory, ObjectNode configJson, LlamaConfig config, List<SafeTensors> files,
             Map<String, SafeTensors> tensors) {
@@ -35,7 +39,6 @@ public final class ModelDir implements AutoCloseable {
         this.config = config;
         this.files = files;
         this.tensors = tensors;
-        this.nf4 = new Nf4File(directory, tensors);
     }
 
     public static ModelDir open(Path directory) {
@@ -49,6 +52,7 @@ public final class ModelDir implements AutoCloseable {
         List<SafeTensors> files = new ArrayList<>();
         try {
             ModelDir opened = new ModelDir(directory, json, config, files, locate(directory, files));
+            opened.readStates();
             opened.checkTensors();
             files = List.of();
             return opened;
@@ -95,6 +99,21 @@ public final class ModelDir implements AutoCloseable {
         return tensors;
     }
 
+    private void readStates() {
+        tensors.forEach((key, file) -> BnbLayout.weightOf(key).ifPresent(weight -> {
+            TensorInfo t = file.info(key);
+            if (t.type() != TensorType.U8 || t.bytes() > 65536)
+                throw new FormatException(file.file(), "tensor " + t + " is no quantisation state; expected a JSON text"
+                        + " as U8; quantise the model again");
+            try {
+                quantized.put(weight,
+                        BnbLayout.QuantState.parse(weight, new String(file.u8(key), StandardCharsets.UTF_8)));
+            } catch (IllegalArgumentException | ArithmeticException e) {
+                throw new FormatException(file.file(), "tensor " + e.getMessage(), e);
+            }
+        }));
+    }
+
     private void checkTensors() {
         for (Map.Entry<String, List<Long>> e : config.tensorShapes().entrySet()) {
             String name = e.getKey();
@@ -103,11 +122,10 @@ public final class ModelDir implements AutoCloseable {
                 throw new FormatException(directory, "tensor '" + name + "' " + TensorInfo.text(e.getValue())
                         + " is missing, which " + CONFIG + " calls for" + hint(name));
             TensorInfo t = file.info(name);
-            boolean quantized = nf4.isQuantized(name);
-            if (!quantized && t.type() != TensorType.F32 && t.type() != TensorType.F16 && t.type() != TensorType.BF16)
+            if (!isQuantized(name) && t.type() != TensorType.F32 && t.type() != TensorType.F16 && t.type() != TensorType.BF16)
                 throw new FormatException(file.file(), "tensor '" + name + "' is " + t.type() + " and has no NF4"
                         + " quantisation state; expected F32, F16, BF16 or bitsandbytes NF4");
-            List<Long> shape = quantized ? nf4.state(name).shape() : t.shape();
+            List<Long> shape = shape(name);
             if (!shape.equals(e.getValue()))
                 throw new FormatException(file.file(), "tensor '" + name + "' has shape " + TensorInfo.text(shape)
                         + ", but " + CONFIG + " calls for " + TensorInfo.text(e.getValue())
@@ -153,36 +171,53 @@ public final class ModelDir implements AutoCloseable {
     /// among them mean that config.json and weights do not belong together.
     public List<String> unusedTensors() {
         var used = config.tensorShapes().keySet();
-        return tensors.keySet().stream().filter(n -> !used.contains(n) && !Nf4File.isCompanion(n)
+        return tensors.keySet().stream().filter(n -> !used.contains(n) && !BnbLayout.isCompanion(n)
                 && !n.endsWith(".rotary_emb.inv_freq") && !(n.equals("lm_head.weight") && config.tieWordEmbeddings()))
                 .toList();
     }
 
     /// Whether the weight is stored as NF4.
     public boolean isQuantized(String name) {
-        return nf4.isQuantized(name);
+        return quantized.containsKey(name);
     }
 
     /// The type a weight is stored in, or for NF4 the one it was quantised from.
     public TensorType originalType(String name) {
-        SafeTensors file = file(name);
-        return nf4.isQuantized(name) ? nf4.state(name).original() : file.info(name).type();
+        BnbLayout.QuantState q = quantized.get(name);
+        return q == null ? file(name).info(name).type() : switch (q.dtype()) {
+            case "float16" -> TensorType.F16;
+            case "bfloat16" -> TensorType.BF16;
+            default -> TensorType.F32;
+        };
     }
 
     /// The logical shape of a weight, also under NF4.
     public List<Long> shape(String name) {
-        SafeTensors file = file(name);
-        return nf4.isQuantized(name) ? nf4.state(name).shape() : file.info(name).shape();
+        BnbLayout.QuantState q = quantized.get(name);
+        return q == null ? file(name).info(name).shape() : q.shape().stream().map(Integer::longValue).toList();
     }
 
     /// Reads a weight: NF4 as stored, BF16 as stored if `keepBf16`, everything else as F32, widened exactly.
     public HostData weight(String name, boolean keepBf16) {
         SafeTensors file = file(name);
-        if (nf4.isQuantized(name))
-            return nf4.read(name);
+        if (isQuantized(name))
+            return nf4(name, file);
         if (keepBf16 && file.info(name).type() == TensorType.BF16)
             return new HostData.BF16(file.bf16(name));
         return new HostData.F32(file.f32(name));
+    }
+
+    /// bnb_4bit_quant_storage labels the packed bytes with another type (BF16, F32, ...), it does not change them. Shards
+    /// may part a weight from what lies beside it.
+    private HostData.NF4 nf4(String name, SafeTensors file) {
+        try {
+            return BnbLayout.read(name, key -> {
+                SafeTensors in = tensors.get(key);
+                return in == null ? null : ByteBuffer.wrap(in.bytes(key));
+            }).data();
+        } catch (IllegalArgumentException | ArithmeticException e) {
+            throw new FormatException(file.file(), "tensor " + e.getMessage(), e);
+        }
     }
 
     SafeTensors file(String name) {

@@ -2,7 +2,9 @@ package dev.gyre.model.format;
 
 import dev.gyre.kernels.HostData;
 import dev.gyre.model.config.LlamaConfig;
+import dev.gyre.quant.BnbLayout;
 import java.io.IOException;
+import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -55,16 +57,34 @@ public final class ModelDirWriter {
     /// Adds or replaces a tensor, stored as `type` (F32, F16 or BF16, rounded to nearest even). An NF4 weight of that
     /// name is replaced with all that lies beside it.
     public ModelDirWriter tensor(String name, TensorType type, Supplier<float[]> values, long... shape) {
-        Nf4File.companions(name).forEach(entries::remove);
+        removeCompanions(name);
         put(SafeTensorsWriter.Entry.floats(name, type, values, shape));
         return this;
     }
 
     /// Adds or replaces a weight (n, d) in 4-bit NormalFloat; `original` is the dtype it was quantised from.
     public ModelDirWriter nf4(String name, HostData.NF4 data, long n, long d, TensorType original) {
-        Nf4File.companions(name).forEach(entries::remove);
-        Nf4File.entries(name, data, n, d, original).forEach(this::put);
+        removeCompanions(name);
+        String dtype = switch (original) {
+            case F32 -> "float32";
+            case F16 -> "float16";
+            case BF16 -> "bfloat16";
+            case F64, I64, I32, I16, I8, U8, BOOL -> throw new IllegalArgumentException(name + ": " + original);
+        };
+        List<Integer> shape = List.of(Math.toIntExact(n), Math.toIntExact(d));
+        for (BnbLayout.Tensor t : BnbLayout.write(name, data, dtype, shape)) {
+            List<Long> dims = t.shape().stream().map(Integer::longValue).toList();
+            put(new SafeTensorsWriter.Entry(t.name(), TensorType.valueOf(t.dtype()), dims, t.data().remaining(), out -> {
+                ByteBuffer rest = t.data().duplicate();
+                while (rest.hasRemaining())
+                    out.write(rest);
+            }));
+        }
         return this;
+    }
+
+    private void removeCompanions(String weight) {
+        entries.keySet().removeIf(key -> BnbLayout.isCompanion(key) && key.startsWith(weight + "."));
     }
 
     /// Copies tokenizer and generation files, templates and licences of `directory`, those that are there.
@@ -97,7 +117,7 @@ public final class ModelDirWriter {
 
     /// Writes the directory, which must not exist yet or be empty.
     public void write(Path directory) {
-        boolean quantized = entries.keySet().stream().anyMatch(Nf4File::isCompanion);
+        boolean quantized = entries.keySet().stream().anyMatch(BnbLayout::isCompanion);
         if (!quantized)
             config.remove("quantization_config");
         else
