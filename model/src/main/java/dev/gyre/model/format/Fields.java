@@ -30,6 +30,14 @@ final class Fields {
         return node.has(key);
     }
 
+    boolean isEmpty() {
+        return node.isEmpty();
+    }
+
+    Iterable<String> names() {
+        return node.propertyNames();
+    }
+
     /// Whether the key is there with a value other than null.
     boolean isSet(String key) {
         return node.hasNonNull(key);

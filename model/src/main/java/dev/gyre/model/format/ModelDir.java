@@ -122,7 +122,8 @@ public final class ModelDir implements AutoCloseable {
                 throw new FormatException(directory, "tensor '" + name + "' " + TensorInfo.text(e.getValue())
                         + " is missing, which " + CONFIG + " calls for" + hint(name));
             TensorInfo t = file.info(name);
-            if (!isQuantized(name) && t.type() != TensorType.F32 && t.type() != TensorType.F16 && t.type() != TensorType.BF16)
+            if (!isQuantized(name) && t.type() != TensorType.F32 && t.type() != TensorType.F16
+                    && t.type() != TensorType.BF16)
                 throw new FormatException(file.file(), "tensor '" + name + "' is " + t.type() + " and has no NF4"
                         + " quantisation state; expected F32, F16, BF16 or bitsandbytes NF4");
             List<Long> shape = shape(name);

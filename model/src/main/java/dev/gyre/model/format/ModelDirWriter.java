@@ -74,11 +74,12 @@ public final class ModelDirWriter {
         List<Integer> shape = List.of(Math.toIntExact(n), Math.toIntExact(d));
         for (BnbLayout.Tensor t : BnbLayout.write(name, data, dtype, shape)) {
             List<Long> dims = t.shape().stream().map(Integer::longValue).toList();
-            put(new SafeTensorsWriter.Entry(t.name(), TensorType.valueOf(t.dtype()), dims, t.data().remaining(), out -> {
-                ByteBuffer rest = t.data().duplicate();
-                while (rest.hasRemaining())
-                    out.write(rest);
-            }));
+            put(new SafeTensorsWriter.Entry(t.name(), TensorType.valueOf(t.dtype()), dims, t.data().remaining(),
+                    out -> {
+                        ByteBuffer rest = t.data().duplicate();
+                        while (rest.hasRemaining())
+                            out.write(rest);
+                    }));
         }
         return this;
     }
