@@ -1,32 +1,63 @@
 package dev.gyre.model.adapter;
 
+import dev.gyre.kernels.Backend;
 import dev.gyre.model.step.Tensor;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import java.util.Random;
 
-/// An adapter on a model: its specification and the state of every module it sits on.
+/// An adapter on a model: its specification, the state of every module it sits on, and the model weights that are trained
+/// whole beside it (biases, `modules_to_save`).
 public final class Adapter {
     private final AdapterSpec spec;
     private final List<ModuleAdapter> modules;
-    private final List<Tensor> tensors = new ArrayList<>();
+    private final List<Tensor> whole;
+    private final List<String> warnings;
 
-    Adapter(AdapterSpec spec, List<ModuleAdapter> modules) {
+    Adapter(AdapterSpec spec, List<ModuleAdapter> modules, List<Tensor> whole, List<String> warnings) {
         this.spec = spec;
         this.modules = List.copyOf(modules);
-        for (ModuleAdapter m : modules)
-            tensors.addAll(m.tensors());
+        this.whole = List.copyOf(whole);
+        this.warnings = List.copyOf(warnings);
     }
 
     /// A fresh adapter on the modules of `model` that the specification's targets match.
+    ///
+    /// @param seed of random initial values; one module's do not depend on which others are adapted
     public static Adapter create(AdapterSpec spec, Modules model, long seed) {
+        return create(spec, model, seed, Factors.NONE);
+    }
+
+    /// @param factors where PSOFT's frozen factors come from; other methods have none
+    public static Adapter create(AdapterSpec spec, Modules model, long seed, Factors factors) {
         List<ModuleAdapter> out = new ArrayList<>();
-        for (Modules.Info info : spec.targets().on(model))
-            out.add(Builder.build(spec, info, model, Builder.fresh(), (i, s) -> {
-                throw new UnsupportedOperationException("psoft");
-            }, new Random(seed ^ info.path().hashCode() * 0x9E3779B97F4A7C15L)));
-        return new Adapter(spec, out);
+        List<Modules.Info> infos = spec.targets().on(model);
+        for (Modules.Info info : infos)
+            out.add(Builder.build(spec, info, model, Builder.fresh(), factors,
+                    new Random(seed ^ info.path().hashCode() * 0x9E3779B97F4A7C15L)));
+        return new Adapter(spec, out, Builder.whole(spec, infos, model, Builder.fresh()), List.of());
+    }
+
+    /// Reads a PEFT adapter directory.
+    ///
+    /// @throws dev.gyre.model.format.FormatException when the directory is broken, incomplete, or for another model
+    public static Adapter read(Path directory, Modules model) {
+        return PeftDirectory.read(directory, model, Factors.NONE);
+    }
+
+    /// @param recompute PSOFT's factors where the directory has none; the result is the author's only if the SVD is
+    public static Adapter read(Path directory, Modules model, Factors recompute) {
+        return PeftDirectory.read(directory, model, recompute);
+    }
+
+    /// Writes a PEFT adapter directory (adapter_config.json, adapter_model.safetensors, for PSOFT also its factors), aside
+    /// first; an adapter that is there is replaced.
+    ///
+    /// @param baseModel what `base_model_name_or_path` says
+    public void write(Path directory, String baseModel) {
+        PeftDirectory.write(directory, this, baseModel);
     }
 
     public AdapterSpec spec() {
@@ -37,13 +68,27 @@ public final class Adapter {
         return modules;
     }
 
+    /// Model weights trained whole, named as in the model directory.
+    public List<Tensor> whole() {
+        return whole;
+    }
+
+    /// What a user should hear about the files it came from.
+    public List<String> warnings() {
+        return warnings;
+    }
+
     /// All trainable tensors, named `module.parameter`.
     public List<Tensor> tensors() {
-        return Collections.unmodifiableList(tensors);
+        List<Tensor> out = new ArrayList<>();
+        for (ModuleAdapter m : modules)
+            out.addAll(m.tensors());
+        out.addAll(whole);
+        return Collections.unmodifiableList(out);
     }
 
     /// Number of trainable numbers.
     public long parameters() {
-        return tensors.stream().mapToLong(Tensor::size).sum();
+        return tensors().stream().mapToLong(Tensor::size).sum();
     }
 }

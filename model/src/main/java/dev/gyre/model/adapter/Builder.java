@@ -1,7 +1,10 @@
 package dev.gyre.model.adapter;
 
+import dev.gyre.kernels.HostData;
 import dev.gyre.kernels.Orthogonal;
 import dev.gyre.model.step.Tensor;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Random;
 
 /// Makes the state of one module: fresh, by each method's initialisation, or from given tensors.
@@ -30,20 +33,41 @@ final class Builder {
         };
     }
 
-    /// Frozen factors of PSOFT: computed from the weight, or read from beside the adapter.
-    interface Factors {
-        PrincipalFactors of(Modules.Info info, PsoftSpec spec);
+    static String oftName(Modules.Info info, Modules model) {
+        return info.equals(model.embedding()) ? "oft_embedding_R.weight" : "oft_R.weight";
+    }
+
+    /// Model weights that are trained whole: biases, and the modules that are to be saved.
+    static List<Tensor> whole(AdapterSpec spec, List<Modules.Info> adapted, Modules model, Source source) {
+        List<Tensor> out = new ArrayList<>();
+        for (Modules.Info info : model.linears()) {
+            if (spec.targets().trainsBias(info, adapted.contains(info)))
+                out.add(copy(info.path() + ".bias", model, source, info.out()));
+            if (spec.targets().modules().modulesToSave().stream()
+                    .anyMatch(m -> info.path().equals(m) || info.path().endsWith("." + m)))
+                out.add(copy(info.path() + ".weight", model, source, info.out(), info.in()));
+        }
+        return out;
+    }
+
+    private static Tensor copy(String name, Modules model, Source source, int... dims) {
+        if (!(model.data(name) instanceof HostData.F32 f))
+            throw new IllegalArgumentException(name + ": a weight trained whole must be loaded in 32 bits");
+        return source.tensor(name, i -> f.values[i], dims);
     }
 
     static ModuleAdapter build(AdapterSpec spec, Modules.Info info, Modules model, Source source, Factors factors,
             Random random) {
         String p = info.path() + ".";
+        if (info.equals(model.embedding()) && !(spec instanceof OftSpec))
+            throw new IllegalArgumentException(info.path() + ": " + spec.method() + " adapts linear layers only; take the"
+                    + " embedding out of the targets, or use oft");
         return switch (spec) {
             case OftSpec s -> {
                 int d = info.in();
                 int b = s.blockSize(d);
                 int m = b * (b - 1) / 2;
-                String name = p + (info.equals(model.embedding()) ? "oft_embedding_R.weight" : "oft_R.weight");
+                String name = p + oftName(info, model);
                 Tensor v = source.tensor(name, i -> s.initWeights() ? 0 : 0.1 * random.nextGaussian(),
                         s.blockShare() ? 1 : d / b, m);
                 yield new OftModule(info, s, v, b);

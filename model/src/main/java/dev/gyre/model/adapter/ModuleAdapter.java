@@ -16,6 +16,11 @@ public sealed interface ModuleAdapter
     /// Trainable tensors, named as PEFT names them below the module: `module.oft_R.weight`.
     List<Tensor> tensors();
 
+    /// The tensors as a PEFT file holds them: those of [#tensors], with other numbers where PEFT has no map like ours.
+    default List<Tensor> portable() {
+        return tensors();
+    }
+
     /// The adapter around `inner` for one program.
     Linear wrap(Store store, Linear inner);
 

@@ -31,6 +31,11 @@ final class OftModule implements ModuleAdapter {
         return b == 1 ? List.of() : List.of(v);
     }
 
+    @Override
+    public List<Tensor> portable() {
+        return List.of(new Tensor(v.name(), Portable.of(spec.map(), v.values(), v.dims()[0], b, true), true, v.dims()));
+    }
+
     private Rotation rotation(Store store) {
         float limit = spec.coft() ? (float) (spec.eps() / Math.sqrt(v.dims()[0])) : 0f;
         return new OftRotation(store, spec.map(), v, info.in(), b, limit, (float) spec.blockDropout());

@@ -53,6 +53,10 @@ public record OftSpec(Targets targets, int blocks, int blockSize, Orthogonal map
         return new OftSpec(t, blocks, blockSize, map, blockShare, coft, eps, blockDropout, initWeights, form);
     }
 
+    OftSpec withBlockSize(int b) {
+        return new OftSpec(targets, 0, b, map, blockShare, coft, eps, blockDropout, initWeights, form);
+    }
+
     /// Block size for a module of width d, by PEFT's rule: a size that does not divide d is moved to the nearest divisor,
     /// ties downwards.
     public int blockSize(int d) {

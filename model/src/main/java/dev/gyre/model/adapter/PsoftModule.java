@@ -81,6 +81,22 @@ final class PsoftModule implements ModuleAdapter {
         return out;
     }
 
+    int in() {
+        return info.in();
+    }
+
+    int out() {
+        return info.out();
+    }
+
+    @Override
+    public List<Tensor> portable() {
+        List<Tensor> out = new ArrayList<>(tensors());
+        if (map != null)
+            out.set(0, new Tensor(rotation.name(), Portable.of(map, rotation.values(), 1, r, false), true, rotation.dims()));
+        return out;
+    }
+
     @Override
     public @Nullable Geometry geometry() {
         return map == null ? null : Geometry.of(info.path(), map, rotation.values(), 1, r);

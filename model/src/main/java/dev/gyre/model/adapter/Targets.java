@@ -1,22 +1,41 @@
 package dev.gyre.model.adapter;
 
+import dev.gyre.model.format.TargetModules;
 import java.util.ArrayList;
 import java.util.List;
-import org.jspecify.annotations.Nullable;
 
-public record Targets(@Nullable List<String> names) {
-    public static Targets names(String... names) {
-        return new Targets(List.of(names));
+/// Modules an adapter goes on, and which biases are trained with it.
+///
+/// @param modules choice of modules in PEFT's terms; its `modules_to_save` are trained whole
+/// @param bias `none`, `all`, or `<method>_only` for the biases of adapted modules
+public record Targets(TargetModules modules, String bias) {
+    public Targets {
+        if (!bias.equals("none") && !bias.equals("all") && !bias.endsWith("_only"))
+            throw new IllegalArgumentException("bias must be none, all or <method>_only, got '" + bias + "'");
     }
 
+    public static Targets of(TargetModules modules) {
+        return new Targets(modules, "none");
+    }
+
+    public static Targets names(String... names) {
+        return of(TargetModules.names(names));
+    }
+
+    public static Targets allLinear() {
+        return of(TargetModules.allLinear());
+    }
+
+    /// The modules of `model` that are adapted, in its order.
     List<Modules.Info> on(Modules model) {
-        List<Modules.Info> out = new ArrayList<>();
-        for (Modules.Info i : model.linears())
-            for (String n : names == null ? List.of("q_proj", "v_proj") : names)
-                if (i.path().equals(n) || i.path().endsWith("." + n)) {
-                    out.add(i);
-                    break;
-                }
-        return out;
+        List<Modules.Info> all = new ArrayList<>();
+        all.add(model.embedding());
+        all.addAll(model.linears());
+        List<String> selected = modules.select(all.stream().map(Modules.Info::path).toList());
+        return all.stream().filter(i -> selected.contains(i.path())).toList();
+    }
+
+    boolean trainsBias(Modules.Info info, boolean adapted) {
+        return info.bias() && (bias.equals("all") || adapted && !bias.equals("none"));
     }
 }

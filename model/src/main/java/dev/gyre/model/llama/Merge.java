@@ -40,6 +40,10 @@ public final class Merge {
         for (Adapter a : model.adapters())
             for (ModuleAdapter m : a.modules())
                 modules.add(m.module());
+        Set<String> whole = new LinkedHashSet<>();
+        for (Adapter a : model.adapters())
+            for (Tensor t : a.whole())
+                whole.add(t.name());
         List<String> out = new ArrayList<>();
         for (String m : modules) {
             if (model.config().tieWordEmbeddings() && (m.equals("lm_head") || m.equals("model.embed_tokens")))
@@ -48,17 +52,23 @@ public final class Merge {
                         + " use the adapter unmerged, or train without this target");
             out.add(m + ".weight");
         }
+        for (String w : whole)
+            if (!out.contains(w))
+                out.add(w);
         return out;
     }
 
     /// The merged weight `name` (out, in) in F32.
     public static float[] weight(Llama model, Backend backend, String name) {
-        String module = name.substring(0, name.length() - ".weight".length());
+        String module = name.substring(0, name.lastIndexOf('.'));
         List<Tensor> tensors = new ArrayList<>();
         for (Adapter a : model.adapters())
             tensors.addAll(a.tensors());
         Store store = new Store(model, tensors);
         List<ModuleAdapter> adapters = model.byModule().getOrDefault(module, List.of());
+        for (Tensor t : tensors)
+            if (t.name().equals(name) && (adapters.isEmpty() || name.endsWith(".bias")))
+                return t.values().clone();
         return module.equals(model.embedding().path()) ? embedding(model, backend, store, adapters)
                 : linear(model, backend, store, module, adapters);
     }

@@ -1,0 +1,166 @@
+package dev.gyre.model.adapter;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.gyre.kernels.Orthogonal;
+import dev.gyre.kernels.Orthogonal.Form;
+import dev.gyre.kernels.cpu.CpuBackend;
+import dev.gyre.model.format.FormatException;
+import dev.gyre.model.format.ModelDir;
+import dev.gyre.model.format.TargetModules;
+import dev.gyre.model.llama.Batch;
+import dev.gyre.model.llama.Llama;
+import dev.gyre.model.llama.Merge;
+import dev.gyre.model.llama.TrainSession;
+import dev.gyre.model.step.Tensor;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.Set;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+class PeftDirectoryTest {
+    private static final Path GOLDEN = Path.of("src/test/resources/golden/tiny-llama");
+    private static final Targets ALL = Targets.allLinear();
+
+    @TempDir
+    Path temp;
+
+    private static Llama model() {
+        try (ModelDir dir = ModelDir.open(GOLDEN)) {
+            return Llama.load(dir);
+        }
+    }
+
+    static Stream<AdapterSpec> specs() {
+        OftSpec oft = OftSpec.of(ALL, 16);
+        return Stream.of(oft, new OftSpec(ALL, 4, 0, Orthogonal.neumann(3), false, false, 6e-5, 0, false, OftSpec.Form.INPUT),
+                with(oft, Orthogonal.of(Form.CAYLEY_MINUS, 0)), with(oft, Orthogonal.of(Form.CAYLEY_PLUS, 0)),
+                with(oft, Orthogonal.of(Form.NEWTON_SCHULZ, 6)), with(oft, Orthogonal.of(Form.NEUMANN_LEGACY, 5)),
+                new OftSpec(ALL, 0, 24, Orthogonal.neumann(5), true, false, 6e-5, 0, true, OftSpec.Form.INPUT),
+                new OftSpec(ALL, 0, 8, Orthogonal.neumann(5), false, true, 0.2, 0, true, OftSpec.Form.INPUT),
+                OftSpec.of(new Targets(TargetModules.names("embed_tokens", "q_proj"), "none"), 8),
+                OftSpec.of(new Targets(TargetModules.names("q_proj", "lm_head"), "none"), 8),
+                new LoraSpec(ALL, 4, 8, 0, true, false, true, Map.of("q_proj", 2), Map.of("q_proj", 3.0)),
+                new GivensSpec(ALL, true, true, 0), new GivensSpec(ALL, false, false, 0.01),
+                new BoftSpec(ALL, 4, 0, 2, 0, true), new HraSpec(ALL, 4, false, true), new HraSpec(ALL, 3, true, false));
+    }
+
+    private static OftSpec with(OftSpec s, Orthogonal map) {
+        return new OftSpec(s.targets(), s.blocks(), s.blockSize(), map, false, false, s.eps(), 0, true, s.form());
+    }
+
+    private static float[] logits(Llama model) {
+        int[] ids = new int[2 * 7];
+        Random random = new Random(5);
+        for (int i = 0; i < ids.length; i++)
+            ids[i] = random.nextInt(model.config().vocabSize());
+        int[] labels = new int[ids.length];
+        java.util.Arrays.fill(labels, -100);
+        Batch b = Batch.rows(2, 7, ids, labels);
+        float[] out = new float[ids.length * model.config().vocabSize()];
+        try (TrainSession s = new TrainSession(model, new CpuBackend(1), List.of(b.shape()), false,
+                Set.of(TrainSession.Use.LOGITS))) {
+            s.logits(b, out);
+        }
+        return out;
+    }
+
+    private static void disturb(Adapter a, double by) {
+        Random random = new Random(17);
+        for (Tensor t : a.tensors())
+            for (int i = 0; i < t.size(); i++)
+                t.values()[i] += (float) (by * random.nextGaussian());
+    }
+
+    private static double distance(float[] a, float[] b) {
+        assertThat(a).hasSameSizeAs(b);
+        double d = 0;
+        for (int i = 0; i < a.length; i++) {
+            double e = Math.abs(a[i] - b[i]);
+            d = e <= d ? d : e; // NaN stays
+        }
+        return d;
+    }
+
+    /// Fresh adapters that start at the identity leave the model as it is; disturbed ones do not; writing, reading and
+    /// merging change nothing more.
+    @ParameterizedTest
+    @MethodSource("specs")
+    void writtenReadAndMergedAdaptersComputeTheSame(AdapterSpec spec) {
+        Llama model = model();
+        float[] base = logits(model);
+        Adapter a = Adapter.create(spec, model, 3);
+        model.attach(a);
+        boolean identity = switch (spec) {
+            case OftSpec s -> s.initWeights();
+            case HraSpec s -> s.initWeights();
+            default -> true;
+        };
+        if (identity)
+            assertThat(distance(logits(model), base)).isLessThan(1e-5);
+        disturb(a, 0.05);
+        float[] adapted = logits(model);
+        assertThat(distance(adapted, base)).isGreaterThan(1e-3);
+
+        Path dir = temp.resolve("adapter");
+        a.write(dir, "tiny-llama");
+        Llama other = model();
+        Adapter b = Adapter.read(dir, other);
+        assertThat(b.warnings()).isEmpty();
+        assertThat(b.parameters()).isEqualTo(a.parameters());
+        other.attach(b);
+        assertThat(distance(logits(other), adapted)).isLessThan(2e-5);
+
+        Llama merged = model();
+        for (String name : Merge.changed(model))
+            merged.replace(name, Merge.weight(model, new CpuBackend(1), name));
+        assertThat(distance(logits(merged), adapted)).isLessThan(5e-5);
+    }
+
+    @Test
+    void stackedAdaptersMergeInTheOrderInWhichTheyRun() {
+        Llama model = model();
+        for (AdapterSpec spec : List.of(OftSpec.of(ALL, 16), new LoraSpec(ALL, 2, 4, 0, false, false, false, Map.of(),
+                Map.of()), new GivensSpec(ALL, true, false, 0))) {
+            Adapter a = Adapter.create(spec, model, 9);
+            disturb(a, 0.1);
+            model.attach(new Adapter(a.spec(), a.modules(), List.of(), List.of()));
+        }
+        float[] adapted = logits(model);
+        Llama merged = model();
+        for (String name : Merge.changed(model))
+            merged.replace(name, Merge.weight(model, new CpuBackend(2), name));
+        assertThat(distance(logits(merged), adapted)).isLessThan(5e-5);
+    }
+
+    @Test
+    void theGoldenAdapterIsReadAndWrittenUnchanged() throws Exception {
+        Llama model = model();
+        Adapter a = Adapter.read(GOLDEN.resolve("adapter_oft"), model);
+        assertThat(((OftSpec) a.spec()).map()).isEqualTo(Orthogonal.neumann(5));
+        Path dir = temp.resolve("again");
+        a.write(dir, "tiny-llama");
+        assertThat(Files.readAllBytes(dir.resolve("adapter_model.safetensors")))
+                .isEqualTo(Files.readAllBytes(GOLDEN.resolve("adapter_oft/adapter_model.safetensors")));
+    }
+
+    @Test
+    void anAdapterOfAnotherModelIsRefusedByName() {
+        Llama model = model();
+        Adapter a = Adapter.create(OftSpec.of(Targets.names("q_proj"), 16), model, 1);
+        Path dir = temp.resolve("adapter");
+        a.write(dir, "tiny-llama");
+        Llama small = Llama.random(dev.gyre.model.config.LlamaConfig.llama(32, 24, 40, 1, 2, 1, 16, false, null, List.of(),
+                null), 1);
+        assertThatThrownBy(() -> Adapter.read(dir, small)).isInstanceOf(FormatException.class)
+                .hasMessageContaining("oft_R.weight");
+    }
+}
