@@ -60,8 +60,9 @@ final class Builder {
             Random random) {
         String p = info.path() + ".";
         if (info.equals(model.embedding()) && !(spec instanceof OftSpec))
-            throw new IllegalArgumentException(info.path() + ": " + spec.method() + " adapts linear layers only; take the"
-                    + " embedding out of the targets, or use oft");
+            throw new IllegalArgumentException(
+                    info.path() + ": " + spec.method() + " adapts linear layers only; take the"
+                            + " embedding out of the targets, or use oft");
         return switch (spec) {
             case OftSpec s -> {
                 int d = info.in();

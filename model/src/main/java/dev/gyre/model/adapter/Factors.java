@@ -4,7 +4,8 @@ package dev.gyre.model.adapter;
 public interface Factors {
     /// None at hand.
     Factors NONE = (info, spec) -> {
-        throw new IllegalArgumentException(info.path() + ": PSOFT needs the principal factors of the weight, which are not"
+        throw new IllegalArgumentException(info.path()
+                + ": PSOFT needs the principal factors of the weight, which are not"
                 + " here; they are computed from the base weights (with a sign rule of our own) when recomputing is asked for");
     };
 

@@ -38,7 +38,8 @@ final class PeftDirectory {
                         factor(file, info.path() + ".psoft_B", info.out(), s.r()));
         List<ModuleAdapter> modules = new ArrayList<>();
         for (Modules.Info info : infos)
-            modules.add(Builder.build(withBlocksOf(file, spec, info, model), info, model, source, factors, new Random(0)));
+            modules.add(
+                    Builder.build(withBlocksOf(file, spec, info, model), info, model, source, factors, new Random(0)));
         Builder.Source stored = (name, init, dims) -> {
             String key = fileName(name, infos.stream().map(Modules.Info::path).toList());
             read.add(key);

@@ -93,7 +93,8 @@ final class PsoftModule implements ModuleAdapter {
     public List<Tensor> portable() {
         List<Tensor> out = new ArrayList<>(tensors());
         if (map != null)
-            out.set(0, new Tensor(rotation.name(), Portable.of(map, rotation.values(), 1, r, false), true, rotation.dims()));
+            out.set(0, new Tensor(rotation.name(), Portable.of(map, rotation.values(), 1, r, false), true,
+                    rotation.dims()));
         return out;
     }
 
