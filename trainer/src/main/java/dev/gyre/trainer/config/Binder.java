@@ -1,0 +1,275 @@
+package dev.gyre.trainer.config;
+
+import java.lang.reflect.Constructor;
+import java.lang.reflect.InvocationTargetException;
+import java.lang.reflect.ParameterizedType;
+import java.lang.reflect.RecordComponent;
+import java.lang.reflect.Type;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.regex.Pattern;
+import java.util.regex.PatternSyntaxException;
+import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
+import org.snakeyaml.engine.v2.api.LoadSettings;
+import org.snakeyaml.engine.v2.api.lowlevel.Compose;
+import org.snakeyaml.engine.v2.common.ScalarStyle;
+import org.snakeyaml.engine.v2.exceptions.Mark;
+import org.snakeyaml.engine.v2.nodes.MappingNode;
+import org.snakeyaml.engine.v2.nodes.Node;
+import org.snakeyaml.engine.v2.nodes.NodeTuple;
+import org.snakeyaml.engine.v2.nodes.ScalarNode;
+import org.snakeyaml.engine.v2.nodes.SequenceNode;
+import org.snakeyaml.engine.v2.nodes.Tag;
+
+/// Binds a tree of YAML nodes to records.
+final class Binder {
+    private final ConfigReader.Source source;
+    private @Nullable Class<?> root;
+
+    Binder(ConfigReader.Source source) {
+        this.source = source;
+    }
+
+    <R extends Record> R bind(Node node, Class<R> type) {
+        root = type;
+        return type.cast(section(node, type, ""));
+    }
+
+    /// `path` is "" or ends with a dot.
+    private Object section(Node node, Class<?> type, String path) {
+        if (isNull(node))
+            node = ConfigReader.emptyMapping(node.getStartMark().orElse(null));
+        if (!(node instanceof MappingNode map))
+            throw error(node, (path.isEmpty() ? "the configuration" : name(path)) + " must be a section of keys");
+        Map<String, NodeTuple> given = new LinkedHashMap<>();
+        for (NodeTuple t : map.getValue()) {
+            if (!(t.getKeyNode() instanceof ScalarNode key))
+                throw error(t.getKeyNode(), "a key must be a plain word");
+            if (given.put(key.getValue(), t) != null)
+                throw error(key, "key '" + key.getValue() + "' is given twice" + in(path));
+        }
+        return type.isAnnotationPresent(OneOf.class) ? choose(map, given, type, path) : record(map, given, type, path, null);
+    }
+
+    private Object choose(MappingNode map, Map<String, NodeTuple> given, Class<?> type, String path) {
+        OneOf oneOf = type.getAnnotation(OneOf.class);
+        NodeTuple t = given.remove(oneOf.value());
+        List<String> words = Schema.cases(type).stream().map(c -> Schema.caseOf(c).value()).toList();
+        if (t == null)
+            throw error(map, "'" + path + oneOf.value() + "' is missing: " + String.join(", ", words));
+        String word = t.getValueNode() instanceof ScalarNode s ? s.getValue() : "";
+        for (Class<?> c : Schema.cases(type))
+            if (Schema.caseOf(c).value().equals(word))
+                return record(map, given, c, path, oneOf.value());
+        throw error(t.getValueNode(), "'" + path + oneOf.value() + "' must be one of " + String.join(", ", words)
+                + suggestion(word, words));
+    }
+
+    private Object record(MappingNode map, Map<String, NodeTuple> given, Class<?> type, String path,
+            @Nullable String chooser) {
+        RecordComponent[] components = type.getRecordComponents();
+        List<String> known = new ArrayList<>(Arrays.stream(components).map(Schema::key).toList());
+        for (Map.Entry<String, NodeTuple> e : given.entrySet())
+            if (!known.contains(e.getKey()))
+                throw unknown(e.getValue().getKeyNode(), e.getKey(), known, path, type, chooser);
+        Class<?>[] types = new Class<?>[components.length];
+        Object[] values = new Object[components.length];
+        for (int i = 0; i < components.length; i++)
+            types[i] = components[i].getType();
+        // what is there first: a misspelt key is a better message than the absence of the right one
+        for (boolean present : new boolean[] { true, false })
+            for (int i = 0; i < components.length; i++)
+                if (given.containsKey(known.get(i)) == present)
+                    values[i] = component(map, given.get(known.get(i)), components[i], path);
+        try {
+            Constructor<?> make = type.getDeclaredConstructor(types);
+            make.setAccessible(true);
+            return make.newInstance(values);
+        } catch (InvocationTargetException e) {
+            if (e.getCause() instanceof Conflict conflict) {
+                NodeTuple at = given.get(conflict.key());
+                throw error(at == null ? map : at.getKeyNode(), conflict.getMessage() + in(path));
+            }
+            if (e.getCause() instanceof RuntimeException x)
+                throw x;
+            throw new IllegalStateException(e);
+        } catch (ReflectiveOperationException e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
+    private @Nullable Object component(MappingNode map, @Nullable NodeTuple given, RecordComponent c, String path) {
+        Key key = Schema.annotation(c);
+        String at = path + Schema.key(c);
+        if (Schema.isSection(c.getType())) {
+            Node node = given == null ? ConfigReader.emptyMapping(null) : given.getValueNode();
+            return section(node, c.getType(), at + ".");
+        }
+        if (given != null && !(isNull(given.getValueNode()) && !key.def().equals("null")))
+            return value(given.getValueNode(), c.getGenericType(), key, at);
+        if (given != null)
+            throw error(given.getKeyNode(), "'" + at + "' has no value");
+        if (key.def().equals(Key.REQUIRED))
+            throw error(map, "'" + at + "' is missing: " + key.doc());
+        Node def = new Compose(LoadSettings.builder().setLabel("default of " + at).build()).composeString(key.def())
+                .orElseThrow();
+        return value(def, c.getGenericType(), key, at);
+    }
+
+    private @Nullable Object value(Node node, Type type, Key key, String at) {
+        if (isNull(node))
+            return null;
+        if (type instanceof ParameterizedType p && p.getRawType() == List.class) {
+            if (!(node instanceof SequenceNode seq))
+                throw error(node, "'" + at + "' must be a list, such as [a, b]");
+            List<Object> out = new ArrayList<>();
+            for (Node n : seq.getValue()) {
+                Object v = value(n, p.getActualTypeArguments()[0], key, at);
+                if (v == null)
+                    throw error(n, "'" + at + "' has an empty entry");
+                out.add(v);
+            }
+            return out;
+        }
+        if (type == Names.class)
+            return names(node, key, at);
+        if (!(node instanceof ScalarNode scalar))
+            throw error(node, "'" + at + "' must be a single value");
+        if (type instanceof Class<?> c && c.isEnum())
+            return enumeration(scalar, c, at);
+        return scalar(scalar, type, key, at);
+    }
+
+    private Object names(Node node, Key key, String at) {
+        if (node instanceof SequenceNode seq) {
+            List<String> names = new ArrayList<>();
+            for (Node n : seq.getValue()) {
+                if (!(n instanceof ScalarNode s) || s.getValue().isBlank())
+                    throw error(n, "'" + at + "' must list module names");
+                names.add(s.getValue());
+            }
+            if (names.isEmpty())
+                throw error(node, "'" + at + "' lists no module");
+            return new Names(names, null);
+        }
+        if (!(node instanceof ScalarNode s))
+            throw error(node, "'" + at + "' must be a list of module names or one regular expression");
+        try {
+            Pattern.compile(s.getValue());
+        } catch (PatternSyntaxException e) {
+            throw error(node, "'" + at + "' is not a regular expression: " + e.getDescription());
+        }
+        return new Names(List.of(), s.getValue());
+    }
+
+    private Object enumeration(ScalarNode scalar, Class<?> type, String at) {
+        List<String> words = new ArrayList<>();
+        for (Object o : type.getEnumConstants()) {
+            String word = Schema.word((Enum<?>) o);
+            if (word.equals(scalar.getValue()))
+                return o;
+            words.add(word);
+        }
+        throw error(scalar, "'" + at + "' must be one of " + String.join(", ", words)
+                + suggestion(scalar.getValue(), words));
+    }
+
+    private Object scalar(ScalarNode node, Type type, Key key, String at) {
+        String text = node.getValue();
+        boolean plain = node.getScalarStyle() == ScalarStyle.PLAIN;
+        if (type == String.class)
+            return text;
+        if (type == boolean.class || type == Boolean.class) {
+            if (plain && (text.equals("true") || text.equals("false")))
+                return text.equals("true");
+            throw error(node, "'" + at + "' must be true or false, not " + text);
+        }
+        if (type == double.class || type == Double.class) {
+            double v = plain ? number(text) : Double.NaN;
+            if (Double.isNaN(v) || Double.isInfinite(v))
+                throw error(node, "'" + at + "' must be a number, not " + shown(node));
+            range(node, v, key, at);
+            return v;
+        }
+        long v;
+        try {
+            v = plain ? Long.parseLong(text) : Long.parseLong("quoted");
+        } catch (NumberFormatException e) {
+            throw error(node, "'" + at + "' must be a whole number, not " + shown(node));
+        }
+        range(node, v, key, at);
+        if (type == long.class || type == Long.class)
+            return v;
+        if (v != (int) v)
+            throw error(node, "'" + at + "' must be between " + Integer.MIN_VALUE + " and " + Integer.MAX_VALUE);
+        if (type == int.class || type == Integer.class)
+            return (int) v;
+        throw new IllegalStateException(at + ": no binding for " + type);
+    }
+
+    private static double number(String text) {
+        // Double.parseDouble also takes hexadecimal and a type suffix, which YAML does not
+        if (!text.matches("[-+]?(\\d+(\\.\\d*)?|\\.\\d+)([eE][-+]?\\d+)?"))
+            return Double.NaN;
+        return Double.parseDouble(text);
+    }
+
+    private static String shown(ScalarNode node) {
+        return node.getScalarStyle() == ScalarStyle.PLAIN ? node.getValue() : "the text \"" + node.getValue() + "\"";
+    }
+
+    private void range(Node node, double v, Key key, String at) {
+        if (v >= key.min() && v <= key.max())
+            return;
+        String limits = key.max() == Double.POSITIVE_INFINITY ? "at least " + ConfigWriter.number(key.min())
+                : "between " + ConfigWriter.number(key.min()) + " and " + ConfigWriter.number(key.max());
+        throw error(node, "'" + at + "' must be " + limits + ", not " + ((ScalarNode) node).getValue());
+    }
+
+    private ConfigException unknown(Node at, String key, List<String> known, String path, Class<?> type,
+            @Nullable String chooser) {
+        String where = path.isEmpty() ? "" : " in " + name(path);
+        if (chooser != null)
+            where += " (" + chooser + ": " + Schema.caseOf(type).value() + ")";
+        String near = Schema.nearest(key, known);
+        String hint;
+        List<String> homes = root == null ? List.of() : Schema.homes(root, key, "");
+        if (near != null)
+            hint = "; did you mean '" + near + "'?";
+        else if (homes.contains(path + key))
+            hint = "; it belongs to another " + chooser;
+        else if (!homes.isEmpty())
+            hint = "; it belongs to '" + homes.getFirst() + "'";
+        else
+            hint = known.isEmpty() ? "; there are no keys here"
+                    : "; known keys: " + known.stream().collect(Collectors.joining(", "));
+        return error(at, "unknown key '" + key + "'" + where + hint);
+    }
+
+    private static String suggestion(String word, List<String> words) {
+        String near = Schema.nearest(word, words);
+        return near == null ? word.isEmpty() ? "" : ", not " + word : "; did you mean " + near + "?";
+    }
+
+    private static String name(String path) {
+        return path.substring(0, path.length() - 1);
+    }
+
+    private static String in(String path) {
+        return path.isEmpty() ? "" : " (in " + name(path) + ")";
+    }
+
+    private static boolean isNull(Node node) {
+        return node.getTag().equals(Tag.NULL);
+    }
+
+    private ConfigException error(Node node, String message) {
+        Mark mark = node.getStartMark().orElse(null);
+        int width = node instanceof ScalarNode s ? s.getValue().length() : 1;
+        return source.error(mark, width, message);
+    }
+}

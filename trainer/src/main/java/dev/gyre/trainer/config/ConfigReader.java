@@ -1,0 +1,137 @@
+package dev.gyre.trainer.config;
+
+import java.io.IOException;
+import java.nio.charset.CharacterCodingException;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import org.jspecify.annotations.Nullable;
+import org.snakeyaml.engine.v2.api.LoadSettings;
+import org.snakeyaml.engine.v2.api.lowlevel.Compose;
+import org.snakeyaml.engine.v2.common.FlowStyle;
+import org.snakeyaml.engine.v2.common.ScalarStyle;
+import org.snakeyaml.engine.v2.exceptions.Mark;
+import org.snakeyaml.engine.v2.exceptions.MarkedYamlEngineException;
+import org.snakeyaml.engine.v2.exceptions.YamlEngineException;
+import org.snakeyaml.engine.v2.nodes.MappingNode;
+import org.snakeyaml.engine.v2.nodes.Node;
+import org.snakeyaml.engine.v2.nodes.NodeTuple;
+import org.snakeyaml.engine.v2.nodes.ScalarNode;
+import org.snakeyaml.engine.v2.nodes.Tag;
+
+/// YAML to configuration records. Strict: unknown and repeated keys, wrong types, numbers out of range and values that
+/// contradict each other end in a [ConfigException] that points at the character.
+public final class ConfigReader {
+    private ConfigReader() {
+    }
+
+    /// Reads `file`, then lays `overrides` (`train.lr=3e-4`, values in YAML) over it.
+    public static <R extends Record> R read(Path file, Class<R> type, List<String> overrides) {
+        String text;
+        try {
+            text = Files.readString(file);
+        } catch (NoSuchFileException e) {
+            throw new ConfigException(file + ": no such file (looked in " + Path.of("").toAbsolutePath() + ")");
+        } catch (CharacterCodingException e) {
+            throw new ConfigException(file + ": not UTF-8 text; save it as UTF-8");
+        } catch (IOException e) {
+            throw new ConfigException(file + ": cannot be read: " + e);
+        }
+        return parse(file.toString(), text, type, overrides);
+    }
+
+    /// As [#read], with the text at hand; `name` stands in messages.
+    public static <R extends Record> R parse(String name, String text, Class<R> type, List<String> overrides) {
+        Source source = new Source(name, text);
+        Node root = compose(source);
+        for (String o : overrides)
+            root = override(root, o);
+        return new Binder(source).bind(root, type);
+    }
+
+    private static Node compose(Source source) {
+        try {
+            Optional<Node> node = new Compose(settings(source.name())).composeString(source.text());
+            return node.orElseGet(() -> emptyMapping(null));
+        } catch (MarkedYamlEngineException e) {
+            Mark mark = e.getProblemMark().or(e::getContextMark).orElse(null);
+            String problem = e.getProblem() == null ? "not valid YAML" : "not valid YAML: " + e.getProblem();
+            throw source.error(mark, 1, problem);
+        } catch (YamlEngineException e) {
+            throw new ConfigException(source.name() + ": not valid YAML: " + firstLine(e.getMessage()));
+        }
+    }
+
+    private static String firstLine(@Nullable String s) {
+        return s == null ? "" : s.lines().findFirst().orElse("");
+    }
+
+    private static LoadSettings settings(String label) {
+        return LoadSettings.builder().setLabel(label).setUseMarks(true).setAllowDuplicateKeys(true).build();
+    }
+
+    /// A mapping of nothing, at `mark`.
+    static MappingNode emptyMapping(@Nullable Mark mark) {
+        return new MappingNode(Tag.MAP, true, new ArrayList<>(), FlowStyle.BLOCK, Optional.ofNullable(mark),
+                Optional.empty());
+    }
+
+    private static Node override(Node root, String setting) {
+        int eq = setting.indexOf('=');
+        String path = eq < 0 ? setting : setting.substring(0, eq).strip();
+        if (eq < 0 || path.isEmpty())
+            throw new ConfigException("--set " + setting + ": needs the form key.path=value");
+        Source source = new Source("--set " + setting, setting.substring(eq + 1));
+        Node value = compose(source);
+        if (source.text().isBlank())
+            value = new ScalarNode(Tag.NULL, "", ScalarStyle.PLAIN);
+        Mark mark = new Mark(source.name(), 0, 0, 0, new int[0], 0);
+        Node top = root instanceof MappingNode ? root : emptyMapping(mark);
+        MappingNode at = (MappingNode) top;
+        String[] keys = path.split("\\.", -1);
+        for (int i = 0; i < keys.length; i++) {
+            ScalarNode key = new ScalarNode(Tag.STR, true, keys[i], ScalarStyle.PLAIN, Optional.of(mark), Optional.of(mark));
+            String name = keys[i];
+            Node below = null;
+            for (NodeTuple t : at.getValue())
+                if (t.getKeyNode() instanceof ScalarNode s && s.getValue().equals(name))
+                    below = t.getValueNode();
+            boolean last = i == keys.length - 1;
+            Node next = last ? value : below instanceof MappingNode ? below : emptyMapping(mark);
+            if (next != below) {
+                List<NodeTuple> tuples = new ArrayList<>(at.getValue());
+                tuples.removeIf(t -> t.getKeyNode() instanceof ScalarNode s && s.getValue().equals(name));
+                tuples.add(new NodeTuple(key, next));
+                at.setValue(tuples);
+            }
+            if (next instanceof MappingNode m)
+                at = m;
+        }
+        return top;
+    }
+
+    /// A text with a name, able to show one of its lines under a message.
+    record Source(String name, String text) {
+        /// `name:line:col: message`, then the line with `width` carets under the place.
+        ConfigException error(@Nullable Mark mark, int width, String message) {
+            if (mark == null)
+                return new ConfigException(name + ": " + message);
+            if (mark.getName().startsWith("--set "))
+                return new ConfigException(mark.getName() + ": " + message);
+            int line = mark.getLine();
+            int column = mark.getColumn();
+            List<String> lines = text.lines().toList();
+            String head = name + ":" + (line + 1) + ":" + (column + 1) + ": " + message;
+            if (line >= lines.size())
+                return new ConfigException(head);
+            String shown = lines.get(line).replace('\t', ' ');
+            String number = String.valueOf(line + 1);
+            int carets = Math.max(1, Math.min(width, shown.length() - column));
+            return new ConfigException(head + "\n  " + number + " | " + shown + "\n  " + " ".repeat(number.length())
+                    + " | " + " ".repeat(column) + "^".repeat(carets));
+        }
+    }
+}

@@ -1,0 +1,30 @@
+package dev.gyre.trainer.config;
+
+import java.lang.annotation.ElementType;
+import java.lang.annotation.Retention;
+import java.lang.annotation.RetentionPolicy;
+import java.lang.annotation.Target;
+
+/// One key of the run configuration: what a record component means, what it is when absent, what it may be.
+/// Reader, sample, resolved copy and `--help` all come from here, so that none of them can drift.
+@Retention(RetentionPolicy.RUNTIME)
+@Target(ElementType.RECORD_COMPONENT)
+public @interface Key {
+    /// The `def` of a key that must be given.
+    String REQUIRED = "\0required";
+
+    /// One line for the sample's comment.
+    String doc();
+
+    /// Value when absent, as it would stand in YAML; `null` makes the key optional.
+    String def() default REQUIRED;
+
+    /// Smallest number allowed.
+    double min() default Double.NEGATIVE_INFINITY;
+
+    /// Largest number allowed.
+    double max() default Double.POSITIVE_INFINITY;
+
+    /// A value to show in the sample when there is no default.
+    String example() default "";
+}

@@ -1,0 +1,171 @@
+package dev.gyre.trainer.config;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import java.nio.file.Path;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+class ConfigReaderTest {
+    private static final String MINIMAL = """
+            model: {path: m}
+            adapter: {method: oft}
+            data: {train: t.jsonl}
+            output: {dir: runs/x}
+            """;
+
+    private static RunConfig parse(String text, String... set) {
+        return ConfigReader.parse("run.yaml", text, RunConfig.class, List.of(set));
+    }
+
+    private static String error(String text, String... set) {
+        try {
+            return "no error: " + parse(text, set);
+        } catch (ConfigException e) {
+            return e.getMessage();
+        }
+    }
+
+    @Test
+    void absentKeysTakeTheDocumentedDefaults() {
+        RunConfig c = parse(MINIMAL);
+        AdapterConfig.Oft oft = (AdapterConfig.Oft) c.adapter();
+        assertThat(oft.blockSize()).isEqualTo(32);
+        assertThat(oft.cayley()).isEqualTo(AdapterConfig.Cayley.NEUMANN);
+        assertThat(oft.targets()).isEqualTo(new Names(List.of(), "all-linear"));
+        assertThat(c.train().epochs()).isEqualTo(1.0);
+        assertThat(c.train().steps()).isNull();
+        assertThat(c.train().lr()).isEqualTo(4e-4);
+        assertThat(c.seed()).isEqualTo(1);
+        assertThat(c.eval().every()).as("nothing to evaluate on").isZero();
+    }
+
+    @Test
+    void theSampleOfTheStyleGuideIsRead() {
+        RunConfig c = parse("""
+                model:   {path: models/tiny-llama}
+                adapter: {method: oft, block_size: 16, cayley: neumann, terms: 5, targets: [q_proj, v_proj]}
+                data:    {train: data/train.jsonl, valid: data/valid.jsonl, train_on: completion}
+                train:   {steps: 300, seq_len: 512, micro_batch: 4, accumulate: 4, lr: 4e-4, schedule: cosine, warmup: 20, clip: 1.0}
+                eval:    {every: 50, batches: 20}
+                output:  {dir: runs/tiny-oft, checkpoint_every: 100, keep: 2}
+                device:  auto
+                """);
+        assertThat(c.rowsPerStep()).isEqualTo(16);
+        assertThat(c.train().steps()).isEqualTo(300);
+        assertThat(c.adapter().targets().list()).containsExactly("q_proj", "v_proj");
+    }
+
+    @Test
+    void whatIsWrittenIsReadBackEqual() {
+        RunConfig c = parse(MINIMAL, "train.lr=0.00037", "data.valid=\"a b: c\\\"d\"", "adapter.layers=[0, 3]",
+                "adapter.exclude='.*up_proj'", "adapter.targets=all-linear", "train.steps=7", "seed=9000000000");
+        RunConfig again = parse(ConfigWriter.resolved(c));
+        assertThat(again).isEqualTo(c);
+        assertThat(again.data().valid()).isEqualTo("a b: c\"d");
+        assertThat(again.seed()).isEqualTo(9_000_000_000L);
+    }
+
+    @Test
+    void settingsOverrideTheFile() {
+        RunConfig c = parse(MINIMAL, "train.steps=5", "train.lr = 1e-3", "adapter.targets=[q_proj]", "adapter.block_size=8",
+                "device=cpu");
+        assertThat(c.train().steps()).isEqualTo(5);
+        assertThat(c.train().lr()).isEqualTo(1e-3);
+        assertThat(c.adapter().targets().list()).containsExactly("q_proj");
+        assertThat(((AdapterConfig.Oft) c.adapter()).blockSize()).isEqualTo(8);
+        assertThat(c.device()).isEqualTo("cpu");
+        assertThat(parse(MINIMAL, "adapter={method: full}").adapter()).isEqualTo(new AdapterConfig.Full());
+    }
+
+    @Test
+    void anUnknownKeyIsShownWithItsLineACaretAndASuggestion() {
+        String e = error("""
+                model: {path: m}
+                train:
+                  steps: 3
+                  lrr: 4e-4
+                """);
+        assertThat(e).isEqualTo("""
+                run.yaml:4:3: unknown key 'lrr' in train; did you mean 'lr'?
+                  4 |   lrr: 4e-4
+                    |   ^^^""");
+    }
+
+    @Test
+    void aKeyInTheWrongSectionIsSentHome() {
+        assertThat(error(MINIMAL + "lr: 3\n")).startsWith("run.yaml:5:1: unknown key 'lr'; it belongs to 'train.lr'");
+        assertThat(error(MINIMAL, "train.seed=3"))
+                .isEqualTo("--set train.seed=3: unknown key 'seed' in train; it belongs to 'seed'");
+        assertThat(error(MINIMAL, "adapter={method: full, block_size: 3}"))
+                .contains("unknown key 'block_size' in adapter (method: full); it belongs to another method");
+    }
+
+    @ParameterizedTest
+    @CsvSource(delimiter = '|', quoteCharacter = '`', value = {
+        "train.steps=ten              | 'train.steps' must be a whole number, not ten",
+        "train.steps='10'             | 'train.steps' must be a whole number, not the text \"10\"",
+        "train.steps=1.5              | 'train.steps' must be a whole number, not 1.5",
+        "train.steps=0                | 'train.steps' must be at least 1, not 0",
+        "train.steps=3000000000       | 'train.steps' must be between -2147483648 and 2147483647",
+        "train.lr=.nan                | 'train.lr' must be a number, not .nan",
+        "train.lr=1e-4f               | 'train.lr' must be a number, not 1e-4f",
+        "train.beta1=1                | 'train.beta1' must be between 0 and 0.999999, not 1",
+        "train.lr=[1]                 | 'train.lr' must be a single value",
+        "train.lr=                    | 'train.lr' has no value",
+        "train.schedule=cosin         | 'train.schedule' must be one of constant, linear, cosine; did you mean cosine?",
+        "data.packing=yes             | 'data.packing' must be true or false, not yes",
+        "adapter.method=oftt          | 'adapter.method' must be one of oft, full; did you mean oft?",
+        "adapter.targets=[]           | 'adapter.targets' lists no module",
+        "adapter.targets=\"(\"        | 'adapter.targets' is not a regular expression: Unclosed group",
+        "adapter.layers=3             | 'adapter.layers' must be a list, such as [a, b]",
+        "adapter.layers=[-1]          | 'adapter.layers' must be at least 0, not -1",
+        "train=3                      | train must be a section of keys",
+        "train.steps                  | needs the form key.path=value",
+    })
+    void aBadSettingNamesTheSettingTheKeyAndWhatIsAllowed(String setting, String message) {
+        assertThat(error(MINIMAL, setting)).isEqualTo("--set " + setting + ": " + message);
+    }
+
+    @Test
+    void placesOfMistakesInTheFileAreExact() {
+        assertThat(error("model: {path: m}\nmodel: {path: n}\n"))
+                .startsWith("run.yaml:2:1: key 'model' is given twice\n  2 | model: {path: n}\n    | ^^^^^");
+        assertThat(error("model: {path: m, path: n}\n"))
+                .startsWith("run.yaml:1:18: key 'path' is given twice (in model)");
+        assertThat(error("model: [\n")).startsWith("run.yaml:2:1: not valid YAML:");
+        assertThat(error("model:\n\t path: x\n")).startsWith("run.yaml:2:1: not valid YAML:");
+        assertThat(error(MINIMAL.replace("{train: t.jsonl}", "{}")))
+                .startsWith("run.yaml:3:7: 'data.train' is missing: training examples");
+        assertThat(error("")).startsWith("run.yaml: 'model.path' is missing");
+        assertThat(error("- a\n")).startsWith("run.yaml:1:1: the configuration must be a section of keys");
+    }
+
+    @Test
+    void impossibleCombinationsPointAtTheKey() {
+        assertThat(error(MINIMAL + "train: {steps: 3, epochs: 2}\n"))
+                .startsWith("run.yaml:5:19: steps and epochs exclude each other");
+        assertThat(error(MINIMAL + "train: {steps: 3, warmup: 4}\n"))
+                .startsWith("run.yaml:5:19: warmup 4 is longer than the 3 steps of the run (in train)");
+        assertThat(error(MINIMAL.replace("{method: oft}", "{method: oft, blocks: 2, block_size: 4}")))
+                .startsWith("run.yaml:2:24: block_size and blocks exclude each other");
+        assertThat(error(MINIMAL.replace("{method: oft}", "{method: oft, targets: '.*q_proj', layers: [1]}")))
+                .startsWith("run.yaml:2:45: layers needs targets as a list or all-linear");
+    }
+
+    @Test
+    void aMissingFileIsNamed() {
+        assertThatThrownBy(() -> ConfigReader.read(Path.of("no/such/run.yaml"), RunConfig.class, List.of()))
+                .isInstanceOf(ConfigException.class).hasMessageContaining("run.yaml: no such file (looked in ");
+    }
+
+    @Test
+    void flatNamesEveryKeyOnce() {
+        assertThat(ConfigWriter.flat(parse(MINIMAL))).containsEntry("train.lr", "4.0e-4")
+                .containsEntry("adapter.method", "oft").containsEntry("adapter.block_size", "32")
+                .containsEntry("seed", "1");
+    }
+}
