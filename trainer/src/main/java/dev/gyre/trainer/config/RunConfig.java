@@ -28,7 +28,7 @@ public record RunConfig(
             @Key(doc = "auto (by file name), jsonl or text", def = "auto") Format format,
             @Key(doc = "tokens that count in the loss: completion (answers only) or all", def = "completion") TrainOn trainOn,
             @Key(doc = "several short examples in one row, attention kept inside each; false: one example a row, padded", def = "true") boolean packing,
-            @Key(doc = "examples longer than seq_len: truncate or drop", def = "truncate") TooLong tooLong,
+            @Key(doc = "examples longer than seq_len: truncate, drop, or split (running text only)", def = "truncate") TooLong tooLong,
             @Key(doc = "a new order every epoch", def = "true") boolean shuffle) {
     }
 
@@ -41,7 +41,7 @@ public record RunConfig(
     }
 
     public enum TooLong {
-        TRUNCATE, DROP
+        TRUNCATE, DROP, SPLIT
     }
 
     public record Train(

@@ -1,0 +1,152 @@
+package dev.gyre.trainer.data;
+
+import dev.gyre.kernels.Op;
+import dev.gyre.model.llama.Batch;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
+import org.jspecify.annotations.Nullable;
+
+/// The stream of batches that a run sees: rows of one epoch after another, cut into micro-batches. Everything follows
+/// from (seed, epoch, row), so [#position] is all that a checkpoint needs.
+public final class Batches {
+    private final TokenizedSet set;
+    private final int B;
+    private final int T;
+    private final boolean packing;
+    private final boolean shuffle;
+    private final long seed;
+    private final double epochs;
+
+    private int epoch = -1;
+    private int[][] rows = {};
+    private int row;
+
+    /// @param B rows of a micro-batch
+    /// @param T inputs of a row
+    /// @param epochs passes over the set after which rows stay empty; infinity for a run that counts steps
+    public Batches(TokenizedSet set, int B, int T, boolean packing, boolean shuffle, long seed, double epochs) {
+        this.set = set;
+        this.B = B;
+        this.T = T;
+        this.packing = packing;
+        this.shuffle = shuffle;
+        this.seed = seed;
+        this.epochs = epochs;
+        seek(new Position(0, 0));
+    }
+
+    /// Where the next row comes from.
+    public record Position(int epoch, int row) {
+    }
+
+    /// A micro-batch and the examples in it.
+    public record Micro(Batch batch, int trained, int[] examples) {
+    }
+
+    public Position position() {
+        return new Position(epoch, row);
+    }
+
+    public void seek(Position p) {
+        if (p.epoch() != epoch) {
+            epoch = p.epoch();
+            rows = rowsOf(epoch);
+        }
+        row = p.row();
+    }
+
+    private int[][] rowsOf(int epoch) {
+        int[][] all = Packing.rows(set, T, packing, shuffle, seed, epoch);
+        double part = epochs - epoch;
+        if (part >= 1)
+            return all;
+        return Arrays.copyOf(all, part <= 0 ? 0 : (int) Math.ceil(part * all.length));
+    }
+
+    /// Rows of the whole run; only for a finite number of epochs.
+    public long rows() {
+        if (Double.isInfinite(epochs))
+            throw new IllegalStateException("endless");
+        long n = 0;
+        for (int e = 0; e < epochs; e++)
+            n += rowsOf(e).length;
+        return n;
+    }
+
+    /// Rows of the current epoch.
+    public int epochRows() {
+        return rows.length;
+    }
+
+    private int @Nullable [] nextRow() {
+        while (row >= rows.length) {
+            if (epoch + 1 >= epochs)
+                return null;
+            seek(new Position(epoch + 1, 0));
+        }
+        return rows[row++];
+    }
+
+    /// The next `count` micro-batches: those of one optimiser step. Ends with empty ones when the last epoch is over.
+    public List<Micro> next(int count) {
+        List<Micro> out = new ArrayList<>();
+        for (int i = 0; i < count; i++) {
+            int[][] chosen = new int[B][];
+            for (int b = 0; b < B; b++) {
+                int[] r = nextRow();
+                chosen[b] = r == null ? new int[0] : r;
+            }
+            out.add(batch(chosen));
+        }
+        return out;
+    }
+
+    /// At most `limit` micro-batches (0: all) of the whole set in the file's order, for evaluation.
+    public static List<Micro> inOrder(TokenizedSet set, int B, int T, boolean packing, int limit) {
+        Batches all = new Batches(set, B, T, packing, false, 0, 1);
+        int count = (all.rows.length + B - 1) / B;
+        return all.next(limit == 0 ? count : Math.min(limit, count));
+    }
+
+    private Micro batch(int[][] chosen) {
+        int n = B * T;
+        int[] ids = new int[n];
+        int[] labels = new int[n];
+        int[] positions = new int[n];
+        int[] start = new int[n];
+        Arrays.fill(labels, Op.CrossEntropy.IGNORE);
+        int trained = 0;
+        for (int b = 0; b < B; b++) {
+            int t = 0;
+            for (int e : chosen[b]) {
+                int first = t;
+                for (int j = 0; j + 1 < set.length(e); j++, t++) {
+                    int at = b * T + t;
+                    ids[at] = set.token(e, j);
+                    positions[at] = j;
+                    start[at] = first;
+                    if (set.isTarget(e, j + 1)) {
+                        labels[at] = set.token(e, j + 1);
+                        trained++;
+                    }
+                }
+            }
+            // what is left of the row sees only itself
+            for (; t < T; t++)
+                start[b * T + t] = t;
+        }
+        int[] examples = Arrays.stream(chosen).flatMapToInt(Arrays::stream).toArray();
+        return new Micro(new Batch(B, T, ids, labels, positions, start), trained, examples);
+    }
+
+    /// `data/train.jsonl lines 3, 17, 40, ...`: what a micro-batch was made of, for messages.
+    public String describe(Micro micro) {
+        int shown = Math.min(8, micro.examples().length);
+        String lines = IntStream.range(0, shown).map(i -> set.line(micro.examples()[i])).mapToObj(Integer::toString)
+                .collect(Collectors.joining(", "));
+        return set.file() + " line" + (shown == 1 ? " " : "s ") + lines + (micro.examples().length > shown ? ", ..." : "");
+    }
+}

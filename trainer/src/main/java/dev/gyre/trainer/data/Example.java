@@ -1,0 +1,24 @@
+package dev.gyre.trainer.data;
+
+import java.util.List;
+
+/// One example as it stands in a file.
+public sealed interface Example {
+    /// Running text.
+    record Text(String text) implements Example {
+    }
+
+    /// A task and its answer.
+    record Completion(String prompt, String completion) implements Example {
+    }
+
+    /// A conversation, rendered by the model's chat template.
+    record Chat(List<Message> messages) implements Example {
+        public Chat {
+            messages = List.copyOf(messages);
+        }
+    }
+
+    record Message(String role, String content) {
+    }
+}

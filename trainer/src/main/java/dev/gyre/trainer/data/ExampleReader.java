@@ -1,0 +1,167 @@
+package dev.gyre.trainer.data;
+
+import dev.gyre.trainer.config.RunConfig.Format;
+import java.io.BufferedInputStream;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.ByteBuffer;
+import java.nio.charset.CharacterCodingException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import org.jspecify.annotations.Nullable;
+import tools.jackson.core.JacksonException;
+import tools.jackson.core.StreamReadFeature;
+import tools.jackson.databind.DeserializationFeature;
+import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.json.JsonMapper;
+import tools.jackson.databind.node.ObjectNode;
+
+/// Reads example files line by line: JSONL with `text`, with `prompt` and `completion`, or with `messages` (other keys
+/// are ignored, kinds may be mixed), or plain text.
+public final class ExampleReader {
+    /// A plain text file is handed on in pieces of about this many characters, cut between lines, so that a tokenizer
+    /// never sees a whole book at once.
+    private static final int PIECE = 1 << 16;
+
+    private static final JsonMapper JSON = JsonMapper.builder().enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
+            .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS).build();
+
+    private ExampleReader() {
+    }
+
+    /// Receives examples with the line on which they start.
+    @FunctionalInterface
+    public interface Sink {
+        void accept(Example example, int line);
+    }
+
+    /// AUTO decided by the file's name.
+    public static Format format(Path file, Format wanted) {
+        if (wanted != Format.AUTO)
+            return wanted;
+        String name = String.valueOf(file.getFileName()).toLowerCase(Locale.ROOT);
+        return name.endsWith(".jsonl") || name.endsWith(".json") || name.endsWith(".ndjson") ? Format.JSONL : Format.TEXT;
+    }
+
+    /// Hands all examples of `file` to `sink`, in order. Plain text arrives as consecutive [Example.Text] pieces.
+    public static void read(Path file, Format format, Sink sink) {
+        try (InputStream in = new BufferedInputStream(Files.newInputStream(file), 1 << 16)) {
+            if (Files.isDirectory(file))
+                throw new DataException(file, "is a directory; name a .jsonl or text file");
+            switch (format(file, format)) {
+                case JSONL -> lines(file, in, (text, line) -> {
+                    if (!text.isBlank())
+                        sink.accept(parse(file, line, text), line);
+                });
+                case TEXT -> text(file, in, sink);
+                case AUTO -> throw new AssertionError(format);
+            }
+        } catch (NoSuchFileException e) {
+            throw new DataException(file, "no such file; paths are relative to " + Path.of("").toAbsolutePath());
+        } catch (IOException e) {
+            throw new DataException(file, Files.isDirectory(file) ? "is a directory; name a .jsonl or text file"
+                    : "cannot be read: " + e.getMessage());
+        }
+    }
+
+    private interface LineSink {
+        void accept(String text, int line);
+    }
+
+    private static void lines(Path file, InputStream in, LineSink sink) throws IOException {
+        ByteArrayOutputStream buffer = new ByteArrayOutputStream();
+        int line = 1;
+        for (int c = in.read();; c = in.read()) {
+            if (c >= 0)
+                buffer.write(c);
+            if (c == '\n' || c < 0) {
+                if (buffer.size() > 0)
+                    sink.accept(decode(file, line, buffer.toByteArray()), line);
+                buffer.reset();
+                line++;
+            }
+            if (c < 0)
+                return;
+        }
+    }
+
+    private static String decode(Path file, int line, byte[] bytes) {
+        try {
+            String s = StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(bytes)).toString();
+            return line == 1 && s.startsWith("\uFEFF") ? s.substring(1) : s;
+        } catch (CharacterCodingException e) {
+            throw new DataException(file, line, "not UTF-8 text; convert the file to UTF-8");
+        }
+    }
+
+    private static void text(Path file, InputStream in, Sink sink) throws IOException {
+        StringBuilder piece = new StringBuilder();
+        int[] first = { 1 };
+        lines(file, in, (text, line) -> {
+            // a cut inside a run of white space would change tokens; before a word it does not
+            if (piece.length() >= PIECE && !Character.isWhitespace(text.charAt(0))) {
+                sink.accept(new Example.Text(piece.toString()), first[0]);
+                piece.setLength(0);
+                first[0] = line;
+            }
+            piece.append(text);
+        });
+        if (!piece.isEmpty())
+            sink.accept(new Example.Text(piece.toString()), first[0]);
+    }
+
+    private static Example parse(Path file, int line, String text) {
+        JsonNode node;
+        try {
+            node = JSON.readTree(text);
+        } catch (JacksonException e) {
+            int column = e.getLocation() == null ? 0 : e.getLocation().getColumnNr();
+            throw new DataException(file, line, "not valid JSON" + (column > 0 ? " at column " + column : "") + ": "
+                    + e.getOriginalMessage().replaceAll("\\s+", " "));
+        }
+        if (!(node instanceof ObjectNode o))
+            throw new DataException(file, line, "not a JSON object; each line must be one, such as {\"text\": \"...\"}");
+        boolean completion = o.has("prompt") || o.has("completion");
+        int kinds = (o.has("text") ? 1 : 0) + (completion ? 1 : 0) + (o.has("messages") ? 1 : 0);
+        if (kinds != 1)
+            throw new DataException(file, line, (kinds == 0 ? "has none" : "has more than one")
+                    + " of: text; prompt and completion; messages. Give exactly one" + found(o));
+        if (o.has("text"))
+            return new Example.Text(string(file, line, o, "text"));
+        if (completion)
+            return new Example.Completion(string(file, line, o, "prompt"), string(file, line, o, "completion"));
+        return chat(file, line, o.get("messages"));
+    }
+
+    private static String found(ObjectNode o) {
+        List<String> keys = new ArrayList<>(o.propertyNames());
+        return keys.isEmpty() ? "" : " (keys here: " + String.join(", ", keys.subList(0, Math.min(8, keys.size()))) + ")";
+    }
+
+    private static String string(Path file, int line, ObjectNode o, String key) {
+        @Nullable JsonNode v = o.get(key);
+        if (v == null)
+            throw new DataException(file, line, "'" + key + "' is missing");
+        if (!v.isString())
+            throw new DataException(file, line, "'" + key + "' must be a string");
+        return v.stringValue();
+    }
+
+    private static Example chat(Path file, int line, JsonNode messages) {
+        if (!messages.isArray() || messages.isEmpty())
+            throw new DataException(file, line, "'messages' must be a list of {\"role\": ..., \"content\": ...}");
+        List<Example.Message> out = new ArrayList<>();
+        for (JsonNode m : messages) {
+            if (!(m instanceof ObjectNode o))
+                throw new DataException(file, line, "'messages' must be a list of {\"role\": ..., \"content\": ...}");
+            out.add(new Example.Message(string(file, line, o, "role"), string(file, line, o, "content")));
+        }
+        return new Example.Chat(out);
+    }
+}

@@ -1,0 +1,169 @@
+package dev.gyre.trainer.data;
+
+import dev.gyre.trainer.config.RunConfig.Format;
+import dev.gyre.trainer.config.RunConfig.TooLong;
+import dev.gyre.trainer.config.RunConfig.TrainOn;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.BitSet;
+
+/// All examples of a file as tokens, each with a mark whether the loss counts it as a target. One flat array: example
+/// i holds tokens `offset[i] .. offset[i+1] - 1`, at least two, at most `T + 1` (T inputs and the last target).
+public final class TokenizedSet {
+    private final Path file;
+    private int[] tokens = new int[1024];
+    private final BitSet target = new BitSet();
+    private int[] offset = new int[64];
+    private int[] line = new int[64];
+    private int size;
+    private int read;
+    private int truncated;
+    private int dropped;
+
+    private TokenizedSet(Path file) {
+        this.file = file;
+    }
+
+    /// How examples become tokens.
+    ///
+    /// @param T inputs of a row; an example keeps at most T + 1 tokens
+    public record Rules(Format format, TrainOn trainOn, TooLong tooLong, int T) {
+    }
+
+    public static TokenizedSet read(Path file, Rules rules, TextCodec codec) {
+        TokenizedSet set = new TokenizedSet(file);
+        Masking masking = new Masking(codec, rules.trainOn());
+        if (ExampleReader.format(file, rules.format()) == Format.TEXT)
+            set.stream(rules, codec);
+        else
+            ExampleReader.read(file, rules.format(), (example, at) -> {
+                set.read++;
+                Masking.Masked m;
+                try {
+                    m = masking.apply(example);
+                } catch (RuntimeException e) {
+                    throw new DataException(file, at, String.valueOf(e.getMessage()));
+                }
+                boolean split = rules.tooLong() == TooLong.SPLIT && example instanceof Example.Text;
+                if (split)
+                    set.split(m, rules.T(), at);
+                else
+                    set.fit(m, rules, at);
+            });
+        if (set.size == 0)
+            throw new DataException(file, set.read == 0 ? "holds no examples"
+                    : "none of its " + set.read + " examples has a token to train on"
+                            + (set.dropped > 0 ? " within " + rules.T() + " tokens; raise train.seq_len" : ""));
+        return set;
+    }
+
+    /// Plain text: one sequence cut into windows that overlap by one token, so that each token is a target once.
+    private void stream(Rules rules, TextCodec codec) {
+        int[][] all = { new int[1024] };
+        int[] n = { 0 };
+        Integer bos = codec.bos();
+        if (bos != null)
+            all[0][n[0]++] = bos;
+        read = 1;
+        ExampleReader.read(file, Format.TEXT, (example, at) -> {
+            int[] t = codec.encode(((Example.Text) example).text());
+            if (n[0] + t.length > all[0].length)
+                all[0] = Arrays.copyOf(all[0], Math.max(2 * all[0].length, n[0] + t.length));
+            System.arraycopy(t, 0, all[0], n[0], t.length);
+            n[0] += t.length;
+        });
+        int[] whole = Arrays.copyOf(all[0], n[0]);
+        BitSet every = new BitSet();
+        every.set(1, Math.max(1, whole.length));
+        split(new Masking.Masked(whole, every), rules.T(), 1);
+    }
+
+    private void split(Masking.Masked m, int T, int at) {
+        int n = m.tokens().length;
+        for (int from = 0; from < n - 1; from += T) {
+            int to = Math.min(n, from + T + 1);
+            add(Arrays.copyOfRange(m.tokens(), from, to), m.target().get(from, to), at);
+        }
+    }
+
+    private void fit(Masking.Masked m, Rules rules, int at) {
+        // tokens after the last target serve nothing
+        int n = m.target().length();
+        boolean tooLong = n > rules.T() + 1;
+        int keep = Math.min(n, rules.T() + 1);
+        if (n < 2 || tooLong && rules.tooLong() == TooLong.DROP || m.target().get(0, keep).isEmpty()) {
+            dropped++;
+            return;
+        }
+        if (tooLong)
+            truncated++;
+        add(Arrays.copyOf(m.tokens(), keep), m.target().get(0, keep), at);
+    }
+
+    private void add(int[] t, BitSet targets, int at) {
+        int from = offset[size];
+        int to = Math.addExact(from, t.length);
+        if (to > tokens.length)
+            tokens = Arrays.copyOf(tokens, (int) Math.min(Integer.MAX_VALUE - 8L, Math.max(2L * tokens.length, to)));
+        if (size + 2 > offset.length) {
+            offset = Arrays.copyOf(offset, 2 * offset.length);
+            line = Arrays.copyOf(line, 2 * line.length);
+        }
+        System.arraycopy(t, 0, tokens, from, t.length);
+        // the first token has nothing before it to predict it from
+        for (int i = targets.nextSetBit(1); i >= 0; i = targets.nextSetBit(i + 1))
+            target.set(from + i);
+        line[size] = at;
+        offset[++size] = to;
+    }
+
+    public Path file() {
+        return file;
+    }
+
+    /// Number of examples.
+    public int size() {
+        return size;
+    }
+
+    /// Tokens of example i.
+    public int length(int i) {
+        return offset[i + 1] - offset[i];
+    }
+
+    public int token(int i, int j) {
+        return tokens[offset[i] + j];
+    }
+
+    /// Whether token j of example i counts in the loss.
+    public boolean isTarget(int i, int j) {
+        return target.get(offset[i] + j);
+    }
+
+    /// The line of the file on which example i starts.
+    public int line(int i) {
+        return line[i];
+    }
+
+    /// Examples in the file, dropped ones included.
+    public int read() {
+        return read;
+    }
+
+    public int truncated() {
+        return truncated;
+    }
+
+    /// Examples left out: too long under `drop`, or without a target that fits.
+    public int dropped() {
+        return dropped;
+    }
+
+    public int tokens() {
+        return offset[size];
+    }
+
+    public int targets() {
+        return target.cardinality();
+    }
+}
