@@ -135,6 +135,8 @@ final class Binder {
             }
             return out;
         }
+        if (type instanceof ParameterizedType p && p.getRawType() == Map.class)
+            return map(node, p.getActualTypeArguments()[1], key, at);
         if (type == Names.class)
             return names(node, key, at);
         if (!(node instanceof ScalarNode scalar))
@@ -142,6 +144,18 @@ final class Binder {
         if (type instanceof Class<?> c && c.isEnum())
             return enumeration(scalar, c, at);
         return scalar(scalar, type, key, at);
+    }
+
+    private Object map(Node node, Type type, Key key, String at) {
+        if (!(node instanceof MappingNode map))
+            throw error(node, "'" + at + "' must be pairs, such as {a: 1}");
+        Map<String, Object> out = new LinkedHashMap<>();
+        for (NodeTuple t : map.getValue()) {
+            Object v = value(t.getValueNode(), type, key, at);
+            if (v == null || !(t.getKeyNode() instanceof ScalarNode k) || out.put(k.getValue(), v) != null)
+                throw error(t.getKeyNode(), "'" + at + "' must give each name one value");
+        }
+        return out;
     }
 
     private Object names(Node node, Key key, String at) {

@@ -23,7 +23,7 @@ public final class ConfigWriter {
         Class<?> type = record.getClass();
         OneOf.Case named = type.getAnnotation(OneOf.Case.class);
         if (named != null)
-            out.append(indent).append(chooser(type)).append(": ").append(named.value()).append('\n');
+            out.append(indent).append(Schema.chooser(type)).append(": ").append(named.value()).append('\n');
         for (RecordComponent c : type.getRecordComponents()) {
             Object v = Schema.get(c, record);
             out.append(indent).append(Schema.key(c)).append(':');
@@ -33,15 +33,6 @@ public final class ConfigWriter {
             } else
                 out.append(' ').append(value(v)).append('\n');
         }
-    }
-
-    private static String chooser(Class<?> record) {
-        for (Class<?> i : record.getInterfaces()) {
-            OneOf o = i.getAnnotation(OneOf.class);
-            if (o != null)
-                return o.value();
-        }
-        throw new IllegalStateException(record.getSimpleName() + " belongs to no @OneOf");
     }
 
     /// Every key with its value as text, `train.lr` -> `4.0e-4`: for comparing two configurations.
@@ -55,7 +46,7 @@ public final class ConfigWriter {
         Class<?> type = record.getClass();
         OneOf.Case named = type.getAnnotation(OneOf.Case.class);
         if (named != null)
-            out.put(path + chooser(type), named.value());
+            out.put(path + Schema.chooser(type), named.value());
         for (RecordComponent c : type.getRecordComponents()) {
             Object v = Schema.get(c, record);
             if (v != null && Schema.isSection(c.getType()))
@@ -71,6 +62,8 @@ public final class ConfigWriter {
             case Names n when n.pattern() != null -> text(n.pattern());
             case Names n -> value(n.list());
             case List<?> l -> l.stream().map(ConfigWriter::value).collect(Collectors.joining(", ", "[", "]"));
+            case Map<?, ?> m -> m.entrySet().stream().map(e -> value(e.getKey()) + ": " + value(e.getValue())).sorted()
+                    .collect(Collectors.joining(", ", "{", "}"));
             case Enum<?> e -> Schema.word(e);
             case Double d -> number(d);
             case String s -> text(s);

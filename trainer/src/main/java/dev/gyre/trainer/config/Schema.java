@@ -3,7 +3,6 @@ package dev.gyre.trainer.config;
 import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.RecordComponent;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import org.jspecify.annotations.Nullable;
@@ -37,7 +36,24 @@ final class Schema {
 
     /// The values of the choosing key and the records they select.
     static List<Class<?>> cases(Class<?> oneOf) {
-        return Arrays.asList(oneOf.getPermittedSubclasses());
+        List<Class<?>> out = new ArrayList<>();
+        for (Class<?> c : oneOf.getPermittedSubclasses())
+            if (c.isRecord())
+                out.add(c);
+            else
+                out.addAll(cases(c));
+        return out;
+    }
+
+    /// The key that selected `record` among its siblings.
+    static String chooser(Class<?> record) {
+        for (Class<?> i : record.getInterfaces()) {
+            OneOf o = i.getAnnotation(OneOf.class);
+            String above = o != null ? o.value() : chooser(i);
+            if (!above.isEmpty())
+                return above;
+        }
+        return "";
     }
 
     static OneOf.Case caseOf(Class<?> record) {

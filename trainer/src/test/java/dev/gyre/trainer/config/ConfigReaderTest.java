@@ -8,6 +8,7 @@ import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class ConfigReaderTest {
     private static final String MINIMAL = """
@@ -69,6 +70,17 @@ class ConfigReaderTest {
         assertThat(again.seed()).isEqualTo(9_000_000_000L);
     }
 
+    @ParameterizedTest
+    @ValueSource(strings = { "oft, blocks: 4, form: weight_block", "psoft, cayley: neumann, max_norm: 0.5", "goft",
+        "qgoft, penalty: 1e-3", "lora, rank_pattern: {q_proj: 4, '.*up': 8}, alpha_pattern: {q_proj: 2.5}", "boft", "hra",
+        "full" })
+    void everyMethodIsReadAndWrittenBack(String method) {
+        RunConfig c = parse(MINIMAL.replace("method: oft", "method: " + method));
+        String text = ConfigWriter.resolved(c);
+        assertThat(text).contains("  method: " + method.replaceAll(",.*", "") + "\n");
+        assertThat(parse(text)).isEqualTo(c);
+    }
+
     @Test
     void settingsOverrideTheFile() {
         RunConfig c = parse(MINIMAL, "train.steps=5", "train.lr = 1e-3", "adapter.targets=[q_proj]", "adapter.block_size=8",
@@ -118,7 +130,7 @@ class ConfigReaderTest {
         "train.lr=                    | 'train.lr' has no value",
         "train.schedule=cosin         | 'train.schedule' must be one of constant, linear, cosine; did you mean cosine?",
         "data.packing=yes             | 'data.packing' must be true or false, not yes",
-        "adapter.method=oftt          | 'adapter.method' must be one of oft, full; did you mean oft?",
+        "adapter.method=oftt          | 'adapter.method' must be one of oft, psoft, goft, qgoft, lora, boft, hra, full; did you mean oft?",
         "adapter.targets=[]           | 'adapter.targets' lists no module",
         "adapter.targets=\"(\"        | 'adapter.targets' is not a regular expression: Unclosed group",
         "adapter.layers=3             | 'adapter.layers' must be a list, such as [a, b]",
