@@ -57,7 +57,7 @@ class ConfigReaderTest {
                 """);
         assertThat(c.rowsPerStep()).isEqualTo(16);
         assertThat(c.train().steps()).isEqualTo(300);
-        assertThat(c.adapter().targets().list()).containsExactly("q_proj", "v_proj");
+        assertThat(((AdapterConfig.OnModules) c.adapter()).targets().list()).containsExactly("q_proj", "v_proj");
     }
 
     @Test
@@ -87,7 +87,7 @@ class ConfigReaderTest {
                 "device=cpu");
         assertThat(c.train().steps()).isEqualTo(5);
         assertThat(c.train().lr()).isEqualTo(1e-3);
-        assertThat(c.adapter().targets().list()).containsExactly("q_proj");
+        assertThat(((AdapterConfig.OnModules) c.adapter()).targets().list()).containsExactly("q_proj");
         assertThat(((AdapterConfig.Oft) c.adapter()).blockSize()).isEqualTo(8);
         assertThat(c.device()).isEqualTo("cpu");
         assertThat(parse(MINIMAL, "adapter={method: full}").adapter()).isEqualTo(new AdapterConfig.Full());
