@@ -1,0 +1,10 @@
+package dev.gyre.trainer.loop;
+
+/// Training produced NaN or infinity and was stopped before anything of it was saved.
+public final class NumericException extends RuntimeException {
+    private static final long serialVersionUID = 1L;
+
+    public NumericException(String message) {
+        super(message);
+    }
+}

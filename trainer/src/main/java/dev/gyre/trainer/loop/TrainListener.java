@@ -1,0 +1,36 @@
+package dev.gyre.trainer.loop;
+
+import java.nio.file.Path;
+import org.jspecify.annotations.Nullable;
+
+/// Watches a run. Everything is called from the training thread.
+public interface TrainListener {
+    /// One optimiser step.
+    ///
+    /// @param t its number, from 1
+    /// @param loss mean over the trained tokens, before the update
+    /// @param gradNorm before clipping
+    /// @param trained tokens that counted in the loss
+    /// @param tokens places in the rows, padding included
+    /// @param epoch passes over the data, with the fraction of the current one
+    record Step(long t, double loss, double gradNorm, double lr, long trained, long tokens, double epoch, double seconds) {
+    }
+
+    /// @param best whether it is the lowest so far
+    record Evaluation(long t, double loss, long trained, boolean best, double seconds) {
+    }
+
+    default void onStep(Step step) {
+    }
+
+    default void onEvaluation(Evaluation evaluation) {
+    }
+
+    /// @param best whether it holds the lowest validation loss so far
+    default void onCheckpoint(long t, Path where, boolean best) {
+    }
+
+    /// Once, however the loop ended; `failure` is null unless it threw.
+    default void onEnd(long t, @Nullable Throwable failure) {
+    }
+}

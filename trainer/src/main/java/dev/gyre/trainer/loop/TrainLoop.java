@@ -1,0 +1,180 @@
+package dev.gyre.trainer.loop;
+
+import dev.gyre.model.llama.AdamWStep;
+import dev.gyre.trainer.config.RunConfig;
+import dev.gyre.trainer.data.Batches;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.function.BooleanSupplier;
+import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
+
+/// The training loop. A step sums the losses of its micro-batches and divides once by their trained tokens, so that eight
+/// micro-batches of one row give the gradient of one micro-batch of eight rows, however long the answers are.
+///
+/// The state of a run is (step, place in the data, parameters and moments, draws of dropout, best so far): a checkpoint
+/// holds exactly that, so a resumed run is the run that was never stopped.
+public final class TrainLoop {
+    private final Trainee trainee;
+    private final Batches batches;
+    private final List<Batches.Micro> validation;
+    private final RunConfig.Train train;
+    private final long steps;
+    private final LrSchedule schedule;
+    private final int evalEvery;
+    private final Saver saver;
+    private final List<TrainListener> listeners;
+    private final BooleanSupplier stop;
+
+    private long t;
+    private double best = Double.POSITIVE_INFINITY;
+    private long bestStep;
+    private double lastLoss = Double.NaN;
+
+    /// Where checkpoints go.
+    public interface Saver {
+        /// Steps between checkpoints; 0: only at the end.
+        int every();
+
+        /// Writes a checkpoint and deletes what need not be kept.
+        Path save(Checkpoint checkpoint);
+    }
+
+    /// @param validation micro-batches to evaluate on; may be empty
+    /// @param steps steps of the whole run
+    /// @param stop asked after every step; true ends the run with a checkpoint
+    public TrainLoop(Trainee trainee, Batches batches, List<Batches.Micro> validation, RunConfig.Train train, long steps,
+            int evalEvery, Saver saver, List<TrainListener> listeners, BooleanSupplier stop) {
+        this.trainee = trainee;
+        this.batches = batches;
+        this.validation = validation;
+        this.train = train;
+        this.steps = steps;
+        this.schedule = LrSchedule.of(train, steps);
+        this.evalEvery = validation.isEmpty() ? 0 : evalEvery;
+        this.saver = saver;
+        this.listeners = listeners;
+        this.stop = stop;
+    }
+
+    /// Steps that a configuration asks for: its number, or as many as its epochs fill.
+    public static long steps(RunConfig.Train train, Batches batches) {
+        if (train.steps() != null)
+            return train.steps();
+        long perStep = Math.multiplyExact(train.microBatch(), train.accumulate());
+        return Math.max(1, Math.ceilDiv(batches.rows(), perStep));
+    }
+
+    /// Continues from a checkpoint.
+    public void resume(Checkpoint c) {
+        t = c.step();
+        best = c.bestLoss() == null ? Double.POSITIVE_INFINITY : c.bestLoss();
+        bestStep = c.bestStep();
+        batches.seek(c.position());
+        trainee.restore(c.state(), c.draws());
+    }
+
+    /// How a run ended.
+    ///
+    /// @param finished false when it was asked to stop before its last step
+    /// @param loss of the last step; NaN when none ran
+    /// @param bestLoss lowest validation loss, null without validation
+    /// @param saved the last checkpoint, null when nothing ran
+    public record Result(long step, boolean finished, double loss, @Nullable Double bestLoss, long bestStep,
+            @Nullable Path saved) {
+    }
+
+    public Result run() {
+        Path saved = null;
+        Throwable failure = null;
+        try {
+            boolean stopping = stop.getAsBoolean();
+            while (t < steps && !stopping) {
+                step();
+                boolean last = t == steps;
+                boolean better = !validation.isEmpty() && (last || evalEvery > 0 && t % evalEvery == 0) && evaluate();
+                boolean due = saver.every() > 0 && t % saver.every() == 0;
+                stopping = stop.getAsBoolean();
+                if (last || better || due || stopping)
+                    saved = save(better);
+            }
+            return new Result(t, t == steps, lastLoss, bestStep == 0 ? null : best, bestStep, saved);
+        } catch (RuntimeException | Error e) {
+            failure = e;
+            throw e;
+        } finally {
+            Throwable f = failure;
+            tell(l -> l.onEnd(t, f));
+        }
+    }
+
+    private void step() {
+        long start = System.nanoTime();
+        List<Batches.Micro> micros = batches.next(train.accumulate());
+        long trained = micros.stream().mapToLong(Batches.Micro::trained).sum();
+        long next = t + 1;
+        double sum = 0;
+        for (int i = 0; i < micros.size(); i++) {
+            Batches.Micro m = micros.get(i);
+            if (m.trained() == 0)
+                continue;
+            double loss = trainee.microBatch(m.batch(), 1f / trained);
+            if (!Double.isFinite(loss))
+                throw new NumericException("step " + next + ": the loss is " + loss + " in micro-batch " + (i + 1) + " of "
+                        + micros.size() + " (" + batches.describe(m) + "); " + remedy());
+            sum += loss;
+        }
+        double lr = schedule.at(next);
+        double norm = trainee.update(new AdamWStep(next, (float) lr, (float) train.beta1(), (float) train.beta2(),
+                (float) train.eps(), (float) train.weightDecay(), (float) train.clip()));
+        if (!Double.isFinite(norm))
+            throw new NumericException("step " + next + ": the gradient norm is " + norm + " (first micro-batch: "
+                    + batches.describe(micros.getFirst()) + "); " + remedy());
+        t = next;
+        lastLoss = sum / trained;
+        Batches.Position p = batches.position();
+        double epoch = p.epoch() + p.row() / (double) Math.max(1, batches.epochRows());
+        long tokens = micros.stream().mapToLong(m -> m.batch().ids().length).sum();
+        double seconds = (System.nanoTime() - start) / 1e9;
+        TrainListener.Step s = new TrainListener.Step(t, lastLoss, norm, lr, trained, tokens, epoch, seconds);
+        tell(l -> l.onStep(s));
+    }
+
+    private String remedy() {
+        return "lower train.lr (now " + (float) train.lr() + ") or train.clip, or look at these examples; checkpoints saved"
+                + " before are good";
+    }
+
+    private boolean evaluate() {
+        long start = System.nanoTime();
+        double sum = 0;
+        long trained = 0;
+        for (Batches.Micro m : validation) {
+            sum += trainee.evaluate(m.batch());
+            trained += m.trained();
+        }
+        double loss = sum / trained;
+        if (!Double.isFinite(loss))
+            throw new NumericException("step " + t + ": the validation loss is " + loss + "; " + remedy());
+        boolean better = loss < best;
+        if (better) {
+            best = loss;
+            bestStep = t;
+        }
+        TrainListener.Evaluation e = new TrainListener.Evaluation(t, loss, trained, better,
+                (System.nanoTime() - start) / 1e9);
+        tell(l -> l.onEvaluation(e));
+        return better;
+    }
+
+    private Path save(boolean better) {
+        Path where = saver.save(new Checkpoint(t, batches.position(), bestStep == 0 ? null : best, bestStep,
+                trainee.draws(), trainee.state()));
+        tell(l -> l.onCheckpoint(t, where, better));
+        return where;
+    }
+
+    private void tell(Consumer<TrainListener> what) {
+        listeners.forEach(what);
+    }
+}

@@ -1,0 +1,60 @@
+package dev.gyre.trainer.loop;
+
+import dev.gyre.model.llama.AdamWStep;
+import dev.gyre.model.llama.Batch;
+import dev.gyre.model.llama.TrainSession;
+import dev.gyre.model.llama.TrainState;
+
+/// What the loop needs of the thing it trains: [TrainSession], or a stand-in in tests.
+public interface Trainee {
+    /// Adds the gradient of `scale * (sum of token losses)` and returns that sum, unscaled.
+    double microBatch(Batch b, float scale);
+
+    /// Clips, steps, zeroes the gradients; returns the gradient norm before clipping.
+    double update(AdamWStep step);
+
+    /// Sum of the token losses.
+    double evaluate(Batch b);
+
+    TrainState state();
+
+    /// Random draws so far, a part of the state.
+    long draws();
+
+    void restore(TrainState state, long draws);
+
+    static Trainee of(TrainSession s) {
+        return new Trainee() {
+            @Override
+            public double microBatch(Batch b, float scale) {
+                return s.microBatch(b, scale);
+            }
+
+            @Override
+            public double update(AdamWStep step) {
+                return s.update(step);
+            }
+
+            @Override
+            public double evaluate(Batch b) {
+                return s.evaluate(b);
+            }
+
+            @Override
+            public TrainState state() {
+                return s.state();
+            }
+
+            @Override
+            public long draws() {
+                return s.dropoutDraws();
+            }
+
+            @Override
+            public void restore(TrainState state, long draws) {
+                s.restore(state);
+                s.dropoutDraws(draws);
+            }
+        };
+    }
+}
