@@ -22,6 +22,7 @@ public final class Batches {
 
     private int epoch = -1;
     private int[][] rows = {};
+    private int epochRows;
     private int row;
 
     /// @param B rows of a micro-batch
@@ -54,6 +55,9 @@ public final class Batches {
         if (p.epoch() != epoch) {
             epoch = p.epoch();
             rows = rowsOf(epoch);
+            // rows of the whole epoch, also of a last one that ends early
+            epochRows = epochs - epoch >= 1 || epochs <= epoch ? rows.length
+                    : Math.max(1, (int) Math.round(rows.length / (epochs - epoch)));
         }
         row = p.row();
     }
@@ -76,9 +80,14 @@ public final class Batches {
         return n;
     }
 
+    /// Passes over the data so far, with the fraction of the current one.
+    public double epochsDone() {
+        return epoch + row / (double) Math.max(1, epochRows);
+    }
+
     /// Rows of the current epoch.
     public int epochRows() {
-        return rows.length;
+        return epochRows;
     }
 
     private int @Nullable [] nextRow() {

@@ -132,11 +132,10 @@ public final class TrainLoop {
                     + batches.describe(micros.getFirst()) + "); " + remedy());
         t = next;
         lastLoss = sum / trained;
-        Batches.Position p = batches.position();
-        double epoch = p.epoch() + p.row() / (double) Math.max(1, batches.epochRows());
         long tokens = micros.stream().mapToLong(m -> m.batch().ids().length).sum();
         double seconds = (System.nanoTime() - start) / 1e9;
-        TrainListener.Step s = new TrainListener.Step(t, lastLoss, norm, lr, trained, tokens, epoch, seconds);
+        TrainListener.Step s = new TrainListener.Step(t, lastLoss, norm, lr, trained, tokens, batches.epochsDone(),
+                seconds);
         tell(l -> l.onStep(s));
     }
 
