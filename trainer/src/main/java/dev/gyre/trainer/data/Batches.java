@@ -54,20 +54,20 @@ public final class Batches {
     public void seek(Position p) {
         if (p.epoch() != epoch) {
             epoch = p.epoch();
-            rows = rowsOf(epoch);
-            // rows of the whole epoch, also of a last one that ends early
-            epochRows = epochs - epoch >= 1 || epochs <= epoch ? rows.length
-                    : Math.max(1, (int) Math.round(rows.length / (epochs - epoch)));
+            int[][] all = packed(epoch);
+            epochRows = all.length;
+            rows = Arrays.copyOf(all, used(all.length, epoch));
         }
         row = p.row();
     }
 
-    private int[][] rowsOf(int epoch) {
-        int[][] all = Packing.rows(set, T, packing, shuffle, seed, epoch);
-        double part = epochs - epoch;
-        if (part >= 1)
-            return all;
-        return Arrays.copyOf(all, part <= 0 ? 0 : (int) Math.ceil(part * all.length));
+    private int[][] packed(int epoch) {
+        return Packing.rows(set, T, packing, shuffle, seed, epoch);
+    }
+
+    /// How many of an epoch's rows this run takes: all but in a last epoch that ends early.
+    private int used(int rows, int epoch) {
+        return (int) Math.ceil(rows * Math.clamp(epochs - epoch, 0.0, 1.0));
     }
 
     /// Rows of the whole run; only for a finite number of epochs.
@@ -76,7 +76,7 @@ public final class Batches {
             throw new IllegalStateException("endless");
         long n = 0;
         for (int e = 0; e < epochs; e++)
-            n += rowsOf(e).length;
+            n += used(packed(e).length, e);
         return n;
     }
 
