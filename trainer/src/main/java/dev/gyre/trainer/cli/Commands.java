@@ -1,0 +1,13 @@
+package dev.gyre.trainer.cli;
+
+import java.util.List;
+
+/// The commands of this module, in the order of the help text.
+final class Commands {
+    private Commands() {
+    }
+
+    static List<Object> all() {
+        return List.of();
+    }
+}

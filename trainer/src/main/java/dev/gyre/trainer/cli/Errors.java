@@ -1,0 +1,51 @@
+package dev.gyre.trainer.cli;
+
+import dev.gyre.model.format.FormatException;
+import dev.gyre.trainer.config.ConfigException;
+import dev.gyre.trainer.data.DataException;
+import dev.gyre.trainer.loop.NumericException;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.AccessDeniedException;
+import java.nio.file.FileAlreadyExistsException;
+import java.nio.file.NoSuchFileException;
+
+/// From exceptions to what a user reads and what a script gets.
+final class Errors {
+    private Errors() {
+    }
+
+    static int exitCode(Throwable e) {
+        return switch (e) {
+            case ConfigException _, DataException _, FormatException _, UsageException _ -> ExitCode.USAGE;
+            case NumericException _, CheckFailedException _ -> ExitCode.NUMERIC;
+            // what the libraries throw when sizes or options do not fit a model
+            case IllegalArgumentException _ -> ExitCode.USAGE;
+            case NoSuchFileException _, FileAlreadyExistsException _ -> ExitCode.USAGE;
+            case UncheckedIOException u -> exitCode(u.getCause());
+            case Throwable _ -> ExitCode.FAILURE;
+        };
+    }
+
+    /// What happened, in one line (a configuration error shows its place on two more).
+    static String message(Throwable e) {
+        return switch (e) {
+            case NoSuchFileException x -> x.getFile() + ": no such file";
+            case FileAlreadyExistsException x -> x.getFile() + ": exists already";
+            case AccessDeniedException x -> x.getFile() + ": permission denied";
+            case UncheckedIOException x -> message(x.getCause());
+            case IOException x -> text(x);
+            case OutOfMemoryError x -> "out of memory: " + x.getMessage() + "; give the JVM more (GYRE_JAVA_OPTS=-Xmx8g), or"
+                    + " use a smaller train.micro_batch or train.seq_len";
+            case StackOverflowError _ -> "internal error: stack overflow (--debug shows where)";
+            case Throwable x when exitCode(x) != ExitCode.FAILURE -> text(x);
+            case Throwable x -> "internal error: " + x.getClass().getSimpleName() + ": " + text(x)
+                    + " (--debug shows where)";
+        };
+    }
+
+    private static String text(Throwable e) {
+        String m = e.getMessage();
+        return m == null || m.isBlank() ? e.getClass().getSimpleName() : m;
+    }
+}

@@ -1,0 +1,38 @@
+package dev.gyre.trainer.cli;
+
+import java.util.Objects;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Option;
+
+/// Options and output that all commands share.
+public abstract class GyreCommand implements Callable<Integer> {
+    @Option(names = { "-q", "--quiet" }, description = "Print results and errors only.")
+    boolean quiet;
+
+    @Option(names = "--debug", description = "Show where an error came from (stack trace).")
+    boolean debug;
+
+    @Option(names = { "-h", "--help" }, usageHelp = true, description = "Show this help and exit.")
+    boolean help;
+
+    private @Nullable Screen screen;
+
+    /// Where to print.
+    protected Screen screen() {
+        return Objects.requireNonNull(screen);
+    }
+
+    final void attach(Screen s) {
+        s.quiet(quiet);
+        screen = s;
+    }
+
+    /// Does the work; throws what [Errors] knows to name.
+    protected abstract int run() throws Exception;
+
+    @Override
+    public final Integer call() throws Exception {
+        return run();
+    }
+}

@@ -1,0 +1,82 @@
+package dev.gyre.trainer.cli;
+
+import java.util.ServiceLoader;
+import picocli.CommandLine;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.Spec;
+
+/// `gyre`: the table of commands.
+@Command(name = "gyre", versionProvider = Version.class, description = "Orthogonal fine-tuning of language models on the JVM.", synopsisSubcommandLabel = "COMMAND", subcommandsRepeatable = false, footer = {
+    "", "Exit codes: 0 ok, 1 failure, 2 usage, configuration or input, 3 numeric (NaN, check above its limit),",
+    "130 interrupted and saved. `gyre COMMAND --help` explains a command." })
+public final class Main implements Runnable {
+    @Spec
+    @SuppressWarnings("NullAway.Init") // set by picocli
+    CommandSpec spec;
+
+    @Option(names = { "-h", "--help" }, usageHelp = true, description = "Show this help and exit.")
+    boolean help;
+
+    @Option(names = { "-V", "--version" }, versionHelp = true, description = "Show version, JDK and exit.")
+    boolean version;
+
+    @Override
+    public void run() {
+        throw new ParameterException(spec.commandLine(), "a command is missing");
+    }
+
+    public static void main(String[] args) {
+        int code = run(Screen.system(), args);
+        System.out.flush();
+        System.exit(code);
+    }
+
+    /// Runs a command line and returns its exit code; what tests call.
+    public static int run(Screen screen, String... args) {
+        CommandLine gyre = new CommandLine(new Main());
+        for (Object c : Commands.all())
+            gyre.addSubcommand(c);
+        for (CommandProvider p : ServiceLoader.load(CommandProvider.class))
+            p.commands().forEach(gyre::addSubcommand);
+        gyre.setCaseInsensitiveEnumValuesAllowed(true);
+        gyre.setUsageHelpAutoWidth(true);
+        gyre.setParameterExceptionHandler((e, _) -> {
+            CommandLine at = e.getCommandLine();
+            String name = at.getCommandSpec().qualifiedName();
+            String hint = "";
+            if (e instanceof CommandLine.UnmatchedArgumentException u && !u.getSuggestions().isEmpty())
+                hint = "; did you mean " + String.join(" or ", u.getSuggestions().subList(0, 1)) + "?";
+            screen.note("gyre: " + String.valueOf(e.getMessage()).replaceAll("\\s*\\R\\s*", " ") + hint + " (see " + name
+                    + " --help)");
+            return ExitCode.USAGE;
+        });
+        gyre.setExecutionStrategy(parsed -> {
+            for (CommandLine.ParseResult p = parsed; p != null; p = p.hasSubcommand() ? p.subcommand() : null)
+                if (p.commandSpec().userObject() instanceof GyreCommand c)
+                    c.attach(screen);
+            return new CommandLine.RunLast().execute(parsed);
+        });
+        gyre.setExecutionExceptionHandler((e, at, _) -> failed(screen, e, at));
+        try {
+            return gyre.execute(args);
+        } catch (StackOverflowError | OutOfMemoryError e) {
+            return failed(screen, e, gyre);
+        }
+    }
+
+    private static int failed(Screen screen, Throwable e, CommandLine at) {
+        screen.done();
+        screen.note("gyre: " + Errors.message(e));
+        boolean debug = at.getCommandSpec().userObject() instanceof GyreCommand c && c.debug;
+        if (debug) {
+            java.io.StringWriter trace = new java.io.StringWriter();
+            e.printStackTrace(new java.io.PrintWriter(trace));
+            screen.note(trace.toString());
+        }
+        screen.log(null);
+        return Errors.exitCode(e);
+    }
+}
