@@ -17,12 +17,12 @@ final class Errors {
 
     static int exitCode(Throwable e) {
         return switch (e) {
-            case ConfigException _, DataException _, FormatException _, UsageException _ -> ExitCode.USAGE;
-            case NumericException _, CheckFailedException _ -> ExitCode.NUMERIC;
+            case ConfigException _,DataException _,FormatException _,UsageException _ -> ExitCode.USAGE;
+            case NumericException _,CheckFailedException _ -> ExitCode.NUMERIC;
             // what the libraries throw when sizes or options do not fit a model
             case IllegalArgumentException _ -> ExitCode.USAGE;
-            case NoSuchFileException _, FileAlreadyExistsException _ -> ExitCode.USAGE;
-            case UncheckedIOException u -> exitCode(u.getCause());
+            case NoSuchFileException _,FileAlreadyExistsException _ -> ExitCode.USAGE;
+            case UncheckedIOException u when u.getCause() instanceof IOException c -> exitCode(c);
             case Throwable _ -> ExitCode.FAILURE;
         };
     }
@@ -33,10 +33,11 @@ final class Errors {
             case NoSuchFileException x -> x.getFile() + ": no such file";
             case FileAlreadyExistsException x -> x.getFile() + ": exists already";
             case AccessDeniedException x -> x.getFile() + ": permission denied";
-            case UncheckedIOException x -> message(x.getCause());
+            case UncheckedIOException x when x.getCause() instanceof IOException c -> message(c);
             case IOException x -> text(x);
-            case OutOfMemoryError x -> "out of memory: " + x.getMessage() + "; give the JVM more (GYRE_JAVA_OPTS=-Xmx8g), or"
-                    + " use a smaller train.micro_batch or train.seq_len";
+            case OutOfMemoryError x ->
+                    "out of memory: " + x.getMessage() + "; give the JVM more (GYRE_JAVA_OPTS=-Xmx8g), or"
+                            + " use a smaller train.micro_batch or train.seq_len";
             case StackOverflowError _ -> "internal error: stack overflow (--debug shows where)";
             case Throwable x when exitCode(x) != ExitCode.FAILURE -> text(x);
             case Throwable x -> "internal error: " + x.getClass().getSimpleName() + ": " + text(x)

@@ -7,13 +7,13 @@ import picocli.CommandLine.Option;
 
 /// Options and output that all commands share.
 public abstract class GyreCommand implements Callable<Integer> {
-    @Option(names = { "-q", "--quiet" }, description = "Print results and errors only.")
+    @Option(names = {"-q", "--quiet"}, description = "Print results and errors only.")
     boolean quiet;
 
     @Option(names = "--debug", description = "Show where an error came from (stack trace).")
     boolean debug;
 
-    @Option(names = { "-h", "--help" }, usageHelp = true, description = "Show this help and exit.")
+    @Option(names = {"-h", "--help"}, usageHelp = true, description = "Show this help and exit.")
     boolean help;
 
     private @Nullable Screen screen;

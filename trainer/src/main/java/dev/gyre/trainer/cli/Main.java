@@ -9,18 +9,20 @@ import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.Spec;
 
 /// `gyre`: the table of commands.
-@Command(name = "gyre", versionProvider = Version.class, description = "Orthogonal fine-tuning of language models on the JVM.", synopsisSubcommandLabel = "COMMAND", subcommandsRepeatable = false, footer = {
-    "", "Exit codes: 0 ok, 1 failure, 2 usage, configuration or input, 3 numeric (NaN, check above its limit),",
-    "130 interrupted and saved. `gyre COMMAND --help` explains a command." })
+@Command(name = "gyre", versionProvider = Version.class,
+        description = "Orthogonal fine-tuning of language models on the JVM.", synopsisSubcommandLabel = "COMMAND",
+        subcommandsRepeatable = false, footer = {
+            "", "Exit codes: 0 ok, 1 failure, 2 usage, configuration or input, 3 numeric (NaN, check above its limit),",
+            "130 interrupted and saved. `gyre COMMAND --help` explains a command."})
 public final class Main implements Runnable {
     @Spec
     @SuppressWarnings("NullAway.Init") // set by picocli
     CommandSpec spec;
 
-    @Option(names = { "-h", "--help" }, usageHelp = true, description = "Show this help and exit.")
+    @Option(names = {"-h", "--help"}, usageHelp = true, description = "Show this help and exit.")
     boolean help;
 
-    @Option(names = { "-V", "--version" }, versionHelp = true, description = "Show version, JDK and exit.")
+    @Option(names = {"-V", "--version"}, versionHelp = true, description = "Show version, JDK and exit.")
     boolean version;
 
     @Override
@@ -49,8 +51,9 @@ public final class Main implements Runnable {
             String hint = "";
             if (e instanceof CommandLine.UnmatchedArgumentException u && !u.getSuggestions().isEmpty())
                 hint = "; did you mean " + String.join(" or ", u.getSuggestions().subList(0, 1)) + "?";
-            screen.note("gyre: " + String.valueOf(e.getMessage()).replaceAll("\\s*\\R\\s*", " ") + hint + " (see " + name
-                    + " --help)");
+            screen.note(
+                    "gyre: " + String.valueOf(e.getMessage()).replaceAll("\\s*\\R\\s*", " ") + hint + " (see " + name
+                            + " --help)");
             return ExitCode.USAGE;
         });
         gyre.setExecutionStrategy(parsed -> {

@@ -6,8 +6,9 @@ import picocli.CommandLine.IVersionProvider;
 public final class Version implements IVersionProvider {
     @Override
     public String[] getVersion() {
-        return new String[] { "gyre " + number(), "JDK " + Runtime.version() + " (" + System.getProperty("java.vendor") + ")",
-            System.getProperty("os.name") + " " + System.getProperty("os.arch") };
+        return new String[] {"gyre " + number(),
+            "JDK " + Runtime.version() + " (" + System.getProperty("java.vendor") + ")",
+            System.getProperty("os.name") + " " + System.getProperty("os.arch")};
     }
 
     static String number() {

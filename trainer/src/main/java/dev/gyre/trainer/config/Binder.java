@@ -52,7 +52,8 @@ final class Binder {
             if (given.put(key.getValue(), t) != null)
                 throw error(key, "key '" + key.getValue() + "' is given twice" + in(path));
         }
-        return type.isAnnotationPresent(OneOf.class) ? choose(map, given, type, path) : record(map, given, type, path, null);
+        return type.isAnnotationPresent(OneOf.class) ? choose(map, given, type, path)
+                : record(map, given, type, path, null);
     }
 
     private Object choose(MappingNode map, Map<String, NodeTuple> given, Class<?> type, String path) {
@@ -77,11 +78,11 @@ final class Binder {
             if (!known.contains(e.getKey()))
                 throw unknown(e.getValue().getKeyNode(), e.getKey(), known, path, type, chooser);
         Class<?>[] types = new Class<?>[components.length];
-        Object[] values = new Object[components.length];
+        @Nullable Object[] values = new @Nullable Object[components.length];
         for (int i = 0; i < components.length; i++)
             types[i] = components[i].getType();
         // what is there first: a misspelt key is a better message than the absence of the right one
-        for (boolean present : new boolean[] { true, false })
+        for (boolean present : new boolean[] {true, false})
             for (int i = 0; i < components.length; i++)
                 if (given.containsKey(known.get(i)) == present)
                     values[i] = component(map, given.get(known.get(i)), components[i], path);
@@ -254,13 +255,15 @@ final class Binder {
         List<String> homes = root == null ? List.of() : Schema.homes(root, key, "");
         if (near != null)
             hint = "; did you mean '" + near + "'?";
-        else if (homes.contains(path + key))
-            hint = "; it belongs to another " + chooser;
-        else if (!homes.isEmpty())
-            hint = "; it belongs to '" + homes.getFirst() + "'";
         else
-            hint = known.isEmpty() ? "; there are no keys here"
-                    : "; known keys: " + known.stream().collect(Collectors.joining(", "));
+            if (homes.contains(path + key))
+                hint = "; it belongs to another " + chooser;
+            else
+                if (!homes.isEmpty())
+                    hint = "; it belongs to '" + homes.getFirst() + "'";
+                else
+                    hint = known.isEmpty() ? "; there are no keys here"
+                            : "; known keys: " + known.stream().collect(Collectors.joining(", "));
         return error(at, "unknown key '" + key + "'" + where + hint);
     }
 

@@ -93,7 +93,8 @@ public final class ConfigReader {
         MappingNode at = (MappingNode) top;
         String[] keys = path.split("\\.", -1);
         for (int i = 0; i < keys.length; i++) {
-            ScalarNode key = new ScalarNode(Tag.STR, true, keys[i], ScalarStyle.PLAIN, Optional.of(mark), Optional.of(mark));
+            ScalarNode key =
+                    new ScalarNode(Tag.STR, true, keys[i], ScalarStyle.PLAIN, Optional.of(mark), Optional.of(mark));
             String name = keys[i];
             Node below = null;
             for (NodeTuple t : at.getValue())
@@ -101,7 +102,7 @@ public final class ConfigReader {
                     below = t.getValueNode();
             boolean last = i == keys.length - 1;
             Node next = last ? value : below instanceof MappingNode ? below : emptyMapping(mark);
-            if (next != below) {
+            if (last || !(below instanceof MappingNode)) {
                 List<NodeTuple> tuples = new ArrayList<>(at.getValue());
                 tuples.removeIf(t -> t.getKeyNode() instanceof ScalarNode s && s.getValue().equals(name));
                 tuples.add(new NodeTuple(key, next));

@@ -85,16 +85,16 @@ public final class ConfigWriter {
         StringBuilder q = new StringBuilder("\"");
         for (char c : s.toCharArray())
             switch (c) {
-                case '"' -> q.append("\\\"");
-                case '\\' -> q.append("\\\\");
-                case '\n' -> q.append("\\n");
-                case '\t' -> q.append("\\t");
-                default -> {
-                    if (c < ' ' || c > '~')
-                        q.append(String.format("\\u%04x", (int) c));
-                    else
-                        q.append(c);
-                }
+            case '"' -> q.append("\\\"");
+            case '\\' -> q.append("\\\\");
+            case '\n' -> q.append("\\n");
+            case '\t' -> q.append("\\t");
+            default -> {
+                if (c < ' ' || c > '~')
+                    q.append(String.format("\\u%04x", (int) c));
+                else
+                    q.append(c);
+            }
             }
         return q.append('"').toString();
     }

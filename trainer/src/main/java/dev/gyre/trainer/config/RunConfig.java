@@ -19,16 +19,22 @@ public record RunConfig(
     }
 
     public record Model(
-            @Key(doc = "Hugging Face model directory: config.json, model.safetensors or shards, tokenizer", example = "examples/small-llama") String path) {
+            @Key(doc = "Hugging Face model directory: config.json, model.safetensors or shards, tokenizer",
+                    example = "examples/small-llama") String path) {
     }
 
     public record Data(
-            @Key(doc = "training examples: .jsonl (text, prompt + completion, or messages) or plain text", example = "data/train.jsonl") String train,
-            @Key(doc = "validation examples; without them nothing is evaluated", def = "null", example = "data/valid.jsonl") @Nullable String valid,
+            @Key(doc = "training examples: .jsonl (text, prompt + completion, or messages) or plain text",
+                    example = "data/train.jsonl") String train,
+            @Key(doc = "validation examples; without them nothing is evaluated", def = "null",
+                    example = "data/valid.jsonl") @Nullable String valid,
             @Key(doc = "auto (by file name), jsonl or text", def = "auto") Format format,
-            @Key(doc = "tokens that count in the loss: completion (answers only) or all", def = "completion") TrainOn trainOn,
-            @Key(doc = "several short examples in one row, attention kept inside each; false: one example a row, padded", def = "true") boolean packing,
-            @Key(doc = "examples longer than seq_len: truncate, drop, or split (running text only)", def = "truncate") TooLong tooLong,
+            @Key(doc = "tokens that count in the loss: completion (answers only) or all",
+                    def = "completion") TrainOn trainOn,
+            @Key(doc = "several short examples in one row, attention kept inside each; false: one example a row, padded",
+                    def = "true") boolean packing,
+            @Key(doc = "examples longer than seq_len: truncate, drop, or split (running text only)",
+                    def = "truncate") TooLong tooLong,
             @Key(doc = "a new order every epoch", def = "true") boolean shuffle) {
     }
 
@@ -46,18 +52,23 @@ public record RunConfig(
 
     public record Train(
             @Key(doc = "optimiser steps; or give epochs", def = "null", min = 1) @Nullable Integer steps,
-            @Key(doc = "passes over the data in place of steps; 1 when neither is given", def = "null", min = 0) @Nullable Double epochs,
+            @Key(doc = "passes over the data in place of steps; 1 when neither is given", def = "null",
+                    min = 0) @Nullable Double epochs,
             @Key(doc = "tokens in a row", def = "512", min = 1, max = 1048576) int seqLen,
             @Key(doc = "rows computed at once", def = "4", min = 1, max = 65536) int microBatch,
-            @Key(doc = "micro-batches added up before an optimiser step; the loss is averaged over all their trained tokens", def = "1", min = 1) int accumulate,
+            @Key(doc = "micro-batches added up before an optimiser step; the loss is averaged over all their trained tokens",
+                    def = "1", min = 1) int accumulate,
             @Key(doc = "peak learning rate", def = "4e-4", min = 0) double lr,
-            @Key(doc = "learning rate after warm-up: constant, linear or cosine decay", def = "cosine") Schedule schedule,
+            @Key(doc = "learning rate after warm-up: constant, linear or cosine decay",
+                    def = "cosine") Schedule schedule,
             @Key(doc = "steps of linear warm-up", def = "0", min = 0) int warmup,
             @Key(doc = "learning rate at the end as a fraction of lr", def = "0", min = 0, max = 1) double minLrRatio,
-            @Key(doc = "largest gradient norm; larger gradients are scaled down; 0: off", def = "1.0", min = 0) double clip,
+            @Key(doc = "largest gradient norm; larger gradients are scaled down; 0: off", def = "1.0",
+                    min = 0) double clip,
             @Key(doc = "decoupled weight decay of AdamW", def = "0", min = 0) double weightDecay,
             @Key(doc = "AdamW's decay of the mean of gradients", def = "0.9", min = 0, max = 0.999999) double beta1,
-            @Key(doc = "AdamW's decay of the mean of squared gradients", def = "0.999", min = 0, max = 0.999999999) double beta2,
+            @Key(doc = "AdamW's decay of the mean of squared gradients", def = "0.999", min = 0,
+                    max = 0.999999999) double beta2,
             @Key(doc = "AdamW's eps", def = "1e-8", min = 0) double eps) {
         public Train {
             if (steps != null && epochs != null)
@@ -81,9 +92,12 @@ public record RunConfig(
     }
 
     public record Output(
-            @Key(doc = "run directory; must be new or empty unless --resume is given", example = "runs/my-run") String dir,
-            @Key(doc = "steps between checkpoints; 0: only at the end and on Ctrl-C", def = "100", min = 0) int checkpointEvery,
-            @Key(doc = "newest checkpoints to keep; the best by validation loss is kept besides; 0: all", def = "2", min = 0) int keep,
+            @Key(doc = "run directory; must be new or empty unless --resume is given",
+                    example = "runs/my-run") String dir,
+            @Key(doc = "steps between checkpoints; 0: only at the end and on Ctrl-C", def = "100",
+                    min = 0) int checkpointEvery,
+            @Key(doc = "newest checkpoints to keep; the best by validation loss is kept besides; 0: all", def = "2",
+                    min = 0) int keep,
             @Key(doc = "steps between progress rows", def = "10", min = 1) int logEvery) {
     }
 

@@ -30,7 +30,8 @@ final class Schema {
     static Key annotation(RecordComponent c) {
         Key k = c.getAnnotation(Key.class);
         if (k == null)
-            throw new IllegalStateException(c.getDeclaringRecord().getSimpleName() + "." + c.getName() + " has no @Key");
+            throw new IllegalStateException(
+                    c.getDeclaringRecord().getSimpleName() + "." + c.getName() + " has no @Key");
         return k;
     }
 

@@ -156,6 +156,7 @@ public final class Batches {
         int shown = Math.min(8, micro.examples().length);
         String lines = IntStream.range(0, shown).map(i -> set.line(micro.examples()[i])).mapToObj(Integer::toString)
                 .collect(Collectors.joining(", "));
-        return set.file() + " line" + (shown == 1 ? " " : "s ") + lines + (micro.examples().length > shown ? ", ..." : "");
+        return set.file() + " line" + (shown == 1 ? " " : "s ") + lines
+                + (micro.examples().length > shown ? ", ..." : "");
     }
 }

@@ -46,7 +46,8 @@ public final class ExampleReader {
         if (wanted != Format.AUTO)
             return wanted;
         String name = String.valueOf(file.getFileName()).toLowerCase(Locale.ROOT);
-        return name.endsWith(".jsonl") || name.endsWith(".json") || name.endsWith(".ndjson") ? Format.JSONL : Format.TEXT;
+        return name.endsWith(".jsonl") || name.endsWith(".json") || name.endsWith(".ndjson") ? Format.JSONL
+                : Format.TEXT;
     }
 
     /// Hands all examples of `file` to `sink`, in order. Plain text arrives as consecutive [Example.Text] pieces.
@@ -102,7 +103,7 @@ public final class ExampleReader {
 
     private static void text(Path file, InputStream in, Sink sink) throws IOException {
         StringBuilder piece = new StringBuilder();
-        int[] first = { 1 };
+        int[] first = {1};
         lines(file, in, (text, line) -> {
             // a cut inside a run of white space would change tokens; before a word it does not
             if (piece.length() >= PIECE && !Character.isWhitespace(text.charAt(0))) {
@@ -126,7 +127,8 @@ public final class ExampleReader {
                     + e.getOriginalMessage().replaceAll("\\s+", " "));
         }
         if (!(node instanceof ObjectNode o))
-            throw new DataException(file, line, "not a JSON object; each line must be one, such as {\"text\": \"...\"}");
+            throw new DataException(file, line,
+                    "not a JSON object; each line must be one, such as {\"text\": \"...\"}");
         boolean completion = o.has("prompt") || o.has("completion");
         int kinds = (o.has("text") ? 1 : 0) + (completion ? 1 : 0) + (o.has("messages") ? 1 : 0);
         if (kinds != 1)
@@ -141,7 +143,8 @@ public final class ExampleReader {
 
     private static String found(ObjectNode o) {
         List<String> keys = new ArrayList<>(o.propertyNames());
-        return keys.isEmpty() ? "" : " (keys here: " + String.join(", ", keys.subList(0, Math.min(8, keys.size()))) + ")";
+        return keys.isEmpty() ? ""
+                : " (keys here: " + String.join(", ", keys.subList(0, Math.min(8, keys.size()))) + ")";
     }
 
     private static String string(Path file, int line, ObjectNode o, String key) {

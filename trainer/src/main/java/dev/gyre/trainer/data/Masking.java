@@ -30,7 +30,8 @@ final class Masking {
                 int[] tokens = framed(c.prompt() + c.completion(), true);
                 int[] prompt = framed(c.prompt(), false);
                 yield new Masked(tokens,
-                        trainOn == TrainOn.ALL ? range(0, tokens.length) : range(common(prompt, tokens), tokens.length));
+                        trainOn == TrainOn.ALL ? range(0, tokens.length)
+                                : range(common(prompt, tokens), tokens.length));
             }
             case Example.Chat c -> chat(c.messages());
         };

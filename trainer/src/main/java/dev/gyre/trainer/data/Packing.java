@@ -31,7 +31,7 @@ final class Packing {
         List<int[]> rows = new ArrayList<>();
         if (!packing) {
             for (int e : order)
-                rows.add(new int[] { e });
+                rows.add(new int[] {e});
             return rows.toArray(int[][]::new);
         }
         List<Row> open = new ArrayList<>();

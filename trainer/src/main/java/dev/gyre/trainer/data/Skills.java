@@ -54,8 +54,9 @@ public final class Skills {
         TRAIN, HELD_OUT
     }
 
-    private static final List<String> NOUNS = List.of("cat", "dog", "bird", "fox", "tree", "house", "river", "child", "king",
-            "boat");
+    private static final List<String> NOUNS =
+            List.of("cat", "dog", "bird", "fox", "tree", "house", "river", "child", "king",
+                    "boat");
     private static final List<String> ADJECTIVES = List.of("old", "red", "small", "quiet", "green", "tired");
     private static final List<String> VERBS = List.of("sees", "likes", "follows", "finds", "paints", "hears");
     private static final List<String> PLACES = List.of("near", "behind", "under", "beside");
@@ -63,7 +64,8 @@ public final class Skills {
     /// `count` examples of a skill. Tasks of few forms (AFTER, ADD) repeat; held-out ones are all distinct where there are
     /// enough of them.
     public static List<Example> make(Skill skill, Part part, int count, long seed) {
-        SplittableRandom random = new SplittableRandom(seed * 0x9E3779B97F4A7C15L + 31L * skill.ordinal() + part.ordinal());
+        SplittableRandom random =
+                new SplittableRandom(seed * 0x9E3779B97F4A7C15L + 31L * skill.ordinal() + part.ordinal());
         List<Example> out = new ArrayList<>(count);
         Set<Example> seen = new HashSet<>();
         int tries = 0;

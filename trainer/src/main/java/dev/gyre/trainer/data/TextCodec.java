@@ -9,10 +9,12 @@ public interface TextCodec {
     int[] encode(String text);
 
     /// Token that starts every sequence of this model, or null.
-    @Nullable Integer bos();
+    @Nullable
+    Integer bos();
 
     /// Token that ends an answer, or null.
-    @Nullable Integer eos();
+    @Nullable
+    Integer eos();
 
     /// The conversation as one text, special tokens included; with `reply`, up to where the assistant begins to speak.
     String render(List<Example.Message> messages, boolean reply);

@@ -59,8 +59,8 @@ public final class TokenizedSet {
 
     /// Plain text: one sequence cut into windows that overlap by one token, so that each token is a target once.
     private void stream(Rules rules, TextCodec codec) {
-        int[][] all = { new int[1024] };
-        int[] n = { 0 };
+        int[][] all = {new int[1024]};
+        int[] n = {0};
         Integer bos = codec.bos();
         if (bos != null)
             all[0][n[0]++] = bos;

@@ -13,7 +13,8 @@ public interface TrainListener {
     /// @param trained tokens that counted in the loss
     /// @param tokens places in the rows, padding included
     /// @param epoch passes over the data, with the fraction of the current one
-    record Step(long t, double loss, double gradNorm, double lr, long trained, long tokens, double epoch, double seconds) {
+    record Step(long t, double loss, double gradNorm, double lr, long trained, long tokens, double epoch,
+            double seconds) {
     }
 
     /// @param best whether it is the lowest so far
@@ -28,6 +29,10 @@ public interface TrainListener {
 
     /// @param best whether it holds the lowest validation loss so far
     default void onCheckpoint(long t, Path where, boolean best) {
+    }
+
+    /// After everything that belongs to step `t`: its update, its evaluation, its checkpoint.
+    default void onStepEnd(long t) {
     }
 
     /// Once, however the loop ended; `failure` is null unless it threw.

@@ -43,7 +43,8 @@ public final class TrainLoop {
     /// @param validation micro-batches to evaluate on; may be empty
     /// @param steps steps of the whole run
     /// @param stop asked after every step; true ends the run with a checkpoint
-    public TrainLoop(Trainee trainee, Batches batches, List<Batches.Micro> validation, RunConfig.Train train, long steps,
+    public TrainLoop(Trainee trainee, Batches batches, List<Batches.Micro> validation, RunConfig.Train train,
+            long steps,
             int evalEvery, Saver saver, List<TrainListener> listeners, BooleanSupplier stop) {
         this.trainee = trainee;
         this.batches = batches;
@@ -97,6 +98,7 @@ public final class TrainLoop {
                 stopping = stop.getAsBoolean();
                 if (last || better || due || stopping)
                     saved = save(better);
+                tell(l -> l.onStepEnd(t));
             }
             return new Result(t, t == steps, lastLoss, bestStep == 0 ? null : best, bestStep, saved);
         } catch (RuntimeException | Error e) {
@@ -120,8 +122,9 @@ public final class TrainLoop {
                 continue;
             double loss = trainee.microBatch(m.batch(), 1f / trained);
             if (!Double.isFinite(loss))
-                throw new NumericException("step " + next + ": the loss is " + loss + " in micro-batch " + (i + 1) + " of "
-                        + micros.size() + " (" + batches.describe(m) + "); " + remedy());
+                throw new NumericException(
+                        "step " + next + ": the loss is " + loss + " in micro-batch " + (i + 1) + " of "
+                                + micros.size() + " (" + batches.describe(m) + "); " + remedy());
             sum += loss;
         }
         double lr = schedule.at(next);
@@ -140,7 +143,8 @@ public final class TrainLoop {
     }
 
     private String remedy() {
-        return "lower train.lr (now " + (float) train.lr() + ") or train.clip, or look at these examples; checkpoints saved"
+        return "lower train.lr (now " + (float) train.lr()
+                + ") or train.clip, or look at these examples; checkpoints saved"
                 + " before are good";
     }
 

@@ -56,8 +56,9 @@ final class CheckpointFiles {
     private static long number(Path file, ObjectNode o, String key) {
         JsonNode n = o.get(key);
         if (n == null || !n.isIntegralNumber())
-            throw new FormatException(file, "lacks the number '" + key + "'; the checkpoint is damaged, remove its folder to"
-                    + " resume from the one before");
+            throw new FormatException(file,
+                    "lacks the number '" + key + "'; the checkpoint is damaged, remove its folder to"
+                            + " resume from the one before");
         return n.longValue();
     }
 }

@@ -34,7 +34,8 @@ public final class MetricsLog implements TrainListener, AutoCloseable {
                         keep.add(line);
                 AtomicFiles.write(file, keep.isEmpty() ? "" : String.join("\n", keep) + "\n");
             }
-            out = Files.newBufferedWriter(file, StandardCharsets.UTF_8, StandardOpenOption.CREATE, StandardOpenOption.APPEND);
+            out = Files.newBufferedWriter(file, StandardCharsets.UTF_8, StandardOpenOption.CREATE,
+                    StandardOpenOption.APPEND);
         } catch (IOException e) {
             throw new UncheckedIOException(new IOException(file + ": cannot be written: " + e.getMessage(), e));
         }

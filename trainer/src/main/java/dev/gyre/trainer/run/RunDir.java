@@ -77,14 +77,6 @@ public final class RunDir {
         return path.resolve("log.txt");
     }
 
-    public Path adapter() {
-        return path.resolve("adapter");
-    }
-
-    public Path model() {
-        return path.resolve("model");
-    }
-
     public Path checkpoint(long step) {
         return path.resolve("checkpoint-" + step);
     }
@@ -122,6 +114,11 @@ public final class RunDir {
             if (all.get(i) != c.bestStep())
                 delete(checkpoint(all.get(i)));
         return where;
+    }
+
+    /// Fills the folder `name` anew; the old one stays until the new one is complete.
+    public void replace(String name, Consumer<Path> body) {
+        AtomicFiles.replaceDirectory(path.resolve(name), body::accept);
     }
 
     public void write(String name, String text) {

@@ -71,9 +71,10 @@ class ConfigReaderTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = { "oft, blocks: 4, form: weight_block", "psoft, cayley: neumann, max_norm: 0.5", "goft",
-        "qgoft, penalty: 1e-3", "lora, rank_pattern: {q_proj: 4, '.*up': 8}, alpha_pattern: {q_proj: 2.5}", "boft", "hra",
-        "full" })
+    @ValueSource(strings = {"oft, blocks: 4, form: weight_block", "psoft, cayley: neumann, max_norm: 0.5", "goft",
+        "qgoft, penalty: 1e-3", "lora, rank_pattern: {q_proj: 4, '.*up': 8}, alpha_pattern: {q_proj: 2.5}", "boft",
+        "hra",
+        "full"})
     void everyMethodIsReadAndWrittenBack(String method) {
         RunConfig c = parse(MINIMAL.replace("method: oft", "method: " + method));
         String text = ConfigWriter.resolved(c);
@@ -83,8 +84,9 @@ class ConfigReaderTest {
 
     @Test
     void settingsOverrideTheFile() {
-        RunConfig c = parse(MINIMAL, "train.steps=5", "train.lr = 1e-3", "adapter.targets=[q_proj]", "adapter.block_size=8",
-                "device=cpu");
+        RunConfig c =
+                parse(MINIMAL, "train.steps=5", "train.lr = 1e-3", "adapter.targets=[q_proj]", "adapter.block_size=8",
+                        "device=cpu");
         assertThat(c.train().steps()).isEqualTo(5);
         assertThat(c.train().lr()).isEqualTo(1e-3);
         assertThat(((AdapterConfig.OnModules) c.adapter()).targets().list()).containsExactly("q_proj");

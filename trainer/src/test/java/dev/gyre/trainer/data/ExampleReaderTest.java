@@ -35,8 +35,8 @@ class ExampleReaderTest {
     void threeKindsOfLinesMayBeMixed() throws IOException {
         assertThat(read("a.jsonl", "\uFEFF{\"text\": \"ä\", \"id\": 3}\r\n\n{\"prompt\":\"p\",\"completion\":\"c\"}\n"
                 + "{\"messages\":[{\"role\":\"user\",\"content\":\"u\"},{\"role\":\"assistant\",\"content\":\"a\"}]}"))
-                        .containsExactly("1 Text[text=ä]", "3 Completion[prompt=p, completion=c]",
-                                "4 Chat[messages=[Message[role=user, content=u], Message[role=assistant, content=a]]]");
+                .containsExactly("1 Text[text=ä]", "3 Completion[prompt=p, completion=c]",
+                        "4 Chat[messages=[Message[role=user, content=u], Message[role=assistant, content=a]]]");
     }
 
     @ParameterizedTest
@@ -60,7 +60,7 @@ class ExampleReaderTest {
 
     @Test
     void bytesThatAreNotUtf8AreNamedWithTheirLine() {
-        assertThatThrownBy(() -> read("c.jsonl", new byte[] { '\n', '"', (byte) 0xff, '"', '\n' }))
+        assertThatThrownBy(() -> read("c.jsonl", new byte[] {'\n', '"', (byte) 0xff, '"', '\n'}))
                 .hasMessageContaining("c.jsonl:2: not UTF-8");
     }
 

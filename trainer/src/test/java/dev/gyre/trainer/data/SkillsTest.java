@@ -53,7 +53,8 @@ class SkillsTest {
                     Arrays.stream(w[1].split("\\+")).mapToInt(Integer::parseInt).sum());
             case "look" -> {
                 String key = w[w.length - 2];
-                yield Arrays.stream(w).skip(1).filter(x -> x.length() >= 2 && x.startsWith(key)).findFirst().orElseThrow().substring(1, 2);
+                yield Arrays.stream(w).skip(1).filter(x -> x.length() >= 2 && x.startsWith(key)).findFirst()
+                        .orElseThrow().substring(1, 2);
             }
             case "after", "shift" -> w[1].chars().mapToObj(x -> String.valueOf((char) ('a' + (x - 'a' + 1) % 26)))
                     .collect(Collectors.joining());

@@ -114,6 +114,7 @@ class TokenizedSetTest {
                 .isInstanceOf(DataException.class).hasMessageEndingWith("a.jsonl: holds no examples");
         assertThatThrownBy(() -> set("a.txt", "", TrainOn.ALL, TooLong.TRUNCATE, 4)).isInstanceOf(DataException.class);
         assertThatThrownBy(() -> set("a.jsonl", "{\"prompt\":\"12345\",\"completion\":\"6\"}", TrainOn.COMPLETION,
-                TooLong.TRUNCATE, 4)).hasMessageContaining("none of its 1 examples has a token to train on within 4 tokens");
+                TooLong.TRUNCATE, 4))
+                .hasMessageContaining("none of its 1 examples has a token to train on within 4 tokens");
     }
 }

@@ -21,7 +21,7 @@ class LrScheduleTest {
 
     @Test
     void decayEndsAtTheRatioOneStepAfterTheLast() {
-        for (Schedule kind : new Schedule[] { Schedule.LINEAR, Schedule.COSINE }) {
+        for (Schedule kind : new Schedule[] {Schedule.LINEAR, Schedule.COSINE}) {
             LrSchedule s = new LrSchedule(kind, 0.4, 4, 20, 0.1);
             for (long t = 5; t < 20; t++)
                 assertThat(s.at(t + 1)).isLessThan(s.at(t));

@@ -143,8 +143,8 @@ class RunTest {
     @Test
     void oneMicroBatchOfEightEqualsEightOfOne() {
         List<double[]> seen = new ArrayList<>();
-        for (String[] set : new String[][] { { "train.micro_batch=8", "train.accumulate=1" },
-            { "train.micro_batch=1", "train.accumulate=8" } }) {
+        for (String[] set : new String[][] {{"train.micro_batch=8", "train.accumulate=1"},
+            {"train.micro_batch=1", "train.accumulate=8"}}) {
             double[] losses = new double[20];
             FakeTrainee drawless = new FakeTrainee() {
                 @Override
@@ -170,7 +170,7 @@ class RunTest {
     @Test
     void aStopFinishesTheStepAndSaves() {
         Run r = new Run(config("stopped"), false);
-        boolean[] asked = { false };
+        boolean[] asked = {false};
         r.stop = () -> asked[0];
         r.listeners.add(new TrainListener() {
             @Override
@@ -236,8 +236,8 @@ class RunTest {
                 output: {dir: %s}
                 """.formatted(data, dir.resolve("epochs")), RunConfig.class, List.of());
         Run r = new Run(c, false);
-        long[] trained = { 0 };
-        double[] epoch = { 0 };
+        long[] trained = {0};
+        double[] epoch = {0};
         r.listeners.add(new TrainListener() {
             @Override
             public void onStep(Step s) {
@@ -268,7 +268,8 @@ class RunTest {
         Path json = last.resolve("trainer_state.json");
         String text = Files.readString(json);
         Files.writeString(json, text.replace("\"row\"", "\"raw\""));
-        assertThatThrownBy(r.out::latest).isInstanceOf(FormatException.class).hasMessageContaining("lacks the number 'row'");
+        assertThatThrownBy(r.out::latest).isInstanceOf(FormatException.class)
+                .hasMessageContaining("lacks the number 'row'");
         Files.writeString(json, text);
         Path tensors = last.resolve("trainer_state.safetensors");
         byte[] bytes = Files.readAllBytes(tensors);

@@ -1,0 +1,89 @@
+package dev.gyre.trainer.cli;
+
+import dev.gyre.trainer.loop.TrainListener;
+import java.nio.file.Path;
+import org.jspecify.annotations.Nullable;
+
+/// The table of a run: a row every few steps and at every evaluation, and on a terminal a status line below it.
+final class Progress implements TrainListener {
+    private final Screen screen;
+    private final long steps;
+    private final int every;
+    private final long begun = System.nanoTime();
+    private final long from;
+
+    private @Nullable Step step;
+    private @Nullable Evaluation evaluation;
+    private String remark = "";
+    private boolean shown;
+    private long tokens;
+    private double seconds;
+    private double evalSeconds;
+
+    /// @param from step that the run starts after
+    Progress(Screen screen, long from, long steps, int every) {
+        this.screen = screen;
+        this.from = from;
+        this.steps = steps;
+        this.every = every;
+    }
+
+    static String heading() {
+        return "   step      loss     valid    |grad|        lr     tok/s       eta";
+    }
+
+    @Override
+    public void onStep(Step s) {
+        step = s;
+        evaluation = null;
+        remark = "";
+        tokens += s.tokens();
+        seconds += s.seconds();
+        screen.status(Text.format("step %d/%d · loss %.4f · |grad| %.3f · lr %s · %s tok/s · epoch %.2f · eta %s",
+                s.t(), steps,
+                s.loss(), s.gradNorm(), Text.small(s.lr()), Text.count(Math.round(s.tokens() / s.seconds())), s.epoch(),
+                eta(s.t())));
+        shown = s.t() == from + 1 || s.t() % every == 0 || s.t() == steps;
+    }
+
+    @Override
+    public void onEvaluation(Evaluation e) {
+        evaluation = e;
+        evalSeconds += e.seconds();
+        shown = true;
+    }
+
+    @Override
+    public void onCheckpoint(long t, Path where, boolean best) {
+        remark = "  saved " + where.getFileName() + (best ? " (best)" : "");
+        shown = true;
+    }
+
+    @Override
+    public void onEnd(long t, @Nullable Throwable failure) {
+        screen.done();
+    }
+
+    @Override
+    public void onStepEnd(long t) {
+        Step s = step;
+        if (s == null || !shown)
+            return;
+        Evaluation e = evaluation;
+        String valid = e == null ? "-" : Text.format("%.4f", e.loss());
+        screen.line(Text.format("%7d %9.4f %9s %9.3f %9s %9s %9s%s", s.t(), s.loss(), valid, s.gradNorm(),
+                Text.small(s.lr()),
+                Text.count(Math.round(tokens / Math.max(1e-9, seconds))), eta(s.t()), remark));
+        tokens = 0;
+        seconds = 0;
+    }
+
+    private String eta(long t) {
+        double each = (System.nanoTime() - begun) / 1e9 / Math.max(1, t - from);
+        return Text.time(each * (steps - t));
+    }
+
+    double evalSeconds() {
+        return evalSeconds;
+    }
+}

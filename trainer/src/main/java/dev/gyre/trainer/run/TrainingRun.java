@@ -1,0 +1,208 @@
+package dev.gyre.trainer.run;
+
+import dev.gyre.kernels.Backend;
+import dev.gyre.model.adapter.Adapter;
+import dev.gyre.model.llama.BatchShape;
+import dev.gyre.model.llama.Llama;
+import dev.gyre.model.llama.TrainSession;
+import dev.gyre.trainer.config.ConfigException;
+import dev.gyre.trainer.config.ConfigReader;
+import dev.gyre.trainer.config.ConfigWriter;
+import dev.gyre.trainer.config.RunConfig;
+import dev.gyre.trainer.data.Batches;
+import dev.gyre.trainer.data.TextCodec;
+import dev.gyre.trainer.data.TokenizedSet;
+import dev.gyre.trainer.loop.Checkpoint;
+import dev.gyre.trainer.loop.TrainListener;
+import dev.gyre.trainer.loop.TrainLoop;
+import dev.gyre.trainer.loop.Trainee;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeSet;
+import java.util.function.BooleanSupplier;
+import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
+
+/// A run from data to result: tokens, batches, programs, loop, checkpoints, the final files. Prints nothing; whoever opens
+/// it asks for what it wants to show and listens.
+public final class TrainingRun implements AutoCloseable {
+    /// What is trained, on what, and how.
+    ///
+    /// @param config the whole configuration, to be kept with the run
+    /// @param model with the adapter, if any, attached
+    /// @param full whether all weights are trained
+    /// @param inputs files and folders that the run reads, for provenance
+    /// @param export writes the adapter or model into a folder that does not exist yet
+    /// @param result name of that folder in the run directory
+    public record Setup(Record config, RunConfig.Data data, RunConfig.Train train, RunConfig.Eval eval,
+            RunConfig.Output output, long seed, Llama model, boolean full, TextCodec codec, List<Path> inputs,
+            Consumer<Path> export, String result, String version) {
+    }
+
+    private final Setup setup;
+    private final RunDir dir;
+    private final TokenizedSet train;
+    private final @Nullable TokenizedSet valid;
+    private final Batches batches;
+    private final List<Batches.Micro> validation;
+    private final TrainSession session;
+    private final @Nullable Checkpoint from;
+    private final List<String> notes = new ArrayList<>();
+    private final long steps;
+
+    private TrainingRun(Setup s, boolean resume, Backend backend) {
+        this.setup = s;
+        RunConfig.Train t = s.train();
+        RunConfig.Data d = s.data();
+        TokenizedSet.Rules rules = new TokenizedSet.Rules(d.format(), d.trainOn(), d.tooLong(), t.seqLen());
+        int context = s.model().config().maxPositionEmbeddings();
+        if (t.seqLen() > context)
+            notes.add("train.seq_len " + t.seqLen() + " is longer than the model's context of " + context);
+        // everything that can be wrong with the inputs shows before the run directory is touched
+        this.train = TokenizedSet.read(Path.of(d.train()), rules, s.codec());
+        this.valid = d.valid() == null ? null : TokenizedSet.read(Path.of(d.valid()), rules, s.codec());
+        this.batches = new Batches(train, t.microBatch(), t.seqLen(), d.packing(), d.shuffle(), s.seed(),
+                t.epochs() == null ? Double.POSITIVE_INFINITY : t.epochs());
+        this.validation = valid == null ? List.of()
+                : Batches.inOrder(valid, t.microBatch(), t.seqLen(), d.packing(), s.eval().batches());
+        this.steps = TrainLoop.steps(t, batches);
+        Path path = Path.of(s.output().dir());
+        if (resume)
+            checkConfig(path);
+        this.dir = resume ? RunDir.open(path) : RunDir.create(path);
+        this.from = resume ? dir.latest() : null;
+        if (resume && from == null)
+            notes.add("no checkpoint yet in " + path + ": starting from step 0");
+        if (from != null && from.step() >= steps)
+            notes.add("the run is complete at step " + from.step() + "; raise train.steps to train on");
+        List<Path> inputs = new ArrayList<>(s.inputs());
+        inputs.add(Path.of(d.train()));
+        if (d.valid() != null)
+            inputs.add(Path.of(d.valid()));
+        var provenance = Provenance.describe(s.version(), backend.describe(), inputs);
+        if (resume)
+            Provenance.resume(dir, provenance);
+        else
+            Provenance.write(dir, provenance);
+        dir.write("run.yaml", ConfigWriter.resolved(s.config()));
+        this.session =
+                new TrainSession(s.model(), backend, List.of(new BatchShape(t.microBatch(), t.seqLen())), s.full());
+        dir.write("program.txt", session.programs());
+    }
+
+    /// Reads the data, opens the run directory and prepares the programs.
+    ///
+    /// @param resume go on with the run in the output directory
+    public static TrainingRun open(Setup setup, boolean resume, Backend backend) {
+        return new TrainingRun(setup, resume, backend);
+    }
+
+    /// What may differ from the configuration that the run was started with: where and how often to look and save, and how
+    /// long to go on.
+    private static boolean free(String key) {
+        return key.startsWith("eval.") || key.startsWith("output.") || key.equals("train.steps")
+                || key.equals("train.epochs");
+    }
+
+    private void checkConfig(Path path) {
+        Path file = path.resolve("run.yaml");
+        if (!java.nio.file.Files.exists(file))
+            return; // RunDir.open has the better message
+        Map<String, String> before = ConfigWriter.flat(ConfigReader.read(file, setup.config().getClass(), List.of()));
+        Map<String, String> now = ConfigWriter.flat(setup.config());
+        TreeSet<String> keys = new TreeSet<>(before.keySet());
+        keys.addAll(now.keySet());
+        for (String key : keys) {
+            String a = before.getOrDefault(key, "absent");
+            String b = now.getOrDefault(key, "absent");
+            if (a.equals(b))
+                continue;
+            if (!free(key))
+                throw new ConfigException(file + ": the run was started with " + key + ": " + a + ", now it is " + b
+                        + "; resuming needs the same value, or start a new run in another output.dir");
+            if (key.startsWith("train."))
+                notes.add(key + " was " + a + ", now " + b + ": the learning rate follows the new length");
+        }
+    }
+
+    /// Trains to the end, or until `stop`; writes the result when the last step is done.
+    public TrainLoop.Result run(List<TrainListener> listeners, BooleanSupplier stop) {
+        List<TrainListener> all = new ArrayList<>(listeners);
+        try (MetricsLog metrics = new MetricsLog(dir.metrics(), from == null ? 0 : from.step())) {
+            all.add(metrics);
+            TrainLoop loop = new TrainLoop(Trainee.of(session), batches, validation, setup.train(), steps,
+                    setup.eval().every(), new TrainLoop.Saver() {
+                        @Override
+                        public int every() {
+                            return setup.output().checkpointEvery();
+                        }
+
+                        @Override
+                        public Path save(Checkpoint c) {
+                            session.pull();
+                            return dir.save(c, setup.output().keep(),
+                                    d -> setup.export().accept(d.resolve(setup.result())));
+                        }
+                    }, all, stop);
+            if (from != null)
+                loop.resume(from);
+            TrainLoop.Result r = loop.run();
+            if (r.finished()) {
+                session.pull();
+                dir.replace(setup.result(), setup.export());
+            }
+            return r;
+        }
+    }
+
+    public RunDir dir() {
+        return dir;
+    }
+
+    /// Where the result will be.
+    public Path result() {
+        return dir.path().resolve(setup.result());
+    }
+
+    public TrainSession session() {
+        return session;
+    }
+
+    public TokenizedSet train() {
+        return train;
+    }
+
+    public @Nullable TokenizedSet valid() {
+        return valid;
+    }
+
+    public Batches batches() {
+        return batches;
+    }
+
+    public long steps() {
+        return steps;
+    }
+
+    /// Step to go on from, 0 for a new run.
+    public long from() {
+        return from == null ? 0 : from.step();
+    }
+
+    /// Remarks that a user should see before the run starts.
+    public List<String> notes() {
+        return List.copyOf(notes);
+    }
+
+    /// Adapters on the model; empty when all weights are trained.
+    public List<Adapter> adapters() {
+        return setup.model().adapters();
+    }
+
+    @Override
+    public void close() {
+        session.close();
+    }
+}
