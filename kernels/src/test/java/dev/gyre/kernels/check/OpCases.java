@@ -20,7 +20,7 @@ import java.util.Random;
 /// threaded paths. [OpCase#op] names the operation that a case is about.
 public final class OpCases {
     /// Lengths of elementwise operands: one, below and above vector widths, around blocks of 64, many.
-    private static final int[] LENGTHS = {1, 3, 7, 13, 17, 31, 33, 63, 64, 100, 207, 4099, 100_003};
+    private static final int[] LENGTHS = {1, 3, 7, 13, 17, 31, 33, 63, 64, 100, 207, 4099, 40_003};
     /// (N, C) of row operations.
     private static final int[][] ROWS = {{1, 1}, {1, 7}, {3, 5}, {17, 1}, {5, 33}, {31, 63}, {7, 100},
         {13, 207}, {64, 64}, {130, 258}, {3, 4099}};
@@ -214,15 +214,15 @@ public final class OpCases {
                         matMul(form, mnk, dtype, 1.7f, false);
                     }
         for (Form form : Form.values())
-            for (int[] mnk : new int[][] {{257, 300, 207}, {64, 256, 1024}})
+            for (int[] mnk : new int[][] {{129, 260, 207}, {40, 128, 1030}, {9, 1601, 33}})
                 matMul(form, mnk, DType.F32, 1f, false);
         for (Form form : new Form[] {Form.NN, Form.NT})
-            for (int[] mnk : new int[][] {{5, 96, 100}, {70, 130, 160}, {64, 256, 512}}) {
+            for (int[] mnk : new int[][] {{5, 96, 100}, {100, 130, 160}, {9, 1601, 33}}) {
                 matMul(form, mnk, DType.BF16, 1f, false);
                 matMul(form, mnk, DType.NF4, 1f, false);
             }
         for (Form form : new Form[] {Form.NN, Form.NT})
-            for (int[] mnk : new int[][] {{3, 5, 7}, {7, 96, 100}, {33, 130, 160}, {64, 256, 512}})
+            for (int[] mnk : new int[][] {{3, 5, 7}, {7, 96, 100}, {33, 130, 160}, {5, 64, 512}})
                 for (int block : new int[] {32, 64, 256})
                     add("MatMul " + form + size(mnk) + " NF4 nested, blocks of " + block, s -> {
                         int count = mnk[1] * mnk[2];
@@ -433,11 +433,14 @@ public final class OpCases {
         maps.add(new Orthogonal(Orthogonal.Form.NEUMANN, 4, 0f, Skew.FULL));
         maps.add(new Orthogonal(Orthogonal.Form.NEUMANN, 5, 0.3f, Skew.FULL));
         int[][] sizes = {{1, 1}, {3, 2}, {2, 3}, {5, 5}, {4, 8}, {3, 13}, {7, 16}, {2, 31},
-            {5, 32}, {2, 33}, {1, 100}};
+            {5, 32}, {2, 33}};
         for (Orthogonal map : maps)
             for (int[] z : sizes)
                 cayley(map, z[0], z[1]);
-        cayley(Orthogonal.neumann(5), 130, 32);
+        cayley(Orthogonal.neumann(5), 40, 32);
+        for (Orthogonal map : List.of(Orthogonal.neumann(5), Orthogonal.of(Orthogonal.Form.CAYLEY_PLUS, 0),
+                Orthogonal.of(Orthogonal.Form.CAYLEY_MINUS, 0), Orthogonal.of(Orthogonal.Form.NEWTON_SCHULZ, 6)))
+            cayley(map, 1, 100);
         cayley(Orthogonal.of(Orthogonal.Form.CAYLEY_PLUS, 0), 33, 32);
         cayley(Orthogonal.of(Orthogonal.Form.NEWTON_SCHULZ, 6), 33, 32);
         cayley(Orthogonal.of(Orthogonal.Form.CAYLEY_MINUS, 0), 200, 4);
@@ -658,22 +661,27 @@ public final class OpCases {
             g[0] = 1000;
             s.op(new Op.GradNorm(s.in("grad", g, g.length), s.out("norm", roundings(4), 1)));
         });
-        for (int n : new int[] {1, 3, 33, 100, 4099, 100_003})
+        adamW(40_003, true, 0.5f, 7);
+        for (int n : new int[] {1, 3, 33, 100, 4099})
             for (boolean decay : new boolean[] {false, true})
                 for (float maxNorm : new float[] {0f, 0.5f, 100f})
                     for (int t : new int[] {1, 7})
-                        add("AdamW " + n + (decay ? " decay" : "") + " maxNorm " + maxNorm + " step " + t, s -> {
-                            // a learning rate of 0.5 makes the update as large as the parameter, so that errors show
-                            float[] hp = {0.5f, 0.9f, 0.999f, 1e-6f, (float) (1 - Math.pow(0.9, t)),
-                                (float) (1 - Math.pow(0.999, t)), maxNorm, 0.1f};
-                            float[] v = s.normal(t == 1 ? 0 : 1, n);
-                            for (int i = 0; i < n; i++)
-                                v[i] *= v[i];
-                            Tol tol = roundings(32);
-                            s.op(new Op.AdamW(s.inout("param", 1, tol, n), s.in("grad", 1, n),
-                                    s.inout("m", t == 1 ? 0 : 1, roundings(8), n), s.inout("v", v, roundings(8), n),
-                                    s.in("hp", hp, Op.AdamW.HP), s.in("norm", new float[] {7f}, 1), decay));
-                        });
+                        adamW(n, decay, maxNorm, t);
+    }
+
+    private void adamW(int n, boolean decay, float maxNorm, int t) {
+        add("AdamW " + n + (decay ? " decay" : "") + " maxNorm " + maxNorm + " step " + t, s -> {
+            // a learning rate of 0.5 makes the update as large as the parameter, so that errors show
+            float[] hp = {0.5f, 0.9f, 0.999f, 1e-6f, (float) (1 - Math.pow(0.9, t)),
+                (float) (1 - Math.pow(0.999, t)), maxNorm, 0.1f};
+            float[] v = s.normal(t == 1 ? 0 : 1, n);
+            for (int i = 0; i < n; i++)
+                v[i] *= v[i];
+            Tol tol = roundings(32);
+            s.op(new Op.AdamW(s.inout("param", 1, tol, n), s.in("grad", 1, n),
+                    s.inout("m", t == 1 ? 0 : 1, roundings(8), n), s.inout("v", v, roundings(8), n),
+                    s.in("hp", hp, Op.AdamW.HP), s.in("norm", new float[] {7f}, 1), decay));
+        });
     }
 
     private static String plus(boolean accumulate) {

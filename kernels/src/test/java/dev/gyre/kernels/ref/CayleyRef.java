@@ -124,18 +124,23 @@ public final class CayleyRef {
     private static double[] rotationGrad(Orthogonal map, double[] Q, double[] G, int b) {
         double[] I = identity(b);
         return switch (map.form()) {
-            // d(Q^j) = sum of Q^k dQ Q^(j-1-k), hence sum over j and k of c_j (Q^k)^T G (Q^(j-1-k))^T
+            // Horner's rule backwards: A = c_p G; for j = p .. 2: D += (Q^(j-1))^T A, A = c_(j-1) G + A Q^T; dQ = D + A
             case NEUMANN, NEUMANN_LEGACY -> {
                 float[] c = map.coefficients();
-                double[][] power = new double[c.length][];
+                int p = c.length - 1;
+                if (p == 0)
+                    yield new double[b * b];
+                double[][] power = new double[p][];
                 power[0] = I;
-                for (int j = 1; j < c.length; j++)
-                    power[j] = times(power[j - 1], transpose(Q, b), b);
-                double[] dQ = new double[b * b];
-                for (int j = 1; j < c.length; j++)
-                    for (int k = 0; k < j; k++)
-                        dQ = plus(dQ, c[j], times(times(power[k], G, b), power[j - 1 - k], b));
-                yield dQ;
+                for (int j = 1; j < p; j++)
+                    power[j] = times(power[j - 1], Q, b);
+                double[] A = scaled(c[p], G);
+                double[] D = new double[b * b];
+                for (int j = p; j >= 2; j--) {
+                    D = plus(D, 1, times(transpose(power[j - 1], b), A, b));
+                    A = plus(times(A, transpose(Q, b), b), c[j - 1], G);
+                }
+                yield plus(D, 1, A);
             }
             // N = (I - Q)^-1: dR = 2 N dQ N
             case CAYLEY_PLUS -> {

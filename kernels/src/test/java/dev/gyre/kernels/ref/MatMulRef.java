@@ -10,15 +10,13 @@ public final class MatMulRef {
     /// `c (+)= alpha op(a) op(b)`; see [dev.gyre.kernels.Op.MatMul] for the forms.
     public static void matMul(Form form, Vec a, Vec b, Vec c, int M, int N, int K, double alpha,
             boolean accumulate) {
+        boolean aTransposed = form == Form.TN;
+        boolean bTransposed = form == Form.NT;
         for (int i = 0; i < M; i++)
             for (int j = 0; j < N; j++) {
                 double sum = 0;
                 for (int k = 0; k < K; k++)
-                    sum += switch (form) {
-                        case NN -> a.get(i * K + k) * b.get(k * N + j);
-                        case NT -> a.get(i * K + k) * b.get(j * K + k);
-                        case TN -> a.get(k * M + i) * b.get(k * N + j);
-                    };
+                    sum += a.get(aTransposed ? k * M + i : i * K + k) * b.get(bTransposed ? j * K + k : k * N + j);
                 c.set(i * N + j, accumulate ? c.get(i * N + j) + alpha * sum : alpha * sum);
             }
     }
@@ -26,7 +24,10 @@ public final class MatMulRef {
     /// Product of two n x n matrices.
     public static double[] times(double[] a, double[] b, int n) {
         double[] c = new double[n * n];
-        matMul(Form.NN, Vec.of(a), Vec.of(b), Vec.of(c), n, n, n, 1, false);
+        for (int i = 0; i < n; i++)
+            for (int k = 0; k < n; k++)
+                for (int j = 0; j < n; j++)
+                    c[i * n + j] += a[i * n + k] * b[k * n + j];
         return c;
     }
 

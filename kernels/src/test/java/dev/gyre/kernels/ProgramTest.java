@@ -1,0 +1,74 @@
+package dev.gyre.kernels;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException;
+
+import org.junit.jupiter.api.Test;
+
+class ProgramTest {
+    private final Buf in = Buf.input("in", DType.F32, 4);
+    private final Buf a = Buf.activation("a", 4);
+    private final Buf b = Buf.activation("b", 4);
+    private final Buf out = Buf.output("out", 4);
+
+    private static Program program(Op... ops) {
+        Program.Builder p = Program.builder("test");
+        for (Op op : ops)
+            p.add(op);
+        return p.build();
+    }
+
+    @Test
+    void readingAnActivationBeforeItIsWrittenIsRejected() {
+        assertThatIllegalArgumentException().isThrownBy(() -> program(new Op.Copy(a, out)))
+                .withMessageContaining("a (4) F32 before it is written");
+        assertThatIllegalArgumentException()
+                .isThrownBy(() -> program(new Op.Copy(in, a), new Op.Add(a, b, out)));
+        // adding to an activation reads it
+        assertThatIllegalArgumentException().isThrownBy(() -> program(new Op.Axpy(1f, in, a)));
+        assertThat(program(new Op.Copy(in, a), new Op.Axpy(1f, in, a), new Op.Copy(a, out)).ops()).hasSize(3);
+    }
+
+    @Test
+    void anAccumulatingProductReadsItsResultAndAnOverwritingOneDoesNot() {
+        Buf x = Buf.input("x", DType.F32, 2, 3);
+        Buf w = Buf.weight("w", DType.F32, 5, 3);
+        Buf y = Buf.activation("y", 2, 5);
+        assertThatIllegalArgumentException()
+                .isThrownBy(() -> program(new Op.MatMul(Op.MatMul.Form.NT, x, w, y, 2, 5, 3, 1f, true)));
+        assertThat(program(new Op.MatMul(Op.MatMul.Form.NT, x, w, y, 2, 5, 3, 1f, false)).flops()).isEqualTo(60);
+    }
+
+    @Test
+    void writingAFrozenWeightIsRejected() {
+        Buf w = Buf.weight("w", DType.F32, 8);
+        assertThatIllegalArgumentException().isThrownBy(() -> program(new Op.Copy(in, w.view("half", 4, 4))))
+                .withMessageContaining("writes the frozen weight w (8) F32");
+    }
+
+    @Test
+    void rootsAreListedOnceInOrderOfFirstUse() {
+        Buf params = Buf.param("params", 8);
+        Program p = program(new Op.Copy(params.view("one", 0, 4), a), new Op.Add(params.view("two", 4, 4), a, b),
+                new Op.Copy(b, out));
+        assertThat(p.roots()).containsExactly(params, a, b, out);
+    }
+
+    @Test
+    void wrongSizesAreRejectedWithTheBuffers() {
+        assertThatIllegalArgumentException().isThrownBy(() -> new Op.Add(in, a, Buf.output("c", 5)))
+                .withMessageContaining("Add").withMessageContaining("c (5) F32");
+        assertThatIllegalArgumentException().isThrownBy(() -> new Op.Rope(Buf.activation("x", 2, 5),
+                Buf.input("cos", DType.F32, 4, 2), Buf.input("sin", DType.F32, 4, 2),
+                Buf.input("positions", DType.I32, 2), 2, 1, 5, false));
+        assertThatIllegalArgumentException().isThrownBy(() -> new Op.Dropout(in, Buf.input("seed", DType.I32, 1), a, 0,
+                1f, false));
+    }
+
+    @Test
+    void printNumbersEveryOperation() {
+        String text = program(new Op.Copy(in, a), new Op.Copy(a, out)).print();
+        assertThat(text.lines()).hasSize(3);
+        assertThat(text).contains("program test: 2 operations").contains("    1  Copy[x=a (4) F32, y=out (4) F32]");
+    }
+}
