@@ -466,7 +466,7 @@ public final class OpCases {
         double std = (series ? 0.3 : 1.0) / Math.sqrt(b);
         int m = map.stored(b);
         // a solve with condition number to 2.3, products of length b, up to 3 x 6 of them in a row
-        Tol tol = relative(64 * Tol.ROUNDING + 8 * sum(b).rtol(), "a chain of products or a solve of size b");
+        Tol tol = relative(16 * Tol.ROUNDING + 2 * sum(b).rtol(), "a chain of products or a solve of size b");
         add("Cayley " + name, s -> s.op(new Op.Cayley(map, s.in("v", std, blocks, m), s.out("r", tol, blocks, b, b),
                 blocks, b)));
         add("CayleyGrad " + name, s -> s.op(new Op.CayleyGrad(map, s.in("v", std, blocks, m),
@@ -549,10 +549,10 @@ public final class OpCases {
 
     private void givens() {
         for (int n : new int[] {1, 3, 7, 33, 100, 207, 4099}) {
-            add("GivensAngles " + n, s -> s.op(new Op.GivensAngles(s.in("phi", 0.7, n), s.out("g", roundings(32), n, 4),
+            add("GivensAngles " + n, s -> s.op(new Op.GivensAngles(s.in("phi", 0.7, n), s.out("g", roundings(16), n, 4),
                     n)));
             add("GivensAnglesGrad " + n, s -> s.op(new Op.GivensAnglesGrad(s.in("phi", 0.7, n), s.in("dG", 1, n, 4),
-                    s.inout("dPhi", 1, roundings(48), n), n)));
+                    s.inout("dPhi", 1, roundings(24), n), n)));
             add("GivensPenalty " + n, s -> s.op(new Op.GivensPenalty(s.in("g", 1, n, 4),
                     s.inout("dG", 1, roundings(16), n, 4), s.out("loss", sum(n), 1), n, 0.05f)));
         }
@@ -562,7 +562,7 @@ public final class OpCases {
             int d = nd[1];
             String size = " " + N + "x" + d;
             // every element passes up to log2(d) stages of two products each
-            Tol pass = relative((8 + 6 * log2(d)) * Tol.ROUNDING, "log2(d) stages");
+            Tol pass = relative((4 + 4 * log2(d)) * Tol.ROUNDING, "log2(d) stages");
             for (boolean orthogonal : new boolean[] {true, false}) {
                 String kind = orthogonal ? " rotations" : " free";
                 add("GivensSweep" + size + kind, s -> s.op(new Op.GivensSweep(s.in("x", 1, N, d),
@@ -611,11 +611,11 @@ public final class OpCases {
             int d = ndr[1];
             int r = ndr[2];
             String size = " d" + d + " r" + r;
-            Tol chain = relative(2 * r * sum(d).rtol(), "r dot products of length d in a row");
+            Tol chain = relative(r * sum(d).rtol(), "r dot products of length d in a row");
             for (boolean gs : new boolean[] {false, true}) {
                 String name = size + (gs ? " Gram-Schmidt" : "");
                 // random columns, r well below d: Gram-Schmidt divides by norms that shrank little
-                Tol tol = gs ? relative(8 * r * sum(d).rtol(), "r projections in a row") : sum(d);
+                Tol tol = gs ? relative(4 * r * sum(d).rtol(), "r projections in a row") : sum(d);
                 add("HouseholderVectors" + name, s -> s.op(new Op.HouseholderVectors(s.in("p", 1, d, r),
                         s.out("u", tol, r, d), d, r, gs)));
                 add("HouseholderVectorsGrad" + name, s -> {
