@@ -13,7 +13,7 @@ import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
 
 /// Tensors of one of the files under `golden/`; just enough of the format for files we trust.
-final class Golden {
+public final class Golden {
     private final ByteBuffer file;
     private final JsonNode header;
 
@@ -22,7 +22,7 @@ final class Golden {
         this.header = header;
     }
 
-    static Golden open(String name) {
+    public static Golden open(String name) {
         try (InputStream in = Golden.class.getResourceAsStream("/golden/" + name)) {
             if (in == null)
                 throw new IllegalStateException("no resource golden/" + name);
@@ -36,7 +36,7 @@ final class Golden {
     }
 
     /// Bytes of a tensor, or null when there is none of that name.
-    ByteBuffer buffer(String name) {
+    public ByteBuffer buffer(String name) {
         JsonNode t = header.get(name);
         if (t == null)
             return null;
@@ -44,21 +44,21 @@ final class Golden {
         return file.slice(o.get(0).asInt(), o.get(1).asInt() - o.get(0).asInt()).order(ByteOrder.LITTLE_ENDIAN);
     }
 
-    byte[] bytes(String name) {
+    public byte[] bytes(String name) {
         ByteBuffer b = buffer(name);
         byte[] a = new byte[b.remaining()];
         b.get(a);
         return a;
     }
 
-    float[] floats(String name) {
+    public float[] floats(String name) {
         ByteBuffer b = buffer(name);
         float[] a = new float[b.remaining() / 4];
         b.asFloatBuffer().get(a);
         return a;
     }
 
-    short[] shorts(String name) {
+    public short[] shorts(String name) {
         ByteBuffer b = buffer(name);
         short[] a = new short[b.remaining() / 2];
         b.asShortBuffer().get(a);

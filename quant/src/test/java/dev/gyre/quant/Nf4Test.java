@@ -49,6 +49,7 @@ class Nf4Test {
         assertThat(q.codes).hasSize((size + 1) / 2);
         float[] table = Nf4.codeBook();
         float[] decoded = Nf4.dequantize(q);
+        float[] thresholds = Nf4.thresholds();
         for (int e = 0; e < size; e++) {
             int from = e / blockSize * blockSize;
             int to = Math.min(from + blockSize, size);
@@ -57,11 +58,12 @@ class Nf4Test {
                 absmax = Math.max(absmax, Math.abs(w[i]));
             float v = to - from == blockSize ? w[e] * (1f / absmax) : w[e] / absmax;
             int code = 0;
-            for (float t : Nf4.thresholds())
+            for (float t : thresholds)
                 if (t < v)
                     code++;
-            assertThat(code(q, e)).as("code of element %d", e).isEqualTo(code);
-            assertThat(decoded[e]).as("element %d", e).isEqualTo(table[code] * absmax).isEqualTo(q.value(e));
+            if (code(q, e) != code || decoded[e] != table[code] * absmax || decoded[e] != q.value(e))
+                throw new AssertionError("element " + e + ": code " + code(q, e) + ", expected " + code + "; value "
+                        + decoded[e] + ", expected " + table[code] * absmax + ", HostData says " + q.value(e));
         }
         if (size % 2 == 1)
             assertThat(q.codes[size / 2] & 15).as("padding decodes to zero").isEqualTo(7);

@@ -8,6 +8,7 @@ import dev.gyre.kernels.HostData;
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.kernels.ref.RefBackend;
 import dev.gyre.quant.DoubleQuant;
+import dev.gyre.quant.Golden;
 import dev.gyre.quant.Nf4;
 import dev.gyre.quant.linalg.TruncatedSvd.Options;
 import java.util.ArrayList;
@@ -71,6 +72,32 @@ class TruncatedSvdTest {
             assertThat(sine).isLessThanOrEqualTo(1e-6 + 1.5 * svd.angleBound());
         double held = Arrays.stream(exact).limit(r).map(s -> s * s).sum() / (norm * norm);
         assertThat(svd.captured()).isCloseTo(held, within(1e-6));
+    }
+
+    /// PEFT's factors have the signs of its SVD, so each pair may be turned as one. Its SVD ran in F32.
+    @ParameterizedTest
+    @CsvSource({"default_r6,18,24,6,6", "strict_r4,20,16,4,4", "scaled_r4_alpha8,12,16,4,8"})
+    void goldenPrincipalFactorsAreFoundUpToSign(String name, int n, int d, int r, int alpha) {
+        Golden golden = Golden.open("psoft-factors.safetensors");
+        float[] w = golden.floats(name + "/W");
+        float[] a = golden.floats(name + "/A");
+        float[] b = golden.floats(name + "/B");
+        for (Options o : List.of(exact(1e-5), iterative(1e-6, 6))) {
+            TruncatedSvd svd = TruncatedSvd.leading(new HostData.F32(w), n, d, r, o, new RefBackend(), SILENT);
+            float[] vt = svd.vt();
+            float[] u = svd.u();
+            for (int i = 0; i < r; i++) {
+                double sign = 0;
+                for (int j = 0; j < d; j++)
+                    sign += vt[i * d + j] * a[i * d + j];
+                sign = Math.signum(sign);
+                for (int j = 0; j < d; j++)
+                    assertThat(sign * vt[i * d + j]).as("A[%d,%d]", i, j).isCloseTo(a[i * d + j], within(5e-5));
+                for (int j = 0; j < n; j++)
+                    assertThat(sign * u[j * r + i] * svd.s()[i] * r / alpha).as("B[%d,%d]", j, i)
+                            .isCloseTo(b[j * r + i], within(5e-5));
+            }
+        }
     }
 
     /// In F32, as it runs for users, and with more work: the stated residual is checked in double all the same.
