@@ -50,11 +50,13 @@ class Nf4Test {
         float[] table = Nf4.codeBook();
         float[] decoded = Nf4.dequantize(q);
         float[] thresholds = Nf4.thresholds();
+        float absmax = 0;
         for (int e = 0; e < size; e++) {
             int from = e / blockSize * blockSize;
             int to = Math.min(from + blockSize, size);
-            float absmax = 0;
-            for (int i = from; i < to; i++)
+            if (e == from)
+                absmax = 0;
+            for (int i = e == from ? from : to; i < to; i++)
                 absmax = Math.max(absmax, Math.abs(w[i]));
             float v = to - from == blockSize ? w[e] * (1f / absmax) : w[e] / absmax;
             int code = 0;
@@ -72,6 +74,7 @@ class Nf4Test {
     @Test
     void aTieGoesToTheLowerCodeAndTheNextFloatAboveToTheUpper() {
         float[] thresholds = Nf4.thresholds();
+        float absmax = 0;
         for (int c = 0; c < 15; c++) {
             assertThat(Nf4.code(thresholds[c])).isEqualTo(c);
             assertThat(Nf4.code(Math.nextUp(thresholds[c]))).isEqualTo(c + 1);
