@@ -74,7 +74,6 @@ class Nf4Test {
     @Test
     void aTieGoesToTheLowerCodeAndTheNextFloatAboveToTheUpper() {
         float[] thresholds = Nf4.thresholds();
-        float absmax = 0;
         for (int c = 0; c < 15; c++) {
             assertThat(Nf4.code(thresholds[c])).isEqualTo(c);
             assertThat(Nf4.code(Math.nextUp(thresholds[c]))).isEqualTo(c + 1);
