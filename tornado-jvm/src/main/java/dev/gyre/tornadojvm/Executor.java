@@ -1,0 +1,200 @@
+package dev.gyre.tornadojvm;
+
+import java.lang.foreign.MemorySegment;
+import java.util.IdentityHashMap;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+import uk.ac.manchester.tornado.api.GridScheduler;
+import uk.ac.manchester.tornado.api.KernelContext;
+import uk.ac.manchester.tornado.api.WorkerGrid;
+import uk.ac.manchester.tornado.api.enums.DataTransferMode;
+import uk.ac.manchester.tornado.api.exceptions.TornadoRuntimeException;
+import uk.ac.manchester.tornado.api.types.arrays.ByteArray;
+import uk.ac.manchester.tornado.api.types.arrays.DoubleArray;
+import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
+import uk.ac.manchester.tornado.api.types.arrays.IntArray;
+import uk.ac.manchester.tornado.api.types.arrays.LongArray;
+import uk.ac.manchester.tornado.api.types.arrays.ShortArray;
+import uk.ac.manchester.tornado.api.types.arrays.TornadoNativeArray;
+
+/// The device of one execution plan: for each graph the device copies of its arrays, and the rules by which they come to be.
+public final class Executor {
+    private final List<Graph> graphs;
+    private final Map<Graph, Map<Object, TornadoNativeArray>> memory = new IdentityHashMap<>();
+    private List<Graph> selected;
+    private @Nullable Graph last;
+    private @Nullable GridScheduler grids;
+
+    public Executor(List<Graph> graphs) {
+        this.graphs = List.copyOf(graphs);
+        this.selected = this.graphs;
+        for (Graph g : graphs)
+            memory.put(g, new IdentityHashMap<>());
+    }
+
+    public void select(int graph) {
+        selected = List.of(graphs.get(graph));
+    }
+
+    public void selectAll() {
+        selected = graphs;
+    }
+
+    public void grids(GridScheduler scheduler) {
+        grids = scheduler;
+    }
+
+    public void free() {
+        memory.values().forEach(Map::clear);
+        last = null;
+    }
+
+    public void execute() {
+        for (Graph g : selected) {
+            run(g);
+            last = g;
+        }
+    }
+
+    private Map<Object, TornadoNativeArray> memoryOf(Graph g) {
+        Map<Object, TornadoNativeArray> m = memory.get(g);
+        if (m == null)
+            throw new TornadoRuntimeException(g + " is not of this plan");
+        return m;
+    }
+
+    private void run(Graph g) {
+        Map<Object, TornadoNativeArray> device = memoryOf(g);
+        consume(g, device);
+        for (Object a : g.arrays())
+            if (!g.consumed().containsKey(a))
+                allocate(g, device, (TornadoNativeArray) a);
+        for (Graph.Task t : g.tasks())
+            launch(g, device, t);
+        g.toHost().forEach((a, mode) -> {
+            if (mode != DataTransferMode.UNDER_DEMAND)
+                copy(onDevice(g, a), (TornadoNativeArray) a);
+        });
+    }
+
+    /// A consumed array is the very copy that the graph executed immediately before left behind.
+    private void consume(Graph g, Map<Object, TornadoNativeArray> device) {
+        Graph from = last;
+        g.consumed().forEach((a, name) -> {
+            if (from == null)
+                throw new TornadoRuntimeException(
+                        "task graph " + g.name() + " consumes arrays but runs first; run the graph that makes them before");
+            if (!name.isEmpty() && !name.equals(from.name()))
+                throw new TornadoRuntimeException("task graph " + g.name() + " consumes an array of " + name + " but "
+                        + from.name() + " ran immediately before");
+            TornadoNativeArray copy = memoryOf(from).get(a);
+            if (copy == null || !from.persists(a))
+                throw new TornadoRuntimeException("task graph " + g.name() + " consumes a " + describe(a) + " that "
+                        + from.name() + ", executed immediately before, did not leave on the device");
+            device.put(a, copy);
+        });
+    }
+
+    private static void allocate(Graph g, Map<Object, TornadoNativeArray> device, TornadoNativeArray a) {
+        TornadoNativeArray copy = device.get(a);
+        boolean first = copy == null;
+        if (copy == null) {
+            copy = like(a);
+            device.put(a, copy);
+        }
+        Integer mode = g.toDevice().get(a);
+        KernelCode.Access access = g.firstAccess(a);
+        if (mode == null && access.reads())
+            throw new TornadoRuntimeException("task graph " + g.name() + ": a task reads a " + describe(a)
+                    + " that the graph neither transfers nor consumes nor writes before");
+        boolean uploads = mode != null && access != KernelCode.Access.WRITE
+                && (mode == DataTransferMode.EVERY_EXECUTION || first && mode == DataTransferMode.FIRST_EXECUTION);
+        if (uploads)
+            copy(a, copy);
+        else if (first || mode == null && !g.persists(a) && !g.toHost().containsKey(a))
+            fillWithGarbage(copy);
+    }
+
+    private void launch(Graph g, Map<Object, TornadoNativeArray> device, Graph.Task t) {
+        Object[] args = t.arguments().clone();
+        for (int i = 0; i < args.length; i++)
+            if (args[i] instanceof TornadoNativeArray)
+                args[i] = device.get(args[i]);
+        String id = g.name() + "." + t.id();
+        if (!t.usesKernelContext()) {
+            t.call().run(args);
+            return;
+        }
+        WorkerGrid grid = grids == null ? null : grids.get(id);
+        if (grid == null)
+            throw new TornadoRuntimeException(id + " uses a KernelContext but has no worker grid");
+        long[] global = grid.getGlobalWork();
+        long[] local = grid.getLocalWork();
+        for (int d = 0; d < 3; d++)
+            if (local[d] < 1 || global[d] % local[d] != 0)
+                throw new TornadoRuntimeException(
+                        id + ": global size " + global[d] + " is not a multiple of the local size " + local[d]);
+        WorkItem.runAll(global, local, item -> {
+            Object[] own = args.clone();
+            for (int i = 0; i < own.length; i++)
+                if (own[i] instanceof KernelContext)
+                    own[i] = new KernelContext(item);
+            t.call().run(own);
+        });
+    }
+
+    /// Copies arrays of the graph that ran last back to the host.
+    public void transferToHost(Object... arrays) {
+        Graph g = last;
+        if (g == null)
+            throw new TornadoRuntimeException("nothing was executed yet");
+        for (Object a : arrays) {
+            if (!g.toHost().containsKey(a))
+                throw new TornadoRuntimeException(
+                        "task graph " + g.name() + " does not list a " + describe(a) + " in transferToHost");
+            copy(onDevice(g, a), (TornadoNativeArray) a);
+        }
+    }
+
+    private TornadoNativeArray onDevice(Graph g, Object array) {
+        TornadoNativeArray copy = memoryOf(g).get(array);
+        if (copy == null)
+            throw new TornadoRuntimeException("task graph " + g.name() + " has no copy of a " + describe(array));
+        return copy;
+    }
+
+    private static void copy(TornadoNativeArray from, TornadoNativeArray to) {
+        MemorySegment.copy(from.getSegment(), 0, to.getSegment(), 0, from.getNumBytesOfSegment());
+    }
+
+    private static String describe(Object array) {
+        return array instanceof TornadoNativeArray a
+                ? a.getClass().getSimpleName() + " of " + a.getSize() + " elements"
+                : String.valueOf(array);
+    }
+
+    private static TornadoNativeArray like(TornadoNativeArray a) {
+        int n = a.getSize();
+        return switch (a) {
+            case FloatArray _ -> new FloatArray(n);
+            case IntArray _ -> new IntArray(n);
+            case ShortArray _ -> new ShortArray(n);
+            case ByteArray _ -> new ByteArray(n);
+            case LongArray _ -> new LongArray(n);
+            case DoubleArray _ -> new DoubleArray(n);
+        };
+    }
+
+    /// Device memory is not cleared: not-a-number where there is one, a large negative number elsewhere.
+    private static void fillWithGarbage(TornadoNativeArray a) {
+        switch (a) {
+            case FloatArray f -> f.init(Float.NaN);
+            case IntArray i -> i.init(0x85858585);
+            case ShortArray s -> s.init((short) 0x8585);
+            case ByteArray b -> b.init((byte) 0x85);
+            case LongArray l -> l.init(0x8585858585858585L);
+            case DoubleArray d -> d.init(Double.NaN);
+        }
+    }
+}

@@ -1,0 +1,163 @@
+package dev.gyre.tornadojvm;
+
+import java.io.Serializable;
+import java.util.ArrayList;
+import java.util.IdentityHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
+import uk.ac.manchester.tornado.api.KernelContext;
+import uk.ac.manchester.tornado.api.enums.DataTransferMode;
+import uk.ac.manchester.tornado.api.exceptions.TornadoRuntimeException;
+import uk.ac.manchester.tornado.api.types.arrays.TornadoNativeArray;
+
+/// What a [uk.ac.manchester.tornado.api.TaskGraph] recorded: tasks in order, and how each array travels.
+public final class Graph {
+    /// A kernel with its arguments on the device.
+    public interface Call {
+        void run(Object[] arguments);
+    }
+
+    /// One kernel launch; scalars among the arguments are as they were when the task was added.
+    record Task(String id, KernelCode code, Call call, Object[] arguments) {
+        boolean usesKernelContext() {
+            for (Object a : arguments)
+                if (a instanceof KernelContext)
+                    return true;
+            return false;
+        }
+    }
+
+    private final String name;
+    private final List<Task> tasks = new ArrayList<>();
+    private final Map<Object, Integer> toDevice = new IdentityHashMap<>();
+    private final Map<Object, Integer> toHost = new IdentityHashMap<>();
+    private final Map<Object, Boolean> persisted = new IdentityHashMap<>();
+    /// Array to the name of the graph it comes from, empty for whichever ran last.
+    private final Map<Object, String> consumed = new IdentityHashMap<>();
+    private boolean frozen;
+
+    public Graph(String name) {
+        this.name = name;
+    }
+
+    public String name() {
+        return name;
+    }
+
+    public void transferToDevice(int mode, Object... arrays) {
+        if (mode < DataTransferMode.FIRST_EXECUTION || mode > DataTransferMode.UNDER_DEMAND)
+            throw new TornadoRuntimeException(name + ": no transfer mode " + mode);
+        for (Object a : checked(arrays))
+            toDevice.put(a, mode);
+    }
+
+    public void transferToHost(int mode, Object... arrays) {
+        for (Object a : checked(arrays))
+            toHost.put(a, mode);
+    }
+
+    public void persist(Object... arrays) {
+        for (Object a : checked(arrays))
+            persisted.put(a, true);
+    }
+
+    public void consume(String graph, Object... arrays) {
+        for (Object a : checked(arrays))
+            consumed.put(a, graph);
+    }
+
+    private Object[] checked(Object[] arrays) {
+        if (frozen)
+            throw new TornadoRuntimeException(name + " is frozen by snapshot()");
+        for (Object a : arrays)
+            if (!(a instanceof TornadoNativeArray))
+                throw new TornadoRuntimeException(name + ": " + a + " is not a device array");
+        return arrays;
+    }
+
+    public void task(String id, Serializable code, Call call, Object... arguments) {
+        checked(new Object[0]);
+        for (Task t : tasks)
+            if (t.id.equals(id))
+                throw new TornadoRuntimeException(name + ": two tasks are named " + id);
+        for (int i = 0; i < arguments.length; i++) {
+            Object a = arguments[i];
+            if (!(a instanceof TornadoNativeArray || a instanceof KernelContext || a instanceof Integer
+                    || a instanceof Float || a instanceof Long || a instanceof Double))
+                throw new TornadoRuntimeException(name + "." + id + ": argument " + i + " is neither a device array nor "
+                        + "an int, float, long or double: " + (a == null ? "null" : a.getClass().getName()));
+        }
+        KernelCode kernel = KernelCode.of(code);
+        tasks.add(new Task(id, kernel, call, arguments.clone()));
+    }
+
+    public Graph snapshot() {
+        if (tasks.isEmpty())
+            throw new TornadoRuntimeException(name + " has no task");
+        Graph g = new Graph(name);
+        g.tasks.addAll(tasks);
+        g.toDevice.putAll(toDevice);
+        g.toHost.putAll(toHost);
+        g.persisted.putAll(persisted);
+        g.consumed.putAll(consumed);
+        g.frozen = true;
+        return g;
+    }
+
+    List<Task> tasks() {
+        return tasks;
+    }
+
+    Map<Object, Integer> toDevice() {
+        return toDevice;
+    }
+
+    Map<Object, Integer> toHost() {
+        return toHost;
+    }
+
+    Map<Object, String> consumed() {
+        return consumed;
+    }
+
+    boolean persists(Object array) {
+        return persisted.containsKey(array);
+    }
+
+    /// Every array that the graph names or uses.
+    Set<Object> arrays() {
+        Set<Object> all = java.util.Collections.newSetFromMap(new IdentityHashMap<>());
+        all.addAll(toDevice.keySet());
+        all.addAll(toHost.keySet());
+        all.addAll(consumed.keySet());
+        for (Task t : tasks)
+            for (Object a : t.arguments)
+                if (a instanceof TornadoNativeArray)
+                    all.add(a);
+        return all;
+    }
+
+    /// How the first task that touches `array` does so; NONE where no task does.
+    KernelCode.Access firstAccess(Object array) {
+        for (Task t : tasks) {
+            KernelCode.Access all = KernelCode.Access.NONE;
+            for (int i = 0; i < t.arguments.length; i++)
+                if (t.arguments[i] == array)
+                    all = all.and(t.code.access(i));
+            if (all != KernelCode.Access.NONE)
+                return all;
+        }
+        return KernelCode.Access.NONE;
+    }
+
+    /// Names of the tasks, sorted; for messages.
+    @Override
+    public String toString() {
+        Set<String> ids = new TreeSet<>();
+        for (Task t : tasks)
+            ids.add(t.id);
+        return "task graph " + name + " " + ids;
+    }
+}

@@ -1,0 +1,90 @@
+package dev.gyre.tornadojvm;
+
+import uk.ac.manchester.tornado.api.TornadoBackend;
+import uk.ac.manchester.tornado.api.TornadoRuntime;
+import uk.ac.manchester.tornado.api.common.TornadoDevice;
+import uk.ac.manchester.tornado.api.enums.TornadoDeviceType;
+import uk.ac.manchester.tornado.api.enums.TornadoVMBackendType;
+
+/// One back end with one device: this JVM.
+public enum JvmRuntime implements TornadoRuntime, TornadoBackend, TornadoDevice {
+    INSTANCE;
+
+    @Override
+    public TornadoBackend getBackend(int index) {
+        only(index, "back end");
+        return this;
+    }
+
+    @Override
+    public TornadoVMBackendType getBackendType(int index) {
+        only(index, "back end");
+        return TornadoVMBackendType.JAVA;
+    }
+
+    @Override
+    public int getNumBackends() {
+        return 1;
+    }
+
+    @Override
+    public TornadoDevice getDefaultDevice() {
+        return this;
+    }
+
+    @Override
+    public int getNumDevices() {
+        return 1;
+    }
+
+    @Override
+    public TornadoDevice getDevice(int index) {
+        only(index, "device");
+        return this;
+    }
+
+    @Override
+    public String getName() {
+        return "jvm";
+    }
+
+    @Override
+    public String getDeviceName() {
+        return "jvm";
+    }
+
+    @Override
+    public String getDescription() {
+        return "JVM threads in place of a TornadoVM device";
+    }
+
+    @Override
+    public String getPlatformName() {
+        return "Gyre tornado-jvm";
+    }
+
+    @Override
+    public TornadoDeviceType getDeviceType() {
+        return TornadoDeviceType.CPU;
+    }
+
+    @Override
+    public long getMaxGlobalMemory() {
+        return Runtime.getRuntime().maxMemory();
+    }
+
+    @Override
+    public long getDeviceLocalMemorySize() {
+        return 48 << 10;
+    }
+
+    @Override
+    public TornadoVMBackendType getTornadoVMBackend() {
+        return TornadoVMBackendType.JAVA;
+    }
+
+    private static void only(int index, String what) {
+        if (index != 0)
+            throw new IndexOutOfBoundsException(what + " " + index + ": there is only 0 without a TornadoVM SDK");
+    }
+}

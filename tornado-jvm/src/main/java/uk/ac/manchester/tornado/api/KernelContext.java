@@ -1,0 +1,73 @@
+package uk.ac.manchester.tornado.api;
+
+import dev.gyre.tornadojvm.WorkItem;
+import uk.ac.manchester.tornado.api.types.arrays.IntArray;
+
+/// Where a work item stands in its grid, the memory that its group shares, and the barriers of the group. The object that
+/// a task graph is built with holds zeros; the stand-in gives every work item one of its own.
+public class KernelContext {
+    public final Integer globalIdx;
+    public final Integer globalIdy;
+    public final Integer globalIdz;
+    public final Integer groupIdx;
+    public final Integer groupIdy;
+    public final Integer groupIdz;
+    public final Integer localIdx;
+    public final Integer localIdy;
+    public final Integer localIdz;
+    public final Integer globalGroupSizeX;
+    public final Integer globalGroupSizeY;
+    public final Integer globalGroupSizeZ;
+    public final Integer localGroupSizeX;
+    public final Integer localGroupSizeY;
+    public final Integer localGroupSizeZ;
+
+    private final WorkItem item;
+
+    public KernelContext() {
+        this(WorkItem.NONE);
+    }
+
+    /// For the stand-in's scheduler; the SDK has no such constructor.
+    public KernelContext(WorkItem item) {
+        this.item = item;
+        globalIdx = item.global(0);
+        globalIdy = item.global(1);
+        globalIdz = item.global(2);
+        groupIdx = item.group(0);
+        groupIdy = item.group(1);
+        groupIdz = item.group(2);
+        localIdx = item.local(0);
+        localIdy = item.local(1);
+        localIdz = item.local(2);
+        globalGroupSizeX = item.globalSize(0);
+        globalGroupSizeY = item.globalSize(1);
+        globalGroupSizeZ = item.globalSize(2);
+        localGroupSizeX = item.localSize(0);
+        localGroupSizeY = item.localSize(1);
+        localGroupSizeZ = item.localSize(2);
+    }
+
+    /// Waits for all work items of the group; what they wrote before is visible afterwards.
+    public void localBarrier() {
+        item.barrier();
+    }
+
+    public void globalBarrier() {
+        item.barrier();
+    }
+
+    public float[] allocateFloatLocalArray(int size) {
+        return item.floats(size);
+    }
+
+    public int[] allocateIntLocalArray(int size) {
+        return item.ints(size);
+    }
+
+    public void atomicAdd(IntArray array, int index, int val) {
+        synchronized (array) {
+            array.set(index, array.get(index) + val);
+        }
+    }
+}

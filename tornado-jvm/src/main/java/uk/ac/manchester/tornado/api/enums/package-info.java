@@ -1,0 +1,5 @@
+/// Transfer modes, back ends, kinds of device.
+@NullMarked
+package uk.ac.manchester.tornado.api.enums;
+
+import org.jspecify.annotations.NullMarked;
