@@ -1,0 +1,160 @@
+package dev.gyre.kernels.tornado;
+
+import uk.ac.manchester.tornado.api.annotations.Parallel;
+import uk.ac.manchester.tornado.api.math.TornadoMath;
+import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
+import uk.ac.manchester.tornado.api.types.arrays.IntArray;
+
+/// Causal attention with grouped key/value heads, keys streamed with a running maximum: no T x T matrix exists. Query
+/// i of a sequence sees keys `max(start[i], i - window + 1) .. i`. `at` holds the first element of each array argument
+/// before it, in their order, since a kernel takes at most 20 arguments.
+final class AttentionKernels {
+    private AttentionKernels() {
+    }
+
+    /// `out = softmax(scale q k^T) v` and `lse = log sum exp` per row and head: q, out (N, H*D), k, v (N, KV*D), lse (N,H).
+    static void attend(FloatArray q, FloatArray k, FloatArray v, IntArray start, FloatArray out, FloatArray lse,
+            IntArray at, int N, int T, int H, int KV, int D, float scale, int window) {
+        for (@Parallel int n = 0; n < N; n++)
+            for (@Parallel int h = 0; h < H; h++) {
+                int i = n % T;
+                int first = firstKey(start.get(at.get(3) + n), i, window);
+                int qi = at.get(0) + (n * H + h) * D;
+                int oi = at.get(4) + (n * H + h) * D;
+                int group = h / (H / KV);
+                for (int c = 0; c < D; c++)
+                    out.set(oi + c, 0f);
+                float max = -1e30f;
+                float sum = 0f;
+                for (int j = first; j <= i; j++) {
+                    int row = ((n - i + j) * KV + group) * D;
+                    float score = scale * inner(q, qi, k, at.get(1) + row, D);
+                    float newMax = TornadoMath.max(max, score);
+                    float shrink = TornadoMath.exp(max - newMax);
+                    float p = TornadoMath.exp(score - newMax);
+                    sum = sum * shrink + p;
+                    for (int c = 0; c < D; c++)
+                        out.set(oi + c, out.get(oi + c) * shrink + p * v.get(at.get(2) + row + c));
+                    max = newMax;
+                }
+                for (int c = 0; c < D; c++)
+                    out.set(oi + c, out.get(oi + c) / sum);
+                lse.set(at.get(5) + n * H + h, max + TornadoMath.log(sum));
+            }
+    }
+
+    /// `delta = sum over D of dOut out`, per row and head: what the softmax's gradient takes away.
+    static void outputDot(FloatArray out, int outAt, FloatArray dOut, int dOutAt, FloatArray delta, int deltaAt, int rows,
+            int D) {
+        for (@Parallel int i = 0; i < rows; i++)
+            delta.set(deltaAt + i, inner(out, outAt + i * D, dOut, dOutAt + i * D, D));
+    }
+
+    /// `dQ[i] = scale sum over keys j of p (dOut v[j] - delta) k[j]` with `p = exp(scale q[i] k[j] - lse)`.
+    static void queryGrad(FloatArray q, FloatArray k, FloatArray v, IntArray start, FloatArray lse, FloatArray dOut,
+            FloatArray delta, FloatArray dQ, IntArray at, int N, int T, int H, int KV, int D, float scale, int window) {
+        for (@Parallel int n = 0; n < N; n++)
+            for (@Parallel int h = 0; h < H; h++) {
+                int i = n % T;
+                int first = firstKey(start.get(at.get(3) + n), i, window);
+                int head = n * H + h;
+                int group = h / (H / KV);
+                float l = lse.get(at.get(4) + head);
+                float d = delta.get(at.get(6) + head);
+                for (int c = 0; c < D; c++)
+                    dQ.set(at.get(7) + head * D + c, 0f);
+                for (int j = first; j <= i; j++) {
+                    int row = ((n - i + j) * KV + group) * D;
+                    float p = TornadoMath.exp(scale * inner(q, at.get(0) + head * D, k, at.get(1) + row, D) - l);
+                    float dP = inner(dOut, at.get(5) + head * D, v, at.get(2) + row, D);
+                    float dScore = scale * p * (dP - d);
+                    for (int c = 0; c < D; c++) {
+                        int o = at.get(7) + head * D + c;
+                        dQ.set(o, dQ.get(o) + dScore * k.get(at.get(1) + row + c));
+                    }
+                }
+            }
+    }
+
+    /// `dK[j] = scale sum over queries i and heads of p (dOut v[j] - delta) q[i]`, `dV[j] = sum of p dOut[i]`: one work item
+    /// per key and key/value head, going over the queries that see it.
+    static void keyValueGrad(FloatArray q, FloatArray k, FloatArray v, IntArray start, FloatArray lse, FloatArray dOut,
+            FloatArray delta, FloatArray dK, FloatArray dV, IntArray at, int N, int T, int H, int KV, int D, float scale,
+            int window) {
+        for (@Parallel int n = 0; n < N; n++)
+            for (@Parallel int g = 0; g < KV; g++) {
+                int j = n % T;
+                int row = (n * KV + g) * D;
+                int heads = H / KV;
+                int last = window > 0 ? TornadoMath.min(T - 1, j + window - 1) : T - 1;
+                for (int c = 0; c < D; c++) {
+                    dK.set(at.get(7) + row + c, 0f);
+                    dV.set(at.get(8) + row + c, 0f);
+                }
+                for (int i = j; i <= last; i++) {
+                    int m = n - j + i;
+                    if (start.get(at.get(3) + m) <= j)
+                        for (int h = g * heads; h < (g + 1) * heads; h++) {
+                            int head = m * H + h;
+                            float score = scale * inner(q, at.get(0) + head * D, k, at.get(1) + row, D);
+                            float p = TornadoMath.exp(score - lse.get(at.get(4) + head));
+                            float dP = inner(dOut, at.get(5) + head * D, v, at.get(2) + row, D);
+                            float dScore = scale * p * (dP - delta.get(at.get(6) + head));
+                            for (int c = 0; c < D; c++) {
+                                int ok = at.get(7) + row + c;
+                                int ov = at.get(8) + row + c;
+                                dK.set(ok, dK.get(ok) + dScore * q.get(at.get(0) + head * D + c));
+                                dV.set(ov, dV.get(ov) + p * dOut.get(at.get(5) + head * D + c));
+                            }
+                        }
+                }
+            }
+    }
+
+    /// Stores T new rows (T,C) in a cache (P,C) from row `start[0]` on.
+    static void cacheRows(FloatArray x, int xAt, FloatArray cache, int cacheAt, IntArray start, int startAt, int T, int C) {
+        for (@Parallel int i = 0; i < T * C; i++)
+            cache.set(cacheAt + start.get(startAt) * C + i, x.get(xAt + i));
+    }
+
+    /// [#attend] of T new queries at positions `start[0] + i` over cached keys and values (P, KV*D).
+    static void attendCache(FloatArray q, FloatArray k, FloatArray v, IntArray start, FloatArray out, IntArray at, int T,
+            int H, int KV, int D, float scale, int window) {
+        for (@Parallel int n = 0; n < T; n++)
+            for (@Parallel int h = 0; h < H; h++) {
+                int i = start.get(at.get(3)) + n;
+                int first = firstKey(0, i, window);
+                int qi = at.get(0) + (n * H + h) * D;
+                int oi = at.get(4) + (n * H + h) * D;
+                int group = h / (H / KV);
+                for (int c = 0; c < D; c++)
+                    out.set(oi + c, 0f);
+                float max = -1e30f;
+                float sum = 0f;
+                for (int j = first; j <= i; j++) {
+                    int row = (j * KV + group) * D;
+                    float score = scale * inner(q, qi, k, at.get(1) + row, D);
+                    float newMax = TornadoMath.max(max, score);
+                    float shrink = TornadoMath.exp(max - newMax);
+                    float p = TornadoMath.exp(score - newMax);
+                    sum = sum * shrink + p;
+                    for (int c = 0; c < D; c++)
+                        out.set(oi + c, out.get(oi + c) * shrink + p * v.get(at.get(2) + row + c));
+                    max = newMax;
+                }
+                for (int c = 0; c < D; c++)
+                    out.set(oi + c, out.get(oi + c) / sum);
+            }
+    }
+
+    private static int firstKey(int start, int i, int window) {
+        return window > 0 ? TornadoMath.max(start, i - window + 1) : start;
+    }
+
+    private static float inner(FloatArray x, int xAt, FloatArray y, int yAt, int D) {
+        float sum = 0f;
+        for (int c = 0; c < D; c++)
+            sum += x.get(xAt + c) * y.get(yAt + c);
+        return sum;
+    }
+}

@@ -1,0 +1,234 @@
+package dev.gyre.kernels.tornado;
+
+import dev.gyre.kernels.Buf;
+import dev.gyre.kernels.DType;
+import dev.gyre.kernels.HostData;
+import dev.gyre.kernels.MemoryPlan;
+import dev.gyre.kernels.MemoryPlan.Lifetime;
+import dev.gyre.kernels.Program;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Collection;
+import java.util.Comparator;
+import java.util.HashMap;
+import java.util.IdentityHashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.function.Predicate;
+import org.jspecify.annotations.Nullable;
+import uk.ac.manchester.tornado.api.types.arrays.ByteArray;
+import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
+import uk.ac.manchester.tornado.api.types.arrays.IntArray;
+import uk.ac.manchester.tornado.api.types.arrays.ShortArray;
+import uk.ac.manchester.tornado.api.types.arrays.TornadoNativeArray;
+
+/// The arrays behind the buffers of a session. Every root buffer that lives between runs has an array of its own.
+/// Activations share arrays, each of which serves several whose lifetimes do not meet: not one arena with offsets, because
+/// then most kernels would get the same array as input and as output.
+final class DeviceMemory {
+    /// Window of an array: its first element is `at`.
+    record Floats(FloatArray array, int at) {
+    }
+
+    record Ints(IntArray array, int at) {
+    }
+
+    record Shorts(ShortArray array, int at) {
+    }
+
+    /// An NF4 weight. `nested` is the block size of double quantisation, 0 without it; the arrays that a form does
+    /// not need have one element.
+    record Nf4(ByteArray codes, FloatArray book, FloatArray maxima, ByteArray maximaCodes, FloatArray map, int block,
+            int nested, float offset) {
+    }
+
+    /// Inputs of up to this many elements travel with every run, larger ones (position tables) only when written.
+    private static final int SMALL = 1 << 14;
+
+    private final Map<Buf, TornadoNativeArray> arrays = new LinkedHashMap<>();
+    private final Map<Buf, Nf4> nf4 = new IdentityHashMap<>();
+    private final List<FloatArray> pool = new ArrayList<>();
+    private final List<FloatArray> scratch = new ArrayList<>();
+    private final List<FloatArray> inUse = new ArrayList<>();
+    private final Map<List<Integer>, IntArray> constants = new HashMap<>();
+    private @Nullable FloatArray powers;
+
+    DeviceMemory(List<Program> programs, MemoryPlan plan) {
+        for (Buf b : plan.persistent())
+            if (b.role() != Buf.Role.WEIGHT)
+                arrays.put(b, b.dtype() == DType.I32 ? new IntArray(atLeastOne(b)) : new FloatArray(atLeastOne(b)));
+        for (Program p : programs)
+            placeActivations(p, plan);
+        for (FloatArray a : pool)
+            a.init(Float.NaN);
+    }
+
+    private static int atLeastOne(Buf b) {
+        return Math.max(1, b.length());
+    }
+
+    /// Largest first, each into the smallest array that is free over its lifetime and at most twice as long.
+    private void placeActivations(Program program, MemoryPlan plan) {
+        List<Buf> order = new ArrayList<>(program.roots());
+        order.removeIf(b -> b.role() != Buf.Role.ACTIVATION);
+        order.sort(Comparator.comparingLong(Buf::size).reversed());
+        Map<FloatArray, List<Lifetime>> taken = new IdentityHashMap<>();
+        for (Buf b : order) {
+            Lifetime mine = plan.lifetime(b);
+            FloatArray best = null;
+            for (FloatArray a : pool)
+                if (a.getSize() >= b.size() && a.getSize() <= Math.max(1024, 2 * b.size())
+                        && taken.getOrDefault(a, List.of()).stream().noneMatch(l -> meet(l, mine))
+                        && (best == null || a.getSize() < best.getSize()))
+                    best = a;
+            if (best == null) {
+                best = new FloatArray(atLeastOne(b));
+                pool.add(best);
+            }
+            taken.computeIfAbsent(best, _ -> new ArrayList<>()).add(mine);
+            arrays.put(b, best);
+        }
+    }
+
+    private static boolean meet(Lifetime a, Lifetime b) {
+        return a.first() <= b.last() && b.first() <= a.last();
+    }
+
+    /// Copies a weight's numbers into arrays of the device's layout.
+    void bind(Buf weight, HostData data) {
+        switch (data) {
+            case HostData.F32 d -> arrays.put(weight, FloatArray.fromArray(d.values));
+            case HostData.BF16 d -> arrays.put(weight, ShortArray.fromArray(d.bits));
+            case HostData.NF4 d -> {
+                ByteArray codes = ByteArray.fromArray(d.codes);
+                arrays.put(weight, codes);
+                FloatArray book = FloatArray.fromArray(d.codeBook);
+                byte[] maximaCodes = d.absmaxCodes;
+                nf4.put(weight, maximaCodes == null
+                        ? new Nf4(codes, book, FloatArray.fromArray(Objects.requireNonNull(d.absmax)), new ByteArray(1),
+                                new FloatArray(1), d.blockSize, 0, 0f)
+                        : new Nf4(codes, book, FloatArray.fromArray(Objects.requireNonNull(d.nestedAbsmax)),
+                                ByteArray.fromArray(maximaCodes),
+                                FloatArray.fromArray(Objects.requireNonNull(d.nestedMap)), d.blockSize,
+                                d.nestedBlockSize, d.nestedOffset));
+            }
+        }
+    }
+
+    boolean holds(Buf root) {
+        return arrays.containsKey(root);
+    }
+
+    TornadoNativeArray array(Buf root) {
+        TornadoNativeArray a = arrays.get(root);
+        if (a == null)
+            throw new IllegalStateException(root + " has no array; bind it before the first run");
+        return a;
+    }
+
+    Floats floats(Buf b) {
+        return new Floats((FloatArray) array(b.root()), Math.toIntExact(b.offset()));
+    }
+
+    Ints ints(Buf b) {
+        return new Ints((IntArray) array(b.root()), Math.toIntExact(b.offset()));
+    }
+
+    Shorts shorts(Buf b) {
+        return new Shorts((ShortArray) array(b.root()), Math.toIntExact(b.offset()));
+    }
+
+    Nf4 nf4(Buf b) {
+        return Objects.requireNonNull(nf4.get(b), () -> b + " is not bound");
+    }
+
+    /// A workspace of at least `n` floats until [#freeScratch].
+    FloatArray scratch(long n) {
+        int need = Math.max(1, Math.toIntExact(n));
+        FloatArray best = null;
+        for (FloatArray a : scratch)
+            if (a.getSize() >= need && a.getSize() <= Math.max(4096, 4L * need) && !inUse.contains(a)
+                    && (best == null || a.getSize() < best.getSize()))
+                best = a;
+        if (best == null) {
+            best = new FloatArray(need);
+            best.init(Float.NaN);
+            scratch.add(best);
+        }
+        inUse.add(best);
+        return best;
+    }
+
+    void freeScratch() {
+        inUse.clear();
+    }
+
+    /// An array of constants; one array for equal contents.
+    IntArray constants(int... values) {
+        return constants.computeIfAbsent(Arrays.stream(values).boxed().toList(), _ -> IntArray.fromArray(values));
+    }
+
+    /// Weights of the leading bit by exponent; see [MatMulKernels#bf16].
+    FloatArray powers() {
+        FloatArray p = powers;
+        if (p == null) {
+            p = new FloatArray(256);
+            for (int e = 0; e < 256; e++)
+                p.set(e, e == 255 ? Float.POSITIVE_INFINITY : Math.scalb(1f, Math.max(e, 1) - 127));
+            powers = p;
+        }
+        return p;
+    }
+
+    /// Arrays that the host fills once: weights, constants, and the places of activations and workspaces.
+    Object[] fixed() {
+        List<Object> all = new ArrayList<>(pool);
+        all.addAll(scratch);
+        all.addAll(constants.values());
+        if (powers != null)
+            all.add(powers);
+        arrays.forEach((b, a) -> {
+            if (b.role() == Buf.Role.WEIGHT)
+                all.add(a);
+        });
+        for (Nf4 w : nf4.values())
+            all.addAll(List.of(w.book(), w.maxima(), w.maximaCodes(), w.map()));
+        return all.toArray();
+    }
+
+    /// Small inputs of a program, which travel with each of its runs.
+    Object[] inputsOf(Program program) {
+        return select(program.roots(), DeviceMemory::travelsAlways);
+    }
+
+    static boolean travelsAlways(Buf b) {
+        return b.role() == Buf.Role.INPUT && b.size() <= SMALL;
+    }
+
+    /// Everything else that lives between runs: parameters, gradients, state, results, large inputs.
+    Object[] state() {
+        return select(arrays.keySet(), DeviceMemory::isState);
+    }
+
+    static boolean isState(Buf b) {
+        return b.role() != Buf.Role.WEIGHT && b.role() != Buf.Role.ACTIVATION && !travelsAlways(b);
+    }
+
+    private Object[] select(Collection<Buf> roots, Predicate<Buf> which) {
+        return roots.stream().filter(which).map(this::array).toArray();
+    }
+
+    /// Bytes of all arrays.
+    long bytes() {
+        Map<Object, Boolean> seen = new IdentityHashMap<>();
+        long sum = 0;
+        List<Object> all = new ArrayList<>(List.of(fixed()));
+        all.addAll(arrays.values());
+        for (Object a : all)
+            if (seen.put(a, true) == null)
+                sum += ((TornadoNativeArray) a).getNumBytesOfSegmentWithHeader();
+        return sum;
+    }
+}

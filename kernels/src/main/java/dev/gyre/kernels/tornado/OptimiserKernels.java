@@ -1,0 +1,56 @@
+package dev.gyre.kernels.tornado;
+
+import uk.ac.manchester.tornado.api.annotations.Parallel;
+import uk.ac.manchester.tornado.api.math.TornadoMath;
+import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
+
+/// Gradient norm and AdamW.
+final class OptimiserKernels {
+    private OptimiserKernels() {
+    }
+
+    /// Part s of `||x||^2`: elements `s, s + parts, ...`, summed in double.
+    static void squareParts(FloatArray x, int xAt, FloatArray partial, int n, int parts) {
+        for (@Parallel int s = 0; s < parts; s++) {
+            double sum = 0;
+            for (int i = s; i < n; i += parts) {
+                double v = x.get(xAt + i);
+                sum += v * v;
+            }
+            partial.set(s, (float) sum);
+        }
+    }
+
+    /// `norm = sqrt(sum of the parts)`
+    static void rootOfParts(FloatArray partial, FloatArray norm, int normAt, int parts) {
+        for (@Parallel int i = 0; i < 1; i++) {
+            double sum = 0;
+            for (int s = 0; s < parts; s++)
+                sum += partial.get(s);
+            norm.set(normAt, (float) TornadoMath.sqrt(sum));
+        }
+    }
+
+    /// `p -= lr wd p; m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2; p -= lr/c1 m / (sqrt(v/c2) + eps)` with g clipped to the
+    /// norm `maxNorm`. hp: lr, b1, b2, eps, c1, c2, maxNorm, wd; an array, because they change from step to step and a
+    /// scalar is a constant of the compiled kernel.
+    static void adamW(FloatArray p, int pAt, FloatArray g, int gAt, FloatArray m, int mAt, FloatArray v, int vAt,
+            FloatArray hp, int hpAt, FloatArray norm, int normAt, int n, int decay) {
+        for (@Parallel int i = 0; i < n; i++) {
+            float lr = hp.get(hpAt);
+            float b1 = hp.get(hpAt + 1);
+            float b2 = hp.get(hpAt + 2);
+            float maxNorm = hp.get(hpAt + 6);
+            float clip = maxNorm > 0f ? TornadoMath.min(1f, maxNorm / (norm.get(normAt) + 1e-6f)) : 1f;
+            float wd = decay != 0 ? hp.get(hpAt + 7) : 0f;
+            float grad = g.get(gAt + i) * clip;
+            float m1 = b1 * m.get(mAt + i) + (1f - b1) * grad;
+            float v1 = b2 * v.get(vAt + i) + (1f - b2) * grad * grad;
+            float old = p.get(pAt + i);
+            float step = lr / hp.get(hpAt + 4) * m1 / (TornadoMath.sqrt(v1 / hp.get(hpAt + 5)) + hp.get(hpAt + 3));
+            m.set(mAt + i, m1);
+            v.set(vAt + i, v1);
+            p.set(pAt + i, old - lr * wd * old - step);
+        }
+    }
+}

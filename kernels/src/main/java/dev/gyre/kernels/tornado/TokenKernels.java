@@ -1,0 +1,86 @@
+package dev.gyre.kernels.tornado;
+
+import uk.ac.manchester.tornado.api.annotations.Parallel;
+import uk.ac.manchester.tornado.api.math.TornadoMath;
+import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
+import uk.ac.manchester.tornado.api.types.arrays.IntArray;
+import uk.ac.manchester.tornado.api.types.arrays.ShortArray;
+
+/// Where tokens enter and leave a model: embedding, positions, loss.
+final class TokenKernels {
+    private TokenKernels() {
+    }
+
+    /// `out[i] = table[ids[i]]`: ids (N), table (V,C), out (N,C).
+    static void embed(IntArray ids, int idsAt, FloatArray table, int tableAt, FloatArray out, int outAt, int N, int C) {
+        for (@Parallel int i = 0; i < N * C; i++)
+            out.set(outAt + i, table.get(tableAt + ids.get(idsAt + i / C) * C + i % C));
+    }
+
+    /// [#embed] from a table in BF16; `powers` as in [MatMulKernels#bf16].
+    static void embedBf16(IntArray ids, int idsAt, ShortArray table, int tableAt, FloatArray powers, FloatArray out,
+            int outAt, int N, int C) {
+        for (@Parallel int i = 0; i < N * C; i++)
+            out.set(outAt + i,
+                    MatMulKernels.bf16(table.get(tableAt + ids.get(idsAt + i / C) * C + i % C), powers));
+    }
+
+    /// Adds row i of dOut to row `ids[i]` of dTable. One work item per column goes over the rows in order, so equal ids
+    /// never meet and the sum does not depend on the device.
+    static void embedGrad(IntArray ids, int idsAt, FloatArray dOut, int dOutAt, FloatArray dTable, int dTableAt, int N,
+            int C) {
+        for (@Parallel int c = 0; c < C; c++)
+            for (int n = 0; n < N; n++) {
+                int o = dTableAt + ids.get(idsAt + n) * C + c;
+                dTable.set(o, dTable.get(o) + dOut.get(dOutAt + n * C + c));
+            }
+    }
+
+    /// Rotary positions in place: pairs (j, j + D/2) of each head of x (N, heads*D) turn by the angle whose cosine and sine
+    /// are row `positions[n]` of cos, sin (P, D/2); `direction` -1 turns back.
+    static void rope(FloatArray x, int xAt, FloatArray cos, int cosAt, FloatArray sin, int sinAt, IntArray positions,
+            int positionsAt, int N, int heads, int D, float direction) {
+        for (@Parallel int i = 0; i < N * heads * (D >> 1); i++) {
+            int j = i % (D >> 1);
+            int head = i / (D >> 1);
+            int angle = positions.get(positionsAt + head / heads) * (D >> 1) + j;
+            int lo = xAt + head * D + j;
+            int hi = lo + (D >> 1);
+            float a = x.get(lo);
+            float b = x.get(hi);
+            float c = cos.get(cosAt + angle);
+            float s = direction * sin.get(sinAt + angle);
+            x.set(lo, a * c - b * s);
+            x.set(hi, b * c + a * s);
+        }
+    }
+
+    /// `rowLoss[i] = log sum exp logits[i] - logits[i][label]`, 0 where the label is ignored; lse (N) keeps the logarithm.
+    static void lossOfRows(FloatArray logits, int logitsAt, IntArray labels, int labelsAt, FloatArray rowLoss,
+            int rowLossAt, FloatArray lse, int N, int V, int ignore) {
+        for (@Parallel int n = 0; n < N; n++) {
+            int row = logitsAt + n * V;
+            int label = labels.get(labelsAt + n);
+            float max = logits.get(row);
+            for (int v = 1; v < V; v++)
+                max = TornadoMath.max(max, logits.get(row + v));
+            float sum = 0f;
+            for (int v = 0; v < V; v++)
+                sum += TornadoMath.exp(logits.get(row + v) - max);
+            float l = max + TornadoMath.log(sum);
+            lse.set(n, l);
+            rowLoss.set(rowLossAt + n, label == ignore ? 0f : l - logits.get(row + TornadoMath.max(label, 0)));
+        }
+    }
+
+    /// Replaces logits by `(softmax - onehot) scale`, 0 in ignored rows.
+    static void lossGrad(FloatArray logits, int logitsAt, IntArray labels, int labelsAt, FloatArray lse, FloatArray scale,
+            int scaleAt, int N, int V, int ignore) {
+        for (@Parallel int i = 0; i < N * V; i++) {
+            int label = labels.get(labelsAt + i / V);
+            float p = TornadoMath.exp(logits.get(logitsAt + i) - lse.get(i / V));
+            float hot = label == i % V ? 1f : 0f;
+            logits.set(logitsAt + i, label == ignore ? 0f : (p - hot) * scale.get(scaleAt));
+        }
+    }
+}

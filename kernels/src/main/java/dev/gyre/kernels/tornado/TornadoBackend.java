@@ -1,0 +1,45 @@
+package dev.gyre.kernels.tornado;
+
+import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.MemoryPlan;
+import dev.gyre.kernels.Program;
+import dev.gyre.kernels.Session;
+import java.util.List;
+import uk.ac.manchester.tornado.api.common.TornadoDevice;
+
+/// Runs programs as TornadoVM task graphs: on a device when a TornadoVM SDK is on the module path, else on the stand-in
+/// (`jvm`), slowly and strictly.
+public final class TornadoBackend implements Backend {
+    private final String name;
+    private final TornadoDevice device;
+
+    private TornadoBackend(String name, TornadoDevice device) {
+        this.name = name;
+        this.device = device;
+    }
+
+    /// The device of that name, as [TornadoDevices#list] gives it: `opencl:0`, `cuda:0`, `ptx:0`, or `jvm`.
+    public static TornadoBackend open(String name) {
+        return new TornadoBackend(name, TornadoDevices.find(name));
+    }
+
+    @Override
+    public String name() {
+        return name;
+    }
+
+    @Override
+    public String describe() {
+        return TornadoDevices.describe(name, device);
+    }
+
+    @Override
+    public Session open(List<Program> programs) {
+        MemoryPlan plan = MemoryPlan.of(programs);
+        long have = device.getMaxGlobalMemory();
+        if (plan.bytes() > have)
+            throw new OutOfMemoryError(name + ": the programs need " + plan.bytes() + " bytes, the device has " + have
+                    + "; use a smaller micro-batch, sequence or adapter");
+        return new TornadoSession(device, programs, plan);
+    }
+}

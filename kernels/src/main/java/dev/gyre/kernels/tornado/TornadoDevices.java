@@ -1,0 +1,82 @@
+package dev.gyre.kernels.tornado;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.stream.Collectors;
+import uk.ac.manchester.tornado.api.TornadoBackend;
+import uk.ac.manchester.tornado.api.TornadoRuntime;
+import uk.ac.manchester.tornado.api.common.TornadoDevice;
+import uk.ac.manchester.tornado.api.enums.TornadoVMBackendType;
+import uk.ac.manchester.tornado.api.runtime.TornadoRuntimeProvider;
+import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
+
+/// The devices that TornadoVM offers, and whether it is there at all.
+public final class TornadoDevices {
+    private static final String BAILOUT = "tornado.recover.bailout";
+
+    private TornadoDevices() {
+    }
+
+    /// A device with the name that [dev.gyre.kernels.tornado.TornadoBackend#open] takes.
+    ///
+    /// @param type CPU, GPU, ...
+    /// @param memory bytes of its memory
+    /// @param groupMemory bytes that a work group shares
+    public record Info(String name, String type, String description, String platform, long memory, long groupMemory) {
+    }
+
+    /// True when the classes of a TornadoVM SDK run, not the stand-in's: they live in a named module.
+    public static boolean sdkPresent() {
+        return FloatArray.class.getModule().isNamed();
+    }
+
+    /// All devices, in TornadoVM's order; only `jvm` without an SDK.
+    public static List<Info> list() {
+        List<Info> out = new ArrayList<>();
+        TornadoRuntime runtime = TornadoRuntimeProvider.getTornadoRuntime();
+        for (int b = 0; b < runtime.getNumBackends(); b++)
+            for (int d = 0; d < runtime.getBackend(b).getNumDevices(); d++) {
+                TornadoDevice device = runtime.getBackend(b).getDevice(d);
+                out.add(new Info(name(runtime.getBackendType(b), d), device.getDeviceType().toString(),
+                        device.getDescription(), device.getPlatformName(), device.getMaxGlobalMemory(),
+                        device.getDeviceLocalMemorySize()));
+            }
+        return List.copyOf(out);
+    }
+
+    private static String name(TornadoVMBackendType type, int device) {
+        return type == TornadoVMBackendType.JAVA ? "jvm" : type.name().toLowerCase(Locale.ROOT) + ":" + device;
+    }
+
+    /// The device `name`.
+    ///
+    /// @throws IllegalArgumentException when there is none of that name
+    /// @throws IllegalStateException when the SDK would silently run failed kernels as sequential Java
+    static TornadoDevice find(String name) {
+        requireNoBailout();
+        TornadoRuntime runtime = TornadoRuntimeProvider.getTornadoRuntime();
+        for (int b = 0; b < runtime.getNumBackends(); b++) {
+            TornadoBackend backend = runtime.getBackend(b);
+            for (int d = 0; d < backend.getNumDevices(); d++)
+                if (name.equals(name(runtime.getBackendType(b), d)))
+                    return backend.getDevice(d);
+        }
+        String have = list().stream().map(Info::name).collect(Collectors.joining(", "));
+        throw new IllegalArgumentException("no TornadoVM device " + name + "; there " + (sdkPresent()
+                ? "are " + have
+                : "is only jvm, because no TornadoVM SDK is on the module path (set TORNADOVM_HOME)"));
+    }
+
+    private static void requireNoBailout() {
+        if (sdkPresent() && !"false".equalsIgnoreCase(System.getProperty(BAILOUT)))
+            throw new IllegalStateException(BAILOUT + " is not False: TornadoVM would run kernels that do not compile as "
+                    + "sequential Java without a word; start the JVM with -D" + BAILOUT + "=False");
+    }
+
+    static String describe(String name, TornadoDevice device) {
+        return name + ": " + device.getDescription() + ", " + device.getDeviceType() + ", "
+                + (device.getMaxGlobalMemory() >> 20) + " MiB, " + device.getPlatformName() + ", TornadoVM "
+                + (sdkPresent() ? "SDK" : "stand-in");
+    }
+}

@@ -1,0 +1,219 @@
+package dev.gyre.kernels.tornado;
+
+import dev.gyre.kernels.Access;
+import dev.gyre.kernels.Buf;
+import dev.gyre.kernels.DType;
+import dev.gyre.kernels.HostData;
+import dev.gyre.kernels.MemoryPlan;
+import dev.gyre.kernels.Op;
+import dev.gyre.kernels.Program;
+import dev.gyre.kernels.Session;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Set;
+import org.jspecify.annotations.Nullable;
+import uk.ac.manchester.tornado.api.GridScheduler;
+import uk.ac.manchester.tornado.api.ImmutableTaskGraph;
+import uk.ac.manchester.tornado.api.TaskGraph;
+import uk.ac.manchester.tornado.api.TornadoExecutionPlan;
+import uk.ac.manchester.tornado.api.TornadoExecutionResult;
+import uk.ac.manchester.tornado.api.common.TornadoDevice;
+import uk.ac.manchester.tornado.api.enums.DataTransferMode;
+import uk.ac.manchester.tornado.api.exceptions.TornadoExecutionPlanException;
+import uk.ac.manchester.tornado.api.types.arrays.IntArray;
+import uk.ac.manchester.tornado.api.types.arrays.TornadoNativeArray;
+
+/// One execution plan with a task graph per program and two more that only move data:
+///
+/// | graph | runs | copies to the device |
+/// |---|---|---|
+/// | `bind` | once | weights, constants, and for their places: activations, workspaces |
+/// | `upload` | before a run after the host wrote one | parameters, gradients, state, results, large inputs |
+/// | one per program | at each run | its small inputs |
+///
+/// A graph may take over only what the graph executed immediately before left on the device. Hence every graph takes over
+/// everything (`consumeFromDevice` without a name, which means whichever ran last) and leaves everything behind, also what
+/// it does not use; then any order works, `upload` may run again at any time, and nothing is ever copied between programs.
+/// `upload` copies all of its arrays, so what the device wrote since is fetched first. Results come back when asked for.
+final class TornadoSession implements Session {
+    private final TornadoDevice device;
+    private final List<Program> programs;
+    private final MemoryPlan memoryPlan;
+    private final DeviceMemory memory;
+    private final Set<Buf> unbound = new LinkedHashSet<>();
+    private final Set<Buf> known = new HashSet<>();
+    /// State that the device wrote since the host last saw it.
+    private final Set<Buf> deviceNewer = new LinkedHashSet<>();
+    private boolean hostNewer = true;
+    private @Nullable TornadoExecutionPlan plan;
+    private @Nullable TornadoExecutionResult last;
+
+    TornadoSession(TornadoDevice device, List<Program> programs, MemoryPlan memoryPlan) {
+        this.device = device;
+        this.programs = List.copyOf(programs);
+        this.memoryPlan = memoryPlan;
+        this.memory = new DeviceMemory(this.programs, memoryPlan);
+        for (Buf b : memoryPlan.persistent()) {
+            known.add(b);
+            if (b.role() == Buf.Role.WEIGHT)
+                unbound.add(b);
+        }
+        for (Program p : programs)
+            for (Op op : p.ops())
+                for (Access a : op.accesses())
+                    if (a.writes() && DeviceMemory.travelsAlways(a.buf().root()))
+                        throw new IllegalArgumentException(p.name() + ": " + op.getClass().getSimpleName()
+                                + " writes the input " + a.buf().root());
+    }
+
+    @Override
+    public void bind(Buf weight, HostData data) {
+        if (weight.isView() || weight.role() != Buf.Role.WEIGHT)
+            throw new IllegalArgumentException(weight + " is not a weight of its own");
+        if (data.size() != weight.size() || data.dtype() != weight.dtype())
+            throw new IllegalArgumentException(
+                    weight + ": bound to " + data.size() + " elements of " + data.dtype());
+        if (plan != null)
+            throw new IllegalStateException(weight + ": bind weights before the first run");
+        if (unbound.remove(weight))
+            memory.bind(weight, data);
+        else if (known.contains(weight))
+            throw new IllegalStateException(weight + " is bound already");
+    }
+
+    @Override
+    public void write(Buf buf, float[] values) {
+        if (buf.dtype() != DType.F32)
+            throw new IllegalArgumentException(buf + ": cannot write floats");
+        MemorySegment.copy(values, 0, hostCopyToWrite(buf, values.length), ValueLayout.JAVA_FLOAT, 4 * buf.offset(),
+                values.length);
+    }
+
+    @Override
+    public void write(Buf buf, int[] values) {
+        if (buf.dtype() != DType.I32)
+            throw new IllegalArgumentException(buf + ": cannot write ints");
+        MemorySegment.copy(values, 0, hostCopyToWrite(buf, values.length), ValueLayout.JAVA_INT, 4 * buf.offset(),
+                values.length);
+    }
+
+    private MemorySegment hostCopyToWrite(Buf buf, int length) {
+        if (length != buf.size())
+            throw new IllegalArgumentException(buf + ": " + length + " values to write");
+        Buf root = hostVisible(buf);
+        if (DeviceMemory.isState(root)) {
+            if (root.size() != buf.size())
+                fetch(root);
+            deviceNewer.remove(root);
+            hostNewer = true;
+        }
+        return memory.array(root).getSegment();
+    }
+
+    private Buf hostVisible(Buf buf) {
+        Buf root = buf.root();
+        if (root.role() == Buf.Role.WEIGHT || root.role() == Buf.Role.ACTIVATION || !known.contains(root))
+            throw new IllegalArgumentException(buf + ", " + root.role() + ", cannot be read or written by the host"
+                    + (known.contains(root) ? "" : "; no program of this session uses it"));
+        return root;
+    }
+
+    @Override
+    public void read(Buf buf, float[] into) {
+        if (buf.dtype() != DType.F32 || into.length != buf.size())
+            throw new IllegalArgumentException(buf + ": cannot read " + into.length + " floats");
+        Buf root = hostVisible(buf);
+        fetch(root);
+        MemorySegment.copy(memory.array(root).getSegment(), ValueLayout.JAVA_FLOAT, 4 * buf.offset(), into, 0,
+                into.length);
+    }
+
+    /// Brings the host copy of a root up to date.
+    private void fetch(Buf root) {
+        if (last != null && deviceNewer.remove(root))
+            last.transferToHost(memory.array(root));
+    }
+
+    @Override
+    public void run(Program program) {
+        int index = programs.indexOf(program);
+        if (index < 0)
+            throw new IllegalArgumentException(program + " is not a program of this session");
+        TornadoExecutionPlan p = plan();
+        if (hostNewer) {
+            for (Buf b : List.copyOf(deviceNewer))
+                fetch(b);
+            last = p.withGraph(1).execute();
+            hostNewer = false;
+        }
+        last = p.withGraph(2 + index).execute();
+        for (Op op : program.ops())
+            for (Access a : op.accesses())
+                if (a.writes() && DeviceMemory.isState(a.buf().root()))
+                    deviceNewer.add(a.buf().root());
+    }
+
+    /// The plan, built before the first run, when the weights are known.
+    private TornadoExecutionPlan plan() {
+        TornadoExecutionPlan p = plan;
+        if (p != null)
+            return p;
+        if (!unbound.isEmpty())
+            throw new IllegalStateException("weights without numbers: " + unbound);
+        GridScheduler grids = new GridScheduler();
+        List<TaskGraphs> graphs = new ArrayList<>();
+        for (int i = 0; i < programs.size(); i++) {
+            TaskGraphs tasks = new TaskGraphs("p" + i, grids);
+            Lowering.lower(programs.get(i), tasks, memory);
+            graphs.add(tasks);
+        }
+        // only now are all arrays known that the programs' workspaces and constants add
+        Object[] fixed = memory.fixed();
+        Object[] state = memory.state();
+        List<ImmutableTaskGraph> all = new ArrayList<>();
+        all.add(moving("bind", fixed).persistOnDevice(fixed).snapshot());
+        TaskGraph upload = moving("upload", state).consumeFromDevice(fixed).persistOnDevice(fixed);
+        all.add(upload.persistOnDevice(state).transferToHost(DataTransferMode.UNDER_DEMAND, state).snapshot());
+        for (int i = 0; i < programs.size(); i++) {
+            TaskGraph g = graphs.get(i).graph();
+            g.transferToDevice(DataTransferMode.EVERY_EXECUTION, memory.inputsOf(programs.get(i)));
+            g.consumeFromDevice(fixed).persistOnDevice(fixed);
+            g.consumeFromDevice(state).persistOnDevice(state);
+            all.add(g.transferToHost(DataTransferMode.UNDER_DEMAND, state).snapshot());
+        }
+        p = new TornadoExecutionPlan(all.toArray(ImmutableTaskGraph[]::new));
+        p.withDevice(device).withGridScheduler(grids);
+        plan = p;
+        last = p.withGraph(0).execute();
+        return p;
+    }
+
+    /// A graph whose only task counts its runs.
+    private static TaskGraph moving(String name, Object[] arrays) {
+        IntArray ticks = new IntArray(1);
+        return new TaskGraph(name).transferToDevice(DataTransferMode.EVERY_EXECUTION, ticks)
+                .transferToDevice(DataTransferMode.EVERY_EXECUTION, arrays).task("tick", ElementKernels::tick, ticks);
+    }
+
+    @Override
+    public long bytes() {
+        return plan == null ? memoryPlan.bytes() : memory.bytes();
+    }
+
+    @Override
+    public void close() {
+        TornadoExecutionPlan p = plan;
+        if (p != null)
+            try {
+                p.freeDeviceMemory();
+                p.close();
+            } catch (TornadoExecutionPlanException e) {
+                throw new IllegalStateException("cannot free the device memory of the task graphs: " + e.getMessage(), e);
+            }
+        plan = null;
+    }
+}
