@@ -42,6 +42,8 @@ public final class Executor {
     }
 
     public void grids(GridScheduler scheduler) {
+        if (graphs.stream().noneMatch(g -> g.tasks().stream().anyMatch(t -> scheduler.get(g.name() + "." + t.id()) != null)))
+            throw new TornadoRuntimeException("the grid scheduler names no task of any graph");
         grids = scheduler;
     }
 

@@ -58,6 +58,11 @@ final class Lowering {
         return b ? 1 : 0;
     }
 
+    /// 1 / (1 - p) for the p that was written, 0.9 and not the float next to it.
+    private static float inverseKeep(float p) {
+        return (float) (1 / (1 - Double.parseDouble(Float.toString(p))));
+    }
+
     private static int rowParts(int N) {
         return Math.clamp(N / 8, 1, ROW_PARTS);
     }
@@ -247,7 +252,7 @@ final class Lowering {
                 Ints seed = i(o.seed());
                 Floats y = f(o.y());
                 g.task(id("dropout"), ElementKernels::dropout, x.array(), x.at(), seed.array(), seed.at(), y.array(),
-                        y.at(), o.x().length(), o.salt(), o.p(), 1f / (1f - o.p()), flag(o.accumulate()));
+                        y.at(), o.x().length(), o.salt(), o.p(), inverseKeep(o.p()), flag(o.accumulate()));
             }
             case Op.ScaleColumns o -> {
                 Floats x = f(o.x());

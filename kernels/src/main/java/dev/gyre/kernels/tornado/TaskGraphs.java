@@ -14,6 +14,7 @@ final class TaskGraphs {
     private final GridScheduler grids;
     private final Set<String> used = new HashSet<>();
     private String operation = "";
+    private boolean hasGrids;
 
     TaskGraphs(String name, GridScheduler grids) {
         this.graph = new TaskGraph(name);
@@ -22,6 +23,10 @@ final class TaskGraphs {
 
     TaskGraph graph() {
         return graph;
+    }
+
+    boolean hasGrids() {
+        return hasGrids;
     }
 
     /// Tasks from here on belong to operation `name`, number `index`.
@@ -40,6 +45,7 @@ final class TaskGraphs {
     /// Gives the task `id` at least `x` times `y` work items, in groups of `localX` times `localY`.
     String grid(String id, int x, int y, int localX, int localY) {
         WorkerGrid2D grid = new WorkerGrid2D(roundUp(x, localX), roundUp(y, localY));
+        hasGrids = true;
         grid.setLocalWork(localX, localY, 1);
         grids.addWorkerGrid(graph.getTaskGraphName() + "." + id, grid);
         return id;

@@ -186,7 +186,10 @@ final class TornadoSession implements Session {
             all.add(g.transferToHost(DataTransferMode.UNDER_DEMAND, state).snapshot());
         }
         p = new TornadoExecutionPlan(all.toArray(ImmutableTaskGraph[]::new));
-        p.withDevice(device).withGridScheduler(grids);
+        p.withDevice(device);
+        // TornadoVM refuses a scheduler without a grid for any task
+        if (graphs.stream().anyMatch(TaskGraphs::hasGrids))
+            p.withGridScheduler(grids);
         plan = p;
         last = p.withGraph(0).execute();
         return p;

@@ -1,0 +1,25 @@
+package dev.gyre.kernels.tornado;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.gyre.kernels.check.OpCase;
+import dev.gyre.kernels.check.OpCases;
+import dev.gyre.kernels.check.OpCheck;
+import java.util.List;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/// Every operation in every mode through task graphs, against the reference: on the stand-in, or with a TornadoVM SDK on
+/// the module path on its first device.
+class TornadoOpCasesTest {
+    static List<OpCase> cases() {
+        return OpCases.all();
+    }
+
+    @ParameterizedTest
+    @MethodSource("cases")
+    void kernelsAgreeWithTheReference(OpCase c) {
+        assertThat(OpCheck.check(TornadoBackend.open(TornadoDevices.list().getFirst().name()), c))
+                .isLessThanOrEqualTo(1);
+    }
+}
