@@ -61,6 +61,14 @@ public final class KernelCode {
     }
 
     private static final String ARRAYS = "uk/ac/manchester/tornado/api/types/arrays/";
+    /// What is known of each class of kernels; its bytecode does not change.
+    private static final ClassValue<Analysis> KNOWN = new ClassValue<>() {
+        @Override
+        protected Analysis computeValue(Class<?> kernels) {
+            ClassLoader loader = kernels.getClassLoader();
+            return new Analysis(loader == null ? ClassLoader.getSystemClassLoader() : loader);
+        }
+    };
 
     private final String name;
     private final Access[] accesses;
@@ -78,18 +86,18 @@ public final class KernelCode {
             SerializedLambda s = (SerializedLambda) replace.invoke(lambda);
             if (s.getCapturedArgCount() != 0)
                 throw new TornadoRuntimeException(s.getImplMethodName() + " captures values; pass them as arguments");
-            ClassLoader loader = lambda.getClass().getClassLoader();
-            return of(loader == null ? ClassLoader.getSystemClassLoader() : loader, s.getImplClass(),
-                    s.getImplMethodName(), s.getImplMethodSignature());
+            Class<?> owner = Class.forName(s.getImplClass().replace('/', '.'), false, lambda.getClass().getClassLoader());
+            return of(owner, s.getImplMethodName(), s.getImplMethodSignature());
         } catch (ReflectiveOperationException e) {
             throw new TornadoRuntimeException("cannot find the method behind " + lambda + ": " + e);
         }
     }
 
-    /// The method `name` of descriptor `descriptor` in the class with this internal name.
-    public static KernelCode of(ClassLoader loader, String owner, String name, String descriptor) {
-        return new KernelCode(owner.replace('/', '.') + "." + name,
-                new Analysis(loader).accesses(owner, name, MethodTypeDesc.ofDescriptor(descriptor)));
+    /// The static method `name` of descriptor `descriptor` in `owner`.
+    public static KernelCode of(Class<?> owner, String name, String descriptor) {
+        return new KernelCode(owner.getName() + "." + name,
+                KNOWN.get(owner).accesses(owner.getName().replace('.', '/'), name,
+                        MethodTypeDesc.ofDescriptor(descriptor)));
     }
 
     public String name() {
@@ -113,7 +121,7 @@ public final class KernelCode {
         }
 
         /// Access by argument (not by slot) of a static method.
-        Access[] accesses(String owner, String name, MethodTypeDesc type) {
+        synchronized Access[] accesses(String owner, String name, MethodTypeDesc type) {
             String key = owner + "." + name + type.descriptorString();
             Access[] done = known.get(key);
             if (done != null)
