@@ -42,7 +42,8 @@ public final class Executor {
     }
 
     public void grids(GridScheduler scheduler) {
-        if (graphs.stream().noneMatch(g -> g.tasks().stream().anyMatch(t -> scheduler.get(g.name() + "." + t.id()) != null)))
+        if (graphs.stream()
+                .noneMatch(g -> g.tasks().stream().anyMatch(t -> scheduler.get(g.name() + "." + t.id()) != null)))
             throw new TornadoRuntimeException("the grid scheduler names no task of any graph");
         grids = scheduler;
     }
@@ -73,7 +74,7 @@ public final class Executor {
             if (!g.consumed().containsKey(a))
                 allocate(g, device, (TornadoNativeArray) a);
         for (Graph.Task t : g.tasks())
-            launch(g, device, t);
+            launch(g, t);
         g.toHost().forEach((a, mode) -> {
             if (mode != DataTransferMode.UNDER_DEMAND)
                 copy(onDevice(g, a), (TornadoNativeArray) a);
@@ -86,7 +87,8 @@ public final class Executor {
         g.consumed().forEach((a, name) -> {
             if (from == null)
                 throw new TornadoRuntimeException(
-                        "task graph " + g.name() + " consumes arrays but runs first; run the graph that makes them before");
+                        "task graph " + g.name()
+                                + " consumes arrays but runs first; run the graph that makes them before");
             if (!name.isEmpty() && !name.equals(from.name()))
                 throw new TornadoRuntimeException("task graph " + g.name() + " consumes an array of " + name + " but "
                         + from.name() + " ran immediately before");
@@ -114,15 +116,16 @@ public final class Executor {
                 && (mode == DataTransferMode.EVERY_EXECUTION || first && mode == DataTransferMode.FIRST_EXECUTION);
         if (uploads)
             copy(a, copy);
-        else if (first || mode == null && !g.persists(a) && !g.toHost().containsKey(a))
-            fillWithGarbage(copy);
+        else
+            if (first || mode == null && !g.persists(a) && !g.toHost().containsKey(a))
+                fillWithGarbage(copy);
     }
 
-    private void launch(Graph g, Map<Object, TornadoNativeArray> device, Graph.Task t) {
+    private void launch(Graph g, Graph.Task t) {
         Object[] args = t.arguments().clone();
         for (int i = 0; i < args.length; i++)
             if (args[i] instanceof TornadoNativeArray)
-                args[i] = device.get(args[i]);
+                args[i] = onDevice(g, args[i]);
         String id = g.name() + "." + t.id();
         if (!t.usesKernelContext()) {
             t.call().run(args);

@@ -2,6 +2,7 @@ package dev.gyre.tornadojvm;
 
 import java.io.Serializable;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Map;
@@ -86,8 +87,9 @@ public final class Graph {
             Object a = arguments[i];
             if (!(a instanceof TornadoNativeArray || a instanceof KernelContext || a instanceof Integer
                     || a instanceof Float || a instanceof Long || a instanceof Double))
-                throw new TornadoRuntimeException(name + "." + id + ": argument " + i + " is neither a device array nor "
-                        + "an int, float, long or double: " + (a == null ? "null" : a.getClass().getName()));
+                throw new TornadoRuntimeException(
+                        name + "." + id + ": argument " + i + " is neither a device array nor "
+                                + "an int, float, long or double: " + (a == null ? "null" : a.getClass().getName()));
         }
         KernelCode kernel = KernelCode.of(code);
         tasks.add(new Task(id, kernel, call, arguments.clone()));
@@ -128,7 +130,7 @@ public final class Graph {
 
     /// Every array that the graph names or uses.
     Set<Object> arrays() {
-        Set<Object> all = java.util.Collections.newSetFromMap(new IdentityHashMap<>());
+        Set<Object> all = Collections.newSetFromMap(new IdentityHashMap<>());
         all.addAll(toDevice.keySet());
         all.addAll(toHost.keySet());
         all.addAll(consumed.keySet());
@@ -140,6 +142,7 @@ public final class Graph {
     }
 
     /// How the first task that touches `array` does so; NONE where no task does.
+    @SuppressWarnings("ReferenceEquality") // an array is itself, whatever it holds
     KernelCode.Access firstAccess(Object array) {
         for (Task t : tasks) {
             KernelCode.Access all = KernelCode.Access.NONE;

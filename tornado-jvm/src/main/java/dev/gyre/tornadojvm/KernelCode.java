@@ -86,7 +86,8 @@ public final class KernelCode {
             SerializedLambda s = (SerializedLambda) replace.invoke(lambda);
             if (s.getCapturedArgCount() != 0)
                 throw new TornadoRuntimeException(s.getImplMethodName() + " captures values; pass them as arguments");
-            Class<?> owner = Class.forName(s.getImplClass().replace('/', '.'), false, lambda.getClass().getClassLoader());
+            Class<?> owner =
+                    Class.forName(s.getImplClass().replace('/', '.'), false, lambda.getClass().getClassLoader());
             return of(owner, s.getImplMethodName(), s.getImplMethodSignature());
         } catch (ReflectiveOperationException e) {
             throw new TornadoRuntimeException("cannot find the method behind " + lambda + ": " + e);
@@ -185,8 +186,9 @@ public final class KernelCode {
             for (CodeElement e : code)
                 if (e instanceof LabelTarget t)
                     enter(t.label());
-                else if (reachable)
-                    step(e);
+                else
+                    if (reachable)
+                        step(e);
         }
 
         private void enter(Label label) {
@@ -241,7 +243,7 @@ public final class KernelCode {
                     i.cases().forEach(c -> jump(c.target()));
                     reachable = false;
                 }
-                case ReturnInstruction _, ThrowInstruction _ -> reachable = false;
+                case ReturnInstruction _,ThrowInstruction _ -> reachable = false;
                 case java.lang.classfile.Instruction i -> {
                     if (!(i instanceof IncrementInstruction) && i.opcode() != Opcode.NOP)
                         throw new TornadoRuntimeException("a kernel cannot use the instruction " + i.opcode());

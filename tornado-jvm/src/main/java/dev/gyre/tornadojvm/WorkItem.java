@@ -50,16 +50,16 @@ public final class WorkItem {
 
     /// Runs `kernel` for every item of a grid.
     static void runAll(long[] global, long[] local, Consumer<WorkItem> kernel) {
-        long[] groups = { global[0] / local[0], global[1] / local[1], global[2] / local[2] };
+        long[] groups = {global[0] / local[0], global[1] / local[1], global[2] / local[2]};
         int items = (int) (local[0] * local[1] * local[2]);
         for (long g = 0; g < groups[0] * groups[1] * groups[2]; g++) {
-            long[] at = { g % groups[0], g / groups[0] % groups[1], g / groups[0] / groups[1] };
+            long[] at = {g % groups[0], g / groups[0] % groups[1], g / groups[0] / groups[1]};
             Group shared = new Group(items);
             AtomicReference<@Nullable Throwable> failure = new AtomicReference<>();
             List<Thread> threads = new ArrayList<>();
             List<WorkItem> all = new ArrayList<>();
             for (long i = 0; i < items; i++) {
-                long[] in = { i % local[0], i / local[0] % local[1], i / local[0] / local[1] };
+                long[] in = {i % local[0], i / local[0] % local[1], i / local[0] / local[1]};
                 WorkItem item = new WorkItem(at, in, groups, local, shared);
                 all.add(item);
                 threads.add(Thread.startVirtualThread(() -> {
@@ -78,7 +78,8 @@ public final class WorkItem {
             if (e != null)
                 throw new TornadoRuntimeException("a work item failed: " + e);
             if (all.stream().mapToInt(w -> w.passed).distinct().count() > 1)
-                throw new TornadoRuntimeException("some work items of a group wait at a barrier that others never reach");
+                throw new TornadoRuntimeException(
+                        "some work items of a group wait at a barrier that others never reach");
         }
     }
 

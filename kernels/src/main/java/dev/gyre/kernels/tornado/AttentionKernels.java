@@ -44,7 +44,8 @@ final class AttentionKernels {
     }
 
     /// `delta = sum over D of dOut out`, per row and head: what the softmax's gradient takes away.
-    static void outputDot(FloatArray out, int outAt, FloatArray dOut, int dOutAt, FloatArray delta, int deltaAt, int rows,
+    static void outputDot(FloatArray out, int outAt, FloatArray dOut, int dOutAt, FloatArray delta, int deltaAt,
+            int rows,
             int D) {
         for (@Parallel int i = 0; i < rows; i++)
             delta.set(deltaAt + i, inner(out, outAt + i * D, dOut, dOutAt + i * D, D));
@@ -79,7 +80,8 @@ final class AttentionKernels {
     /// `dK[j] = scale sum over queries i and heads of p (dOut v[j] - delta) q[i]`, `dV[j] = sum of p dOut[i]`: one work item
     /// per key and key/value head, going over the queries that see it.
     static void keyValueGrad(FloatArray q, FloatArray k, FloatArray v, IntArray start, FloatArray lse, FloatArray dOut,
-            FloatArray delta, FloatArray dK, FloatArray dV, IntArray at, int N, int T, int H, int KV, int D, float scale,
+            FloatArray delta, FloatArray dK, FloatArray dV, IntArray at, int N, int T, int H, int KV, int D,
+            float scale,
             int window) {
         for (@Parallel int n = 0; n < N; n++)
             for (@Parallel int g = 0; g < KV; g++) {
@@ -112,13 +114,15 @@ final class AttentionKernels {
     }
 
     /// Stores T new rows (T,C) in a cache (P,C) from row `start[0]` on.
-    static void cacheRows(FloatArray x, int xAt, FloatArray cache, int cacheAt, IntArray start, int startAt, int T, int C) {
+    static void cacheRows(FloatArray x, int xAt, FloatArray cache, int cacheAt, IntArray start, int startAt, int T,
+            int C) {
         for (@Parallel int i = 0; i < T * C; i++)
             cache.set(cacheAt + start.get(startAt) * C + i, x.get(xAt + i));
     }
 
     /// [#attend] of T new queries at positions `start[0] + i` over cached keys and values (P, KV*D).
-    static void attendCache(FloatArray q, FloatArray k, FloatArray v, IntArray start, FloatArray out, IntArray at, int T,
+    static void attendCache(FloatArray q, FloatArray k, FloatArray v, IntArray start, FloatArray out, IntArray at,
+            int T,
             int H, int KV, int D, float scale, int window) {
         for (@Parallel int n = 0; n < T; n++)
             for (@Parallel int h = 0; h < H; h++) {

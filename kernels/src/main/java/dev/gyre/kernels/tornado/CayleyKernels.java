@@ -168,7 +168,8 @@ final class CayleyKernels {
         for (@Parallel int e = 0; e < blocks * b * b; e++) {
             float x = norm.get(e / (b * b));
             float k = limit / (x + 1e-12f);
-            float scaled = k * (d.get(e) - q.get(e) * inner.get(e / (b * b)) / (TornadoMath.max(x, 1e-12f) * (x + 1e-12f)));
+            float scaled =
+                    k * (d.get(e) - q.get(e) * inner.get(e / (b * b)) / (TornadoMath.max(x, 1e-12f) * (x + 1e-12f)));
             d.set(e, x > limit ? scaled : d.get(e));
         }
     }

@@ -97,7 +97,8 @@ final class CayleyTasks {
     }
 
     /// `z = alpha x y + beta w + diagonal I`
-    private void product(FloatArray x, FloatArray y, FloatArray w, Floats z, double alpha, double beta, double diagonal) {
+    private void product(FloatArray x, FloatArray y, FloatArray w, Floats z, double alpha, double beta,
+            double diagonal) {
         graph.task(id("product"), CayleyKernels::product, x, y, w, 0, z.array(), z.at(), blocks, b, (float) alpha,
                 (float) beta, (float) diagonal);
     }

@@ -63,7 +63,8 @@ final class ElementKernels {
     }
 
     /// `y (+)= x keep / (1 - p)`; element i survives as [Dropouts#keeps] says.
-    static void dropout(FloatArray x, int xAt, IntArray seed, int seedAt, FloatArray y, int yAt, int n, int salt, float p,
+    static void dropout(FloatArray x, int xAt, IntArray seed, int seedAt, FloatArray y, int yAt, int n, int salt,
+            float p,
             float scale, int accumulate) {
         for (@Parallel int i = 0; i < n; i++) {
             float old = accumulate != 0 ? y.get(yAt + i) : 0f;

@@ -71,7 +71,8 @@ final class FeatureKernels {
     }
 
     /// `dPhi += pi (1 - tanh(phi)^2) (-sin (dG00 + dG11) + cos (dG10 - dG01))`
-    static void givensAnglesGrad(FloatArray phi, int phiAt, FloatArray dG, int dGAt, FloatArray dPhi, int dPhiAt, int n) {
+    static void givensAnglesGrad(FloatArray phi, int phiAt, FloatArray dG, int dGAt, FloatArray dPhi, int dPhiAt,
+            int n) {
         for (@Parallel int i = 0; i < n; i++) {
             float t = TornadoMath.tanh(phi.get(phiAt + i));
             float c = TornadoMath.cos(3.14159265f * t);
@@ -84,7 +85,8 @@ final class FeatureKernels {
 
     /// One stage of the sweep in place: in each row of x (N,d) the pairs `(2 s j, 2 s j + s)` become
     /// `(a g00 + c g10, a g01 + c g11)`; `first` is the stage's first pair in g.
-    static void givensStage(FloatArray x, int xAt, FloatArray g, int gAt, int N, int d, int stride, int pairs, int first) {
+    static void givensStage(FloatArray x, int xAt, FloatArray g, int gAt, int N, int d, int stride, int pairs,
+            int first) {
         for (@Parallel int e = 0; e < N * pairs; e++) {
             int p = xAt + e / pairs * d + 2 * stride * (e % pairs);
             int o = gAt + 4 * (first + e % pairs);
@@ -110,7 +112,8 @@ final class FeatureKernels {
 
     /// `dG00 = sum a u, dG01 = sum a w, dG10 = sum c u, dG11 = sum c w` over the rows, with (a,c) the stage's inputs in z and
     /// (u,w) the gradients of its outputs in dZ; one work item per number.
-    static void givensStageGrad(FloatArray z, FloatArray dZ, FloatArray dG, int dGAt, int N, int d, int stride, int pairs,
+    static void givensStageGrad(FloatArray z, FloatArray dZ, FloatArray dG, int dGAt, int N, int d, int stride,
+            int pairs,
             int first) {
         for (@Parallel int e = 0; e < 4 * pairs; e++) {
             int p = 2 * stride * (e >> 2);
@@ -266,7 +269,8 @@ final class FeatureKernels {
 
     /// `dU[f] = -2 sum over t of v_t[f] (g_t u) + g_t[f] (v_t u)`, with v the reflection's inputs and g the gradients of its
     /// outputs; `alongV`, `alongG` hold the inner products.
-    static void reflectionGrad(FloatArray v, FloatArray g, FloatArray alongV, FloatArray alongG, FloatArray dU, int dUAt,
+    static void reflectionGrad(FloatArray v, FloatArray g, FloatArray alongV, FloatArray alongG, FloatArray dU,
+            int dUAt,
             int N, int d) {
         for (@Parallel int f = 0; f < d; f++) {
             float sum = 0f;

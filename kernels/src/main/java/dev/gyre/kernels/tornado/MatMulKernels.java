@@ -12,7 +12,8 @@ final class MatMulKernels {
     }
 
     /// NN: a (M,K), b (K,N).
-    static void nn(FloatArray a, int aAt, FloatArray b, int bAt, FloatArray c, int cAt, int M, int N, int K, float alpha,
+    static void nn(FloatArray a, int aAt, FloatArray b, int bAt, FloatArray c, int cAt, int M, int N, int K,
+            float alpha,
             int accumulate) {
         for (@Parallel int i = 0; i < M; i++)
             for (@Parallel int j = 0; j < N; j++) {
@@ -25,7 +26,8 @@ final class MatMulKernels {
     }
 
     /// NT: a (M,K), b (N,K).
-    static void nt(FloatArray a, int aAt, FloatArray b, int bAt, FloatArray c, int cAt, int M, int N, int K, float alpha,
+    static void nt(FloatArray a, int aAt, FloatArray b, int bAt, FloatArray c, int cAt, int M, int N, int K,
+            float alpha,
             int accumulate) {
         for (@Parallel int i = 0; i < M; i++)
             for (@Parallel int j = 0; j < N; j++) {
@@ -38,7 +40,8 @@ final class MatMulKernels {
     }
 
     /// TN: a (K,M), b (K,N).
-    static void tn(FloatArray a, int aAt, FloatArray b, int bAt, FloatArray c, int cAt, int M, int N, int K, float alpha,
+    static void tn(FloatArray a, int aAt, FloatArray b, int bAt, FloatArray c, int cAt, int M, int N, int K,
+            float alpha,
             int accumulate) {
         for (@Parallel int i = 0; i < M; i++)
             for (@Parallel int j = 0; j < N; j++) {
@@ -51,7 +54,8 @@ final class MatMulKernels {
     }
 
     /// [#nn] with b in BF16; `powers` as in [#bf16].
-    static void nnBf16(FloatArray a, int aAt, ShortArray b, int bAt, FloatArray powers, FloatArray c, int cAt, int M, int N,
+    static void nnBf16(FloatArray a, int aAt, ShortArray b, int bAt, FloatArray powers, FloatArray c, int cAt, int M,
+            int N,
             int K, float alpha, int accumulate) {
         for (@Parallel int i = 0; i < M; i++)
             for (@Parallel int j = 0; j < N; j++) {
@@ -64,7 +68,8 @@ final class MatMulKernels {
     }
 
     /// [#nt] with b in BF16.
-    static void ntBf16(FloatArray a, int aAt, ShortArray b, int bAt, FloatArray powers, FloatArray c, int cAt, int M, int N,
+    static void ntBf16(FloatArray a, int aAt, ShortArray b, int bAt, FloatArray powers, FloatArray c, int cAt, int M,
+            int N,
             int K, float alpha, int accumulate) {
         for (@Parallel int i = 0; i < M; i++)
             for (@Parallel int j = 0; j < N; j++) {
@@ -131,7 +136,8 @@ final class MatMulKernels {
 
     /// Element e of a matrix in NF4: `book[code] * maximum of its block`. With `nested` > 0 the maximum is itself stored as
     /// a code: `map[maximaCodes[k]] * maxima[k / nested] + offset`.
-    static float nf4(ByteArray codes, FloatArray book, FloatArray maxima, ByteArray maximaCodes, FloatArray map, int block,
+    static float nf4(ByteArray codes, FloatArray book, FloatArray maxima, ByteArray maximaCodes, FloatArray map,
+            int block,
             int nested, float offset, int e) {
         int two = codes.get(e >> 1) & 0xff;
         int code = (e & 1) == 0 ? two >> 4 : two & 15;

@@ -26,7 +26,8 @@ final class RotateKernels {
     }
 
     /// `y[t,i,k] (+)= sum over c of x[t,i,c] R[i,k,c]`, the rotation turned back when R is orthogonal.
-    static void blockRotateBack(FloatArray x, int xAt, FloatArray r, int rAt, FloatArray y, int yAt, int N, int d, int b,
+    static void blockRotateBack(FloatArray x, int xAt, FloatArray r, int rAt, FloatArray y, int yAt, int N, int d,
+            int b,
             int stored, int accumulate) {
         for (@Parallel int t = 0; t < N; t++)
             for (@Parallel int f = 0; f < d; f++) {

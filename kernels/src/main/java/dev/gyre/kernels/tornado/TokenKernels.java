@@ -74,7 +74,8 @@ final class TokenKernels {
     }
 
     /// Replaces logits by `(softmax - onehot) scale`, 0 in ignored rows.
-    static void lossGrad(FloatArray logits, int logitsAt, IntArray labels, int labelsAt, FloatArray lse, FloatArray scale,
+    static void lossGrad(FloatArray logits, int logitsAt, IntArray labels, int labelsAt, FloatArray lse,
+            FloatArray scale,
             int scaleAt, int N, int V, int ignore) {
         for (@Parallel int i = 0; i < N * V; i++) {
             int label = labels.get(labelsAt + i / V);

@@ -70,8 +70,9 @@ public final class TornadoDevices {
 
     private static void requireNoBailout() {
         if (sdkPresent() && !"false".equalsIgnoreCase(System.getProperty(BAILOUT)))
-            throw new IllegalStateException(BAILOUT + " is not False: TornadoVM would run kernels that do not compile as "
-                    + "sequential Java without a word; start the JVM with -D" + BAILOUT + "=False");
+            throw new IllegalStateException(
+                    BAILOUT + " is not False: TornadoVM would run kernels that do not compile as "
+                            + "sequential Java without a word; start the JVM with -D" + BAILOUT + "=False");
     }
 
     static String describe(String name, TornadoDevice device) {

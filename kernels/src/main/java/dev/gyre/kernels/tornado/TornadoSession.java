@@ -25,7 +25,6 @@ import uk.ac.manchester.tornado.api.common.TornadoDevice;
 import uk.ac.manchester.tornado.api.enums.DataTransferMode;
 import uk.ac.manchester.tornado.api.exceptions.TornadoExecutionPlanException;
 import uk.ac.manchester.tornado.api.types.arrays.IntArray;
-import uk.ac.manchester.tornado.api.types.arrays.TornadoNativeArray;
 
 /// One execution plan with a task graph per program and two more that only move data:
 ///
@@ -81,8 +80,9 @@ final class TornadoSession implements Session {
             throw new IllegalStateException(weight + ": bind weights before the first run");
         if (unbound.remove(weight))
             memory.bind(weight, data);
-        else if (known.contains(weight))
-            throw new IllegalStateException(weight + " is bound already");
+        else
+            if (known.contains(weight))
+                throw new IllegalStateException(weight + " is bound already");
     }
 
     @Override
@@ -215,7 +215,8 @@ final class TornadoSession implements Session {
                 p.freeDeviceMemory();
                 p.close();
             } catch (TornadoExecutionPlanException e) {
-                throw new IllegalStateException("cannot free the device memory of the task graphs: " + e.getMessage(), e);
+                throw new IllegalStateException("cannot free the device memory of the task graphs: " + e.getMessage(),
+                        e);
             }
         plan = null;
     }

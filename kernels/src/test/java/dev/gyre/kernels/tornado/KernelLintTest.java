@@ -1,0 +1,75 @@
+package dev.gyre.kernels.tornado;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.tngtech.archunit.core.domain.JavaClass;
+import com.tngtech.archunit.core.importer.ClassFileImporter;
+import com.tngtech.archunit.core.importer.ImportOption;
+import java.io.IOException;
+import java.io.InputStream;
+import java.lang.classfile.ClassFile;
+import java.lang.classfile.ClassFile.DebugElementsOption;
+import java.lang.classfile.ClassModel;
+import java.lang.classfile.ClassTransform;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.MethodSource;
+
+class KernelLintTest {
+    static List<String> kernelClasses() {
+        return new ClassFileImporter().withImportOption(ImportOption.Predefined.DO_NOT_INCLUDE_TESTS)
+                .importPackages("dev.gyre.kernels.tornado").stream().map(JavaClass::getName)
+                .filter(n -> n.endsWith("Kernels")).toList();
+    }
+
+    @Test
+    void findsTheClassesOfKernels() {
+        assertThat(kernelClasses()).hasSizeGreaterThanOrEqualTo(9).contains(MatMulKernels.class.getName());
+    }
+
+    @ParameterizedTest
+    @MethodSource("kernelClasses")
+    void kernelsUseNothingThatTornadoVmCompilesWrongly(String name) throws Exception {
+        assertThat(KernelLint.check(parse(Class.forName(name)))).isEmpty();
+    }
+
+    @ParameterizedTest
+    @CsvSource(delimiter = '|', value = {"unsignedShift | >>>", "unsignedLongShift | >>>", "startsAtOne | start at 0",
+        "startsAnywhere | start at 0", "stepsByTwo | step by 1", "stepsByArgument | step by 1",
+        "twoNests | two @Parallel nests", "fusedMultiplyAdd | Math.fma", "rounds | Math.round",
+        "halfFloats | float16ToFloat", "reinterprets | reinterpreted bits", "asksForNaN | isNaN", "reduces | @Reduce",
+        "takesBoolean | boolean parameter", "readsStaticTable | static array TABLE",
+        "localArrayLeaves | local array handed to first", "dividesByPowerOfTwo | power of two",
+        "remainderOfPowerOfTwo | power of two", "throwsUp | throw", "privateArray | private array",
+        "step | word of OpenCL", "concatenates | invokedynamic"})
+    void plantedViolationIsCaught(String method, String complaint) throws Exception {
+        assertThat(KernelLint.check(parse(BadKernels.class))).anyMatch(c -> c.startsWith(method + ": ")
+                && c.contains(complaint));
+    }
+
+    @Test
+    void whatIsFineIsNotReported() throws Exception {
+        assertThat(KernelLint.check(parse(BadKernels.class))).noneMatch(c -> c.startsWith("fine:")
+                || c.startsWith("first:"));
+    }
+
+    @Test
+    void classesWithoutDebugInformationAreReported() throws Exception {
+        ClassFile bare = ClassFile.of(DebugElementsOption.DROP_DEBUG);
+        ClassModel stripped = bare.parse(bare.transformClass(bare.parse(bytes(MatMulKernels.class)),
+                ClassTransform.ACCEPT_ALL));
+        assertThat(KernelLint.check(stripped)).anyMatch(c -> c.contains("LocalVariableTable"));
+    }
+
+    private static ClassModel parse(Class<?> c) throws IOException {
+        return ClassFile.of().parse(bytes(c));
+    }
+
+    private static byte[] bytes(Class<?> c) throws IOException {
+        try (InputStream in = c.getResourceAsStream("/" + c.getName().replace('.', '/') + ".class")) {
+            return in.readAllBytes();
+        }
+    }
+}
