@@ -45,13 +45,13 @@ class KernelLintTest {
         "remainderOfPowerOfTwo | power of two", "throwsUp | throw", "privateArray | private array",
         "step | word of OpenCL", "concatenates | invokedynamic"})
     void plantedViolationIsCaught(String method, String complaint) throws Exception {
-        assertThat(KernelLint.check(parse(BadKernels.class))).anyMatch(c -> c.startsWith(method + ": ")
+        assertThat(KernelLint.check(parse(Violations.class))).anyMatch(c -> c.startsWith(method + ": ")
                 && c.contains(complaint));
     }
 
     @Test
     void whatIsFineIsNotReported() throws Exception {
-        assertThat(KernelLint.check(parse(BadKernels.class))).noneMatch(c -> c.startsWith("fine:")
+        assertThat(KernelLint.check(parse(Violations.class))).noneMatch(c -> c.startsWith("fine:")
                 || c.startsWith("first:"));
     }
 

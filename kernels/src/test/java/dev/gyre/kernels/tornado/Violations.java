@@ -8,10 +8,10 @@ import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 import uk.ac.manchester.tornado.api.types.arrays.LongArray;
 
 /// One violation each of what [KernelLint] forbids, and one kernel without.
-final class BadKernels {
+final class Violations {
     private static final float[] TABLE = {1, 2};
 
-    private BadKernels() {
+    private Violations() {
     }
 
     static void fine(KernelContext context, FloatArray x, int n, int b) {

@@ -1,0 +1,171 @@
+package dev.gyre.tornadojvm;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static uk.ac.manchester.tornado.api.enums.DataTransferMode.EVERY_EXECUTION;
+import static uk.ac.manchester.tornado.api.enums.DataTransferMode.FIRST_EXECUTION;
+import static uk.ac.manchester.tornado.api.enums.DataTransferMode.UNDER_DEMAND;
+
+import dev.gyre.tornadojvm.KernelCode.Access;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.Test;
+import uk.ac.manchester.tornado.api.GridScheduler;
+import uk.ac.manchester.tornado.api.KernelContext;
+import uk.ac.manchester.tornado.api.TaskGraph;
+import uk.ac.manchester.tornado.api.TornadoExecutionPlan;
+import uk.ac.manchester.tornado.api.WorkerGrid1D;
+import uk.ac.manchester.tornado.api.exceptions.TornadoRuntimeException;
+import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
+
+class StandInTest {
+    private static final int N = 6;
+
+    private static FloatArray counting() {
+        return FloatArray.fromElements(0, 1, 2, 3, 4, 5);
+    }
+
+    @Test
+    void resultsAreInvisibleUntilTheyAreTransferred() {
+        FloatArray x = counting();
+        FloatArray y = new FloatArray(N);
+        TaskGraph g = new TaskGraph("g").transferToDevice(FIRST_EXECUTION, x)
+                .task("scale", Programs::scale, x, y, 2f, N).transferToHost(UNDER_DEMAND, y);
+        var result = new TornadoExecutionPlan(g.snapshot()).execute();
+        assertThat(y.toHeapArray()).containsOnly(0f);
+        result.transferToHost(y);
+        assertThat(y.toHeapArray()).containsExactly(0, 2, 4, 6, 8, 10);
+    }
+
+    @Test
+    void everyExecutionTransfersTheInputAgainAndFirstExecutionDoesNot() {
+        for (int mode : new int[] {FIRST_EXECUTION, EVERY_EXECUTION}) {
+            FloatArray x = counting();
+            FloatArray y = new FloatArray(N);
+            TornadoExecutionPlan plan = new TornadoExecutionPlan(new TaskGraph("g").transferToDevice(mode, x)
+                    .task("scale", Programs::scale, x, y, 1f, N).transferToHost(EVERY_EXECUTION, y).snapshot());
+            plan.execute();
+            x.set(1, 100f);
+            plan.execute();
+            assertThat(y.get(1)).isEqualTo(mode == FIRST_EXECUTION ? 1f : 100f);
+        }
+    }
+
+    @Test
+    void anArrayThatIsOnlyWrittenIsNeverUploaded() {
+        FloatArray y = counting();
+        new TornadoExecutionPlan(new TaskGraph("g").transferToDevice(EVERY_EXECUTION, y)
+                .task("half", Programs::everySecond, y, N).transferToHost(EVERY_EXECUTION, y).snapshot()).execute();
+        assertThat(y.toHeapArray()).containsExactly(1, Float.NaN, 1, Float.NaN, 1, Float.NaN);
+    }
+
+    @Test
+    void readingWhatNobodyTransferredIsAnError() {
+        FloatArray x = counting();
+        FloatArray y = new FloatArray(N);
+        TornadoExecutionPlan plan = new TornadoExecutionPlan(
+                new TaskGraph("g").task("scale", Programs::scale, x, y, 1f, N).snapshot());
+        assertThatThrownBy(plan::execute).isInstanceOf(TornadoRuntimeException.class)
+                .hasMessageContaining("neither transfers nor consumes nor writes");
+    }
+
+    @Test
+    void aGraphTakesOverOnlyFromTheGraphBeforeIt() {
+        FloatArray x = counting();
+        FloatArray other = counting();
+        TaskGraph a = new TaskGraph("a").transferToDevice(FIRST_EXECUTION, x).task("t", Programs::increment, x, N)
+                .persistOnDevice(x);
+        TaskGraph b = new TaskGraph("b").consumeFromDevice(x).task("t", Programs::increment, x, N).persistOnDevice(x)
+                .transferToHost(EVERY_EXECUTION, x);
+        TaskGraph stranger = new TaskGraph("c").transferToDevice(FIRST_EXECUTION, other).task("t",
+                Programs::increment, other, N);
+        TornadoExecutionPlan plan = new TornadoExecutionPlan(a.snapshot(), b.snapshot(), stranger.snapshot());
+        assertThatThrownBy(() -> plan.withGraph(1).execute()).hasMessageContaining("runs first");
+        plan.withGraph(0).execute();
+        plan.withGraph(1).execute();
+        plan.withGraph(0).execute();
+        plan.withGraph(1).execute();
+        assertThat(x.get(0)).isEqualTo(4f);
+        plan.withGraph(2).execute();
+        assertThatThrownBy(() -> plan.withGraph(1).execute()).isInstanceOf(TornadoRuntimeException.class)
+                .hasMessageContaining("did not leave on the device");
+    }
+
+    @Test
+    void aNamedSourceHasToBeTheGraphBefore() {
+        FloatArray x = counting();
+        TaskGraph a = new TaskGraph("a").transferToDevice(FIRST_EXECUTION, x).task("t", Programs::increment, x, N)
+                .persistOnDevice(x);
+        TaskGraph b = new TaskGraph("b").consumeFromDevice("z", x).task("t", Programs::increment, x, N);
+        TornadoExecutionPlan plan = new TornadoExecutionPlan(a.snapshot(), b.snapshot());
+        assertThatThrownBy(plan::execute).hasMessageContaining("consumes an array of z");
+    }
+
+    @Test
+    void taskNamesAreUniqueAndArgumentsAreArraysOrNumbers() {
+        FloatArray x = counting();
+        TaskGraph g = new TaskGraph("g").task("t", Programs::increment, x, N);
+        assertThatThrownBy(() -> g.task("t", Programs::increment, x, N)).hasMessageContaining("two tasks are named t");
+        assertThatThrownBy(() -> g.task("u", StandInTest::flagged, x, true)).hasMessageContaining("argument 1");
+        assertThatThrownBy(() -> g.transferToDevice(FIRST_EXECUTION, 3)).hasMessageContaining("not a device array");
+    }
+
+    private static void flagged(FloatArray x, Boolean flag) {
+        x.set(0, flag ? 1f : 0f);
+    }
+
+    @Test
+    void workGroupsShareMemoryAndMeetAtBarriers() {
+        FloatArray x = new FloatArray(64);
+        for (int i = 0; i < 64; i++)
+            x.set(i, i);
+        FloatArray sums = new FloatArray(4);
+        WorkerGrid1D grid = new WorkerGrid1D(64);
+        grid.setLocalWork(16, 1, 1);
+        groups(x, sums, grid).execute();
+        assertThat(sums.toHeapArray()).containsExactly(120, 376, 632, 888);
+    }
+
+    @Test
+    void aGridHasToExistAndToConsistOfWholeGroups() {
+        FloatArray x = new FloatArray(64);
+        FloatArray sums = new FloatArray(4);
+        WorkerGrid1D uneven = new WorkerGrid1D(63);
+        uneven.setLocalWork(16, 1, 1);
+        TornadoExecutionPlan plan = groups(x, sums, uneven);
+        assertThatThrownBy(plan::execute).hasMessageContaining("not a multiple");
+        TaskGraph g = new TaskGraph("g").transferToDevice(EVERY_EXECUTION, x).task("sums", Programs::groupSums,
+                new KernelContext(), x, sums, 16);
+        assertThatThrownBy(new TornadoExecutionPlan(g.snapshot())::execute).hasMessageContaining("no worker grid");
+        assertThatThrownBy(() -> groups(x, sums, uneven).withGridScheduler(new GridScheduler("g.other", uneven)))
+                .hasMessageContaining("names no task");
+    }
+
+    @Test
+    void aBarrierThatSomeItemsNeverReachIsAnError() {
+        FloatArray x = new FloatArray(4);
+        WorkerGrid1D grid = new WorkerGrid1D(4);
+        grid.setLocalWork(4, 1, 1);
+        TaskGraph g = new TaskGraph("g").task("t", Programs::someWait, new KernelContext(), x);
+        TornadoExecutionPlan plan = new TornadoExecutionPlan(g.snapshot())
+                .withGridScheduler(new GridScheduler("g.t", grid));
+        assertThatThrownBy(plan::execute).hasMessageContaining("never reach");
+    }
+
+    private static TornadoExecutionPlan groups(FloatArray x, FloatArray sums, WorkerGrid1D grid) {
+        TaskGraph g = new TaskGraph("g").transferToDevice(EVERY_EXECUTION, x)
+                .task("sums", Programs::groupSums, new KernelContext(), x, sums, 16)
+                .transferToHost(EVERY_EXECUTION, sums);
+        return new TornadoExecutionPlan(g.snapshot()).withGridScheduler(new GridScheduler("g.sums", grid));
+    }
+
+    @Test
+    void bytecodeTellsReadsFromWritesThroughHelpersAndConditions() {
+        String arrays = "Luk/ac/manchester/tornado/api/types/arrays/";
+        KernelCode code = KernelCode.of(Programs.class, "tangled", "(" + arrays + "FloatArray;" + arrays + "IntArray;"
+                + arrays + "FloatArray;" + arrays + "FloatArray;JD)V");
+        assertThat(IntStream.range(0, 6).mapToObj(code::access)).containsExactly(Access.READ, Access.READ,
+                Access.WRITE, Access.NONE, Access.NONE, Access.NONE);
+        KernelCode inPlace = KernelCode.of(Programs.class, "increment", "(" + arrays + "FloatArray;I)V");
+        assertThat(inPlace.access(0)).isEqualTo(Access.READ_WRITE);
+    }
+}
