@@ -1,6 +1,5 @@
 package dev.gyre.model.adapter;
 
-import dev.gyre.kernels.Backend;
 import dev.gyre.model.step.Tensor;
 import java.nio.file.Path;
 import java.util.ArrayList;

@@ -108,6 +108,44 @@ final class PsoftModule implements ModuleAdapter {
         return new SubspaceLinear(store, inner);
     }
 
+    float scale() {
+        return scale;
+    }
+
+    /// Buffers of the frozen factors.
+    record Frozen(Buf a, Buf b) {
+    }
+
+    Frozen frozen(Store store) {
+        return new Frozen(store.constant(info.path() + ".psoft_A", new HostData.F32(factorA), r, info.in()),
+                store.constant(info.path() + ".psoft_B", new HostData.F32(factorB), info.out(), r));
+    }
+
+    /// Emits R (r, r).
+    private Buf rotation(Emitter e, Store store) {
+        Buf stored = store.param(rotation);
+        if (map == null)
+            return stored;
+        Buf made = e.act("R", r, r);
+        e.add(new Op.Cayley(map, stored, made, 1, r));
+        return made;
+    }
+
+    private Buf core(Emitter e, Store store, Buf rot) {
+        Buf k = e.act("core", r, r);
+        e.add(new Op.PsoftCore(rot, param(store, alpha), param(store, beta), k, r));
+        return k;
+    }
+
+    /// Emits `diag(beta) R diag(alpha) - I` (r, r).
+    Buf core(Emitter e, Store store) {
+        return core(e, store, rotation(e, store));
+    }
+
+    private static @Nullable Buf param(Store store, @Nullable Tensor t) {
+        return t == null ? null : store.param(t);
+    }
+
     private final class SubspaceLinear implements Linear {
         private final Store store;
         private final Linear inner;
@@ -122,12 +160,9 @@ final class PsoftModule implements ModuleAdapter {
             this.store = store;
             this.inner = inner;
             this.drop = new InputDropout(dropout, info);
-            this.a = store.constant(info.path() + ".psoft_A", new HostData.F32(factorA), r, info.in());
-            this.b = store.constant(info.path() + ".psoft_B", new HostData.F32(factorB), info.out(), r);
-        }
-
-        private @Nullable Buf param(@Nullable Tensor t) {
-            return t == null ? null : store.param(t);
+            Frozen f = frozen(store);
+            this.a = f.a();
+            this.b = f.b();
         }
 
         private @Nullable Buf grad(@Nullable Tensor t) {
@@ -136,14 +171,8 @@ final class PsoftModule implements ModuleAdapter {
 
         @Override
         public void forward(Emitter e, Buf x, Buf y, int N) {
-            Buf rot = store.param(rotation);
-            if (map != null) {
-                Buf made = e.act("R", r, r);
-                e.add(new Op.Cayley(map, rot, made, 1, r));
-                rot = made;
-            }
-            Buf k = e.act("core", r, r);
-            e.add(new Op.PsoftCore(rot, param(alpha), param(beta), k, r));
+            Buf rot = rotation(e, store);
+            Buf k = core(e, store, rot);
             inner.forward(e, x, y, N);
             Buf zz = e.act("z", N, r);
             e.add(new Op.MatMul(Form.NT, drop.forward(e, x, N), a, zz, N, r, info.in(), 1f, false));
@@ -164,7 +193,8 @@ final class PsoftModule implements ModuleAdapter {
             Buf dCore = e.act("d core", r, r);
             e.add(new Op.MatMul(Form.TN, h, Objects.requireNonNull(z), dCore, r, r, N, 1f, false));
             Buf dR = e.act("d R", r, r);
-            e.add(new Op.PsoftCoreGrad(rot, param(alpha), param(beta), dCore, dR, grad(alpha), grad(beta), r));
+            e.add(new Op.PsoftCoreGrad(rot, param(store, alpha), param(store, beta), dCore, dR, grad(alpha), grad(beta),
+                    r));
             if (map == null)
                 e.add(new Op.Axpy(1f, dR, store.grad(rotation)));
             else

@@ -8,6 +8,8 @@ import dev.gyre.model.config.LlamaConfig;
 import dev.gyre.model.format.ModelDir;
 import dev.gyre.model.step.Store;
 import dev.gyre.model.step.Tensor;
+import dev.gyre.quant.DoubleQuant;
+import dev.gyre.quant.Nf4;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.LinkedHashMap;
@@ -18,6 +20,16 @@ import java.util.Random;
 /// A Llama-style causal language model on the host: configuration, weights by their Hugging Face names, and the adapters
 /// attached to it. It computes nothing itself; a [TrainSession] or a [Decoder] does.
 public final class Llama implements Store.Source, Modules {
+    /// How frozen weights are held in memory.
+    public enum Base {
+        /// As the files have them.
+        AS_STORED, F32, BF16,
+        /// 4-bit NormalFloat with a maximum per 64 weights.
+        NF4,
+        /// The same with the maxima quantised to 8 bits.
+        NF4_DOUBLE
+    }
+
     /// Standard deviation of fresh weights, `initializer_range`'s default.
     public static final double INITIALIZER_RANGE = 0.02;
 
@@ -96,6 +108,49 @@ public final class Llama implements Store.Source, Modules {
         return d.clone();
     }
 
+    /// Stores the weights another way. NF4 takes the linear layers of the blocks; embedding, output head, norms and biases
+    /// keep what they have, as bitsandbytes leaves them. Weights that are NF4 already stay as they are.
+    ///
+    /// @throws IllegalArgumentException when NF4 weights would have to become something else
+    public void store(Base base) {
+        for (String name : List.copyOf(weights.keySet())) {
+            HostData w = data(name);
+            boolean block = name.startsWith("model.layers.") && dims(name).length == 2;
+            weights.put(name, switch (base) {
+                case AS_STORED -> w;
+                case F32 -> new HostData.F32(floats(name, w));
+                case BF16 -> dims(name).length == 2 ? new HostData.BF16(bits(floats(name, w))) : w;
+                case NF4 -> block && !(w instanceof HostData.NF4) ? Nf4.quantize(w, Nf4.DEFAULT_BLOCK) : w;
+                case NF4_DOUBLE -> !block ? w
+                        : w instanceof HostData.NF4 q ? q.absmax == null ? q : DoubleQuant.of(q)
+                        : DoubleQuant.of(Nf4.quantize(w, Nf4.DEFAULT_BLOCK));
+            });
+        }
+    }
+
+    private static short[] bits(float[] v) {
+        short[] out = new short[v.length];
+        for (int i = 0; i < v.length; i++) {
+            int b = Float.floatToRawIntBits(v[i]);
+            out[i] = (short) (Float.isNaN(v[i]) ? b >> 16 | 0x40 : b + 0x7fff + (b >> 16 & 1) >> 16);
+        }
+        return out;
+    }
+
+    private static float[] floats(String name, HostData data) {
+        return switch (data) {
+            case HostData.F32 f -> f.values;
+            case HostData.BF16 b -> {
+                float[] v = new float[b.bits.length];
+                for (int i = 0; i < v.length; i++)
+                    v[i] = Float.intBitsToFloat(b.bits[i] << 16);
+                yield v;
+            }
+            case HostData.NF4 _ -> throw new IllegalArgumentException(name + " is stored in 4 bits; what rounding took"
+                    + " away does not come back. Train an adapter over it, or start from the model in 16 or 32 bits");
+        };
+    }
+
     /// Replaces a weight, as full fine-tuning and merging do.
     public void replace(String name, float[] values) {
         if (data(name).size() != values.length)
@@ -148,18 +203,7 @@ public final class Llama implements Store.Source, Modules {
     List<Tensor> allWeights() {
         List<Tensor> out = new ArrayList<>();
         weights.forEach((name, data) -> {
-            float[] values = switch (data) {
-                case HostData.F32 f -> f.values.clone();
-                case HostData.BF16 b -> {
-                    float[] v = new float[b.bits.length];
-                    for (int i = 0; i < v.length; i++)
-                        v[i] = Float.intBitsToFloat(b.bits[i] << 16);
-                    yield v;
-                }
-                case HostData.NF4 _ -> throw new IllegalArgumentException(name
-                        + " is stored in 4 bits and cannot be trained itself; train an adapter, or load the model in 16 or 32"
-                        + " bits");
-            };
+            float[] values = floats(name, data).clone();
             int[] d = dims(name);
             out.add(new Tensor(name, values, d.length == 2, d));
         });

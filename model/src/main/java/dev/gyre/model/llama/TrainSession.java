@@ -267,6 +267,14 @@ public final class TrainSession implements AutoCloseable {
         return plan.bytesByRole();
     }
 
+    /// Floating point operations of one micro-batch and one update, of the first batch shape.
+    public long flops() {
+        long n = update == null ? 0 : update.flops();
+        for (Program p : training.values())
+            return n + p.flops();
+        return n;
+    }
+
     /// All programs, an operation a line.
     public String programs() {
         StringBuilder s = new StringBuilder();
