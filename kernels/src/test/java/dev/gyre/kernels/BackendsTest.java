@@ -9,6 +9,8 @@ import dev.gyre.kernels.check.OpCheck;
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.kernels.cpu.SimdChoice;
 import dev.gyre.kernels.ref.RefBackend;
+import dev.gyre.kernels.tornado.TornadoBackend;
+import dev.gyre.kernels.tornado.TornadoDevices;
 import java.util.List;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -31,6 +33,11 @@ class BackendsTest {
     void cpuKeepsTheContractOfSessions() {
         BackendCheck.check(new CpuBackend(1, SimdChoice.SCALAR));
         BackendCheck.check(new CpuBackend(2, SimdChoice.VECTOR));
+    }
+
+    @Test
+    void tornadoKeepsTheContractOfSessions() {
+        BackendCheck.check(TornadoBackend.open(TornadoDevices.list().getFirst().name()));
     }
 
     @Tag("slow")

@@ -6,6 +6,8 @@ import dev.gyre.kernels.check.GoldenLayers;
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.kernels.cpu.SimdChoice;
 import dev.gyre.kernels.ref.RefBackend;
+import dev.gyre.kernels.tornado.TornadoBackend;
+import dev.gyre.kernels.tornado.TornadoDevices;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -38,5 +40,13 @@ class GoldenLayersTest {
     @MethodSource("cases")
     void cpuWithVectorsOnTwoThreads(GoldenLayers.Case c) {
         assertThat(GoldenLayers.check(new CpuBackend(2, SimdChoice.VECTOR), c)).isLessThanOrEqualTo(1);
+    }
+
+    /// On a device where TornadoVM has one, else on the stand-in.
+    @ParameterizedTest
+    @MethodSource("cases")
+    void tornadoTaskGraphs(GoldenLayers.Case c) {
+        assertThat(GoldenLayers.check(TornadoBackend.open(TornadoDevices.list().getFirst().name()), c))
+                .isLessThanOrEqualTo(1);
     }
 }
