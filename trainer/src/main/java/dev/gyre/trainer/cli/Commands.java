@@ -8,6 +8,7 @@ final class Commands {
     }
 
     static List<Object> all() {
-        return List.of();
+        return List.of(new TrainCommand(), new EvalCommand(), new GenerateCommand(), new MergeCommand(), new LogitsCommand(),
+                new PretrainCommand(), new SkillsCommand(), new DoctorCommand());
     }
 }

@@ -43,6 +43,7 @@ public final class Main implements Runnable {
             gyre.addSubcommand(c);
         for (CommandProvider p : ServiceLoader.load(CommandProvider.class))
             p.commands().forEach(gyre::addSubcommand);
+        gyre.setOut(screen.writer());
         gyre.setCaseInsensitiveEnumValuesAllowed(true);
         gyre.setUsageHelpAutoWidth(true);
         gyre.setParameterExceptionHandler((e, _) -> {

@@ -33,6 +33,10 @@ public final class Screen {
         return new Screen(System.out, System.err, console != null && console.isTerminal());
     }
 
+    PrintWriter writer() {
+        return new PrintWriter(out, true, StandardCharsets.UTF_8);
+    }
+
     /// Under `-q` only results and errors are shown.
     void quiet(boolean quiet) {
         this.quiet = quiet;

@@ -10,6 +10,7 @@ import org.jspecify.annotations.Nullable;
 public sealed interface AdapterConfig {
     String TARGETS = "adapted modules: names, a regular expression for the whole path, or all-linear";
     String EXCLUDE = "modules left out, in the same forms";
+    String BIAS = "biases trained as well: none, adapted (of adapted modules), all";
     String LAYERS = "layer numbers to adapt; empty: all";
     String INIT = "start as the unchanged model; false: at random";
 
@@ -21,6 +22,15 @@ public sealed interface AdapterConfig {
         Names exclude();
 
         List<Integer> layers();
+
+        default Bias bias() {
+            return Bias.NONE;
+        }
+    }
+
+    /// Biases trained beside the adapter.
+    enum Bias {
+        NONE, ADAPTED, ALL
     }
 
     /// How a rotation follows from its skew parameters.
@@ -52,6 +62,7 @@ public sealed interface AdapterConfig {
             @Key(doc = INIT, def = "true") boolean initWeights,
             @Key(doc = TARGETS, def = "all-linear") Names targets,
             @Key(doc = EXCLUDE, def = "null") @Nullable Names exclude,
+            @Key(doc = BIAS, def = "none") Bias bias,
             @Key(doc = LAYERS, def = "[]", min = 0) List<Integer> layers) implements OnModules {
         public Oft {
             layers = checked(targets, layers);
@@ -139,6 +150,7 @@ public sealed interface AdapterConfig {
                     min = 1e-30) Map<String, Double> alphaPattern,
             @Key(doc = TARGETS, def = "all-linear") Names targets,
             @Key(doc = EXCLUDE, def = "null") @Nullable Names exclude,
+            @Key(doc = BIAS, def = "none") Bias bias,
             @Key(doc = LAYERS, def = "[]", min = 0) List<Integer> layers) implements OnModules {
         public Lora {
             layers = checked(targets, layers);
@@ -159,6 +171,7 @@ public sealed interface AdapterConfig {
             @Key(doc = INIT, def = "true") boolean initWeights,
             @Key(doc = TARGETS, def = "all-linear") Names targets,
             @Key(doc = EXCLUDE, def = "null") @Nullable Names exclude,
+            @Key(doc = BIAS, def = "none") Bias bias,
             @Key(doc = LAYERS, def = "[]", min = 0) List<Integer> layers) implements OnModules {
         public Boft {
             layers = checked(targets, layers);
@@ -176,6 +189,7 @@ public sealed interface AdapterConfig {
             @Key(doc = INIT, def = "true") boolean initWeights,
             @Key(doc = TARGETS, def = "all-linear") Names targets,
             @Key(doc = EXCLUDE, def = "null") @Nullable Names exclude,
+            @Key(doc = BIAS, def = "none") Bias bias,
             @Key(doc = LAYERS, def = "[]", min = 0) List<Integer> layers) implements OnModules {
         public Hra {
             layers = checked(targets, layers);

@@ -23,12 +23,12 @@ final class Masking {
     Masked apply(Example example) {
         return switch (example) {
             case Example.Text t -> {
-                int[] tokens = framed(t.text(), true);
+                int[] tokens = codec.framed(t.text(), true);
                 yield new Masked(tokens, range(0, tokens.length));
             }
             case Example.Completion c -> {
-                int[] tokens = framed(c.prompt() + c.completion(), true);
-                int[] prompt = framed(c.prompt(), false);
+                int[] tokens = codec.framed(c.prompt() + c.completion(), true);
+                int[] prompt = codec.framed(c.prompt(), false);
                 yield new Masked(tokens,
                         trainOn == TrainOn.ALL ? range(0, tokens.length)
                                 : range(common(prompt, tokens), tokens.length));
@@ -51,20 +51,6 @@ final class Masking {
                 target.set(from, Math.max(from, to));
             }
         return new Masked(tokens, target);
-    }
-
-    private int[] framed(String text, boolean end) {
-        int[] body = codec.encode(text);
-        Integer bos = codec.bos();
-        Integer eos = end ? codec.eos() : null;
-        int head = bos == null ? 0 : 1;
-        int[] out = new int[head + body.length + (eos == null ? 0 : 1)];
-        if (bos != null)
-            out[0] = bos;
-        System.arraycopy(body, 0, out, head, body.length);
-        if (eos != null)
-            out[out.length - 1] = eos;
-        return out;
     }
 
     private static BitSet range(int from, int to) {

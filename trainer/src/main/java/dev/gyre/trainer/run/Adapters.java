@@ -9,8 +9,12 @@ import dev.gyre.model.adapter.LoraSpec;
 import dev.gyre.model.adapter.OftSpec;
 import dev.gyre.model.adapter.PsoftSpec;
 import dev.gyre.model.adapter.Targets;
+import dev.gyre.model.format.TargetModules;
+import dev.gyre.model.format.TargetModules.Selector;
 import dev.gyre.trainer.config.AdapterConfig;
 import dev.gyre.trainer.config.AdapterConfig.Cayley;
+import dev.gyre.trainer.config.Names;
+import java.util.List;
 import java.util.Objects;
 
 /// From the configuration's section `adapter` to the model's specification.
@@ -60,6 +64,30 @@ public final class Adapters {
     }
 
     private static Targets targets(AdapterConfig.OnModules c) {
-        return Targets.names(c.targets().list().toArray(String[]::new));
+        Names exclude = c.exclude();
+        TargetModules modules = new TargetModules(selector(c.targets()), exclude == null ? null : selector(exclude),
+                c.layers().isEmpty() ? null : c.layers(), List.of(), List.of());
+        return new Targets(modules, switch (c.bias()) {
+            case NONE -> "none";
+            case ADAPTED -> method(c) + "_only";
+            case ALL -> "all";
+        });
+    }
+
+    private static Selector selector(Names n) {
+        String pattern = n.pattern();
+        return pattern == null ? new Selector.Names(n.list())
+                : pattern.equals("all-linear") ? new Selector.AllLinear() : new Selector.Regex(pattern);
+    }
+
+    /// The word before `_only`; PSOFT and the Givens methods have no such option.
+    private static String method(AdapterConfig.OnModules c) {
+        return switch (c) {
+            case AdapterConfig.Oft _ -> "oft";
+            case AdapterConfig.Lora _ -> "lora";
+            case AdapterConfig.Boft _ -> "boft";
+            case AdapterConfig.Hra _ -> "hra";
+            case AdapterConfig.Psoft _, AdapterConfig.Goft _, AdapterConfig.Qgoft _ -> "adapter";
+        };
     }
 }

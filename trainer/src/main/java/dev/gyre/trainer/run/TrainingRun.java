@@ -1,7 +1,6 @@
 package dev.gyre.trainer.run;
 
 import dev.gyre.kernels.Backend;
-import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.llama.BatchShape;
 import dev.gyre.model.llama.Llama;
 import dev.gyre.model.llama.TrainSession;
@@ -196,9 +195,8 @@ public final class TrainingRun implements AutoCloseable {
         return List.copyOf(notes);
     }
 
-    /// Adapters on the model; empty when all weights are trained.
-    public List<Adapter> adapters() {
-        return setup.model().adapters();
+    public Llama model() {
+        return setup.model();
     }
 
     @Override

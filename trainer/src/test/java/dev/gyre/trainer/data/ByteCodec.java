@@ -32,6 +32,16 @@ public final class ByteCodec implements TextCodec {
         return s.append(reply ? "<assistant>" : "").toString();
     }
 
+    @Override
+    public String decode(int[] tokens) {
+        byte[] b = new byte[tokens.length];
+        int n = 0;
+        for (int t : tokens)
+            if (t < 256)
+                b[n++] = (byte) t;
+        return new String(b, 0, n, StandardCharsets.UTF_8);
+    }
+
     static String text(TokenizedSet set, int example, boolean targetsOnly) {
         StringBuilder s = new StringBuilder();
         for (int j = 0; j < set.length(example); j++)

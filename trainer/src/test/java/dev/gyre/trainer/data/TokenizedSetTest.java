@@ -66,6 +66,11 @@ class TokenizedSetTest {
             }
 
             @Override
+            public String decode(int[] tokens) {
+                throw new UnsupportedOperationException();
+            }
+
+            @Override
             public String render(List<Example.Message> messages, boolean reply) {
                 return bytes.render(messages, reply);
             }

@@ -1,0 +1,79 @@
+package dev.gyre.trainer.cli;
+
+import dev.gyre.model.llama.Decoder;
+import dev.gyre.model.llama.Llama;
+import dev.gyre.trainer.data.Example;
+import dev.gyre.trainer.run.Devices;
+import dev.gyre.trainer.run.Generator;
+import dev.gyre.trainer.run.ModelRef;
+import dev.gyre.trainer.run.ModelText;
+import dev.gyre.trainer.run.Sampler;
+import java.util.Arrays;
+import java.util.List;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+
+/// `gyre generate`: continues a prompt.
+@Command(name = "generate", description = "Continue a prompt. Greedy unless --temperature is given; the same seed gives the same text.")
+final class GenerateCommand extends GyreCommand {
+    @Mixin
+    ModelArgs model = new ModelArgs();
+
+    @Option(names = { "-p", "--prompt" }, required = true, paramLabel = "TEXT", description = "What to continue.")
+    String prompt = "";
+
+    @Option(names = "--chat", description = "Put the prompt through the model's chat template as a user's message.")
+    boolean chat;
+
+    @Option(names = { "-n", "--max-tokens" }, defaultValue = "128", paramLabel = "N", description = "Tokens to generate at most (default: ${DEFAULT-VALUE}).")
+    int most;
+
+    @Option(names = "--temperature", defaultValue = "0", paramLabel = "X", description = "0: the likeliest token each time; higher: more varied (default: ${DEFAULT-VALUE}).")
+    double temperature;
+
+    @Option(names = "--top-p", defaultValue = "1", paramLabel = "X", description = "Draw only from the likeliest tokens that make up this share (default: ${DEFAULT-VALUE}).")
+    double topP;
+
+    @Option(names = "--seed", defaultValue = "1", description = "Default: ${DEFAULT-VALUE}.")
+    long seed;
+
+    @Option(names = "--ignore-eos", description = "Go on when the model says that it is done.")
+    boolean ignoreEos;
+
+    @Override
+    protected int run() {
+        if (most < 1)
+            throw new UsageException("--max-tokens must be at least 1");
+        Sampler sampler = new Sampler(temperature, topP, seed);
+        ModelRef ref = model.ref();
+        ModelText text = ModelText.of(ref.model());
+        Llama llama = ref.load();
+        int[] tokens = chat ? text.encode(text.render(List.of(new Example.Message("user", prompt)), true))
+                : text.framed(prompt, false);
+        if (tokens.length == 0)
+            throw new UsageException("--prompt is empty and the model has no token that starts a text");
+        int context = llama.config().maxPositionEmbeddings();
+        if (tokens.length >= context)
+            throw new UsageException("the prompt has " + tokens.length + " tokens, the model's context is " + context);
+        int limit = Math.min(most, context - tokens.length);
+        try (Decoder decoder = new Decoder(llama, Devices.open(model.device).backend(), tokens.length + limit)) {
+            int[] all = new int[limit];
+            int[] n = { 0 };
+            int[] shown = { 0 };
+            Generator.run(decoder, tokens, limit, ignoreEos ? List.of() : text.stops(), sampler, token -> {
+                all[n[0]++] = token;
+                // a character may need several tokens: hold it back until it is whole
+                String soFar = text.decode(Arrays.copyOf(all, n[0]));
+                if (!soFar.endsWith("\uFFFD") && soFar.length() > shown[0]) {
+                    screen().part(soFar.substring(shown[0]));
+                    shown[0] = soFar.length();
+                }
+                return true;
+            });
+            String whole = text.decode(Arrays.copyOf(all, n[0]));
+            screen().result(whole.substring(Math.min(shown[0], whole.length())));
+        }
+        return ExitCode.OK;
+    }
+}

@@ -1,0 +1,168 @@
+package dev.gyre.trainer.cli;
+
+import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.Op;
+import dev.gyre.model.format.ModelDir;
+import dev.gyre.model.format.ModelDirWriter;
+import dev.gyre.model.format.TensorType;
+import dev.gyre.model.llama.Batch;
+import dev.gyre.model.llama.BatchShape;
+import dev.gyre.model.llama.Llama;
+import dev.gyre.model.llama.Merge;
+import dev.gyre.model.llama.TrainSession;
+import dev.gyre.trainer.run.Devices;
+import dev.gyre.trainer.run.ModelRef;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.LinkOption;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.util.Arrays;
+import java.util.Comparator;
+import java.util.EnumSet;
+import java.util.List;
+import java.util.Locale;
+import java.util.SplittableRandom;
+import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+
+/// `gyre merge`: folds adapters into the weights.
+@Command(name = "merge", description = "Fold adapters into the weights and write a model directory that transformers loads.")
+final class MergeCommand extends GyreCommand {
+    @Mixin
+    ModelArgs model = new ModelArgs();
+
+    @Option(names = "--out", required = true, paramLabel = "DIR", description = "Model directory to write; must not exist or be empty.")
+    @SuppressWarnings("NullAway.Init") // required, set by picocli
+    Path out;
+
+    @Option(names = "--dtype", paramLabel = "TYPE", description = "Store merged weights as f32, f16 or bf16 (default: as the base model stores them; 16 bits for 4-bit weights).")
+    @Nullable
+    String dtype;
+
+    @Option(names = "--verify", description = "Compare logits of the written model with those of base and adapter; above the limit nothing is kept and the exit code is 3.")
+    boolean verify;
+
+    @Option(names = "--limit", paramLabel = "X", description = "Largest difference of a logit, relative to the largest logit (default: 1e-4 for f32, 2e-2 for f16, 1e-1 for bf16).")
+    @Nullable
+    Double limit;
+
+    @Option(names = "--seed", defaultValue = "1", description = "Seed of the tokens that --verify uses (default: ${DEFAULT-VALUE}).")
+    long seed;
+
+    private static final int ROWS = 4;
+    private static final int LENGTH = 32;
+
+    @Override
+    protected int run() throws IOException {
+        if (Files.exists(out, LinkOption.NOFOLLOW_LINKS) && !isEmptyDirectory(out))
+            throw new UsageException(out + ": exists already; choose another --out or remove it");
+        ModelRef ref = model.ref();
+        if (ref.adapters().isEmpty())
+            throw new UsageException("nothing to merge: give --adapter DIR, or a run directory as MODEL");
+        TensorType wanted = dtype == null ? null : type(dtype);
+        Llama llama = ref.load();
+        Backend backend = Devices.open(model.device).backend();
+        Path target = out.toAbsolutePath().normalize();
+        Path aside = target.resolveSibling("." + target.getFileName() + ".merging");
+        delete(aside);
+        try (ModelDir source = ModelDir.open(ref.model())) {
+            List<String> changed = Merge.changed(llama);
+            ModelDirWriter writer = ModelDirWriter.like(source);
+            TensorType narrowest = TensorType.F32;
+            for (String name : changed) {
+                TensorType t = wanted != null ? wanted : source.originalType(name);
+                if (t == TensorType.BF16 || t == TensorType.F16 && narrowest == TensorType.F32)
+                    narrowest = t;
+                long[] shape = source.shape(name).stream().mapToLong(Long::longValue).toArray();
+                writer.tensor(name, t, () -> {
+                    screen().status("merging " + name);
+                    return Merge.weight(llama, backend, name);
+                }, shape);
+            }
+            writer.write(aside);
+            screen().done();
+            if (verify)
+                verify(llama, aside, backend, narrowest);
+            Files.deleteIfExists(target);
+            Files.move(aside, target, StandardCopyOption.ATOMIC_MOVE);
+            screen().result("wrote " + out + ": " + Text.many(changed.size(), "weight") + " merged");
+            return ExitCode.OK;
+        } finally {
+            delete(aside);
+        }
+    }
+
+    private void verify(Llama before, Path merged, Backend backend, TensorType stored) {
+        Llama after;
+        try (ModelDir dir = ModelDir.open(merged)) {
+            after = Llama.load(dir);
+        }
+        double allowed = limit != null ? limit : switch (stored) {
+            case F16 -> 2e-2;
+            case BF16 -> 1e-1;
+            case F32, F64, I64, I32, I16, I8, U8, BOOL -> 1e-4;
+        };
+        int V = before.config().vocabSize();
+        int T = Math.min(LENGTH, before.config().maxPositionEmbeddings());
+        SplittableRandom random = new SplittableRandom(seed);
+        int[] ids = new int[ROWS * T];
+        Arrays.setAll(ids, _ -> random.nextInt(V));
+        int[] labels = new int[ids.length];
+        Arrays.fill(labels, Op.CrossEntropy.IGNORE);
+        Batch batch = Batch.rows(ROWS, T, ids, labels);
+        float[] a = logits(before, backend, batch);
+        float[] b = logits(after, backend, batch);
+        double largest = 0;
+        double difference = 0;
+        for (int i = 0; i < a.length; i++) {
+            largest = Math.max(largest, Math.abs(a[i]));
+            double d = Math.abs(a[i] - b[i]);
+            difference = d <= difference ? difference : d; // a NaN stays
+        }
+        double relative = difference / largest;
+        String said = Text.format("largest difference of %,d logits %.2e, relative to the largest logit %.2e (limit %.0e, %s)",
+                a.length, difference, relative, allowed, stored);
+        if (!(relative <= allowed))
+            throw new CheckFailedException("merge --verify: " + said + "; nothing was written to " + out);
+        screen().result("verified: " + said);
+    }
+
+    private static float[] logits(Llama llama, Backend backend, Batch batch) {
+        float[] out = new float[batch.ids().length * llama.config().vocabSize()];
+        try (TrainSession s = new TrainSession(llama, backend, List.of(new BatchShape(batch.B(), batch.T())), false,
+                EnumSet.of(TrainSession.Use.LOGITS))) {
+            s.logits(batch, out);
+        }
+        return out;
+    }
+
+    private static TensorType type(String s) {
+        return switch (s.toLowerCase(Locale.ROOT)) {
+            case "f32", "float32" -> TensorType.F32;
+            case "f16", "float16" -> TensorType.F16;
+            case "bf16", "bfloat16" -> TensorType.BF16;
+            default -> throw new UsageException("--dtype " + s + ": use f32, f16 or bf16");
+        };
+    }
+
+    private static boolean isEmptyDirectory(Path p) throws IOException {
+        if (!Files.isDirectory(p))
+            return false;
+        try (Stream<Path> s = Files.list(p)) {
+            return s.findAny().isEmpty();
+        }
+    }
+
+    private static void delete(Path root) throws IOException {
+        if (!Files.exists(root, LinkOption.NOFOLLOW_LINKS))
+            return;
+        try (Stream<Path> s = Files.walk(root)) {
+            for (Path p : s.sorted(Comparator.reverseOrder()).toList())
+                Files.delete(p);
+        }
+    }
+}

@@ -1,0 +1,67 @@
+package dev.gyre.trainer.cli;
+
+import dev.gyre.trainer.config.ConfigReader;
+import dev.gyre.trainer.config.PretrainConfig;
+import dev.gyre.trainer.run.Devices;
+import dev.gyre.trainer.run.FineTuning;
+import dev.gyre.trainer.run.TrainingRun;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+/// `gyre pretrain`: trains a model from scratch.
+@Command(name = "pretrain", description = "Train a new model from random weights and write a model directory that transformers loads. Give a YAML file, or --preset, --data and --out.")
+final class PretrainCommand extends GyreCommand {
+    @Parameters(index = "0", arity = "0..1", paramLabel = "PRETRAIN.yaml", description = "The run's configuration.")
+    @Nullable
+    Path file;
+
+    @Option(names = "--preset", paramLabel = "NAME", description = "Size of the model: tiny, small, medium, large (model.preset).")
+    @Nullable
+    String preset;
+
+    @Option(names = "--data", paramLabel = "FILE", description = "Text or JSONL to train on (data.train).")
+    @Nullable
+    String data;
+
+    @Option(names = "--out", paramLabel = "DIR", description = "Run directory (output.dir); the model comes to lie in its folder model/.")
+    @Nullable
+    String out;
+
+    @Option(names = "--set", paramLabel = "KEY=VALUE", description = "Replace a key of the configuration, such as train.steps=500; may be repeated.")
+    List<String> set = new ArrayList<>();
+
+    @Option(names = "--resume", description = "Go on with the run in the output directory, from its newest checkpoint.")
+    boolean resume;
+
+    @Override
+    protected int run() {
+        List<String> all = new ArrayList<>();
+        add(all, "model.preset", preset);
+        add(all, "data.train", data);
+        add(all, "output.dir", out);
+        if (file == null && (data == null || out == null))
+            throw new UsageException("give a PRETRAIN.yaml, or --data FILE and --out DIR (and --preset NAME)");
+        all.addAll(set);
+        PretrainConfig c = file == null ? ConfigReader.parse("command line", "", PretrainConfig.class, all)
+                : ConfigReader.read(file, PretrainConfig.class, all);
+        Devices.Chosen device = Devices.open(c.device());
+        try (TrainingRun run = FineTuning.open(c, resume, device.backend(), Version.number())) {
+            var m = run.model().config();
+            String model = "new, " + Text.big(run.model().parameters()) + " parameters · " + m.numLayers() + " layers of width "
+                    + m.hiddenSize() + ", " + m.numHeads() + " heads, " + m.numKvHeads() + " key/value heads, vocabulary "
+                    + Text.count(m.vocabSize());
+            return RunScreen.train(screen(), run, device, c.train(), c.output(), c.seed(), model,
+                    RunScreen.again("pretrain", run.dir().path()));
+        }
+    }
+
+    private static void add(List<String> to, String key, @Nullable String value) {
+        if (value != null)
+            to.add(key + "=\"" + value.replace("\\", "\\\\").replace("\"", "\\\"") + "\"");
+    }
+}

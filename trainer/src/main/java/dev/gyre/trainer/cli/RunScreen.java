@@ -1,0 +1,94 @@
+package dev.gyre.trainer.cli;
+
+import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.Buf.Role;
+import dev.gyre.trainer.config.RunConfig;
+import dev.gyre.trainer.data.TokenizedSet;
+import dev.gyre.trainer.loop.TrainLoop;
+import dev.gyre.trainer.run.Devices;
+import dev.gyre.trainer.run.TrainingRun;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+
+/// What a training command shows: header, table, footer.
+final class RunScreen {
+    private RunScreen() {
+    }
+
+    /// Runs to the end or to Ctrl-C and returns the exit code.
+    ///
+    /// @param model what stands in the header's line of that name
+    /// @param again the command that resumes
+    static int train(Screen screen, TrainingRun run, Devices.Chosen device, RunConfig.Train t, RunConfig.Output output,
+            long seed, String model, String again) {
+        screen.log(run.dir().log());
+        try {
+            header(screen, run, device, t, output, seed, model);
+            long begun = System.nanoTime();
+            TrainLoop.Result r;
+            try (Interrupt interrupt = new Interrupt(screen)) {
+                screen.line(Progress.heading());
+                r = run.run(List.of(new Progress(screen, run.from(), run.steps(), output.logEvery())),
+                        interrupt::requested);
+            }
+            String wall = Text.time((System.nanoTime() - begun) / 1e9);
+            if (!r.finished()) {
+                screen.result("stopped after step " + r.step() + ", saved " + r.saved() + " · resume: " + again);
+                return ExitCode.INTERRUPTED;
+            }
+            screen.result("wrote " + run.result() + " · loss " + Text.format("%.4f", r.loss())
+                    + (r.bestLoss() == null ? ""
+                            : Text.format(" · best validation %.4f at step %d", r.bestLoss(), r.bestStep()))
+                    + " · wall " + wall + " · heap peak " + Text.bytes(Memory.peak()));
+            return ExitCode.OK;
+        } finally {
+            screen.done();
+            screen.log(null);
+        }
+    }
+
+    private static void header(Screen screen, TrainingRun run, Devices.Chosen device, RunConfig.Train t,
+            RunConfig.Output output, long seed, String model) {
+        Backend backend = device.backend();
+        screen.line("gyre " + Version.number() + " · run " + output.dir() + " · seed " + seed + " · JDK "
+                + Runtime.version());
+        screen.line("device    " + backend.describe() + " (" + device.reason() + ")");
+        screen.line("model     " + model);
+        long perStep = (long) t.microBatch() * t.seqLen() * t.accumulate();
+        screen.line("batch     " + t.microBatch() + " x " + t.seqLen() + " tokens x " + t.accumulate() + " accumulate = "
+                + Text.count(perStep) + " tokens/step · " + Text.many(run.steps(), "step") + " = "
+                + Text.big((double) perStep * run.steps()) + " tokens");
+        Map<Role, Long> by = run.session().bytesByRole();
+        screen.line("memory    planned " + Text.bytes(run.session().plannedBytes()) + ": weights "
+                + Text.bytes(of(by, Role.WEIGHT)) + ", trained with gradients and AdamW "
+                + Text.bytes(of(by, Role.PARAM) + of(by, Role.GRAD) + of(by, Role.STATE)) + ", activations "
+                + Text.bytes(of(by, Role.ACTIVATION)));
+        screen.line("data      " + data(run.train(), run, t));
+        TokenizedSet valid = run.valid();
+        if (valid != null)
+            screen.line("valid     " + Text.many(valid.size(), "example") + " · "
+                    + Text.count(valid.targets()) + " trained tokens");
+        for (String note : run.notes())
+            screen.line("note      " + note);
+        if (run.from() > 0)
+            screen.line("resume    from " + run.dir().checkpoint(run.from()));
+    }
+
+    private static String data(TokenizedSet s, TrainingRun run, RunConfig.Train t) {
+        long used = s.tokens() - s.size();
+        return Text.many(s.size(), "example") + " · " + Text.count(s.truncated()) + " truncated · "
+                + Text.count(s.dropped()) + " dropped · " + Text.percent(s.targets(), s.tokens()) + " of tokens trained · "
+                + Text.many(run.batches().epochRows(), "row") + " an epoch, "
+                + Text.percent(used, (double) run.batches().epochRows() * t.seqLen()) + " filled";
+    }
+
+    private static long of(Map<Role, Long> by, Role role) {
+        return by.getOrDefault(role, 0L);
+    }
+
+    /// `gyre train runs/x/run.yaml --resume`
+    static String again(String command, Path run) {
+        return "gyre " + command + " " + run.resolve("run.yaml") + " --resume";
+    }
+}

@@ -1,0 +1,66 @@
+package dev.gyre.trainer.run;
+
+import dev.gyre.model.adapter.Adapter;
+import dev.gyre.model.format.FormatException;
+import dev.gyre.model.format.ModelDir;
+import dev.gyre.model.llama.Llama;
+import dev.gyre.trainer.config.ConfigReader;
+import dev.gyre.trainer.config.RunConfig;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+
+/// A model as a user names it: a model directory with adapter directories, or a run directory, which stands for its base
+/// model with the adapter it made (or for the model it made).
+///
+/// @param model the model directory
+/// @param adapters in the order of stacking, the first nearest to the input
+public record ModelRef(Path model, List<Path> adapters) {
+    public ModelRef {
+        adapters = List.copyOf(adapters);
+    }
+
+    /// @param given a model directory or a run directory
+    /// @param adapters adapter directories, or run directories for their results
+    public static ModelRef of(Path given, List<Path> adapters) {
+        List<Path> all = new ArrayList<>();
+        Path model = given;
+        if (isRun(given)) {
+            Path made = given.resolve("model");
+            if (Files.isDirectory(made))
+                model = made;
+            else {
+                model = Path.of(ConfigReader.read(given.resolve("run.yaml"), RunConfig.class, List.of()).model().path());
+                if (adapters.isEmpty())
+                    all.add(result(given));
+            }
+        }
+        for (Path a : adapters)
+            all.add(isRun(a) ? result(a) : a);
+        return new ModelRef(model, all);
+    }
+
+    private static boolean isRun(Path p) {
+        return Files.isRegularFile(p.resolve("run.yaml"));
+    }
+
+    private static Path result(Path run) {
+        Path adapter = run.resolve("adapter");
+        if (!Files.isDirectory(adapter))
+            throw new FormatException(run, "has no adapter yet: the run is not finished; finish it with --resume, or name one of"
+                    + " its checkpoints (--adapter " + run.resolve("checkpoint-N").resolve("adapter") + ")");
+        return adapter;
+    }
+
+    /// Reads model and adapters.
+    public Llama load() {
+        Llama llama;
+        try (ModelDir dir = ModelDir.open(model)) {
+            llama = Llama.load(dir);
+        }
+        for (Path a : adapters)
+            llama.attach(Adapter.read(a, llama));
+        return llama;
+    }
+}

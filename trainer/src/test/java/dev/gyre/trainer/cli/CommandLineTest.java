@@ -1,0 +1,96 @@
+package dev.gyre.trainer.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/// Usage and errors: nothing here needs a model.
+class CommandLineTest {
+    @TempDir
+    Path dir;
+
+    private static void usage(Cli c, String message) {
+        assertThat(c.code).as(c.toString()).isEqualTo(ExitCode.USAGE);
+        assertThat(c.err).startsWith("gyre: ").contains(message).doesNotContain("\tat ");
+        assertThat(c.err.strip().lines()).as("one line").hasSize(1);
+        assertThat(c.out).isEmpty();
+    }
+
+    @Test
+    void everyCommandHasHelp() {
+        assertThat(Cli.gyre("--help").out).contains("Exit codes: 0 ok", "train", "quickstart");
+        for (Object c : Commands.all()) {
+            String name = c.getClass().getAnnotation(picocli.CommandLine.Command.class).name();
+            Cli help = Cli.gyre(name, "--help");
+            assertThat(help.code).isZero();
+            assertThat(help.out).startsWith("Usage: gyre " + name);
+        }
+        assertThat(Cli.gyre("--version").out).startsWith("gyre ").contains("JDK 25");
+    }
+
+    @Test
+    void wrongUsageIsOneLineWithTheWayOut() {
+        usage(Cli.gyre(), "a command is missing (see gyre --help)");
+        usage(Cli.gyre("trian"), "did you mean train? (see gyre --help)");
+        usage(Cli.gyre("train"), "Missing required parameter: 'RUN.yaml' (see gyre train --help)");
+        usage(Cli.gyre("train", "x.yaml", "--rseume"), "Unknown option: '--rseume'");
+        usage(Cli.gyre("generate", "m", "-p", "x", "-n", "many"), "'many' is not an int (see gyre generate --help)");
+        usage(Cli.gyre("pretrain"), "give a PRETRAIN.yaml, or --data FILE and --out DIR");
+    }
+
+    @Test
+    void missingFilesAreNamed() {
+        usage(Cli.gyre("train", dir.resolve("run.yaml")), "run.yaml: no such file (looked in ");
+        usage(Cli.gyre("eval", dir.resolve("m"), dir.resolve("d.jsonl")), dir.resolve("m") + ": no such directory");
+        usage(Cli.gyre("merge", dir, "--out", dir.resolve("o")), "nothing to merge: give --adapter DIR");
+        usage(Cli.gyre("merge", dir, "--out", dir), "nothing to merge");
+    }
+
+    @Test
+    void aBadConfigurationShowsItsPlace() throws IOException {
+        Path file = dir.resolve("run.yaml");
+        Files.writeString(file, "model: {path: m}\nadpater: {method: oft}\n");
+        Cli c = Cli.gyre("train", file);
+        assertThat(c.code).isEqualTo(ExitCode.USAGE);
+        assertThat(c.err).isEqualTo("gyre: " + file + ":2:1: unknown key 'adpater'; did you mean 'adapter'?\n"
+                + "  2 | adpater: {method: oft}\n    | ^^^^^^^\n");
+    }
+
+    @Test
+    void debugShowsWhereAnErrorCameFrom() {
+        assertThat(Cli.gyre("eval", dir.resolve("m"), "d", "--debug").err).contains("no such directory").contains("\tat ");
+    }
+
+    @Test
+    void unknownDevicesAreRefused() throws IOException {
+        Path file = dir.resolve("run.yaml");
+        Files.writeString(file, """
+                model: {path: m}
+                adapter: {method: oft}
+                data: {train: t}
+                output: {dir: r}
+                """);
+        usage(Cli.gyre("train", file, "--set", "device=gpu"), "device gpu: unknown; use cpu");
+        usage(Cli.gyre("train", file, "--set", "device=cpu:0"), "'0' is not a number of at least 1");
+    }
+
+    @Test
+    void doctorNamesWhatItFound() {
+        Cli c = Cli.gyre("doctor");
+        assertThat(c.code).isZero();
+        assertThat(c.out).contains("jdk", "vectors", "memory", "tornadovm", "base model");
+        assertThat(Cli.gyre("doctor", "--json").out).startsWith("[{\"state\":\"ok\",\"what\":\"jdk\"");
+    }
+
+    @Test
+    void skillsAreWritten() {
+        Cli c = Cli.gyre("skills", "--out", dir, "--skill", "copy,sort", "--train", 5, "--valid", 2);
+        assertThat(c.out).contains("wrote 10 examples");
+        assertThat(dir.resolve("train.jsonl")).exists();
+        usage(Cli.gyre("skills", "--out", dir, "--skill", "juggle"), "Invalid value for option '--skill'");
+    }
+}

@@ -1,0 +1,226 @@
+package dev.gyre.trainer.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.within;
+
+import dev.gyre.model.format.SafeTensors;
+import dev.gyre.trainer.config.ConfigReader;
+import dev.gyre.trainer.config.RunConfig;
+import dev.gyre.trainer.loop.TrainListener;
+import dev.gyre.trainer.run.Devices;
+import dev.gyre.trainer.run.FineTuning;
+import dev.gyre.trainer.run.TrainingRun;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/// The commands on a model of a few thousand weights, from pre-training to the merged model.
+class EndToEndTest {
+    @TempDir
+    static Path dir;
+    private static Path data;
+    private static Path base;
+
+    @BeforeAll
+    static void pretrain() throws IOException {
+        data = dir.resolve("data");
+        assertThat(Cli.gyre("skills", "--out", data, "--train", 40, "--valid", 4).code).isZero();
+        Path file = dir.resolve("pretrain.yaml");
+        Files.writeString(file, """
+                model: {preset: tiny, hidden_size: 24, intermediate_size: 40, heads: 3, kv_heads: 1, context: 64}
+                data: {train: %s, valid: %s}
+                train: {steps: 4, seq_len: 40, micro_batch: 3, lr: 1e-2, warmup: 2}
+                eval: {every: 2}
+                output: {dir: %s, log_every: 1}
+                """.formatted(data.resolve("train.jsonl"), data.resolve("valid.jsonl"), dir.resolve("base")));
+        Cli c = Cli.gyre("pretrain", file);
+        assertThat(c.code).as(c.toString()).isZero();
+        assertThat(c.out).contains("   step      loss", "wrote " + dir.resolve("base/model"));
+        base = dir.resolve("base/model");
+        assertThat(base.resolve("config.json")).exists();
+    }
+
+    private static Path config(String run, String more) throws IOException {
+        Path file = dir.resolve(run + ".yaml");
+        Files.writeString(file, """
+                model: {path: %s}
+                adapter: {method: oft, block_size: 8%s}
+                data: {train: %s, valid: %s}
+                train: {steps: 6, seq_len: 40, micro_batch: 2, accumulate: 2, lr: 2e-2, schedule: linear}
+                eval: {every: 3}
+                output: {dir: %s, checkpoint_every: 2, log_every: 2}
+                device: cpu:2
+                """.formatted(base, more, data.resolve("train.jsonl"), data.resolve("valid.jsonl"), dir.resolve(run)));
+        return file;
+    }
+
+    private static double loss(Cli c) {
+        Matcher m = Pattern.compile("loss (\\d+\\.\\d+)").matcher(c.out);
+        assertThat(m.find()).as(c.toString()).isTrue();
+        return Double.parseDouble(m.group(1));
+    }
+
+    @Test
+    void fineTuneEvaluateMergeAndAgree() throws IOException {
+        Path valid = data.resolve("valid.jsonl");
+        Path run = dir.resolve("run");
+        Cli c = Cli.gyre("train", config("run", ""));
+        assertThat(c.code).as(c.toString()).isZero();
+        try (Stream<Path> files = Files.list(run)) {
+            assertThat(files.map(p -> p.getFileName().toString())).contains("run.yaml", "provenance.json", "metrics.jsonl",
+                    "program.txt", "log.txt", "adapter", "checkpoint-6");
+        }
+        assertThat(Files.readString(run.resolve("log.txt"))).contains("adapter oft on 14 modules").contains("wrote ");
+        double before = loss(Cli.gyre("eval", base, valid));
+        double after = loss(Cli.gyre("eval", base, valid, "--adapter", run.resolve("adapter")));
+        assertThat(after).isLessThan(before - 1e-3);
+        assertThat(loss(Cli.gyre("eval", run, valid))).as("a run directory stands for its result").isEqualTo(after);
+        assertThat(Cli.gyre("eval", run, valid, "--json").out).startsWith("{\"model\":\"" + base)
+                .contains("\"perplexity\":");
+        Path merged = dir.resolve("merged");
+        Cli m = Cli.gyre("merge", run, "--out", merged, "--verify");
+        assertThat(m.code).as(m.toString()).isZero();
+        assertThat(m.out).contains("verified: largest difference", "(limit 1e-04, F32)", "14 weights merged");
+        assertThat(loss(Cli.gyre("eval", merged, valid))).isCloseTo(after, within(1e-4));
+        Cli again = Cli.gyre("merge", run, "--out", merged);
+        assertThat(again.code).isEqualTo(ExitCode.USAGE);
+        assertThat(again.err).contains("exists already");
+        Path strict = dir.resolve("strict");
+        Cli s = Cli.gyre("merge", run, "--out", strict, "--verify", "--dtype", "bf16", "--limit", "1e-9");
+        assertThat(s.code).isEqualTo(ExitCode.NUMERIC);
+        assertThat(s.err).contains("merge --verify: largest difference").contains("nothing was written");
+        assertThat(strict).doesNotExist();
+        try (Stream<Path> files = Files.list(dir)) {
+            assertThat(files.map(p -> p.getFileName().toString())).noneMatch(n -> n.startsWith("."));
+        }
+    }
+
+    @Test
+    void generationIsSeededAndStopsWhereItShould() {
+        Cli greedy = Cli.gyre("generate", base, "-p", "copy abc = ", "-n", 12);
+        assertThat(greedy.code).as(greedy.toString()).isZero();
+        assertThat(Cli.gyre("generate", base, "-p", "copy abc = ", "-n", 12).out).isEqualTo(greedy.out);
+        String[] words = { "generate", base.toString(), "-p", "the ", "-n", "12", "--temperature", "1.5", "--top-p", "0.9",
+            "--seed" };
+        String a = Cli.gyre((Object[]) with(words, "3")).out;
+        assertThat(Cli.gyre((Object[]) with(words, "3")).out).isEqualTo(a);
+        assertThat(List.of(Cli.gyre((Object[]) with(words, "4")).out, Cli.gyre((Object[]) with(words, "5")).out))
+                .anyMatch(x -> !x.equals(a));
+        Cli tooLong = Cli.gyre("generate", base, "-p", "x".repeat(100));
+        assertThat(tooLong.code).isEqualTo(ExitCode.USAGE);
+        assertThat(tooLong.err).contains("the prompt has 101 tokens, the model's context is 64");
+    }
+
+    private static String[] with(String[] words, String last) {
+        return Stream.concat(Stream.of(words), Stream.of(last)).toArray(String[]::new);
+    }
+
+    @Test
+    void aRunStoppedHalfWayEndsBitForBitLikeTheWholeOne() throws IOException {
+        for (String more : new String[] { "", ", dropout: 0.5" }) {
+            String name = more.isEmpty() ? "plain" : "dropped";
+            assertThat(Cli.gyre("train", config(name + "-whole", more)).code).isZero();
+            Path file = config(name + "-half", more);
+            RunConfig c = ConfigReader.read(file, RunConfig.class, List.of());
+            boolean[] stop = { false };
+            try (TrainingRun run = FineTuning.open(c, false, Devices.open(c.device()).backend(), "test")) {
+                run.run(List.of(new TrainListener() {
+                    @Override
+                    public void onStep(Step s) {
+                        stop[0] = s.t() == 3;
+                    }
+                }), () -> stop[0]);
+            }
+            assertThat(dir.resolve(name + "-half/adapter")).doesNotExist();
+            Cli again = Cli.gyre("train", file, "--resume");
+            assertThat(again.code).as(again.toString()).isZero();
+            assertThat(again.out).contains("resume    from ").contains("checkpoint-3");
+            for (String f : List.of("adapter/adapter_model.safetensors", "checkpoint-6/trainer_state.safetensors"))
+                assertThat(dir.resolve(name + "-half").resolve(f)).as(f)
+                        .hasSameBinaryContentAs(dir.resolve(name + "-whole").resolve(f));
+        }
+    }
+
+    @Test
+    void resumingAnotherConfigurationOrOtherDataIsRefused() throws IOException {
+        Path file = config("guarded", "");
+        assertThat(Cli.gyre("train", file).code).isZero();
+        Cli used = Cli.gyre("train", file);
+        assertThat(used.code).isEqualTo(ExitCode.USAGE);
+        assertThat(used.err).contains("exists and is not empty; continue that run with --resume");
+        Cli other = Cli.gyre("train", file, "--resume", "--set", "train.lr=1e-3");
+        assertThat(other.code).isEqualTo(ExitCode.USAGE);
+        assertThat(other.err).contains("was started with train.lr: 0.02, now it is 0.001");
+        Cli longer = Cli.gyre("train", file, "--resume", "--set", "train.steps=7");
+        assertThat(longer.code).as(longer.toString()).isZero();
+        assertThat(longer.out).contains("note      train.steps was 6, now 7");
+        Path train = data.resolve("train.jsonl");
+        byte[] was = Files.readAllBytes(train);
+        try {
+            Files.writeString(train, Files.readString(train).replaceFirst("= ", "= ?"));
+            Cli changed = Cli.gyre("train", file, "--resume", "--set", "train.steps=7");
+            assertThat(changed.code).isEqualTo(ExitCode.USAGE);
+            assertThat(changed.err).contains("train.jsonl: changed since the run in");
+        } finally {
+            Files.write(train, was);
+        }
+    }
+
+    @Test
+    void oneMicroBatchOfFourEqualsFourOfOne() throws IOException {
+        Path four = config("four", "");
+        assertThat(Cli.gyre("train", four, "--set", "train.micro_batch=4", "--set", "train.accumulate=1").code).isZero();
+        Path one = config("one", "");
+        assertThat(Cli.gyre("train", one, "--set", "train.micro_batch=1", "--set", "train.accumulate=4").code).isZero();
+        try (SafeTensors a = SafeTensors.open(dir.resolve("four/adapter/adapter_model.safetensors"));
+                SafeTensors b = SafeTensors.open(dir.resolve("one/adapter/adapter_model.safetensors"))) {
+            for (String name : a.names()) {
+                float[] x = a.f32(name);
+                float[] y = b.f32(name);
+                for (int i = 0; i < x.length; i++)
+                    // AdamW turns rounding of tiny gradients into a part of the learning rate
+                    assertThat(!(Math.abs(x[i] - y[i]) <= 1e-3)).as(name + "[" + i + "] " + x[i] + " " + y[i]).isFalse();
+            }
+        }
+        assertThat(lastLoss("four")).isCloseTo(lastLoss("one"), within(1e-4));
+    }
+
+    private static double lastLoss(String run) throws IOException {
+        Matcher m = Pattern.compile("\"step\":6,.*\"loss\":([0-9.]+)").matcher(
+                Files.readString(dir.resolve(run).resolve("metrics.jsonl")));
+        assertThat(m.find()).isTrue();
+        return Double.parseDouble(m.group(1));
+    }
+
+    @Test
+    void fullFineTuningWritesAModel() throws IOException {
+        Path file = config("all", "");
+        Cli c = Cli.gyre("train", file, "--set", "adapter={method: full}");
+        assertThat(c.code).as(c.toString()).isZero();
+        assertThat(loss(Cli.gyre("eval", dir.resolve("all/model"), data.resolve("valid.jsonl"))))
+                .isLessThan(loss(Cli.gyre("eval", base, data.resolve("valid.jsonl"))));
+    }
+
+    @Test
+    void exactAnswersAreCounted() {
+        Cli c = Cli.gyre("eval", base, data.resolve("valid.jsonl"), "--exact", 5);
+        assertThat(c.code).as(c.toString()).isZero();
+        assertThat(c.out).contains("exact answers 0 of 5 (0.0 %)");
+    }
+
+    @Test
+    void aLearningRateBeyondReasonStopsWithNumericExit() throws IOException {
+        Cli c = Cli.gyre("train", config("wild", ""), "--set", "adapter={method: full}", "--set", "train.lr=1e30", "--set",
+                "train.clip=0");
+        assertThat(c.code).as(c.toString()).isEqualTo(ExitCode.NUMERIC);
+        assertThat(c.err).startsWith("gyre: step ").contains("train.jsonl line").contains("lower train.lr");
+        assertThat(dir.resolve("wild/model")).doesNotExist();
+    }
+}
