@@ -8,7 +8,8 @@ final class Commands {
     }
 
     static List<Object> all() {
-        return List.of(new TrainCommand(), new EvalCommand(), new GenerateCommand(), new MergeCommand(), new LogitsCommand(),
+        return List.of(new QuickstartCommand(), new TrainCommand(), new EvalCommand(), new GenerateCommand(),
+                new MergeCommand(), new LogitsCommand(),
                 new PretrainCommand(), new SkillsCommand(), new DoctorCommand());
     }
 }

@@ -13,7 +13,8 @@ import tools.jackson.databind.node.ArrayNode;
 import tools.jackson.databind.node.JsonNodeFactory;
 
 /// `gyre doctor`: what this machine offers, and the command that closes each gap.
-@Command(name = "doctor", description = "Show what Gyre finds on this machine: JDK, vectors, memory, TornadoVM; and the command that would fix each gap.")
+@Command(name = "doctor",
+        description = "Show what Gyre finds on this machine: JDK, vectors, memory, TornadoVM; and the command that would fix each gap.")
 final class DoctorCommand extends GyreCommand {
     @Option(names = "--json", description = "Print a JSON array instead of text.")
     boolean json;
@@ -49,7 +50,8 @@ final class DoctorCommand extends GyreCommand {
         else
             for (Finding f : all)
                 screen().result(Text.format("%-4s %-11s %s", f.state.mark, f.what, f.found)
-                        + (f.fix == null ? "" : "\n                 " + (f.state == State.GAP ? "fix: " : "hint: ") + f.fix));
+                        + (f.fix == null ? ""
+                                : "\n                 " + (f.state == State.GAP ? "fix: " : "hint: ") + f.fix));
         return ExitCode.OK;
     }
 
@@ -85,14 +87,16 @@ final class DoctorCommand extends GyreCommand {
         all.add(new Finding(small ? State.GAP : State.OK, "memory",
                 "Java may use " + Text.bytes(heap) + " of " + Text.bytes(machine),
                 small || heap < machine / 2
-                        ? "for larger models: export GYRE_JAVA_OPTS=-Xmx" + Math.max(1, machine * 3 / 4 / (1 << 30)) + "g"
+                        ? "for larger models: export GYRE_JAVA_OPTS=-Xmx" + Math.max(1, machine * 3 / 4 / (1 << 30))
+                                + "g"
                         : null));
     }
 
     private static void tornado(List<Finding> all) {
         String home = System.getenv("TORNADOVM_HOME");
         if (home == null || home.isBlank()) {
-            all.add(new Finding(State.NONE, "tornadovm", "no SDK (TORNADOVM_HOME is not set); GPU kernels run on JVM threads",
+            all.add(new Finding(State.NONE, "tornadovm",
+                    "no SDK (TORNADOVM_HOME is not set); GPU kernels run on JVM threads",
                     "for a GPU: unpack a TornadoVM SDK for JDK 25 and export TORNADOVM_HOME=DIR"));
             return;
         }

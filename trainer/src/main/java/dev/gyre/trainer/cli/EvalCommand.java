@@ -26,24 +26,29 @@ final class EvalCommand extends GyreCommand {
     @Mixin
     ModelArgs model = new ModelArgs();
 
-    @Parameters(index = "1", paramLabel = "FILE", description = "JSONL (text, prompt + completion, or messages) or plain text.")
+    @Parameters(index = "1", paramLabel = "FILE",
+            description = "JSONL (text, prompt + completion, or messages) or plain text.")
     @SuppressWarnings("NullAway.Init") // required, set by picocli
     Path file;
 
     @Option(names = "--format", defaultValue = "auto", description = "auto, jsonl or text (default: ${DEFAULT-VALUE}).")
     RunConfig.Format format = RunConfig.Format.AUTO;
 
-    @Option(names = "--train-on", defaultValue = "completion", description = "Tokens that count: completion or all (default: ${DEFAULT-VALUE}).")
+    @Option(names = "--train-on", defaultValue = "completion",
+            description = "Tokens that count: completion or all (default: ${DEFAULT-VALUE}).")
     RunConfig.TrainOn trainOn = RunConfig.TrainOn.COMPLETION;
 
-    @Option(names = "--seq-len", paramLabel = "T", description = "Tokens in a row (default: 512, or the model's context if that is less).")
+    @Option(names = "--seq-len", paramLabel = "T",
+            description = "Tokens in a row (default: 512, or the model's context if that is less).")
     @Nullable
     Integer seqLen;
 
-    @Option(names = "--batch", defaultValue = "4", paramLabel = "B", description = "Rows at once (default: ${DEFAULT-VALUE}).")
+    @Option(names = "--batch", defaultValue = "4", paramLabel = "B",
+            description = "Rows at once (default: ${DEFAULT-VALUE}).")
     int batch;
 
-    @Option(names = "--exact", paramLabel = "N", defaultValue = "0", description = "Also answer the first N prompts greedily and count exact answers (prompt/completion files).")
+    @Option(names = "--exact", paramLabel = "N", defaultValue = "0",
+            description = "Also answer the first N prompts greedily and count exact answers (prompt/completion files).")
     int exact;
 
     @Option(names = "--json", description = "Print one JSON object instead of text.")
@@ -80,7 +85,8 @@ final class EvalCommand extends GyreCommand {
             screen().result(Text.format("loss %.6f · perplexity %.4f · %,d tokens of %,d examples", loss.loss(),
                     loss.perplexity(), loss.tokens(), set.size())
                     + (set.truncated() + set.dropped() == 0 ? ""
-                            : Text.format(" · %,d truncated · %,d dropped (--seq-len %d)", set.truncated(), set.dropped(), T)));
+                            : Text.format(" · %,d truncated · %,d dropped (--seq-len %d)", set.truncated(),
+                                    set.dropped(), T)));
             if (right != null)
                 screen().result(Text.format("exact answers %,d of %,d (%.1f %%)", right.right(), right.all(),
                         100 * right.share()));

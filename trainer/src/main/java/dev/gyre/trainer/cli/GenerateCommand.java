@@ -15,24 +15,28 @@ import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /// `gyre generate`: continues a prompt.
-@Command(name = "generate", description = "Continue a prompt. Greedy unless --temperature is given; the same seed gives the same text.")
+@Command(name = "generate",
+        description = "Continue a prompt. Greedy unless --temperature is given; the same seed gives the same text.")
 final class GenerateCommand extends GyreCommand {
     @Mixin
     ModelArgs model = new ModelArgs();
 
-    @Option(names = { "-p", "--prompt" }, required = true, paramLabel = "TEXT", description = "What to continue.")
+    @Option(names = {"-p", "--prompt"}, required = true, paramLabel = "TEXT", description = "What to continue.")
     String prompt = "";
 
     @Option(names = "--chat", description = "Put the prompt through the model's chat template as a user's message.")
     boolean chat;
 
-    @Option(names = { "-n", "--max-tokens" }, defaultValue = "128", paramLabel = "N", description = "Tokens to generate at most (default: ${DEFAULT-VALUE}).")
+    @Option(names = {"-n", "--max-tokens"}, defaultValue = "128", paramLabel = "N",
+            description = "Tokens to generate at most (default: ${DEFAULT-VALUE}).")
     int most;
 
-    @Option(names = "--temperature", defaultValue = "0", paramLabel = "X", description = "0: the likeliest token each time; higher: more varied (default: ${DEFAULT-VALUE}).")
+    @Option(names = "--temperature", defaultValue = "0", paramLabel = "X",
+            description = "0: the likeliest token each time; higher: more varied (default: ${DEFAULT-VALUE}).")
     double temperature;
 
-    @Option(names = "--top-p", defaultValue = "1", paramLabel = "X", description = "Draw only from the likeliest tokens that make up this share (default: ${DEFAULT-VALUE}).")
+    @Option(names = "--top-p", defaultValue = "1", paramLabel = "X",
+            description = "Draw only from the likeliest tokens that make up this share (default: ${DEFAULT-VALUE}).")
     double topP;
 
     @Option(names = "--seed", defaultValue = "1", description = "Default: ${DEFAULT-VALUE}.")
@@ -59,8 +63,8 @@ final class GenerateCommand extends GyreCommand {
         int limit = Math.min(most, context - tokens.length);
         try (Decoder decoder = new Decoder(llama, Devices.open(model.device).backend(), tokens.length + limit)) {
             int[] all = new int[limit];
-            int[] n = { 0 };
-            int[] shown = { 0 };
+            int[] n = {0};
+            int[] shown = {0};
             Generator.run(decoder, tokens, limit, ignoreEos ? List.of() : text.stops(), sampler, token -> {
                 all[n[0]++] = token;
                 // a character may need several tokens: hold it back until it is whole

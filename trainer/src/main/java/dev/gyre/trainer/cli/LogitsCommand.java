@@ -24,20 +24,25 @@ import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.node.ObjectNode;
 
 /// `gyre logits`: what the model computes for given tokens, as a file that another framework can be held against.
-@Command(name = "logits", description = "Write logits, loss and adapter gradients of a token batch as a safetensors file, to compare Gyre with another framework.", footer = {
-    "", "FILE.json: {\"input_ids\": [[...]], \"labels\": [[...]], \"attention_mask\": [[...]]}; labels and mask are optional.",
-    "Labels stand under their tokens and are shifted here, as transformers does; -100 is ignored.",
-    "Output: logits (B,T,V); loss () when there are labels: mean over the labels that count; with --gradients",
-    "grad/<tensor> for each adapter tensor, named as in adapter_model.safetensors." })
+@Command(name = "logits",
+        description = "Write logits, loss and adapter gradients of a token batch as a safetensors file, to compare Gyre with another framework.",
+        footer = {
+            "",
+            "FILE.json: {\"input_ids\": [[...]], \"labels\": [[...]], \"attention_mask\": [[...]]}; labels and mask are optional.",
+            "Labels stand under their tokens and are shifted here, as transformers does; -100 is ignored.",
+            "Output: logits (B,T,V); loss () when there are labels: mean over the labels that count; with --gradients",
+            "grad/<tensor> for each adapter tensor, named as in adapter_model.safetensors."})
 final class LogitsCommand extends GyreCommand {
     @Mixin
     ModelArgs model = new ModelArgs();
 
-    @Option(names = "--tokens", required = true, paramLabel = "FILE.json", description = "Token ids, labels and attention mask.")
+    @Option(names = "--tokens", required = true, paramLabel = "FILE.json",
+            description = "Token ids, labels and attention mask.")
     @SuppressWarnings("NullAway.Init") // required, set by picocli
     Path tokens;
 
-    @Option(names = "--out", required = true, paramLabel = "FILE.safetensors", description = "Where to write; an existing file is not overwritten.")
+    @Option(names = "--out", required = true, paramLabel = "FILE.safetensors",
+            description = "Where to write; an existing file is not overwritten.")
     @SuppressWarnings("NullAway.Init") // required, set by picocli
     Path out;
 
@@ -80,7 +85,7 @@ final class LogitsCommand extends GyreCommand {
         }
         file.f32("logits", logits, in.B, in.T, V);
         if (in.trained > 0)
-            file.f32("loss", new float[] { (float) (loss / in.trained) });
+            file.f32("loss", new float[] {(float) (loss / in.trained)});
         file.write(out);
         screen().result(out + ": logits (" + in.B + ", " + in.T + ", " + V + ")"
                 + (in.trained > 0 ? Text.format(", loss %.6f over %d labels", loss / in.trained, in.trained) : ""));
@@ -102,8 +107,9 @@ final class LogitsCommand extends GyreCommand {
             this.ids = ids;
             this.labels = labels;
             this.start = start;
-            this.trained = (int) Arrays.stream(labels).flatMapToInt(Arrays::stream).filter(l -> l != Op.CrossEntropy.IGNORE)
-                    .count();
+            this.trained =
+                    (int) Arrays.stream(labels).flatMapToInt(Arrays::stream).filter(l -> l != Op.CrossEntropy.IGNORE)
+                            .count();
         }
 
         static Tokens read(Path file) {

@@ -30,27 +30,33 @@ import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /// `gyre merge`: folds adapters into the weights.
-@Command(name = "merge", description = "Fold adapters into the weights and write a model directory that transformers loads.")
+@Command(name = "merge",
+        description = "Fold adapters into the weights and write a model directory that transformers loads.")
 final class MergeCommand extends GyreCommand {
     @Mixin
     ModelArgs model = new ModelArgs();
 
-    @Option(names = "--out", required = true, paramLabel = "DIR", description = "Model directory to write; must not exist or be empty.")
+    @Option(names = "--out", required = true, paramLabel = "DIR",
+            description = "Model directory to write; must not exist or be empty.")
     @SuppressWarnings("NullAway.Init") // required, set by picocli
     Path out;
 
-    @Option(names = "--dtype", paramLabel = "TYPE", description = "Store merged weights as f32, f16 or bf16 (default: as the base model stores them; 16 bits for 4-bit weights).")
+    @Option(names = "--dtype", paramLabel = "TYPE",
+            description = "Store merged weights as f32, f16 or bf16 (default: as the base model stores them; 16 bits for 4-bit weights).")
     @Nullable
     String dtype;
 
-    @Option(names = "--verify", description = "Compare logits of the written model with those of base and adapter; above the limit nothing is kept and the exit code is 3.")
+    @Option(names = "--verify",
+            description = "Compare logits of the written model with those of base and adapter; above the limit nothing is kept and the exit code is 3.")
     boolean verify;
 
-    @Option(names = "--limit", paramLabel = "X", description = "Largest difference of a logit, relative to the largest logit (default: 1e-4 for f32, 2e-2 for f16, 1e-1 for bf16).")
+    @Option(names = "--limit", paramLabel = "X",
+            description = "Largest difference of a logit, relative to the largest logit (default: 1e-4 for f32, 2e-2 for f16, 1e-1 for bf16).")
     @Nullable
     Double limit;
 
-    @Option(names = "--seed", defaultValue = "1", description = "Seed of the tokens that --verify uses (default: ${DEFAULT-VALUE}).")
+    @Option(names = "--seed", defaultValue = "1",
+            description = "Seed of the tokens that --verify uses (default: ${DEFAULT-VALUE}).")
     long seed;
 
     private static final int ROWS = 4;
@@ -124,7 +130,8 @@ final class MergeCommand extends GyreCommand {
             difference = d <= difference ? difference : d; // a NaN stays
         }
         double relative = difference / largest;
-        String said = Text.format("largest difference of %,d logits %.2e, relative to the largest logit %.2e (limit %.0e, %s)",
+        String said = Text.format(
+                "largest difference of %,d logits %.2e, relative to the largest logit %.2e (limit %.0e, %s)",
                 a.length, difference, relative, allowed, stored);
         if (!(relative <= allowed))
             throw new CheckFailedException("merge --verify: " + said + "; nothing was written to " + out);

@@ -14,13 +14,15 @@ import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
 /// `gyre pretrain`: trains a model from scratch.
-@Command(name = "pretrain", description = "Train a new model from random weights and write a model directory that transformers loads. Give a YAML file, or --preset, --data and --out.")
+@Command(name = "pretrain",
+        description = "Train a new model from random weights and write a model directory that transformers loads. Give a YAML file, or --preset, --data and --out.")
 final class PretrainCommand extends GyreCommand {
     @Parameters(index = "0", arity = "0..1", paramLabel = "PRETRAIN.yaml", description = "The run's configuration.")
     @Nullable
     Path file;
 
-    @Option(names = "--preset", paramLabel = "NAME", description = "Size of the model: tiny, small, medium, large (model.preset).")
+    @Option(names = "--preset", paramLabel = "NAME",
+            description = "Size of the model: tiny, small, medium, large (model.preset).")
     @Nullable
     String preset;
 
@@ -28,11 +30,13 @@ final class PretrainCommand extends GyreCommand {
     @Nullable
     String data;
 
-    @Option(names = "--out", paramLabel = "DIR", description = "Run directory (output.dir); the model comes to lie in its folder model/.")
+    @Option(names = "--out", paramLabel = "DIR",
+            description = "Run directory (output.dir); the model comes to lie in its folder model/.")
     @Nullable
     String out;
 
-    @Option(names = "--set", paramLabel = "KEY=VALUE", description = "Replace a key of the configuration, such as train.steps=500; may be repeated.")
+    @Option(names = "--set", paramLabel = "KEY=VALUE",
+            description = "Replace a key of the configuration, such as train.steps=500; may be repeated.")
     List<String> set = new ArrayList<>();
 
     @Option(names = "--resume", description = "Go on with the run in the output directory, from its newest checkpoint.")
@@ -52,8 +56,10 @@ final class PretrainCommand extends GyreCommand {
         Devices.Chosen device = Devices.open(c.device());
         try (TrainingRun run = FineTuning.open(c, resume, device.backend(), Version.number())) {
             var m = run.model().config();
-            String model = "new, " + Text.big(run.model().parameters()) + " parameters · " + m.numLayers() + " layers of width "
-                    + m.hiddenSize() + ", " + m.numHeads() + " heads, " + m.numKvHeads() + " key/value heads, vocabulary "
+            String model = "new, " + Text.big(run.model().parameters()) + " parameters · " + m.numLayers()
+                    + " layers of width "
+                    + m.hiddenSize() + ", " + m.numHeads() + " heads, " + m.numKvHeads()
+                    + " key/value heads, vocabulary "
                     + Text.count(m.vocabSize());
             return RunScreen.train(screen(), run, device, c.train(), c.output(), c.seed(), model,
                     RunScreen.again("pretrain", run.dir().path()));

@@ -56,9 +56,10 @@ final class RunScreen {
         screen.line("device    " + backend.describe() + " (" + device.reason() + ")");
         screen.line("model     " + model);
         long perStep = (long) t.microBatch() * t.seqLen() * t.accumulate();
-        screen.line("batch     " + t.microBatch() + " x " + t.seqLen() + " tokens x " + t.accumulate() + " accumulate = "
-                + Text.count(perStep) + " tokens/step · " + Text.many(run.steps(), "step") + " = "
-                + Text.big((double) perStep * run.steps()) + " tokens");
+        screen.line(
+                "batch     " + t.microBatch() + " x " + t.seqLen() + " tokens x " + t.accumulate() + " accumulate = "
+                        + Text.count(perStep) + " tokens/step · " + Text.many(run.steps(), "step") + " = "
+                        + Text.big((double) perStep * run.steps()) + " tokens");
         Map<Role, Long> by = run.session().bytesByRole();
         screen.line("memory    planned " + Text.bytes(run.session().plannedBytes()) + ": weights "
                 + Text.bytes(of(by, Role.WEIGHT)) + ", trained with gradients and AdamW "
@@ -76,9 +77,10 @@ final class RunScreen {
     }
 
     private static String data(TokenizedSet s, TrainingRun run, RunConfig.Train t) {
-        long used = s.tokens() - s.size();
+        long used = (long) s.tokens() - s.size();
         return Text.many(s.size(), "example") + " · " + Text.count(s.truncated()) + " truncated · "
-                + Text.count(s.dropped()) + " dropped · " + Text.percent(s.targets(), s.tokens()) + " of tokens trained · "
+                + Text.count(s.dropped()) + " dropped · " + Text.percent(s.targets(), s.tokens())
+                + " of tokens trained · "
                 + Text.many(run.batches().epochRows(), "row") + " an epoch, "
                 + Text.percent(used, (double) run.batches().epochRows() * t.seqLen()) + " filled";
     }

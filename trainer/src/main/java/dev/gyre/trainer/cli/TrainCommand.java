@@ -20,7 +20,8 @@ final class TrainCommand extends GyreCommand {
     @SuppressWarnings("NullAway.Init") // required, set by picocli
     Path file;
 
-    @Option(names = "--set", paramLabel = "KEY=VALUE", description = "Replace a key of the configuration, such as train.lr=3e-4; may be repeated.")
+    @Option(names = "--set", paramLabel = "KEY=VALUE",
+            description = "Replace a key of the configuration, such as train.lr=3e-4; may be repeated.")
     List<String> set = new ArrayList<>();
 
     @Option(names = "--resume", description = "Go on with the run in the output directory, from its newest checkpoint.")
@@ -36,13 +37,14 @@ final class TrainCommand extends GyreCommand {
         }
     }
 
-    private static String model(RunConfig c, TrainingRun run) {
+    static String model(RunConfig c, TrainingRun run) {
         long all = run.model().parameters();
         String base = c.model().path() + " · " + Text.big(all) + " parameters";
         if (c.adapter() instanceof AdapterConfig.Full)
             return base + " · all trained";
         var adapter = run.model().adapters().getFirst();
-        return base + " · adapter " + adapter.spec().method() + " on " + Text.many(adapter.modules().size(), "module") + ", "
+        return base + " · adapter " + adapter.spec().method() + " on " + Text.many(adapter.modules().size(), "module")
+                + ", "
                 + Text.big(adapter.parameters()) + " trained (" + Text.percent(adapter.parameters(), all) + ")";
     }
 }

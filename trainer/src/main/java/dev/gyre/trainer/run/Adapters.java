@@ -87,7 +87,7 @@ public final class Adapters {
             case AdapterConfig.Lora _ -> "lora";
             case AdapterConfig.Boft _ -> "boft";
             case AdapterConfig.Hra _ -> "hra";
-            case AdapterConfig.Psoft _, AdapterConfig.Goft _, AdapterConfig.Qgoft _ -> "adapter";
+            case AdapterConfig.Psoft _,AdapterConfig.Goft _,AdapterConfig.Qgoft _ -> "adapter";
         };
     }
 }

@@ -68,7 +68,8 @@ public final class Evaluation {
         try (Decoder decoder = new Decoder(model, backend, longest)) {
             for (int i = 0; i < n; i++) {
                 int[] answer = answers[i];
-                int[] got = Generator.run(decoder, prompts[i], answer.length + 1, codec.stops(), Sampler.greedy(), _ -> true);
+                int[] got = Generator.run(decoder, prompts[i], answer.length + 1, codec.stops(), Sampler.greedy(),
+                        _ -> true);
                 if (Arrays.equals(got, answer))
                     right++;
             }

@@ -32,12 +32,18 @@ public final class FineTuning {
                 AdapterSpec spec = Adapters.spec(on, c.seed());
                 Adapter adapter = Adapter.create(spec, model, c.seed());
                 model.attach(adapter);
-                yield TrainingRun.open(new TrainingRun.Setup(c, c.data(), c.train(), c.eval(), c.output(), c.seed(), model,
-                        false, text, List.of(base), to -> adapter.write(to, c.model().path()), "adapter", version), resume,
+                yield TrainingRun.open(
+                        new TrainingRun.Setup(c, c.data(), c.train(), c.eval(), c.output(), c.seed(), model,
+                                false, text, List.of(base), to -> adapter.write(to, c.model().path()), "adapter",
+                                version),
+                        resume,
                         backend);
             }
-            case AdapterConfig.Full _ -> TrainingRun.open(new TrainingRun.Setup(c, c.data(), c.train(), c.eval(), c.output(),
-                    c.seed(), model, true, text, List.of(base), to -> writeLike(base, model, to), "model", version), resume,
+            case AdapterConfig.Full _ -> TrainingRun.open(
+                    new TrainingRun.Setup(c, c.data(), c.train(), c.eval(), c.output(),
+                            c.seed(), model, true, text, List.of(base), to -> writeLike(base, model, to), "model",
+                            version),
+                    resume,
                     backend);
         };
     }
@@ -51,8 +57,9 @@ public final class FineTuning {
             case BF16 -> TensorType.BF16;
             case F16 -> TensorType.F16;
         };
-        return TrainingRun.open(new TrainingRun.Setup(c, c.data(), c.train(), c.eval(), c.output(), c.seed(), model, true,
-                text, text.files(), to -> writeNew(model, text, type, to), "model", version), resume, backend);
+        return TrainingRun
+                .open(new TrainingRun.Setup(c, c.data(), c.train(), c.eval(), c.output(), c.seed(), model, true,
+                        text, text.files(), to -> writeNew(model, text, type, to), "model", version), resume, backend);
     }
 
     private static void writeLike(Path base, Llama model, Path to) {

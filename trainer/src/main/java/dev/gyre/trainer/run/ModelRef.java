@@ -31,7 +31,8 @@ public record ModelRef(Path model, List<Path> adapters) {
             if (Files.isDirectory(made))
                 model = made;
             else {
-                model = Path.of(ConfigReader.read(given.resolve("run.yaml"), RunConfig.class, List.of()).model().path());
+                model = Path
+                        .of(ConfigReader.read(given.resolve("run.yaml"), RunConfig.class, List.of()).model().path());
                 if (adapters.isEmpty())
                     all.add(result(given));
             }
@@ -48,8 +49,9 @@ public record ModelRef(Path model, List<Path> adapters) {
     private static Path result(Path run) {
         Path adapter = run.resolve("adapter");
         if (!Files.isDirectory(adapter))
-            throw new FormatException(run, "has no adapter yet: the run is not finished; finish it with --resume, or name one of"
-                    + " its checkpoints (--adapter " + run.resolve("checkpoint-N").resolve("adapter") + ")");
+            throw new FormatException(run,
+                    "has no adapter yet: the run is not finished; finish it with --resume, or name one of"
+                            + " its checkpoints (--adapter " + run.resolve("checkpoint-N").resolve("adapter") + ")");
         return adapter;
     }
 

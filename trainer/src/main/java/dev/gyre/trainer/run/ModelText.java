@@ -14,6 +14,9 @@ import org.jspecify.annotations.Nullable;
 /// INTERIM: bytes only, until the tokenizers are in.
 public final class ModelText implements TextCodec {
     public static ModelText of(Path modelDirectory) {
+        if (java.nio.file.Files.exists(modelDirectory.resolve("tokenizer.json")))
+            throw new dev.gyre.model.format.FormatException(modelDirectory,
+                    "tokenizer.json is not read by this build yet; it knows byte tokens only");
         return new ModelText();
     }
 
@@ -22,8 +25,10 @@ public final class ModelText implements TextCodec {
     }
 
     public LlamaConfig shape(PretrainConfig.Model m) {
-        return LlamaConfig.llama(260, Objects.requireNonNull(m.hiddenSize()), Objects.requireNonNull(m.intermediateSize()),
-                Objects.requireNonNull(m.layers()), Objects.requireNonNull(m.heads()), Objects.requireNonNull(m.kvHeads()),
+        return LlamaConfig.llama(260, Objects.requireNonNull(m.hiddenSize()),
+                Objects.requireNonNull(m.intermediateSize()),
+                Objects.requireNonNull(m.layers()), Objects.requireNonNull(m.heads()),
+                Objects.requireNonNull(m.kvHeads()),
                 Objects.requireNonNull(m.context()), m.tieEmbeddings(), 256, List.of(257), null);
     }
 

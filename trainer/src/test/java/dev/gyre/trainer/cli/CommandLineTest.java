@@ -62,7 +62,8 @@ class CommandLineTest {
 
     @Test
     void debugShowsWhereAnErrorCameFrom() {
-        assertThat(Cli.gyre("eval", dir.resolve("m"), "d", "--debug").err).contains("no such directory").contains("\tat ");
+        assertThat(Cli.gyre("eval", dir.resolve("m"), "d", "--debug").err).contains("no such directory")
+                .contains("\tat ");
     }
 
     @Test

@@ -74,7 +74,8 @@ class EndToEndTest {
         Cli c = Cli.gyre("train", config("run", ""));
         assertThat(c.code).as(c.toString()).isZero();
         try (Stream<Path> files = Files.list(run)) {
-            assertThat(files.map(p -> p.getFileName().toString())).contains("run.yaml", "provenance.json", "metrics.jsonl",
+            assertThat(files.map(p -> p.getFileName().toString())).contains("run.yaml", "provenance.json",
+                    "metrics.jsonl",
                     "program.txt", "log.txt", "adapter", "checkpoint-6");
         }
         assertThat(Files.readString(run.resolve("log.txt"))).contains("adapter oft on 14 modules").contains("wrote ");
@@ -107,8 +108,9 @@ class EndToEndTest {
         Cli greedy = Cli.gyre("generate", base, "-p", "copy abc = ", "-n", 12);
         assertThat(greedy.code).as(greedy.toString()).isZero();
         assertThat(Cli.gyre("generate", base, "-p", "copy abc = ", "-n", 12).out).isEqualTo(greedy.out);
-        String[] words = { "generate", base.toString(), "-p", "the ", "-n", "12", "--temperature", "1.5", "--top-p", "0.9",
-            "--seed" };
+        String[] words =
+                {"generate", base.toString(), "-p", "the ", "-n", "12", "--temperature", "1.5", "--top-p", "0.9",
+                    "--seed"};
         String a = Cli.gyre((Object[]) with(words, "3")).out;
         assertThat(Cli.gyre((Object[]) with(words, "3")).out).isEqualTo(a);
         assertThat(List.of(Cli.gyre((Object[]) with(words, "4")).out, Cli.gyre((Object[]) with(words, "5")).out))
@@ -124,12 +126,12 @@ class EndToEndTest {
 
     @Test
     void aRunStoppedHalfWayEndsBitForBitLikeTheWholeOne() throws IOException {
-        for (String more : new String[] { "", ", dropout: 0.5" }) {
+        for (String more : new String[] {"", ", dropout: 0.5"}) {
             String name = more.isEmpty() ? "plain" : "dropped";
             assertThat(Cli.gyre("train", config(name + "-whole", more)).code).isZero();
             Path file = config(name + "-half", more);
             RunConfig c = ConfigReader.read(file, RunConfig.class, List.of());
-            boolean[] stop = { false };
+            boolean[] stop = {false};
             try (TrainingRun run = FineTuning.open(c, false, Devices.open(c.device()).backend(), "test")) {
                 run.run(List.of(new TrainListener() {
                     @Override
@@ -176,7 +178,8 @@ class EndToEndTest {
     @Test
     void oneMicroBatchOfFourEqualsFourOfOne() throws IOException {
         Path four = config("four", "");
-        assertThat(Cli.gyre("train", four, "--set", "train.micro_batch=4", "--set", "train.accumulate=1").code).isZero();
+        assertThat(Cli.gyre("train", four, "--set", "train.micro_batch=4", "--set", "train.accumulate=1").code)
+                .isZero();
         Path one = config("one", "");
         assertThat(Cli.gyre("train", one, "--set", "train.micro_batch=1", "--set", "train.accumulate=4").code).isZero();
         try (SafeTensors a = SafeTensors.open(dir.resolve("four/adapter/adapter_model.safetensors"));
@@ -186,7 +189,8 @@ class EndToEndTest {
                 float[] y = b.f32(name);
                 for (int i = 0; i < x.length; i++)
                     // AdamW turns rounding of tiny gradients into a part of the learning rate
-                    assertThat(!(Math.abs(x[i] - y[i]) <= 1e-3)).as(name + "[" + i + "] " + x[i] + " " + y[i]).isFalse();
+                    assertThat(!(Math.abs(x[i] - y[i]) <= 1e-3)).as(name + "[" + i + "] " + x[i] + " " + y[i])
+                            .isFalse();
             }
         }
         assertThat(lastLoss("four")).isCloseTo(lastLoss("one"), within(1e-4));
@@ -217,7 +221,8 @@ class EndToEndTest {
 
     @Test
     void aLearningRateBeyondReasonStopsWithNumericExit() throws IOException {
-        Cli c = Cli.gyre("train", config("wild", ""), "--set", "adapter={method: full}", "--set", "train.lr=1e30", "--set",
+        Cli c = Cli.gyre("train", config("wild", ""), "--set", "adapter={method: full}", "--set", "train.lr=1e30",
+                "--set",
                 "train.clip=0");
         assertThat(c.code).as(c.toString()).isEqualTo(ExitCode.NUMERIC);
         assertThat(c.err).startsWith("gyre: step ").contains("train.jsonl line").contains("lower train.lr");

@@ -42,14 +42,15 @@ class LogitsTest {
     }
 
     @ParameterizedTest
-    @CsvSource({ "tiny-llama", "tiny-llama-nf4" })
+    @CsvSource({"tiny-llama", "tiny-llama-nf4"})
     void agreesWithTheReferenceModels(String model) throws IOException {
         Path m = GOLDEN.resolve(model);
         try (SafeTensors want = SafeTensors.open(m.resolve("reference_oft.safetensors"))) {
             int T = want.info("input_ids").shape().get(1).intValue();
             String json = "{\"input_ids\": " + rows(want.i64("input_ids"), T) + ", \"labels\": "
                     + rows(want.i64("labels"), T)
-                    + (want.contains("attention_mask") ? ", \"attention_mask\": " + rows(want.i64("attention_mask"), T) : "")
+                    + (want.contains("attention_mask") ? ", \"attention_mask\": " + rows(want.i64("attention_mask"), T)
+                            : "")
                     + "}";
             Path tokens = dir.resolve("tokens.json");
             Files.writeString(tokens, json);
@@ -86,11 +87,12 @@ class LogitsTest {
         Path m = GOLDEN.resolve("tiny-llama");
         float[] right = logits(m, "{\"input_ids\": [[5, 6, 7, 0, 0]], \"attention_mask\": [[1, 1, 1, 0, 0]]}", "a");
         float[] plain = logits(m, "{\"input_ids\": [[5, 6, 7]]}", "b");
-        assertThat(Arrays.copyOf(right, 3 * 128)).containsExactly(plain);
+        for (int i = 0; i < plain.length; i++)
+            assertThat(!(Math.abs(right[i] - plain[i]) <= 1e-5)).as("logit " + i).isFalse();
         // RoPE only sees differences of positions
         float[] left = logits(m, "{\"input_ids\": [[0, 0, 5, 6, 7]], \"attention_mask\": [[0, 0, 1, 1, 1]]}", "c");
         for (int i = 0; i < plain.length; i++)
-            assertThat(!(Math.abs(left[2 * 128 + i] - plain[i]) <= 2e-6)).isFalse();
+            assertThat(!(Math.abs(left[2 * 128 + i] - plain[i]) <= 1e-5)).as("logit " + i).isFalse();
     }
 
     private float[] logits(Path model, String json, String name) throws IOException {
