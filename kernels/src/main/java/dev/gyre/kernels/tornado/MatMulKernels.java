@@ -128,7 +128,7 @@ final class MatMulKernels {
     /// 2^(e-127), and 2^-126 for the subnormals' e = 0. By table, because the device compilers cannot compute with
     /// reinterpreted bits.
     static float bf16(short bits, FloatArray powers) {
-        int exponent = (bits >> 7) & 0xff;
+        int exponent = (bits & 0x7f80) >> 7;
         float mantissa = (bits & 0x7f) * 0.0078125f + (exponent == 0 ? 0f : 1f);
         float value = powers.get(exponent) * mantissa;
         return (bits & 0x8000) != 0 ? -value : value;

@@ -164,6 +164,11 @@ final class KernelLint {
         private void operator(int k, Opcode op) {
             switch (op) {
                 case IUSHR, LUSHR -> out.add(">>> is compiled as >>; mask the sign instead");
+                case IMUL -> {
+                    if (k > 0 && instructions.get(k - 1) instanceof ConstantInstruction c
+                            && c.constantValue() instanceof Integer n && Math.abs((long) n) > 0xffff)
+                        out.add("overflow of an int is undefined in C; multiply longs below 2^32");
+                }
                 case IDIV, IREM, LDIV, LREM -> {
                     if (k > 0 && instructions.get(k - 1) instanceof ConstantInstruction c
                             && c.constantValue() instanceof Number n && n.longValue() > 1

@@ -114,6 +114,11 @@ final class Violations {
             x.set(i, x.get(i) / 8);
     }
 
+    static void hashes(IntArray x) {
+        for (@Parallel int i = 0; i < 4; i++)
+            x.set(i, x.get(i) * 0x7feb352d);
+    }
+
     static void remainderOfPowerOfTwo(IntArray x) {
         for (@Parallel int i = 0; i < 4; i++)
             x.set(i, x.get(i) % 256);
