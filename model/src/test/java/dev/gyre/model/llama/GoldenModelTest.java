@@ -7,6 +7,8 @@ import dev.gyre.kernels.Op;
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.kernels.cpu.SimdChoice;
 import dev.gyre.kernels.ref.RefBackend;
+import dev.gyre.kernels.tornado.TornadoBackend;
+import dev.gyre.kernels.tornado.TornadoDevices;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.adapter.OftSpec;
 import dev.gyre.model.adapter.Targets;
@@ -123,6 +125,15 @@ class GoldenModelTest {
     void agreesOnTheCpu(String name, SimdChoice simd, int threads) {
         try (Golden g = Golden.open(name)) {
             agreesInFloat(g, new CpuBackend(threads, simd));
+        }
+    }
+
+    /// The task graphs of the TornadoVM backend, on its stand-in or, with an SDK on the module path, on its first device.
+    @ParameterizedTest
+    @ValueSource(strings = {"tiny-llama", "tiny-llama-nf4"})
+    void agreesThroughTaskGraphs(String name) {
+        try (Golden g = Golden.open(name)) {
+            agreesInFloat(g, TornadoBackend.open(TornadoDevices.list().getFirst().name()));
         }
     }
 
