@@ -37,6 +37,10 @@ public final class Graph {
     private final Map<Object, Boolean> persisted = new IdentityHashMap<>();
     /// Array to the name of the graph it comes from, empty for whichever ran last.
     private final Map<Object, String> consumed = new IdentityHashMap<>();
+    /// What TornadoVM 5.2 has, measured: one task more is a BufferOverflowException.
+    private static final int DESCRIPTION_BYTES = 8192;
+
+    private int described;
     private boolean frozen;
 
     public Graph(String name) {
@@ -91,6 +95,10 @@ public final class Graph {
                         name + "." + id + ": argument " + i + " is neither a device array nor "
                                 + "an int, float, long or double: " + (a == null ? "null" : a.getClass().getName()));
         }
+        described += 15 + 5 * arguments.length;
+        if (described > DESCRIPTION_BYTES)
+            throw new TornadoRuntimeException(name + ": too many tasks; a graph describes them in " + DESCRIPTION_BYTES
+                    + " bytes, 15 a task and 5 an argument");
         KernelCode kernel = KernelCode.of(code);
         tasks.add(new Task(id, kernel, call, arguments.clone()));
     }

@@ -109,6 +109,15 @@ class StandInTest {
         assertThatThrownBy(() -> g.transferToDevice(FIRST_EXECUTION, 3)).hasMessageContaining("not a device array");
     }
 
+    @Test
+    void aGraphHasRoomForSomeTasks() {
+        FloatArray x = counting();
+        TaskGraph g = new TaskGraph("g");
+        for (int i = 0; i < 8192 / 25; i++)
+            g.task("t" + i, Programs::increment, x, N);
+        assertThatThrownBy(() -> g.task("one more", Programs::increment, x, N)).hasMessageContaining("too many tasks");
+    }
+
     private static void flagged(FloatArray x, Boolean flag) {
         x.set(0, flag ? 1f : 0f);
     }

@@ -11,7 +11,6 @@ import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
 /// Rotations of skew-symmetric blocks and their gradients, put together from the products of [CayleyKernels].
 final class CayleyTasks {
     private final TaskGraphs tasks;
-    private final TaskGraph graph;
     private final DeviceMemory memory;
     private final Orthogonal map;
     private final int blocks;
@@ -21,7 +20,6 @@ final class CayleyTasks {
 
     private CayleyTasks(TaskGraphs tasks, DeviceMemory memory, Orthogonal map, int blocks, int b) {
         this.tasks = tasks;
-        this.graph = tasks.graph();
         this.memory = memory;
         this.map = map;
         this.blocks = blocks;
@@ -48,9 +46,13 @@ final class CayleyTasks {
             t.throughLimit(v, dQ);
         Floats dV = memory.floats(op.dV());
         if (op.map().skew() == Skew.PACKED)
-            t.graph.task(t.id("packedGrad"), CayleyKernels::packedGrad, dQ, dV.array(), dV.at(), t.blocks, t.b);
+            t.g().task(t.id("packedGrad"), CayleyKernels::packedGrad, dQ, dV.array(), dV.at(), t.blocks, t.b);
         else
-            t.graph.task(t.id("fullGrad"), CayleyKernels::fullGrad, dQ, dV.array(), dV.at(), t.blocks, t.b);
+            t.g().task(t.id("fullGrad"), CayleyKernels::fullGrad, dQ, dV.array(), dV.at(), t.blocks, t.b);
+    }
+
+    private TaskGraph g() {
+        return tasks.graph();
     }
 
     private String id(String kernel) {
@@ -64,47 +66,47 @@ final class CayleyTasks {
     /// Q of the stored numbers.
     private void skew(Floats v) {
         if (map.skew() == Skew.PACKED)
-            graph.task(id("skewOfPacked"), CayleyKernels::skewOfPacked, v.array(), v.at(), q, blocks, b);
+            g().task(id("skewOfPacked"), CayleyKernels::skewOfPacked, v.array(), v.at(), q, blocks, b);
         else
-            graph.task(id("skewOfFull"), CayleyKernels::skewOfFull, v.array(), v.at(), q, blocks, b);
+            g().task(id("skewOfFull"), CayleyKernels::skewOfFull, v.array(), v.at(), q, blocks, b);
     }
 
     /// Keeps the norms of the blocks before it scales them.
     private void limit() {
         if (map.maxNorm() > 0) {
-            graph.task(id("blockNorms"), CayleyKernels::blockNorms, q, norms, blocks, b);
-            graph.task(id("limitNorms"), CayleyKernels::limitNorms, q, norms, blocks, b, map.maxNorm());
+            g().task(id("blockNorms"), CayleyKernels::blockNorms, q, norms, blocks, b);
+            g().task(id("limitNorms"), CayleyKernels::limitNorms, q, norms, blocks, b, map.maxNorm());
         }
     }
 
     private void throughLimit(Floats v, FloatArray dQ) {
         FloatArray inner = memory.scratch(blocks);
         skew(v);
-        graph.task(id("blockInner"), CayleyKernels::blockInner, q, dQ, inner, blocks, b);
-        graph.task(id("limitNormsGrad"), CayleyKernels::limitNormsGrad, q, norms, inner, dQ, blocks, b, map.maxNorm());
+        g().task(id("blockInner"), CayleyKernels::blockInner, q, dQ, inner, blocks, b);
+        g().task(id("limitNormsGrad"), CayleyKernels::limitNormsGrad, q, norms, inner, dQ, blocks, b, map.maxNorm());
     }
 
     private FloatArray copyOf(Floats x) {
         FloatArray y = matrix();
-        graph.task(id("copyTo"), ElementKernels::copyTo, x.array(), x.at(), y, 0, blocks * b * b);
+        g().task(id("copyTo"), ElementKernels::copyTo, x.array(), x.at(), y, 0, blocks * b * b);
         return y;
     }
 
     /// `y = scale x + diagonal I`
     private void affine(FloatArray x, Floats y, float scale, float diagonal) {
-        graph.task(id("scaleAndShift"), CayleyKernels::scaleAndShift, x, 0, y.array(), y.at(), blocks, b, scale,
+        g().task(id("scaleAndShift"), CayleyKernels::scaleAndShift, x, 0, y.array(), y.at(), blocks, b, scale,
                 diagonal);
     }
 
     /// `z = alpha x y + beta w + diagonal I`
     private void product(FloatArray x, FloatArray y, FloatArray w, Floats z, double alpha, double beta,
             double diagonal) {
-        graph.task(id("product"), CayleyKernels::product, x, y, w, 0, z.array(), z.at(), blocks, b, (float) alpha,
+        g().task(id("product"), CayleyKernels::product, x, y, w, 0, z.array(), z.at(), blocks, b, (float) alpha,
                 (float) beta, (float) diagonal);
     }
 
     private void addProduct(FloatArray x, FloatArray y, FloatArray z, double alpha) {
-        graph.task(id("addProduct"), CayleyKernels::addProduct, x, y, z, blocks, b, (float) alpha);
+        g().task(id("addProduct"), CayleyKernels::addProduct, x, y, z, blocks, b, (float) alpha);
     }
 
     private static Floats whole(FloatArray x) {
@@ -147,14 +149,14 @@ final class CayleyTasks {
         FloatArray lu = matrix();
         FloatArray inverse = matrix();
         affine(q, whole(lu), map.form() == Form.CAYLEY_PLUS ? -1f : 1f, 1f);
-        graph.task(id("luFactors"), CayleyKernels::luFactors, lu, blocks, b);
-        graph.task(id("inverseOfFactors"), CayleyKernels::inverseOfFactors, lu, inverse, blocks, b);
+        g().task(id("luFactors"), CayleyKernels::luFactors, lu, blocks, b);
+        g().task(id("inverseOfFactors"), CayleyKernels::inverseOfFactors, lu, inverse, blocks, b);
         return inverse;
     }
 
     private FloatArray transposed(FloatArray x) {
         FloatArray y = matrix();
-        graph.task(id("transposeBlocks"), CayleyKernels::transposeBlocks, x, y, blocks, b);
+        g().task(id("transposeBlocks"), CayleyKernels::transposeBlocks, x, y, blocks, b);
         return y;
     }
 
@@ -168,7 +170,7 @@ final class CayleyTasks {
         FloatArray gram = matrix();
         for (int k = 0; k < last; k++) {
             x[k + 1] = matrix();
-            graph.task(id("transposeBlocks"), CayleyKernels::transposeBlocks, x[k], t, blocks, b);
+            g().task(id("transposeBlocks"), CayleyKernels::transposeBlocks, x[k], t, blocks, b);
             product(t, x[k], x[k], whole(gram), 1, 0, 0);
             product(x[k], gram, x[k], whole(x[k + 1]), ab[k][1], ab[k][0], 0);
         }
@@ -210,7 +212,7 @@ final class CayleyTasks {
         }
         FloatArray a = matrix();
         FloatArray next = matrix();
-        graph.task(id("fillWith"), ElementKernels::fillWith, d, 0, blocks * b * b, 0f);
+        g().task(id("fillWith"), ElementKernels::fillWith, d, 0, blocks * b * b, 0f);
         affine(g, whole(a), c[p], 0f);
         for (int j = p; j >= 2; j--) {
             addProduct(power[j - 1], a, d, (j - 1) % 2 == 0 ? 1 : -1);
@@ -219,7 +221,7 @@ final class CayleyTasks {
             a = next;
             next = swap;
         }
-        graph.task(id("axpy"), ElementKernels::axpy, 1f, a, 0, d, 0, blocks * b * b);
+        g().task(id("axpy"), ElementKernels::axpy, 1f, a, 0, d, 0, blocks * b * b);
         return d;
     }
 
@@ -233,12 +235,12 @@ final class CayleyTasks {
         for (int k = map.terms() - 1; k >= 0; k--) {
             double a = ab[k][0];
             double w = ab[k][1];
-            graph.task(id("transposeBlocks"), CayleyKernels::transposeBlocks, x[k], t, blocks, b);
+            g().task(id("transposeBlocks"), CayleyKernels::transposeBlocks, x[k], t, blocks, b);
             product(t, x[k], x[k], whole(s), 1, 0, 0);
             product(g, s, g, whole(next), w, a, 0);
             product(x[k], t, x[k], whole(s), 1, 0, 0);
             addProduct(s, g, next, w);
-            graph.task(id("transposeBlocks"), CayleyKernels::transposeBlocks, g, t, blocks, b);
+            g().task(id("transposeBlocks"), CayleyKernels::transposeBlocks, g, t, blocks, b);
             product(t, x[k], x[k], whole(s), 1, 0, 0);
             addProduct(x[k], s, next, w);
             FloatArray swap = g;

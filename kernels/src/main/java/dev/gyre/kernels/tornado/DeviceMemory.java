@@ -198,9 +198,9 @@ final class DeviceMemory {
         return all.toArray();
     }
 
-    /// Small inputs of a program, which travel with each of its runs.
-    Object[] inputsOf(Program program) {
-        return select(program.roots(), DeviceMemory::travelsAlways);
+    /// The small inputs among some buffers, which travel with each run.
+    Object[] smallInputs(Collection<Buf> roots) {
+        return select(roots, DeviceMemory::travelsAlways);
     }
 
     static boolean travelsAlways(Buf b) {

@@ -6,6 +6,7 @@ import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;
 import java.util.List;
 import uk.ac.manchester.tornado.api.common.TornadoDevice;
+import uk.ac.manchester.tornado.api.enums.TornadoDeviceType;
 
 /// Runs programs as TornadoVM task graphs: on a device when a TornadoVM SDK is on the module path, else on the stand-in
 /// (`jvm`), slowly and strictly.
@@ -13,14 +14,23 @@ public final class TornadoBackend implements Backend {
     private final String name;
     private final TornadoDevice device;
 
-    private TornadoBackend(String name, TornadoDevice device) {
+    private final boolean workGroups;
+
+    private TornadoBackend(String name, TornadoDevice device, boolean workGroups) {
         this.name = name;
         this.device = device;
+        this.workGroups = workGroups;
     }
 
     /// The device of that name, as [TornadoDevices#list] gives it: `opencl:0`, `cuda:0`, `ptx:0`, or `jvm`.
     public static TornadoBackend open(String name) {
-        return new TornadoBackend(name, TornadoDevices.find(name));
+        TornadoDevice device = TornadoDevices.find(name);
+        return new TornadoBackend(name, device, device.getDeviceType() == TornadoDeviceType.GPU);
+    }
+
+    /// The device of that name with the kernels that share local memory in work groups, whatever its type.
+    static TornadoBackend withWorkGroups(String name) {
+        return new TornadoBackend(name, TornadoDevices.find(name), true);
     }
 
     @Override
@@ -40,6 +50,6 @@ public final class TornadoBackend implements Backend {
         if (plan.bytes() > have)
             throw new OutOfMemoryError(name + ": the programs need " + plan.bytes() + " bytes, the device has " + have
                     + "; use a smaller micro-batch, sequence or adapter");
-        return new TornadoSession(device, programs, plan);
+        return new TornadoSession(device, workGroups, programs, plan);
     }
 }

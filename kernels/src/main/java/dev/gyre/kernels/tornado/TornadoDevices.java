@@ -14,6 +14,10 @@ import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
 /// The devices that TornadoVM offers, and whether it is there at all.
 public final class TornadoDevices {
     private static final String BAILOUT = "tornado.recover.bailout";
+    /// Room for the instructions of one task graph; each array that a graph only passes on takes 18 bytes.
+    private static final String BYTECODES = "tornado.tvm.maxbytecodesize";
+
+    private static final int MIN_BYTECODES = 1 << 20;
 
     private TornadoDevices() {
     }
@@ -52,9 +56,9 @@ public final class TornadoDevices {
     /// The device `name`.
     ///
     /// @throws IllegalArgumentException when there is none of that name
-    /// @throws IllegalStateException when the SDK would silently run failed kernels as sequential Java
+    /// @throws IllegalStateException when the SDK lacks a flag that it needs for us
     static TornadoDevice find(String name) {
-        requireNoBailout();
+        requireFlags();
         TornadoRuntime runtime = TornadoRuntimeProvider.getTornadoRuntime();
         for (int b = 0; b < runtime.getNumBackends(); b++) {
             TornadoBackend backend = runtime.getBackend(b);
@@ -68,11 +72,17 @@ public final class TornadoDevices {
                 : "is only jvm, because no TornadoVM SDK is on the module path (set TORNADOVM_HOME)"));
     }
 
-    private static void requireNoBailout() {
-        if (sdkPresent() && !"false".equalsIgnoreCase(System.getProperty(BAILOUT)))
+    private static void requireFlags() {
+        if (!sdkPresent())
+            return;
+        if (!"false".equalsIgnoreCase(System.getProperty(BAILOUT)))
             throw new IllegalStateException(
                     BAILOUT + " is not False: TornadoVM would run kernels that do not compile as "
                             + "sequential Java without a word; start the JVM with -D" + BAILOUT + "=False");
+        if (Integer.getInteger(BYTECODES, 4096) < MIN_BYTECODES)
+            throw new IllegalStateException(
+                    BYTECODES + " is below " + MIN_BYTECODES + ": a model's task graphs would not "
+                            + "fit; start the JVM with -D" + BYTECODES + "=" + MIN_BYTECODES);
     }
 
     static String describe(String name, TornadoDevice device) {

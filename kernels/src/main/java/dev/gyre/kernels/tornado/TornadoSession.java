@@ -26,13 +26,14 @@ import uk.ac.manchester.tornado.api.enums.DataTransferMode;
 import uk.ac.manchester.tornado.api.exceptions.TornadoExecutionPlanException;
 import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 
-/// One execution plan with a task graph per program and two more that only move data:
+/// One execution plan with the task graphs of the programs, a graph for every 70 tasks or so, and two more that only move
+/// data:
 ///
 /// | graph | runs | copies to the device |
 /// |---|---|---|
 /// | `bind` | once | weights, constants, and for their places: activations, workspaces |
 /// | `upload` | before a run after the host wrote one | parameters, gradients, state, results, large inputs |
-/// | one per program | at each run | its small inputs |
+/// | the programs' | at each run | the small inputs that they use |
 ///
 /// A graph may take over only what the graph executed immediately before left on the device. Hence every graph takes over
 /// everything (`consumeFromDevice` without a name, which means whichever ran last) and leaves everything behind, also what
@@ -40,6 +41,7 @@ import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 /// `upload` copies all of its arrays, so what the device wrote since is fetched first. Results come back when asked for.
 final class TornadoSession implements Session {
     private final TornadoDevice device;
+    private final boolean workGroups;
     private final List<Program> programs;
     private final MemoryPlan memoryPlan;
     private final DeviceMemory memory;
@@ -48,12 +50,16 @@ final class TornadoSession implements Session {
     /// State that the device wrote since the host last saw it.
     private final Set<Buf> deviceNewer = new LinkedHashSet<>();
     private boolean hostNewer = true;
+    /// Number of each program's first task graph, and at the end the number of all.
+    private final int[] first;
     private @Nullable TornadoExecutionPlan plan;
     private @Nullable TornadoExecutionResult last;
 
-    TornadoSession(TornadoDevice device, List<Program> programs, MemoryPlan memoryPlan) {
+    TornadoSession(TornadoDevice device, boolean workGroups, List<Program> programs, MemoryPlan memoryPlan) {
         this.device = device;
+        this.workGroups = workGroups;
         this.programs = List.copyOf(programs);
+        this.first = new int[programs.size() + 1];
         this.memoryPlan = memoryPlan;
         this.memory = new DeviceMemory(this.programs, memoryPlan);
         for (Buf b : memoryPlan.persistent()) {
@@ -150,7 +156,8 @@ final class TornadoSession implements Session {
             last = p.withGraph(1).execute();
             hostNewer = false;
         }
-        last = p.withGraph(2 + index).execute();
+        for (int g = first[index]; g < first[index + 1]; g++)
+            last = p.withGraph(g).execute();
         for (Op op : program.ops())
             for (Access a : op.accesses())
                 if (a.writes() && DeviceMemory.isState(a.buf().root()))
@@ -168,7 +175,7 @@ final class TornadoSession implements Session {
         List<TaskGraphs> graphs = new ArrayList<>();
         for (int i = 0; i < programs.size(); i++) {
             TaskGraphs tasks = new TaskGraphs("p" + i, grids);
-            Lowering.lower(programs.get(i), tasks, memory);
+            Lowering.lower(programs.get(i), tasks, memory, workGroups);
             graphs.add(tasks);
         }
         // only now are all arrays known that the programs' workspaces and constants add
@@ -179,12 +186,16 @@ final class TornadoSession implements Session {
         TaskGraph upload = moving("upload", state).consumeFromDevice(fixed).persistOnDevice(fixed);
         all.add(upload.persistOnDevice(state).transferToHost(DataTransferMode.UNDER_DEMAND, state).snapshot());
         for (int i = 0; i < programs.size(); i++) {
-            TaskGraph g = graphs.get(i).graph();
-            g.transferToDevice(DataTransferMode.EVERY_EXECUTION, memory.inputsOf(programs.get(i)));
-            g.consumeFromDevice(fixed).persistOnDevice(fixed);
-            g.consumeFromDevice(state).persistOnDevice(state);
-            all.add(g.transferToHost(DataTransferMode.UNDER_DEMAND, state).snapshot());
+            first[i] = all.size();
+            for (TaskGraphs.Part part : graphs.get(i).parts()) {
+                TaskGraph g = part.graph();
+                g.transferToDevice(DataTransferMode.EVERY_EXECUTION, memory.smallInputs(part.roots()));
+                g.consumeFromDevice(fixed).persistOnDevice(fixed);
+                g.consumeFromDevice(state).persistOnDevice(state);
+                all.add(g.transferToHost(DataTransferMode.UNDER_DEMAND, state).snapshot());
+            }
         }
+        first[programs.size()] = all.size();
         p = new TornadoExecutionPlan(all.toArray(ImmutableTaskGraph[]::new));
         p.withDevice(device);
         // TornadoVM refuses a scheduler without a grid for any task

@@ -48,7 +48,8 @@ class KernelLintTest {
         "halfFloats | float16ToFloat", "reinterprets | reinterpreted bits", "asksForNaN | isNaN", "reduces | @Reduce",
         "takesBoolean | boolean parameter", "readsStaticTable | static array TABLE",
         "localArrayLeaves | local array handed to first", "dividesByPowerOfTwo | power of two",
-        "remainderOfPowerOfTwo | power of two", "hashes | undefined in C", "throwsUp | throw", "privateArray | private array",
+        "remainderOfPowerOfTwo | power of two", "hashes | undefined in C", "throwsUp | throw",
+        "privateArray | private array",
         "step | word of OpenCL", "concatenates | invokedynamic"})
     void plantedViolationIsCaught(String method, String complaint) throws Exception {
         assertThat(KernelLint.check(parse(Violations.class))).anyMatch(c -> c.startsWith(method + ": ")

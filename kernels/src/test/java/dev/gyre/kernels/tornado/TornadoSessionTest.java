@@ -139,6 +139,21 @@ class TornadoSessionTest {
     }
 
     @Test
+    void aProgramOfManyTasksBecomesSeveralGraphs() {
+        Program.Builder p = Program.builder("long");
+        for (int i = 0; i < 500; i++)
+            p.add(new Op.Axpy(1f, input, grads.view("lower", 0, N)));
+        Program many = p.build();
+        try (Session s = TornadoBackend.open(TornadoDevices.list().getFirst().name()).open(List.of(many))) {
+            s.write(input, filled(N, 1f));
+            s.run(many);
+            s.write(input, filled(N, 2f));
+            s.run(many);
+            assertThat(s.read(grads.view("lower", 0, N))).containsOnly(1500f);
+        }
+    }
+
+    @Test
     void theDeviceIsNamedWithItsMemory() {
         TornadoDevices.Info device = TornadoDevices.list().getFirst();
         assertThat(device.memory()).isPositive();
