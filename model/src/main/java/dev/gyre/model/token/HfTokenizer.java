@@ -1,0 +1,271 @@
+package dev.gyre.model.token;
+
+import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
+import ai.djl.huggingface.tokenizers.jni.CharSpan;
+import dev.gyre.model.format.FormatException;
+import dev.gyre.model.format.Json;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.HashMap;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+import tools.jackson.core.JacksonException;
+import tools.jackson.core.JsonParser;
+import tools.jackson.core.JsonToken;
+import tools.jackson.databind.json.JsonMapper;
+import tools.jackson.databind.node.ObjectNode;
+
+/// A `tokenizer.json`, run by Hugging Face's own library through DJL's binding.
+///
+/// The native library lies in the binding's jar and is unpacked once, to `DJL_CACHE_DIR` (environment or system
+/// property) or `~/.djl.ai`, and where that cannot be written to the folder for temporary files. Nothing is fetched.
+public final class HfTokenizer implements Tokenizer {
+    public static final String FILE = "tokenizer.json";
+
+    private final HuggingFaceTokenizer tokenizer;
+    private final int vocabSize;
+    private final int bos;
+    private final int eos;
+    private final int pad;
+
+    private HfTokenizer(HuggingFaceTokenizer tokenizer, int vocabSize, int bos, int eos, int pad) {
+        this.tokenizer = tokenizer;
+        this.vocabSize = vocabSize;
+        this.bos = bos;
+        this.eos = eos;
+        this.pad = pad;
+    }
+
+    /// Opens `tokenizer.json`; the special tokens are those that `tokenizer_config.json` beside it names.
+    public static HfTokenizer open(Path file) {
+        var added = new HashMap<String, Integer>();
+        int size = readVocabulary(file, added);
+        Path config = file.resolveSibling("tokenizer_config.json");
+        ObjectNode json = Files.exists(config) ? Json.readObject(config) : null;
+        int[] special = new int[3];
+        String[] names = {"bos_token", "eos_token", "pad_token"};
+        for (int i = 0; i < 3; i++) {
+            String token = json == null ? null : SpecialTokens.content(json.path(names[i]));
+            special[i] = token == null ? -1 : added.getOrDefault(token, -1);
+        }
+        return new HfTokenizer(load(file), size, special[0], special[1], special[2]);
+    }
+
+    private static HuggingFaceTokenizer load(Path file) {
+        prepare();
+        try {
+            return HuggingFaceTokenizer.builder().optTokenizerPath(file).optAddSpecialTokens(false).optTruncation(false)
+                    .optPadding(false).build();
+        } catch (IOException e) {
+            throw FormatException.unreadable(file, e);
+        } catch (UnsatisfiedLinkError | NoClassDefFoundError | ExceptionInInitializerError e) {
+            throw new IllegalStateException("the native tokenizer library does not load on this machine ("
+                    + root(e).getMessage() + "); it needs Linux with glibc 2.34 or later, macOS on ARM, or Windows,"
+                    + " and a folder it can be unpacked to: set DJL_CACHE_DIR to one", e);
+        } catch (RuntimeException e) {
+            throw new FormatException(file,
+                    "not a tokenizer that Hugging Face's library accepts: " + root(e).getMessage()
+                            + "; save it again with a current transformers",
+                    e);
+        }
+    }
+
+    private static Throwable root(Throwable e) {
+        Throwable at = e;
+        while (at.getCause() != null)
+            at = at.getCause();
+        return at;
+    }
+
+    /// DJL calls home on some machines and looks for models on the network unless told not to.
+    private static void prepare() {
+        setIfAbsent("OPT_OUT_TRACKING", "true");
+        setIfAbsent("ai.djl.offline", "true");
+        Path cache = Path.of(System.getProperty("user.home", "."), ".djl.ai");
+        Path place = Files.exists(cache) ? cache : cache.getParent();
+        if (place == null || !Files.isWritable(place))
+            setIfAbsent("DJL_CACHE_DIR", Path.of(System.getProperty("java.io.tmpdir", "."), "djl-"
+                    + System.getProperty("user.name", "user")).toString());
+    }
+
+    private static void setIfAbsent(String name, String value) {
+        if (System.getenv(name) == null && System.getProperty(name) == null)
+            System.setProperty(name, value);
+    }
+
+    /// Streams through the file: notes the added tokens and returns the highest id plus one. A tree of a vocabulary of
+    /// 150 000 would take a hundred megabytes.
+    private static int readVocabulary(Path file, Map<String, Integer> added) {
+        int highest = -1;
+        try (JsonParser p = JsonMapper.builder().build().createParser(file.toFile())) {
+            if (p.nextToken() != JsonToken.START_OBJECT)
+                throw new FormatException(file, "not a JSON object");
+            while (p.nextToken() == JsonToken.PROPERTY_NAME) {
+                String key = p.currentName();
+                JsonToken value = p.nextToken();
+                if (key.equals("added_tokens") && value == JsonToken.START_ARRAY)
+                    highest = Math.max(highest, readAdded(p, added));
+                else
+                    if (key.equals("model") && value == JsonToken.START_OBJECT)
+                        highest = Math.max(highest, readModel(p, added));
+                    else
+                        p.skipChildren();
+            }
+        } catch (JacksonException e) {
+            throw new FormatException(file, Files.exists(file) ? "not valid JSON: " + e.getOriginalMessage()
+                    : "no such file", e);
+        }
+        if (highest < 0)
+            throw new FormatException(file, "has no vocabulary; copy the file again from the model's source");
+        return highest + 1;
+    }
+
+    private static int readAdded(JsonParser p, Map<String, Integer> added) {
+        int highest = -1;
+        while (p.nextToken() == JsonToken.START_OBJECT) {
+            int id = -1;
+            String content = null;
+            while (p.nextToken() == JsonToken.PROPERTY_NAME) {
+                String key = p.currentName();
+                JsonToken value = p.nextToken();
+                if (key.equals("id") && value == JsonToken.VALUE_NUMBER_INT)
+                    id = p.getIntValue();
+                else
+                    if (key.equals("content") && value == JsonToken.VALUE_STRING)
+                        content = p.getString();
+                    else
+                        p.skipChildren();
+            }
+            highest = Math.max(highest, id);
+            if (content != null)
+                added.put(content, id);
+        }
+        return highest;
+    }
+
+    /// `vocab` is an object of ids (BPE, WordPiece) or a list of pairs in id order (Unigram). Special tokens may stand
+    /// there without being added.
+    private static int readModel(JsonParser p, Map<String, Integer> added) {
+        int highest = -1;
+        while (p.nextToken() == JsonToken.PROPERTY_NAME) {
+            boolean vocab = p.currentName().equals("vocab");
+            JsonToken value = p.nextToken();
+            if (vocab && value == JsonToken.START_OBJECT) {
+                while (p.nextToken() == JsonToken.PROPERTY_NAME) {
+                    String token = p.currentName();
+                    p.nextToken();
+                    highest = Math.max(highest, p.getIntValue());
+                    if (token.startsWith("<") && token.endsWith(">"))
+                        added.putIfAbsent(token, p.getIntValue());
+                }
+            } else if (vocab && value == JsonToken.START_ARRAY) {
+                while (p.nextToken() == JsonToken.START_ARRAY) {
+                    p.nextToken();
+                    String token = p.getString();
+                    highest++;
+                    if (token.startsWith("<") && token.endsWith(">"))
+                        added.putIfAbsent(token, highest);
+                    while (p.nextToken() != JsonToken.END_ARRAY)
+                        p.skipChildren();
+                }
+            } else {
+                p.skipChildren();
+            }
+        }
+        return highest;
+    }
+
+    @Override
+    public int[] encode(String text, boolean addSpecial) {
+        return ints(tokenizer.encode(text, addSpecial, false).getIds());
+    }
+
+    private static int[] ints(long[] ids) {
+        int[] out = new int[ids.length];
+        for (int i = 0; i < ids.length; i++)
+            out[i] = Math.toIntExact(ids[i]);
+        return out;
+    }
+
+    @Override
+    public Encoding encodeWithOffsets(String text, boolean addSpecial) {
+        var e = tokenizer.encode(text, addSpecial, false);
+        int[] ids = ints(e.getIds());
+        int[] from = new int[ids.length];
+        int[] to = new int[ids.length];
+        @Nullable CharSpan[] spans = e.getCharTokenSpans();
+        // the library counts code points, Java counts UTF-16 units
+        boolean plain = text.codePointCount(0, text.length()) == text.length();
+        int units = 0;
+        int points = 0;
+        int before = 0;
+        for (int i = 0; i < ids.length; i++) {
+            CharSpan s = spans[i];
+            if (s == null) {
+                from[i] = to[i] = before;
+                continue;
+            }
+            if (plain) {
+                from[i] = s.getStart();
+                to[i] = s.getEnd();
+            } else {
+                if (s.getStart() < points) {
+                    points = 0;
+                    units = 0;
+                }
+                units = text.offsetByCodePoints(units, s.getStart() - points);
+                points = s.getStart();
+                from[i] = units;
+                to[i] = text.offsetByCodePoints(units, s.getEnd() - s.getStart());
+            }
+            before = to[i];
+        }
+        return new Encoding(ids, from, to);
+    }
+
+    @Override
+    public String decode(int... ids) {
+        return decode(ids, true);
+    }
+
+    @Override
+    public String decodeWithSpecial(int... ids) {
+        return decode(ids, false);
+    }
+
+    private String decode(int[] ids, boolean skipSpecial) {
+        long[] wide = new long[ids.length];
+        for (int i = 0; i < ids.length; i++) {
+            if (ids[i] < 0)
+                throw new IllegalArgumentException("token id " + ids[i] + " is negative");
+            wide[i] = ids[i];
+        }
+        return tokenizer.decode(wide, skipSpecial);
+    }
+
+    @Override
+    public int vocabSize() {
+        return vocabSize;
+    }
+
+    @Override
+    public int bosId() {
+        return bos;
+    }
+
+    @Override
+    public int eosId() {
+        return eos;
+    }
+
+    @Override
+    public int padId() {
+        return pad;
+    }
+
+    @Override
+    public void close() {
+        tokenizer.close();
+    }
+}
