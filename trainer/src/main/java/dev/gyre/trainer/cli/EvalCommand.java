@@ -4,11 +4,11 @@ import dev.gyre.model.llama.Llama;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.data.Example;
 import dev.gyre.trainer.data.ExampleReader;
+import dev.gyre.trainer.data.ModelText;
 import dev.gyre.trainer.data.TokenizedSet;
 import dev.gyre.trainer.run.Devices;
 import dev.gyre.trainer.run.Evaluation;
 import dev.gyre.trainer.run.ModelRef;
-import dev.gyre.trainer.run.ModelText;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -59,7 +59,7 @@ final class EvalCommand extends GyreCommand {
         if (batch < 1 || seqLen != null && seqLen < 1 || exact < 0)
             throw new UsageException("--batch and --seq-len must be at least 1, --exact at least 0");
         ModelRef ref = model.ref();
-        ModelText text = ModelText.of(ref.model());
+        ModelText text = ModelText.load(ref.model());
         Llama llama = ref.load();
         int T = seqLen != null ? seqLen : Math.min(512, llama.config().maxPositionEmbeddings());
         TokenizedSet set = TokenizedSet.read(file,

@@ -2,14 +2,15 @@ package dev.gyre.trainer.cli;
 
 import dev.gyre.model.llama.Decoder;
 import dev.gyre.model.llama.Llama;
-import dev.gyre.trainer.data.Example;
+import dev.gyre.model.token.ChatTemplate;
+import dev.gyre.model.token.StreamDecoder;
+import dev.gyre.trainer.data.ModelText;
 import dev.gyre.trainer.run.Devices;
 import dev.gyre.trainer.run.Generator;
 import dev.gyre.trainer.run.ModelRef;
-import dev.gyre.trainer.run.ModelText;
 import dev.gyre.trainer.run.Sampler;
-import java.util.Arrays;
 import java.util.List;
+import java.util.Set;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -51,10 +52,10 @@ final class GenerateCommand extends GyreCommand {
             throw new UsageException("--max-tokens must be at least 1");
         Sampler sampler = new Sampler(temperature, topP, seed);
         ModelRef ref = model.ref();
-        ModelText text = ModelText.of(ref.model());
+        ModelText text = ModelText.load(ref.model());
         Llama llama = ref.load();
-        int[] tokens = chat ? text.encode(text.render(List.of(new Example.Message("user", prompt)), true))
-                : text.framed(prompt, false);
+        int[] tokens = chat ? text.prompt(List.of(new ChatTemplate.Message("user", prompt)))
+                : text.prompt(prompt);
         if (tokens.length == 0)
             throw new UsageException("--prompt is empty and the model has no token that starts a text");
         int context = llama.config().maxPositionEmbeddings();
@@ -62,21 +63,12 @@ final class GenerateCommand extends GyreCommand {
             throw new UsageException("the prompt has " + tokens.length + " tokens, the model's context is " + context);
         int limit = Math.min(most, context - tokens.length);
         try (Decoder decoder = new Decoder(llama, Devices.open(model.device).backend(), tokens.length + limit)) {
-            int[] all = new int[limit];
-            int[] n = {0};
-            int[] shown = {0};
-            Generator.run(decoder, tokens, limit, ignoreEos ? List.of() : text.stops(), sampler, token -> {
-                all[n[0]++] = token;
-                // a character may need several tokens: hold it back until it is whole
-                String soFar = text.decode(Arrays.copyOf(all, n[0]));
-                if (!soFar.endsWith("\uFFFD") && soFar.length() > shown[0]) {
-                    screen().part(soFar.substring(shown[0]));
-                    shown[0] = soFar.length();
-                }
+            StreamDecoder stream = text.stream();
+            Generator.run(decoder, tokens, limit, ignoreEos ? Set.of() : text.stops(), sampler, token -> {
+                screen().part(stream.add(token));
                 return true;
             });
-            String whole = text.decode(Arrays.copyOf(all, n[0]));
-            screen().result(whole.substring(Math.min(shown[0], whole.length())));
+            screen().result(stream.finish());
         }
         return ExitCode.OK;
     }

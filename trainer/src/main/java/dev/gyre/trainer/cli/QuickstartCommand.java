@@ -5,6 +5,7 @@ import dev.gyre.model.llama.Llama;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.data.Example;
+import dev.gyre.trainer.data.ModelText;
 import dev.gyre.trainer.data.Skills;
 import dev.gyre.trainer.data.Skills.Part;
 import dev.gyre.trainer.data.Skills.Skill;
@@ -13,7 +14,6 @@ import dev.gyre.trainer.run.Devices;
 import dev.gyre.trainer.run.Evaluation;
 import dev.gyre.trainer.run.FineTuning;
 import dev.gyre.trainer.run.ModelRef;
-import dev.gyre.trainer.run.ModelText;
 import dev.gyre.trainer.run.TrainingRun;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -106,7 +106,7 @@ final class QuickstartCommand extends GyreCommand {
     private Scores scores(Llama model, Path base, Backend backend, Path valid, List<Example> fresh, Path before,
             List<Example> known) {
         screen().status("measuring ...");
-        ModelText text = ModelText.of(base);
+        ModelText text = ModelText.load(base);
         Scores s = new Scores(Evaluation.exactMatch(model, backend, fresh, text), loss(model, backend, valid, text),
                 loss(model, backend, before, text), Evaluation.exactMatch(model, backend, known, text));
         screen().done();

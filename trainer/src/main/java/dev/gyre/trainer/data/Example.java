@@ -1,5 +1,6 @@
 package dev.gyre.trainer.data;
 
+import dev.gyre.model.token.ChatTemplate;
 import java.util.List;
 
 /// One example as it stands in a file.
@@ -13,12 +14,9 @@ public sealed interface Example {
     }
 
     /// A conversation, rendered by the model's chat template.
-    record Chat(List<Message> messages) implements Example {
+    record Chat(List<ChatTemplate.Message> messages) implements Example {
         public Chat {
             messages = List.copyOf(messages);
         }
-    }
-
-    record Message(String role, String content) {
     }
 }

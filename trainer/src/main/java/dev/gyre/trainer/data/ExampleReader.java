@@ -1,5 +1,6 @@
 package dev.gyre.trainer.data;
 
+import dev.gyre.model.token.ChatTemplate;
 import dev.gyre.trainer.config.RunConfig.Format;
 import java.io.BufferedInputStream;
 import java.io.ByteArrayOutputStream;
@@ -159,11 +160,11 @@ public final class ExampleReader {
     private static Example chat(Path file, int line, JsonNode messages) {
         if (!messages.isArray() || messages.isEmpty())
             throw new DataException(file, line, "'messages' must be a list of {\"role\": ..., \"content\": ...}");
-        List<Example.Message> out = new ArrayList<>();
+        List<ChatTemplate.Message> out = new ArrayList<>();
         for (JsonNode m : messages) {
             if (!(m instanceof ObjectNode o))
                 throw new DataException(file, line, "'messages' must be a list of {\"role\": ..., \"content\": ...}");
-            out.add(new Example.Message(string(file, line, o, "role"), string(file, line, o, "content")));
+            out.add(new ChatTemplate.Message(string(file, line, o, "role"), string(file, line, o, "content")));
         }
         return new Example.Chat(out);
     }

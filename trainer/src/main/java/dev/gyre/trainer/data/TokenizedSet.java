@@ -30,17 +30,16 @@ public final class TokenizedSet {
     public record Rules(Format format, TrainOn trainOn, TooLong tooLong, int T) {
     }
 
-    public static TokenizedSet read(Path file, Rules rules, TextCodec codec) {
+    public static TokenizedSet read(Path file, Rules rules, ModelText text) {
         TokenizedSet set = new TokenizedSet(file);
-        Masking masking = new Masking(codec, rules.trainOn());
         if (ExampleReader.format(file, rules.format()) == Format.TEXT)
-            set.stream(rules, codec);
+            set.stream(rules, text);
         else
             ExampleReader.read(file, rules.format(), (example, at) -> {
                 set.read++;
-                Masking.Masked m;
+                ModelText.Masked m;
                 try {
-                    m = masking.apply(example);
+                    m = text.masked(example, rules.trainOn() == TrainOn.ALL);
                 } catch (RuntimeException e) {
                     throw new DataException(file, at, String.valueOf(e.getMessage()));
                 }
@@ -58,27 +57,24 @@ public final class TokenizedSet {
     }
 
     /// Plain text: one sequence cut into windows that overlap by one token, so that each token is a target once.
-    private void stream(Rules rules, TextCodec codec) {
-        int[][] all = {new int[1024]};
-        int[] n = {0};
-        Integer bos = codec.bos();
-        if (bos != null)
-            all[0][n[0]++] = bos;
+    private void stream(Rules rules, ModelText text) {
+        int[][] all = {text.prompt("")};
+        int[] n = {all[0].length};
         read = 1;
         ExampleReader.read(file, Format.TEXT, (example, at) -> {
-            int[] t = codec.encode(((Example.Text) example).text());
+            int[] t = text.more(((Example.Text) example).text());
             if (n[0] + t.length > all[0].length)
-                all[0] = Arrays.copyOf(all[0], Math.max(2 * all[0].length, n[0] + t.length));
+                all[0] = Arrays.copyOf(all[0], Math.max(Math.max(1024, 2 * all[0].length), n[0] + t.length));
             System.arraycopy(t, 0, all[0], n[0], t.length);
             n[0] += t.length;
         });
         int[] whole = Arrays.copyOf(all[0], n[0]);
         BitSet every = new BitSet();
         every.set(1, Math.max(1, whole.length));
-        split(new Masking.Masked(whole, every), rules.T(), 1);
+        split(new ModelText.Masked(whole, every), rules.T(), 1);
     }
 
-    private void split(Masking.Masked m, int T, int at) {
+    private void split(ModelText.Masked m, int T, int at) {
         int n = m.tokens().length;
         for (int from = 0; from < n - 1; from += T) {
             int to = Math.min(n, from + T + 1);
@@ -86,7 +82,7 @@ public final class TokenizedSet {
         }
     }
 
-    private void fit(Masking.Masked m, Rules rules, int at) {
+    private void fit(ModelText.Masked m, Rules rules, int at) {
         // tokens after the last target serve nothing
         int n = m.target().length();
         boolean tooLong = n > rules.T() + 1;

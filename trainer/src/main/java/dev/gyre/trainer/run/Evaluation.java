@@ -7,7 +7,7 @@ import dev.gyre.model.llama.Llama;
 import dev.gyre.model.llama.TrainSession;
 import dev.gyre.trainer.data.Batches;
 import dev.gyre.trainer.data.Example;
-import dev.gyre.trainer.data.TextCodec;
+import dev.gyre.trainer.data.ModelText;
 import dev.gyre.trainer.data.TokenizedSet;
 import java.util.Arrays;
 import java.util.EnumSet;
@@ -51,29 +51,20 @@ public final class Evaluation {
     }
 
     /// Continues each prompt greedily and compares with the completion, to the last token and the end of the answer.
-    public static Accuracy exactMatch(Llama model, Backend backend, List<Example> examples, TextCodec codec) {
-        int[][] prompts = new int[examples.size()][];
-        int[][] answers = new int[examples.size()][];
-        int n = 0;
+    public static Accuracy exactMatch(Llama model, Backend backend, List<Example> examples, ModelText text) {
+        List<ModelText.Task> tasks = text.tasks(examples);
         int longest = 1;
-        for (Example e : examples)
-            if (e instanceof Example.Completion c) {
-                prompts[n] = codec.framed(c.prompt(), false);
-                int[] whole = codec.framed(c.prompt() + c.completion(), false);
-                answers[n] = Arrays.copyOfRange(whole, prompts[n].length, whole.length);
-                longest = Math.max(longest, whole.length + 2);
-                n++;
-            }
+        for (ModelText.Task t : tasks)
+            longest = Math.max(longest, t.prompt().length + t.answer().length + 1);
         int right = 0;
         try (Decoder decoder = new Decoder(model, backend, longest)) {
-            for (int i = 0; i < n; i++) {
-                int[] answer = answers[i];
-                int[] got = Generator.run(decoder, prompts[i], answer.length + 1, codec.stops(), Sampler.greedy(),
+            for (ModelText.Task t : tasks) {
+                int[] got = Generator.run(decoder, t.prompt(), t.answer().length + 1, text.stops(), Sampler.greedy(),
                         _ -> true);
-                if (Arrays.equals(got, answer))
+                if (Arrays.equals(got, t.answer()))
                     right++;
             }
         }
-        return new Accuracy(right, n);
+        return new Accuracy(right, tasks.size());
     }
 }

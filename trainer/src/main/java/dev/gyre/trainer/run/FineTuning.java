@@ -4,15 +4,20 @@ import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.HostData;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.adapter.AdapterSpec;
+import dev.gyre.model.config.LlamaConfig;
 import dev.gyre.model.format.ModelDir;
 import dev.gyre.model.format.ModelDirWriter;
 import dev.gyre.model.format.TensorType;
 import dev.gyre.model.llama.Llama;
+import dev.gyre.model.token.Tokenizer;
 import dev.gyre.trainer.config.AdapterConfig;
 import dev.gyre.trainer.config.PretrainConfig;
 import dev.gyre.trainer.config.RunConfig;
+import dev.gyre.trainer.data.ModelText;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
 
 /// Turns configurations into runs: the walk from `run.yaml` to a prepared [TrainingRun].
 public final class FineTuning {
@@ -26,7 +31,7 @@ public final class FineTuning {
         try (ModelDir dir = ModelDir.open(base)) {
             model = Llama.load(dir);
         }
-        ModelText text = ModelText.of(base);
+        ModelText text = ModelText.load(base);
         return switch (c.adapter()) {
             case AdapterConfig.OnModules on -> {
                 AdapterSpec spec = Adapters.spec(on, c.seed());
@@ -50,8 +55,10 @@ public final class FineTuning {
 
     /// A run that trains a new model from random weights.
     public static TrainingRun open(PretrainConfig c, boolean resume, Backend backend, String version) {
-        ModelText text = ModelText.named(c.model().tokenizer());
-        Llama model = Llama.random(text.shape(c.model()), c.seed());
+        boolean bytes = c.model().tokenizer().equals("bytes");
+        Path tokenizer = Path.of(c.model().tokenizer());
+        ModelText text = bytes ? ModelText.bytes() : ModelText.load(tokenizer);
+        Llama model = Llama.random(shape(c.model(), text), c.seed());
         TensorType type = switch (c.model().dtype()) {
             case F32 -> TensorType.F32;
             case BF16 -> TensorType.BF16;
@@ -59,7 +66,9 @@ public final class FineTuning {
         };
         return TrainingRun
                 .open(new TrainingRun.Setup(c, c.data(), c.train(), c.eval(), c.output(), c.seed(), model, true,
-                        text, text.files(), to -> writeNew(model, text, type, to), "model", version), resume, backend);
+                        text, bytes ? List.of() : List.of(tokenizer),
+                        to -> writeNew(model, bytes ? null : tokenizer, text, type, to), "model", version), resume,
+                        backend);
     }
 
     private static void writeLike(Path base, Llama model, Path to) {
@@ -71,10 +80,22 @@ public final class FineTuning {
         }
     }
 
-    private static void writeNew(Llama model, ModelText text, TensorType type, Path to) {
+    private static LlamaConfig shape(PretrainConfig.Model m, ModelText text) {
+        Tokenizer t = text.tokenizer();
+        return LlamaConfig.llama(t.vocabSize(), Objects.requireNonNull(m.hiddenSize()),
+                Objects.requireNonNull(m.intermediateSize()), Objects.requireNonNull(m.layers()),
+                Objects.requireNonNull(m.heads()), Objects.requireNonNull(m.kvHeads()),
+                Objects.requireNonNull(m.context()),
+                m.tieEmbeddings(), t.bosId() < 0 ? null : t.bosId(), t.eosId() < 0 ? List.of() : List.of(t.eosId()),
+                t.padId() < 0 ? null : t.padId());
+    }
+
+    private static void writeNew(Llama model, @Nullable Path tokenizer, ModelText text, TensorType type, Path to) {
         ModelDirWriter w = ModelDirWriter.of(model.config());
         model.weights().forEach((name, data) -> w.tensor(name, type, () -> f32(name, data), shape(model, name)));
-        text.addTo(w);
+        text.files().forEach(w::file);
+        if (tokenizer != null)
+            w.filesFrom(tokenizer);
         w.write(to);
     }
 

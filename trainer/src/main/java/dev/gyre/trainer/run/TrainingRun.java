@@ -9,7 +9,7 @@ import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.ConfigWriter;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.data.Batches;
-import dev.gyre.trainer.data.TextCodec;
+import dev.gyre.trainer.data.ModelText;
 import dev.gyre.trainer.data.TokenizedSet;
 import dev.gyre.trainer.loop.Checkpoint;
 import dev.gyre.trainer.loop.TrainListener;
@@ -36,7 +36,7 @@ public final class TrainingRun implements AutoCloseable {
     /// @param export writes the adapter or model into a folder that does not exist yet
     /// @param result name of that folder in the run directory
     public record Setup(Record config, RunConfig.Data data, RunConfig.Train train, RunConfig.Eval eval,
-            RunConfig.Output output, long seed, Llama model, boolean full, TextCodec codec, List<Path> inputs,
+            RunConfig.Output output, long seed, Llama model, boolean full, ModelText text, List<Path> inputs,
             Consumer<Path> export, String result, String version) {
     }
 
@@ -60,8 +60,8 @@ public final class TrainingRun implements AutoCloseable {
         if (t.seqLen() > context)
             notes.add("train.seq_len " + t.seqLen() + " is longer than the model's context of " + context);
         // everything that can be wrong with the inputs shows before the run directory is touched
-        this.train = TokenizedSet.read(Path.of(d.train()), rules, s.codec());
-        this.valid = d.valid() == null ? null : TokenizedSet.read(Path.of(d.valid()), rules, s.codec());
+        this.train = TokenizedSet.read(Path.of(d.train()), rules, s.text());
+        this.valid = d.valid() == null ? null : TokenizedSet.read(Path.of(d.valid()), rules, s.text());
         this.batches = new Batches(train, t.microBatch(), t.seqLen(), d.packing(), d.shuffle(), s.seed(),
                 t.epochs() == null ? Double.POSITIVE_INFINITY : t.epochs());
         this.validation = valid == null ? List.of()

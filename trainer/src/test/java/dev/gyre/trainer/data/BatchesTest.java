@@ -34,7 +34,7 @@ class BatchesTest {
         Path file = dir.resolve("a.jsonl");
         Files.writeString(file, s);
         set = TokenizedSet.read(file, new TokenizedSet.Rules(Format.AUTO, TrainOn.COMPLETION, TooLong.TRUNCATE, T),
-                new ByteCodec());
+                ModelText.bytes());
     }
 
     private static int[] sorted(List<Batches.Micro> micros) {

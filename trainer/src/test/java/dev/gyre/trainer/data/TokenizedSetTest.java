@@ -3,6 +3,8 @@ package dev.gyre.trainer.data;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.gyre.model.token.ByteTokenizer;
+import dev.gyre.model.token.ChatTemplate;
 import dev.gyre.trainer.config.RunConfig.Format;
 import dev.gyre.trainer.config.RunConfig.TooLong;
 import dev.gyre.trainer.config.RunConfig.TrainOn;
@@ -10,27 +12,47 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 class TokenizedSetTest {
+    /// `<role>content` and a line break per message.
+    private static final ModelText TEXT = ModelText.of(new ByteTokenizer(), ChatTemplate.of(Path.of("test"),
+            "{% for m in messages %}<{{ m.role }}>{{ m.content }}\n{% endfor %}"
+                    + "{% if add_generation_prompt %}<assistant>{% endif %}",
+            Map.of()));
+
     @TempDir
     Path dir;
+
+    /// Tokens as text, `[` the begin and `]` the end token.
+    private static String text(TokenizedSet set, int example, boolean targetsOnly) {
+        StringBuilder s = new StringBuilder();
+        for (int j = 0; j < set.length(example); j++)
+            if (!targetsOnly || set.isTarget(example, j))
+                s.append(switch (set.token(example, j)) {
+                    case 256 -> "[";
+                    case 257 -> "]";
+                    default -> String.valueOf((char) set.token(example, j));
+                });
+        return s.toString();
+    }
 
     private TokenizedSet set(String name, String content, TrainOn on, TooLong tooLong, int T) throws IOException {
         Path file = dir.resolve(name);
         Files.writeString(file, content);
-        return TokenizedSet.read(file, new TokenizedSet.Rules(Format.AUTO, on, tooLong, T), new ByteCodec());
+        return TokenizedSet.read(file, new TokenizedSet.Rules(Format.AUTO, on, tooLong, T), TEXT);
     }
 
     @Test
     void onlyTheAnswerIsTrainedByDefault() throws IOException {
         String line = "{\"prompt\": \"2+2=\", \"completion\": \"4\"}\n";
         TokenizedSet s = set("a.jsonl", line, TrainOn.COMPLETION, TooLong.TRUNCATE, 64);
-        assertThat(ByteCodec.text(s, 0, false)).isEqualTo("[2+2=4]");
-        assertThat(ByteCodec.text(s, 0, true)).isEqualTo("4]");
+        assertThat(text(s, 0, false)).isEqualTo("[2+2=4]");
+        assertThat(text(s, 0, true)).isEqualTo("4]");
         s = set("a.jsonl", line, TrainOn.ALL, TooLong.TRUNCATE, 64);
-        assertThat(ByteCodec.text(s, 0, true)).as("the first token has no predecessor").isEqualTo("2+2=4]");
+        assertThat(text(s, 0, true)).as("the first token has no predecessor").isEqualTo("2+2=4]");
         assertThat(s.targets()).isEqualTo(6);
     }
 
@@ -40,44 +62,17 @@ class TokenizedSetTest {
                 {"messages": [{"role":"user","content":"hi"},{"role":"assistant","content":"yo"},\
                 {"role":"user","content":"bye"},{"role":"assistant","content":"ciao"},{"role":"user","content":"?"}]}
                 """, TrainOn.COMPLETION, TooLong.TRUNCATE, 200);
-        assertThat(ByteCodec.text(s, 0, true)).isEqualTo("yo\nciao\n");
-        assertThat(ByteCodec.text(s, 0, false)).as("what follows the last target is left out")
+        assertThat(text(s, 0, true)).isEqualTo("yo\nciao\n");
+        assertThat(text(s, 0, false)).as("what follows the last target is left out")
                 .isEqualTo("<user>hi\n<assistant>yo\n<user>bye\n<assistant>ciao\n");
     }
 
     @Test
     void aTokenThatJoinsPromptAndAnswerBelongsToTheAnswer() throws IOException {
-        TextCodec joining = new TextCodec() {
-            private final ByteCodec bytes = new ByteCodec();
-
-            @Override
-            public int[] encode(String text) {
-                return bytes.encode(text.replace("ab", "\1"));
-            }
-
-            @Override
-            public Integer bos() {
-                return null;
-            }
-
-            @Override
-            public Integer eos() {
-                return null;
-            }
-
-            @Override
-            public String decode(int[] tokens) {
-                throw new UnsupportedOperationException();
-            }
-
-            @Override
-            public String render(List<Example.Message> messages, boolean reply) {
-                return bytes.render(messages, reply);
-            }
-        };
-        Masking.Masked m = new Masking(joining, TrainOn.COMPLETION).apply(new Example.Completion("xa", "by"));
-        assertThat(m.tokens()).containsExactly('x', 1, 'y');
-        assertThat(m.target().toString()).isEqualTo("{1, 2}");
+        ModelText joining = ModelText.of(new ByteTokenizer(List.of("ab"), null), null);
+        ModelText.Masked m = joining.masked(new Example.Completion("xa", "by"), false);
+        assertThat(m.tokens()).containsExactly(256, 'x', 259, 'y', 257);
+        assertThat(m.target().toString()).isEqualTo("{2, 3, 4}");
     }
 
     @Test
@@ -88,7 +83,7 @@ class TokenizedSetTest {
                 {"prompt": "1", "completion": "2"}
                 """;
         TokenizedSet s = set("a.jsonl", lines, TrainOn.COMPLETION, TooLong.TRUNCATE, 5);
-        assertThat(ByteCodec.text(s, 0, false)).isEqualTo("[12345");
+        assertThat(text(s, 0, false)).isEqualTo("[12345");
         assertThat(s.size()).isEqualTo(2);
         assertThat(s.truncated()).isEqualTo(1);
         assertThat(s.dropped()).as("nothing of its answer is left").isEqualTo(1);
@@ -104,13 +99,13 @@ class TokenizedSetTest {
     void plainTextIsCutSoThatEveryTokenIsATargetOnce() throws IOException {
         TokenizedSet s = set("a.txt", "abcdefghij", TrainOn.COMPLETION, TooLong.TRUNCATE, 4);
         assertThat(s.size()).isEqualTo(3);
-        assertThat(ByteCodec.text(s, 0, false)).isEqualTo("[abcd");
-        assertThat(ByteCodec.text(s, 1, false)).isEqualTo("defgh");
-        assertThat(ByteCodec.text(s, 2, false)).isEqualTo("hij");
-        String targets = ByteCodec.text(s, 0, true) + ByteCodec.text(s, 1, true) + ByteCodec.text(s, 2, true);
+        assertThat(text(s, 0, false)).isEqualTo("[abcd");
+        assertThat(text(s, 1, false)).isEqualTo("defgh");
+        assertThat(text(s, 2, false)).isEqualTo("hij");
+        String targets = text(s, 0, true) + text(s, 1, true) + text(s, 2, true);
         assertThat(targets).isEqualTo("abcdefghij");
         TokenizedSet j = set("a.jsonl", "{\"text\": \"abcdefghij\"}", TrainOn.COMPLETION, TooLong.SPLIT, 4);
-        assertThat(ByteCodec.text(j, 2, false)).isEqualTo("hij]");
+        assertThat(text(j, 2, false)).isEqualTo("hij]");
     }
 
     @Test

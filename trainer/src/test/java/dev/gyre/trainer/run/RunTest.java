@@ -8,7 +8,7 @@ import dev.gyre.model.llama.Batch;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.data.Batches;
-import dev.gyre.trainer.data.ByteCodec;
+import dev.gyre.trainer.data.ModelText;
 import dev.gyre.trainer.data.TokenizedSet;
 import dev.gyre.trainer.loop.Checkpoint;
 import dev.gyre.trainer.loop.FakeTrainee;
@@ -77,7 +77,7 @@ class RunTest {
         TrainLoop.Result run() {
             RunConfig.Train t = c.train();
             TokenizedSet set = TokenizedSet.read(data, new TokenizedSet.Rules(c.data().format(), c.data().trainOn(),
-                    c.data().tooLong(), t.seqLen()), new ByteCodec());
+                    c.data().tooLong(), t.seqLen()), ModelText.bytes());
             Batches batches = new Batches(set, t.microBatch(), t.seqLen(), c.data().packing(), true, c.seed(),
                     t.epochs() == null ? Double.POSITIVE_INFINITY : t.epochs());
             Checkpoint from = out.latest();

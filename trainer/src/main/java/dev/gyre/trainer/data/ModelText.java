@@ -1,0 +1,168 @@
+package dev.gyre.trainer.data;
+
+import dev.gyre.model.format.FormatException;
+import dev.gyre.model.format.Json;
+import dev.gyre.model.token.ByteTokenizer;
+import dev.gyre.model.token.ChatTemplate;
+import dev.gyre.model.token.Encoding;
+import dev.gyre.model.token.StreamDecoder;
+import dev.gyre.model.token.Tokenizer;
+import dev.gyre.model.token.Tokenizers;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.BitSet;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import org.jspecify.annotations.Nullable;
+import tools.jackson.databind.JsonNode;
+
+/// Text as one model reads and writes it: its tokenizer, its chat template, the tokens that end an answer.
+///
+/// A task and its answer are tokenised as one text, as they would stand in a book; a token that joins both sides belongs to
+/// the answer.
+public final class ModelText implements AutoCloseable {
+    private final Tokenizer tokenizer;
+    private final @Nullable ChatTemplate template;
+    private final Path origin;
+    private final int eos;
+    private final Set<Integer> stops;
+
+    private ModelText(Tokenizer tokenizer, @Nullable ChatTemplate template, Path origin, Set<Integer> stops) {
+        this.tokenizer = tokenizer;
+        this.template = template;
+        this.origin = origin;
+        this.stops = stops;
+        this.eos = tokenizer.eosId() >= 0 ? tokenizer.eosId() : stops.stream().findFirst().orElse(-1);
+        if (eos >= 0)
+            stops.add(eos);
+    }
+
+    /// The text side of a model directory.
+    public static ModelText load(Path directory) {
+        if (!Files.isDirectory(directory))
+            throw new FormatException(directory, "no such directory; give a Hugging Face model directory");
+        Set<Integer> stops = new LinkedHashSet<>();
+        for (String file : List.of("generation_config.json", "config.json"))
+            if (Files.exists(directory.resolve(file))) {
+                JsonNode ids = Json.readObject(directory.resolve(file)).path("eos_token_id");
+                if (ids.isIntegralNumber())
+                    stops.add(ids.intValue());
+                for (JsonNode id : ids)
+                    stops.add(id.asInt(-1));
+            }
+        return new ModelText(Tokenizers.load(directory), ChatTemplate.load(directory), directory, stops);
+    }
+
+    /// Bytes as tokens, without a chat template.
+    public static ModelText bytes() {
+        return of(new ByteTokenizer(), null);
+    }
+
+    static ModelText of(Tokenizer tokenizer, @Nullable ChatTemplate template) {
+        return new ModelText(tokenizer, template, Path.of("tokenizer"), new LinkedHashSet<>());
+    }
+
+    public Tokenizer tokenizer() {
+        return tokenizer;
+    }
+
+    /// Tokens that end an answer when the model says them.
+    public Set<Integer> stops() {
+        return Set.copyOf(stops);
+    }
+
+    /// Tokens of a prompt, with what the model expects before a text.
+    public int[] prompt(String text) {
+        return tokenizer.encode(text, true);
+    }
+
+    /// Tokens of a conversation up to where the assistant begins to speak.
+    public int[] prompt(List<ChatTemplate.Message> messages) {
+        return tokenizer.encode(template().render(messages, true), false);
+    }
+
+    /// Tokens of more text behind other text.
+    int[] more(String text) {
+        return tokenizer.encode(text, false);
+    }
+
+    public StreamDecoder stream() {
+        return tokenizer.stream();
+    }
+
+    /// Tokens and which of them the loss counts.
+    record Masked(int[] tokens, BitSet target) {
+    }
+
+    /// @param all whether everything counts, not only answers
+    Masked masked(Example example, boolean all) {
+        return switch (example) {
+            case Example.Text t -> ended(tokenizer.encodeWithOffsets(t.text(), true), 0);
+            case Example.Completion c -> ended(tokenizer.encodeWithOffsets(c.prompt() + c.completion(), true),
+                    all ? 0 : c.prompt().length());
+            case Example.Chat c -> {
+                ChatTemplate.Tokens t = template().tokens(tokenizer, c.messages());
+                BitSet target = t.answer();
+                if (all)
+                    target.set(0, t.encoding().size());
+                yield new Masked(t.encoding().ids(), target);
+            }
+        };
+    }
+
+    /// The answer starts at the first token that reaches behind character `from`; the end token belongs to it.
+    private Masked ended(Encoding e, int from) {
+        int n = e.size();
+        int[] ids = eos < 0 ? e.ids() : Arrays.copyOf(e.ids(), n + 1);
+        if (eos >= 0)
+            ids[n] = eos;
+        int first = 0;
+        while (from > 0 && first < n && e.to(first) <= from)
+            first++;
+        BitSet target = new BitSet();
+        target.set(first, ids.length);
+        return new Masked(ids, target);
+    }
+
+    private ChatTemplate template() {
+        if (template == null)
+            throw new FormatException(origin, "has no chat template (chat_template.jinja, or chat_template in"
+                    + " tokenizer_config.json), which examples with messages need");
+        return template;
+    }
+
+    /// Files to copy beside a model that uses this text side; for the byte tokenizer they are made.
+    public Map<String, String> files() {
+        return tokenizer instanceof ByteTokenizer b ? b.files() : Map.of();
+    }
+
+    /// Tasks with an answer, as prompt and expected tokens.
+    public record Task(int[] prompt, int[] answer) {
+    }
+
+    /// The examples that have a prompt and a completion.
+    public List<Task> tasks(List<Example> examples) {
+        List<Task> out = new ArrayList<>();
+        for (Example e : examples)
+            if (e instanceof Example.Completion c) {
+                int[] prompt = prompt(c.prompt());
+                Masked m = masked(c, false);
+                int first = m.target().nextSetBit(0);
+                int last = eos >= 0 ? m.tokens().length - 1 : m.tokens().length;
+                // where prompt and answer share a token, the answer is what follows the prompt alone
+                int[] answer =
+                        first == prompt.length ? Arrays.copyOfRange(m.tokens(), first, last) : more(c.completion());
+                out.add(new Task(prompt, answer));
+            }
+        return out;
+    }
+
+    @Override
+    public void close() {
+        tokenizer.close();
+    }
+}
