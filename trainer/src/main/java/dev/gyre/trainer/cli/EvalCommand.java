@@ -51,6 +51,10 @@ final class EvalCommand extends GyreCommand {
             description = "Also answer the first N prompts greedily and count exact answers (prompt/completion files).")
     int exact;
 
+    @Option(names = "--geometry",
+            description = "Also show, for each adapted weight, its rotation (norm of Q, angle, orthogonality) and its hyperspherical energy before and after.")
+    boolean geometry;
+
     @Option(names = "--json", description = "Print one JSON object instead of text.")
     boolean json;
 
@@ -68,6 +72,7 @@ final class EvalCommand extends GyreCommand {
         Evaluation.Loss loss = Evaluation.loss(llama, backend, set, batch, T);
         Evaluation.Accuracy right = exact == 0 ? null
                 : Evaluation.exactMatch(llama, backend, first(exact), text);
+        List<GeometryReport.Row> rotations = geometry ? GeometryReport.of(llama, backend) : List.of();
         if (json) {
             ObjectNode o = JsonNodeFactory.instance.objectNode();
             o.put("model", ref.model().toString());
@@ -80,6 +85,8 @@ final class EvalCommand extends GyreCommand {
             o.put("examples", set.size());
             if (right != null)
                 o.put("exact", right.share()).put("answered", right.all());
+            if (geometry)
+                GeometryReport.json(rotations, o.putArray("geometry"));
             screen().result(o.toString());
         } else {
             screen().result(Text.format("loss %.6f · perplexity %.4f · %,d tokens of %,d examples", loss.loss(),
@@ -90,6 +97,8 @@ final class EvalCommand extends GyreCommand {
             if (right != null)
                 screen().result(Text.format("exact answers %,d of %,d (%.1f %%)", right.right(), right.all(),
                         100 * right.share()));
+            if (geometry)
+                GeometryReport.lines(rotations).forEach(screen()::result);
         }
         if (!Double.isFinite(loss.loss()))
             throw new CheckFailedException("the loss is " + loss.loss());

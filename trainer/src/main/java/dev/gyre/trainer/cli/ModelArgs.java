@@ -1,9 +1,11 @@
 package dev.gyre.trainer.cli;
 
 import dev.gyre.trainer.run.ModelRef;
+import dev.gyre.trainer.config.RunConfig;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
@@ -22,7 +24,12 @@ final class ModelArgs {
             description = "cpu, cpu:THREADS, opencl:N, cuda:N, ptx:N, jvm or auto (default: ${DEFAULT-VALUE}).")
     String device = "auto";
 
+    @Option(names = "--base", paramLabel = "BASE",
+            description = "Hold the model's weights as as_stored, f32, bf16, nf4 or nf4_double (default: a run's own, else as_stored).")
+    RunConfig.@Nullable Base base;
+
     ModelRef ref() {
-        return ModelRef.of(model, adapters);
+        ModelRef r = ModelRef.of(model, adapters);
+        return base == null ? r : new ModelRef(r.model(), r.adapters(), base);
     }
 }

@@ -1,5 +1,6 @@
 package dev.gyre.trainer.cli;
 
+import dev.gyre.model.adapter.Geometry;
 import dev.gyre.trainer.loop.TrainListener;
 import java.nio.file.Path;
 import org.jspecify.annotations.Nullable;
@@ -19,6 +20,8 @@ final class Progress implements TrainListener {
     private long tokens;
     private double seconds;
     private double evalSeconds;
+    private String defect = "-";
+    private boolean warned;
 
     /// @param from step that the run starts after
     Progress(Screen screen, long from, long steps, int every) {
@@ -29,7 +32,7 @@ final class Progress implements TrainListener {
     }
 
     static String heading() {
-        return "   step      loss     valid    |grad|        lr     tok/s       eta";
+        return "   step      loss     valid    |grad|        lr  orth.err     tok/s       eta";
     }
 
     @Override
@@ -54,6 +57,18 @@ final class Progress implements TrainListener {
     }
 
     @Override
+    public void onRotations(Rotations r) {
+        defect = Text.format("%.1e", r.defect());
+        Geometry worst = r.worst();
+        if (worst.skewNorm() > Geometry.WARN && !warned) {
+            warned = true;
+            screen.note(Text.format("warning: step %d: ||Q|| of %s is %.2f; Cayley-Neumann loses orthogonality above %.1f and"
+                    + " rank near 1. Lower train.lr, or use adapter.cayley: newton_schulz or exact", r.t(), worst.module(),
+                    worst.skewNorm(), Geometry.WARN));
+        }
+    }
+
+    @Override
     public void onCheckpoint(long t, Path where, boolean best) {
         remark = "  saved " + where.getFileName() + (best ? " (best)" : "");
         shown = true;
@@ -71,8 +86,8 @@ final class Progress implements TrainListener {
             return;
         Evaluation e = evaluation;
         String valid = e == null ? "-" : Text.format("%.4f", e.loss());
-        screen.line(Text.format("%7d %9.4f %9s %9.3f %9s %9s %9s%s", s.t(), s.loss(), valid, s.gradNorm(),
-                Text.small(s.lr()),
+        screen.line(Text.format("%7d %9.4f %9s %9.3f %9s %9s %9s %9s%s", s.t(), s.loss(), valid, s.gradNorm(),
+                Text.small(s.lr()), defect,
                 Text.count(Math.round(tokens / Math.max(1e-9, seconds))), eta(s.t()), remark));
         tokens = 0;
         seconds = 0;

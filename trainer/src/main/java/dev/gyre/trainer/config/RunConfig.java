@@ -20,7 +20,14 @@ public record RunConfig(
 
     public record Model(
             @Key(doc = "Hugging Face model directory: config.json, model.safetensors or shards, tokenizer",
-                    example = "examples/small-llama") String path) {
+                    example = "examples/small-llama") String path,
+            @Key(doc = "how frozen weights are held: as_stored, f32, bf16, nf4 (QOFT, QLoRA) or nf4_double",
+                    def = "as_stored") Base base) {
+    }
+
+    /// As [dev.gyre.model.llama.Llama.Base] has them.
+    public enum Base {
+        AS_STORED, F32, BF16, NF4, NF4_DOUBLE
     }
 
     public record Data(

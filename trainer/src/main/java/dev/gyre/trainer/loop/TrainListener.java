@@ -1,6 +1,9 @@
 package dev.gyre.trainer.loop;
 
+import dev.gyre.model.adapter.Geometry;
 import java.nio.file.Path;
+import java.util.Comparator;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /// Watches a run. Everything is called from the training thread.
@@ -19,6 +22,25 @@ public interface TrainListener {
 
     /// @param best whether it is the lowest so far
     record Evaluation(long t, double loss, long trained, boolean best, double seconds) {
+    }
+
+    /// Where the rotations stand after step `t`, module by module; told now and then, never empty.
+    record Rotations(long t, List<Geometry> modules) {
+        /// Largest spectral norm of a skew block: at 1 Cayley-Neumann of five terms loses rank.
+        public Geometry worst() {
+            return modules.stream().max(Comparator.comparingDouble(Geometry::skewNorm)).orElseThrow();
+        }
+
+        public double defect() {
+            return modules.stream().mapToDouble(Geometry::defect).max().orElse(0);
+        }
+
+        public double angle() {
+            return modules.stream().mapToDouble(Geometry::angle).max().orElse(0);
+        }
+    }
+
+    default void onRotations(Rotations r) {
     }
 
     default void onStep(Step step) {

@@ -1,5 +1,6 @@
 package dev.gyre.trainer.loop;
 
+import dev.gyre.model.adapter.Geometry;
 import dev.gyre.model.llama.AdamWStep;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.data.Batches;
@@ -15,6 +16,9 @@ import org.jspecify.annotations.Nullable;
 /// The state of a run is (step, place in the data, parameters and moments, draws of dropout, best so far): a checkpoint
 /// holds exactly that, so a resumed run is the run that was never stopped.
 public final class TrainLoop {
+    /// Steps between two looks at the rotations: reading parameters costs little, but not nothing.
+    private static final int GEOMETRY_EVERY = 10;
+
     private final Trainee trainee;
     private final Batches batches;
     private final List<Batches.Micro> validation;
@@ -98,6 +102,8 @@ public final class TrainLoop {
                 stopping = stop.getAsBoolean();
                 if (last || better || due || stopping)
                     saved = save(better);
+                if (last || t == 1 || t % GEOMETRY_EVERY == 0 || better || due)
+                    tellRotations();
                 tell(l -> l.onStepEnd(t));
             }
             return new Result(t, t == steps, lastLoss, bestStep == 0 ? null : best, bestStep, saved);
@@ -175,6 +181,14 @@ public final class TrainLoop {
                 trainee.draws(), trainee.state()));
         tell(l -> l.onCheckpoint(t, where, better));
         return where;
+    }
+
+    private void tellRotations() {
+        List<Geometry> g = trainee.geometry();
+        if (!g.isEmpty()) {
+            TrainListener.Rotations r = new TrainListener.Rotations(t, g);
+            tell(l -> l.onRotations(r));
+        }
     }
 
     private void tell(Consumer<TrainListener> what) {

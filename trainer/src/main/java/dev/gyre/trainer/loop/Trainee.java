@@ -1,9 +1,11 @@
 package dev.gyre.trainer.loop;
 
+import dev.gyre.model.adapter.Geometry;
 import dev.gyre.model.llama.AdamWStep;
 import dev.gyre.model.llama.Batch;
 import dev.gyre.model.llama.TrainSession;
 import dev.gyre.model.llama.TrainState;
+import java.util.List;
 
 /// What the loop needs of the thing it trains: [TrainSession], or a stand-in in tests.
 public interface Trainee {
@@ -17,6 +19,11 @@ public interface Trainee {
     double evaluate(Batch b);
 
     TrainState state();
+
+    /// Where the rotations stand; empty where nothing rotates.
+    default List<Geometry> geometry() {
+        return List.of();
+    }
 
     /// Random draws so far, a part of the state.
     long draws();
@@ -38,6 +45,11 @@ public interface Trainee {
             @Override
             public double evaluate(Batch b) {
                 return s.evaluate(b);
+            }
+
+            @Override
+            public List<Geometry> geometry() {
+                return s.geometry();
             }
 
             @Override

@@ -4,6 +4,7 @@ import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.HostData;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.adapter.AdapterSpec;
+import dev.gyre.model.adapter.PrincipalSubspace;
 import dev.gyre.model.config.LlamaConfig;
 import dev.gyre.model.format.ModelDir;
 import dev.gyre.model.format.ModelDirWriter;
@@ -26,6 +27,13 @@ public final class FineTuning {
 
     /// A fine-tuning run: the base model, the adapter on it (or all weights), the data.
     public static TrainingRun open(RunConfig c, boolean resume, Backend backend, String version) {
+        return open(c, resume, backend, version, (module, captured, residual, gap) -> {
+        });
+    }
+
+    /// @param progress told about each principal subspace that PSOFT starts from
+    public static TrainingRun open(RunConfig c, boolean resume, Backend backend, String version,
+            PrincipalSubspace.Progress progress) {
         Path base = Path.of(c.model().path());
         Llama model;
         try (ModelDir dir = ModelDir.open(base)) {
@@ -35,7 +43,9 @@ public final class FineTuning {
         return switch (c.adapter()) {
             case AdapterConfig.OnModules on -> {
                 AdapterSpec spec = Adapters.spec(on, c.seed());
-                Adapter adapter = Adapter.create(spec, model, c.seed());
+                // PSOFT's factors come from the weights as the files have them, before they are rounded
+                Adapter adapter = Adapter.create(spec, model, c.seed(), new PrincipalSubspace(model, backend, progress));
+                model.store(Llama.Base.valueOf(c.model().base().name()));
                 model.attach(adapter);
                 yield TrainingRun.open(
                         new TrainingRun.Setup(c, c.data(), c.train(), c.eval(), c.output(), c.seed(), model,

@@ -1,5 +1,6 @@
 package dev.gyre.trainer.run;
 
+import dev.gyre.model.adapter.Geometry;
 import dev.gyre.model.format.AtomicFiles;
 import dev.gyre.trainer.loop.TrainListener;
 import java.io.BufferedWriter;
@@ -72,6 +73,20 @@ public final class MetricsLog implements TrainListener, AutoCloseable {
         o.put("valid_loss", e.loss());
         o.put("valid_tokens", e.trained());
         o.put("seconds", e.seconds());
+        write(o);
+    }
+
+    @Override
+    public void onRotations(Rotations r) {
+        ObjectNode o = JsonNodeFactory.instance.objectNode();
+        o.put("step", r.t());
+        o.put("skew_norm", r.worst().skewNorm());
+        o.put("skew_norm_module", r.worst().module());
+        o.put("angle", r.angle());
+        o.put("orthogonality_defect", r.defect());
+        ObjectNode modules = o.putObject("modules");
+        for (Geometry g : r.modules())
+            modules.putArray(g.module()).add(g.skewNorm()).add(g.angle()).add(g.defect());
         write(o);
     }
 

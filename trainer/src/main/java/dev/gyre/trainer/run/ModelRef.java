@@ -16,30 +16,37 @@ import java.util.List;
 ///
 /// @param model the model directory
 /// @param adapters in the order of stacking, the first nearest to the input
-public record ModelRef(Path model, List<Path> adapters) {
+/// @param base how the model's weights are held; a run's adapter belongs to the base it was trained over
+public record ModelRef(Path model, List<Path> adapters, RunConfig.Base base) {
     public ModelRef {
         adapters = List.copyOf(adapters);
+    }
+
+    public ModelRef(Path model, List<Path> adapters) {
+        this(model, adapters, RunConfig.Base.AS_STORED);
     }
 
     /// @param given a model directory or a run directory
     /// @param adapters adapter directories, or run directories for their results
     public static ModelRef of(Path given, List<Path> adapters) {
         List<Path> all = new ArrayList<>();
+        RunConfig.Base base = RunConfig.Base.AS_STORED;
         Path model = given;
         if (isRun(given)) {
             Path made = given.resolve("model");
             if (Files.isDirectory(made))
                 model = made;
             else {
-                model = Path
-                        .of(ConfigReader.read(given.resolve("run.yaml"), RunConfig.class, List.of()).model().path());
+                RunConfig.Model m = ConfigReader.read(given.resolve("run.yaml"), RunConfig.class, List.of()).model();
+                model = Path.of(m.path());
+                base = m.base();
                 if (adapters.isEmpty())
                     all.add(result(given));
             }
         }
         for (Path a : adapters)
             all.add(isRun(a) ? result(a) : a);
-        return new ModelRef(model, all);
+        return new ModelRef(model, all, base);
     }
 
     private static boolean isRun(Path p) {
@@ -63,6 +70,7 @@ public record ModelRef(Path model, List<Path> adapters) {
         }
         for (Path a : adapters)
             llama.attach(Adapter.read(a, llama));
+        llama.store(Llama.Base.valueOf(base.name()));
         return llama;
     }
 }

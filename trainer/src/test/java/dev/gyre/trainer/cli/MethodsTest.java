@@ -1,0 +1,159 @@
+package dev.gyre.trainer.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/// Every method over every base, by the commands: train, eval, merge, generate.
+class MethodsTest {
+    @TempDir
+    static Path dir;
+    private static Path data;
+    private static Path base;
+
+    @BeforeAll
+    static void pretrain() throws IOException {
+        data = dir.resolve("data");
+        assertThat(Cli.gyre("skills", "--out", data, "--train", 40, "--valid", 4).code).isZero();
+        Path file = dir.resolve("pretrain.yaml");
+        Files.writeString(file, """
+                model: {preset: tiny, hidden_size: 32, intermediate_size: 48, heads: 2, kv_heads: 1, context: 64}
+                data: {train: %s}
+                train: {steps: 3, seq_len: 40, micro_batch: 3, lr: 1e-2, warmup: 2}
+                output: {dir: %s}
+                """.formatted(data.resolve("train.jsonl"), dir.resolve("base")));
+        Cli c = Cli.gyre("pretrain", file);
+        assertThat(c.code).as(c.toString()).isZero();
+        base = dir.resolve("base/model");
+    }
+
+    static List<Arguments> runs() {
+        List<Arguments> out = new ArrayList<>();
+        for (String method : List.of("{method: oft, block_size: 8}", "{method: oft, block_size: 8, cayley: exact}",
+                "{method: oft, block_size: 8, cayley: newton_schulz, terms: 6, dropout: 0.3}",
+                "{method: oft, block_size: 8, form: weight_dense}", "{method: oft, block_size: 8, form: weight_block}",
+                "{method: psoft, r: 4}", "{method: goft}", "{method: qgoft}", "{method: lora, r: 4, dropout: 0.1}",
+                "{method: boft, block_size: 4, factors: 2}", "{method: hra, r: 4}"))
+            for (String held : List.of("as_stored", "bf16", "nf4", "nf4_double"))
+                out.add(Arguments.of(method, held));
+        return out;
+    }
+
+    @ParameterizedTest
+    @MethodSource("runs")
+    void trainsEvaluatesAndMerges(String method, String held) throws IOException {
+        String name = Integer.toHexString((method + held).hashCode());
+        Path file = dir.resolve(name + ".yaml");
+        Path run = dir.resolve(name);
+        Files.writeString(file, """
+                model: {path: %s, base: %s}
+                adapter: %s
+                data: {train: %s}
+                train: {steps: 8, seq_len: 40, micro_batch: 3, lr: 1e-2, schedule: constant}
+                output: {dir: %s}
+                device: cpu:2
+                """.formatted(base, held, method, data.resolve("train.jsonl"), run));
+        Path valid = data.resolve("valid.jsonl");
+        double before = loss(Cli.gyre("eval", base, valid, "--base", held));
+        Cli t = Cli.gyre("train", file);
+        assertThat(t.code).as(t.toString()).isZero();
+        assertThat(run.resolve("adapter/adapter_config.json")).exists();
+        Cli e = Cli.gyre("eval", run, valid);
+        assertThat(loss(e)).as(e.toString()).isLessThan(before);
+        Path merged = dir.resolve(name + "-merged");
+        Cli m = Cli.gyre("merge", run, "--out", merged, "--verify", "--dtype", "f32");
+        assertThat(m.code).as(m.toString()).isZero();
+        assertThat(Cli.gyre("generate", run, "-p", "copy a = ", "-n", 3).code).isZero();
+    }
+
+    @Test
+    void geometryShowsThatARotationKeepsTheEnergyAndLoraDoesNot() throws IOException {
+        double[] change = new double[2];
+        String[] methods = {"{method: oft, block_size: 8, cayley: exact}", "{method: lora, r: 4}"};
+        for (int i = 0; i < 2; i++) {
+            Path run = dir.resolve("geometry" + i);
+            Path file = dir.resolve("geometry" + i + ".yaml");
+            Files.writeString(file, """
+                    model: {path: %s}
+                    adapter: %s
+                    data: {train: %s}
+                    train: {steps: 8, seq_len: 40, micro_batch: 3, lr: 3e-2, schedule: constant}
+                    output: {dir: %s}
+                    """.formatted(base, methods[i], data.resolve("train.jsonl"), run));
+            assertThat(Cli.gyre("train", file).code).isZero();
+            assertThat(Files.readString(run.resolve("metrics.jsonl")).contains("orthogonality_defect"))
+                    .isEqualTo(i == 0);
+            Cli e = Cli.gyre("eval", run, data.resolve("valid.jsonl"), "--geometry", "--json");
+            assertThat(e.code).as(e.toString()).isZero();
+            Matcher m = Pattern.compile("\"energy_before\":([0-9.E-]+),\"energy_after\":([0-9.E-]+)").matcher(e.out);
+            while (m.find())
+                change[i] = Math.max(change[i],
+                        Math.abs(Double.parseDouble(m.group(2)) / Double.parseDouble(m.group(1)) - 1));
+        }
+        assertThat(change[0]).isLessThan(1e-5);
+        assertThat(change[1]).isGreaterThan(1e-4);
+    }
+
+    @Test
+    void aQuantisedDirectoryIsTheModelHeldInFourBits() {
+        Path valid = data.resolve("valid.jsonl");
+        for (boolean nested : new boolean[] {false, true}) {
+            Path out = dir.resolve("nf4-" + nested);
+            Cli q = nested ? Cli.gyre("quantize", base, "--out", out, "--double-quant")
+                    : Cli.gyre("quantize", base, "--out", out);
+            assertThat(q.code).as(q.toString()).isZero();
+            assertThat(loss(Cli.gyre("eval", out, valid)))
+                    .isEqualTo(loss(Cli.gyre("eval", base, valid, "--base", nested ? "nf4_double" : "nf4")));
+            Cli again = Cli.gyre("quantize", base, "--out", out);
+            assertThat(again.code).isEqualTo(ExitCode.USAGE);
+            assertThat(again.err).contains("exists already");
+        }
+        Cli bad = Cli.gyre("quantize", base, "--out", dir.resolve("bad"), "--block-size", "48");
+        assertThat(bad.code).isEqualTo(ExitCode.USAGE);
+        assertThat(bad.err).contains("--block-size 48");
+    }
+
+    private static double loss(Cli c) {
+        assertThat(c.code).as(c.toString()).isZero();
+        Matcher m = Pattern.compile("loss (\\d+\\.\\d+)").matcher(c.out);
+        assertThat(m.find()).as(c.toString()).isTrue();
+        return Double.parseDouble(m.group(1));
+    }
+
+    @Test
+    void psoftIsExportedAsTheSameLora() throws IOException {
+        Path file = dir.resolve("psoft.yaml");
+        Path run = dir.resolve("psoft");
+        Files.writeString(file, """
+                model: {path: %s}
+                adapter: {method: psoft, r: 6}
+                data: {train: %s}
+                train: {steps: 6, seq_len: 40, micro_batch: 3, lr: 2e-2, schedule: constant}
+                output: {dir: %s}
+                """.formatted(base, data.resolve("train.jsonl"), run));
+        assertThat(Cli.gyre("train", file).code).isZero();
+        assertThat(run.resolve("adapter/psoft_factors.safetensors")).exists();
+        Path lora = dir.resolve("as-lora");
+        Cli x = Cli.gyre("export", run, "--out", lora);
+        assertThat(x.code).as(x.toString()).isZero();
+        Path valid = data.resolve("valid.jsonl");
+        assertThat(loss(Cli.gyre("eval", base, valid, "--adapter", lora)))
+                .isCloseTo(loss(Cli.gyre("eval", run, valid)), org.assertj.core.data.Offset.offset(2e-5));
+        Files.delete(run.resolve("adapter/psoft_factors.safetensors"));
+        Cli without = Cli.gyre("eval", run, valid);
+        assertThat(without.code).isNotZero();
+        assertThat(without.err).contains("principal factors");
+    }
+}
