@@ -17,7 +17,10 @@ import dev.gyre.trainer.run.ModelRef;
 import dev.gyre.trainer.run.TrainingRun;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
+import java.util.Random;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
@@ -30,6 +33,8 @@ final class QuickstartCommand extends GyreCommand {
     /// The skill that the shipped model was not trained on.
     private static final Skill NEW = Skill.SHIFT;
     private static final int TRAIN = 4000;
+    /// Examples of each old skill among them: without any, a model this small forgets what it knew.
+    private static final int REHEARSAL = 400;
     private static final int TASKS = 200;
 
     @Option(names = "--out", paramLabel = "DIR",
@@ -53,7 +58,10 @@ final class QuickstartCommand extends GyreCommand {
         Path train = to.resolve("data/train.jsonl");
         Path valid = to.resolve("data/valid.jsonl");
         Path before = to.resolve("data/old-skills.jsonl");
-        Skills.write(train, Skills.make(NEW, Part.TRAIN, TRAIN, 1));
+        List<Example> lessons = new ArrayList<>(Skills.make(NEW, Part.TRAIN, TRAIN, 1));
+        lessons.addAll(Skills.mixed(Skill.BASE, Part.TRAIN, REHEARSAL, 2));
+        Collections.shuffle(lessons, new Random(1));
+        Skills.write(train, lessons);
         List<Example> fresh = Skills.make(NEW, Part.HELD_OUT, TASKS, 1);
         Skills.write(valid, fresh);
         List<Example> known = Skills.mixed(Skill.BASE, Part.HELD_OUT, TASKS / 5, 1);
