@@ -25,7 +25,7 @@ class FamiliesTest {
 
     @ParameterizedTest
     @ValueSource(strings = {"llama-bias-llama3", "llama-yarn-tied", "llama-dynamic", "mistral-window",
-            "qwen2-mixed-window", "qwen3"})
+        "qwen2-mixed-window", "qwen3"})
     void agreesWithTransformersAndPeft(String name) {
         Backend cpu = new CpuBackend(2);
         try (SafeTensors golden = SafeTensors.open(FAMILIES.resolve(name).resolve("reference.safetensors"));
@@ -67,7 +67,8 @@ class FamiliesTest {
                 s.microBatch(whole, 1f / whole.trained());
                 assertThat(s.gradients()).hasSize(14);
                 for (Map.Entry<Tensor, float[]> g : s.gradients().entrySet())
-                    near(g.getKey().name(), g.getValue(), golden.f32("grad/base_model.model." + g.getKey().name()), null, 1);
+                    near(g.getKey().name(), g.getValue(), golden.f32("grad/base_model.model." + g.getKey().name()),
+                            null, 1);
             }
             decodesLikeTheWholeRow(model, cpu, ids, T, V, logits);
         }

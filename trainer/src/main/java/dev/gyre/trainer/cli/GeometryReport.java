@@ -54,7 +54,8 @@ final class GeometryReport {
     static List<String> lines(List<Row> rows) {
         List<String> out = new ArrayList<>();
         out.add("");
-        out.add(Text.format("%-42s %8s %8s %10s %12s %10s", "weight", "||Q||", "angle", "||R'R-I||", "energy", "change"));
+        out.add(Text.format("%-42s %8s %8s %10s %12s %10s", "weight", "||Q||", "angle", "||R'R-I||", "energy",
+                "change"));
         for (Row r : rows) {
             Geometry g = r.geometry;
             out.add(Text.format("%-42s %8s %8s %10s %12.6f %10.1e", r.weight,

@@ -62,8 +62,10 @@ final class Progress implements TrainListener {
         Geometry worst = r.worst();
         if (worst.skewNorm() > Geometry.WARN && !warned) {
             warned = true;
-            screen.note(Text.format("warning: step %d: ||Q|| of %s is %.2f; Cayley-Neumann loses orthogonality above %.1f and"
-                    + " rank near 1. Lower train.lr, or use adapter.cayley: newton_schulz or exact", r.t(), worst.module(),
+            screen.note(Text.format(
+                    "warning: step %d: ||Q|| of %s is %.2f; Cayley-Neumann loses orthogonality above %.1f and"
+                            + " rank near 1. Lower train.lr, or use adapter.cayley: newton_schulz or exact",
+                    r.t(), worst.module(),
                     worst.skewNorm(), Geometry.WARN));
         }
     }

@@ -63,8 +63,9 @@ final class QuantizeCommand extends GyreCommand {
             }
             writer.write(out);
             screen().done();
-            screen().result("wrote " + out + ": " + Text.many(count, "linear layer") + " in 4 bits, " + Text.bytes(before)
-                    + " -> " + Text.bytes(after));
+            screen().result(
+                    "wrote " + out + ": " + Text.many(count, "linear layer") + " in 4 bits, " + Text.bytes(before)
+                            + " -> " + Text.bytes(after));
             return ExitCode.OK;
         }
     }

@@ -44,7 +44,8 @@ public final class FineTuning {
             case AdapterConfig.OnModules on -> {
                 AdapterSpec spec = Adapters.spec(on, c.seed());
                 // PSOFT's factors come from the weights as the files have them, before they are rounded
-                Adapter adapter = Adapter.create(spec, model, c.seed(), new PrincipalSubspace(model, backend, progress));
+                Adapter adapter =
+                        Adapter.create(spec, model, c.seed(), new PrincipalSubspace(model, backend, progress));
                 model.store(Llama.Base.valueOf(c.model().base().name()));
                 model.attach(adapter);
                 yield TrainingRun.open(
