@@ -128,6 +128,12 @@ public final class Llama implements Store.Source, Modules {
         }
     }
 
+    /// The numbers of a weight in F32 as the model computes with them, whatever it is stored in; a fresh array.
+    public float[] values(String name) {
+        HostData w = data(name);
+        return w instanceof HostData.NF4 q ? Nf4.dequantize(q) : floats(name, w).clone();
+    }
+
     private static short[] bits(float[] v) {
         short[] out = new short[v.length];
         for (int i = 0; i < v.length; i++) {

@@ -10,6 +10,7 @@ import dev.gyre.model.llama.BatchShape;
 import dev.gyre.model.llama.Llama;
 import dev.gyre.model.llama.Merge;
 import dev.gyre.model.llama.TrainSession;
+import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.run.Devices;
 import dev.gyre.trainer.run.ModelRef;
 import java.io.IOException;
@@ -89,6 +90,13 @@ final class MergeCommand extends GyreCommand {
                     return Merge.weight(llama, backend, name);
                 }, shape);
             }
+            if (ref.base() != RunConfig.Base.AS_STORED)
+                // the adapter belongs to the weights as they were held, so those are written, adapted or not
+                for (String name : llama.weights().keySet())
+                    if (!changed.contains(name) && llama.dims(name).length == 2)
+                        writer.tensor(name, wanted != null ? wanted : source.originalType(name),
+                                () -> llama.values(name),
+                                source.shape(name).stream().mapToLong(Long::longValue).toArray());
             writer.write(aside);
             screen().done();
             if (verify)
