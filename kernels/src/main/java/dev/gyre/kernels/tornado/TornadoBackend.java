@@ -46,10 +46,12 @@ public final class TornadoBackend implements Backend {
     @Override
     public Session open(List<Program> programs) {
         MemoryPlan plan = MemoryPlan.of(programs);
-        long have = device.getMaxGlobalMemory();
+        long have = TornadoDevices.usableMemory(device);
         if (plan.bytes() > have)
-            throw new OutOfMemoryError(name + ": the programs need " + plan.bytes() + " bytes, the device has " + have
-                    + "; use a smaller micro-batch, sequence or adapter");
+            throw new OutOfMemoryError(name + ": the programs need " + plan.bytes() + " bytes, " + have + " of "
+                    + device.getMaxGlobalMemory() + " may be used; use a smaller micro-batch or sequence"
+                    + (have < device.getMaxGlobalMemory()
+                            ? ", or allow more with -D" + TornadoDevices.MEMORY + "=..." : ""));
         return new TornadoSession(device, workGroups, programs, plan);
     }
 }

@@ -3,6 +3,8 @@ package dev.gyre.kernels.tornado;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import uk.ac.manchester.tornado.api.TornadoBackend;
 import uk.ac.manchester.tornado.api.TornadoRuntime;
@@ -16,6 +18,9 @@ public final class TornadoDevices {
     private static final String BAILOUT = "tornado.recover.bailout";
     /// Room for the instructions of one task graph; each array that a graph only passes on takes 18 bytes.
     private static final String BYTECODES = "tornado.tvm.maxbytecodesize";
+
+    /// What TornadoVM allocates on a device at most, such as `4GB`.
+    static final String MEMORY = "tornado.device.memory";
 
     private static final int MIN_BYTECODES = 1 << 20;
 
@@ -83,6 +88,19 @@ public final class TornadoDevices {
             throw new IllegalStateException(
                     BYTECODES + " is below " + MIN_BYTECODES + ": a model's task graphs would not "
                             + "fit; start the JVM with -D" + BYTECODES + "=" + MIN_BYTECODES);
+    }
+
+    /// Bytes that task graphs may take of the device's memory.
+    static long usableMemory(TornadoDevice device) {
+        return Math.min(device.getMaxGlobalMemory(),
+                sdkPresent() ? parseBytes(System.getProperty(MEMORY, "4GB")) : Long.MAX_VALUE);
+    }
+
+    static long parseBytes(String text) {
+        Matcher m = Pattern.compile("(\\d+)\\s*([KMG]?)B?").matcher(text.trim().toUpperCase(Locale.ROOT));
+        if (!m.matches())
+            throw new IllegalArgumentException(MEMORY + "=" + text + " is not a size; write 8GB, 512MB");
+        return Long.parseLong(m.group(1)) << 10 * ("KMG".indexOf(m.group(2)) + (m.group(2).isEmpty() ? 0 : 1));
     }
 
     static String describe(String name, TornadoDevice device) {

@@ -154,6 +154,17 @@ class TornadoSessionTest {
     }
 
     @Test
+    void whatDoesNotFitIsRefusedWithBothNumbers() {
+        Buf huge = Buf.state("huge", 1 << 30, 1 << 6);
+        Program p = Program.builder("huge").add(new Op.Copy(huge, Buf.output("out", 1 << 30, 1 << 6))).build();
+        assertThatThrownBy(() -> TornadoBackend.open(TornadoDevices.list().getFirst().name()).open(List.of(p)))
+                .isInstanceOf(OutOfMemoryError.class).hasMessageContaining("549755813888 bytes");
+        assertThat(TornadoDevices.parseBytes("4GB")).isEqualTo(4L << 30);
+        assertThat(TornadoDevices.parseBytes("512mb")).isEqualTo(512L << 20);
+        assertThat(TornadoDevices.parseBytes("77")).isEqualTo(77);
+    }
+
+    @Test
     void theDeviceIsNamedWithItsMemory() {
         TornadoDevices.Info device = TornadoDevices.list().getFirst();
         assertThat(device.memory()).isPositive();
