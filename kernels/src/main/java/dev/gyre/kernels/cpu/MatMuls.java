@@ -9,10 +9,14 @@ import java.util.Arrays;
 /// where the weight is BF16 or NF4), all threads share them; each item multiplies some rows of a with some panels.
 /// A few rows against a large b, as in decoding, take a path of their own that reads b once and packs nothing.
 final class MatMuls {
-    /// Inner length and width of a packed block of b; 2 MiB, beyond the near cache but within the far one.
-    private static final int NC = 1536;
-    /// Rows of a that stay in the near cache while the panels of b go by.
-    private static final int ROWS = 96;
+    /// Numbers of a packed block of b: 4 MiB, within the far cache.
+    private static final int BLOCK = 1 << 20;
+    /// Numbers of a that stay in the near cache while the panels of b go by.
+    private static final int NEAR = 48 << 10;
+    /// Rows of b that are packed together.
+    private static final int SLICE = 8;
+    /// Floats before the first panel: with the 16 bytes of an array's header they fill a cache line.
+    private static final int ALIGN = 12;
     /// Up to this many rows b is not worth packing.
     private static final int FEW = 4;
     /// Elements of b that one item of the few-rows path reads.
@@ -63,11 +67,11 @@ final class MatMuls {
         private final View c;
         private final int MR;
         private final int NR;
-        private final int KC;
-        private final boolean rowsInPlace;
+        private final int depth;
+        private final boolean takesRows;
         private final int rows;
         private final int rowItems;
-        private final Cpu.Body pack = this::pack;
+        private final Cpu.Body pack;
         private final Cpu.Body multiply = this::multiply;
 
         // the block of b at hand
@@ -86,10 +90,14 @@ final class MatMuls {
             this.c = c;
             this.MR = simd.tileRows();
             this.NR = simd.tileCols();
-            this.KC = simd.lanes() >= 16 ? 512 : 256;
-            this.rowsInPlace = simd.takesRows() && op.form() != Op.MatMul.Form.TN;
+            int deepest = simd.takesRows() ? 1024 : 512;
+            int blocks = Math.max(1, (op.K() + deepest - 1) / deepest);
+            this.depth = (op.K() + blocks - 1) / blocks;
+            this.takesRows = simd.takesRows();
+            this.pack = op.form() == Op.MatMul.Form.NT ? this::packColumns : this::packRowsOfB;
             int share = (op.M() + cpu.threads() - 1) / cpu.threads();
-            this.rows = Math.max(MR, (Math.min(ROWS, share) + MR - 1) / MR * MR);
+            int near = NEAR / Math.max(1, depth);
+            this.rows = Math.max(MR, (Math.min(near, share) + MR - 1) / MR * MR);
             this.rowItems = (op.M() + rows - 1) / rows;
         }
 
@@ -97,35 +105,53 @@ final class MatMuls {
         public void run() {
             if (op.K() == 0 && !op.accumulate())
                 Arrays.fill(c.f(), c.off(), c.off() + op.M() * op.N(), 0f);
-            int width = NC / NR * NR;
+            int width = BLOCK / Math.max(1, depth) / NR * NR;
             for (jc = 0; jc < op.N(); jc += width) {
                 nc = Math.min(width, op.N() - jc);
                 int panels = (nc + NR - 1) / NR;
-                for (pc = 0; pc < op.K(); pc += KC) {
-                    kc = Math.min(KC, op.K() - pc);
-                    cpu.shared(0, panels * NR * kc);
-                    cpu.forEach(panels, pack);
+                for (pc = 0; pc < op.K(); pc += depth) {
+                    kc = Math.min(depth, op.K() - pc);
+                    cpu.shared(0, ALIGN + panels * NR * kc);
+                    cpu.forEach(op.form() == Op.MatMul.Form.NT ? panels : (kc + SLICE - 1) / SLICE, pack);
                     groups = Math.min(panels, Math.max(1, (4 * cpu.threads() + rowItems - 1) / rowItems));
                     cpu.forEach(rowItems * groups, multiply);
                 }
             }
         }
 
-        /// Panel p of the block: `kc` rows of NR numbers, columns beyond the matrix zero.
-        private void pack(int p, int worker) {
+        /// Some rows of b into all panels, so that b is read along its rows.
+        private void packRowsOfB(int slice, int worker) {
+            int k0 = slice * SLICE;
+            int rows = Math.min(SLICE, kc - k0);
+            boolean plain = plain(b);
+            float[] to = cpu.shared(0, 0);
+            float[] from = plain ? b.f() : cpu.scratch(worker, 0, SLICE * nc);
+            if (!plain)
+                for (int k = 0; k < rows; k++)
+                    load(simd, b, (pc + k0 + k) * op.N() + jc, from, k * nc, nc);
+            int ld = plain ? op.N() : nc;
+            int first = plain ? b.off() + (pc + k0) * op.N() + jc : 0;
+            for (int j = 0; j < nc; j += NR) {
+                int at = ALIGN + j * kc + k0 * NR;
+                int width = Math.min(NR, nc - j);
+                if (width < NR)
+                    Arrays.fill(to, at, at + NR * rows, 0f);
+                simd.copy(from, first + j, ld, rows, width, to, at, NR);
+            }
+        }
+
+        /// Panel p from rows of b that hold the inner index: `kc` rows of NR numbers, columns beyond the matrix zero.
+        private void packColumns(int p, int worker) {
             int j0 = jc + p * NR;
             int width = Math.min(NR, jc + nc - j0);
             float[] to = cpu.shared(0, 0);
-            int at = p * NR * kc;
+            int at = ALIGN + p * NR * kc;
             if (width < NR)
                 Arrays.fill(to, at, at + NR * kc, 0f);
-            if (op.form() != Op.MatMul.Form.NT) {
-                for (int k = 0; k < kc; k++)
-                    load(simd, b, (pc + k) * op.N() + j0, to, at + k * NR, width);
-            } else if (plain(b)) {
+            if (plain(b)) {
                 simd.transpose(b.f(), b.off() + j0 * op.K() + pc, op.K(), width, kc, to, at, NR);
             } else {
-                float[] decoded = cpu.scratch(worker, 0, NR * KC);
+                float[] decoded = cpu.scratch(worker, 0, NR * kc);
                 for (int j = 0; j < width; j++)
                     load(simd, b, (j0 + j) * op.K() + pc, decoded, j * kc, kc);
                 simd.transpose(decoded, 0, kc, width, kc, to, at, NR);
@@ -138,41 +164,49 @@ final class MatMuls {
             int panels = (nc + NR - 1) / NR;
             int group = item % groups;
             float[] panel = cpu.shared(0, 0);
-            float[] tile = cpu.scratch(worker, 1, MR * NR);
-            float[] left = rowsInPlace ? a.f() : packRows(i0, i1, cpu.scratch(worker, 0, (rows + MR) * KC));
+            float[] tiles = cpu.scratch(worker, 1, (rows + MR) * NR);
+            int lda = kc + 16 - kc % 16 + 16;
+            float[] left = cpu.scratch(worker, 0, (rows + MR) * lda);
+            if (takesRows)
+                copyRows(i0, i1, left, lda);
+            else
+                packRows(i0, i1, left);
             boolean accumulate = op.accumulate() || pc > 0;
             for (int p = panels * group / groups; p < panels * (group + 1) / groups; p++) {
                 int j0 = jc + p * NR;
                 int cols = Math.min(NR, jc + nc - j0);
                 for (int i = i0; i < i1; i += MR) {
                     int some = Math.min(MR, i1 - i);
-                    if (rowsInPlace)
-                        simd.tileFromRows(kc, left, a.off() + i * op.K() + pc, op.K(), some, panel, p * NR * kc, tile);
+                    if (takesRows)
+                        simd.tileFromRows(kc, left, (i - i0) * lda, lda, some, panel, ALIGN + p * NR * kc, tiles,
+                                (i - i0) * NR);
                     else
-                        simd.tile(kc, left, (i - i0) * kc, panel, p * NR * kc, tile);
-                    simd.addTile(op.alpha(), tile, c.f(), c.off() + i * op.N() + j0, op.N(), some, cols, accumulate);
+                        simd.tile(kc, left, (i - i0) * kc, panel, ALIGN + p * NR * kc, tiles, (i - i0) * NR);
                 }
+                simd.addTile(op.alpha(), tiles, c.f(), c.off() + i0 * op.N() + j0, op.N(), i1 - i0, cols, accumulate);
             }
         }
 
+        /// Rows i0..i1-1 of op(a), contiguous: a row of a itself may be pages away from the next.
+        private void copyRows(int i0, int i1, float[] to, int lda) {
+            if (op.form() == Op.MatMul.Form.TN)
+                simd.transpose(a.f(), a.off() + pc * op.M() + i0, op.M(), kc, i1 - i0, to, 0, lda);
+            else
+                simd.copy(a.f(), a.off() + i0 * op.K() + pc, op.K(), i1 - i0, kc, to, 0, lda);
+        }
+
         /// Rows i0..i1-1 of op(a) in panels of MR: MR numbers for each k, rows beyond the matrix zero.
-        private float[] packRows(int i0, int i1, float[] to) {
-            float[] from = a.f();
+        private void packRows(int i0, int i1, float[] to) {
             for (int i = i0; i < i1; i += MR) {
                 int some = Math.min(MR, i1 - i);
                 int at = (i - i0) * kc;
                 if (some < MR)
                     Arrays.fill(to, at, at + MR * kc, 0f);
-                if (op.form() != Op.MatMul.Form.TN)
-                    simd.transpose(from, a.off() + i * op.K() + pc, op.K(), some, kc, to, at, MR);
+                if (op.form() == Op.MatMul.Form.TN)
+                    simd.copy(a.f(), a.off() + pc * op.M() + i, op.M(), kc, some, to, at, MR);
                 else
-                    for (int k = 0; k < kc; k++) {
-                        int row = a.off() + (pc + k) * op.M() + i;
-                        for (int r = 0; r < some; r++)
-                            to[at + k * MR + r] = from[row + r];
-                    }
+                    simd.transpose(a.f(), a.off() + i * op.K() + pc, op.K(), some, kc, to, at, MR);
             }
-            return to;
         }
     }
 

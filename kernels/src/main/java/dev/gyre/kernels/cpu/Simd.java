@@ -63,6 +63,9 @@ interface Simd {
     void adamW(float[] p, int po, float[] g, int go, float[] m, int mo, float[] v, int vo, int n, float clip,
             float beta1, float beta2, float shrink, float step, float c2, float eps);
 
+    /// `y[r][c] = x[r][c]` for `rows x cols` elements of x.
+    void copy(float[] x, int xo, int ldx, int rows, int cols, float[] y, int yo, int ldy);
+
     /// `y[c][r] = x[r][c]` for `rows x cols` elements of x.
     void transpose(float[] x, int xo, int ldx, int rows, int cols, float[] y, int yo, int ldy);
 
@@ -77,16 +80,17 @@ interface Simd {
     /// Columns of the register tile of [#tile].
     int tileCols();
 
-    /// `tile = sum over k of a[k] b[k]^T` from packed panels: a holds [#tileRows] numbers per k, b holds [#tileCols].
-    void tile(int kc, float[] a, int ao, float[] b, int bo, float[] tile);
-
-    /// True when [#tileFromRows] is as fast as [#tile], so that row-major a need not be packed.
+    /// Whether a tile is made by [#tileFromRows] from rows of a as they are, or by [#tile] from packed panels of a.
     boolean takesRows();
 
-    /// As [#tile], a being [#tileRows] rows, row i at `ao + i*lda`; only the first `rows` exist.
-    void tileFromRows(int kc, float[] a, int ao, int lda, int rows, float[] b, int bo, float[] tile);
+    /// `sum over k of a[k] b[k]^T` from packed panels: a holds [#tileRows] numbers per k, b holds [#tileCols]. The tile goes
+    /// to `tile[to..]`, row after row.
+    void tile(int kc, float[] a, int ao, float[] b, int bo, float[] tile, int to);
 
-    /// `c (+)= alpha * tile` for the upper left `rows x cols` of a tile.
+    /// As [#tile], a being [#tileRows] rows, row i at `ao + i*lda`; only the first `rows` exist.
+    void tileFromRows(int kc, float[] a, int ao, int lda, int rows, float[] b, int bo, float[] tile, int to);
+
+    /// `c (+)= alpha * tile` for the upper left `rows x cols` of tiles that lie one below the other.
     void addTile(float alpha, float[] tile, float[] c, int co, int ldc, int rows, int cols, boolean accumulate);
 
     /// Brain floats to floats.

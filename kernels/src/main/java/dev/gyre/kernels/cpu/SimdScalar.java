@@ -168,6 +168,12 @@ final class SimdScalar implements Simd {
     }
 
     @Override
+    public void copy(float[] x, int xo, int ldx, int rows, int cols, float[] y, int yo, int ldy) {
+        for (int r = 0; r < rows; r++)
+            System.arraycopy(x, xo + r * ldx, y, yo + r * ldy, cols);
+    }
+
+    @Override
     public void transpose(float[] x, int xo, int ldx, int rows, int cols, float[] y, int yo, int ldy) {
         for (int r = 0; r < rows; r++)
             for (int c = 0; c < cols; c++)
@@ -197,7 +203,7 @@ final class SimdScalar implements Simd {
     }
 
     @Override
-    public void tile(int kc, float[] a, int ao, float[] b, int bo, float[] tile) {
+    public void tile(int kc, float[] a, int ao, float[] b, int bo, float[] tile, int to) {
         float c00 = 0;
         float c01 = 0;
         float c02 = 0;
@@ -240,22 +246,22 @@ final class SimdScalar implements Simd {
             c32 += x * b2;
             c33 += x * b3;
         }
-        tile[0] = c00;
-        tile[1] = c01;
-        tile[2] = c02;
-        tile[3] = c03;
-        tile[4] = c10;
-        tile[5] = c11;
-        tile[6] = c12;
-        tile[7] = c13;
-        tile[8] = c20;
-        tile[9] = c21;
-        tile[10] = c22;
-        tile[11] = c23;
-        tile[12] = c30;
-        tile[13] = c31;
-        tile[14] = c32;
-        tile[15] = c33;
+        tile[to] = c00;
+        tile[to + 1] = c01;
+        tile[to + 2] = c02;
+        tile[to + 3] = c03;
+        tile[to + 4] = c10;
+        tile[to + 5] = c11;
+        tile[to + 6] = c12;
+        tile[to + 7] = c13;
+        tile[to + 8] = c20;
+        tile[to + 9] = c21;
+        tile[to + 10] = c22;
+        tile[to + 11] = c23;
+        tile[to + 12] = c30;
+        tile[to + 13] = c31;
+        tile[to + 14] = c32;
+        tile[to + 15] = c33;
     }
 
     @Override
@@ -264,7 +270,7 @@ final class SimdScalar implements Simd {
     }
 
     @Override
-    public void tileFromRows(int kc, float[] a, int ao, int lda, int rows, float[] b, int bo, float[] tile) {
+    public void tileFromRows(int kc, float[] a, int ao, int lda, int rows, float[] b, int bo, float[] tile, int to) {
         throw new UnsupportedOperationException("scalar tiles come from packed panels");
     }
 

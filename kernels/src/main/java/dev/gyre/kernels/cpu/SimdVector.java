@@ -14,7 +14,7 @@ import jdk.incubator.vector.VectorSpecies;
 /// [Simd] by the Vector API, 4, 8 or 16 lanes: the JVM's preference, or the system property `gyre.simd`. The width is a
 /// static constant because C2 turns vector calls into instructions only where it knows the species.
 ///
-/// Register tiles: 12 x 2 vectors where there are 32 registers (16 lanes, or ARM), 3 x 3 where there are 16. A tile is
+/// Register tiles: 12 x 2 vectors where there are 32 registers (16 lanes, or ARM), 6 x 2 where there are 16. A tile is
 /// stored to a small array and added to the result by another method, because one method with both exceeds C2's
 /// inlining budget.
 final class SimdVector implements Simd {
@@ -403,39 +403,68 @@ final class SimdVector implements Simd {
         }
     }
 
-    /// Species of the transposition: 8 x 8 blocks where vectors have 256 bits, else 4 x 4.
-    private static final VectorSpecies<Float> ST = L >= 8 ? FloatVector.SPECIES_256 : FloatVector.SPECIES_128;
-    private static final int LT = ST.length();
-    private static final VectorShuffle<Float> SWAP1 = VectorShuffle.fromOp(ST, i -> i ^ 1);
-    private static final VectorShuffle<Float> SWAP2 = VectorShuffle.fromOp(ST, i -> i ^ 2);
-    private static final VectorShuffle<Float> SWAP4 = VectorShuffle.fromOp(ST, i -> (i ^ 4) % LT);
-    private static final VectorMask<Float> ODD1 = odd(1);
-    private static final VectorMask<Float> ODD2 = odd(2);
-    private static final VectorMask<Float> ODD4 = odd(4);
+    // transposition: 8 x 8 blocks where vectors have 256 bits, else and for four left-over rows 4 x 4
 
-    private static VectorMask<Float> odd(int bit) {
-        boolean[] m = new boolean[LT];
-        for (int i = 0; i < LT; i++)
+    private static final VectorSpecies<Float> S4 = FloatVector.SPECIES_128;
+    private static final VectorSpecies<Float> S8 = FloatVector.SPECIES_256;
+    private static final VectorShuffle<Float> SWAP41 = VectorShuffle.fromOp(S4, i -> i ^ 1);
+    private static final VectorShuffle<Float> SWAP42 = VectorShuffle.fromOp(S4, i -> i ^ 2);
+    private static final VectorShuffle<Float> SWAP81 = VectorShuffle.fromOp(S8, i -> i ^ 1);
+    private static final VectorShuffle<Float> SWAP82 = VectorShuffle.fromOp(S8, i -> i ^ 2);
+    private static final VectorShuffle<Float> SWAP84 = VectorShuffle.fromOp(S8, i -> i ^ 4);
+    private static final VectorMask<Float> ODD41 = odd(S4, 1);
+    private static final VectorMask<Float> ODD42 = odd(S4, 2);
+    private static final VectorMask<Float> ODD81 = odd(S8, 1);
+    private static final VectorMask<Float> ODD82 = odd(S8, 2);
+    private static final VectorMask<Float> ODD84 = odd(S8, 4);
+
+    private static VectorMask<Float> odd(VectorSpecies<Float> species, int bit) {
+        boolean[] m = new boolean[species.length()];
+        for (int i = 0; i < m.length; i++)
             m[i] = (i & bit) != 0;
-        return VectorMask.fromArray(ST, m, 0);
+        return VectorMask.fromArray(species, m, 0);
+    }
+
+    @Override
+    public void copy(float[] x, int xo, int ldx, int rows, int cols, float[] y, int yo, int ldy) {
+        if (cols > 16 * L)
+            for (int r = 0; r < rows; r++)
+                System.arraycopy(x, xo + r * ldx, y, yo + r * ldy, cols);
+        else
+            for (int r = 0; r < rows; r++) {
+                int c = 0;
+                for (; c <= cols - L; c += L)
+                    at(x, xo + r * ldx + c).intoArray(y, yo + r * ldy + c);
+                for (; c <= cols - 4; c += 4)
+                    FloatVector.fromArray(S4, x, xo + r * ldx + c).intoArray(y, yo + r * ldy + c);
+                for (; c < cols; c++)
+                    y[yo + r * ldy + c] = x[xo + r * ldx + c];
+            }
     }
 
     @Override
     public void transpose(float[] x, int xo, int ldx, int rows, int cols, float[] y, int yo, int ldy) {
         int r = 0;
-        for (; r <= rows - LT; r += LT) {
-            int c = 0;
-            for (; c <= cols - LT; c += LT)
-                if (LT == 8)
+        if (L >= 8)
+            for (; r <= rows - 8; r += 8) {
+                int c = 0;
+                for (; c <= cols - 8; c += 8)
                     transpose8(x, xo + r * ldx + c, ldx, y, yo + c * ldy + r, ldy);
-                else
-                    transpose4(x, xo + r * ldx + c, ldx, y, yo + c * ldy + r, ldy);
-            for (; c < cols; c++)
-                for (int i = r; i < r + LT; i++)
-                    y[yo + c * ldy + i] = x[xo + i * ldx + c];
+                transposeRest(x, xo, ldx, r, r + 8, c, cols, y, yo, ldy);
+            }
+        for (; r <= rows - 4; r += 4) {
+            int c = 0;
+            for (; c <= cols - 4; c += 4)
+                transpose4(x, xo + r * ldx + c, ldx, y, yo + c * ldy + r, ldy);
+            transposeRest(x, xo, ldx, r, r + 4, c, cols, y, yo, ldy);
         }
-        for (; r < rows; r++)
-            for (int c = 0; c < cols; c++)
+        transposeRest(x, xo, ldx, r, rows, 0, cols, y, yo, ldy);
+    }
+
+    private static void transposeRest(float[] x, int xo, int ldx, int r0, int r1, int c0, int c1, float[] y, int yo,
+            int ldy) {
+        for (int r = r0; r < r1; r++)
+            for (int c = c0; c < c1; c++)
                 y[yo + c * ldy + r] = x[xo + r * ldx + c];
     }
 
@@ -448,53 +477,53 @@ final class SimdVector implements Simd {
     }
 
     private static void transpose4(float[] x, int xo, int ldx, float[] y, int yo, int ldy) {
-        FloatVector a0 = FloatVector.fromArray(ST, x, xo);
-        FloatVector a1 = FloatVector.fromArray(ST, x, xo + ldx);
-        FloatVector a2 = FloatVector.fromArray(ST, x, xo + 2 * ldx);
-        FloatVector a3 = FloatVector.fromArray(ST, x, xo + 3 * ldx);
-        FloatVector b0 = even(a0, a2, SWAP2, ODD2);
-        FloatVector b2 = odd(a0, a2, SWAP2, ODD2);
-        FloatVector b1 = even(a1, a3, SWAP2, ODD2);
-        FloatVector b3 = odd(a1, a3, SWAP2, ODD2);
-        even(b0, b1, SWAP1, ODD1).intoArray(y, yo);
-        odd(b0, b1, SWAP1, ODD1).intoArray(y, yo + ldy);
-        even(b2, b3, SWAP1, ODD1).intoArray(y, yo + 2 * ldy);
-        odd(b2, b3, SWAP1, ODD1).intoArray(y, yo + 3 * ldy);
+        FloatVector a0 = FloatVector.fromArray(S4, x, xo);
+        FloatVector a1 = FloatVector.fromArray(S4, x, xo + ldx);
+        FloatVector a2 = FloatVector.fromArray(S4, x, xo + 2 * ldx);
+        FloatVector a3 = FloatVector.fromArray(S4, x, xo + 3 * ldx);
+        FloatVector b0 = even(a0, a2, SWAP42, ODD42);
+        FloatVector b2 = odd(a0, a2, SWAP42, ODD42);
+        FloatVector b1 = even(a1, a3, SWAP42, ODD42);
+        FloatVector b3 = odd(a1, a3, SWAP42, ODD42);
+        even(b0, b1, SWAP41, ODD41).intoArray(y, yo);
+        odd(b0, b1, SWAP41, ODD41).intoArray(y, yo + ldy);
+        even(b2, b3, SWAP41, ODD41).intoArray(y, yo + 2 * ldy);
+        odd(b2, b3, SWAP41, ODD41).intoArray(y, yo + 3 * ldy);
     }
 
     private static void transpose8(float[] x, int xo, int ldx, float[] y, int yo, int ldy) {
-        FloatVector a0 = FloatVector.fromArray(ST, x, xo);
-        FloatVector a1 = FloatVector.fromArray(ST, x, xo + ldx);
-        FloatVector a2 = FloatVector.fromArray(ST, x, xo + 2 * ldx);
-        FloatVector a3 = FloatVector.fromArray(ST, x, xo + 3 * ldx);
-        FloatVector a4 = FloatVector.fromArray(ST, x, xo + 4 * ldx);
-        FloatVector a5 = FloatVector.fromArray(ST, x, xo + 5 * ldx);
-        FloatVector a6 = FloatVector.fromArray(ST, x, xo + 6 * ldx);
-        FloatVector a7 = FloatVector.fromArray(ST, x, xo + 7 * ldx);
-        FloatVector b0 = even(a0, a4, SWAP4, ODD4);
-        FloatVector b4 = odd(a0, a4, SWAP4, ODD4);
-        FloatVector b1 = even(a1, a5, SWAP4, ODD4);
-        FloatVector b5 = odd(a1, a5, SWAP4, ODD4);
-        FloatVector b2 = even(a2, a6, SWAP4, ODD4);
-        FloatVector b6 = odd(a2, a6, SWAP4, ODD4);
-        FloatVector b3 = even(a3, a7, SWAP4, ODD4);
-        FloatVector b7 = odd(a3, a7, SWAP4, ODD4);
-        FloatVector c0 = even(b0, b2, SWAP2, ODD2);
-        FloatVector c2 = odd(b0, b2, SWAP2, ODD2);
-        FloatVector c1 = even(b1, b3, SWAP2, ODD2);
-        FloatVector c3 = odd(b1, b3, SWAP2, ODD2);
-        FloatVector c4 = even(b4, b6, SWAP2, ODD2);
-        FloatVector c6 = odd(b4, b6, SWAP2, ODD2);
-        FloatVector c5 = even(b5, b7, SWAP2, ODD2);
-        FloatVector c7 = odd(b5, b7, SWAP2, ODD2);
-        even(c0, c1, SWAP1, ODD1).intoArray(y, yo);
-        odd(c0, c1, SWAP1, ODD1).intoArray(y, yo + ldy);
-        even(c2, c3, SWAP1, ODD1).intoArray(y, yo + 2 * ldy);
-        odd(c2, c3, SWAP1, ODD1).intoArray(y, yo + 3 * ldy);
-        even(c4, c5, SWAP1, ODD1).intoArray(y, yo + 4 * ldy);
-        odd(c4, c5, SWAP1, ODD1).intoArray(y, yo + 5 * ldy);
-        even(c6, c7, SWAP1, ODD1).intoArray(y, yo + 6 * ldy);
-        odd(c6, c7, SWAP1, ODD1).intoArray(y, yo + 7 * ldy);
+        FloatVector a0 = FloatVector.fromArray(S8, x, xo);
+        FloatVector a1 = FloatVector.fromArray(S8, x, xo + ldx);
+        FloatVector a2 = FloatVector.fromArray(S8, x, xo + 2 * ldx);
+        FloatVector a3 = FloatVector.fromArray(S8, x, xo + 3 * ldx);
+        FloatVector a4 = FloatVector.fromArray(S8, x, xo + 4 * ldx);
+        FloatVector a5 = FloatVector.fromArray(S8, x, xo + 5 * ldx);
+        FloatVector a6 = FloatVector.fromArray(S8, x, xo + 6 * ldx);
+        FloatVector a7 = FloatVector.fromArray(S8, x, xo + 7 * ldx);
+        FloatVector b0 = even(a0, a4, SWAP84, ODD84);
+        FloatVector b4 = odd(a0, a4, SWAP84, ODD84);
+        FloatVector b1 = even(a1, a5, SWAP84, ODD84);
+        FloatVector b5 = odd(a1, a5, SWAP84, ODD84);
+        FloatVector b2 = even(a2, a6, SWAP84, ODD84);
+        FloatVector b6 = odd(a2, a6, SWAP84, ODD84);
+        FloatVector b3 = even(a3, a7, SWAP84, ODD84);
+        FloatVector b7 = odd(a3, a7, SWAP84, ODD84);
+        FloatVector c0 = even(b0, b2, SWAP82, ODD82);
+        FloatVector c2 = odd(b0, b2, SWAP82, ODD82);
+        FloatVector c1 = even(b1, b3, SWAP82, ODD82);
+        FloatVector c3 = odd(b1, b3, SWAP82, ODD82);
+        FloatVector c4 = even(b4, b6, SWAP82, ODD82);
+        FloatVector c6 = odd(b4, b6, SWAP82, ODD82);
+        FloatVector c5 = even(b5, b7, SWAP82, ODD82);
+        FloatVector c7 = odd(b5, b7, SWAP82, ODD82);
+        even(c0, c1, SWAP81, ODD81).intoArray(y, yo);
+        odd(c0, c1, SWAP81, ODD81).intoArray(y, yo + ldy);
+        even(c2, c3, SWAP81, ODD81).intoArray(y, yo + 2 * ldy);
+        odd(c2, c3, SWAP81, ODD81).intoArray(y, yo + 3 * ldy);
+        even(c4, c5, SWAP81, ODD81).intoArray(y, yo + 4 * ldy);
+        odd(c4, c5, SWAP81, ODD81).intoArray(y, yo + 5 * ldy);
+        even(c6, c7, SWAP81, ODD81).intoArray(y, yo + 6 * ldy);
+        odd(c6, c7, SWAP81, ODD81).intoArray(y, yo + 7 * ldy);
     }
 
     @Override
@@ -526,20 +555,19 @@ final class SimdVector implements Simd {
 
     @Override
     public int tileRows() {
-        return WIDE ? 12 : 3;
+        return WIDE ? 12 : 6;
     }
 
     @Override
     public int tileCols() {
-        return WIDE ? 2 * L : 3 * L;
+        return 2 * L;
     }
 
     @Override
-    public void tile(int kc, float[] a, int ao, float[] b, int bo, float[] tile) {
-        if (WIDE)
-            tile12(kc, a, ao, b, bo, tile);
-        else
-            tile3(kc, a, ao, b, bo, tile);
+    public void tile(int kc, float[] a, int ao, float[] b, int bo, float[] tile, int to) {
+        if (!WIDE)
+            throw new UnsupportedOperationException("tiles of narrow vectors come from rows");
+        tile12(kc, a, ao, b, bo, tile, to);
     }
 
     @Override
@@ -548,8 +576,10 @@ final class SimdVector implements Simd {
     }
 
     @Override
-    public void tileFromRows(int kc, float[] a, int ao, int lda, int rows, float[] b, int bo, float[] tile) {
-        tile3Rows(kc, a, ao, ao + Math.min(1, rows - 1) * lda, ao + Math.min(2, rows - 1) * lda, b, bo, tile);
+    public void tileFromRows(int kc, float[] a, int ao, int lda, int rows, float[] b, int bo, float[] tile, int to) {
+        int last = ao + (rows - 1) * lda;
+        tile6(kc, a, ao, Math.min(last, ao + lda), Math.min(last, ao + 2 * lda), Math.min(last, ao + 3 * lda),
+                Math.min(last, ao + 4 * lda), Math.min(last, ao + 5 * lda), b, bo, tile, to);
     }
 
     @Override
@@ -589,7 +619,7 @@ final class SimdVector implements Simd {
         }
     }
 
-    private static void tile12(int kc, float[] a, int ao, float[] b, int bo, float[] t) {
+    private static void tile12(int kc, float[] a, int ao, float[] b, int bo, float[] t, int to) {
         FloatVector c00 = FloatVector.zero(S);
         FloatVector c01 = FloatVector.zero(S);
         FloatVector c10 = FloatVector.zero(S);
@@ -654,106 +684,80 @@ final class SimdVector implements Simd {
             c110 = fma(x, b0, c110);
             c111 = fma(x, b1, c111);
         }
-        c00.intoArray(t, 0 * L);
-        c01.intoArray(t, 1 * L);
-        c10.intoArray(t, 2 * L);
-        c11.intoArray(t, 3 * L);
-        c20.intoArray(t, 4 * L);
-        c21.intoArray(t, 5 * L);
-        c30.intoArray(t, 6 * L);
-        c31.intoArray(t, 7 * L);
-        c40.intoArray(t, 8 * L);
-        c41.intoArray(t, 9 * L);
-        c50.intoArray(t, 10 * L);
-        c51.intoArray(t, 11 * L);
-        c60.intoArray(t, 12 * L);
-        c61.intoArray(t, 13 * L);
-        c70.intoArray(t, 14 * L);
-        c71.intoArray(t, 15 * L);
-        c80.intoArray(t, 16 * L);
-        c81.intoArray(t, 17 * L);
-        c90.intoArray(t, 18 * L);
-        c91.intoArray(t, 19 * L);
-        c100.intoArray(t, 20 * L);
-        c101.intoArray(t, 21 * L);
-        c110.intoArray(t, 22 * L);
-        c111.intoArray(t, 23 * L);
+        c00.intoArray(t, to);
+        c01.intoArray(t, to + 1 * L);
+        c10.intoArray(t, to + 2 * L);
+        c11.intoArray(t, to + 3 * L);
+        c20.intoArray(t, to + 4 * L);
+        c21.intoArray(t, to + 5 * L);
+        c30.intoArray(t, to + 6 * L);
+        c31.intoArray(t, to + 7 * L);
+        c40.intoArray(t, to + 8 * L);
+        c41.intoArray(t, to + 9 * L);
+        c50.intoArray(t, to + 10 * L);
+        c51.intoArray(t, to + 11 * L);
+        c60.intoArray(t, to + 12 * L);
+        c61.intoArray(t, to + 13 * L);
+        c70.intoArray(t, to + 14 * L);
+        c71.intoArray(t, to + 15 * L);
+        c80.intoArray(t, to + 16 * L);
+        c81.intoArray(t, to + 17 * L);
+        c90.intoArray(t, to + 18 * L);
+        c91.intoArray(t, to + 19 * L);
+        c100.intoArray(t, to + 20 * L);
+        c101.intoArray(t, to + 21 * L);
+        c110.intoArray(t, to + 22 * L);
+        c111.intoArray(t, to + 23 * L);
     }
 
-    private static void tile3(int kc, float[] a, int ao, float[] b, int bo, float[] t) {
+    private static void tile6(int kc, float[] a, int a0, int a1, int a2, int a3, int a4, int a5, float[] b, int bo,
+            float[] t, int to) {
         FloatVector c00 = FloatVector.zero(S);
         FloatVector c01 = FloatVector.zero(S);
-        FloatVector c02 = FloatVector.zero(S);
         FloatVector c10 = FloatVector.zero(S);
         FloatVector c11 = FloatVector.zero(S);
-        FloatVector c12 = FloatVector.zero(S);
         FloatVector c20 = FloatVector.zero(S);
         FloatVector c21 = FloatVector.zero(S);
-        FloatVector c22 = FloatVector.zero(S);
+        FloatVector c30 = FloatVector.zero(S);
+        FloatVector c31 = FloatVector.zero(S);
+        FloatVector c40 = FloatVector.zero(S);
+        FloatVector c41 = FloatVector.zero(S);
+        FloatVector c50 = FloatVector.zero(S);
+        FloatVector c51 = FloatVector.zero(S);
         for (int k = 0; k < kc; k++) {
-            FloatVector b0 = FloatVector.fromArray(S, b, bo + 3 * L * k);
-            FloatVector b1 = FloatVector.fromArray(S, b, bo + 3 * L * k + L);
-            FloatVector b2 = FloatVector.fromArray(S, b, bo + 3 * L * k + 2 * L);
-            FloatVector x = FloatVector.broadcast(S, a[ao + 3 * k]);
-            c00 = fma(x, b0, c00);
-            c01 = fma(x, b1, c01);
-            c02 = fma(x, b2, c02);
-            x = FloatVector.broadcast(S, a[ao + 3 * k + 1]);
-            c10 = fma(x, b0, c10);
-            c11 = fma(x, b1, c11);
-            c12 = fma(x, b2, c12);
-            x = FloatVector.broadcast(S, a[ao + 3 * k + 2]);
-            c20 = fma(x, b0, c20);
-            c21 = fma(x, b1, c21);
-            c22 = fma(x, b2, c22);
-        }
-        c00.intoArray(t, 0);
-        c01.intoArray(t, 1 * L);
-        c02.intoArray(t, 2 * L);
-        c10.intoArray(t, 3 * L);
-        c11.intoArray(t, 4 * L);
-        c12.intoArray(t, 5 * L);
-        c20.intoArray(t, 6 * L);
-        c21.intoArray(t, 7 * L);
-        c22.intoArray(t, 8 * L);
-    }
-
-    private static void tile3Rows(int kc, float[] a, int a0, int a1, int a2, float[] b, int bo, float[] t) {
-        FloatVector c00 = FloatVector.zero(S);
-        FloatVector c01 = FloatVector.zero(S);
-        FloatVector c02 = FloatVector.zero(S);
-        FloatVector c10 = FloatVector.zero(S);
-        FloatVector c11 = FloatVector.zero(S);
-        FloatVector c12 = FloatVector.zero(S);
-        FloatVector c20 = FloatVector.zero(S);
-        FloatVector c21 = FloatVector.zero(S);
-        FloatVector c22 = FloatVector.zero(S);
-        for (int k = 0; k < kc; k++) {
-            FloatVector b0 = FloatVector.fromArray(S, b, bo + 3 * L * k);
-            FloatVector b1 = FloatVector.fromArray(S, b, bo + 3 * L * k + L);
-            FloatVector b2 = FloatVector.fromArray(S, b, bo + 3 * L * k + 2 * L);
+            FloatVector b0 = FloatVector.fromArray(S, b, bo + 2 * L * k);
+            FloatVector b1 = FloatVector.fromArray(S, b, bo + 2 * L * k + L);
             FloatVector x = FloatVector.broadcast(S, a[a0 + k]);
             c00 = fma(x, b0, c00);
             c01 = fma(x, b1, c01);
-            c02 = fma(x, b2, c02);
             x = FloatVector.broadcast(S, a[a1 + k]);
             c10 = fma(x, b0, c10);
             c11 = fma(x, b1, c11);
-            c12 = fma(x, b2, c12);
             x = FloatVector.broadcast(S, a[a2 + k]);
             c20 = fma(x, b0, c20);
             c21 = fma(x, b1, c21);
-            c22 = fma(x, b2, c22);
+            x = FloatVector.broadcast(S, a[a3 + k]);
+            c30 = fma(x, b0, c30);
+            c31 = fma(x, b1, c31);
+            x = FloatVector.broadcast(S, a[a4 + k]);
+            c40 = fma(x, b0, c40);
+            c41 = fma(x, b1, c41);
+            x = FloatVector.broadcast(S, a[a5 + k]);
+            c50 = fma(x, b0, c50);
+            c51 = fma(x, b1, c51);
         }
-        c00.intoArray(t, 0);
-        c01.intoArray(t, 1 * L);
-        c02.intoArray(t, 2 * L);
-        c10.intoArray(t, 3 * L);
-        c11.intoArray(t, 4 * L);
-        c12.intoArray(t, 5 * L);
-        c20.intoArray(t, 6 * L);
-        c21.intoArray(t, 7 * L);
-        c22.intoArray(t, 8 * L);
+        c00.intoArray(t, to);
+        c01.intoArray(t, to + 1 * L);
+        c10.intoArray(t, to + 2 * L);
+        c11.intoArray(t, to + 3 * L);
+        c20.intoArray(t, to + 4 * L);
+        c21.intoArray(t, to + 5 * L);
+        c30.intoArray(t, to + 6 * L);
+        c31.intoArray(t, to + 7 * L);
+        c40.intoArray(t, to + 8 * L);
+        c41.intoArray(t, to + 9 * L);
+        c50.intoArray(t, to + 10 * L);
+        c51.intoArray(t, to + 11 * L);
     }
 
     private static void near4x2(int K, float[] a, int ao, int rowStep, int colStep, float[] b, int bo, int ldb,
