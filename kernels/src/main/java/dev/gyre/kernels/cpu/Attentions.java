@@ -6,12 +6,13 @@ import org.jspecify.annotations.Nullable;
 
 /// Causal attention with grouped key/value heads, its gradient, the key/value cache, and rotary embedding.
 ///
-/// Keys go by in tiles: the scores of a tile of queries against a tile of keys are all that is ever held. An item of the
-/// forward pass is one tile of queries of one key/value head with all the query heads that share it, so a tile of
-/// keys is transposed once for the group.
+/// Keys go by in tiles; the scores of a tile of queries against a tile of keys are all that is ever held. Scores are
+/// kept transposed, a row per key and a column per query: then maxima and sums of the softmax run down the columns in
+/// full vectors, keys and values are left operands as they lie in memory, and a tile of scores is already the packed
+/// right operand of the next product.
 final class Attentions {
     private static final int QUERIES = 64;
-    private static final int KEYS = 64;
+    private static final int KEYS = 96;
 
     private Attentions() {
     }
@@ -63,91 +64,96 @@ final class Attentions {
         return () -> cpu.forEach(op.B() * op.KV() * tiles, body);
     }
 
-    /// Queries i0..i1-1 of one sequence, whose first row is `row0` and whose first query has position `first`.
+    /// Queries i0..i1-1 of one sequence, whose first row is `row0` and whose first query has position `first`, for all
+    /// query heads of one key/value head; a column of the scores is one of these (head, query) pairs.
     private static void forward(Cpu cpu, Simd simd, Heads s, View q, View k, View v, @Nullable View start, int row0,
             int first, int i0, int i1, int kv, View out, @Nullable View lse, int worker) {
         int D = s.D();
-        int G = s.group();
         int qd = s.H() * D;
         int kd = s.KV() * D;
         int rows = i1 - i0;
-        // keys transposed, scaled queries, scores, output, running maximum and sum
-        float[] w = cpu.scratch(worker, 0, D * KEYS + 2 * G * QUERIES * D + QUERIES * KEYS + 2 * G * QUERIES);
-        int queries = D * KEYS;
-        int scores = queries + G * QUERIES * D;
-        int sums = scores + QUERIES * KEYS;
-        int max = sums + G * QUERIES * D;
-        int den = max + G * QUERIES;
-        Arrays.fill(w, sums, max, 0f);
-        Arrays.fill(w, max, den, Float.NEGATIVE_INFINITY);
-        Arrays.fill(w, den, den + G * QUERIES, 0f);
+        int columns = s.group() * rows;
+        int NR = simd.tileCols();
+        int panels = (columns + NR - 1) / NR;
+        int high = D + simd.tileRows();
+        int deep = KEYS + simd.tileRows();
+        // per column: the query, scaled, in panels; the sum of values; maximum and denominator
+        float[] w = cpu.scratch(worker, 0,
+                panels * NR * (D + high + 2) + high * KEYS + deep * NR + panels * NR * D);
+        int sums = panels * NR * D;
+        int stats = sums + panels * NR * high;
+        int values = stats + 2 * panels * NR;
+        int scores = values + high * KEYS;
+        int lines = scores + deep * NR;
+        Arrays.fill(w, sums, stats, 0f);
+        for (int c = 0; c < columns; c++) {
+            int at = q.off() + (row0 + i0 + c % rows) * qd + (kv * s.group() + c / rows) * D;
+            simd.scale(s.scale(), q.f(), at, w, lines + c * D, D);
+        }
+        Panels.ofTransposed(simd, w, lines, D, D, columns, w, 0);
         int low = Integer.MAX_VALUE;
-        for (int r = 0; r < rows; r++)
-            low = Math.min(low, s.low(first + i0 + r, start(start, row0 + i0 + r)));
-        for (int g = 0; g < G; g++)
-            for (int r = 0; r < rows; r++)
-                simd.scale(s.scale(), q.f(), q.off() + (row0 + i0 + r) * qd + (kv * G + g) * D, w,
-                        queries + (g * QUERIES + r) * D, D);
+        int highest = 0;
+        for (int i = i0; i < i1; i++) {
+            int l = s.low(first + i, start(start, row0 + i));
+            low = Math.min(low, l);
+            highest = Math.max(highest, l);
+        }
+        for (int p = 0; p < panels; p++) {
+            Arrays.fill(w, stats + 2 * p * NR, stats + (2 * p + 1) * NR, Float.NEGATIVE_INFINITY);
+            Arrays.fill(w, stats + (2 * p + 1) * NR, stats + (2 * p + 2) * NR, 0f);
+        }
         for (int j0 = low; j0 < first + i1; j0 += KEYS) {
             int n = Math.min(KEYS, first + i1 - j0);
             int at = (row0 + j0) * kd + kv * D;
-            simd.transpose(k.f(), k.off() + at, kd, n, D, w, 0, KEYS);
-            for (int g = 0; g < G; g++) {
-                simd.mulAdd(rows, n, D, w, queries + g * QUERIES * D, D, 1, w, 0, KEYS, w, scores, KEYS, false);
-                for (int r = 0; r < rows; r++) {
-                    int pos = first + i0 + r;
-                    int from = Math.max(0, s.low(pos, start(start, row0 + i0 + r)) - j0);
-                    int to = Math.min(n, pos + 1 - j0);
-                    softmaxStep(simd, w, scores + r * KEYS, from, to, n, max + g * QUERIES + r, den + g * QUERIES + r,
-                            sums + (g * QUERIES + r) * D, D);
-                }
-                simd.mulAdd(rows, D, n, w, scores, KEYS, 1, v.f(), v.off() + at, kd, w, sums + g * QUERIES * D, D,
-                        true);
+            boolean all = j0 >= highest && j0 + n - 1 <= first + i0;
+            simd.transpose(v.f(), v.off() + at, kd, n, D, w, values, KEYS);
+            for (int p = 0; p < panels; p++) {
+                simd.tilesFromRows(n, D, k.f(), k.off() + at, kd, w, p * NR * D, w, scores, false);
+                if (!all && !mask(s, w, scores, NR, p * NR, Math.min(NR, columns - p * NR), rows, start, row0 + i0,
+                        first + i0, j0, n))
+                    continue;
+                simd.softmaxStep(n, w, scores, stats + 2 * p * NR, sums + p * NR * high, D);
+                simd.tilesFromRows(D, n, w, values, KEYS, w, scores, w, sums + p * NR * high, true);
             }
         }
-        for (int g = 0; g < G; g++)
-            for (int r = 0; r < rows; r++) {
-                int h = kv * G + g;
-                float d = w[den + g * QUERIES + r];
-                simd.scale(1 / d, w, sums + (g * QUERIES + r) * D, out.f(),
-                        out.off() + (row0 + i0 + r) * qd + h * D, D);
+        for (int p = 0; p < panels; p++) {
+            int max = stats + 2 * p * NR;
+            int some = Math.min(NR, columns - p * NR);
+            simd.transpose(w, sums + p * NR * high, NR, D, some, w, lines + p * NR * D, D);
+            for (int c = 0; c < some; c++) {
+                int row = row0 + i0 + (p * NR + c) % rows;
+                int h = kv * s.group() + (p * NR + c) / rows;
+                float den = w[max + NR + c];
+                simd.scale(1 / den, w, lines + (p * NR + c) * D, out.f(), out.off() + row * qd + h * D, D);
                 if (lse != null)
-                    lse.f()[lse.off() + (row0 + i0 + r) * s.H() + h] = (float) (w[max + g * QUERIES + r]
-                            + Math.log(d));
+                    lse.f()[lse.off() + row * s.H() + h] = (float) (w[max + c] + Math.log(den));
             }
+        }
     }
 
     private static int start(@Nullable View start, int row) {
         return start == null ? 0 : start.i()[start.off() + row];
     }
 
-    /// Scores `from..to-1` of a row become `exp(score - max)`, the others 0; running maximum, denominator and the sum of
-    /// values follow.
-    private static void softmaxStep(Simd simd, float[] w, int row, int from, int to, int n, int max, int den, int sum,
-            int D) {
-        if (to <= from) {
-            Arrays.fill(w, row, row + n, 0f);
-            return;
+    /// Takes the keys j0..j0+n-1 that a column does not see out of its scores; false when no column sees any of them.
+    private static boolean mask(Heads s, float[] w, int scores, int NR, int c0, int columns, int rows,
+            @Nullable View start, int row, int first, int j0, int n) {
+        boolean any = false;
+        for (int c = 0; c < columns; c++) {
+            int i = (c0 + c) % rows;
+            int from = Math.clamp(s.low(first + i, start(start, row + i)) - j0, 0, n);
+            int to = Math.clamp(first + i + 1 - j0, from, n);
+            any |= from < to;
+            for (int j = 0; j < from; j++)
+                w[scores + j * NR + c] = Float.NEGATIVE_INFINITY;
+            for (int j = to; j < n; j++)
+                w[scores + j * NR + c] = Float.NEGATIVE_INFINITY;
         }
-        float old = w[max];
-        float now = Math.max(old, simd.max(w, row + from, to - from));
-        double added = simd.expInPlace(w, row + from, now, to - from);
-        if (from > 0)
-            Arrays.fill(w, row, row + from, 0f);
-        if (to < n)
-            Arrays.fill(w, row + to, row + n, 0f);
-        if (now != old) {
-            float shrink = (float) Math.exp(old - now);
-            w[den] *= shrink;
-            simd.scale(shrink, w, sum, w, sum, D);
-            w[max] = now;
-        }
-        w[den] += (float) added;
+        return any;
     }
 
     /// An item is one key/value head of one sequence with its group of query heads: nothing is shared between items, so
-    /// dK and dV of grouped heads are summed in order. Five products per pair of tiles, as in the forward pass each
-    /// pair is visited once.
+    /// dK and dV of grouped heads are summed in order. Each pair of tiles is visited once, for five products.
     static Runnable attentionGrad(Cpu cpu, Simd simd, Op.AttentionGrad op, View q, View k, View v, View start, View out,
             View lse, View dOut, View delta, View dQ, View dK, View dV) {
         Heads s = new Heads(op.H(), op.KV(), op.D(), op.scale(), op.window());
@@ -156,81 +162,82 @@ final class Attentions {
         int G = s.group();
         int qd = op.H() * D;
         int kd = op.KV() * D;
+        int NR = simd.tileCols();
+        int high = D + simd.tileRows();
+        int keyTiles = (T + KEYS - 1) / KEYS;
+        int deep = KEYS + simd.tileRows();
+        int queries = (QUERIES + NR - 1) / NR * NR;
+        int wideD = (D + NR - 1) / NR * NR;
         Cpu.Body body = (item, worker) -> {
             int kv = item % op.KV();
             int row0 = item / op.KV() * T;
+            float[] keys = cpu.scratch(worker, 2, keyTiles * D * KEYS);
             for (int t = row0; t < row0 + T; t++) {
                 int own = t * kd + kv * D;
                 Arrays.fill(dK.f(), dK.off() + own, dK.off() + own + D, 0f);
                 Arrays.fill(dV.f(), dV.off() + own, dV.off() + own + D, 0f);
-                for (int h = kv * G; h < (kv + 1) * G; h++) {
-                    int at = t * qd + h * D;
-                    Arrays.fill(dQ.f(), dQ.off() + at, dQ.off() + at + D, 0f);
-                    delta.f()[delta.off() + t * op.H() + h] = simd.dot(dOut.f(), dOut.off() + at, out.f(),
-                            out.off() + at, D);
-                }
             }
-            // keys and values transposed, scaled queries, probabilities, gradient of the scores
-            float[] w = cpu.scratch(worker, 0, 2 * D * KEYS + QUERIES * D + 2 * QUERIES * KEYS);
-            int values = D * KEYS;
-            int queries = values + D * KEYS;
-            int probs = queries + QUERIES * D;
-            int grads = probs + QUERIES * KEYS;
-            for (int j0 = 0; j0 < T; j0 += KEYS) {
-                int n = Math.min(KEYS, T - j0);
-                int key = (row0 + j0) * kd + kv * D;
-                simd.transpose(k.f(), k.off() + key, kd, n, D, w, 0, KEYS);
-                simd.transpose(v.f(), v.off() + key, kd, n, D, w, values, KEYS);
-                for (int i0 = j0; i0 < T; i0 += QUERIES) {
-                    int rows = Math.min(QUERIES, T - i0);
-                    if (!meets(s, start, row0, i0, rows, j0, n))
-                        continue;
-                    for (int h = kv * G; h < (kv + 1) * G; h++) {
-                        int at = (row0 + i0) * qd + h * D;
-                        for (int r = 0; r < rows; r++)
-                            simd.scale(op.scale(), q.f(), q.off() + at + r * qd, w, queries + r * D, D);
-                        simd.mulAdd(rows, n, D, w, queries, D, 1, w, 0, KEYS, w, probs, KEYS, false);
-                        simd.mulAdd(rows, n, D, dOut.f(), dOut.off() + at, qd, 1, w, values, KEYS, w, grads, KEYS,
-                                false);
-                        for (int r = 0; r < rows; r++) {
-                            int row = row0 + i0 + r;
-                            int from = Math.max(0, s.low(i0 + r, start(start, row)) - j0);
-                            int to = Math.max(from, Math.min(n, i0 + r + 1 - j0));
-                            int p = probs + r * KEYS;
-                            int d = grads + r * KEYS;
-                            int stat = row * op.H() + h;
-                            from = Math.min(from, n);
-                            to = Math.min(to, n);
-                            simd.expInPlace(w, p + from, lse.f()[lse.off() + stat], to - from);
-                            simd.softmaxGrad(op.scale(), delta.f()[delta.off() + stat], w, p + from, w, d + from,
-                                    to - from);
-                            clear(w, p, from, to, n);
-                            clear(w, d, from, to, n);
-                        }
-                        simd.mulAdd(n, D, rows, w, probs, 1, KEYS, dOut.f(), dOut.off() + at, qd, dV.f(),
-                                dV.off() + key, kd, true);
-                        simd.mulAdd(n, D, rows, w, grads, 1, KEYS, q.f(), q.off() + at, qd, dK.f(), dK.off() + key, kd,
-                                true);
-                        simd.mulAdd(rows, D, n, w, grads, KEYS, 1, k.f(), k.off() + key, kd, dQ.f(), dQ.off() + at, qd,
-                                true);
+            for (int tile = 0; tile < keyTiles; tile++)
+                simd.transpose(k.f(), k.off() + (row0 + tile * KEYS) * kd + kv * D, kd, Math.min(KEYS, T - tile * KEYS),
+                        D, keys, tile * D * KEYS, KEYS);
+            // of a tile of queries: q^T (scaled), dOut^T, q and dOut in panels, dQ^T, and lse, delta, low, position
+            float[] w = cpu.scratch(worker, 0,
+                    2 * queries * D + 2 * queries * wideD + queries * high + 4 * queries + 3 * deep * queries);
+            int gT = queries * D;
+            int qP = gT + queries * D;
+            int gP = qP + queries * wideD;
+            int sums = gP + queries * wideD;
+            int stats = sums + queries * high;
+            int probs = stats + 4 * queries;
+            int grads = probs + deep * queries;
+            int packed = grads + deep * queries;
+            float[] tile = cpu.scratch(worker, 1, simd.tileRows() * NR);
+            for (int i0 = 0; i0 < T; i0 += QUERIES) {
+                int rows = Math.min(QUERIES, T - i0);
+                int low = Integer.MAX_VALUE;
+                for (int r = 0; r < rows; r++)
+                    low = Math.min(low, s.low(i0 + r, start(start, row0 + i0 + r)));
+                for (int h = kv * G; h < (kv + 1) * G; h++) {
+                    int at = (row0 + i0) * qd + h * D;
+                    Panels.ofTransposed(simd, q.f(), q.off() + at, qd, D, rows, w, 0);
+                    simd.scale(op.scale(), w, 0, w, 0, queries * D);
+                    Panels.ofTransposed(simd, dOut.f(), dOut.off() + at, qd, D, rows, w, gT);
+                    Panels.of(simd, q.f(), q.off() + at, qd, rows, D, w, qP);
+                    Panels.of(simd, dOut.f(), dOut.off() + at, qd, rows, D, w, gP);
+                    Arrays.fill(w, sums, stats, 0f);
+                    for (int r = 0; r < queries; r++) {
+                        int row = row0 + i0 + r;
+                        boolean real = r < rows;
+                        float d = real ? simd.dot(dOut.f(), dOut.off() + at + r * qd, out.f(), out.off() + at + r * qd,
+                                D) : 0f;
+                        if (real)
+                            delta.f()[delta.off() + row * op.H() + h] = d;
+                        w[stats + r] = real ? lse.f()[lse.off() + row * op.H() + h] : 0f;
+                        w[stats + queries + r] = d;
+                        w[stats + 2 * queries + r] = real ? s.low(i0 + r, start(start, row)) : 0f;
+                        w[stats + 3 * queries + r] = real ? i0 + r : -1f;
                     }
+                    for (int j0 = low / KEYS * KEYS; j0 < i0 + rows; j0 += KEYS) {
+                        int n = Math.min(KEYS, i0 + rows - j0);
+                        int key = (row0 + j0) * kd + kv * D;
+                        simd.product(n, queries, D, k.f(), k.off() + key, kd, w, 0, w, probs, queries, false, tile);
+                        simd.product(n, queries, D, v.f(), v.off() + key, kd, w, gT, w, grads, queries, false, tile);
+                        for (int j = 0; j < n; j++)
+                            simd.softmaxGradRow(queries, j0 + j, op.scale(), w, probs + j * queries,
+                                    grads + j * queries, stats, packed + j * NR, n * NR);
+                        simd.product(n, D, rows, w, probs, queries, w, gP, dV.f(), dV.off() + key, kd, true, tile);
+                        simd.product(n, D, rows, w, grads, queries, w, qP, dK.f(), dK.off() + key, kd, true, tile);
+                        for (int p = 0; p < queries / NR; p++)
+                            simd.tilesFromRows(D, n, keys, j0 * D, KEYS, w, packed + p * n * NR, w,
+                                    sums + p * NR * high, true);
+                    }
+                    for (int p = 0; p * NR < rows; p++)
+                        simd.transpose(w, sums + p * NR * high, NR, D, Math.min(NR, rows - p * NR), dQ.f(),
+                                dQ.off() + at + p * NR * qd, qd);
                 }
             }
         };
         return () -> cpu.forEach(op.B() * op.KV(), body);
-    }
-
-    private static void clear(float[] w, int row, int from, int to, int n) {
-        Arrays.fill(w, row, row + from, 0f);
-        Arrays.fill(w, row + to, row + n, 0f);
-    }
-
-    /// Whether any of the queries sees any of the keys j0..j0+n-1.
-    private static boolean meets(Heads s, View start, int row0, int i0, int rows, int j0, int n) {
-        for (int i = i0; i < i0 + rows; i++)
-            if (i >= j0 && s.low(i, start(start, row0 + i)) < j0 + n)
-                return true;
-        return false;
     }
 
     private static int position(Op op, View start, int T, int P) {

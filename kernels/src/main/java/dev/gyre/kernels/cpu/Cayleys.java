@@ -8,7 +8,7 @@ import org.jspecify.annotations.Nullable;
 /// Rotations from skew-symmetric blocks, and their gradients; PSOFT's core. Items own blocks; the powers that a
 /// gradient needs are computed again in scratch memory.
 ///
-/// The polynomial forms and Newton-Schulz run in floats by [Simd#mulAdd]. The exact Cayley maps run in double: since
+/// The polynomial forms and Newton-Schulz run in floats by [Simd#product]. The exact Cayley maps run in double: since
 /// the symmetric part of `I -+ Q` is I, all pivots are at least 1 and elimination needs no pivoting; and
 /// `(I + Q)(I - Q)^-1 = 2 (I - Q)^-1 - I`.
 final class Cayleys {
@@ -123,108 +123,167 @@ final class Cayleys {
             }
     }
 
+    /// Products of b x b matrices that lie in one scratch array, the right operand in panels behind them.
+    private static final class Squares {
+        final Cpu cpu;
+        final Simd simd;
+        final int b;
+        final int bb;
+        final int panels;
+        final float[] w;
+        final float[] tile;
+
+        /// `count` matrices, numbered from 0.
+        Squares(Cpu cpu, Simd simd, int b, int count, int worker) {
+            this.cpu = cpu;
+            this.simd = simd;
+            this.b = b;
+            this.bb = b * b;
+            this.panels = count * bb;
+            this.w = cpu.scratch(worker, 0, count * bb + Panels.size(simd, b, b));
+            this.tile = cpu.scratch(worker, 3, simd.tileRows() * simd.tileCols());
+        }
+
+        /// Makes x the right operand of the products to come.
+        void right(int x) {
+            Panels.of(simd, w, x * bb, b, b, b, w, panels);
+        }
+
+        /// `c (+)= a x`, x being the last [#right].
+        void times(int a, int c, boolean accumulate) {
+            simd.product(b, b, b, w, a * bb, b, w, panels, w, c * bb, b, accumulate, tile);
+        }
+
+        void turn(int x, int y) {
+            simd.transpose(w, x * bb, b, b, b, w, y * bb, b);
+        }
+
+        /// `y += f x`.
+        void axpy(float f, int x, int y) {
+            simd.axpy(f, w, x * bb, w, y * bb, bb);
+        }
+
+        /// `y = f x`.
+        void scale(float f, int x, int y) {
+            simd.scale(f, w, x * bb, w, y * bb, bb);
+        }
+
+        void addDiagonal(int x, float f) {
+            for (int i = 0; i < b; i++)
+                w[x * bb + i * b + i] += f;
+        }
+    }
+
     /// `R = sum c_j Q^j`.
     private static void neumann(Cpu cpu, Simd simd, Orthogonal map, float[] v, int vo, int b, float[] r, int ro,
             int worker) {
         float[] c = map.coefficients();
-        int bb = b * b;
-        int p = c.length - 1;
-        float[] w = cpu.scratch(worker, 0, 3 * bb);
-        skew(map, v, vo, b, w, 0);
-        Arrays.fill(r, ro, ro + bb, 0f);
+        Squares s = new Squares(cpu, simd, b, 3, worker);
+        skew(map, v, vo, b, s.w, 0);
+        Arrays.fill(r, ro, ro + b * b, 0f);
         for (int i = 0; i < b; i++)
             r[ro + i * b + i] = c[0];
+        if (c.length > 2)
+            s.right(0);
         int power = 0;
-        for (int j = 1; j <= p; j++) {
+        for (int j = 1; j < c.length; j++) {
             if (j > 1) {
-                int next = power == bb ? 2 * bb : bb;
-                simd.mulAdd(b, b, b, w, power, b, 1, w, 0, b, w, next, b, false);
+                int next = power == 1 ? 2 : 1;
+                s.times(power, next, false);
                 power = next;
             }
-            simd.axpy(c[j], w, power, r, ro, bb);
+            simd.axpy(c[j], s.w, power * s.bb, r, ro, s.bb);
         }
     }
 
-    /// `A = c_p G, D = 0; for j = p..2: D += P_(j-1)^T A, A = c_(j-1) G + A Q^T; dQ = D + A`.
+    /// `A = c_p G, D = 0; for j = p..2: D += P_(j-1)^T A, A = c_(j-1) G + A Q^T; dQ = D + A`, with
+    /// `P_j^T = (-1)^j P_j`.
     private static boolean neumannGrad(Cpu cpu, Simd simd, Orthogonal map, float[] v, int vo, int b, float[] dR, int go,
             float[] dQ, int worker) {
         float[] c = map.coefficients();
-        int bb = b * b;
         int p = c.length - 1;
         if (p == 0)
             return false;
-        // Q^T, two A, then the powers Q^1..Q^(p-1)
-        float[] w = cpu.scratch(worker, 0, (3 + Math.max(1, p - 1)) * bb);
-        int powers = 3 * bb;
-        skew(map, v, vo, b, w, powers);
-        simd.scale(-1f, w, powers, w, 0, bb);
+        // D, two A, a product, then the powers: Q^j at powers + j
+        int powers = 3;
+        Squares s = new Squares(cpu, simd, b, powers + Math.max(2, p), worker);
+        int q = powers + 1;
+        skew(map, v, vo, b, s.w, q * s.bb);
+        if (p > 2)
+            s.right(q);
         for (int j = 2; j < p; j++)
-            simd.mulAdd(b, b, b, w, powers + (j - 2) * bb, b, 1, w, powers, b, w, powers + (j - 1) * bb, b, false);
-        Arrays.fill(dQ, 0, bb, 0f);
-        int now = bb;
-        simd.scale(c[p], dR, go, w, now, bb);
+            s.times(powers + j - 1, powers + j, false);
+        s.scale(0f, q, 0);
+        int now = 1;
+        simd.scale(c[p], dR, go, s.w, now * s.bb, s.bb);
         for (int j = p; j >= 2; j--) {
-            simd.mulAdd(b, b, b, w, powers + (j - 2) * bb, 1, b, w, now, b, dQ, 0, b, true);
-            int next = 3 * bb - now;
-            simd.scale(c[j - 1], dR, go, w, next, bb);
-            simd.mulAdd(b, b, b, w, now, b, 1, w, 0, b, w, next, b, true);
+            int next = 3 - now;
+            s.right(now);
+            s.times(powers + j - 1, powers, false);
+            s.axpy(j % 2 == 0 ? -1f : 1f, powers, 0);
+            s.right(q);
+            s.times(now, next, false);
+            s.scale(-1f, next, next);
+            simd.axpy(c[j - 1], dR, go, s.w, next * s.bb, s.bb);
             now = next;
         }
-        simd.add(dQ, 0, w, now, dQ, 0, bb);
+        simd.add(s.w, 0, s.w, now * s.bb, dQ, 0, s.bb);
         return true;
     }
 
-    /// `X_0 = I + Q; X <- a X + b X X^T X`; leaves X_0 .. X_terms in the scratch.
-    private static float[] iterates(Cpu cpu, Simd simd, Orthogonal map, float[] v, int vo, int b, int worker) {
-        int bb = b * b;
+    /// `X_0 = I + Q; X <- a X + b X X^T X`; leaves X_0 .. X_terms in front of four squares of work space.
+    private static Squares iterates(Cpu cpu, Simd simd, Orthogonal map, float[] v, int vo, int b, int worker) {
         double[][] pairs = Orthogonal.newtonSchulz(map.terms());
-        // X_0 .. X_terms, then four squares of work space
-        float[] w = cpu.scratch(worker, 0, (map.terms() + 5) * bb);
-        int square = (map.terms() + 1) * bb;
-        skew(map, v, vo, b, w, 0);
-        for (int i = 0; i < b; i++)
-            w[i * b + i] = 1f;
+        Squares s = new Squares(cpu, simd, b, map.terms() + 5, worker);
+        int square = map.terms() + 1;
+        int turned = square + 1;
+        skew(map, v, vo, b, s.w, 0);
+        s.addDiagonal(0, 1f);
         for (int k = 0; k < map.terms(); k++) {
-            int x = k * bb;
-            simd.mulAdd(b, b, b, w, x, 1, b, w, x, b, w, square, b, false);
-            simd.scale((float) pairs[k][1], w, square, w, square, bb);
-            for (int i = 0; i < b; i++)
-                w[square + i * b + i] += (float) pairs[k][0];
-            simd.mulAdd(b, b, b, w, x, b, 1, w, square, b, w, x + bb, b, false);
+            s.turn(k, turned);
+            s.right(k);
+            s.times(turned, square, false);
+            s.scale((float) pairs[k][1], square, square);
+            s.addDiagonal(square, (float) pairs[k][0]);
+            s.right(square);
+            s.times(k, k + 1, false);
         }
-        return w;
+        return s;
     }
 
     private static void newtonSchulz(Cpu cpu, Simd simd, Orthogonal map, float[] v, int vo, int b, float[] r, int ro,
             int worker) {
-        float[] w = iterates(cpu, simd, map, v, vo, b, worker);
-        System.arraycopy(w, map.terms() * b * b, r, ro, b * b);
+        Squares s = iterates(cpu, simd, map, v, vo, b, worker);
+        System.arraycopy(s.w, map.terms() * s.bb, r, ro, s.bb);
     }
 
-    /// Back through each step: `dX = a G + b (G X^T X + X G^T X + X X^T G)`.
+    /// Back through each step: `dX = a G + b (G S + X G^T X + S G)` with `S = X^T X = X X^T`, since X is a polynomial of a
+    /// skew matrix and so commutes with its transpose.
     private static boolean newtonSchulzGrad(Cpu cpu, Simd simd, Orthogonal map, float[] v, int vo, int b, float[] dR,
             int go, float[] dQ, int worker) {
-        int bb = b * b;
         double[][] pairs = Orthogonal.newtonSchulz(map.terms());
-        float[] w = iterates(cpu, simd, map, v, vo, b, worker);
-        int square = (map.terms() + 1) * bb;
-        int turned = square + bb;
-        int sum = turned + bb;
-        int g = sum + bb;
-        System.arraycopy(dR, go, w, g, bb);
+        Squares s = iterates(cpu, simd, map, v, vo, b, worker);
+        int square = map.terms() + 1;
+        int turned = square + 1;
+        int sum = square + 2;
+        int g = square + 3;
+        System.arraycopy(dR, go, s.w, g * s.bb, s.bb);
         for (int k = map.terms() - 1; k >= 0; k--) {
-            int x = k * bb;
-            simd.mulAdd(b, b, b, w, x, 1, b, w, x, b, w, square, b, false);
-            simd.mulAdd(b, b, b, w, g, b, 1, w, square, b, w, sum, b, false);
-            simd.mulAdd(b, b, b, w, g, 1, b, w, x, b, w, square, b, false);
-            simd.mulAdd(b, b, b, w, x, b, 1, w, square, b, w, sum, b, true);
-            simd.transpose(w, x, b, b, b, w, turned, b);
-            simd.mulAdd(b, b, b, w, x, b, 1, w, turned, b, w, square, b, false);
-            simd.mulAdd(b, b, b, w, square, b, 1, w, g, b, w, sum, b, true);
-            simd.scale((float) pairs[k][0], w, g, w, g, bb);
-            simd.axpy((float) pairs[k][1], w, sum, w, g, bb);
+            s.right(k);
+            s.turn(k, turned);
+            s.times(turned, square, false);
+            s.turn(g, turned);
+            s.times(turned, sum, false);
+            s.right(sum);
+            s.times(k, sum, false);
+            s.right(square);
+            s.times(g, sum, true);
+            s.right(g);
+            s.times(square, sum, true);
+            s.scale((float) pairs[k][0], g, g);
+            s.axpy((float) pairs[k][1], sum, g);
         }
-        System.arraycopy(w, g, dQ, 0, bb);
+        System.arraycopy(s.w, g * s.bb, dQ, 0, s.bb);
         return true;
     }
 

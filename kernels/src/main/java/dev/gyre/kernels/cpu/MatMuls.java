@@ -175,14 +175,12 @@ final class MatMuls {
             for (int p = panels * group / groups; p < panels * (group + 1) / groups; p++) {
                 int j0 = jc + p * NR;
                 int cols = Math.min(NR, jc + nc - j0);
-                for (int i = i0; i < i1; i += MR) {
-                    int some = Math.min(MR, i1 - i);
-                    if (takesRows)
-                        simd.tileFromRows(kc, left, (i - i0) * lda, lda, some, panel, ALIGN + p * NR * kc, tiles,
-                                (i - i0) * NR);
-                    else
-                        simd.tile(kc, left, (i - i0) * kc, panel, ALIGN + p * NR * kc, tiles, (i - i0) * NR);
-                }
+                int at = ALIGN + p * NR * kc;
+                if (takesRows)
+                    simd.tilesFromRows(i1 - i0, kc, left, 0, lda, panel, at, tiles, 0, false);
+                else
+                    for (int i = 0; i < i1 - i0; i += MR)
+                        simd.tile(kc, left, i * kc, panel, at, tiles, i * NR);
                 simd.addTile(op.alpha(), tiles, c.f(), c.off() + i0 * op.N() + j0, op.N(), i1 - i0, cols, accumulate);
             }
         }

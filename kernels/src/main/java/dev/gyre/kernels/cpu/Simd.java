@@ -46,8 +46,15 @@ interface Simd {
     /// `x = exp(x - max)`; returns the sum of the new values.
     double expInPlace(float[] x, int xo, float max, int n);
 
-    /// `d = a p (d - delta)`: from probabilities p and their gradients d to the gradients of unscaled scores.
-    void softmaxGrad(float a, float delta, float[] p, int po, float[] d, int doo, int n);
+    /// Running softmax down the columns of n rows of [#tileCols] scores: `score <- exp(score - max)`; at `stats` the
+    /// columns' maxima, then their denominators, follow; the D rows at `sums` are scaled to the new maxima.
+    /// A score of -Infinity counts as absent.
+    void softmaxStep(int n, float[] w, int scores, int stats, int sums, int D);
+
+    /// A row of transposed scores of one key against n queries, in the gradient of attention. At `stats` n numbers each:
+    /// lse, delta, first visible key, own position. Where `first <= key <= own`, `p <- exp(p - lse)`,
+    /// `d <- a p (d - delta)`, elsewhere both 0; d also goes to panels of [#tileCols], the first at `packed`, `step` apart.
+    void softmaxGradRow(int n, float key, float a, float[] w, int p, int d, int stats, int packed, int step);
 
     /// `out = silu(gate) up`.
     void swiGlu(float[] gate, int go, float[] up, int uo, float[] out, int oo, int n);
@@ -70,9 +77,14 @@ interface Simd {
     void transpose(float[] x, int xo, int ldx, int rows, int cols, float[] y, int yo, int ldy);
 
     /// Small product `c (+)= a b` straight from memory: a (M,K) with element (i,k) at `ao + i*rowStep + k*colStep` (so
-    /// transposed a costs nothing), b (K,N) and c (M,N) row-major. For operands that sit in a near cache.
+    /// transposed a costs nothing), b (K,N) and c (M,N) row-major. For products too small to pack b.
     void mulAdd(int M, int N, int K, float[] a, int ao, int rowStep, int colStep, float[] b, int bo, int ldb, float[] c,
             int co, int ldc, boolean accumulate);
+
+    /// Small product `c (+)= a b`: rows of a (M,K) at `ao + i*lda`, b in panels (see [Panels]), c (M,N). `tile` is work space
+    /// for [#tileRows] x [#tileCols] numbers. All of b and some rows of a should sit in a near cache.
+    void product(int M, int N, int K, float[] a, int ao, int lda, float[] b, int bo, float[] c, int co, int ldc,
+            boolean accumulate, float[] tile);
 
     /// Rows of the register tile of [#tile].
     int tileRows();
@@ -80,15 +92,17 @@ interface Simd {
     /// Columns of the register tile of [#tile].
     int tileCols();
 
-    /// Whether a tile is made by [#tileFromRows] from rows of a as they are, or by [#tile] from packed panels of a.
+    /// Whether a tile is made by [#tilesFromRows] from rows of a as they are, or by [#tile] from packed panels of a.
     boolean takesRows();
 
     /// `sum over k of a[k] b[k]^T` from packed panels: a holds [#tileRows] numbers per k, b holds [#tileCols]. The tile goes
     /// to `tile[to..]`, row after row.
     void tile(int kc, float[] a, int ao, float[] b, int bo, float[] tile, int to);
 
-    /// As [#tile], a being [#tileRows] rows, row i at `ao + i*lda`; only the first `rows` exist.
-    void tileFromRows(int kc, float[] a, int ao, int lda, int rows, float[] b, int bo, float[] tile, int to);
+    /// As [#tile] for M rows of a, row i at `ao + i*lda`: tiles one below the other from `to` on, the last one whole as
+    /// well; they replace or are added to what is there.
+    void tilesFromRows(int M, int kc, float[] a, int ao, int lda, float[] b, int bo, float[] tiles, int to,
+            boolean accumulate);
 
     /// `c (+)= alpha * tile` for the upper left `rows x cols` of tiles that lie one below the other.
     void addTile(float alpha, float[] tile, float[] c, int co, int ldc, int rows, int cols, boolean accumulate);

@@ -111,9 +111,37 @@ final class SimdScalar implements Simd {
     }
 
     @Override
-    public void softmaxGrad(float a, float delta, float[] p, int po, float[] d, int doo, int n) {
-        for (int i = 0; i < n; i++)
-            d[doo + i] = a * p[po + i] * (d[doo + i] - delta);
+    public void softmaxStep(int n, float[] w, int scores, int stats, int sums, int D) {
+        for (int c = 0; c < NR; c++) {
+            float old = w[stats + c];
+            float max = old;
+            for (int j = 0; j < n; j++)
+                max = Math.max(max, w[scores + j * NR + c]);
+            w[stats + c] = max;
+            float base = max == Float.NEGATIVE_INFINITY ? 0f : max;
+            float shrink = exp(old - base);
+            float sum = w[stats + NR + c] * shrink;
+            for (int j = 0; j < n; j++) {
+                float e = exp(w[scores + j * NR + c] - base);
+                w[scores + j * NR + c] = e;
+                sum += e;
+            }
+            w[stats + NR + c] = sum;
+            for (int d = 0; d < D; d++)
+                w[sums + d * NR + c] *= shrink;
+        }
+    }
+
+    @Override
+    public void softmaxGradRow(int n, float key, float a, float[] w, int p, int d, int stats, int packed, int step) {
+        for (int i = 0; i < n; i++) {
+            boolean sees = w[stats + 2 * n + i] <= key && key <= w[stats + 3 * n + i];
+            float e = sees ? exp(w[p + i] - w[stats + i]) : 0f;
+            float g = sees ? a * e * (w[d + i] - w[stats + n + i]) : 0f;
+            w[p + i] = e;
+            w[d + i] = g;
+            w[packed + i / NR * step + i % NR] = g;
+        }
     }
 
     /// Below the smallest normal number the vector twin gives zero; so does this.
@@ -193,6 +221,16 @@ final class SimdScalar implements Simd {
     }
 
     @Override
+    public void product(int M, int N, int K, float[] a, int ao, int lda, float[] b, int bo, float[] c, int co, int ldc,
+            boolean accumulate, float[] tile) {
+        for (int j = 0; j < N; j += NR)
+            for (int i = 0; i < M; i += MR) {
+                fromRows(K, a, ao + i * lda, lda, M - i, b, bo + j * K, tile, 0, false);
+                addTile(1f, tile, c, co + i * ldc + j, ldc, Math.min(MR, M - i), Math.min(NR, N - j), accumulate);
+            }
+    }
+
+    @Override
     public int tileRows() {
         return MR;
     }
@@ -203,7 +241,28 @@ final class SimdScalar implements Simd {
     }
 
     @Override
+    public boolean takesRows() {
+        return true;
+    }
+
+    @Override
     public void tile(int kc, float[] a, int ao, float[] b, int bo, float[] tile, int to) {
+        throw new UnsupportedOperationException("scalar tiles come from rows");
+    }
+
+    @Override
+    public void tilesFromRows(int M, int kc, float[] a, int ao, int lda, float[] b, int bo, float[] tiles, int to,
+            boolean accumulate) {
+        for (int i = 0; i < M; i += MR)
+            fromRows(kc, a, ao + i * lda, lda, M - i, b, bo, tiles, to + i * NR, accumulate);
+    }
+
+    private static void fromRows(int kc, float[] a, int ao, int lda, int rows, float[] b, int bo, float[] tile,
+            int to, boolean accumulate) {
+        int last = ao + (rows - 1) * lda;
+        int a1 = Math.min(last, ao + lda);
+        int a2 = Math.min(last, ao + 2 * lda);
+        int a3 = Math.min(last, ao + 3 * lda);
         float c00 = 0;
         float c01 = 0;
         float c02 = 0;
@@ -225,53 +284,43 @@ final class SimdScalar implements Simd {
             float b1 = b[bo + NR * k + 1];
             float b2 = b[bo + NR * k + 2];
             float b3 = b[bo + NR * k + 3];
-            float x = a[ao + MR * k];
+            float x = a[ao + k];
             c00 += x * b0;
             c01 += x * b1;
             c02 += x * b2;
             c03 += x * b3;
-            x = a[ao + MR * k + 1];
+            x = a[a1 + k];
             c10 += x * b0;
             c11 += x * b1;
             c12 += x * b2;
             c13 += x * b3;
-            x = a[ao + MR * k + 2];
+            x = a[a2 + k];
             c20 += x * b0;
             c21 += x * b1;
             c22 += x * b2;
             c23 += x * b3;
-            x = a[ao + MR * k + 3];
+            x = a[a3 + k];
             c30 += x * b0;
             c31 += x * b1;
             c32 += x * b2;
             c33 += x * b3;
         }
-        tile[to] = c00;
-        tile[to + 1] = c01;
-        tile[to + 2] = c02;
-        tile[to + 3] = c03;
-        tile[to + 4] = c10;
-        tile[to + 5] = c11;
-        tile[to + 6] = c12;
-        tile[to + 7] = c13;
-        tile[to + 8] = c20;
-        tile[to + 9] = c21;
-        tile[to + 10] = c22;
-        tile[to + 11] = c23;
-        tile[to + 12] = c30;
-        tile[to + 13] = c31;
-        tile[to + 14] = c32;
-        tile[to + 15] = c33;
-    }
-
-    @Override
-    public boolean takesRows() {
-        return false;
-    }
-
-    @Override
-    public void tileFromRows(int kc, float[] a, int ao, int lda, int rows, float[] b, int bo, float[] tile, int to) {
-        throw new UnsupportedOperationException("scalar tiles come from packed panels");
+        tile[to] = accumulate ? tile[to] + c00 : c00;
+        tile[to + 1] = accumulate ? tile[to + 1] + c01 : c01;
+        tile[to + 2] = accumulate ? tile[to + 2] + c02 : c02;
+        tile[to + 3] = accumulate ? tile[to + 3] + c03 : c03;
+        tile[to + 4] = accumulate ? tile[to + 4] + c10 : c10;
+        tile[to + 5] = accumulate ? tile[to + 5] + c11 : c11;
+        tile[to + 6] = accumulate ? tile[to + 6] + c12 : c12;
+        tile[to + 7] = accumulate ? tile[to + 7] + c13 : c13;
+        tile[to + 8] = accumulate ? tile[to + 8] + c20 : c20;
+        tile[to + 9] = accumulate ? tile[to + 9] + c21 : c21;
+        tile[to + 10] = accumulate ? tile[to + 10] + c22 : c22;
+        tile[to + 11] = accumulate ? tile[to + 11] + c23 : c23;
+        tile[to + 12] = accumulate ? tile[to + 12] + c30 : c30;
+        tile[to + 13] = accumulate ? tile[to + 13] + c31 : c31;
+        tile[to + 14] = accumulate ? tile[to + 14] + c32 : c32;
+        tile[to + 15] = accumulate ? tile[to + 15] + c33 : c33;
     }
 
     @Override

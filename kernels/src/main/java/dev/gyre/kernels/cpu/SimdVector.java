@@ -139,10 +139,6 @@ final class SimdVector implements Simd {
         (accumulate ? v.add(at(c, at)) : v).intoArray(c, at);
     }
 
-    private static void put(FloatVector v, float[] c, int at, boolean accumulate, VectorMask<Float> m) {
-        (accumulate ? v.add(FloatVector.fromArray(S, c, at, m)) : v).intoArray(c, at, m);
-    }
-
     @Override
     public float dot(float[] x, int xo, float[] y, int yo, int n) {
         FloatVector s0 = FloatVector.zero(S);
@@ -236,6 +232,7 @@ final class SimdVector implements Simd {
     /// ln 2 in two parts; the first has 9 significant bits, so its multiples up to 2^14 are exact.
     private static final FloatVector LN2_HI = FloatVector.broadcast(S, -0.693359375f);
     private static final FloatVector LN2_LO = FloatVector.broadcast(S, 2.12194440e-4f);
+    private static final FloatVector ZERO = FloatVector.zero(S);
     private static final FloatVector ONE = FloatVector.broadcast(S, 1f);
     private static final float EXP_MIN = -87.3365f;
     private static final float EXP_MAX = 88.7228f;
@@ -309,12 +306,44 @@ final class SimdVector implements Simd {
     }
 
     @Override
-    public void softmaxGrad(float a, float delta, float[] p, int po, float[] d, int doo, int n) {
-        int i = 0;
-        for (int end = whole(n); i < end; i += L)
-            at(d, doo + i).sub(delta).mul(at(p, po + i).mul(a)).intoArray(d, doo + i);
-        for (; i < n; i++)
-            d[doo + i] = a * p[po + i] * (d[doo + i] - delta);
+    public void softmaxStep(int n, float[] w, int scores, int stats, int sums, int D) {
+        softmaxColumn(n, w, scores, stats, sums, D);
+        softmaxColumn(n, w, scores + L, stats + L, sums + L, D);
+    }
+
+    /// L of the 2 L columns.
+    private static void softmaxColumn(int n, float[] w, int scores, int stats, int sums, int D) {
+        FloatVector old = at(w, stats);
+        FloatVector max = old;
+        for (int j = 0; j < n; j++) {
+            FloatVector s = at(w, scores + 2 * L * j);
+            max = max.blend(s, s.compare(VectorOperators.GT, max));
+        }
+        max.intoArray(w, stats);
+        FloatVector base = max.blend(0f, max.compare(VectorOperators.EQ, Float.NEGATIVE_INFINITY));
+        FloatVector sum = FloatVector.zero(S);
+        for (int j = 0; j < n; j++) {
+            FloatVector e = exp(at(w, scores + 2 * L * j).sub(base));
+            e.intoArray(w, scores + 2 * L * j);
+            sum = sum.add(e);
+        }
+        FloatVector shrink = exp(old.sub(base));
+        fma(at(w, stats + 2 * L), shrink, sum).intoArray(w, stats + 2 * L);
+        for (int d = 0; d < D; d++)
+            at(w, sums + 2 * L * d).mul(shrink).intoArray(w, sums + 2 * L * d);
+    }
+
+    @Override
+    public void softmaxGradRow(int n, float key, float a, float[] w, int p, int d, int stats, int packed, int step) {
+        for (int i = 0; i < n; i += L) {
+            VectorMask<Float> sees = at(w, stats + 2 * n + i).compare(VectorOperators.LE, key)
+                    .and(at(w, stats + 3 * n + i).compare(VectorOperators.GE, key));
+            FloatVector e = ZERO.blend(exp(at(w, p + i).sub(at(w, stats + i))), sees);
+            FloatVector g = ZERO.blend(at(w, d + i).sub(at(w, stats + n + i)).mul(a).mul(e), sees);
+            e.intoArray(w, p + i);
+            g.intoArray(w, d + i);
+            g.intoArray(w, packed + i / (2 * L) * step + i % (2 * L));
+        }
     }
 
     private static FloatVector sigmoid(FloatVector x) {
@@ -526,31 +555,77 @@ final class SimdVector implements Simd {
         odd(c6, c7, SWAP81, ODD81).intoArray(y, yo + 7 * ldy);
     }
 
+    /// What a tile is added to where nothing is to be kept; read with row stride 0.
+    private static final float[] ZEROS = new float[2 * L];
+
     @Override
     public void mulAdd(int M, int N, int K, float[] a, int ao, int rowStep, int colStep, float[] b, int bo, int ldb,
             float[] c, int co, int ldc, boolean accumulate) {
-        int j = 0;
-        for (; j <= N - 2 * L; j += 2 * L) {
+        float[] z = accumulate ? c : ZEROS;
+        int ldz = accumulate ? ldc : 0;
+        for (int j = 0; j < N; j += 2 * L) {
             int i = 0;
-            if (WIDE)
-                for (; i <= M - 8; i += 8)
-                    near8x2(K, a, ao + i * rowStep, rowStep, colStep, b, bo + j, ldb, c, co + i * ldc + j, ldc,
-                            accumulate);
-            for (; i <= M - 4; i += 4)
-                near4x2(K, a, ao + i * rowStep, rowStep, colStep, b, bo + j, ldb, c, co + i * ldc + j, ldc, accumulate);
-            for (; i < M; i++)
-                near1x2(K, a, ao + i * rowStep, rowStep, colStep, b, bo + j, ldb, c, co + i * ldc + j, ldc, accumulate);
+            if (j + 2 * L <= N) {
+                if (WIDE && rowStep == 1)
+                    for (; i <= M - 8; i += 8)
+                        outer8(K, a, ao + i, colStep, b, bo + j, ldb, z, accumulate ? co + i * ldc + j : 0, ldz, c,
+                                co + i * ldc + j, ldc);
+                for (; i <= M - 4; i += 4)
+                    if (rowStep == 1)
+                        outer4(K, a, ao + i, colStep, b, bo + j, ldb, z, accumulate ? co + i * ldc + j : 0, ldz, c,
+                                co + i * ldc + j, ldc);
+                    else
+                        near4(K, a, ao + i * rowStep, rowStep, colStep, b, bo + j, ldb, z,
+                                accumulate ? co + i * ldc + j : 0, ldz, c, co + i * ldc + j, ldc);
+                for (; i < M; i++)
+                    near1(K, a, ao + i * rowStep, colStep, b, bo + j, ldb, z, accumulate ? co + i * ldc + j : 0, ldz,
+                            c, co + i * ldc + j, ldc);
+            } else
+                for (int h = j; h < N; h += L) {
+                    VectorMask<Float> m = first(N - h);
+                    for (i = 0; i <= M - 4; i += 4)
+                        near4Masked(K, a, ao + i * rowStep, rowStep, colStep, b, bo + h, ldb, z,
+                                accumulate ? co + i * ldc + h : 0, ldz, c, co + i * ldc + h, ldc, m);
+                    for (; i < M; i++)
+                        near1Masked(K, a, ao + i * rowStep, rowStep, colStep, b, bo + h, ldb, z,
+                                accumulate ? co + i * ldc + h : 0, ldz, c, co + i * ldc + h, ldc, m);
+                }
         }
-        for (; j < N; j += L) {
-            VectorMask<Float> m = first(N - j);
+    }
+
+    @Override
+    public void product(int M, int N, int K, float[] a, int ao, int lda, float[] b, int bo, float[] c, int co, int ldc,
+            boolean accumulate, float[] tile) {
+        int nr = 2 * L;
+        int mr = WIDE ? 8 : 6;
+        int whole = M - M % mr;
+        for (int j = 0; j < N; j += nr) {
+            int panel = bo + j * K;
+            int at = co + j;
             int i = 0;
-            for (; i <= M - 4; i += 4)
-                near4Masked(K, a, ao + i * rowStep, rowStep, colStep, b, bo + j, ldb, c, co + i * ldc + j, ldc,
-                        accumulate, m);
-            for (; i < M; i++)
-                near1Masked(K, a, ao + i * rowStep, rowStep, colStep, b, bo + j, ldb, c, co + i * ldc + j, ldc,
-                        accumulate, m);
+            if (j + nr <= N && whole > 0) {
+                if (accumulate)
+                    panel(whole, K, a, ao, lda, b, panel, c, at, ldc, c, at, ldc);
+                else
+                    panel(whole, K, a, ao, lda, b, panel, ZEROS, 0, 0, c, at, ldc);
+                i = whole;
+            }
+            for (; i < M; i += mr) {
+                int some = Math.min(mr, M - i);
+                panel(some, K, a, ao + i * lda, lda, b, panel, ZEROS, 0, 0, tile, 0, nr);
+                addTile(1f, tile, c, at + i * ldc, ldc, some, Math.min(nr, N - j), accumulate);
+            }
         }
+    }
+
+    /// Register tiles one below the other, for M rows of a and one panel of b: `c = z + a b`. Rows of a from M on repeat the
+    /// last; c has room for whole tiles.
+    private static void panel(int M, int kc, float[] a, int ao, int lda, float[] b, int bo, float[] z, int zo, int ldz,
+            float[] c, int co, int ldc) {
+        if (WIDE)
+            panel8(M, kc, a, ao, lda, b, bo, z, zo, ldz, c, co, ldc);
+        else
+            panel6(M, kc, a, ao, lda, b, bo, z, zo, ldz, c, co, ldc);
     }
 
     @Override
@@ -565,8 +640,6 @@ final class SimdVector implements Simd {
 
     @Override
     public void tile(int kc, float[] a, int ao, float[] b, int bo, float[] tile, int to) {
-        if (!WIDE)
-            throw new UnsupportedOperationException("tiles of narrow vectors come from rows");
         tile12(kc, a, ao, b, bo, tile, to);
     }
 
@@ -576,10 +649,12 @@ final class SimdVector implements Simd {
     }
 
     @Override
-    public void tileFromRows(int kc, float[] a, int ao, int lda, int rows, float[] b, int bo, float[] tile, int to) {
-        int last = ao + (rows - 1) * lda;
-        tile6(kc, a, ao, Math.min(last, ao + lda), Math.min(last, ao + 2 * lda), Math.min(last, ao + 3 * lda),
-                Math.min(last, ao + 4 * lda), Math.min(last, ao + 5 * lda), b, bo, tile, to);
+    public void tilesFromRows(int M, int kc, float[] a, int ao, int lda, float[] b, int bo, float[] tiles, int to,
+            boolean accumulate) {
+        if (accumulate)
+            panel(M, kc, a, ao, lda, b, bo, tiles, to, 2 * L, tiles, to, 2 * L);
+        else
+            panel(M, kc, a, ao, lda, b, bo, ZEROS, 0, 0, tiles, to, 2 * L);
     }
 
     @Override
@@ -589,11 +664,16 @@ final class SimdVector implements Simd {
         FloatVector va = FloatVector.broadcast(S, alpha);
         for (int i = 0; i < rows; i++) {
             int ci = co + i * ldc;
+            int ti = i * nr;
             int j = 0;
-            for (; j <= cols - L; j += L)
-                put(at(tile, i * nr + j).mul(va), c, ci + j, accumulate);
+            if (accumulate)
+                for (; j <= cols - L; j += L)
+                    fma(at(tile, ti + j), va, at(c, ci + j)).intoArray(c, ci + j);
+            else
+                for (; j <= cols - L; j += L)
+                    at(tile, ti + j).mul(va).intoArray(c, ci + j);
             for (; j < cols; j++) {
-                float v = alpha * tile[i * nr + j];
+                float v = alpha * tile[ti + j];
                 c[ci + j] = accumulate ? c[ci + j] + v : v;
             }
         }
@@ -710,58 +790,146 @@ final class SimdVector implements Simd {
         c111.intoArray(t, to + 23 * L);
     }
 
-    private static void tile6(int kc, float[] a, int a0, int a1, int a2, int a3, int a4, int a5, float[] b, int bo,
-            float[] t, int to) {
-        FloatVector c00 = FloatVector.zero(S);
-        FloatVector c01 = FloatVector.zero(S);
-        FloatVector c10 = FloatVector.zero(S);
-        FloatVector c11 = FloatVector.zero(S);
-        FloatVector c20 = FloatVector.zero(S);
-        FloatVector c21 = FloatVector.zero(S);
-        FloatVector c30 = FloatVector.zero(S);
-        FloatVector c31 = FloatVector.zero(S);
-        FloatVector c40 = FloatVector.zero(S);
-        FloatVector c41 = FloatVector.zero(S);
-        FloatVector c50 = FloatVector.zero(S);
-        FloatVector c51 = FloatVector.zero(S);
-        for (int k = 0; k < kc; k++) {
-            FloatVector b0 = FloatVector.fromArray(S, b, bo + 2 * L * k);
-            FloatVector b1 = FloatVector.fromArray(S, b, bo + 2 * L * k + L);
-            FloatVector x = FloatVector.broadcast(S, a[a0 + k]);
-            c00 = fma(x, b0, c00);
-            c01 = fma(x, b1, c01);
-            x = FloatVector.broadcast(S, a[a1 + k]);
-            c10 = fma(x, b0, c10);
-            c11 = fma(x, b1, c11);
-            x = FloatVector.broadcast(S, a[a2 + k]);
-            c20 = fma(x, b0, c20);
-            c21 = fma(x, b1, c21);
-            x = FloatVector.broadcast(S, a[a3 + k]);
-            c30 = fma(x, b0, c30);
-            c31 = fma(x, b1, c31);
-            x = FloatVector.broadcast(S, a[a4 + k]);
-            c40 = fma(x, b0, c40);
-            c41 = fma(x, b1, c41);
-            x = FloatVector.broadcast(S, a[a5 + k]);
-            c50 = fma(x, b0, c50);
-            c51 = fma(x, b1, c51);
+    private static void panel6(int M, int kc, float[] a, int ao, int lda, float[] b, int bo, float[] z, int zo, int ldz,
+            float[] c, int co, int ldc) {
+        int last = ao + (M - 1) * lda;
+        for (int i = 0; i < M; i += 6) {
+            int a0 = ao + i * lda;
+            int a1 = Math.min(last, a0 + lda);
+            int a2 = Math.min(last, a1 + lda);
+            int a3 = Math.min(last, a2 + lda);
+            int a4 = Math.min(last, a3 + lda);
+            int a5 = Math.min(last, a4 + lda);
+            int ci = co + i * ldc;
+            int zi = zo + i * ldz;
+            FloatVector c00 = FloatVector.zero(S);
+            FloatVector c01 = FloatVector.zero(S);
+            FloatVector c10 = FloatVector.zero(S);
+            FloatVector c11 = FloatVector.zero(S);
+            FloatVector c20 = FloatVector.zero(S);
+            FloatVector c21 = FloatVector.zero(S);
+            FloatVector c30 = FloatVector.zero(S);
+            FloatVector c31 = FloatVector.zero(S);
+            FloatVector c40 = FloatVector.zero(S);
+            FloatVector c41 = FloatVector.zero(S);
+            FloatVector c50 = FloatVector.zero(S);
+            FloatVector c51 = FloatVector.zero(S);
+            for (int k = 0; k < kc; k++) {
+                FloatVector b0 = at(b, bo + 2 * L * k);
+                FloatVector b1 = at(b, bo + 2 * L * k + L);
+                FloatVector x = FloatVector.broadcast(S, a[a0 + k]);
+                c00 = fma(x, b0, c00);
+                c01 = fma(x, b1, c01);
+                x = FloatVector.broadcast(S, a[a1 + k]);
+                c10 = fma(x, b0, c10);
+                c11 = fma(x, b1, c11);
+                x = FloatVector.broadcast(S, a[a2 + k]);
+                c20 = fma(x, b0, c20);
+                c21 = fma(x, b1, c21);
+                x = FloatVector.broadcast(S, a[a3 + k]);
+                c30 = fma(x, b0, c30);
+                c31 = fma(x, b1, c31);
+                x = FloatVector.broadcast(S, a[a4 + k]);
+                c40 = fma(x, b0, c40);
+                c41 = fma(x, b1, c41);
+                x = FloatVector.broadcast(S, a[a5 + k]);
+                c50 = fma(x, b0, c50);
+                c51 = fma(x, b1, c51);
+            }
+            c00.add(at(z, zi)).intoArray(c, ci);
+            c01.add(at(z, zi + L)).intoArray(c, ci + L);
+            c10.add(at(z, zi + ldz)).intoArray(c, ci + ldc);
+            c11.add(at(z, zi + ldz + L)).intoArray(c, ci + ldc + L);
+            c20.add(at(z, zi + 2 * ldz)).intoArray(c, ci + 2 * ldc);
+            c21.add(at(z, zi + 2 * ldz + L)).intoArray(c, ci + 2 * ldc + L);
+            c30.add(at(z, zi + 3 * ldz)).intoArray(c, ci + 3 * ldc);
+            c31.add(at(z, zi + 3 * ldz + L)).intoArray(c, ci + 3 * ldc + L);
+            c40.add(at(z, zi + 4 * ldz)).intoArray(c, ci + 4 * ldc);
+            c41.add(at(z, zi + 4 * ldz + L)).intoArray(c, ci + 4 * ldc + L);
+            c50.add(at(z, zi + 5 * ldz)).intoArray(c, ci + 5 * ldc);
+            c51.add(at(z, zi + 5 * ldz + L)).intoArray(c, ci + 5 * ldc + L);
         }
-        c00.intoArray(t, to);
-        c01.intoArray(t, to + 1 * L);
-        c10.intoArray(t, to + 2 * L);
-        c11.intoArray(t, to + 3 * L);
-        c20.intoArray(t, to + 4 * L);
-        c21.intoArray(t, to + 5 * L);
-        c30.intoArray(t, to + 6 * L);
-        c31.intoArray(t, to + 7 * L);
-        c40.intoArray(t, to + 8 * L);
-        c41.intoArray(t, to + 9 * L);
-        c50.intoArray(t, to + 10 * L);
-        c51.intoArray(t, to + 11 * L);
     }
 
-    private static void near4x2(int K, float[] a, int ao, int rowStep, int colStep, float[] b, int bo, int ldb,
-            float[] c, int co, int ldc, boolean accumulate) {
+    private static void panel8(int M, int kc, float[] a, int ao, int lda, float[] b, int bo, float[] z, int zo, int ldz,
+            float[] c, int co, int ldc) {
+        int last = ao + (M - 1) * lda;
+        for (int i = 0; i < M; i += 8) {
+            int a0 = ao + i * lda;
+            int a1 = Math.min(last, a0 + lda);
+            int a2 = Math.min(last, a1 + lda);
+            int a3 = Math.min(last, a2 + lda);
+            int a4 = Math.min(last, a3 + lda);
+            int a5 = Math.min(last, a4 + lda);
+            int a6 = Math.min(last, a5 + lda);
+            int a7 = Math.min(last, a6 + lda);
+            int ci = co + i * ldc;
+            int zi = zo + i * ldz;
+            FloatVector c00 = FloatVector.zero(S);
+            FloatVector c01 = FloatVector.zero(S);
+            FloatVector c10 = FloatVector.zero(S);
+            FloatVector c11 = FloatVector.zero(S);
+            FloatVector c20 = FloatVector.zero(S);
+            FloatVector c21 = FloatVector.zero(S);
+            FloatVector c30 = FloatVector.zero(S);
+            FloatVector c31 = FloatVector.zero(S);
+            FloatVector c40 = FloatVector.zero(S);
+            FloatVector c41 = FloatVector.zero(S);
+            FloatVector c50 = FloatVector.zero(S);
+            FloatVector c51 = FloatVector.zero(S);
+            FloatVector c60 = FloatVector.zero(S);
+            FloatVector c61 = FloatVector.zero(S);
+            FloatVector c70 = FloatVector.zero(S);
+            FloatVector c71 = FloatVector.zero(S);
+            for (int k = 0; k < kc; k++) {
+                FloatVector b0 = at(b, bo + 2 * L * k);
+                FloatVector b1 = at(b, bo + 2 * L * k + L);
+                FloatVector x = FloatVector.broadcast(S, a[a0 + k]);
+                c00 = fma(x, b0, c00);
+                c01 = fma(x, b1, c01);
+                x = FloatVector.broadcast(S, a[a1 + k]);
+                c10 = fma(x, b0, c10);
+                c11 = fma(x, b1, c11);
+                x = FloatVector.broadcast(S, a[a2 + k]);
+                c20 = fma(x, b0, c20);
+                c21 = fma(x, b1, c21);
+                x = FloatVector.broadcast(S, a[a3 + k]);
+                c30 = fma(x, b0, c30);
+                c31 = fma(x, b1, c31);
+                x = FloatVector.broadcast(S, a[a4 + k]);
+                c40 = fma(x, b0, c40);
+                c41 = fma(x, b1, c41);
+                x = FloatVector.broadcast(S, a[a5 + k]);
+                c50 = fma(x, b0, c50);
+                c51 = fma(x, b1, c51);
+                x = FloatVector.broadcast(S, a[a6 + k]);
+                c60 = fma(x, b0, c60);
+                c61 = fma(x, b1, c61);
+                x = FloatVector.broadcast(S, a[a7 + k]);
+                c70 = fma(x, b0, c70);
+                c71 = fma(x, b1, c71);
+            }
+            c00.add(at(z, zi)).intoArray(c, ci);
+            c01.add(at(z, zi + L)).intoArray(c, ci + L);
+            c10.add(at(z, zi + ldz)).intoArray(c, ci + ldc);
+            c11.add(at(z, zi + ldz + L)).intoArray(c, ci + ldc + L);
+            c20.add(at(z, zi + 2 * ldz)).intoArray(c, ci + 2 * ldc);
+            c21.add(at(z, zi + 2 * ldz + L)).intoArray(c, ci + 2 * ldc + L);
+            c30.add(at(z, zi + 3 * ldz)).intoArray(c, ci + 3 * ldc);
+            c31.add(at(z, zi + 3 * ldz + L)).intoArray(c, ci + 3 * ldc + L);
+            c40.add(at(z, zi + 4 * ldz)).intoArray(c, ci + 4 * ldc);
+            c41.add(at(z, zi + 4 * ldz + L)).intoArray(c, ci + 4 * ldc + L);
+            c50.add(at(z, zi + 5 * ldz)).intoArray(c, ci + 5 * ldc);
+            c51.add(at(z, zi + 5 * ldz + L)).intoArray(c, ci + 5 * ldc + L);
+            c60.add(at(z, zi + 6 * ldz)).intoArray(c, ci + 6 * ldc);
+            c61.add(at(z, zi + 6 * ldz + L)).intoArray(c, ci + 6 * ldc + L);
+            c70.add(at(z, zi + 7 * ldz)).intoArray(c, ci + 7 * ldc);
+            c71.add(at(z, zi + 7 * ldz + L)).intoArray(c, ci + 7 * ldc + L);
+        }
+    }
+
+    private static void outer4(int K, float[] a, int ao, int colStep, float[] b, int bo, int ldb, float[] z, int zo,
+            int ldz, float[] c, int co, int ldc) {
         FloatVector c00 = FloatVector.zero(S);
         FloatVector c01 = FloatVector.zero(S);
         FloatVector c10 = FloatVector.zero(S);
@@ -773,35 +941,35 @@ final class SimdVector implements Simd {
         int ai = ao;
         int bi = bo;
         for (int k = 0; k < K; k++) {
-            FloatVector b0 = FloatVector.fromArray(S, b, bi);
-            FloatVector b1 = FloatVector.fromArray(S, b, bi + L);
+            FloatVector b0 = at(b, bi);
+            FloatVector b1 = at(b, bi + L);
             FloatVector x = FloatVector.broadcast(S, a[ai]);
             c00 = fma(x, b0, c00);
             c01 = fma(x, b1, c01);
-            x = FloatVector.broadcast(S, a[ai + rowStep]);
+            x = FloatVector.broadcast(S, a[ai + 1]);
             c10 = fma(x, b0, c10);
             c11 = fma(x, b1, c11);
-            x = FloatVector.broadcast(S, a[ai + 2 * rowStep]);
+            x = FloatVector.broadcast(S, a[ai + 2]);
             c20 = fma(x, b0, c20);
             c21 = fma(x, b1, c21);
-            x = FloatVector.broadcast(S, a[ai + 3 * rowStep]);
+            x = FloatVector.broadcast(S, a[ai + 3]);
             c30 = fma(x, b0, c30);
             c31 = fma(x, b1, c31);
             ai += colStep;
             bi += ldb;
         }
-        put(c00, c, co, accumulate);
-        put(c01, c, co + L, accumulate);
-        put(c10, c, co + ldc, accumulate);
-        put(c11, c, co + ldc + L, accumulate);
-        put(c20, c, co + 2 * ldc, accumulate);
-        put(c21, c, co + 2 * ldc + L, accumulate);
-        put(c30, c, co + 3 * ldc, accumulate);
-        put(c31, c, co + 3 * ldc + L, accumulate);
+        c00.add(at(z, zo)).intoArray(c, co);
+        c01.add(at(z, zo + L)).intoArray(c, co + L);
+        c10.add(at(z, zo + ldz)).intoArray(c, co + ldc);
+        c11.add(at(z, zo + ldz + L)).intoArray(c, co + ldc + L);
+        c20.add(at(z, zo + 2 * ldz)).intoArray(c, co + 2 * ldc);
+        c21.add(at(z, zo + 2 * ldz + L)).intoArray(c, co + 2 * ldc + L);
+        c30.add(at(z, zo + 3 * ldz)).intoArray(c, co + 3 * ldc);
+        c31.add(at(z, zo + 3 * ldz + L)).intoArray(c, co + 3 * ldc + L);
     }
 
-    private static void near8x2(int K, float[] a, int ao, int rowStep, int colStep, float[] b, int bo, int ldb,
-            float[] c, int co, int ldc, boolean accumulate) {
+    private static void outer8(int K, float[] a, int ao, int colStep, float[] b, int bo, int ldb, float[] z, int zo,
+            int ldz, float[] c, int co, int ldc) {
         FloatVector c00 = FloatVector.zero(S);
         FloatVector c01 = FloatVector.zero(S);
         FloatVector c10 = FloatVector.zero(S);
@@ -821,8 +989,68 @@ final class SimdVector implements Simd {
         int ai = ao;
         int bi = bo;
         for (int k = 0; k < K; k++) {
-            FloatVector b0 = FloatVector.fromArray(S, b, bi);
-            FloatVector b1 = FloatVector.fromArray(S, b, bi + L);
+            FloatVector b0 = at(b, bi);
+            FloatVector b1 = at(b, bi + L);
+            FloatVector x = FloatVector.broadcast(S, a[ai]);
+            c00 = fma(x, b0, c00);
+            c01 = fma(x, b1, c01);
+            x = FloatVector.broadcast(S, a[ai + 1]);
+            c10 = fma(x, b0, c10);
+            c11 = fma(x, b1, c11);
+            x = FloatVector.broadcast(S, a[ai + 2]);
+            c20 = fma(x, b0, c20);
+            c21 = fma(x, b1, c21);
+            x = FloatVector.broadcast(S, a[ai + 3]);
+            c30 = fma(x, b0, c30);
+            c31 = fma(x, b1, c31);
+            x = FloatVector.broadcast(S, a[ai + 4]);
+            c40 = fma(x, b0, c40);
+            c41 = fma(x, b1, c41);
+            x = FloatVector.broadcast(S, a[ai + 5]);
+            c50 = fma(x, b0, c50);
+            c51 = fma(x, b1, c51);
+            x = FloatVector.broadcast(S, a[ai + 6]);
+            c60 = fma(x, b0, c60);
+            c61 = fma(x, b1, c61);
+            x = FloatVector.broadcast(S, a[ai + 7]);
+            c70 = fma(x, b0, c70);
+            c71 = fma(x, b1, c71);
+            ai += colStep;
+            bi += ldb;
+        }
+        c00.add(at(z, zo)).intoArray(c, co);
+        c01.add(at(z, zo + L)).intoArray(c, co + L);
+        c10.add(at(z, zo + ldz)).intoArray(c, co + ldc);
+        c11.add(at(z, zo + ldz + L)).intoArray(c, co + ldc + L);
+        c20.add(at(z, zo + 2 * ldz)).intoArray(c, co + 2 * ldc);
+        c21.add(at(z, zo + 2 * ldz + L)).intoArray(c, co + 2 * ldc + L);
+        c30.add(at(z, zo + 3 * ldz)).intoArray(c, co + 3 * ldc);
+        c31.add(at(z, zo + 3 * ldz + L)).intoArray(c, co + 3 * ldc + L);
+        c40.add(at(z, zo + 4 * ldz)).intoArray(c, co + 4 * ldc);
+        c41.add(at(z, zo + 4 * ldz + L)).intoArray(c, co + 4 * ldc + L);
+        c50.add(at(z, zo + 5 * ldz)).intoArray(c, co + 5 * ldc);
+        c51.add(at(z, zo + 5 * ldz + L)).intoArray(c, co + 5 * ldc + L);
+        c60.add(at(z, zo + 6 * ldz)).intoArray(c, co + 6 * ldc);
+        c61.add(at(z, zo + 6 * ldz + L)).intoArray(c, co + 6 * ldc + L);
+        c70.add(at(z, zo + 7 * ldz)).intoArray(c, co + 7 * ldc);
+        c71.add(at(z, zo + 7 * ldz + L)).intoArray(c, co + 7 * ldc + L);
+    }
+
+    private static void near4(int K, float[] a, int ao, int rowStep, int colStep, float[] b, int bo, int ldb, float[] z,
+            int zo, int ldz, float[] c, int co, int ldc) {
+        FloatVector c00 = FloatVector.zero(S);
+        FloatVector c01 = FloatVector.zero(S);
+        FloatVector c10 = FloatVector.zero(S);
+        FloatVector c11 = FloatVector.zero(S);
+        FloatVector c20 = FloatVector.zero(S);
+        FloatVector c21 = FloatVector.zero(S);
+        FloatVector c30 = FloatVector.zero(S);
+        FloatVector c31 = FloatVector.zero(S);
+        int ai = ao;
+        int bi = bo;
+        for (int k = 0; k < K; k++) {
+            FloatVector b0 = at(b, bi);
+            FloatVector b1 = at(b, bi + L);
             FloatVector x = FloatVector.broadcast(S, a[ai]);
             c00 = fma(x, b0, c00);
             c01 = fma(x, b1, c01);
@@ -835,60 +1063,40 @@ final class SimdVector implements Simd {
             x = FloatVector.broadcast(S, a[ai + 3 * rowStep]);
             c30 = fma(x, b0, c30);
             c31 = fma(x, b1, c31);
-            x = FloatVector.broadcast(S, a[ai + 4 * rowStep]);
-            c40 = fma(x, b0, c40);
-            c41 = fma(x, b1, c41);
-            x = FloatVector.broadcast(S, a[ai + 5 * rowStep]);
-            c50 = fma(x, b0, c50);
-            c51 = fma(x, b1, c51);
-            x = FloatVector.broadcast(S, a[ai + 6 * rowStep]);
-            c60 = fma(x, b0, c60);
-            c61 = fma(x, b1, c61);
-            x = FloatVector.broadcast(S, a[ai + 7 * rowStep]);
-            c70 = fma(x, b0, c70);
-            c71 = fma(x, b1, c71);
             ai += colStep;
             bi += ldb;
         }
-        put(c00, c, co, accumulate);
-        put(c01, c, co + L, accumulate);
-        put(c10, c, co + ldc, accumulate);
-        put(c11, c, co + ldc + L, accumulate);
-        put(c20, c, co + 2 * ldc, accumulate);
-        put(c21, c, co + 2 * ldc + L, accumulate);
-        put(c30, c, co + 3 * ldc, accumulate);
-        put(c31, c, co + 3 * ldc + L, accumulate);
-        put(c40, c, co + 4 * ldc, accumulate);
-        put(c41, c, co + 4 * ldc + L, accumulate);
-        put(c50, c, co + 5 * ldc, accumulate);
-        put(c51, c, co + 5 * ldc + L, accumulate);
-        put(c60, c, co + 6 * ldc, accumulate);
-        put(c61, c, co + 6 * ldc + L, accumulate);
-        put(c70, c, co + 7 * ldc, accumulate);
-        put(c71, c, co + 7 * ldc + L, accumulate);
+        c00.add(at(z, zo)).intoArray(c, co);
+        c01.add(at(z, zo + L)).intoArray(c, co + L);
+        c10.add(at(z, zo + ldz)).intoArray(c, co + ldc);
+        c11.add(at(z, zo + ldz + L)).intoArray(c, co + ldc + L);
+        c20.add(at(z, zo + 2 * ldz)).intoArray(c, co + 2 * ldc);
+        c21.add(at(z, zo + 2 * ldz + L)).intoArray(c, co + 2 * ldc + L);
+        c30.add(at(z, zo + 3 * ldz)).intoArray(c, co + 3 * ldc);
+        c31.add(at(z, zo + 3 * ldz + L)).intoArray(c, co + 3 * ldc + L);
     }
 
-    private static void near1x2(int K, float[] a, int ao, int rowStep, int colStep, float[] b, int bo, int ldb,
-            float[] c, int co, int ldc, boolean accumulate) {
+    private static void near1(int K, float[] a, int ao, int colStep, float[] b, int bo, int ldb, float[] z, int zo,
+            int ldz, float[] c, int co, int ldc) {
         FloatVector c00 = FloatVector.zero(S);
         FloatVector c01 = FloatVector.zero(S);
         int ai = ao;
         int bi = bo;
         for (int k = 0; k < K; k++) {
-            FloatVector b0 = FloatVector.fromArray(S, b, bi);
-            FloatVector b1 = FloatVector.fromArray(S, b, bi + L);
+            FloatVector b0 = at(b, bi);
+            FloatVector b1 = at(b, bi + L);
             FloatVector x = FloatVector.broadcast(S, a[ai]);
             c00 = fma(x, b0, c00);
             c01 = fma(x, b1, c01);
             ai += colStep;
             bi += ldb;
         }
-        put(c00, c, co, accumulate);
-        put(c01, c, co + L, accumulate);
+        c00.add(at(z, zo)).intoArray(c, co);
+        c01.add(at(z, zo + L)).intoArray(c, co + L);
     }
 
     private static void near4Masked(int K, float[] a, int ao, int rowStep, int colStep, float[] b, int bo, int ldb,
-            float[] c, int co, int ldc, boolean accumulate, VectorMask<Float> m) {
+            float[] z, int zo, int ldz, float[] c, int co, int ldc, VectorMask<Float> m) {
         FloatVector c0 = FloatVector.zero(S);
         FloatVector c1 = FloatVector.zero(S);
         FloatVector c2 = FloatVector.zero(S);
@@ -904,14 +1112,14 @@ final class SimdVector implements Simd {
             ai += colStep;
             bi += ldb;
         }
-        put(c0, c, co, accumulate, m);
-        put(c1, c, co + ldc, accumulate, m);
-        put(c2, c, co + 2 * ldc, accumulate, m);
-        put(c3, c, co + 3 * ldc, accumulate, m);
+        c0.add(FloatVector.fromArray(S, z, zo, m)).intoArray(c, co, m);
+        c1.add(FloatVector.fromArray(S, z, zo + ldz, m)).intoArray(c, co + ldc, m);
+        c2.add(FloatVector.fromArray(S, z, zo + 2 * ldz, m)).intoArray(c, co + 2 * ldc, m);
+        c3.add(FloatVector.fromArray(S, z, zo + 3 * ldz, m)).intoArray(c, co + 3 * ldc, m);
     }
 
     private static void near1Masked(int K, float[] a, int ao, int rowStep, int colStep, float[] b, int bo, int ldb,
-            float[] c, int co, int ldc, boolean accumulate, VectorMask<Float> m) {
+            float[] z, int zo, int ldz, float[] c, int co, int ldc, VectorMask<Float> m) {
         FloatVector c0 = FloatVector.zero(S);
         int ai = ao;
         int bi = bo;
@@ -921,7 +1129,7 @@ final class SimdVector implements Simd {
             ai += colStep;
             bi += ldb;
         }
-        put(c0, c, co, accumulate, m);
+        c0.add(FloatVector.fromArray(S, z, zo, m)).intoArray(c, co, m);
     }
 
 }
