@@ -125,6 +125,18 @@ class MethodsTest {
         assertThat(bad.err).contains("--block-size 48");
     }
 
+    @Test
+    void taskGraphsOnTheJvmGiveTheLossOfTheCpu() throws IOException {
+        Path few = dir.resolve("few.jsonl");
+        Files.write(few, Files.readAllLines(data.resolve("valid.jsonl")).subList(0, 2));
+        assertThat(loss(Cli.gyre("eval", base, few, "--device", "jvm", "--seq-len", "24", "--batch", "2")))
+                .isCloseTo(loss(Cli.gyre("eval", base, few, "--device", "cpu", "--seq-len", "24", "--batch", "2")),
+                        org.assertj.core.data.Offset.offset(1e-4));
+        Cli none = Cli.gyre("eval", base, few, "--device", "cuda:0");
+        assertThat(none.code).isEqualTo(ExitCode.USAGE);
+        assertThat(none.err).contains("cuda:0");
+    }
+
     private static double loss(Cli c) {
         assertThat(c.code).as(c.toString()).isZero();
         Matcher m = Pattern.compile("loss (\\d+\\.\\d+)").matcher(c.out);
