@@ -50,10 +50,10 @@ final class GenerateCommand extends GyreCommand {
     protected int run() {
         if (most < 1)
             throw new UsageException("--max-tokens must be at least 1");
-        Sampler sampler = new Sampler(temperature, topP, seed);
         ModelRef ref = model.ref();
         ModelText text = ModelText.load(ref.model());
         Llama llama = ref.load();
+        Sampler sampler = new Sampler(text.tokenizer().vocabSize(), temperature, topP, seed);
         int[] tokens = chat ? text.prompt(List.of(new ChatTemplate.Message("user", prompt)))
                 : text.prompt(prompt);
         if (tokens.length == 0)

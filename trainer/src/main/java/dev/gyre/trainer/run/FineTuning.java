@@ -93,7 +93,9 @@ public final class FineTuning {
 
     private static LlamaConfig shape(PretrainConfig.Model m, ModelText text) {
         Tokenizer t = text.tokenizer();
-        return LlamaConfig.llama(t.vocabSize(), Objects.requireNonNull(m.hiddenSize()),
+        // rows of the embedding that no token uses keep the output layer's width even
+        int vocabulary = (t.vocabSize() + 3) / 4 * 4;
+        return LlamaConfig.llama(vocabulary, Objects.requireNonNull(m.hiddenSize()),
                 Objects.requireNonNull(m.intermediateSize()), Objects.requireNonNull(m.layers()),
                 Objects.requireNonNull(m.heads()), Objects.requireNonNull(m.kvHeads()),
                 Objects.requireNonNull(m.context()),

@@ -4,13 +4,18 @@ import java.util.Arrays;
 import java.util.SplittableRandom;
 
 /// Draws the next token. Temperature 0 takes the most likely one; else logits are divided by the temperature and a token
-/// is drawn from the smallest set of likeliest tokens whose probabilities reach `topP`.
+/// is drawn from the smallest set of likeliest tokens whose probabilities reach `topP`. Logits beyond the tokenizer's
+/// vocabulary, with which models are padded, are passed over.
 public final class Sampler {
     private final double temperature;
     private final double topP;
     private final SplittableRandom random;
 
-    public Sampler(double temperature, double topP, long seed) {
+    private final int V;
+
+    /// @param V number of tokens to choose from
+    public Sampler(int V, double temperature, double topP, long seed) {
+        this.V = V;
         if (!(temperature >= 0))
             throw new IllegalArgumentException("temperature " + temperature + " must be 0 or more");
         if (!(topP > 0 && topP <= 1))
@@ -20,18 +25,19 @@ public final class Sampler {
         this.random = new SplittableRandom(seed);
     }
 
-    public static Sampler greedy() {
-        return new Sampler(0, 1, 0);
+    public static Sampler greedy(int V) {
+        return new Sampler(V, 0, 1, 0);
     }
 
     public int next(float[] logits) {
         int best = 0;
-        for (int i = 1; i < logits.length; i++)
+        int n = Math.min(V, logits.length);
+        for (int i = 1; i < n; i++)
             if (logits[i] > logits[best])
                 best = i;
         if (temperature == 0)
             return best;
-        double[] p = new double[logits.length];
+        double[] p = new double[n];
         double sum = 0;
         for (int i = 0; i < p.length; i++) {
             p[i] = Math.exp((logits[i] - logits[best]) / temperature);
