@@ -211,7 +211,6 @@ class GoldenModelTest {
     private static void near(String what, double[] got, double[] expected, double tolerance) {
         assertThat(got.length).as(what).isEqualTo(expected.length);
         double top = 0;
-        double worst = 0;
         for (double e : expected)
             top = Math.max(top, Math.abs(e));
         for (int i = 0; i < got.length; i++) {
@@ -219,7 +218,6 @@ class GoldenModelTest {
             if (!(diff <= tolerance * top))
                 throw new AssertionError(what + "[" + i + "]: got " + got[i] + ", expected " + expected[i]
                         + ", allowed " + tolerance + " of " + top);
-            worst = Math.max(worst, diff / top);
         }
     }
 }
