@@ -1,6 +1,7 @@
 package dev.gyre.trainer.cli;
 
 import dev.gyre.kernels.cpu.CpuBackend;
+import dev.gyre.kernels.tornado.TornadoDevices;
 import java.lang.management.ManagementFactory;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -104,5 +105,19 @@ final class DoctorCommand extends GyreCommand {
         all.add(new Finding(there ? State.OK : State.GAP, "tornadovm",
                 home + (there ? "" : " holds no TornadoVM SDK (no share/java/tornado)"),
                 there ? null : "export TORNADOVM_HOME=DIR with the unpacked SDK"));
+        if (!there)
+            return;
+        if (!TornadoDevices.sdkPresent()) {
+            all.add(new Finding(State.GAP, "devices", "this JVM does not run on the SDK",
+                    "start gyre by its launcher, ./gyre"));
+            return;
+        }
+        List<TornadoDevices.Info> devices = TornadoDevices.list();
+        for (TornadoDevices.Info d : devices)
+            all.add(new Finding(State.OK, "device", d.name() + ": " + d.description() + ", " + Text.bytes(d.memory())
+                    + " (--device " + d.name() + ")", null));
+        if (devices.isEmpty())
+            all.add(new Finding(State.GAP, "devices", "the SDK's drivers find none",
+                    "install the driver of your GPU, or pocl-opencl-icd to try OpenCL on the CPU"));
     }
 }

@@ -59,7 +59,8 @@ public final class Evaluation {
         int right = 0;
         try (Decoder decoder = new Decoder(model, backend, longest)) {
             for (ModelText.Task t : tasks) {
-                int[] got = Generator.run(decoder, t.prompt(), t.answer().length + 1, text.stops(), Sampler.greedy(text.tokenizer().vocabSize()),
+                int[] got = Generator.run(decoder, t.prompt(), t.answer().length + 1, text.stops(),
+                        Sampler.greedy(text.tokenizer().vocabSize()),
                         _ -> true);
                 if (Arrays.equals(got, t.answer()))
                     right++;
