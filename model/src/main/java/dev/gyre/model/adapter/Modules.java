@@ -15,9 +15,6 @@ public interface Modules {
     /// The token embedding; `in` and `out` are its width.
     Info embedding();
 
-    /// `model_type`, by which default targets are chosen.
-    String modelType();
-
     /// Numbers of a frozen tensor, for methods that start from the weight (PSOFT).
     HostData data(String name);
 }

@@ -178,11 +178,6 @@ public final class Llama implements Store.Source, Modules {
         return new Info("model.embed_tokens", config.hiddenSize(), config.hiddenSize(), false);
     }
 
-    @Override
-    public String modelType() {
-        return config.family().modelType;
-    }
-
     /// Puts an adapter on the model; several are nested in the order of attaching, the first outermost.
     public void attach(Adapter adapter) {
         adapters.add(adapter);

@@ -189,11 +189,6 @@ class GoldenLayersTest {
         }
 
         @Override
-        public String modelType() {
-            return "llama";
-        }
-
-        @Override
         public HostData data(String name) {
             throw new UnsupportedOperationException();
         }
