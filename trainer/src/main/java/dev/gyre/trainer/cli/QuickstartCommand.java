@@ -76,7 +76,7 @@ final class QuickstartCommand extends GyreCommand {
         screen().line("teaching " + base + " a new skill: " + NEW.word() + ", such as `"
                 + ((Example.Completion) fresh.getFirst()).prompt()
                 + ((Example.Completion) fresh.getFirst()).completion()
-                + "`");
+                + "`, with a little rehearsal of what it knows (" + REHEARSAL + " examples of each old skill)");
         Scores first =
                 scores(new ModelRef(base, List.of()).load(), base, device.backend(), valid, fresh, before, known);
         int code;
