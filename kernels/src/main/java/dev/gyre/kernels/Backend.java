@@ -3,7 +3,7 @@ package dev.gyre.kernels;
 import java.util.List;
 
 /// Something that runs [Program]s: the CPU ([dev.gyre.kernels.cpu]), a TornadoVM device
-/// ([dev.gyre.kernels.tornado]), or the double-precision reference of the tests.
+/// ([dev.gyre.kernels.tornado]), or the double-precision reference that checks them ([dev.gyre.kernels.ref]).
 public interface Backend {
     /// Short name as a user types it: `cpu`, `opencl:0`, `cuda:0`.
     String name();
