@@ -1,5 +1,7 @@
 package dev.gyre.kernels;
 
+import java.util.List;
+
 /// Programs of one [Backend#open] call together with the memory of their buffers. Not thread-safe.
 public interface Session extends AutoCloseable {
     /// Gives a WEIGHT its numbers; once, before the first run. The session may keep `data` or copy it.
@@ -23,6 +25,21 @@ public interface Session extends AutoCloseable {
 
     /// Runs all operations of one of the session's programs; returns when their results are readable.
     void run(Program program);
+
+    /// Switches the measuring of single operations on, with counts at zero, or off. Off, which is how a session opens, it
+    /// costs nothing.
+    ///
+    /// @return whether this backend measures; false where operations are not run one by one (a TornadoVM device runs whole
+    ///         task graphs), then [#timings] stays empty
+    default boolean time(boolean on) {
+        return false;
+    }
+
+    /// Operations measured since `time(true)`, program by program in the order in which they run; those that did not run
+    /// are left out.
+    default List<OpTiming> timings() {
+        return List.of();
+    }
 
     /// Bytes held for weights, persistent buffers and the activation arena.
     long bytes();

@@ -5,18 +5,23 @@ import dev.gyre.kernels.DType;
 import dev.gyre.kernels.HostData;
 import dev.gyre.kernels.MemoryPlan;
 import dev.gyre.kernels.Op;
+import dev.gyre.kernels.OpTiming;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /// Storage and ready-to-run tasks of some programs. Every operation is turned into a task once, here; a run walks
 /// through an array of them.
 final class CpuSession implements Session {
-    private record Compiled(Runnable[] tasks, List<Slot> weights) {
+    /// @param calls runs of each task while the session measured
+    /// @param nanos what they took
+    private record Compiled(Runnable[] tasks, List<Slot> weights, long[] calls, long[] nanos) {
     }
 
     private final Cpu cpu;
@@ -25,8 +30,11 @@ final class CpuSession implements Session {
     private final float[][] slabs;
     private final Map<Buf, Slot> slots = new IdentityHashMap<>();
     private final Map<Program, Compiled> compiled = new IdentityHashMap<>();
+    private final List<Program> programs;
+    private boolean timing;
 
     CpuSession(List<Program> programs, int threads, Simd simd) {
+        this.programs = programs;
         this.simd = simd;
         this.plan = MemoryPlan.of(programs);
         this.slabs = allocate(plan);
@@ -41,7 +49,7 @@ final class CpuSession implements Session {
             for (Buf b : p.roots())
                 if (b.role() == Buf.Role.WEIGHT)
                     weights.add(slots.get(b));
-            compiled.put(p, new Compiled(tasks, weights));
+            compiled.put(p, new Compiled(tasks, weights, new long[tasks.length], new long[tasks.length]));
         }
     }
 
@@ -139,8 +147,45 @@ final class CpuSession implements Session {
         for (Slot s : c.weights)
             if (!s.bound())
                 s.data();
-        for (Runnable task : c.tasks)
-            task.run();
+        if (timing)
+            measure(c);
+        else
+            for (Runnable task : c.tasks)
+                task.run();
+    }
+
+    private static void measure(Compiled c) {
+        long from = System.nanoTime();
+        for (int i = 0; i < c.tasks.length; i++) {
+            c.tasks[i].run();
+            long to = System.nanoTime();
+            c.calls[i]++;
+            c.nanos[i] += to - from;
+            from = to;
+        }
+    }
+
+    @Override
+    public boolean time(boolean on) {
+        timing = on;
+        if (on)
+            for (Compiled c : compiled.values()) {
+                Arrays.fill(c.calls, 0);
+                Arrays.fill(c.nanos, 0);
+            }
+        return true;
+    }
+
+    @Override
+    public List<OpTiming> timings() {
+        List<OpTiming> out = new ArrayList<>();
+        for (Program p : programs) {
+            Compiled c = Objects.requireNonNull(compiled.get(p));
+            for (int i = 0; i < c.tasks.length; i++)
+                if (c.calls[i] > 0)
+                    out.add(OpTiming.of(p, p.ops().get(i), c.calls[i], c.nanos[i]));
+        }
+        return out;
     }
 
     @Override

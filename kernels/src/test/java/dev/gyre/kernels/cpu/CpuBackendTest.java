@@ -2,12 +2,14 @@ package dev.gyre.kernels.cpu;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.tuple;
 
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.Buf;
 import dev.gyre.kernels.DType;
 import dev.gyre.kernels.HostData;
 import dev.gyre.kernels.Op;
+import dev.gyre.kernels.OpTiming;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;
 import java.util.Arrays;
@@ -41,6 +43,34 @@ class CpuBackendTest {
             numbers[2] = 9;
             s.run(p);
             assertThat(s.read(y)).as("bound numbers are used in place").containsExactly(1, 2, 9, 4);
+        }
+    }
+
+    @Test
+    void timesOperationsOnlyWhenAsked() {
+        Buf a = Buf.param("a", 3, 5);
+        Buf c = Buf.output("layer/y", 3, 3);
+        Program p = Program.builder("p").add(new Op.Fill(a, 2f))
+                .add(new Op.MatMul(Op.MatMul.Form.NT, a, a, c, 3, 3, 5, 1f, false)).build();
+        Program never = Program.builder("never").add(new Op.Fill(c, 0f)).build();
+        try (Session s = VECTOR.open(List.of(p, never))) {
+            s.run(p);
+            assertThat(s.timings()).isEmpty();
+            assertThat(s.time(true)).isTrue();
+            s.run(p);
+            s.run(p);
+            s.time(false);
+            s.run(p);
+            List<OpTiming> t = s.timings();
+            assertThat(t).extracting(OpTiming::program, OpTiming::kind, OpTiming::label, OpTiming::calls,
+                    OpTiming::flops).containsExactly(tuple("p", "Fill", "a", 2L, 0L),
+                            tuple("p", "MatMul NT", "layer/y", 2L, 2L * 2 * 3 * 3 * 5));
+            assertThat(t).allMatch(x -> x.nanos() > 0);
+            List<OpTiming> byKind = OpTiming.byKind(List.of(t.get(0), t.get(1), t.get(0)));
+            assertThat(byKind).filteredOn(x -> x.kind().equals("Fill"))
+                    .containsExactly(new OpTiming("p", "Fill", "", 4, 2 * t.get(0).nanos(), 0));
+            s.time(true);
+            assertThat(s.timings()).as("counts start anew").isEmpty();
         }
     }
 

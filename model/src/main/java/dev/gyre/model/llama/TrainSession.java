@@ -6,6 +6,7 @@ import dev.gyre.kernels.Buf.Role;
 import dev.gyre.kernels.DType;
 import dev.gyre.kernels.MemoryPlan;
 import dev.gyre.kernels.Op;
+import dev.gyre.kernels.OpTiming;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;
 import dev.gyre.model.adapter.Adapter;
@@ -273,6 +274,16 @@ public final class TrainSession implements AutoCloseable {
         for (Program p : training.values())
             return n + p.flops();
         return n;
+    }
+
+    /// Measures single operations from now on, or no longer; see [Session#time].
+    public boolean time(boolean on) {
+        return session.time(on);
+    }
+
+    /// What the operations took since `time(true)`.
+    public List<OpTiming> timings() {
+        return session.timings();
     }
 
     /// All programs, an operation a line.
