@@ -27,7 +27,9 @@ public record OpCase(String name, Recipe recipe) {
         /// Persistent buffers, each a view with unaligned offset of a larger one whose other elements are guard words.
         GUARDED,
         /// Activations that the planner places side by side; copied in before and out after the case's operations.
-        ARENA
+        ARENA,
+        /// Persistent buffers of their own, as a model has them: for timing.
+        PLAIN
     }
 
     /// Name of the operation that the case is about: the first word.
@@ -100,6 +102,11 @@ public record OpCase(String name, Recipe recipe) {
         private Buf operand(String name, Buf.Role role, float @Nullable [] values, @Nullable Tol tol, int... dims) {
             int n = size(dims);
             return switch (layout) {
+                case PLAIN -> {
+                    Buf b = Buf.of(name, DType.F32, role, dims);
+                    operands.add(new Operand(name, b, b, values == null ? filled(n, UNWRITTEN) : values, 0, n, tol));
+                    yield b;
+                }
                 case GUARDED -> {
                     Buf root = Buf.of(name + " with guards", DType.F32, role, BEFORE + n + AFTER);
                     float[] initial = new float[BEFORE + n + AFTER];
@@ -126,7 +133,7 @@ public record OpCase(String name, Recipe recipe) {
 
         /// Integers set by the host; guards around them are indices that nobody may use.
         public Buf ints(String name, int... values) {
-            if (layout == Layout.ARENA) {
+            if (layout != Layout.GUARDED) {
                 Buf plain = Buf.input(name, DType.I32, values.length);
                 ints.put(plain, values);
                 return plain;

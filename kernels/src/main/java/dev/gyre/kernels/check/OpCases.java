@@ -123,7 +123,7 @@ public final class OpCases {
         }
     }
 
-    private static int[] permutation(int n, Random random) {
+    static int[] permutation(int n, Random random) {
         int[] perm = new int[n];
         for (int i = 0; i < n; i++) {
             int j = random.nextInt(i + 1);
@@ -184,7 +184,7 @@ public final class OpCases {
     }
 
     /// rstd as a forward pass would have left it.
-    private static float[] rstd(OpCase.Setup s, Buf x, int N, int C) {
+    static float[] rstd(OpCase.Setup s, Buf x, int N, int C) {
         float[] values = s.values(x);
         float[] rstd = new float[N];
         for (int i = 0; i < N; i++) {
@@ -517,7 +517,8 @@ public final class OpCases {
                         s.weight("w", dtype, 1, rc[0], rc[1]), s.out("y", EXACT, rc[0], rc[1]))));
             add("Decode " + rc[0] + "x" + rc[1] + " NF4 nested", s -> s.op(new Op.Decode(
                     s.nf4("w", Nf4Data.nested(n, 64, 256, s.random()), rc[0], rc[1]),
-                    s.out("y", EXACT, rc[0], rc[1]))));
+                    // a device's fused multiply-add spares one of the two roundings of a block's maximum
+                    s.out("y", roundings(2), rc[0], rc[1]))));
         }
         for (int[] z : new int[][] {{1, 1}, {5, 1}, {6, 3}, {33, 11}, {64, 32}, {100, 100}, {192, 64}})
             for (int stored : z[0] == z[1] ? new int[] {1} : new int[] {z[0] / z[1], 1}) {
@@ -582,12 +583,12 @@ public final class OpCases {
         }
     }
 
-    private static int log2(int d) {
+    static int log2(int d) {
         return 32 - Integer.numberOfLeadingZeros(d);
     }
 
     /// 2x2 matrices: rotations by any angle, or the identity plus noise.
-    private static float[] pairs(OpCase.Setup s, int n, boolean orthogonal) {
+    static float[] pairs(OpCase.Setup s, int n, boolean orthogonal) {
         float[] g = s.normal(0.3, n, 4);
         for (int i = 0; i < n; i++) {
             double angle = s.random().nextDouble(-Math.PI, Math.PI);
@@ -640,7 +641,7 @@ public final class OpCases {
         }
     }
 
-    private static float[] unitRows(OpCase.Setup s, int r, int d) {
+    static float[] unitRows(OpCase.Setup s, int r, int d) {
         float[] u = s.normal(1, r, d);
         for (int i = 0; i < r; i++) {
             double sum = 0;

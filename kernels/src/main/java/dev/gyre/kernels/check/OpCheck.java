@@ -16,20 +16,36 @@ public final class OpCheck {
     private OpCheck() {
     }
 
+    /// How far a result is from the reference where it is farthest, as seen from what is allowed there.
+    public record Deviation(double difference, double allowed) {
+        static final Deviation NONE = new Deviation(0, 0);
+
+        /// The difference as a fraction of what is allowed; 0 where nothing is and nothing was.
+        public double share() {
+            return difference == 0 ? 0 : difference / allowed;
+        }
+
+        Deviation orWorse(Deviation other) {
+            return other.share() > share() ? other : this;
+        }
+    }
+
     /// Checks the case in both layouts; empty operands only inside larger buffers.
     ///
     /// @return the largest error as a fraction of what is allowed (0 where nothing is and nothing was)
     /// @throws AssertionError naming case, output, index and both values
     public static double check(Backend backend, OpCase c) {
-        double worst = 0;
+        double worst = check(backend, c, Layout.GUARDED);
         boolean empty = c.setup(Layout.GUARDED).operands().stream().anyMatch(o -> o.size() == 0);
-        for (Layout layout : Layout.values())
-            if (layout == Layout.GUARDED || !empty)
-                worst = Math.max(worst, check(backend, c, layout));
-        return worst;
+        return empty ? worst : Math.max(worst, check(backend, c, Layout.ARENA));
     }
 
     public static double check(Backend backend, OpCase c, Layout layout) {
+        return deviation(backend, c, layout).share();
+    }
+
+    /// @throws AssertionError as [#check]
+    public static Deviation deviation(Backend backend, OpCase c, Layout layout) {
         String where = c.name() + " (" + layout + ") on " + backend.name();
         Setup expected = c.setup(layout);
         List<double[]> reference = reference(expected);
@@ -44,16 +60,16 @@ public final class OpCheck {
         } catch (RuntimeException e) {
             throw new AssertionError(where + " threw " + e, e);
         }
-        double worst = 0;
+        Deviation worst = Deviation.NONE;
         for (int k = 0; k < first.size(); k++) {
             Operand o = setup.operands().get(k);
-            worst = Math.max(worst, compare(where + ", " + o.name(), o, first.get(k), reference.get(k)));
+            worst = worst.orWorse(compare(where + ", " + o.name(), o, first.get(k), reference.get(k)));
             sameBits(where + ", " + o.name() + ": second run differs from the first", first.get(k), second.get(k));
         }
         return worst;
     }
 
-    private static List<double[]> reference(Setup setup) {
+    static List<double[]> reference(Setup setup) {
         Program program = setup.program("reference");
         try (RefBackend.RefSession session = new RefBackend().open(List.of(program))) {
             setup.weights().forEach(session::bind);
@@ -66,13 +82,13 @@ public final class OpCheck {
         }
     }
 
-    private static void write(Session session, Setup setup) {
+    static void write(Session session, Setup setup) {
         setup.intInputs().forEach((buf, values) -> session.write(buf, values));
         for (Operand o : setup.operands())
             session.write(o.host(), o.initial());
     }
 
-    private static List<float[]> run(Session session, Program program, Setup setup) {
+    static List<float[]> run(Session session, Program program, Setup setup) {
         write(session, setup);
         session.run(program);
         List<float[]> out = new ArrayList<>();
@@ -81,14 +97,14 @@ public final class OpCheck {
         return out;
     }
 
-    private static double compare(String where, Operand o, float[] got, double[] reference) {
+    static Deviation compare(String where, Operand o, float[] got, double[] reference) {
         for (int i = 0; i < got.length; i++)
             if ((i < o.from() || i >= o.from() + o.size()) && !same(got[i], o.initial()[i]))
                 throw new AssertionError(where + ": guard word " + (i - o.from()) + " of 0.." + (o.size() - 1)
                         + " was overwritten with " + got[i]);
         if (o.tol() == null) {
             sameBits(where + ": input changed", o.initial(), got);
-            return 0;
+            return Deviation.NONE;
         }
         double max = 0;
         for (int i = o.from(); i < o.from() + o.size(); i++)
@@ -109,7 +125,7 @@ public final class OpCheck {
             throw new AssertionError(String.format(
                     "%s[%d] = %s, reference %s: differs by %.3g, allowed %.3g (%s, max|reference| %.3g)", where,
                     worst - o.from(), got[worst], reference[worst], worstDiff, allowed, o.tol(), max));
-        return worstDiff == 0 ? 0 : worstDiff / allowed;
+        return new Deviation(worstDiff, allowed);
     }
 
     private static void sameBits(String what, float[] a, float[] b) {

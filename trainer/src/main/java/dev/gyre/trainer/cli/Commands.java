@@ -9,7 +9,7 @@ final class Commands {
 
     static List<Object> all() {
         return List.of(new QuickstartCommand(), new TrainCommand(), new EvalCommand(), new GenerateCommand(),
-                new MergeCommand(), new QuantizeCommand(), new ExportCommand(), new LogitsCommand(),
+                new MergeCommand(), new QuantizeCommand(), new ExportCommand(), new LogitsCommand(), new KernelsCommand(),
                 new PretrainCommand(), new SkillsCommand(), new DoctorCommand());
     }
 }

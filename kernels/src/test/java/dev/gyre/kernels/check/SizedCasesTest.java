@@ -1,0 +1,42 @@
+package dev.gyre.kernels.check;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.gyre.kernels.Op;
+import dev.gyre.kernels.cpu.CpuBackend;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Objects;
+import java.util.Set;
+import java.util.stream.Collectors;
+import org.junit.jupiter.api.Test;
+
+class SizedCasesTest {
+    private static final List<OpCase> CASES = SizedCases.of(SizedCases.Size.XS);
+
+    @Test
+    void everyOperationIsTimed() {
+        Set<String> ops = Arrays.stream(Op.class.getPermittedSubclasses()).map(Class::getSimpleName)
+                .collect(Collectors.toSet());
+        assertThat(CASES.stream().map(OpCase::op).collect(Collectors.toSet())).isEqualTo(ops);
+        assertThat(CASES.stream().map(OpCase::name)).doesNotHaveDuplicates();
+    }
+
+    @Test
+    void theyAreWithinTheirLimitsOnTheCpuAndWhatIsMeasuredMakesSense() {
+        CpuBackend cpu = new CpuBackend(1);
+        for (OpCase c : CASES) {
+            OpTiming.Measured m = OpTiming.measure(cpu, c, true, 0);
+            assertThat(Objects.requireNonNull(m.deviation()).share()).as(c.name()).isLessThanOrEqualTo(1);
+            assertThat(m.ms()).isPositive();
+            assertThat(m.bytes()).as(c.name()).isPositive();
+        }
+    }
+
+    @Test
+    void bytesCountEachBufferOncePerAccess() {
+        OpCase axpy = CASES.stream().filter(c -> c.name().equals("Axpy")).findFirst().orElseThrow();
+        // x is read, y read and written
+        assertThat(OpTiming.measure(new CpuBackend(1), axpy, false, 0).bytes()).isEqualTo(3L * 4 * 2 * 32 * 64);
+    }
+}

@@ -1,0 +1,219 @@
+package dev.gyre.trainer.cli;
+
+import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.check.OpCase;
+import dev.gyre.kernels.check.OpCases;
+import dev.gyre.kernels.check.OpCheck;
+import dev.gyre.kernels.check.OpTiming;
+import dev.gyre.kernels.check.SizedCases;
+import dev.gyre.kernels.cpu.CpuBackend;
+import dev.gyre.model.format.AtomicFiles;
+import dev.gyre.trainer.run.Devices;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.regex.Pattern;
+import java.util.regex.PatternSyntaxException;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+import tools.jackson.databind.node.ArrayNode;
+import tools.jackson.databind.node.JsonNodeFactory;
+import tools.jackson.databind.node.ObjectNode;
+
+/// `gyre kernels`: every operation of every method on a device, against the double-precision reference and the CPU backend.
+@Command(name = "kernels", description = "Run every operation of every method on a device: how far it is from a"
+        + " double-precision reference, how long it takes, and how long the CPU backend takes. Exit code 1 when one fails.")
+final class KernelsCommand extends GyreCommand {
+    @Option(names = "--device", defaultValue = "auto", paramLabel = "D",
+            description = "cpu, cpu:THREADS, opencl:N, cuda:N, ptx:N, jvm or auto (default: ${DEFAULT-VALUE}).")
+    String device = "auto";
+
+    @Option(names = "--size", defaultValue = "S",
+            description = "Shapes: ${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE}). XS is for a first look.")
+    SizedCases.Size size = SizedCases.Size.S;
+
+    @Option(names = "--check", description = "Also run the table of odd and unfriendly sizes, in views with guard words"
+            + " and in shared memory, twice each, bits compared.")
+    boolean check;
+
+    @Option(names = "--cases", defaultValue = "4", paramLabel = "N",
+            description = "With --check: cases per operation, spread over the table; 0: all (default: ${DEFAULT-VALUE}).")
+    int cases;
+
+    @Option(names = "--ops", defaultValue = "", paramLabel = "REGEX",
+            description = "Only operations whose name contains a match, such as 'Cayley|Rotate'.")
+    String ops = "";
+
+    @Option(names = "--seconds", defaultValue = "0.2", paramLabel = "S",
+            description = "Time spent on timing each (default: ${DEFAULT-VALUE}).")
+    double seconds;
+
+    @Option(names = "--json", description = "Print one JSON object instead of text.")
+    boolean json;
+
+    @Option(names = "--html", paramLabel = "FILE", description = "Also write a page with the table.")
+    @Nullable
+    Path html;
+
+    /// A line of the table.
+    ///
+    /// @param error why it failed, null when it did not
+    record Row(String name, OpTiming.@Nullable Measured on, OpTiming.@Nullable Measured cpu, @Nullable String error) {
+        /// How many times as fast as the CPU backend.
+        double ratio() {
+            return on == null || cpu == null ? Double.NaN : cpu.ms() / on.ms();
+        }
+    }
+
+    /// The cases of one operation in the table of odd sizes.
+    ///
+    /// @param share largest error as a fraction of what is allowed
+    record Checked(String op, int cases, double share, List<String> failures) {
+    }
+
+    /// All that was found.
+    record Findings(String device, String cpu, String size, List<Row> rows, List<Checked> checked) {
+        long failed() {
+            return rows.stream().filter(r -> r.error != null).count()
+                    + checked.stream().mapToLong(c -> c.failures.size()).sum();
+        }
+    }
+
+    @Override
+    protected int run() {
+        if (cases < 0 || !(seconds >= 0))
+            throw new UsageException("--cases and --seconds must not be negative");
+        return run(Devices.open(device).backend());
+    }
+
+    int run(Backend on) {
+        Pattern only;
+        try {
+            only = Pattern.compile(ops);
+        } catch (PatternSyntaxException e) {
+            throw new UsageException("--ops " + ops + ": " + e.getDescription());
+        }
+        boolean isCpu = on instanceof CpuBackend;
+        CpuBackend cpu = isCpu ? (CpuBackend) on : new CpuBackend();
+        if (!json) {
+            screen().line("device  " + on.describe());
+            if (!isCpu)
+                screen().line("cpu     " + cpu.describe());
+            screen().line("size    " + size);
+            screen().line("");
+            screen().line(KernelsReport.heading(!isCpu));
+        }
+        List<Row> rows = new ArrayList<>();
+        for (OpCase c : SizedCases.of(size))
+            if (only.matcher(c.name()).find()) {
+                screen().status(c.name() + " ...");
+                Row r = time(c, on, isCpu ? null : cpu);
+                rows.add(r);
+                screen().done();
+                if (!json)
+                    screen().result(KernelsReport.line(r));
+            }
+        List<Checked> checked = check ? checkAll(only, on) : List.of();
+        if (rows.isEmpty() && checked.isEmpty())
+            throw new UsageException("--ops " + ops + " matches no operation");
+        Findings f = new Findings(on.describe(), cpu.describe(), size.toString(), rows, checked);
+        if (json)
+            screen().result(json(f).toString());
+        if (html != null) {
+            AtomicFiles.write(html, KernelsReport.page(f, Version.number()));
+            if (!json)
+                screen().line("wrote " + html);
+        }
+        if (f.failed() == 0)
+            return ExitCode.OK;
+        screen().note("gyre: " + Text.many(f.failed(), "check") + " failed on " + on.describe());
+        return ExitCode.FAILURE;
+    }
+
+    private Row time(OpCase c, Backend on, @Nullable CpuBackend cpu) {
+        try {
+            OpTiming.Measured there = OpTiming.measure(on, c, true, seconds);
+            return new Row(c.name(), there, cpu == null ? null : OpTiming.measure(cpu, c, false, seconds), null);
+        } catch (RuntimeException | AssertionError | OutOfMemoryError e) {
+            return new Row(c.name(), null, null, firstLine(e));
+        }
+    }
+
+    private List<Checked> checkAll(Pattern only, Backend on) {
+        Map<String, List<OpCase>> byOp = new LinkedHashMap<>();
+        for (OpCase c : OpCases.all())
+            if (only.matcher(c.op()).find())
+                byOp.computeIfAbsent(c.op(), _ -> new ArrayList<>()).add(c);
+        List<Checked> out = new ArrayList<>();
+        if (!json) {
+            screen().line("");
+            screen().line(KernelsReport.checkHeading());
+        }
+        byOp.forEach((op, all) -> {
+            List<OpCase> chosen = spread(all, cases);
+            double share = 0;
+            List<String> failures = new ArrayList<>();
+            for (OpCase c : chosen) {
+                screen().status(c.name() + " ...");
+                try {
+                    share = Math.max(share, OpCheck.check(on, c));
+                } catch (AssertionError | RuntimeException | OutOfMemoryError e) {
+                    failures.add(firstLine(e));
+                }
+            }
+            screen().done();
+            Checked done = new Checked(op, chosen.size(), share, failures);
+            out.add(done);
+            if (!json)
+                KernelsReport.lines(done).forEach(screen()::result);
+        });
+        return out;
+    }
+
+    /// `n` of them, from the first to the last at even distances; all when n is 0.
+    private static List<OpCase> spread(List<OpCase> all, int n) {
+        if (n == 0 || n >= all.size())
+            return all;
+        List<OpCase> out = new ArrayList<>();
+        for (int i = 0; i < n; i++)
+            out.add(all.get(n == 1 ? 0 : (int) ((long) i * (all.size() - 1) / (n - 1))));
+        return out;
+    }
+
+    private static String firstLine(Throwable e) {
+        return String.valueOf(Objects.requireNonNullElse(e.getMessage(), e.getClass().getSimpleName())).lines()
+                .findFirst().orElse(e.getClass().getSimpleName());
+    }
+
+    private static ObjectNode json(Findings f) {
+        ObjectNode o = JsonNodeFactory.instance.objectNode();
+        o.put("gyre", Version.number()).put("device", f.device).put("cpu", f.cpu).put("size", f.size)
+                .put("failed", f.failed());
+        ArrayNode rows = o.putArray("operations");
+        for (Row r : f.rows) {
+            ObjectNode n = rows.addObject().put("name", r.name);
+            if (r.error != null)
+                n.put("error", r.error);
+            if (r.on != null) {
+                var d = Objects.requireNonNull(r.on.deviation());
+                n.put("deviation", d.difference()).put("limit", d.allowed()).put("first_ms", r.on.firstMs())
+                        .put("ms", r.on.ms()).put("gb_per_s", r.on.gigabytesPerSecond())
+                        .put("gflop_per_s", r.on.gigaflops());
+            }
+            if (r.cpu != null)
+                n.put("cpu_ms", r.cpu.ms()).put("times_cpu_speed", r.ratio());
+        }
+        ArrayNode checked = o.putArray("odd_sizes");
+        for (Checked c : f.checked) {
+            ObjectNode n = checked.addObject().put("op", c.op).put("cases", c.cases).put("worst_share_of_limit",
+                    c.share);
+            ArrayNode failures = n.putArray("failures");
+            c.failures.forEach(failures::add);
+        }
+        return o;
+    }
+}

@@ -1,0 +1,127 @@
+package dev.gyre.trainer.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.Buf;
+import dev.gyre.kernels.HostData;
+import dev.gyre.kernels.Program;
+import dev.gyre.kernels.Session;
+import dev.gyre.kernels.check.SizedCases;
+import dev.gyre.kernels.cpu.CpuBackend;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.json.JsonMapper;
+
+class KernelsCommandTest {
+    @TempDir
+    Path dir;
+
+    @Test
+    void aDeviceIsHeldAgainstTheReferenceAndTheCpu() throws IOException {
+        Path page = dir.resolve("kernels.html");
+        Cli c = Cli.gyre("kernels", "--device", "jvm", "--size", "XS", "--seconds", "0", "--ops", "^(Axpy|Cayley)",
+                "--check", "--cases", "2", "--html", page, "--json");
+        assertThat(c.code).as(c.toString()).isZero();
+        JsonNode o = JsonMapper.builder().build().readTree(c.out);
+        assertThat(o.get("device").asString()).startsWith("jvm");
+        assertThat(o.get("failed").asInt()).isZero();
+        JsonNode axpy = o.get("operations").get(6);
+        assertThat(axpy.get("name").asString()).isEqualTo("Axpy");
+        assertThat(axpy.get("deviation").asDouble()).isPositive().isLessThanOrEqualTo(axpy.get("limit").asDouble());
+        assertThat(axpy.get("times_cpu_speed").asDouble())
+                .isEqualTo(axpy.get("cpu_ms").asDouble() / axpy.get("ms").asDouble());
+        assertThat(o.get("odd_sizes").get(0).get("cases").asInt()).isEqualTo(2);
+        assertThat(Files.readString(page)).contains("Device: jvm", "<td>Axpy<td>", "all checks passed", "</html>");
+    }
+
+    /// Runs on the CPU and then spoils one element of what is read.
+    private record Wrong(Backend cpu) implements Backend {
+        @Override
+        public String name() {
+            return "wrong";
+        }
+
+        @Override
+        public String describe() {
+            return "a device with a bad memory cell";
+        }
+
+        @Override
+        public Session open(List<Program> programs) {
+            Session s = cpu.open(programs);
+            return new Session() {
+                @Override
+                public void bind(Buf weight, HostData data) {
+                    s.bind(weight, data);
+                }
+
+                @Override
+                public void write(Buf buf, float[] values) {
+                    s.write(buf, values);
+                }
+
+                @Override
+                public void write(Buf buf, int[] values) {
+                    s.write(buf, values);
+                }
+
+                @Override
+                public void read(Buf buf, float[] into) {
+                    s.read(buf, into);
+                    if (buf.role() == Buf.Role.OUTPUT)
+                        into[1] += 1e-3f;
+                }
+
+                @Override
+                public void run(Program program) {
+                    s.run(program);
+                }
+
+                @Override
+                public long bytes() {
+                    return s.bytes();
+                }
+
+                @Override
+                public void close() {
+                    s.close();
+                }
+            };
+        }
+    }
+
+    @Test
+    void aWrongResultIsNamedAndTheExitCodeTellsIt() throws IOException {
+        ByteArrayOutputStream out = new ByteArrayOutputStream();
+        ByteArrayOutputStream err = new ByteArrayOutputStream();
+        KernelsCommand k = new KernelsCommand();
+        k.size = SizedCases.Size.XS;
+        k.ops = "^Add$";
+        k.check = true;
+        k.cases = 1;
+        k.html = dir.resolve("k.html");
+        k.attach(new Screen(new PrintStream(out, true, StandardCharsets.UTF_8),
+                new PrintStream(err, true, StandardCharsets.UTF_8), false));
+        assertThat(k.run(new Wrong(new CpuBackend(1)))).isEqualTo(ExitCode.FAILURE);
+        assertThat(out.toString(StandardCharsets.UTF_8)).contains("FAILED: Add on wrong, out[1] = ");
+        assertThat(err.toString(StandardCharsets.UTF_8)).contains("2 checks failed on a device with a bad memory cell");
+        assertThat(Files.readString(k.html)).contains("2 checks failed", "out[1] = ");
+    }
+
+    @Test
+    void aPatternThatMatchesNothingIsSaid() {
+        Cli c = Cli.gyre("kernels", "--ops", "Nothing");
+        assertThat(c.code).isEqualTo(ExitCode.USAGE);
+        assertThat(c.err).contains("matches no operation");
+        assertThat(Cli.gyre("kernels", "--ops", "(").err).contains("--ops (: ");
+    }
+}
