@@ -8,8 +8,21 @@ final class Commands {
     }
 
     static List<Object> all() {
-        return List.of(new QuickstartCommand(), new TrainCommand(), new EvalCommand(), new GenerateCommand(),
-                new MergeCommand(), new QuantizeCommand(), new ExportCommand(), new LogitsCommand(), new KernelsCommand(),
-                new PretrainCommand(), new SkillsCommand(), new DoctorCommand());
+        // spotless:off
+        return List.of(
+                new QuickstartCommand(),
+                new InitCommand(),
+                new TrainCommand(),
+                new EvalCommand(),
+                new GenerateCommand(),
+                new MergeCommand(),
+                new QuantizeCommand(),
+                new ExportCommand(),
+                new LogitsCommand(),
+                new KernelsCommand(),
+                new PretrainCommand(),
+                new SkillsCommand(),
+                new DoctorCommand());
+        // spotless:on
     }
 }

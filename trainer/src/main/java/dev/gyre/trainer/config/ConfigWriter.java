@@ -1,9 +1,11 @@
 package dev.gyre.trainer.config;
 
 import java.lang.reflect.RecordComponent;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.function.Predicate;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
@@ -32,6 +34,80 @@ public final class ConfigWriter {
                 section(out, v, indent + "  ");
             } else
                 out.append(' ').append(value(v)).append('\n');
+        }
+    }
+
+    /// Every key with its value, its documentation behind it, and its default where the value is another. A key whose
+    /// value follows from others when absent (LoRA's alpha from its rank) stays `null` unless it was given.
+    ///
+    /// @param given whether a key, by its path `train.lr`, was given
+    public static String commented(Record config, List<String> head, Predicate<String> given) {
+        StringBuilder out = new StringBuilder();
+        head.forEach(h -> out.append(h.isEmpty() ? "#" : "# " + h).append('\n'));
+        commented(out, config, "", "", given);
+        return out.toString();
+    }
+
+    private static void commented(StringBuilder out, Object record, String indent, String path,
+            Predicate<String> given) {
+        Class<?> type = record.getClass();
+        List<Line> lines = new ArrayList<>();
+        OneOf.Case named = type.getAnnotation(OneOf.Case.class);
+        if (named != null)
+            lines.add(new Line(Schema.chooser(type) + ": " + named.value(), named.doc() + " (other methods: "
+                    + Schema.siblings(type).stream().filter(w -> !w.equals(named.value()))
+                            .collect(Collectors.joining(", "))
+                    + ")"));
+        for (RecordComponent c : type.getRecordComponents()) {
+            Object v = Schema.get(c, record);
+            Key key = Schema.annotation(c);
+            if (v != null && Schema.isSection(c.getType())) {
+                write(out, lines, indent);
+                if (indent.isEmpty())
+                    out.append("\n# ").append(key.doc()).append('\n');
+                out.append(indent).append(Schema.key(c)).append(":\n");
+                commented(out, v, indent + "  ", path + Schema.key(c) + ".", given);
+                continue;
+            }
+            if (indent.isEmpty() && lines.isEmpty())
+                out.append('\n');
+            String text = key.def().equals("null") && !given.test(path + Schema.key(c)) ? "null" : value(v);
+            lines.add(new Line(Schema.key(c) + ": " + text, key.doc() + otherwise(key, text)));
+        }
+        write(out, lines, indent);
+    }
+
+    private record Line(String setting, String comment) {
+    }
+
+    /// Settings up to this many characters have their comment beside them in one column, longer ones above them.
+    private static final int COLUMN = 28;
+
+    private static void write(StringBuilder out, List<Line> lines, String indent) {
+        int width = lines.stream().mapToInt(l -> l.setting.length()).filter(n -> n <= COLUMN).max().orElse(0);
+        for (Line l : lines)
+            if (l.setting.length() <= COLUMN)
+                out.append(indent).append(l.setting).append(" ".repeat(width - l.setting.length() + 2)).append("# ")
+                        .append(l.comment).append('\n');
+            else
+                out.append(indent).append("# ").append(l.comment).append('\n').append(indent).append(l.setting)
+                        .append('\n');
+        lines.clear();
+    }
+
+    private static String otherwise(Key key, String shown) {
+        if (key.def().equals(Key.REQUIRED))
+            return "; required";
+        if (key.def().equals("null") || key.def().equals(shown) || same(key.def(), shown))
+            return "";
+        return "; default " + key.def();
+    }
+
+    private static boolean same(String a, String b) {
+        try {
+            return Double.parseDouble(a) == Double.parseDouble(b);
+        } catch (NumberFormatException e) {
+            return false;
         }
     }
 

@@ -57,6 +57,18 @@ final class Schema {
         return "";
     }
 
+    /// The words among which [#chooser] chose `record`, its own included.
+    static List<String> siblings(Class<?> record) {
+        for (Class<?> i : record.getInterfaces()) {
+            if (i.isAnnotationPresent(OneOf.class))
+                return cases(i).stream().map(c -> caseOf(c).value()).toList();
+            List<String> above = siblings(i);
+            if (!above.isEmpty())
+                return above;
+        }
+        return List.of();
+    }
+
     static OneOf.Case caseOf(Class<?> record) {
         OneOf.Case c = record.getAnnotation(OneOf.Case.class);
         if (c == null)
