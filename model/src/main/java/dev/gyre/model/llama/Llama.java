@@ -1,5 +1,6 @@
 package dev.gyre.model.llama;
 
+import dev.gyre.kernels.DType;
 import dev.gyre.kernels.HostData;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.adapter.ModuleAdapter;
@@ -47,7 +48,7 @@ public final class Llama implements Store.Source, Modules {
                 throw new IllegalArgumentException("the model lacks the tensor " + name);
     }
 
-    private static Map<String, int[]> shapes(LlamaConfig config) {
+    static Map<String, int[]> shapes(LlamaConfig config) {
         Map<String, int[]> out = new LinkedHashMap<>();
         config.tensorShapes().forEach((name, s) -> out.put(name, s.stream().mapToInt(Math::toIntExact).toArray()));
         return out;
@@ -128,6 +129,18 @@ public final class Llama implements Store.Source, Modules {
         }
     }
 
+    /// The type of a weight after [#store].
+    ///
+    /// @param rank number of its dimensions
+    static DType stored(Base base, String name, int rank, DType now) {
+        return switch (base) {
+            case AS_STORED -> now;
+            case F32 -> DType.F32;
+            case BF16 -> rank == 2 ? DType.BF16 : now;
+            case NF4, NF4_DOUBLE -> name.startsWith("model.layers.") && rank == 2 ? DType.NF4 : now;
+        };
+    }
+
     /// The numbers of a weight in F32 as the model computes with them, whatever it is stored in; a fresh array.
     public float[] values(String name) {
         HostData w = data(name);
@@ -166,6 +179,10 @@ public final class Llama implements Store.Source, Modules {
 
     @Override
     public List<Info> linears() {
+        return linears(config);
+    }
+
+    static List<Info> linears(LlamaConfig config) {
         List<Info> out = new ArrayList<>();
         for (LlamaConfig.Linear l : config.linears())
             out.add(new Info(l.path(), l.in(), l.out(), l.bias()));
@@ -175,6 +192,10 @@ public final class Llama implements Store.Source, Modules {
 
     @Override
     public Info embedding() {
+        return embedding(config);
+    }
+
+    static Info embedding(LlamaConfig config) {
         return new Info("model.embed_tokens", config.hiddenSize(), config.hiddenSize(), false);
     }
 

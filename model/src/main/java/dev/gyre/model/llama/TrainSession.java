@@ -3,8 +3,6 @@ package dev.gyre.model.llama;
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.Buf;
 import dev.gyre.kernels.Buf.Role;
-import dev.gyre.kernels.DType;
-import dev.gyre.kernels.MemoryPlan;
 import dev.gyre.kernels.Op;
 import dev.gyre.kernels.OpTiming;
 import dev.gyre.kernels.Program;
@@ -15,14 +13,11 @@ import dev.gyre.model.adapter.ModuleAdapter;
 import dev.gyre.model.step.Store;
 import dev.gyre.model.step.Tensor;
 import java.util.ArrayList;
-import java.util.HashMap;
 import java.util.LinkedHashMap;
-import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import java.util.Set;
-import org.jspecify.annotations.Nullable;
 
 /// A model on a backend, ready to train and to be measured. Trained are the adapters attached to the model, or
 /// (`full`) all of its weights. Programs and memory are made once; a step allocates nothing.
@@ -33,20 +28,9 @@ public final class TrainSession implements AutoCloseable {
     }
 
     private final Llama model;
+    private final StepPlan plan;
     private final Store store;
     private final Session session;
-    private final MemoryPlan plan;
-    private final List<Program> programs;
-    private final Map<BatchShape, LlamaProgram.Io> io = new LinkedHashMap<>();
-    private final Map<BatchShape, Program> training = new HashMap<>();
-    private final Map<BatchShape, Program> evaluation = new HashMap<>();
-    private final Map<BatchShape, LlamaProgram.WithLogits> logits = new HashMap<>();
-    private final Buf lossScale;
-    private final Buf norm = Buf.output("gradient norm", 1);
-    private final Buf hp = Buf.input("AdamW", DType.F32, Op.AdamW.HP);
-    private @Nullable Buf m;
-    private @Nullable Buf v;
-    private @Nullable Program update;
     private long dropoutDraws;
 
     /// Opens training and evaluation programs for batches of the given shapes.
@@ -57,48 +41,11 @@ public final class TrainSession implements AutoCloseable {
     /// @param full whether all weights are trained instead of the attached adapters
     public TrainSession(Llama model, Backend backend, List<BatchShape> shapes, boolean full, Set<Use> uses) {
         this.model = model;
-        List<Tensor> trainable = new ArrayList<>();
-        if (full)
-            trainable.addAll(model.allWeights());
-        for (Adapter a : model.adapters())
-            trainable.addAll(a.tensors());
-        this.store = new Store(model, trainable);
-        int positions = shapes.stream().mapToInt(BatchShape::T).max()
-                .orElseThrow(() -> new IllegalArgumentException("a session needs at least one batch shape"));
-        LlamaProgram emit = new LlamaProgram(model.config(), store, model.byModule(), positions);
-        this.lossScale = emit.lossScale();
-        this.programs = new ArrayList<>();
-        for (BatchShape s : new LinkedHashSet<>(shapes)) {
-            LlamaProgram.Io b = LlamaProgram.Io.of(s);
-            io.put(s, b);
-            if (uses.contains(Use.TRAIN))
-                training.put(s, added(emit.training(b)));
-            if (uses.contains(Use.EVALUATE))
-                evaluation.put(s, added(emit.evaluation(b)));
-            if (uses.contains(Use.LOGITS)) {
-                LlamaProgram.WithLogits l = emit.logits(b);
-                added(l.program());
-                logits.put(s, l);
-            }
-        }
-        if (uses.contains(Use.TRAIN) && store.size() > 0) {
-            Buf m1 = Buf.state("m", store.size());
-            Buf v1 = Buf.state("v", store.size());
-            m = m1;
-            v = v1;
-            List<LlamaProgram.Regulariser> terms = new ArrayList<>();
-            for (Adapter a : model.adapters())
-                a.modules().forEach(x -> terms.add(x::regularise));
-            update = added(LlamaProgram.update(store, m1, v1, hp, norm, terms));
-        }
-        this.plan = MemoryPlan.of(programs);
-        this.session = backend.open(programs);
-        store.fill(session, plan);
-    }
-
-    private Program added(Program p) {
-        programs.add(p);
-        return p;
+        this.plan = new StepPlan(model.config(), model, full ? model.allWeights() : List.of(), model.adapters(), shapes,
+                uses);
+        this.store = plan.store;
+        this.session = backend.open(plan.programs());
+        store.fill(session, plan.memory());
     }
 
     /// Trainable tensors in the order in which [TrainState] and gradients lie.
@@ -116,21 +63,21 @@ public final class TrainSession implements AutoCloseable {
     public double microBatch(Batch b, float scale) {
         LlamaProgram.Io i = load(b, scale);
         drawDropout();
-        session.run(program(training, b.shape()));
+        session.run(program(plan.training, b.shape()));
         return lossSum(i);
     }
 
     /// Sum of the token losses, without gradients.
     public double evaluate(Batch b) {
         LlamaProgram.Io i = load(b, 0f);
-        session.run(program(evaluation, b.shape()));
+        session.run(program(plan.evaluation, b.shape()));
         return lossSum(i);
     }
 
     /// All logits (B, T, V) of a batch into `out`; returns the sum of the token losses.
     public double logits(Batch b, float[] out) {
         LlamaProgram.Io i = load(b, 0f);
-        LlamaProgram.WithLogits l = program(logits, b.shape());
+        LlamaProgram.WithLogits l = program(plan.logits, b.shape());
         session.run(l.program());
         session.read(l.logits(), out);
         return lossSum(i);
@@ -145,7 +92,7 @@ public final class TrainSession implements AutoCloseable {
     }
 
     private LlamaProgram.Io load(Batch b, float scale) {
-        LlamaProgram.Io i = program(io, b.shape());
+        LlamaProgram.Io i = program(plan.io, b.shape());
         int V = model.config().vocabSize();
         for (int id : b.ids())
             if (id < 0 || id >= V)
@@ -157,7 +104,7 @@ public final class TrainSession implements AutoCloseable {
         session.write(i.labels(), b.labels());
         session.write(i.positions(), b.positions());
         session.write(i.start(), b.start());
-        session.write(lossScale, new float[] {scale});
+        session.write(plan.lossScale, new float[] {scale});
         return i;
     }
 
@@ -179,7 +126,7 @@ public final class TrainSession implements AutoCloseable {
 
     private void drawDropout() {
         Random random = new Random(0x5DEECE66DL * ++dropoutDraws);
-        if (plan.persistent().contains(store.dropoutSeed()))
+        if (plan.memory().persistent().contains(store.dropoutSeed()))
             session.write(store.dropoutSeed(), new int[] {random.nextInt()});
         for (Store.BlockMask b : store.blockMasks()) {
             int groups = b.flags().dim(0);
@@ -198,11 +145,12 @@ public final class TrainSession implements AutoCloseable {
 
     /// Clips, takes an AdamW step and sets the gradients to zero; returns the gradient norm before clipping.
     public double update(AdamWStep step) {
+        Program update = plan.update;
         if (update == null)
             throw new IllegalStateException("nothing is trainable: attach an adapter or train all weights");
-        session.write(hp, step.hp());
+        session.write(plan.hp, step.hp());
         session.run(update);
-        return session.read(norm)[0];
+        return session.read(plan.norm)[0];
     }
 
     /// Gradients accumulated since the last update, by trainable tensor.
@@ -216,12 +164,16 @@ public final class TrainSession implements AutoCloseable {
 
     /// Current parameters and moments, copied.
     public TrainState state() {
+        Buf m = plan.m;
+        Buf v = plan.v;
         if (m == null || v == null)
             throw new IllegalStateException("the session does not train");
         return new TrainState(session.read(store.params()), session.read(m), session.read(v));
     }
 
     public void restore(TrainState s) {
+        Buf m = plan.m;
+        Buf v = plan.v;
         if (m == null || v == null)
             throw new IllegalStateException("the session does not train");
         session.write(store.params(), s.params());
@@ -261,19 +213,16 @@ public final class TrainSession implements AutoCloseable {
 
     /// Peak memory of weights, state and activations, known before the first run; workspace of kernels not counted.
     public long plannedBytes() {
-        return plan.bytes();
+        return plan.memory().bytes();
     }
 
     public Map<Role, Long> bytesByRole() {
-        return plan.bytesByRole();
+        return plan.memory().bytesByRole();
     }
 
     /// Floating point operations of one micro-batch and one update, of the first batch shape.
     public long flops() {
-        long n = update == null ? 0 : update.flops();
-        for (Program p : training.values())
-            return n + p.flops();
-        return n;
+        return plan.flops();
     }
 
     /// Measures single operations from now on, or no longer; see [Session#time].
@@ -289,7 +238,7 @@ public final class TrainSession implements AutoCloseable {
     /// All programs, an operation a line.
     public String programs() {
         StringBuilder s = new StringBuilder();
-        programs.forEach(p -> s.append(p.print()).append('\n'));
+        plan.programs().forEach(p -> s.append(p.print()).append('\n'));
         return s.toString();
     }
 

@@ -24,6 +24,11 @@ public final class Store {
         HostData data(String name);
 
         int[] dims(String name);
+
+        /// How [#data]'s numbers are stored.
+        default DType dtype(String name) {
+            return data(name).dtype();
+        }
     }
 
     private final Source source;
@@ -111,7 +116,7 @@ public final class Store {
         Tensor t = byName.get(name);
         if (t != null)
             return param(t);
-        return frozen.computeIfAbsent(name, n -> Buf.weight(n, source.data(n).dtype(), source.dims(n)));
+        return frozen.computeIfAbsent(name, n -> Buf.weight(n, source.dtype(n), source.dims(n)));
     }
 
     /// Gradient of the model weight `name`, or null when it is frozen.

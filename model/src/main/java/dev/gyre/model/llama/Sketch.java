@@ -1,0 +1,127 @@
+package dev.gyre.model.llama;
+
+import dev.gyre.kernels.DType;
+import dev.gyre.kernels.HostData;
+import dev.gyre.model.adapter.Adapter;
+import dev.gyre.model.adapter.AdapterSpec;
+import dev.gyre.model.adapter.Modules;
+import dev.gyre.model.adapter.PrincipalFactors;
+import dev.gyre.model.config.LlamaConfig;
+import dev.gyre.model.format.ModelDir;
+import dev.gyre.model.format.TensorType;
+import dev.gyre.model.step.Store;
+import dev.gyre.model.step.Tensor;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import org.jspecify.annotations.Nullable;
+
+/// A model of which only shapes and types are known: enough to emit the programs of a run and to plan its memory, from
+/// `config.json` and the headers of the weight files, without reading a weight.
+public final class Sketch implements Store.Source, Modules {
+    private final LlamaConfig config;
+    private final Map<String, DType> types;
+    private final Map<String, int[]> dims;
+
+    private Sketch(LlamaConfig config, Map<String, DType> types) {
+        this.config = config;
+        this.types = types;
+        this.dims = Llama.shapes(config);
+    }
+
+    /// The model of a directory as [Llama#load] would hold it after [Llama#store].
+    public static Sketch of(ModelDir dir, Llama.Base base) {
+        Map<String, DType> types = new LinkedHashMap<>();
+        Llama.shapes(dir.config()).forEach((name, shape) -> {
+            DType stored = dir.isQuantized(name) ? DType.NF4
+                    : shape.length == 2 && dir.originalType(name) == TensorType.BF16 ? DType.BF16 : DType.F32;
+            types.put(name, Llama.stored(base, name, shape.length, stored));
+        });
+        return new Sketch(dir.config(), types);
+    }
+
+    /// A new model in F32, as `gyre pretrain` makes it.
+    public static Sketch of(LlamaConfig config) {
+        Map<String, DType> types = new LinkedHashMap<>();
+        Llama.shapes(config).keySet().forEach(name -> types.put(name, DType.F32));
+        return new Sketch(config, types);
+    }
+
+    public LlamaConfig config() {
+        return config;
+    }
+
+    /// Number of weights.
+    public long parameters() {
+        return config.parameters();
+    }
+
+    /// Bytes of all weights as they are held; block maxima of NF4 as plain floats.
+    public long bytes() {
+        long n = 0;
+        for (String name : types.keySet()) {
+            long size = size(name);
+            n += dtype(name).bytes(size) + (dtype(name) == DType.NF4 ? size / 16 : 0);
+        }
+        return n;
+    }
+
+    private long size(String name) {
+        long n = 1;
+        for (int d : dims(name))
+            n *= d;
+        return n;
+    }
+
+    /// An adapter on this model: its tensors have their sizes, and for PSOFT its factors are zero.
+    public Adapter adapter(AdapterSpec spec) {
+        return Adapter.create(spec, this, 0,
+                (info, s) -> new PrincipalFactors(new float[s.r() * info.in()], new float[s.r() * info.out()]));
+    }
+
+    /// The programs of a training run, and their memory.
+    ///
+    /// @param adapter null: all weights are trained
+    public StepPlan plan(@Nullable Adapter adapter, List<BatchShape> shapes, Set<TrainSession.Use> uses) {
+        List<Tensor> weights = new ArrayList<>();
+        if (adapter == null)
+            dims.forEach((name, d) -> weights.add(Tensor.planned(name, d.length == 2, d)));
+        return new StepPlan(config, this, weights, adapter == null ? List.of() : List.of(adapter), shapes, uses);
+    }
+
+    @Override
+    public DType dtype(String name) {
+        DType t = types.get(name);
+        if (t == null)
+            throw new IllegalArgumentException("the model has no tensor " + name);
+        return t;
+    }
+
+    @Override
+    public int[] dims(String name) {
+        int[] d = dims.get(name);
+        if (d == null)
+            throw new IllegalArgumentException("the model has no tensor " + name);
+        return d.clone();
+    }
+
+    /// Zeros, for the biases that an adapter trains whole; weights have no numbers here.
+    @Override
+    public HostData data(String name) {
+        if (dims(name).length != 1)
+            throw new IllegalStateException(name + " is planned only and has no numbers");
+        return new HostData.F32(new float[dims(name)[0]]);
+    }
+
+    @Override
+    public List<Info> linears() {
+        return Llama.linears(config);
+    }
+
+    @Override
+    public Info embedding() {
+        return Llama.embedding(config);
+    }
+}

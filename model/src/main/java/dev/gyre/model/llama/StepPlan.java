@@ -1,0 +1,112 @@
+package dev.gyre.model.llama;
+
+import dev.gyre.kernels.Buf;
+import dev.gyre.kernels.DType;
+import dev.gyre.kernels.MemoryPlan;
+import dev.gyre.kernels.Op;
+import dev.gyre.kernels.Program;
+import dev.gyre.model.adapter.Adapter;
+import dev.gyre.model.adapter.ModuleAdapter;
+import dev.gyre.model.config.LlamaConfig;
+import dev.gyre.model.step.Store;
+import dev.gyre.model.step.Tensor;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import org.jspecify.annotations.Nullable;
+
+/// The programs of a session and the memory they will take, before any of it is taken: what [TrainSession] opens, and what
+/// [Sketch#plan] looks at.
+public final class StepPlan {
+    final Store store;
+    final Map<BatchShape, LlamaProgram.Io> io = new LinkedHashMap<>();
+    final Map<BatchShape, Program> training = new LinkedHashMap<>();
+    final Map<BatchShape, Program> evaluation = new HashMap<>();
+    final Map<BatchShape, LlamaProgram.WithLogits> logits = new HashMap<>();
+    final Buf lossScale;
+    final Buf norm = Buf.output("gradient norm", 1);
+    final Buf hp = Buf.input("AdamW", DType.F32, Op.AdamW.HP);
+    final @Nullable Buf m;
+    final @Nullable Buf v;
+    final @Nullable Program update;
+    private final List<Program> programs = new ArrayList<>();
+    private final MemoryPlan memory;
+
+    /// @param source of the frozen weights
+    /// @param weights model weights that are trained themselves
+    /// @param adapters trained beside them
+    StepPlan(LlamaConfig config, Store.Source source, List<Tensor> weights, List<Adapter> adapters,
+            List<BatchShape> shapes, Set<TrainSession.Use> uses) {
+        List<Tensor> trainable = new ArrayList<>(weights);
+        Map<String, List<ModuleAdapter>> byModule = new LinkedHashMap<>();
+        for (Adapter a : adapters) {
+            trainable.addAll(a.tensors());
+            for (ModuleAdapter x : a.modules())
+                byModule.computeIfAbsent(x.module(), _ -> new ArrayList<>()).add(x);
+        }
+        this.store = new Store(source, trainable);
+        int positions = shapes.stream().mapToInt(BatchShape::T).max()
+                .orElseThrow(() -> new IllegalArgumentException("a session needs at least one batch shape"));
+        LlamaProgram emit = new LlamaProgram(config, store, byModule, positions);
+        this.lossScale = emit.lossScale();
+        for (BatchShape s : new LinkedHashSet<>(shapes)) {
+            LlamaProgram.Io b = LlamaProgram.Io.of(s);
+            io.put(s, b);
+            if (uses.contains(TrainSession.Use.TRAIN))
+                training.put(s, added(emit.training(b)));
+            if (uses.contains(TrainSession.Use.EVALUATE))
+                evaluation.put(s, added(emit.evaluation(b)));
+            if (uses.contains(TrainSession.Use.LOGITS)) {
+                LlamaProgram.WithLogits l = emit.logits(b);
+                added(l.program());
+                logits.put(s, l);
+            }
+        }
+        if (uses.contains(TrainSession.Use.TRAIN) && store.size() > 0) {
+            Buf m1 = Buf.state("m", store.size());
+            Buf v1 = Buf.state("v", store.size());
+            m = m1;
+            v = v1;
+            List<LlamaProgram.Regulariser> terms = new ArrayList<>();
+            for (Adapter a : adapters)
+                a.modules().forEach(x -> terms.add(x::regularise));
+            update = added(LlamaProgram.update(store, m1, v1, hp, norm, terms));
+        } else {
+            m = null;
+            v = null;
+            update = null;
+        }
+        this.memory = MemoryPlan.of(programs);
+    }
+
+    private Program added(Program p) {
+        programs.add(p);
+        return p;
+    }
+
+    public List<Program> programs() {
+        return Collections.unmodifiableList(programs);
+    }
+
+    public MemoryPlan memory() {
+        return memory;
+    }
+
+    /// Number of trainable numbers.
+    public int trainable() {
+        return store.size();
+    }
+
+    /// Floating point operations of one micro-batch and one update, of the first batch shape.
+    public long flops() {
+        long n = update == null ? 0 : update.flops();
+        for (Program p : training.values())
+            return n + p.flops();
+        return n;
+    }
+}

@@ -1,0 +1,95 @@
+package dev.gyre.model.llama;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.gyre.kernels.cpu.CpuBackend;
+import dev.gyre.model.adapter.Adapter;
+import dev.gyre.model.adapter.AdapterSpec;
+import dev.gyre.model.adapter.GivensSpec;
+import dev.gyre.model.adapter.HraSpec;
+import dev.gyre.model.adapter.LoraSpec;
+import dev.gyre.model.adapter.OftSpec;
+import dev.gyre.model.adapter.PrincipalSubspace;
+import dev.gyre.model.adapter.PsoftSpec;
+import dev.gyre.model.adapter.Targets;
+import dev.gyre.model.config.LlamaConfig;
+import dev.gyre.model.format.ModelDir;
+import dev.gyre.model.format.ModelDirWriter;
+import dev.gyre.model.format.TensorType;
+import dev.gyre.model.llama.TrainSession.Use;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class SketchTest {
+    private static final LlamaConfig CONFIG =
+            LlamaConfig.llama(40, 16, 24, 2, 2, 1, 32, true, 1, List.of(2), null);
+    private static final List<BatchShape> SHAPES = List.of(new BatchShape(2, 8));
+    private static final Set<Use> USES = Set.of(Use.TRAIN, Use.EVALUATE);
+
+    private static List<AdapterSpec> specs() {
+        Targets all = Targets.allLinear();
+        return List.of(OftSpec.of(all, 8), LoraSpec.of(all, 4), PsoftSpec.of(all, 4),
+                new GivensSpec(all, true, true, 0), new GivensSpec(all, false, false, 0.1),
+                new HraSpec(all, 4, false, true));
+    }
+
+    @Test
+    void theProgramsAndMemoryOfASketchAreThoseOfTheModelForEveryMethodAndBase(@TempDir Path dir) {
+        CpuBackend backend = new CpuBackend(1);
+        for (TensorType type : new TensorType[] {TensorType.F32, TensorType.BF16}) {
+            Path at = dir.resolve(type.name());
+            Llama random = Llama.random(CONFIG, 3);
+            ModelDirWriter w = ModelDirWriter.of(CONFIG);
+            random.weights().keySet().forEach(n -> w.tensor(n, type, () -> random.values(n),
+                    Arrays.stream(random.dims(n)).asLongStream().toArray()));
+            w.write(at);
+            for (Llama.Base base : Llama.Base.values())
+                for (AdapterSpec spec : specs())
+                    try (ModelDir files = ModelDir.open(at)) {
+                        Llama model = Llama.load(files);
+                        Adapter adapter = Adapter.create(spec, model, 1,
+                                new PrincipalSubspace(model, backend, (m, c, r, g) -> {
+                                }));
+                        model.store(base);
+                        model.attach(adapter);
+                        Sketch sketch = Sketch.of(files, base);
+                        StepPlan plan = sketch.plan(sketch.adapter(spec), SHAPES, USES);
+                        try (TrainSession s = new TrainSession(model, backend, SHAPES, false, USES)) {
+                            String what = type + " " + base + " " + spec.method();
+                            assertThat(plan.memory().bytesByRole()).as(what).isEqualTo(s.bytesByRole());
+                            assertThat(plan.flops()).as(what).isEqualTo(s.flops());
+                            assertThat(plan.trainable()).as(what).isEqualTo(s.trainableNumbers());
+                        }
+                    }
+        }
+    }
+
+    @Test
+    void fullTrainingIsPlannedWithoutNumbers() {
+        StepPlan plan = Sketch.of(CONFIG).plan(null, SHAPES, USES);
+        try (TrainSession s = new TrainSession(Llama.random(CONFIG, 1), new CpuBackend(1), SHAPES, true, USES)) {
+            assertThat(plan.memory().bytesByRole()).isEqualTo(s.bytesByRole());
+        }
+        assertThat(plan.trainable()).isEqualTo((int) CONFIG.parameters());
+        assertThatThrownBy(() -> plan.store.tensors().getFirst().values()).hasMessageContaining("planned only");
+    }
+
+    @Test
+    void aLargeModelIsPlannedWithoutItsWeights() {
+        LlamaConfig big = LlamaConfig.llama(32000, 4096, 11008, 32, 32, 32, 4096, false, 1, List.of(2), null);
+        Sketch sketch = Sketch.of(big);
+        StepPlan plan = sketch.plan(sketch.adapter(OftSpec.of(Targets.allLinear(), 32)),
+                List.of(new BatchShape(1, 512)), USES);
+        Map<dev.gyre.kernels.Buf.Role, Long> by = plan.memory().bytesByRole();
+        assertThat(sketch.parameters()).isEqualTo(6_738_415_616L);
+        assertThat(by.get(dev.gyre.kernels.Buf.Role.WEIGHT)).isGreaterThan(4 * sketch.parameters());
+        // d (b-1) / 2 numbers a layer: six inputs of 4096 features and one of 11008
+        assertThat(plan.trainable()).isEqualTo(32 * (6 * 4096 + 11008) * 31 / 2);
+    }
+}
