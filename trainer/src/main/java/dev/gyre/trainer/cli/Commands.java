@@ -8,7 +8,7 @@ final class Commands {
     }
 
     static List<Object> all() {
-        // spotless:off
+        // @formatter:off
         return List.of(
                 new QuickstartCommand(),
                 new InitCommand(),
@@ -23,6 +23,6 @@ final class Commands {
                 new PretrainCommand(),
                 new SkillsCommand(),
                 new DoctorCommand());
-        // spotless:on
+        // @formatter:on
     }
 }
