@@ -1,165 +1,131 @@
 package dev.gyre.bench;
 
 import dev.gyre.kernels.Backend;
-import dev.gyre.kernels.Buf;
-import dev.gyre.kernels.Orthogonal;
+import dev.gyre.kernels.OpTiming;
 import dev.gyre.model.adapter.Adapter;
-import dev.gyre.model.adapter.AdapterSpec;
-import dev.gyre.model.adapter.BoftSpec;
-import dev.gyre.model.adapter.Factors;
-import dev.gyre.model.adapter.GivensSpec;
-import dev.gyre.model.adapter.HraSpec;
-import dev.gyre.model.adapter.LoraSpec;
-import dev.gyre.model.adapter.OftSpec;
 import dev.gyre.model.adapter.PrincipalSubspace;
-import dev.gyre.model.adapter.PsoftSpec;
-import dev.gyre.model.adapter.Targets;
-import dev.gyre.model.config.LlamaConfig;
 import dev.gyre.model.llama.AdamWStep;
 import dev.gyre.model.llama.Batch;
 import dev.gyre.model.llama.Llama;
 import dev.gyre.model.llama.TrainSession;
-import java.io.IOException;
-import java.nio.file.Files;
-import java.nio.file.Path;
-import java.util.Arrays;
+import java.util.ArrayList;
 import java.util.List;
-import java.util.Map;
 import java.util.Random;
 import java.util.Set;
 
 /// A whole training step (forward, loss, backward, clip, AdamW) of a model with random weights, timed.
-public final class StepBench {
-    /// Shapes of the models: hidden, layers, ffn, heads, key/value heads, vocabulary, batch, sequence.
-    public enum Size {
-        XS(64, 2, 160, 4, 2, 128, 2, 32), S(256, 4, 688, 4, 2, 4096, 8, 128), M(768, 12, 2048, 12, 4, 32000, 4, 256),
-        L(2048, 4, 5632, 32, 8, 32000, 2, 256), B7X4(4096, 4, 11008, 32, 32, 32000, 8, 512),
-        B7(4096, 32, 11008, 32, 32, 32000, 4, 2048);
-
-        final int hidden;
-        final int layers;
-        final int ffn;
-        final int heads;
-        final int kvHeads;
-        final int vocab;
-        final int batch;
-        final int seq;
-
-        Size(int hidden, int layers, int ffn, int heads, int kvHeads, int vocab, int batch, int seq) {
-            this.hidden = hidden;
-            this.layers = layers;
-            this.ffn = ffn;
-            this.heads = heads;
-            this.kvHeads = kvHeads;
-            this.vocab = vocab;
-            this.batch = batch;
-            this.seq = seq;
-        }
-    }
-
-    /// What is trained.
-    public enum Method {
-        /// The frozen linear layers with one rotation block of size 1 each: nothing is trained but the cost stays.
-        OFT, OFT_V1_DENSE, OFT_V1_BLOCK, LORA, PSOFT, GOFT, QGOFT, BOFT, HRA, FULL
-    }
-
-    /// @param batch rows of a step, 0 for the size's own
-    /// @param seq tokens of a row, 0 for the size's own
-    public record Settings(Size size, Method method, int blockSize, int rank, Llama.Base base, int batch, int seq,
-            int warmup, int steps) {
-    }
-
-    /// Medians over the timed steps; bytes.
-    public record Result(String device, double stepMs, double fastestMs, double tokensPerSecond, long trainable,
-            long plannedBytes, Map<Buf.Role, Long> byRole, long peakRss, double gflops, double firstLoss,
-            double lastLoss) {
-    }
+final class StepBench {
+    private static final int WARM_UP_STEPS = 3;
+    private static final double LEARNING_RATE = 1e-4;
 
     private StepBench() {
     }
 
-    public static Result run(Settings s, Backend backend) {
-        Size z = s.size;
-        int B = s.batch > 0 ? s.batch : z.batch;
-        int T = s.seq > 0 ? s.seq : z.seq;
-        LlamaConfig config = LlamaConfig.llama(z.vocab, z.hidden, z.ffn, z.layers, z.heads, z.kvHeads, T, false, null,
-                List.of(), null);
-        Llama model = Llama.random(config, 1);
-        boolean full = s.method == Method.FULL;
-        if (!full) {
-            AdapterSpec spec = spec(s);
-            Factors factors = new PrincipalSubspace(model, backend, (module, captured, residual, gap) -> {
-            });
-            model.attach(Adapter.create(spec, model, 1, factors));
+    /// @param base how frozen weights are held
+    /// @param batch rows of a step
+    /// @param seq tokens of a row
+    /// @param warmUp least seconds before timing, and at least three steps
+    /// @param profile whether some more steps are taken with every operation timed
+    record Settings(Size size, Method method, Llama.Base base, int batch, int seq, double warmUp, Sampler sampler,
+            boolean profile) {
+        int tokens() {
+            return batch * seq;
         }
-        model.store(s.base);
-        Batch batch = batch(B, T, z.vocab);
-        double[] ms = new double[s.steps];
-        double first = Double.NaN;
-        double last = Double.NaN;
-        float scale = 1f / batch.trained();
-        try (TrainSession session = new TrainSession(model, backend, List.of(batch.shape()), full,
+    }
+
+    /// @param samples of whole steps
+    /// @param updateMs median of clip and AdamW alone
+    /// @param planned bytes of weights, state and activations, known before the first step
+    /// @param resident bytes resident before the first step
+    /// @param peakResident largest number of bytes resident during the steps, -1 where the system does not tell
+    /// @param peakHeap bytes of the Java heap in use at most during the steps
+    /// @param flop floating point operations of a step
+    /// @param steps steps taken in all before the last loss
+    /// @param timings operations of `timedSteps` further steps by kind, the longest first; empty unless asked for
+    record Result(Sampler.Samples samples, double updateMs, int trainable, long planned, long resident,
+            long peakResident, long peakHeap, long flop, double firstLoss, double lastLoss, int steps,
+            List<OpTiming> timings, int timedSteps) {
+        double gflops() {
+            return flop / samples.median() / 1e6;
+        }
+
+        Result with(List<OpTiming> byKind, int timed) {
+            return new Result(samples, updateMs, trainable, planned, resident, peakResident, peakHeap, flop, firstLoss,
+                    lastLoss, steps, byKind, timed);
+        }
+    }
+
+    static Result run(Settings s, Backend backend) {
+        Llama model = model(s, backend);
+        Batch batch = batch(s.batch, s.seq, s.size.vocab);
+        try (TrainSession session = new TrainSession(model, backend, List.of(batch.shape()), s.method.full(),
                 Set.of(TrainSession.Use.TRAIN))) {
-            for (int i = -s.warmup; i < s.steps; i++) {
-                long t0 = System.nanoTime();
-                last = session.microBatch(batch, scale) * scale;
-                session.update(new AdamWStep(i + s.warmup + 1, 1e-3f, 0.9f, 0.999f, 1e-8f, 0f, 1f));
-                if (Double.isNaN(first))
-                    first = last;
-                if (i >= 0)
-                    ms[i] = (System.nanoTime() - t0) / 1e6;
-            }
-            Arrays.sort(ms);
-            double median = ms[ms.length / 2];
-            return new Result(backend.describe(), median, ms[0], B * T / median * 1e3, session.trainableNumbers(),
-                    session.plannedBytes(), session.bytesByRole(), peakRss(), session.flops() / median / 1e6, first,
-                    last);
+            Steps steps = new Steps(session, batch);
+            ProcessMemory.forgetPeaks();
+            long resident = ProcessMemory.resident();
+            long begun = System.nanoTime();
+            double first = steps.run();
+            while (steps.done < WARM_UP_STEPS || System.nanoTime() - begun < 1e9 * s.warmUp)
+                steps.run();
+            steps.updates.clear();
+            Sampler.Samples samples = s.sampler.measure(steps::run);
+            Result r = new Result(samples, Stats.median(steps.updates.stream().mapToDouble(x -> x).toArray()),
+                    session.trainableNumbers(), session.plannedBytes(), resident, ProcessMemory.peakResident(),
+                    ProcessMemory.peakHeap(), session.flops(), first, steps.loss, steps.done, List.of(), 0);
+            if (!s.profile)
+                return r;
+            int timed = Math.max(1, samples.all().stream().mapToInt(Sampler.Sample::runs).sum() / 4);
+            session.time(true);
+            for (int i = 0; i < timed; i++)
+                steps.run();
+            return r.with(OpTiming.byKind(session.timings()), timed);
         }
     }
 
-    private static AdapterSpec spec(Settings s) {
-        Targets all = Targets.allLinear();
-        OftSpec oft = OftSpec.of(all, s.blockSize);
-        return switch (s.method) {
-            case OFT -> oft;
-            case OFT_V1_DENSE -> v1(oft, OftSpec.Form.WEIGHT_DENSE);
-            case OFT_V1_BLOCK -> v1(oft, OftSpec.Form.WEIGHT_BLOCK);
-            case LORA -> LoraSpec.of(all, s.rank);
-            case PSOFT -> PsoftSpec.of(all, s.rank);
-            case GOFT -> new GivensSpec(all, true, true, 0);
-            case QGOFT -> new GivensSpec(all, false, false, 0.01);
-            case BOFT -> new BoftSpec(all, s.blockSize, 0, 1, 0, true);
-            case HRA -> new HraSpec(all, s.rank, false, true);
-            case FULL -> throw new IllegalArgumentException("full fine-tuning has no adapter");
-        };
+    /// Takes steps on one batch.
+    private static final class Steps {
+        private final TrainSession session;
+        private final Batch batch;
+        private final float scale;
+        private final List<Double> updates = new ArrayList<>();
+        private int done;
+        private double loss = Double.NaN;
+
+        Steps(TrainSession session, Batch batch) {
+            this.session = session;
+            this.batch = batch;
+            this.scale = 1f / batch.trained();
+        }
+
+        double run() {
+            loss = session.microBatch(batch, scale) * scale;
+            if (!Double.isFinite(loss))
+                throw new IllegalStateException("the loss became " + loss + " after " + done
+                        + " steps; what is timed would not be training");
+            long t0 = System.nanoTime();
+            session.update(new AdamWStep(++done, (float) LEARNING_RATE, 0.9f, 0.999f, 1e-8f, 0f, 1f));
+            updates.add((System.nanoTime() - t0) / 1e6);
+            return loss;
+        }
     }
 
-    private static OftSpec v1(OftSpec s, OftSpec.Form form) {
-        return new OftSpec(s.targets(), s.blocks(), s.blockSize(), Orthogonal.of(Orthogonal.Form.CAYLEY_MINUS, 0),
-                false,
-                false, s.eps(), 0, true, form);
+    private static Llama model(Settings s, Backend backend) {
+        Llama model = Llama.random(s.size.config(s.seq), 1);
+        if (!s.method.full())
+            model.attach(Adapter.create(s.method.spec(), model, 1,
+                    new PrincipalSubspace(model, backend, (module, captured, residual, gap) -> {
+                    })));
+        model.store(s.base);
+        return model;
     }
 
+    /// Random tokens, each the label of the one before it.
     private static Batch batch(int B, int T, int V) {
         Random random = new Random(7);
-        int[] ids = new int[B * T];
+        int[] ids = random.ints(B * T, 0, V).toArray();
         int[] labels = new int[B * T];
-        for (int i = 0; i < ids.length; i++)
-            ids[i] = random.nextInt(V);
-        for (int i = 0; i < ids.length; i++)
+        for (int i = 0; i < labels.length; i++)
             labels[i] = i % T == T - 1 ? -100 : ids[i + 1];
         return Batch.rows(B, T, ids, labels);
-    }
-
-    /// Largest resident set of this process so far (Linux), -1 where it is not told.
-    private static long peakRss() {
-        try {
-            for (String line : Files.readAllLines(Path.of("/proc/self/status")))
-                if (line.startsWith("VmHWM:"))
-                    return 1024 * Long.parseLong(line.replaceAll("[^0-9]", ""));
-        } catch (IOException e) {
-            return -1;
-        }
-        return -1;
     }
 }

@@ -26,8 +26,9 @@ class ArchitectureTest {
     }
 
     @Test
-    void onlyTheCpuBackendUsesTheVectorApi() {
-        holds(noClasses().that().resideOutsideOfPackage("dev.gyre.kernels.cpu").should().dependOnClassesThat()
+    void onlyTheCpuBackendAndTheMeasuredCeilingUseTheVectorApi() {
+        holds(noClasses().that().resideOutsideOfPackage("dev.gyre.kernels.cpu").and()
+                .doNotHaveFullyQualifiedName(FmaLoop.class.getName()).should().dependOnClassesThat()
                 .resideInAPackage("jdk.incubator.vector.."));
     }
 

@@ -1,0 +1,234 @@
+package dev.gyre.bench;
+
+import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.OpTiming;
+import dev.gyre.kernels.cpu.CpuBackend;
+import dev.gyre.model.llama.Llama;
+import dev.gyre.trainer.cli.GyreCommand;
+import dev.gyre.trainer.run.Devices;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+import tools.jackson.databind.json.JsonMapper;
+
+/// `gyre bench step`: one whole training step of a model with random weights.
+@Command(name = "step", description = {
+    "Time a whole training step (forward, loss, backward, clip, AdamW) of a model with random weights.",
+    "Samples during which other processes took over 5 % of the machine are left out of the median when at least three"
+            + " clean ones remain."})
+public final class StepCommand extends GyreCommand {
+    private static final double MIB = 1 << 20;
+    /// Kinds of operations that a profile lists one by one.
+    private static final int LISTED = 12;
+
+    @Option(names = "--size", defaultValue = "S", paramLabel = "SIZE", description = "Model: XS (for a try), S (hidden"
+            + " 256, 4 layers), M (768, 12), L (2048, 4), 7B4 (4096, 4), 7B (4096, 32). Default: ${DEFAULT-VALUE}.")
+    String size = "S";
+
+    @Option(names = "--method", defaultValue = "oft", paramLabel = "NAME", description = "What is trained: floor (nothing"
+            + " in the layers), full, oft32 (OFTv2), oftx32 (exact Cayley), v1dense32 and v1block32 (OFT v1), boft32,"
+            + " psoft64, psoftn64 (Neumann), goft, qgoft, hra8, lora16; qoft32 and qlora16 hold the base as NF4. The"
+            + " number is block size or rank. Default: ${DEFAULT-VALUE}.")
+    String method = "oft";
+
+    @Option(names = "--block-size", paramLabel = "b", description = "Block size of the method.")
+    @Nullable
+    Integer blockSize;
+
+    @Option(names = "--rank", paramLabel = "r", description = "Rank of the method.")
+    @Nullable
+    Integer rank;
+
+    @Option(names = "--base", paramLabel = "TYPE", description = "How frozen weights are held: f32, bf16, nf4, nf4-double."
+            + " Default: f32, nf4 for qoft and qlora.")
+    @Nullable
+    String base;
+
+    @Option(names = "--batch", paramLabel = "N", description = "Rows of a step. Default: the size's.")
+    @Nullable
+    Integer batch;
+
+    @Option(names = "--seq", paramLabel = "N", description = "Tokens of a row. Default: the size's.")
+    @Nullable
+    Integer seq;
+
+    @Option(names = "--device", paramLabel = "NAME", description = "Where to run: cpu, opencl:0, cuda:0, ptx:0, jvm."
+            + " Default: cpu.")
+    @Nullable
+    String device;
+
+    @Option(names = "--threads", paramLabel = "N", description = "Threads of the CPU. Default: all processors.")
+    @Nullable
+    Integer threads;
+
+    @Option(names = "--seconds", defaultValue = "10", paramLabel = "S",
+            description = "Measuring time. Default: ${DEFAULT-VALUE}.")
+    double seconds = 10;
+
+    @Option(names = "--warm-up", defaultValue = "3", paramLabel = "S",
+            description = "Least seconds before it; three steps at least. Default: ${DEFAULT-VALUE}.")
+    double warmUp = 3;
+
+    @Option(names = "--steps", defaultValue = "0", paramLabel = "N",
+            description = "Measure this many steps, each a sample, instead of --seconds.")
+    int steps;
+
+    @Option(names = "--patience", defaultValue = "60", paramLabel = "S",
+            description = "Seconds to wait, in all, for moments without other load. Default: ${DEFAULT-VALUE}.")
+    double patience = 60;
+
+    @Option(names = "--profile", description = "Also say which operations take the time (CPU).")
+    boolean profile;
+
+    @Option(names = "--json", description = "One JSON object instead of the table.")
+    boolean json;
+
+    @Override
+    protected int run() {
+        Size z = Size.of(size);
+        Method m = Method.of(method, blockSize, rank);
+        StepBench.Settings settings = new StepBench.Settings(z, m, base(m), orElse(batch, z.batch, "--batch"),
+                orElse(seq, z.seq, "--seq"), warmUp, new Sampler(seconds, GROUP, patience, steps), profile);
+        Backend backend = backend(device, threads);
+        Integer cpus = backend instanceof CpuBackend c ? c.threads() : null;
+        double before = cpus == null ? Double.NaN : Ceilings.fma(cpus);
+        StepBench.Result r = StepBench.run(settings, backend);
+        double peak = cpus == null ? Double.NaN : Math.max(before, Ceilings.fma(cpus));
+        if (json)
+            screen().result(JsonMapper.builder().build().writeValueAsString(json(settings, backend, r, peak)));
+        else
+            table(settings, backend, r, peak);
+        return 0;
+    }
+
+    /// Least seconds of a sample, as many as the system's clock of CPU time needs.
+    private static final double GROUP = 0.4;
+
+    private Llama.Base base(Method m) {
+        if (base == null)
+            return m.base();
+        return switch (base.toLowerCase(Locale.ROOT).replace('_', '-')) {
+            case "f32" -> Llama.Base.F32;
+            case "bf16" -> Llama.Base.BF16;
+            case "nf4" -> Llama.Base.NF4;
+            case "nf4-double" -> Llama.Base.NF4_DOUBLE;
+            default -> throw new IllegalArgumentException("--base " + base + ": unknown; use f32, bf16, nf4 or nf4-double");
+        };
+    }
+
+    private static int orElse(@Nullable Integer n, int usual, String option) {
+        if (n != null && n < 1)
+            throw new IllegalArgumentException(option + " " + n + " is below 1");
+        return n == null ? usual : n;
+    }
+
+    /// The backend that the two options name.
+    static Backend backend(@Nullable String device, @Nullable Integer threads) {
+        if (threads != null && (device != null && !device.equals("cpu")))
+            throw new IllegalArgumentException("--threads is for the CPU, and --device names " + device);
+        if (threads != null && threads < 1)
+            throw new IllegalArgumentException("--threads " + threads + " is below 1");
+        return Devices.open(device == null ? threads == null ? "cpu" : "cpu:" + threads : device).backend();
+    }
+
+    private static Map<String, Object> json(StepBench.Settings s, Backend backend, StepBench.Result r,
+            double peak) {
+        Map<String, Object> out = new LinkedHashMap<>();
+        out.put("size", s.size().label);
+        out.put("method", s.method().label());
+        out.put("base", baseName(s.base()));
+        out.put("batch", s.batch());
+        out.put("seq", s.seq());
+        out.put("tokens", s.tokens());
+        out.put("device", backend.name());
+        out.put("threads", backend instanceof CpuBackend b ? b.threads() : null);
+        out.put("backend", backend.describe());
+        out.put("step_ms", Stats.rounded(r.samples().median(), 5));
+        out.put("best_ms", Stats.rounded(r.samples().fastest(), 5));
+        out.put("fwd_bwd_ms", Stats.rounded(r.samples().median() - r.updateMs(), 5));
+        out.put("opt_ms", Stats.rounded(r.updateMs(), 5));
+        out.put("tokens_per_s", Stats.rounded(s.tokens() / r.samples().median() * 1e3, 5));
+        out.put("gflop", Stats.rounded(r.flop() / 1e9, 6));
+        out.put("gflops", Stats.rounded(r.gflops(), 5));
+        out.put("peak_gflops", Double.isNaN(peak) ? null : Stats.rounded(peak, 5));
+        out.put("share_of_peak", Double.isNaN(peak) ? null : Stats.rounded(r.gflops() / peak, 4));
+        out.put("trainable", r.trainable());
+        out.put("planned_mb", mib(r.planned()));
+        out.put("heap_peak_mb", mib(r.peakHeap()));
+        out.put("base_mb", mib(r.resident()));
+        out.put("peak_mb", mib(r.peakResident()));
+        out.put("clean", r.samples().clean());
+        out.put("samples", r.samples().all().stream()
+                .map(x -> new double[] {Stats.rounded(x.ms() / 1e3, 6), Stats.rounded(x.others(), 3), x.runs()}).toList());
+        out.put("loss", new double[] {r.firstLoss(), r.lastLoss()});
+        if (s.profile())
+            out.put("profile", r.timings().stream().map(t -> {
+                Map<String, Object> row = new LinkedHashMap<>();
+                row.put("op", t.kind());
+                row.put("calls_per_step", (double) t.calls() / r.timedSteps());
+                row.put("share", Stats.rounded(share(t, r.timings()), 4));
+                row.put("gflops", t.flops() == 0 ? null : Stats.rounded((double) t.flops() / t.nanos(), 4));
+                return row;
+            }).toList());
+        return out;
+    }
+
+    private void table(StepBench.Settings s, Backend backend, StepBench.Result r, double peak) {
+        double ms = r.samples().median();
+        row("model", "%s, %s over %s, %d x %d tokens", s.size().label, s.method().label(), baseName(s.base()), s.batch(),
+                s.seq());
+        row("device", "%s", backend.describe());
+        row("step", "%.1f ms (median of %d samples, %d clean; fastest %.1f)", ms, r.samples().all().size(),
+                r.samples().clean(), r.samples().fastest());
+        row("of it update", "%.1f ms (clip and AdamW)", r.updateMs());
+        row("tokens", "%,.0f a second", s.tokens() / ms * 1e3);
+        row("arithmetic", "%.1f GFLOP/s%s", r.gflops(), Double.isNaN(peak) ? ""
+                : String.format(Locale.ROOT, ", %.0f %% of the %.1f that multiply-adds in registers reach here",
+                        100 * r.gflops() / peak, peak));
+        row("trainable", "%,d numbers", r.trainable());
+        row("memory", "%.0f MiB planned; during the steps at most %s MiB resident, %.0f MiB of Java heap", r.planned() / MIB,
+                r.peakResident() < 0 ? "?" : String.format(Locale.ROOT, "%.0f", r.peakResident() / MIB),
+                r.peakHeap() / MIB);
+        row("loss", "%.4f, after %d steps %.4f", r.firstLoss(), r.steps(), r.lastLoss());
+        if (s.profile())
+            profile(r);
+    }
+
+    private void profile(StepBench.Result r) {
+        if (r.timings().isEmpty()) {
+            row("operations", "%s", "not timed one by one on this device");
+            return;
+        }
+        screen().result("");
+        screen().result("operation                      calls/step   share   GFLOP/s");
+        int timed = r.timedSteps();
+        List<OpTiming> all = r.timings();
+        for (OpTiming t : all.subList(0, Math.min(LISTED, all.size())))
+            screen().result(String.format(Locale.ROOT, "%-30s %10.1f %6.1f %% %9s", t.kind(), (double) t.calls() / timed,
+                    100 * share(t, all),
+                    t.flops() == 0 ? "" : String.format(Locale.ROOT, "%.1f", (double) t.flops() / t.nanos())));
+        if (all.size() > LISTED)
+            screen().result(String.format(Locale.ROOT, "%-30s %10s %6.1f %%", all.size() - LISTED + " others", "",
+                    100 * all.stream().skip(LISTED).mapToDouble(t -> share(t, all)).sum()));
+    }
+
+    private static double share(OpTiming t, List<OpTiming> all) {
+        return (double) t.nanos() / all.stream().mapToLong(OpTiming::nanos).sum();
+    }
+
+    private void row(String what, String format, Object... args) {
+        screen().result(String.format(Locale.ROOT, "%-13s ", what) + String.format(Locale.ROOT, format, args));
+    }
+
+    private static @Nullable Long mib(long bytes) {
+        return bytes < 0 ? null : Math.round(bytes / MIB);
+    }
+
+    private static String baseName(Llama.Base b) {
+        return b.name().toLowerCase(Locale.ROOT).replace('_', '-');
+    }
+}

@@ -1,0 +1,109 @@
+package dev.gyre.bench;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.gyre.kernels.cpu.CpuBackend;
+import dev.gyre.model.llama.Llama;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.EnumSource;
+import tools.jackson.databind.JsonNode;
+
+class StepCommandTest {
+    private static Cli step(Object... more) {
+        Object[] all = new Object[more.length + 14];
+        List<Object> base = List.of("bench", "step", "--size", "xs", "--batch", 1, "--seq", 16, "--steps", 1, "--warm-up",
+                0, "--patience", 0);
+        for (int i = 0; i < 14; i++)
+            all[i] = base.get(i);
+        System.arraycopy(more, 0, all, 14, more.length);
+        return Cli.gyre(all);
+    }
+
+    @Test
+    void jsonSaysWhatWasMeasured() {
+        Cli r = step("--method", "oft8", "--json", "--profile", "--threads", 1);
+        assertThat(r.code()).as(r.err()).isZero();
+        JsonNode j = r.json();
+        assertThat(j.get("size").asString()).isEqualTo("XS");
+        assertThat(j.get("method").asString()).isEqualTo("oft8");
+        assertThat(j.get("tokens").asInt()).isEqualTo(16);
+        assertThat(j.get("threads").asInt()).isEqualTo(1);
+        assertThat(j.get("step_ms").asDouble()).isPositive();
+        assertThat(j.get("step_ms").asDouble()).isGreaterThanOrEqualTo(j.get("opt_ms").asDouble());
+        assertThat(j.get("peak_gflops").asDouble()).isGreaterThan(j.get("gflops").asDouble());
+        // 2 layers: 7 modules of 64 or 160 features, 7 / 2 numbers each
+        assertThat(j.get("trainable").asInt()).isEqualTo(2 * (6 * 64 + 160) * 7 / 2);
+        assertThat(j.get("samples").size()).isEqualTo(1);
+        double shares = 0;
+        for (JsonNode op : j.get("profile"))
+            shares += op.get("share").asDouble();
+        assertThat(shares).isBetween(0.99, 1.01);
+    }
+
+    @Test
+    void tableSaysTheSameForPeople() {
+        Cli r = step("--profile");
+        assertThat(r.code()).as(r.err()).isZero();
+        assertThat(r.out()).contains("XS, oft32 over f32, 1 x 16 tokens", "MiB planned", "MatMul NT", "numbers");
+    }
+
+    @Test
+    void runsOnTheStandIn() {
+        Cli r = step("--device", "jvm", "--method", "lora2", "--json");
+        assertThat(r.code()).as(r.err()).isZero();
+        assertThat(r.json().get("device").asString()).isEqualTo("jvm");
+        assertThat(r.json().get("peak_gflops").isNull()).isTrue();
+    }
+
+    @ParameterizedTest
+    @EnumSource(Method.Kind.class)
+    void everyMethodTrains(Method.Kind kind) {
+        Method m = new Method(kind, Math.min(8, Method.of(kind).number()));
+        StepBench.Result r = StepBench.run(new StepBench.Settings(Size.XS, m, m.base(), 1, 16, 0,
+                new Sampler(1, 0, 0, 2), false), new CpuBackend(1));
+        assertThat(r.trainable()).isPositive();
+        assertThat(r.lastLoss()).isLessThan(r.firstLoss());
+        assertThat(r.peakResident()).isGreaterThan(r.planned());
+    }
+
+    @Test
+    void fourBitBaseTakesLessMemory() {
+        Cli r = step("--json", "--base", "nf4-double", "--method", "qoft");
+        assertThat(r.json().get("base").asString()).isEqualTo("nf4-double");
+        assertThat(Method.of("qlora4", null, null).base()).isEqualTo(Llama.Base.NF4);
+        assertThat(planned(Llama.Base.NF4)).isLessThan(planned(Llama.Base.BF16));
+        assertThat(planned(Llama.Base.BF16)).isLessThan(planned(Llama.Base.F32));
+    }
+
+    private static long planned(Llama.Base base) {
+        return StepBench.run(new StepBench.Settings(Size.XS, Method.of(Method.Kind.OFT), base, 1, 16, 0,
+                new Sampler(1, 0, 0, 1), false), new CpuBackend(1)).planned();
+    }
+
+    @ParameterizedTest
+    @CsvSource(delimiter = '|', textBlock = """
+            --size Q                        | --size Q: unknown; use one of XS, S, M, L, 7B4, 7B
+            --method oftt                   | --method oftt: unknown; use one of
+            --method oft32 --rank 4         | --rank: the method oft has no rank
+            --method lora --block-size 4    | --block-size: the method lora has no block size
+            --method lora4 --rank 4         | --rank: the method lora has its number in its name already
+            --method goft4                  | --method goft4: the method goft takes no number
+            --method oft --block-size 0     | --method oft: 0 is below 1
+            --base int8                     | --base int8: unknown; use f32, bf16, nf4 or nf4-double
+            --threads 0                     | --threads 0 is below 1
+            --threads 2 --device jvm        | --threads is for the CPU
+            --device tpu                    | device tpu: unknown
+            --batch 0                       | --batch 0 is below 1
+            --seconds 0                     | --seconds must be positive
+            --stepz 3                       | did you mean --steps?
+            """)
+    void wrongFlagGivesOneLine(String flags, String expected) {
+        Cli r = Cli.gyre((Object[]) ("bench step --steps 1 " + flags).split(" +"));
+        assertThat(r.code()).isEqualTo(2);
+        assertThat(r.err().strip()).contains(expected).doesNotContain("\n");
+        assertThat(r.out()).isEmpty();
+    }
+}
