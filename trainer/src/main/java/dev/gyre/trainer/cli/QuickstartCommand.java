@@ -46,7 +46,7 @@ final class QuickstartCommand extends GyreCommand {
             description = "Replace a key of the run's configuration; may be repeated.")
     List<String> set = List.of();
 
-    private record Scores(Evaluation.Accuracy newSkill, double newLoss, double oldLoss, Evaluation.Accuracy old) {
+    private record Scores(Evaluation.Answers newSkill, double newLoss, double oldLoss, Evaluation.Answers old) {
     }
 
     @Override
@@ -115,8 +115,8 @@ final class QuickstartCommand extends GyreCommand {
             List<Example> known) {
         screen().status("measuring ...");
         ModelText text = ModelText.load(base);
-        Scores s = new Scores(Evaluation.exactMatch(model, backend, fresh, text), loss(model, backend, valid, text),
-                loss(model, backend, before, text), Evaluation.exactMatch(model, backend, known, text));
+        Scores s = new Scores(Evaluation.answers(model, backend, fresh, text), loss(model, backend, valid, text),
+                loss(model, backend, before, text), Evaluation.answers(model, backend, known, text));
         screen().done();
         return s;
     }
@@ -131,7 +131,7 @@ final class QuickstartCommand extends GyreCommand {
         screen().result(Text.format("%-42s %9s %9s", what, before, after));
     }
 
-    private static String percent(Evaluation.Accuracy a) {
+    private static String percent(Evaluation.Answers a) {
         return Text.format("%.1f %%", 100 * a.share());
     }
 

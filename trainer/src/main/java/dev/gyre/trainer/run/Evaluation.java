@@ -1,8 +1,9 @@
 package dev.gyre.trainer.run;
 
 import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.Op;
+import dev.gyre.model.llama.Batch;
 import dev.gyre.model.llama.BatchShape;
-import dev.gyre.model.llama.Decoder;
 import dev.gyre.model.llama.Llama;
 import dev.gyre.model.llama.TrainSession;
 import dev.gyre.trainer.data.Batches;
@@ -30,10 +31,14 @@ public final class Evaluation {
     /// @param B rows at once
     /// @param T inputs of a row
     public static Loss loss(Llama model, Backend backend, TokenizedSet set, int B, int T) {
-        List<Batches.Micro> all = Batches.inOrder(set, B, T, true, 0);
+        return loss(model, backend, Batches.inOrder(set, B, T, true, 0));
+    }
+
+    /// Loss on batches of one shape.
+    public static Loss loss(Llama model, Backend backend, List<Batches.Micro> all) {
         double sum = 0;
         long tokens = 0;
-        try (TrainSession s = new TrainSession(model, backend, List.of(new BatchShape(B, T)), false,
+        try (TrainSession s = new TrainSession(model, backend, List.of(all.getFirst().batch().shape()), false,
                 EnumSet.of(TrainSession.Use.EVALUATE))) {
             for (Batches.Micro m : all) {
                 sum += s.evaluate(m.batch());
@@ -43,29 +48,83 @@ public final class Evaluation {
         return new Loss(sum / tokens, tokens);
     }
 
-    /// Tasks answered exactly.
-    public record Accuracy(int right, int all) {
+    /// How answers come out when the model gives them greedily.
+    ///
+    /// @param right tasks whose answer is exact, to its last token and its end
+    /// @param all tasks
+    /// @param rightTokens tokens of the answers, their ends included, that are the likeliest behind the right ones before
+    /// @param tokens tokens of the answers, their ends included
+    public record Answers(int right, int all, long rightTokens, long tokens) {
+        /// Share of exact answers.
         public double share() {
             return all == 0 ? 0 : right / (double) all;
         }
+
+        /// Token accuracy.
+        public double tokenShare() {
+            return tokens == 0 ? 0 : rightTokens / (double) tokens;
+        }
     }
 
-    /// Continues each prompt greedily and compares with the completion, to the last token and the end of the answer.
-    public static Accuracy exactMatch(Llama model, Backend backend, List<Example> examples, ModelText text) {
-        List<ModelText.Task> tasks = text.tasks(examples);
-        int longest = 1;
+    /// Logits that are looked at together, at most (64 MB).
+    private static final int LOGITS = 1 << 24;
+
+    /// Answers to the examples that have a prompt and a completion. No token needs to be generated for that: greedy
+    /// decoding gives an answer exactly when each of its tokens is the likeliest behind the right ones before it, which
+    /// one pass over prompt and answer shows. The end of an answer counts for models that have a token for it.
+    public static Answers answers(Llama model, Backend backend, List<Example> examples, ModelText text) {
+        List<ModelText.Task> tasks = text.tasks(examples).stream().filter(t -> t.prompt().length > 0).toList();
+        if (tasks.isEmpty())
+            return new Answers(0, 0, 0, 0);
+        int T = 1;
         for (ModelText.Task t : tasks)
-            longest = Math.max(longest, t.prompt().length + t.answer().length + 1);
+            T = Math.max(T, t.prompt().length + t.answer().length);
+        int V = model.config().vocabSize();
+        int B = (int) Math.clamp(LOGITS / ((long) T * V), 1, Math.min(32, tasks.size()));
+        int known = Math.min(V, text.tokenizer().vocabSize());
+        float[] logits = new float[Math.multiplyExact(Math.multiplyExact(B, T), V)];
+        int[] labels = new int[B * T];
+        Arrays.fill(labels, Op.CrossEntropy.IGNORE);
         int right = 0;
-        try (Decoder decoder = new Decoder(model, backend, longest)) {
-            for (ModelText.Task t : tasks) {
-                int[] got = Generator.run(decoder, t.prompt(), t.answer().length + 1, text.stops(),
-                        Sampler.greedy(text.tokenizer().vocabSize()),
-                        _ -> true);
-                if (Arrays.equals(got, t.answer()))
-                    right++;
+        long rightTokens = 0;
+        long tokens = 0;
+        try (TrainSession s = new TrainSession(model, backend, List.of(new BatchShape(B, T)), false,
+                EnumSet.of(TrainSession.Use.LOGITS))) {
+            for (int first = 0; first < tasks.size(); first += B) {
+                int n = Math.min(B, tasks.size() - first);
+                int[] ids = new int[B * T];
+                for (int b = 0; b < n; b++) {
+                    ModelText.Task t = tasks.get(first + b);
+                    System.arraycopy(t.prompt(), 0, ids, b * T, t.prompt().length);
+                    System.arraycopy(t.answer(), 0, ids, b * T + t.prompt().length, t.answer().length);
+                }
+                s.logits(Batch.rows(B, T, ids, labels), logits);
+                for (int b = 0; b < n; b++) {
+                    ModelText.Task t = tasks.get(first + b);
+                    int of = t.answer().length + (text.stops().isEmpty() ? 0 : 1);
+                    int got = rightTokens(t, text, logits, b * T + t.prompt().length - 1, V, known);
+                    tokens += of;
+                    rightTokens += got;
+                    if (got == of)
+                        right++;
+                }
             }
         }
-        return new Accuracy(right, tasks.size());
+        return new Answers(right, tasks.size(), rightTokens, tokens);
+    }
+
+    /// @param row of the logits behind the prompt
+    private static int rightTokens(ModelText.Task t, ModelText text, float[] logits, int row, int V, int known) {
+        int right = 0;
+        for (int i = 0; i <= t.answer().length; i++) {
+            int at = (row + i) * V;
+            int best = 0;
+            for (int v = 1; v < known; v++)
+                if (logits[at + v] > logits[at + best])
+                    best = v;
+            if (i < t.answer().length ? best == t.answer()[i] : text.stops().contains(best))
+                right++;
+        }
+        return right;
     }
 }
