@@ -102,7 +102,8 @@ public final class AtomicFiles {
         }
     }
 
-    private static boolean isEmptyDirectory(Path directory) {
+    /// Whether `directory` is a folder that holds nothing.
+    public static boolean isEmptyDirectory(Path directory) {
         if (!Files.isDirectory(directory))
             return false;
         try (var entries = Files.list(directory)) {
@@ -150,7 +151,8 @@ public final class AtomicFiles {
         });
     }
 
-    private static void deleteQuietly(Path root) {
+    /// Deletes a file, or a folder with all that it holds; nothing where there is nothing.
+    public static void delete(Path root) {
         if (!Files.exists(root, LinkOption.NOFOLLOW_LINKS))
             return;
         try {
@@ -168,6 +170,15 @@ public final class AtomicFiles {
                 }
             });
         } catch (IOException e) {
+            throw new UncheckedIOException(
+                    new IOException(root + ": cannot be deleted; " + FormatException.reason(e), e));
+        }
+    }
+
+    private static void deleteQuietly(Path root) {
+        try {
+            delete(root);
+        } catch (UncheckedIOException e) {
             // a left-over under a dotted temporary name harms nothing and must not hide the real failure
         }
     }

@@ -15,6 +15,8 @@ final class Commands {
                 new TrainCommand(),
                 new EvalCommand(),
                 new GenerateCommand(),
+                new SweepCommand(),
+                new CompareCommand(),
                 new MergeCommand(),
                 new QuantizeCommand(),
                 new ExportCommand(),

@@ -1,5 +1,6 @@
 package dev.gyre.trainer.cli;
 
+import dev.gyre.kernels.Backend;
 import dev.gyre.model.llama.Llama;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.data.Example;
@@ -48,7 +49,7 @@ final class EvalCommand extends GyreCommand {
     int batch;
 
     @Option(names = "--exact", paramLabel = "N", defaultValue = "0",
-            description = "Also answer the first N prompts greedily and count exact answers (prompt/completion files).")
+            description = "Also answer the first N prompts greedily: exact answers, and right tokens given the right ones before (prompt/completion files).")
     int exact;
 
     @Option(names = "--geometry",
@@ -58,54 +59,104 @@ final class EvalCommand extends GyreCommand {
     @Option(names = "--json", description = "Print one JSON object instead of text.")
     boolean json;
 
+    @Option(names = "--before", description = "Also measure the model without its adapters.")
+    boolean before;
+
+    @Option(names = "--forgetting", paramLabel = "FILE",
+            description = "Examples of what the model knew, measured before and after (implies --before).")
+    @Nullable
+    Path forgetting;
+
+    /// @param answers null where none were asked for
+    private record Measured(Evaluation.Loss loss, Evaluation.@Nullable Answers answers, TokenizedSet set) {
+    }
+
     @Override
     protected int run() {
         if (batch < 1 || seqLen != null && seqLen < 1 || exact < 0)
             throw new UsageException("--batch and --seq-len must be at least 1, --exact at least 0");
         ModelRef ref = model.ref();
+        boolean twice = before || forgetting != null;
+        if (twice && ref.adapters().isEmpty())
+            throw new UsageException("--before and --forgetting compare a model with and without an adapter: give --adapter"
+                    + " DIR, or the run directory of an adapter as MODEL");
         ModelText text = ModelText.load(ref.model());
+        Backend backend = Devices.open(model.device).backend();
+        List<Path> files = forgetting == null ? List.of(file) : List.of(file, forgetting);
+        List<Measured> first = twice ? measure(new ModelRef(ref.model(), List.of(), ref.base()).load(), text, backend, files)
+                : List.of();
         Llama llama = ref.load();
-        int T = seqLen != null ? seqLen : Math.min(512, llama.config().maxPositionEmbeddings());
-        TokenizedSet set = TokenizedSet.read(file,
-                new TokenizedSet.Rules(format, trainOn, RunConfig.TooLong.SPLIT, T), text);
-        var backend = Devices.open(model.device).backend();
-        Evaluation.Loss loss = Evaluation.loss(llama, backend, set, batch, T);
-        Evaluation.Accuracy right = exact == 0 ? null
-                : Evaluation.exactMatch(llama, backend, first(exact), text);
+        List<Measured> now = measure(llama, text, backend, files);
         List<GeometryReport.Row> rotations = geometry ? GeometryReport.of(llama, backend) : List.of();
+        Measured main = now.getFirst();
         if (json) {
             ObjectNode o = JsonNodeFactory.instance.objectNode();
             o.put("model", ref.model().toString());
             var adapters = o.putArray("adapters");
             ref.adapters().forEach(a -> adapters.add(a.toString()));
             o.put("data", file.toString());
-            o.put("loss", loss.loss());
-            o.put("perplexity", loss.perplexity());
-            o.put("tokens", loss.tokens());
-            o.put("examples", set.size());
-            if (right != null)
-                o.put("exact", right.share()).put("answered", right.all());
+            put(o, main);
+            o.put("examples", main.set.size());
+            if (twice)
+                put(o.putObject("before"), first.getFirst());
+            if (forgetting != null) {
+                ObjectNode f = o.putObject("forgetting");
+                f.put("data", forgetting.toString());
+                put(f, now.getLast());
+                put(f.putObject("before"), first.getLast());
+            }
             if (geometry)
                 GeometryReport.json(rotations, o.putArray("geometry"));
             screen().result(o.toString());
         } else {
-            screen().result(Text.format("loss %.6f · perplexity %.4f · %,d tokens of %,d examples", loss.loss(),
-                    loss.perplexity(), loss.tokens(), set.size())
-                    + (set.truncated() + set.dropped() == 0 ? ""
-                            : Text.format(" · %,d truncated · %,d dropped (--seq-len %d)", set.truncated(),
-                                    set.dropped(), T)));
-            if (right != null)
-                screen().result(Text.format("exact answers %,d of %,d (%.1f %%)", right.right(), right.all(),
-                        100 * right.share()));
+            for (int i = 0; i < files.size(); i++) {
+                if (files.size() > 1)
+                    screen().result(files.get(i) + ":");
+                if (twice)
+                    screen().result("before: " + line(first.get(i)));
+                screen().result((twice ? "after:  " : "") + line(now.get(i)));
+            }
             if (geometry)
                 GeometryReport.lines(rotations).forEach(screen()::result);
         }
-        if (!Double.isFinite(loss.loss()))
-            throw new CheckFailedException("the loss is " + loss.loss());
+        if (!Double.isFinite(main.loss.loss()))
+            throw new CheckFailedException("the loss is " + main.loss.loss());
         return ExitCode.OK;
     }
 
-    private List<Example> first(int n) {
+    private List<Measured> measure(Llama llama, ModelText text, Backend backend, List<Path> files) {
+        int T = seqLen != null ? seqLen : Math.min(512, llama.config().maxPositionEmbeddings());
+        List<Measured> out = new ArrayList<>();
+        for (Path f : files) {
+            TokenizedSet set = TokenizedSet.read(f,
+                    new TokenizedSet.Rules(format, trainOn, RunConfig.TooLong.SPLIT, T), text);
+            out.add(new Measured(Evaluation.loss(llama, backend, set, batch, T),
+                    exact == 0 ? null : Evaluation.answers(llama, backend, first(f, exact), text), set));
+        }
+        return out;
+    }
+
+    private static String line(Measured m) {
+        Evaluation.Answers a = m.answers;
+        return Text.format("loss %.6f · perplexity %.4f · %,d tokens of %,d examples", m.loss.loss(),
+                m.loss.perplexity(), m.loss.tokens(), m.set.size())
+                + (m.set.truncated() + m.set.dropped() == 0 ? ""
+                        : Text.format(" · %,d truncated · %,d dropped (--seq-len)", m.set.truncated(), m.set.dropped()))
+                + (a == null ? ""
+                        : Text.format(" · exact answers %,d of %,d (%.1f %%), right tokens %.1f %%", a.right(),
+                                a.all(), 100 * a.share(), 100 * a.tokenShare()));
+    }
+
+    private static void put(ObjectNode o, Measured m) {
+        o.put("loss", m.loss.loss());
+        o.put("perplexity", m.loss.perplexity());
+        o.put("tokens", m.loss.tokens());
+        Evaluation.Answers a = m.answers;
+        if (a != null)
+            o.put("exact", a.share()).put("token_accuracy", a.tokenShare()).put("answered", a.all());
+    }
+
+    private List<Example> first(Path file, int n) {
         List<Example> out = new ArrayList<>();
         ExampleReader.read(file, format, (e, _) -> {
             if (out.size() < n && e instanceof Example.Completion)

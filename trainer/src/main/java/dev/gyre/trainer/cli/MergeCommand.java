@@ -2,6 +2,7 @@ package dev.gyre.trainer.cli;
 
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.Op;
+import dev.gyre.model.format.AtomicFiles;
 import dev.gyre.model.format.ModelDir;
 import dev.gyre.model.format.ModelDirWriter;
 import dev.gyre.model.format.TensorType;
@@ -19,12 +20,10 @@ import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.util.Arrays;
-import java.util.Comparator;
 import java.util.EnumSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.SplittableRandom;
-import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -65,7 +64,7 @@ final class MergeCommand extends GyreCommand {
 
     @Override
     protected int run() throws IOException {
-        if (Files.exists(out, LinkOption.NOFOLLOW_LINKS) && !isEmptyDirectory(out))
+        if (Files.exists(out, LinkOption.NOFOLLOW_LINKS) && !AtomicFiles.isEmptyDirectory(out))
             throw new UsageException(out + ": exists already; choose another --out or remove it");
         ModelRef ref = model.ref();
         if (ref.adapters().isEmpty())
@@ -75,7 +74,7 @@ final class MergeCommand extends GyreCommand {
         Backend backend = Devices.open(model.device).backend();
         Path target = out.toAbsolutePath().normalize();
         Path aside = target.resolveSibling("." + target.getFileName() + ".merging");
-        delete(aside);
+        AtomicFiles.delete(aside);
         try (ModelDir source = ModelDir.open(ref.model())) {
             List<String> changed = Merge.changed(llama);
             ModelDirWriter writer = ModelDirWriter.like(source);
@@ -106,7 +105,7 @@ final class MergeCommand extends GyreCommand {
             screen().result("wrote " + out + ": " + Text.many(changed.size(), "weight") + " merged");
             return ExitCode.OK;
         } finally {
-            delete(aside);
+            AtomicFiles.delete(aside);
         }
     }
 
@@ -162,22 +161,5 @@ final class MergeCommand extends GyreCommand {
             case "bf16", "bfloat16" -> TensorType.BF16;
             default -> throw new UsageException("--dtype " + s + ": use f32, f16 or bf16");
         };
-    }
-
-    private static boolean isEmptyDirectory(Path p) throws IOException {
-        if (!Files.isDirectory(p))
-            return false;
-        try (Stream<Path> s = Files.list(p)) {
-            return s.findAny().isEmpty();
-        }
-    }
-
-    private static void delete(Path root) throws IOException {
-        if (!Files.exists(root, LinkOption.NOFOLLOW_LINKS))
-            return;
-        try (Stream<Path> s = Files.walk(root)) {
-            for (Path p : s.sorted(Comparator.reverseOrder()).toList())
-                Files.delete(p);
-        }
     }
 }

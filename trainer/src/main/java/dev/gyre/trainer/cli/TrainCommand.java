@@ -5,7 +5,9 @@ import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.run.Devices;
 import dev.gyre.trainer.run.FineTuning;
+import dev.gyre.trainer.run.Results;
 import dev.gyre.trainer.run.TrainingRun;
+import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -27,14 +29,32 @@ final class TrainCommand extends GyreCommand {
     @Option(names = "--resume", description = "Go on with the run in the output directory, from its newest checkpoint.")
     boolean resume;
 
+    @Option(names = "--with-parent", hidden = true,
+            description = "End at once when standard input ends: with the process that started this one.")
+    boolean withParent;
+
     @Override
     protected int run() {
+        if (withParent)
+            endWithParent();
         RunConfig c = ConfigReader.read(file, RunConfig.class, set);
         Devices.Chosen device = Devices.open(c.device());
+        Path dir;
+        Results.Training done;
         try (TrainingRun run = FineTuning.open(c, resume, device.backend(), Version.number())) {
-            return RunScreen.train(screen(), run, device, c.train(), c.output(), c.seed(), model(c, run),
-                    RunScreen.again("train", run.dir().path()));
+            dir = run.dir().path();
+            int code = RunScreen.train(screen(), run, device, c.train(), c.output(), c.seed(), model(c, run),
+                    RunScreen.again("train", dir));
+            if (code != ExitCode.OK)
+                return code;
+            done = Results.Training.of(run, Memory.resident());
         }
+        // the run is closed: what it held is free for two models one after the other
+        screen().status("measuring base model and result ...");
+        Results r = Results.measure(c, dir, done, device.backend());
+        screen().done();
+        ResultsText.beforeAndAfter(r.before(), r.after()).forEach(screen()::result);
+        return ExitCode.OK;
     }
 
     static String model(RunConfig c, TrainingRun run) {
@@ -46,5 +66,18 @@ final class TrainCommand extends GyreCommand {
         return base + " · adapter " + adapter.spec().method() + " on " + Text.many(adapter.modules().size(), "module")
                 + ", "
                 + Text.big(adapter.parameters()) + " trained (" + Text.percent(adapter.parameters(), all) + ")";
+    }
+
+    /// A run whose sweep was killed must not go on beside the run that the next sweep starts in its place.
+    private static void endWithParent() {
+        Thread.ofPlatform().daemon().name("with parent").start(() -> {
+            try {
+                while (System.in.read() >= 0)
+                    continue;
+            } catch (IOException e) {
+                // as good as its end
+            }
+            Runtime.getRuntime().halt(ExitCode.INTERRUPTED);
+        });
     }
 }

@@ -9,6 +9,7 @@ public record RunConfig(
         @Key(doc = "examples") Data data,
         @Key(doc = "steps, batches and the optimiser") Train train,
         @Key(doc = "evaluation during training") Eval eval,
+        @Key(doc = "what base model and result are measured on when training is done") Results results,
         @Key(doc = "the run directory") Output output,
         @Key(doc = "where to compute: cpu, opencl:N, cuda:N, ptx:N, jvm, or auto", def = "auto") String device,
         @Key(doc = "seed of everything random: adapter start, order of the data", def = "1", min = 0) long seed) {
@@ -96,6 +97,12 @@ public record RunConfig(
     public record Eval(
             @Key(doc = "steps between evaluations on data.valid; 0: only at the end", def = "50", min = 0) int every,
             @Key(doc = "micro-batches per evaluation, at most; 0: all", def = "20", min = 0) int batches) {
+    }
+
+    public record Results(
+            @Key(doc = "tasks (prompt + completion) of data.valid to answer; 0: none", def = "100", min = 0) int answers,
+            @Key(doc = "examples of what the base model knows, to see what is forgotten", def = "null",
+                    example = "data/old.jsonl") @Nullable String forgetting) {
     }
 
     public record Output(

@@ -10,7 +10,6 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
-import java.util.Objects;
 import java.util.function.Consumer;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -57,7 +56,7 @@ public final class RunDir {
             throw new FormatException(path, "holds no run to resume (no run.yaml); start it without --resume");
         for (Path left : list(path))
             if (String.valueOf(left.getFileName()).matches("\\..*\\.(tmp|old)-.*"))
-                delete(left);
+                AtomicFiles.delete(left);
         return new RunDir(path);
     }
 
@@ -112,7 +111,7 @@ public final class RunDir {
         List<Long> all = checkpoints();
         for (int i = 0; keep > 0 && i < all.size() - keep; i++)
             if (all.get(i) != c.bestStep())
-                delete(checkpoint(all.get(i)));
+                AtomicFiles.delete(checkpoint(all.get(i)));
         return where;
     }
 
@@ -130,15 +129,6 @@ public final class RunDir {
             return s.toList();
         } catch (IOException e) {
             throw FormatException.unreadable(dir, e);
-        }
-    }
-
-    private static void delete(Path root) {
-        try (Stream<Path> s = Files.walk(root)) {
-            for (Path p : s.sorted(Comparator.reverseOrder()).toList())
-                Files.delete(Objects.requireNonNull(p));
-        } catch (IOException e) {
-            throw new UncheckedIOException(new IOException(root + ": cannot be deleted: " + e.getMessage(), e));
         }
     }
 }

@@ -101,7 +101,7 @@ public final class TrainingRun implements AutoCloseable {
     /// What may differ from the configuration that the run was started with: where and how often to look and save, and how
     /// long to go on.
     private static boolean free(String key) {
-        return key.startsWith("eval.") || key.startsWith("output.") || key.equals("train.steps")
+        return key.startsWith("eval.") || key.startsWith("results.") || key.startsWith("output.") || key.equals("train.steps")
                 || key.equals("train.epochs");
     }
 

@@ -1,0 +1,53 @@
+package dev.gyre.trainer.cli;
+
+import dev.gyre.trainer.run.Comparison;
+import java.nio.file.Path;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.ArgGroup;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+/// `gyre compare`: runs side by side.
+@Command(name = "compare",
+        description = "Put finished runs side by side: accuracy, forgetting, trained numbers, step time, memory, file size, orthogonality.")
+final class CompareCommand extends GyreCommand {
+    @Parameters(index = "0", arity = "1..*", paramLabel = "RUN",
+            description = "Run directories, or folders of them, such as the output of gyre sweep.")
+    @SuppressWarnings("NullAway.Init") // required, set by picocli
+    List<Path> runs;
+
+    @Option(names = "--relative", paramLabel = "RUN",
+            description = "Also show trained numbers, step time and memory as multiples of this run's. lora stands for lora-f32, lora-nf4, ...: each run is then measured against the one over the same base.")
+    @Nullable
+    String relative;
+
+    @ArgGroup(exclusive = true)
+    @Nullable
+    As as;
+
+    private static final class As {
+        @Option(names = "--markdown", description = "Print a Markdown table, the best of each column in bold.")
+        boolean markdown;
+
+        @Option(names = "--csv", description = "Print all numbers in full as CSV (bytes, seconds, shares).")
+        boolean csv;
+
+        @Option(names = "--latex", description = "Print a LaTeX tabular (package booktabs).")
+        boolean latex;
+    }
+
+    @Override
+    protected int run() {
+        Comparison c = Comparison.of(runs, relative);
+        if (c.rows().isEmpty())
+            throw new UsageException("no run among these is finished: " + c.missing());
+        As a = as;
+        if (a != null)
+            screen().result((a.markdown ? c.markdown() : a.csv ? c.csv() : c.latex()).stripTrailing());
+        else
+            c.text().forEach(screen()::result);
+        return ExitCode.OK;
+    }
+}

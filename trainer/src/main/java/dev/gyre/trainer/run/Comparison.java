@@ -1,0 +1,308 @@
+package dev.gyre.trainer.run;
+
+import dev.gyre.model.format.FormatException;
+import dev.gyre.trainer.config.ConfigReader;
+import dev.gyre.trainer.config.RunConfig;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Objects;
+import java.util.function.ToDoubleFunction;
+import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
+
+/// Finished runs side by side: what each cost and what it gave, as a table for the screen, Markdown, CSV or LaTeX.
+public final class Comparison {
+    /// A finished run.
+    public record Row(String name, Path dir, RunConfig config, Results results) {
+    }
+
+    /// Which way is better.
+    enum Better {
+        LESS, MORE, NEITHER
+    }
+
+    /// A number of each run; NaN where a run has none.
+    ///
+    /// @param key in CSV
+    /// @param title in tables, with the unit
+    /// @param scale from the number to the table's unit
+    record Column(String key, String title, String format, double scale, Better better, ToDoubleFunction<Row> value) {
+    }
+
+    private final List<Row> rows;
+    private final Map<String, String> missing;
+    private final List<Column> columns;
+
+    private Comparison(List<Row> rows, Map<String, String> missing, List<Column> columns) {
+        this.rows = List.copyOf(rows);
+        this.missing = missing;
+        this.columns = List.copyOf(columns);
+    }
+
+    /// @param given run directories, or folders of them (a sweep's)
+    /// @param reference name of the run whose costs are 1 in further columns, or the first part of such names (`lora` of
+    /// `lora-f32`, `lora-nf4`: each run is measured against the one over the same base); null for none
+    public static Comparison of(List<Path> given, @Nullable String reference) {
+        List<Row> rows = new ArrayList<>();
+        Map<String, String> missing = new LinkedHashMap<>();
+        for (Path p : given) {
+            if (!Files.isDirectory(p))
+                throw new FormatException(p, "no such run directory");
+            if (Files.exists(p.resolve("run.yaml"))) {
+                add(p, rows, missing);
+                continue;
+            }
+            Sweep.failures(p).forEach((name, why) -> missing.put(name, "failed: " + why));
+            List<Path> inside = runs(p);
+            if (inside.isEmpty())
+                throw new FormatException(p, "is neither a run directory (run.yaml) nor a folder of them");
+            inside.forEach(r -> add(r, rows, missing));
+        }
+        List<Column> columns = columns();
+        if (reference != null) {
+            if (rows.stream().noneMatch(r -> isReference(r, reference)))
+                throw new IllegalArgumentException("--relative " + reference + ": no such run among "
+                        + rows.stream().map(Row::name).toList());
+            for (String key : List.of("trained", "step_seconds", "planned_bytes", "process_bytes"))
+                columns.add(ratio(columns.stream().filter(c -> c.key.equals(key)).findFirst().orElseThrow(), rows,
+                        reference));
+        }
+        columns.removeIf(c -> rows.stream().allMatch(r -> Double.isNaN(c.value.applyAsDouble(r))));
+        return new Comparison(rows, missing, columns);
+    }
+
+    private static void add(Path dir, List<Row> rows, Map<String, String> missing) {
+        String name = String.valueOf(dir.toAbsolutePath().normalize().getFileName());
+        Results r = Results.read(dir);
+        if (r == null)
+            missing.putIfAbsent(name, "not finished");
+        else
+            rows.add(new Row(name, dir, ConfigReader.read(dir.resolve("run.yaml"), RunConfig.class, List.of()), r));
+    }
+
+    /// Run directories in a folder, in a sweep's order where there is one.
+    private static List<Path> runs(Path folder) {
+        List<String> order = Sweep.order(folder);
+        try (Stream<Path> s = Files.list(folder)) {
+            return s.filter(d -> Files.exists(d.resolve("run.yaml"))).sorted(java.util.Comparator
+                    .<Path>comparingInt(d -> {
+                        int i = order.indexOf(String.valueOf(d.getFileName()));
+                        return i < 0 ? Integer.MAX_VALUE : i;
+                    }).thenComparing(d -> d)).toList();
+        } catch (IOException e) {
+            throw FormatException.unreadable(folder, e);
+        }
+    }
+
+    private static boolean isReference(Row r, String reference) {
+        return r.name.equals(reference) || r.name.startsWith(reference + "-");
+    }
+
+    private static Column ratio(Column of, List<Row> rows, String reference) {
+        return new Column(of.key + "_ratio", of.title.replaceAll(", .*", "") + " / " + reference, "%.2f", 1,
+                Better.NEITHER, r -> {
+                    List<Row> refs = rows.stream().filter(x -> isReference(x, reference)).toList();
+                    Row ref = refs.size() == 1 ? refs.getFirst()
+                            : refs.stream().filter(x -> x.results.base().equals(r.results.base())).findFirst()
+                                    .orElse(null);
+                    return ref == null ? Double.NaN
+                            : of.value.applyAsDouble(r) / of.value.applyAsDouble(ref);
+                });
+    }
+
+    private static double of(@Nullable Double x) {
+        return x == null ? Double.NaN : x;
+    }
+
+    private static List<Column> columns() {
+        return new ArrayList<>(List.of(
+                new Column("learning_rate", "lr", "%.0e", 1, Better.NEITHER, r -> r.config.train().lr()),
+                new Column("trained", "trained", "%,.0f", 1, Better.NEITHER, r -> r.results.trained()),
+                new Column("trained_share", "of model, %", "%.2f", 100, Better.NEITHER,
+                        r -> r.results.trained() / (double) r.results.parameters()),
+                new Column("exact_before", "exact before, %", "%.1f", 100, Better.NEITHER,
+                        r -> of(r.results.before().exact())),
+                new Column("exact", "exact, %", "%.1f", 100, Better.MORE, r -> of(r.results.after().exact())),
+                new Column("token_accuracy", "tokens, %", "%.1f", 100, Better.MORE,
+                        r -> of(r.results.after().tokens())),
+                new Column("loss_before", "loss before", "%.4f", 1, Better.NEITHER, r -> of(r.results.before().loss())),
+                new Column("loss", "loss", "%.4f", 1, Better.LESS, r -> of(r.results.after().loss())),
+                new Column("forgetting_before", "base-data loss before", "%.4f", 1, Better.NEITHER,
+                        r -> of(r.results.before().forgetting())),
+                new Column("forgetting", "base-data loss", "%.4f", 1, Better.LESS,
+                        r -> of(r.results.after().forgetting())),
+                new Column("forgotten", "forgotten", "%+.4f", 1, Better.LESS,
+                        r -> of(r.results.after().forgetting()) - of(r.results.before().forgetting())),
+                new Column("kept_before", "kept before, %", "%.1f", 100, Better.NEITHER,
+                        r -> of(r.results.before().kept())),
+                new Column("kept", "kept, %", "%.1f", 100, Better.MORE, r -> of(r.results.after().kept())),
+                new Column("step_seconds", "step, ms", "%.1f", 1e3, Better.LESS, r -> r.results.stepSeconds()),
+                new Column("tokens_per_second", "tok/s", "%,.0f", 1, Better.MORE, r -> r.results.tokensPerSecond()),
+                new Column("planned_bytes", "memory, MB", "%.1f", 1e-6, Better.LESS,
+                        r -> r.results.memory().planned()),
+                new Column("process_bytes", "process, MB", "%.0f", 1e-6, Better.LESS,
+                        r -> r.results.memory().process() == 0 ? Double.NaN : r.results.memory().process()),
+                new Column("file_bytes", "file, kB", "%,.1f", 1e-3, Better.LESS, r -> r.results.resultBytes()),
+                new Column("skew_norm", "||Q||", "%.3f", 1, Better.NEITHER,
+                        r -> rotation(r, Results.Rotation::skewNorm)),
+                new Column("angle", "angle, deg", "%.1f", 1, Better.NEITHER,
+                        r -> rotation(r, Results.Rotation::angle)),
+                new Column("orthogonality_defect", "||R'R-I||", "%.0e", 1, Better.NEITHER,
+                        r -> rotation(r, Results.Rotation::defect))));
+    }
+
+    private static double rotation(Row r, ToDoubleFunction<Results.Rotation> f) {
+        Results.Rotation x = r.results.rotation();
+        return x == null ? Double.NaN : f.applyAsDouble(x);
+    }
+
+    public List<Row> rows() {
+        return rows;
+    }
+
+    /// Runs without results, by name, and why.
+    public Map<String, String> missing() {
+        return missing;
+    }
+
+    List<Column> shown() {
+        return columns.stream().filter(c -> !c.key.endsWith("_before") && !c.key.equals("trained_share")
+                && !c.key.equals("tokens_per_second")).toList();
+    }
+
+    static String cell(Column c, Row r) {
+        double v = c.value.applyAsDouble(r);
+        return Double.isNaN(v) ? "-" : String.format(Locale.ROOT, c.format, c.scale * v);
+    }
+
+    /// Whether no other run is better in this column; never where all are equal.
+    boolean best(Column c, Row r) {
+        double[] all = rows.stream().mapToDouble(c.value).filter(x -> !Double.isNaN(x)).toArray();
+        double v = c.value.applyAsDouble(r);
+        double least = Arrays.stream(all).min().orElse(Double.NaN);
+        double most = Arrays.stream(all).max().orElse(Double.NaN);
+        return least < most && switch (c.better) {
+            case LESS -> v == least;
+            case MORE -> v == most;
+            case NEITHER -> false;
+        };
+    }
+
+    /// The settings by which the runs' methods differ in size: block size, rank, form.
+    static String variant(RunConfig c) {
+        return switch (c.adapter()) {
+            case dev.gyre.trainer.config.AdapterConfig.Oft o -> (o.blocks() == null ? "b=" + o.blockSize()
+                    : "blocks=" + o.blocks()) + switch (o.form()) {
+                        case INPUT -> "";
+                        case WEIGHT_BLOCK -> ", v1 by blocks";
+                        case WEIGHT_DENSE -> ", v1 dense";
+                    };
+            case dev.gyre.trainer.config.AdapterConfig.Psoft p -> "r=" + p.r();
+            case dev.gyre.trainer.config.AdapterConfig.Goft g -> g.scaler() ? "scaled" : "strict";
+            case dev.gyre.trainer.config.AdapterConfig.Qgoft _ -> "relaxed";
+            case dev.gyre.trainer.config.AdapterConfig.Lora l -> "r=" + l.r();
+            case dev.gyre.trainer.config.AdapterConfig.Boft b -> (b.blocks() == null ? "b=" + b.blockSize()
+                    : "blocks=" + b.blocks()) + ", m=" + b.factors();
+            case dev.gyre.trainer.config.AdapterConfig.Hra h -> "r=" + h.r();
+            case dev.gyre.trainer.config.AdapterConfig.Full _ -> "";
+        };
+    }
+
+    private List<String> head(List<Column> cs) {
+        List<String> out = new ArrayList<>(List.of("run", "method", "base"));
+        cs.forEach(c -> out.add(c.title));
+        return out;
+    }
+
+    private static String method(Row r) {
+        String v = variant(r.config);
+        return r.results.method() + (v.isEmpty() ? "" : " " + v);
+    }
+
+    /// Aligned columns for a terminal.
+    public List<String> text() {
+        List<Column> cs = shown();
+        List<List<String>> table = new ArrayList<>();
+        table.add(head(cs));
+        for (Row r : rows) {
+            List<String> line = new ArrayList<>(List.of(r.name, method(r), r.results.base()));
+            cs.forEach(c -> line.add(cell(c, r)));
+            table.add(line);
+        }
+        int[] width = new int[cs.size() + 3];
+        table.forEach(line -> Arrays.setAll(width, i -> Math.max(width[i], line.get(i).length())));
+        List<String> out = new ArrayList<>();
+        for (List<String> line : table) {
+            StringBuilder s = new StringBuilder();
+            for (int i = 0; i < width.length; i++)
+                s.append(i == 0 ? "" : "  ").append(i < 3 ? line.get(i) : " ".repeat(width[i] - line.get(i).length()))
+                        .append(i < 3 ? " ".repeat(width[i] - line.get(i).length()) : line.get(i));
+            out.add(s.toString().stripTrailing());
+        }
+        missing.forEach((name, why) -> out.add(name + ": " + why));
+        return out;
+    }
+
+    public String markdown() {
+        List<Column> cs = shown();
+        StringBuilder s = new StringBuilder("| " + String.join(" | ", head(cs)) + " |\n|---|---|---|"
+                + "---:|".repeat(cs.size()) + "\n");
+        for (Row r : rows) {
+            s.append("| ").append(r.name).append(" | ").append(method(r)).append(" | ").append(r.results.base());
+            for (Column c : cs)
+                s.append(" | ").append(best(c, r) ? "**" + cell(c, r) + "**" : cell(c, r));
+            s.append(" |\n");
+        }
+        return s.toString();
+    }
+
+    /// Every column, full precision, in base units (bytes, seconds, shares).
+    public String csv() {
+        StringBuilder s = new StringBuilder("run,method,variant,base");
+        columns.forEach(c -> s.append(',').append(c.key));
+        s.append('\n');
+        for (Row r : rows) {
+            s.append(quoted(r.name)).append(',').append(r.results.method()).append(',')
+                    .append(quoted(variant(r.config))).append(',').append(r.results.base());
+            for (Column c : columns) {
+                double v = c.value.applyAsDouble(r);
+                s.append(',').append(Double.isNaN(v) ? "" : v == Math.rint(v) && Math.abs(v) < 1e15
+                        ? String.valueOf((long) v) : Objects.requireNonNull(String.valueOf(v)));
+            }
+            s.append('\n');
+        }
+        return s.toString();
+    }
+
+    private static String quoted(String s) {
+        return s.contains(",") || s.contains("\"") ? "\"" + s.replace("\"", "\"\"") + "\"" : s;
+    }
+
+    /// A `tabular` with the rules of package booktabs.
+    public String latex() {
+        List<Column> cs = shown();
+        StringBuilder s = new StringBuilder("\\begin{tabular}{lll" + "r".repeat(cs.size()) + "}\n\\toprule\n"
+                + String.join(" & ", head(cs).stream().map(Comparison::tex).toList()) + " \\\\\n\\midrule\n");
+        for (Row r : rows) {
+            s.append(tex(r.name)).append(" & ").append(tex(method(r))).append(" & ").append(tex(r.results.base()));
+            for (Column c : cs) {
+                String v = tex(cell(c, r));
+                s.append(" & ").append(best(c, r) ? "\\textbf{" + v + "}" : v);
+            }
+            s.append(" \\\\\n");
+        }
+        return s.append("\\bottomrule\n\\end{tabular}\n").toString();
+    }
+
+    private static String tex(String s) {
+        return s.replace("\\", "\\textbackslash{}").replaceAll("([&%$#_{}])", "\\\\$1")
+                .replace("||R'R-I||", "$\\|R^\\top R-I\\|$").replace("||Q||", "$\\|Q\\|$");
+    }
+}
