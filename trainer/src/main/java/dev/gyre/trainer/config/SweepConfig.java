@@ -65,7 +65,8 @@ public record SweepConfig(
                 keys.forEach((k, v) -> settings.add(k + "=" + v));
                 settings.add("output.dir=" + quoted(Path.of(output).resolve(full.toString())));
                 if (out.put(full.toString(), new Entry(full.toString(), settings)) != null)
-                    throw new Conflict("runs", "two runs are called " + full);
+                    throw new ConfigException("two runs of the sweep are called " + full
+                            + "; give runs other names, or values that differ in letters and digits");
             });
         return List.copyOf(out.values());
     }
