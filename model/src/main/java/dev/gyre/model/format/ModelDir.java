@@ -198,14 +198,56 @@ public final class ModelDir implements AutoCloseable {
         return q == null ? file(name).info(name).shape() : q.shape().stream().map(Integer::longValue).toList();
     }
 
+    /// Where the arrays of a weight come from.
+    public interface Arrays {
+        short[] shorts(int n);
+
+        float[] floats(int n);
+
+        /// New ones.
+        Arrays FRESH = new Arrays() {
+            @Override
+            public short[] shorts(int n) {
+                return new short[n];
+            }
+
+            @Override
+            public float[] floats(int n) {
+                return new float[n];
+            }
+        };
+
+        /// One of each length, used again and again: for weights that are looked at one after another. A model has few
+        /// shapes, and the collector need not keep up with arrays of this size.
+        static Arrays reused() {
+            Map<Integer, short[]> shorts = new TreeMap<>();
+            Map<Integer, float[]> floats = new TreeMap<>();
+            return new Arrays() {
+                @Override
+                public short[] shorts(int n) {
+                    return shorts.computeIfAbsent(n, short[]::new);
+                }
+
+                @Override
+                public float[] floats(int n) {
+                    return floats.computeIfAbsent(n, float[]::new);
+                }
+            };
+        }
+    }
+
     /// Reads a weight: NF4 as stored, BF16 as stored if `keepBf16`, everything else as F32, widened exactly.
     public HostData weight(String name, boolean keepBf16) {
+        return weight(name, keepBf16, Arrays.FRESH);
+    }
+
+    public HostData weight(String name, boolean keepBf16, Arrays arrays) {
         SafeTensors file = file(name);
         if (isQuantized(name))
             return nf4(name, file);
         if (keepBf16 && file.info(name).type() == TensorType.BF16)
-            return new HostData.BF16(file.bf16(name));
-        return new HostData.F32(file.f32(name));
+            return new HostData.BF16(file.bf16(name, arrays::shorts));
+        return new HostData.F32(file.f32(name, arrays::floats));
     }
 
     /// bnb_4bit_quant_storage labels the packed bytes with another type (BF16, F32, ...), it does not change them. Shards

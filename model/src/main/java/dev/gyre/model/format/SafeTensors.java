@@ -17,6 +17,7 @@ import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.function.IntFunction;
 import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 import tools.jackson.databind.JsonNode;
@@ -217,8 +218,13 @@ public final class SafeTensors implements AutoCloseable {
 
     /// An F32 tensor, or an F16 or BF16 one widened, which is exact.
     public float[] f32(String name) {
+        return f32(name, float[]::new);
+    }
+
+    /// @param array gives an array of the length asked for
+    public float[] f32(String name, IntFunction<float[]> array) {
         TensorInfo t = info(name);
-        float[] values = new float[length(t, "F32, F16 or BF16", TensorType.F32, TensorType.F16, TensorType.BF16)];
+        float[] values = array.apply(length(t, "F32, F16 or BF16", TensorType.F32, TensorType.F16, TensorType.BF16));
         read(t, (s, n, at) -> {
             switch (t.type()) {
                 case F32 -> MemorySegment.copy(s, F32, 0, values, at, n);
@@ -238,8 +244,13 @@ public final class SafeTensors implements AutoCloseable {
 
     /// The raw bits of a BF16 tensor.
     public short[] bf16(String name) {
+        return bf16(name, short[]::new);
+    }
+
+    /// @param array gives an array of the length asked for
+    public short[] bf16(String name, IntFunction<short[]> array) {
         TensorInfo t = info(name);
-        short[] bits = new short[length(t, "BF16", TensorType.BF16)];
+        short[] bits = array.apply(length(t, "BF16", TensorType.BF16));
         read(t, (s, n, at) -> MemorySegment.copy(s, I16, 0, bits, at, n));
         return bits;
     }

@@ -7,6 +7,7 @@ import dev.gyre.model.adapter.ModuleAdapter;
 import dev.gyre.model.adapter.Modules;
 import dev.gyre.model.config.LlamaConfig;
 import dev.gyre.model.format.ModelDir;
+import dev.gyre.model.format.TensorType;
 import dev.gyre.model.step.Store;
 import dev.gyre.model.step.Tensor;
 import dev.gyre.quant.DoubleQuant;
@@ -62,6 +63,43 @@ public final class Llama implements Store.Source, Modules {
         return new Llama(dir.config(), w);
     }
 
+    /// As [#load] and [#store], weight by weight: both forms of the model never stand side by side.
+    public static Llama load(ModelDir dir, Base base) {
+        ModelDir.Arrays reused = ModelDir.Arrays.reused();
+        Map<String, HostData> w = new LinkedHashMap<>();
+        shapes(dir.config()).forEach((name, shape) -> {
+            boolean matrix = shape.length == 2;
+            DType type = dir.isQuantized(name) ? DType.NF4
+                    : matrix && dir.originalType(name) == TensorType.BF16 ? DType.BF16 : DType.F32;
+            boolean kept = stored(base, name, shape.length, type) == type;
+            w.put(name, stored(base, name, shape.length,
+                    dir.weight(name, matrix, kept ? ModelDir.Arrays.FRESH : reused)));
+        });
+        return new Llama(dir.config(), w);
+    }
+
+    /// The modules of a model directory, with each weight read when it is asked for into an array that the next of its
+    /// shape takes again.
+    public static Modules reading(ModelDir dir) {
+        ModelDir.Arrays reused = ModelDir.Arrays.reused();
+        return new Modules() {
+            @Override
+            public List<Info> linears() {
+                return Llama.linears(dir.config());
+            }
+
+            @Override
+            public Info embedding() {
+                return Llama.embedding(dir.config());
+            }
+
+            @Override
+            public HostData data(String name) {
+                return dir.weight(name, dir.shape(name).size() == 2, reused);
+            }
+        };
+    }
+
     /// Random weights as the reference library initialises them: normal with deviation [#INITIALIZER_RANGE], norms 1, biases 0.
     public static Llama random(LlamaConfig config, long seed) {
         Map<String, HostData> w = new LinkedHashMap<>();
@@ -114,19 +152,21 @@ public final class Llama implements Store.Source, Modules {
     ///
     /// @throws IllegalArgumentException when NF4 weights would have to become something else
     public void store(Base base) {
-        for (String name : List.copyOf(weights.keySet())) {
-            HostData w = data(name);
-            boolean block = name.startsWith("model.layers.") && dims(name).length == 2;
-            weights.put(name, switch (base) {
-                case AS_STORED -> w;
-                case F32 -> new HostData.F32(floats(name, w));
-                case BF16 -> dims(name).length == 2 ? new HostData.BF16(bits(floats(name, w))) : w;
-                case NF4 -> block && !(w instanceof HostData.NF4) ? Nf4.quantize(w, Nf4.DEFAULT_BLOCK) : w;
-                case NF4_DOUBLE -> !block ? w
-                        : w instanceof HostData.NF4 q ? q.absmax == null ? q : DoubleQuant.of(q)
-                        : DoubleQuant.of(Nf4.quantize(w, Nf4.DEFAULT_BLOCK));
-            });
-        }
+        for (String name : List.copyOf(weights.keySet()))
+            weights.put(name, stored(base, name, dims(name).length, data(name)));
+    }
+
+    private static HostData stored(Base base, String name, int rank, HostData w) {
+        boolean block = name.startsWith("model.layers.") && rank == 2;
+        return switch (base) {
+            case AS_STORED -> w;
+            case F32 -> w instanceof HostData.F32 ? w : new HostData.F32(floats(name, w));
+            case BF16 -> rank == 2 && !(w instanceof HostData.BF16) ? new HostData.BF16(bits(floats(name, w))) : w;
+            case NF4 -> block && !(w instanceof HostData.NF4) ? Nf4.quantize(w, Nf4.DEFAULT_BLOCK) : w;
+            case NF4_DOUBLE -> !block ? w
+                    : w instanceof HostData.NF4 q ? q.absmax == null ? q : DoubleQuant.of(q)
+                    : DoubleQuant.of(Nf4.quantize(w, Nf4.DEFAULT_BLOCK));
+        };
     }
 
     /// The type of a weight after [#store].

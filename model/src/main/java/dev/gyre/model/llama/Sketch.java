@@ -25,7 +25,10 @@ public final class Sketch implements Store.Source, Modules {
     private final Map<String, DType> types;
     private final Map<String, int[]> dims;
 
-    private Sketch(LlamaConfig config, Map<String, DType> types) {
+    private final boolean doubled;
+
+    private Sketch(LlamaConfig config, Map<String, DType> types, boolean doubled) {
+        this.doubled = doubled;
         this.config = config;
         this.types = types;
         this.dims = Llama.shapes(config);
@@ -39,14 +42,14 @@ public final class Sketch implements Store.Source, Modules {
                     : shape.length == 2 && dir.originalType(name) == TensorType.BF16 ? DType.BF16 : DType.F32;
             types.put(name, Llama.stored(base, name, shape.length, stored));
         });
-        return new Sketch(dir.config(), types);
+        return new Sketch(dir.config(), types, base == Llama.Base.NF4_DOUBLE);
     }
 
     /// A new model in F32, as `gyre pretrain` makes it.
     public static Sketch of(LlamaConfig config) {
         Map<String, DType> types = new LinkedHashMap<>();
         Llama.shapes(config).keySet().forEach(name -> types.put(name, DType.F32));
-        return new Sketch(config, types);
+        return new Sketch(config, types, false);
     }
 
     public LlamaConfig config() {
@@ -58,13 +61,25 @@ public final class Sketch implements Store.Source, Modules {
         return config.parameters();
     }
 
-    /// Bytes of all weights as they are held; block maxima of NF4 as plain floats.
+    /// Bytes of all weights as they are held.
     public long bytes() {
         long n = 0;
-        for (String name : types.keySet()) {
-            long size = size(name);
-            n += dtype(name).bytes(size) + (dtype(name) == DType.NF4 ? size / 16 : 0);
-        }
+        for (String name : types.keySet())
+            n += dtype(name) != DType.NF4 ? dtype(name).bytes(size(name)) : nf4(size(name));
+        return n;
+    }
+
+    /// Codes and block maxima: plain floats, or codes of them with a float per 256.
+    private long nf4(long size) {
+        long blocks = size / 64;
+        return (size + 1) / 2 + (doubled ? blocks + blocks / 256 * 4 : 4 * blocks);
+    }
+
+    /// Bytes of all weights as a [dev.gyre.kernels.MemoryPlan] counts them, which takes every NF4 maximum for a float.
+    public long plannedBytes() {
+        long n = 0;
+        for (String name : types.keySet())
+            n += dtype(name).bytes(size(name)) + (dtype(name) == DType.NF4 ? size(name) / 16 : 0);
         return n;
     }
 

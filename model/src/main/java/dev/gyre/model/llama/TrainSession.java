@@ -32,6 +32,7 @@ public final class TrainSession implements AutoCloseable {
     private final Store store;
     private final Session session;
     private long dropoutDraws;
+    private float[] pulled = {};
 
     /// Opens training and evaluation programs for batches of the given shapes.
     public TrainSession(Llama model, Backend backend, List<BatchShape> shapes, boolean full) {
@@ -203,11 +204,13 @@ public final class TrainSession implements AutoCloseable {
     private void pull(boolean weights) {
         if (store.size() == 0)
             return;
-        float[] all = session.read(store.params());
+        if (pulled.length != store.size())
+            pulled = new float[store.size()];
+        session.read(store.params(), pulled);
         for (Tensor t : store.tensors()) {
-            System.arraycopy(all, store.offset(t), t.values(), 0, t.size());
+            System.arraycopy(pulled, store.offset(t), t.values(), 0, t.size());
             if (weights && model.weights().containsKey(t.name()))
-                model.replace(t.name(), t.values().clone());
+                model.replace(t.name(), t.values());
         }
     }
 

@@ -12,6 +12,9 @@ final class Commands {
         return List.of(
                 new QuickstartCommand(),
                 new InitCommand(),
+                new CheckCommand(),
+                new PlanCommand(),
+                new DataCommand(),
                 new TrainCommand(),
                 new EvalCommand(),
                 new GenerateCommand(),

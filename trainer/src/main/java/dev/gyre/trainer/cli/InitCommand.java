@@ -39,7 +39,13 @@ final class InitCommand extends GyreCommand {
         }
         Path to = out != null ? out : Path.of("run.yaml");
         boolean print = to.toString().equals("-");
-        String yaml = Preset.of(preset).yaml(set, print ? "run.yaml" : to.toString());
+        Preset from = Preset.of(preset);
+        List<String> all = new ArrayList<>();
+        Path shipped = Home.find(Home.BASE_MODEL);
+        if (shipped != null && from.settings().contains("model.path=" + Home.BASE_MODEL))
+            all.add("model.path=\"" + shipped + "\"");
+        all.addAll(set);
+        String yaml = from.yaml(all, print ? "run.yaml" : to.toString());
         if (print) {
             screen().part(yaml);
             return ExitCode.OK;

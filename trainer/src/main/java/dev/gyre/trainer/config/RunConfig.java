@@ -15,6 +15,9 @@ public record RunConfig(
         @Key(doc = "seed of everything random: adapter start, order of the data", def = "1", min = 0) long seed) {
 
     public RunConfig {
+        if (adapter instanceof AdapterConfig.Full && model.base != Base.AS_STORED && model.base != Base.F32)
+            throw new Conflict("adapter", "full trains the weights themselves, in 32 bits, so model.base must be"
+                    + " as_stored or f32");
         if (data.valid == null && eval.every > 0)
             eval = new Eval(0, eval.batches);
     }

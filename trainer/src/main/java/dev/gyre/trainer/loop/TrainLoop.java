@@ -40,7 +40,8 @@ public final class TrainLoop {
         /// Steps between checkpoints; 0: only at the end.
         int every();
 
-        /// Writes a checkpoint and deletes what need not be kept.
+        /// Writes a checkpoint and deletes what need not be kept; null when nothing is to be kept at all.
+        @Nullable
         Path save(Checkpoint checkpoint);
     }
 
@@ -176,10 +177,11 @@ public final class TrainLoop {
         return better;
     }
 
-    private Path save(boolean better) {
+    private @Nullable Path save(boolean better) {
         Path where = saver.save(new Checkpoint(t, batches.position(), bestStep == 0 ? null : best, bestStep,
                 trainee.draws(), trainee.state()));
-        tell(l -> l.onCheckpoint(t, where, better));
+        if (where != null)
+            tell(l -> l.onCheckpoint(t, where, better));
         return where;
     }
 

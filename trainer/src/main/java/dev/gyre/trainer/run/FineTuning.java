@@ -9,15 +9,22 @@ import dev.gyre.model.config.LlamaConfig;
 import dev.gyre.model.format.ModelDir;
 import dev.gyre.model.format.ModelDirWriter;
 import dev.gyre.model.format.TensorType;
+import dev.gyre.model.llama.BatchShape;
 import dev.gyre.model.llama.Llama;
+import dev.gyre.model.llama.TrainSession;
 import dev.gyre.model.token.Tokenizer;
 import dev.gyre.trainer.config.AdapterConfig;
 import dev.gyre.trainer.config.PretrainConfig;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.data.ModelText;
+import dev.gyre.trainer.loop.Checkpoint;
+import dev.gyre.trainer.loop.TrainListener;
+import dev.gyre.trainer.loop.TrainLoop;
+import dev.gyre.trainer.loop.Trainee;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Objects;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /// Turns configurations into runs: the walk from `run.yaml` to a prepared [TrainingRun].
@@ -34,34 +41,62 @@ public final class FineTuning {
     /// @param progress told about each principal subspace that PSOFT starts from
     public static TrainingRun open(RunConfig c, boolean resume, Backend backend, String version,
             PrincipalSubspace.Progress progress) {
+        Prepared p = prepare(c, backend, progress);
+        return TrainingRun.open(new TrainingRun.Setup(c, c.data(), c.train(), c.eval(), c.output(), c.seed(), p.model,
+                p.full, p.text, List.of(Path.of(c.model().path())), p.export, p.full ? "model" : "adapter", version),
+                resume, backend);
+    }
+
+    private record Prepared(Llama model, boolean full, ModelText text, Consumer<Path> export) {
+    }
+
+    private static Prepared prepare(RunConfig c, Backend backend, PrincipalSubspace.Progress progress) {
         Path base = Path.of(c.model().path());
-        Llama model;
-        try (ModelDir dir = ModelDir.open(base)) {
-            model = Llama.load(dir);
-        }
         ModelText text = ModelText.load(base);
         return switch (c.adapter()) {
             case AdapterConfig.OnModules on -> {
                 AdapterSpec spec = Adapters.spec(on, c.seed());
-                // PSOFT's factors come from the weights as the files have them, before they are rounded
-                Adapter adapter =
-                        Adapter.create(spec, model, c.seed(), new PrincipalSubspace(model, backend, progress));
-                model.store(Llama.Base.valueOf(c.model().base().name()));
+                Llama model;
+                Adapter adapter;
+                try (ModelDir dir = ModelDir.open(base)) {
+                    model = Llama.load(dir, Llama.Base.valueOf(c.model().base().name()));
+                    // PSOFT's factors come from the weights as the files have them, before they are rounded
+                    adapter = Adapter.create(spec, model, c.seed(),
+                            new PrincipalSubspace(Llama.reading(dir), backend, progress));
+                }
                 model.attach(adapter);
-                yield TrainingRun.open(
-                        new TrainingRun.Setup(c, c.data(), c.train(), c.eval(), c.output(), c.seed(), model,
-                                false, text, List.of(base), to -> adapter.write(to, c.model().path()), "adapter",
-                                version),
-                        resume,
-                        backend);
+                yield new Prepared(model, false, text, to -> adapter.write(to, c.model().path()));
             }
-            case AdapterConfig.Full _ -> TrainingRun.open(
-                    new TrainingRun.Setup(c, c.data(), c.train(), c.eval(), c.output(),
-                            c.seed(), model, true, text, List.of(base), to -> writeLike(base, model, to), "model",
-                            version),
-                    resume,
-                    backend);
+            case AdapterConfig.Full _ -> {
+                Llama model;
+                try (ModelDir dir = ModelDir.open(base)) {
+                    model = Llama.load(dir);
+                }
+                yield new Prepared(model, true, text, to -> writeLike(base, model, to));
+            }
         };
+    }
+
+    /// Trains the first steps of a run and leaves nothing on the disk.
+    public static TrainLoop.Result trial(RunConfig c, Backend backend, int steps, List<TrainListener> listeners) {
+        Prepared p = prepare(c, backend, (module, captured, residual, gap) -> {
+        });
+        RunData data = RunData.read(c.data(), c.train(), c.eval(), c.seed(), p.text);
+        try (TrainSession session = new TrainSession(p.model, backend,
+                List.of(new BatchShape(c.train().microBatch(), c.train().seqLen())), p.full)) {
+            return new TrainLoop(Trainee.of(session), data.batches(), data.validation(), c.train(),
+                    Math.min(steps, data.steps()), 0, new TrainLoop.Saver() {
+                        @Override
+                        public int every() {
+                            return 0;
+                        }
+
+                        @Override
+                        public @Nullable Path save(Checkpoint checkpoint) {
+                            return null;
+                        }
+                    }, listeners, () -> false).run();
+        }
     }
 
     /// A run that trains a new model from random weights.

@@ -42,10 +42,7 @@ public final class TrainingRun implements AutoCloseable {
 
     private final Setup setup;
     private final RunDir dir;
-    private final TokenizedSet train;
-    private final @Nullable TokenizedSet valid;
-    private final Batches batches;
-    private final List<Batches.Micro> validation;
+    private final RunData data;
     private final TrainSession session;
     private final @Nullable Checkpoint from;
     private final List<String> notes = new ArrayList<>();
@@ -55,18 +52,12 @@ public final class TrainingRun implements AutoCloseable {
         this.setup = s;
         RunConfig.Train t = s.train();
         RunConfig.Data d = s.data();
-        TokenizedSet.Rules rules = new TokenizedSet.Rules(d.format(), d.trainOn(), d.tooLong(), t.seqLen());
         int context = s.model().config().maxPositionEmbeddings();
         if (t.seqLen() > context)
             notes.add("train.seq_len " + t.seqLen() + " is longer than the model's context of " + context);
         // everything that can be wrong with the inputs shows before the run directory is touched
-        this.train = TokenizedSet.read(Path.of(d.train()), rules, s.text());
-        this.valid = d.valid() == null ? null : TokenizedSet.read(Path.of(d.valid()), rules, s.text());
-        this.batches = new Batches(train, t.microBatch(), t.seqLen(), d.packing(), d.shuffle(), s.seed(),
-                t.epochs() == null ? Double.POSITIVE_INFINITY : t.epochs());
-        this.validation = valid == null ? List.of()
-                : Batches.inOrder(valid, t.microBatch(), t.seqLen(), d.packing(), s.eval().batches());
-        this.steps = TrainLoop.steps(t, batches);
+        this.data = RunData.read(d, t, s.eval(), s.seed(), s.text());
+        this.steps = data.steps();
         Path path = Path.of(s.output().dir());
         if (resume)
             checkConfig(path);
@@ -131,7 +122,7 @@ public final class TrainingRun implements AutoCloseable {
         List<TrainListener> all = new ArrayList<>(listeners);
         try (MetricsLog metrics = new MetricsLog(dir.metrics(), from == null ? 0 : from.step())) {
             all.add(metrics);
-            TrainLoop loop = new TrainLoop(Trainee.of(session), batches, validation, setup.train(), steps,
+            TrainLoop loop = new TrainLoop(Trainee.of(session), data.batches(), data.validation(), setup.train(), steps,
                     setup.eval().every(), new TrainLoop.Saver() {
                         @Override
                         public int every() {
@@ -170,15 +161,15 @@ public final class TrainingRun implements AutoCloseable {
     }
 
     public TokenizedSet train() {
-        return train;
+        return data.train();
     }
 
     public @Nullable TokenizedSet valid() {
-        return valid;
+        return data.valid();
     }
 
     public Batches batches() {
-        return batches;
+        return data.batches();
     }
 
     public long steps() {

@@ -1,0 +1,134 @@
+package dev.gyre.trainer.cli;
+
+import dev.gyre.trainer.config.ConfigException;
+import dev.gyre.trainer.config.ConfigReader;
+import dev.gyre.trainer.config.ConfigWriter;
+import dev.gyre.trainer.config.PretrainConfig;
+import dev.gyre.trainer.config.RunConfig;
+import dev.gyre.trainer.data.ModelText;
+import dev.gyre.trainer.data.TokenizedSet;
+import dev.gyre.trainer.loop.TrainListener;
+import dev.gyre.trainer.run.Devices;
+import dev.gyre.trainer.run.FineTuning;
+import dev.gyre.trainer.run.MemoryEstimate;
+import dev.gyre.trainer.run.RunData;
+import dev.gyre.trainer.run.RunPlan;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+/// `gyre check`: everything that can be known of a run before it starts.
+@Command(name = "check",
+        description = "Validate a configuration and show what it means: every key, trained numbers, batches, memory. With --steps it also trains that many steps and writes nothing.")
+final class CheckCommand extends GyreCommand {
+    @Parameters(index = "0", paramLabel = "RUN.yaml", description = "Configuration of gyre train or gyre pretrain.")
+    @SuppressWarnings("NullAway.Init") // required, set by picocli
+    Path file;
+
+    @Option(names = "--set", paramLabel = "KEY=VALUE",
+            description = "Replace a key of the configuration, such as train.lr=3e-4; may be repeated.")
+    List<String> set = new ArrayList<>();
+
+    @Option(names = "--steps", paramLabel = "N", defaultValue = "0",
+            description = "Train N steps of the run and write nothing (default: none).")
+    int steps;
+
+    @Override
+    protected int run() {
+        if (steps < 0)
+            throw new UsageException("--steps must be at least 0");
+        RunConfig c;
+        try {
+            c = ConfigReader.read(file, RunConfig.class, set);
+        } catch (ConfigException e) {
+            return pretrain(e);
+        }
+        screen().line(ConfigWriter.resolved(c).stripTrailing());
+        screen().line("");
+        Devices.Chosen device = Devices.open(c.device());
+        try (ModelText text = ModelText.load(Path.of(c.model().path()))) {
+            RunData data = RunData.read(c.data(), c.train(), c.eval(), c.seed(), text);
+            show(c, device, data);
+        }
+        if (steps > 0) {
+            FineTuning.trial(c, device.backend(), steps, List.of(new TrainListener() {
+                @Override
+                public void onStep(Step s) {
+                    screen().line(Text.format("step %d     loss %.4f · |grad| %.3f · %.2f s", s.t(), s.loss(),
+                            s.gradNorm(), s.seconds()));
+                }
+            }));
+            screen().line("steps     " + steps + " ran; nothing was written · peak of this process "
+                    + Text.bytes(Memory.resident()));
+        }
+        screen().result(file + ": ok");
+        return ExitCode.OK;
+    }
+
+    private void show(RunConfig c, Devices.Chosen device, RunData data) {
+        RunConfig.Train t = c.train();
+        screen().line("device    " + device.backend().describe() + " (" + device.reason() + ")");
+        long perStep = (long) t.microBatch() * t.accumulate() * t.seqLen();
+        TokenizedSet s = data.train();
+        long rows = (long) c.rowsPerStep() * data.steps();
+        screen().line("batch     " + t.microBatch() + " rows x " + t.accumulate() + " accumulated x " + t.seqLen()
+                + " tokens = " + Text.count(perStep) + " tokens/step");
+        screen().line("steps     " + Text.count(data.steps()) + " = "
+                + Text.format("%.2f", rows / (double) Math.max(1, data.batches().epochRows())) + " epochs of "
+                + Text.many(data.batches().epochRows(), "row") + " = " + Text.big((double) perStep * data.steps())
+                + " tokens");
+        screen().line("data      " + Text.many(s.size(), "example") + " · " + Text.count(s.truncated()) + " truncated · "
+                + Text.count(s.dropped()) + " dropped · " + Text.percent(s.targets(), s.tokens())
+                + " of tokens trained");
+        Path out = Path.of(c.output().dir());
+        if (Files.exists(out))
+            screen().line("note      " + out + " exists; a new run needs another output.dir, or go on with --resume");
+        RunPlan.with(c, Runtime.getRuntime().availableProcessors(), plan -> {
+            RunPlan.Row own = plan.own(data.tokens());
+            MemoryEstimate m = own.memory();
+            if (m == null)
+                throw new ConfigException(file + ": " + own.impossible());
+            screen().line("model     " + c.model().path() + " · " + Text.big(own.parameters()) + " parameters");
+            screen().line("trained   " + own.method() + ": " + Text.count(own.trained()) + " numbers ("
+                    + Text.percent(own.trained(), own.parameters()) + ")"
+                    + (own.modules() == 0 ? "" : " on " + Text.many(own.modules(), "module")));
+            if (t.seqLen() > plan.context())
+                screen().line("note      train.seq_len " + t.seqLen() + " is longer than the model's context of "
+                        + plan.context());
+            screen().line("");
+            screen().line("memory");
+            PlanTable.parts(m).forEach(screen()::line);
+            screen().line("");
+            screen().line("other methods at their defaults, over the same base");
+            for (RunPlan.Row r : plan.methods(PlanTable.methods(), data.tokens()))
+                screen().line(r.memory() == null ? Text.format("  %-10s %s", r.method(), r.impossible())
+                        : Text.format("  %-10s %12s trained (%s) · process %s", r.method(), Text.count(r.trained()),
+                                Text.percent(r.trained(), r.parameters()), Text.bytes(r.memory().total())));
+            screen().line("");
+            return 0;
+        });
+    }
+
+    /// The file may be for `gyre pretrain`; the first complaint counts when it is for neither.
+    private int pretrain(ConfigException first) {
+        PretrainConfig c;
+        try {
+            c = ConfigReader.read(file, PretrainConfig.class, set);
+        } catch (ConfigException e) {
+            throw first;
+        }
+        screen().line(ConfigWriter.resolved(c).stripTrailing());
+        screen().line("");
+        if (steps > 0)
+            throw new UsageException("--steps is for configurations of gyre train; this one is for gyre pretrain");
+        RunConfig.Train t = c.train();
+        screen().line("batch     " + t.microBatch() + " rows x " + t.accumulate() + " accumulated x " + t.seqLen()
+                + " tokens = " + Text.count((long) t.microBatch() * t.accumulate() * t.seqLen()) + " tokens/step");
+        screen().result(file + ": ok, a configuration of gyre pretrain");
+        return ExitCode.OK;
+    }
+}

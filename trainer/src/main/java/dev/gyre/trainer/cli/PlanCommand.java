@@ -1,0 +1,98 @@
+package dev.gyre.trainer.cli;
+
+import dev.gyre.trainer.config.ConfigException;
+import dev.gyre.trainer.config.ConfigReader;
+import dev.gyre.trainer.config.RunConfig;
+import dev.gyre.trainer.data.ModelText;
+import dev.gyre.trainer.run.MemoryEstimate;
+import dev.gyre.trainer.run.RunData;
+import dev.gyre.trainer.run.RunPlan;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+/// `gyre plan`: memory before the run.
+@Command(name = "plan",
+        description = "Peak memory of a run before it starts, by part, for every method and base side by side. Reads config.json and the headers of the weight files, no weights.")
+final class PlanCommand extends GyreCommand {
+    @Parameters(index = "0", paramLabel = "RUN.yaml", description = "The run's configuration.")
+    @SuppressWarnings("NullAway.Init") // required, set by picocli
+    Path file;
+
+    @Option(names = "--set", paramLabel = "KEY=VALUE", description = "Replace a key of the configuration.")
+    List<String> set = new ArrayList<>();
+
+    @Option(names = "--limit", paramLabel = "SIZE",
+            description = "Also find the largest micro_batch and seq_len that fit, such as 8GiB, 500MB.")
+    @Nullable
+    String limit;
+
+    @Override
+    protected int run() {
+        RunConfig c = ConfigReader.read(file, RunConfig.class, set);
+        long most = limit == null ? 0 : size(limit);
+        int threads = Runtime.getRuntime().availableProcessors();
+        long tokens = tokens(c);
+        return RunPlan.with(c, threads, plan -> {
+            RunPlan.Row own = plan.own(tokens);
+            MemoryEstimate m = own.memory();
+            if (m == null)
+                throw new ConfigException(file + ": " + own.impossible());
+            screen().result("memory of " + own.method() + " over " + PlanTable.word(own.base()) + " with "
+                    + plan.shape().B() + " x " + plan.shape().T() + " tokens at once:");
+            PlanTable.parts(m).forEach(screen()::result);
+            screen().result("");
+            screen().result("every method at its defaults (this run's own as configured), every base:");
+            screen().result(PlanTable.heading());
+            plan.sideBySide(PlanTable.methods(), tokens).forEach(r -> screen().result(PlanTable.row(r)));
+            if (most > 0) {
+                screen().result("");
+                fit(plan, "the CPU", most, MemoryEstimate::total, tokens);
+                fit(plan, "a device", most, MemoryEstimate::session, tokens);
+            }
+            return ExitCode.OK;
+        });
+    }
+
+    private void fit(RunPlan plan, String where, long most, RunPlan.Measure measure, long tokens) {
+        int batch = plan.largestBatch(most, measure, tokens);
+        int sequence = plan.largestSequence(most, measure, tokens);
+        screen().result("within " + limit + " on " + where + ": " + (batch == 0
+                ? "no micro_batch fits at seq_len " + plan.shape().T()
+                : "train.micro_batch " + batch + " at seq_len " + plan.shape().T()) + (sequence == 0
+                        ? "; no seq_len fits at micro_batch " + plan.shape().B()
+                        : "; train.seq_len " + sequence + " at micro_batch " + plan.shape().B()
+                                + (sequence == plan.context() ? " (the model's context)" : "")));
+    }
+
+    private long tokens(RunConfig c) {
+        for (String f : c.data().valid() == null ? List.of(c.data().train())
+                : List.of(c.data().train(), c.data().valid()))
+            if (!Files.exists(Path.of(f))) {
+                screen().note("note: " + f + " is not there; its tokens are left out");
+                return 0;
+            }
+        try (ModelText text = ModelText.load(Path.of(c.model().path()))) {
+            return RunData.read(c.data(), c.train(), c.eval(), c.seed(), text).tokens();
+        }
+    }
+
+    /// `8GiB`, `500MB`, `2g`
+    static long size(String text) {
+        Matcher m = Pattern.compile("(\\d+(?:\\.\\d+)?)\\s*([kmgt]?)(i?)b?", Pattern.CASE_INSENSITIVE)
+                .matcher(text.strip());
+        if (!m.matches())
+            throw new UsageException("--limit " + text + ": not a size; write 8GiB or 500MB");
+        int power = "kmgt".indexOf(m.group(2).toLowerCase(java.util.Locale.ROOT)) + 1;
+        if (m.group(2).isEmpty())
+            power = 0;
+        return Math.round(Double.parseDouble(m.group(1)) * Math.pow(m.group(3).isEmpty() ? 1000 : 1024, power));
+    }
+}

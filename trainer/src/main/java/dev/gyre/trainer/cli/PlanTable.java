@@ -1,0 +1,63 @@
+package dev.gyre.trainer.cli;
+
+import dev.gyre.trainer.config.AdapterConfig;
+import dev.gyre.trainer.config.ConfigReader;
+import dev.gyre.trainer.config.RunConfig;
+import dev.gyre.trainer.run.MemoryEstimate;
+import dev.gyre.trainer.run.RunPlan;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+
+/// Memory and trained numbers as text.
+final class PlanTable {
+    private PlanTable() {
+    }
+
+    /// Every method at its defaults.
+    static List<AdapterConfig> methods() {
+        List<AdapterConfig> out = new ArrayList<>();
+        for (String m : List.of("oft", "psoft", "goft", "qgoft", "boft", "hra", "lora", "full"))
+            out.add(ConfigReader.parse("defaults",
+                    "{model: {path: m}, adapter: {method: " + m + "}, data: {train: t}, output: {dir: d}}",
+                    RunConfig.class, List.of()).adapter());
+        return out;
+    }
+
+    static String word(Enum<?> e) {
+        return e.name().toLowerCase(Locale.ROOT);
+    }
+
+    /// The parts of one estimate, a line each.
+    static List<String> parts(MemoryEstimate m) {
+        return List.of(part("weights", m.weights(), "frozen, as they are held, with tables and factors"),
+                part("adapter", m.adapter(), "trained numbers and their gradients"),
+                part("optimiser", m.optimiser(), "AdamW's two moments"),
+                part("activations", m.activations(), "one arena, exact"),
+                part("workspace", m.workspace(), "packing buffers of the kernels, estimated"),
+                part("host", m.host(), "copies for files, checkpoints and for looking at rotations"),
+                part("data", m.data(), "tokens of the examples"),
+                part("runtime", m.runtime(), "the JVM: code, classes, young generation, measured"),
+                part("process", m.total(), "peak of the process on the CPU"),
+                part("device", m.session(), "what a run on a device takes there"));
+    }
+
+    private static String part(String name, long bytes, String what) {
+        return Text.format("  %-12s %10s   %s", name, Text.bytes(bytes), what);
+    }
+
+    static String heading() {
+        return Text.format("  %-10s %-11s %10s %8s %10s %10s %10s %11s %10s %10s", "method", "base", "trained", "share",
+                "weights", "adapter", "optimiser", "activations", "process", "device");
+    }
+
+    static String row(RunPlan.Row r) {
+        MemoryEstimate m = r.memory();
+        if (m == null)
+            return Text.format("  %-10s %-11s not possible: %s", r.method(), word(r.base()), r.impossible());
+        return Text.format("  %-10s %-11s %10s %8s %10s %10s %10s %11s %10s %10s", r.method(), word(r.base()),
+                Text.big(r.trained()), Text.format("%.2f %%", 100.0 * r.trained() / r.parameters()),
+                Text.bytes(m.weights()), Text.bytes(m.adapter()), Text.bytes(m.optimiser()),
+                Text.bytes(m.activations()), Text.bytes(m.total()), Text.bytes(m.session()));
+    }
+}

@@ -1,0 +1,67 @@
+package dev.gyre.trainer.run;
+
+import dev.gyre.kernels.Buf.Role;
+import dev.gyre.model.adapter.Adapter;
+import dev.gyre.model.llama.BatchShape;
+import dev.gyre.model.llama.Sketch;
+import dev.gyre.model.llama.StepPlan;
+import dev.gyre.model.llama.TrainSession;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import org.jspecify.annotations.Nullable;
+
+/// Peak memory of a run, by part, in bytes. What the programs need is exact, from the same plan that a session opens; what
+/// lies beside them follows from how the run keeps its numbers; the JVM's own share is measured (docs/memory.md).
+///
+/// @param weights frozen weights as they are held, tables and principal factors with them
+/// @param adapter trained numbers and their gradients
+/// @param optimiser AdamW's moments
+/// @param activations arena, inputs and outputs of the programs
+/// @param workspace what kernels pack and unpack into
+/// @param host copies on the host: trained numbers for files and for looking at rotations, a checkpoint being written,
+///     and on a device the model that it was loaded from
+/// @param data tokens of the examples
+/// @param runtime the JVM: code, classes, threads, and the young generation
+public record MemoryEstimate(long weights, long adapter, long optimiser, long activations, long workspace, long host,
+        long data, long runtime) {
+    /// The young generation that the launcher asks for (`-Xmn96m`), all of which a run touches.
+    static final long YOUNG = 96L << 20;
+    /// JVM without its heap: 25 classes' metadata, compiled code, compiler threads at work. Measured, see docs/memory.md.
+    static final long JVM = 165_000_000;
+    /// Packing buffers of matrix products and attention: bounded by block sizes that fit caches, not by the model.
+    static final long WORKSPACE_PER_THREAD = 3_000_000;
+
+    public static MemoryEstimate of(Sketch model, @Nullable Adapter adapter, BatchShape shape, long tokens,
+            int threads) {
+        StepPlan plan =
+                model.plan(adapter, List.of(shape), Set.of(TrainSession.Use.TRAIN, TrainSession.Use.EVALUATE));
+        return of(model, plan, adapter == null, tokens, threads);
+    }
+
+    /// On the CPU.
+    static MemoryEstimate of(Sketch model, StepPlan plan, boolean full, long tokens, int threads) {
+        Map<Role, Long> by = plan.memory().bytesByRole();
+        long trained = 4L * plan.trainable();
+        long frozen = full ? model.bytes() : get(by, Role.WEIGHT) - model.plannedBytes() + model.bytes();
+        return new MemoryEstimate(frozen, get(by, Role.PARAM) + get(by, Role.GRAD), get(by, Role.STATE),
+                get(by, Role.ACTIVATION) + get(by, Role.INPUT) + get(by, Role.OUTPUT),
+                threads * WORKSPACE_PER_THREAD,
+                // values in the tensors, a buffer to read them into; numbers and moments of a checkpoint
+                2 * trained + 3 * trained, 5 * tokens, YOUNG + JVM);
+    }
+
+    private static long get(Map<Role, Long> by, Role role) {
+        return by.getOrDefault(role, 0L);
+    }
+
+    /// Of the whole process on the host.
+    public long total() {
+        return weights + adapter + optimiser + activations + workspace + host + data + runtime;
+    }
+
+    /// What a session takes: on a device, the memory there.
+    public long session() {
+        return weights + adapter + optimiser + activations;
+    }
+}

@@ -1,0 +1,153 @@
+package dev.gyre.trainer.run;
+
+import dev.gyre.model.adapter.Adapter;
+import dev.gyre.model.format.FormatException;
+import dev.gyre.model.format.ModelDir;
+import dev.gyre.model.llama.BatchShape;
+import dev.gyre.model.llama.Llama;
+import dev.gyre.model.llama.Sketch;
+import dev.gyre.trainer.config.AdapterConfig;
+import dev.gyre.trainer.config.RunConfig;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.function.IntFunction;
+import org.jspecify.annotations.Nullable;
+
+/// What a run will need, from its configuration, `config.json` and the headers of the weight files; no weight is read.
+public final class RunPlan {
+    private final RunConfig config;
+    private final ModelDir files;
+    private final int threads;
+
+    private RunPlan(RunConfig config, ModelDir files, int threads) {
+        this.config = config;
+        this.files = files;
+        this.threads = threads;
+    }
+
+    /// @param threads of the CPU backend
+    public static <T> T with(RunConfig config, int threads, java.util.function.Function<RunPlan, T> use) {
+        try (ModelDir files = ModelDir.open(Path.of(config.model().path()))) {
+            return use.apply(new RunPlan(config, files, threads));
+        }
+    }
+
+    /// A method over a base, and what it takes.
+    ///
+    /// @param method as written in `adapter.method`
+    /// @param trained numbers
+    /// @param impossible why this combination cannot run, null when it can
+    public record Row(String method, RunConfig.Base base, long parameters, long trained, int modules,
+            @Nullable MemoryEstimate memory, @Nullable String impossible) {
+    }
+
+    public Row own(long tokens) {
+        return row(config.adapter(), config.model().base(), shape(), tokens);
+    }
+
+    public BatchShape shape() {
+        return new BatchShape(config.train().microBatch(), config.train().seqLen());
+    }
+
+    /// The run as it is configured, with other methods at their defaults and over other bases.
+    ///
+    /// @param others one configuration of each method
+    public List<Row> sideBySide(List<AdapterConfig> others, long tokens) {
+        List<Row> out = new ArrayList<>();
+        for (AdapterConfig a : others)
+            for (RunConfig.Base base : RunConfig.Base.values()) {
+                if (base == RunConfig.Base.AS_STORED || a instanceof AdapterConfig.Full && base != RunConfig.Base.F32)
+                    continue;
+                out.add(row(a.getClass() == config.adapter().getClass() ? config.adapter() : a, base, shape(), tokens));
+            }
+        return out;
+    }
+
+    /// Other methods over the configured base.
+    public List<Row> methods(List<AdapterConfig> others, long tokens) {
+        List<Row> out = new ArrayList<>();
+        for (AdapterConfig a : others)
+            if (a.getClass() != config.adapter().getClass())
+                out.add(row(a, config.model().base(), shape(), tokens));
+        return out;
+    }
+
+    /// The longest sequence that the model declares.
+    public int context() {
+        return files.config().maxPositionEmbeddings();
+    }
+
+    private Row row(AdapterConfig adapter, RunConfig.Base base, BatchShape shape, long tokens) {
+        Llama.Base held = Llama.Base.valueOf(base.name());
+        String method = adapter.getClass().getSimpleName().toLowerCase(Locale.ROOT);
+        Sketch sketch = Sketch.of(files, held);
+        long all = sketch.parameters();
+        try {
+            return switch (adapter) {
+                case AdapterConfig.OnModules on -> {
+                    Adapter a = sketch.adapter(Adapters.spec(on, config.seed()));
+                    yield new Row(method, base, all, a.parameters(), a.modules().size(),
+                            MemoryEstimate.of(sketch, a, shape, tokens, threads), null);
+                }
+                case AdapterConfig.Full _ -> {
+                    if (files.config().linears().stream().anyMatch(l -> files.isQuantized(l.path() + ".weight")))
+                        throw new IllegalArgumentException("weights stored in 4 bits cannot be trained whole");
+                    yield new Row(method, base, all, all, 0,
+                            MemoryEstimate.of(Sketch.of(files, Llama.Base.AS_STORED), null, shape, tokens, threads),
+                            null);
+                }
+            };
+        } catch (IllegalArgumentException | ArithmeticException | FormatException e) {
+            return new Row(method, base, all, 0, 0, null, String.valueOf(e.getMessage()));
+        }
+    }
+
+    /// The largest `micro_batch` at the configured `seq_len` whose memory stays within a limit; 0 when none does.
+    ///
+    /// @param measure which of an estimate's figures the limit is for
+    public int largestBatch(long limit, Measure measure, long tokens) {
+        return largest(65536, n -> new BatchShape(n, config.train().seqLen()), limit, measure, tokens);
+    }
+
+    /// The largest `seq_len` at the configured `micro_batch`, at most the model's context.
+    public int largestSequence(long limit, Measure measure, long tokens) {
+        return largest(files.config().maxPositionEmbeddings(), n -> new BatchShape(config.train().microBatch(), n), limit,
+                measure, tokens);
+    }
+
+    /// Picks what a limit is about.
+    public interface Measure {
+        long bytes(MemoryEstimate e);
+    }
+
+    /// Memory grows with the shape: doubling, then halving the interval finds the border.
+    private int largest(int most, IntFunction<BatchShape> shape, long limit, Measure measure, long tokens) {
+        int fits = 0;
+        int tooMany = 1;
+        while (tooMany <= most && fits(shape, tooMany, limit, measure, tokens)) {
+            fits = tooMany;
+            tooMany *= 2;
+        }
+        tooMany = Math.min(tooMany, most + 1);
+        while (tooMany - fits > 1) {
+            int middle = (fits + tooMany) / 2;
+            if (fits(shape, middle, limit, measure, tokens))
+                fits = middle;
+            else
+                tooMany = middle;
+        }
+        return fits;
+    }
+
+    private boolean fits(IntFunction<BatchShape> shape, int n, long limit, Measure measure, long tokens) {
+        try {
+            Row r = row(config.adapter(), config.model().base(), shape.apply(n), tokens);
+            MemoryEstimate m = r.memory();
+            return m != null && measure.bytes(m) <= limit;
+        } catch (ArithmeticException e) {
+            return false;
+        }
+    }
+}
