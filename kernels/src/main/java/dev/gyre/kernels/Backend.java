@@ -14,6 +14,6 @@ public interface Backend {
     /// Prepares programs that run one after another on shared buffers: a micro-batch, the update, an evaluation.
     /// Buffers that are not ACTIVATION are one and the same in all of them. PARAM, GRAD and STATE start as zeros.
     ///
-    /// @throws OutOfMemoryError with the planned and the available bytes in its message
+    /// @throws DeviceException when a device is too small, with the planned and the available bytes in its message
     Session open(List<Program> programs);
 }

@@ -1,6 +1,7 @@
 package dev.gyre.kernels.tornado;
 
 import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.DeviceException;
 import dev.gyre.kernels.MemoryPlan;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;
@@ -43,15 +44,25 @@ public final class TornadoBackend implements Backend {
         return TornadoDevices.describe(name, device);
     }
 
+    /// @throws DeviceException when the device has less than `need` bytes
+    static void requireMemory(String name, TornadoDevice device, long need) {
+        long have = TornadoDevices.usableMemory(device);
+        if (need > have)
+            throw new DeviceException("device " + name + " is out of memory: the programs need " + mib(need) + ", "
+                    + mib(have) + " of its " + mib(device.getMaxGlobalMemory())
+                    + " may be used; take a smaller micro-batch or sequence, a smaller base (nf4)"
+                    + (have < device.getMaxGlobalMemory()
+                            ? ", or allow more with -D" + TornadoDevices.MEMORY + "=..." : ""));
+    }
+
+    private static String mib(long bytes) {
+        return Math.ceilDiv(bytes, 1 << 20) + " MiB";
+    }
+
     @Override
     public Session open(List<Program> programs) {
         MemoryPlan plan = MemoryPlan.of(programs);
-        long have = TornadoDevices.usableMemory(device);
-        if (plan.bytes() > have)
-            throw new OutOfMemoryError(name + ": the programs need " + plan.bytes() + " bytes, " + have + " of "
-                    + device.getMaxGlobalMemory() + " may be used; use a smaller micro-batch or sequence"
-                    + (have < device.getMaxGlobalMemory()
-                            ? ", or allow more with -D" + TornadoDevices.MEMORY + "=..." : ""));
-        return new TornadoSession(device, workGroups, programs, plan);
+        requireMemory(name, device, plan.bytes());
+        return new TornadoSession(name, device, workGroups, programs, plan);
     }
 }

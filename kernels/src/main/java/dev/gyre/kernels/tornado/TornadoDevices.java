@@ -1,5 +1,6 @@
 package dev.gyre.kernels.tornado;
 
+import dev.gyre.kernels.DeviceException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
@@ -60,8 +61,7 @@ public final class TornadoDevices {
 
     /// The device `name`.
     ///
-    /// @throws IllegalArgumentException when there is none of that name
-    /// @throws IllegalStateException when the SDK lacks a flag that it needs for us
+    /// @throws DeviceException when there is none of that name, or the SDK lacks a flag that it needs for us
     static TornadoDevice find(String name) {
         requireFlags();
         TornadoRuntime runtime = TornadoRuntimeProvider.getTornadoRuntime();
@@ -72,8 +72,8 @@ public final class TornadoDevices {
                     return backend.getDevice(d);
         }
         String have = list().stream().map(Info::name).collect(Collectors.joining(", "));
-        throw new IllegalArgumentException("no TornadoVM device " + name + "; there " + (sdkPresent()
-                ? "are " + have
+        throw new DeviceException("no device " + name + "; there " + (sdkPresent()
+                ? have.isEmpty() ? "are none: TornadoVM's drivers find no device (gyre doctor)" : "is " + have
                 : "is only jvm, because no TornadoVM SDK is on the module path (set TORNADOVM_HOME)"));
     }
 
@@ -81,11 +81,11 @@ public final class TornadoDevices {
         if (!sdkPresent())
             return;
         if (!"false".equalsIgnoreCase(System.getProperty(BAILOUT)))
-            throw new IllegalStateException(
+            throw new DeviceException(
                     BAILOUT + " is not False: TornadoVM would run kernels that do not compile as "
                             + "sequential Java without a word; start the JVM with -D" + BAILOUT + "=False");
         if (Integer.getInteger(BYTECODES, 4096) < MIN_BYTECODES)
-            throw new IllegalStateException(
+            throw new DeviceException(
                     BYTECODES + " is below " + MIN_BYTECODES + ": a model's task graphs would not "
                             + "fit; start the JVM with -D" + BYTECODES + "=" + MIN_BYTECODES);
     }

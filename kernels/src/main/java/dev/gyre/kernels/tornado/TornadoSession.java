@@ -3,6 +3,7 @@ package dev.gyre.kernels.tornado;
 import dev.gyre.kernels.Access;
 import dev.gyre.kernels.Buf;
 import dev.gyre.kernels.DType;
+import dev.gyre.kernels.DeviceException;
 import dev.gyre.kernels.HostData;
 import dev.gyre.kernels.MemoryPlan;
 import dev.gyre.kernels.Op;
@@ -14,7 +15,9 @@ import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Objects;
 import java.util.Set;
+import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 import uk.ac.manchester.tornado.api.GridScheduler;
 import uk.ac.manchester.tornado.api.ImmutableTaskGraph;
@@ -40,6 +43,7 @@ import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 /// it does not use; then any order works, `upload` may run again at any time, and nothing is ever copied between programs.
 /// `upload` copies all of its arrays, so what the device wrote since is fetched first. Results come back when asked for.
 final class TornadoSession implements Session {
+    private final String name;
     private final TornadoDevice device;
     private final boolean workGroups;
     private final List<Program> programs;
@@ -55,7 +59,9 @@ final class TornadoSession implements Session {
     private @Nullable TornadoExecutionPlan plan;
     private @Nullable TornadoExecutionResult last;
 
-    TornadoSession(TornadoDevice device, boolean workGroups, List<Program> programs, MemoryPlan memoryPlan) {
+    TornadoSession(String name, TornadoDevice device, boolean workGroups, List<Program> programs,
+            MemoryPlan memoryPlan) {
+        this.name = name;
         this.device = device;
         this.workGroups = workGroups;
         this.programs = List.copyOf(programs);
@@ -141,7 +147,10 @@ final class TornadoSession implements Session {
     /// Brings the host copy of a root up to date.
     private void fetch(Buf root) {
         if (last != null && deviceNewer.remove(root))
-            last.transferToHost(memory.array(root));
+            attempt("reading " + root, () -> {
+                Objects.requireNonNull(last).transferToHost(memory.array(root));
+                return root;
+            });
     }
 
     @Override
@@ -153,11 +162,11 @@ final class TornadoSession implements Session {
         if (hostNewer) {
             for (Buf b : List.copyOf(deviceNewer))
                 fetch(b);
-            last = p.withGraph(1).execute();
+            last = execute(p, "upload", 1);
             hostNewer = false;
         }
         for (int g = first[index]; g < first[index + 1]; g++)
-            last = p.withGraph(g).execute();
+            last = execute(p, program.name(), g);
         for (Op op : program.ops())
             for (Access a : op.accesses())
                 if (a.writes() && DeviceMemory.isState(a.buf().root()))
@@ -179,6 +188,7 @@ final class TornadoSession implements Session {
             graphs.add(tasks);
         }
         // only now are all arrays known that the programs' workspaces and constants add
+        TornadoBackend.requireMemory(name, device, memory.bytes());
         Object[] fixed = memory.fixed();
         Object[] state = memory.state();
         List<ImmutableTaskGraph> all = new ArrayList<>();
@@ -202,8 +212,38 @@ final class TornadoSession implements Session {
         if (graphs.stream().anyMatch(TaskGraphs::hasGrids))
             p.withGridScheduler(grids);
         plan = p;
-        last = p.withGraph(0).execute();
+        last = execute(p, "upload of the weights", 0);
         return p;
+    }
+
+    private TornadoExecutionResult execute(TornadoExecutionPlan p, String what, int graph) {
+        return attempt(what, () -> p.withGraph(graph).execute());
+    }
+
+    /// Does something that TornadoVM and its drivers may refuse.
+    private <T> T attempt(String what, Supplier<T> action) {
+        try {
+            return action.get();
+        } catch (OutOfMemoryError e) {
+            throw e; // of the JVM's own memory
+        } catch (RuntimeException | Error e) {
+            String kind = e.getClass().getSimpleName();
+            boolean memory = kind.contains("Memory");
+            throw new DeviceException("device " + name + (memory ? " is out of memory in " : " failed in ") + what + ": "
+                    + reason(e) + (memory ? "; take a smaller micro-batch or sequence"
+                            : "; gyre kernels --device " + name + " shows which operations it can run, and --debug the"
+                                    + " driver's message"),
+                    e);
+        }
+    }
+
+    /// What a failure of TornadoVM says, on one line.
+    private static String reason(Throwable e) {
+        String text = String.valueOf(e.getMessage());
+        int stack = text.indexOf("Stacktrace:");
+        text = (stack < 0 ? text : text.substring(0, stack)).replaceAll("\\u001B\\[[;\\d]*m", "")
+                .replaceAll("\\s+", " ").strip();
+        return e.getClass().getSimpleName() + ": " + (text.length() > 300 ? text.substring(0, 300) + " ..." : text);
     }
 
     /// A graph whose only task counts its runs.

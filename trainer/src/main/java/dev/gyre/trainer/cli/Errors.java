@@ -1,5 +1,6 @@
 package dev.gyre.trainer.cli;
 
+import dev.gyre.kernels.DeviceException;
 import dev.gyre.model.format.FormatException;
 import dev.gyre.trainer.config.ConfigException;
 import dev.gyre.trainer.data.DataException;
@@ -38,6 +39,7 @@ final class Errors {
             case OutOfMemoryError x ->
                     "out of memory: " + x.getMessage() + "; give the JVM more (GYRE_JAVA_OPTS=-Xmx8g), or"
                             + " use a smaller train.micro_batch or train.seq_len";
+            case DeviceException x -> text(x);
             case StackOverflowError _ -> "internal error: stack overflow (--debug shows where)";
             case Throwable x when exitCode(x) != ExitCode.FAILURE -> text(x);
             case Throwable x -> "internal error: " + x.getClass().getSimpleName() + ": " + text(x)

@@ -9,6 +9,8 @@ public record PretrainConfig(@Key(doc = "shape of the new model") Model model,
         @Key(doc = "evaluation during training") RunConfig.Eval eval,
         @Key(doc = "the run directory; the model comes to lie in its folder model/") RunConfig.Output output,
         @Key(doc = "where to compute: cpu, opencl:N, cuda:N, ptx:N, jvm, or auto", def = "auto") String device,
+        @Key(doc = "on a device other than the CPU: compute the first step on the CPU as well, and stop where the two differ",
+                def = "true") boolean checkDevice,
         @Key(doc = "seed of everything random: first weights, order of the data", def = "1", min = 0) long seed) {
 
     /// Sizes that a preset gives and single keys replace.

@@ -12,6 +12,8 @@ public record RunConfig(
         @Key(doc = "what base model and result are measured on when training is done") Results results,
         @Key(doc = "the run directory") Output output,
         @Key(doc = "where to compute: cpu, opencl:N, cuda:N, ptx:N, jvm, or auto", def = "auto") String device,
+        @Key(doc = "on a device other than the CPU: compute the first step on the CPU as well, and stop where the two differ",
+                def = "true") boolean checkDevice,
         @Key(doc = "seed of everything random: adapter start, order of the data", def = "1", min = 0) long seed) {
 
     public RunConfig {

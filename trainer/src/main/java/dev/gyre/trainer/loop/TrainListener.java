@@ -43,6 +43,10 @@ public interface TrainListener {
     default void onRotations(Rotations r) {
     }
 
+    /// The first step was computed on the CPU as well and is the same; `seconds` of the device with compiling.
+    default void onDeviceCheck(String text, double seconds, double cpuSeconds) {
+    }
+
     default void onStep(Step step) {
     }
 

@@ -42,8 +42,8 @@ public final class FineTuning {
     public static TrainingRun open(RunConfig c, boolean resume, Backend backend, String version,
             PrincipalSubspace.Progress progress) {
         Prepared p = prepare(c, backend, progress);
-        return TrainingRun.open(new TrainingRun.Setup(c, c.data(), c.train(), c.eval(), c.output(), c.seed(), p.model,
-                p.full, p.text, List.of(Path.of(c.model().path())), p.export, p.full ? "model" : "adapter", version),
+        return TrainingRun.open(new TrainingRun.Setup(c, c.data(), c.train(), c.eval(), c.output(), c.seed(),
+                c.checkDevice(), p.model, p.full, p.text, List.of(Path.of(c.model().path())), p.export, p.full ? "model" : "adapter", version),
                 resume, backend);
     }
 
@@ -111,7 +111,7 @@ public final class FineTuning {
             case F16 -> TensorType.F16;
         };
         return TrainingRun
-                .open(new TrainingRun.Setup(c, c.data(), c.train(), c.eval(), c.output(), c.seed(), model, true,
+                .open(new TrainingRun.Setup(c, c.data(), c.train(), c.eval(), c.output(), c.seed(), c.checkDevice(), model, true,
                         text, bytes ? List.of() : List.of(tokenizer),
                         to -> writeNew(model, bytes ? null : tokenizer, text, type, to), "model", version), resume,
                         backend);

@@ -67,6 +67,13 @@ final class Provenance {
         write(dir, before);
     }
 
+    /// Adds what turned out during the run.
+    static void add(RunDir dir, String key, String text) {
+        ObjectNode o = Json.readObject(dir.path().resolve(FILE));
+        o.put(key, text);
+        write(dir, o);
+    }
+
     private static List<Path> files(Path p) {
         if (!Files.isDirectory(p))
             return List.of(p);

@@ -1,6 +1,7 @@
 package dev.gyre.trainer.run;
 
 import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.model.llama.BatchShape;
 import dev.gyre.model.llama.Llama;
 import dev.gyre.model.llama.TrainSession;
@@ -19,6 +20,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeSet;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
@@ -31,16 +33,18 @@ public final class TrainingRun implements AutoCloseable {
     ///
     /// @param config the whole configuration, to be kept with the run
     /// @param model with the adapter, if any, attached
+    /// @param checkDevice whether a device other than the CPU must take the first step as the CPU does
     /// @param full whether all weights are trained
     /// @param inputs files and folders that the run reads, for provenance
     /// @param export writes the adapter or model into a folder that does not exist yet
     /// @param result name of that folder in the run directory
     public record Setup(Record config, RunConfig.Data data, RunConfig.Train train, RunConfig.Eval eval,
-            RunConfig.Output output, long seed, Llama model, boolean full, ModelText text, List<Path> inputs,
+            RunConfig.Output output, long seed, boolean checkDevice, Llama model, boolean full, ModelText text, List<Path> inputs,
             Consumer<Path> export, String result, String version) {
     }
 
     private final Setup setup;
+    private final Backend backend;
     private final RunDir dir;
     private final RunData data;
     private final TrainSession session;
@@ -50,6 +54,7 @@ public final class TrainingRun implements AutoCloseable {
 
     private TrainingRun(Setup s, boolean resume, Backend backend) {
         this.setup = s;
+        this.backend = backend;
         RunConfig.Train t = s.train();
         RunConfig.Data d = s.data();
         int context = s.model().config().maxPositionEmbeddings();
@@ -89,11 +94,12 @@ public final class TrainingRun implements AutoCloseable {
         return new TrainingRun(setup, resume, backend);
     }
 
-    /// What may differ from the configuration that the run was started with: where and how often to look and save, and how
-    /// long to go on.
+    /// What may differ from the configuration that the run was started with: where to compute, where and how often to look
+    /// and save, and how long to go on.
     private static boolean free(String key) {
         return key.startsWith("eval.") || key.startsWith("results.") || key.startsWith("output.") || key.equals("train.steps")
-                || key.equals("train.epochs");
+                || key.equals("train.epochs")
+                || key.equals("device") || key.equals("check_device");
     }
 
     private void checkConfig(Path path) {
@@ -122,7 +128,14 @@ public final class TrainingRun implements AutoCloseable {
         List<TrainListener> all = new ArrayList<>(listeners);
         try (MetricsLog metrics = new MetricsLog(dir.metrics(), from == null ? 0 : from.step())) {
             all.add(metrics);
-            TrainLoop loop = new TrainLoop(Trainee.of(session), data.batches(), data.validation(), setup.train(), steps,
+            Trainee trainee = Trainee.of(session);
+            if (setup.checkDevice() && !(backend instanceof CpuBackend))
+                trainee = new FirstStepCheck(trainee, backend.name(), this::cpuTwin, r -> {
+                    Provenance.add(dir, "first_step_check", r.toString());
+                    String text = "step " + (from() + 1) + " is the CPU's: " + r;
+                    all.forEach(l -> l.onDeviceCheck(text, r.seconds(), r.cpuSeconds()));
+                });
+            TrainLoop loop = new TrainLoop(trainee, data.batches(), data.validation(), setup.train(), steps,
                     setup.eval().every(), new TrainLoop.Saver() {
                         @Override
                         public int every() {
@@ -145,6 +158,24 @@ public final class TrainingRun implements AutoCloseable {
             }
             return r;
         }
+    }
+
+    private FirstStepCheck.Twin cpuTwin() {
+        TrainSession s = new TrainSession(setup.model(), new CpuBackend(),
+                List.of(new BatchShape(setup.train().microBatch(), setup.train().seqLen())), setup.full(),
+                Set.of(TrainSession.Use.TRAIN));
+        Trainee t = Trainee.of(s);
+        return new FirstStepCheck.Twin() {
+            @Override
+            public Trainee trainee() {
+                return t;
+            }
+
+            @Override
+            public void close() {
+                s.close();
+            }
+        };
     }
 
     public RunDir dir() {

@@ -133,8 +133,40 @@ class MethodsTest {
                 .isCloseTo(loss(Cli.gyre("eval", base, few, "--device", "cpu", "--seq-len", "24", "--batch", "2")),
                         org.assertj.core.data.Offset.offset(1e-4));
         Cli none = Cli.gyre("eval", base, few, "--device", "cuda:0");
-        assertThat(none.code).isEqualTo(ExitCode.USAGE);
-        assertThat(none.err).contains("cuda:0");
+        assertThat(none.code).isEqualTo(ExitCode.FAILURE);
+        assertThat(none.err.strip()).startsWith("gyre: no device cuda:0; there is").hasLineCount(1);
+    }
+
+    @Test
+    void aRunMovesFromATaskGraphDeviceToTheCpuAfterAFirstStepThatIsTheCpus() throws IOException {
+        Path file = dir.resolve("moves.yaml");
+        Path run = dir.resolve("moves");
+        Files.writeString(file, """
+                model: {path: %s}
+                adapter: {method: oft, block_size: 8}
+                data: {train: %s}
+                train: {seq_len: 24, micro_batch: 2, lr: 1e-2, schedule: constant}
+                output: {dir: %s, log_every: 1}
+                """.formatted(base, data.resolve("train.jsonl"), run));
+        Cli first = Cli.gyre("train", file, "--set", "train.steps=2", "--set", "device=jvm");
+        assertThat(first.code).as(first.toString()).isZero();
+        assertThat(first.out).containsPattern("check +step 1 is the CPU's: loss [0-9.]+ and ");
+        assertThat(Files.readString(run.resolve("provenance.json"))).contains("first_step_check", "\"jvm: ");
+        Cli then = Cli.gyre("train", file, "--set", "train.steps=4", "--set", "device=cpu", "--resume");
+        assertThat(then.code).as(then.toString()).isZero();
+        assertThat(then.out).doesNotContain("is the CPU's");
+        List<Double> moved = losses(run);
+        Cli whole = Cli.gyre("train", file, "--set", "train.steps=4", "--set", "output.dir=" + dir.resolve("stays"));
+        assertThat(whole.code).as(whole.toString()).isZero();
+        List<Double> stayed = losses(dir.resolve("stays"));
+        assertThat(moved).hasSize(4);
+        for (int i = 0; i < 4; i++)
+            assertThat(moved.get(i)).isCloseTo(stayed.get(i), org.assertj.core.data.Offset.offset(1e-3));
+    }
+
+    private static List<Double> losses(Path run) throws IOException {
+        return Pattern.compile("\"loss\":([0-9.Ee-]+)").matcher(Files.readString(run.resolve("metrics.jsonl")))
+                .results().map(m -> Double.valueOf(m.group(1))).toList();
     }
 
     private static double loss(Cli c) {

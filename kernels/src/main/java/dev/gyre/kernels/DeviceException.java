@@ -1,0 +1,14 @@
+package dev.gyre.kernels;
+
+/// A device is missing, too small, refuses a kernel, or computes wrongly. The message says which, and what to do.
+public final class DeviceException extends RuntimeException {
+    private static final long serialVersionUID = 1L;
+
+    public DeviceException(String message) {
+        super(message);
+    }
+
+    public DeviceException(String message, Throwable cause) {
+        super(message, cause);
+    }
+}

@@ -1,0 +1,107 @@
+package dev.gyre.trainer.run;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.gyre.kernels.DeviceException;
+import dev.gyre.model.llama.AdamWStep;
+import dev.gyre.model.llama.Batch;
+import dev.gyre.model.llama.TrainState;
+import dev.gyre.trainer.loop.FakeTrainee;
+import dev.gyre.trainer.loop.Trainee;
+import java.util.ArrayList;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+
+class FirstStepCheckTest {
+    private static final Batch BATCH = Batch.rows(1, 4, new int[] {1, 2, 3, 4}, new int[] {2, 3, 4, -100});
+    private static final AdamWStep STEP = new AdamWStep(1, 1e-2f, 0.9f, 0.999f, 1e-8f, 0f, 0f);
+
+    private int opened;
+    private int closed;
+    private final List<FirstStepCheck.Result> told = new ArrayList<>();
+
+    private FirstStepCheck check(Trainee device) {
+        return new FirstStepCheck(device, "opencl:9", () -> {
+            opened++;
+            FakeTrainee cpu = new FakeTrainee();
+            return new FirstStepCheck.Twin() {
+                @Override
+                public Trainee trainee() {
+                    return cpu;
+                }
+
+                @Override
+                public void close() {
+                    closed++;
+                }
+            };
+        }, told::add);
+    }
+
+    private static double step(Trainee t) {
+        t.microBatch(BATCH, 0.125f);
+        t.microBatch(BATCH, 0.125f);
+        return t.update(STEP);
+    }
+
+    @Test
+    void aDeviceThatAgreesGoesOnAlone() {
+        FakeTrainee plain = new FakeTrainee();
+        FirstStepCheck checked = check(new FakeTrainee());
+        for (int i = 0; i < 3; i++)
+            assertThat(step(checked)).isEqualTo(step(plain));
+        assertThat(opened).isEqualTo(1);
+        assertThat(closed).isEqualTo(1);
+        assertThat(told).hasSize(1);
+        assertThat(told.getFirst().lossError()).isZero();
+        assertThat(told.getFirst().update()).isZero();
+    }
+
+    @Test
+    void itStartsWhereTheDeviceStands() {
+        FakeTrainee device = new FakeTrainee();
+        step(device);
+        step(check(device));
+        assertThat(told.getFirst().gradient()).isZero();
+    }
+
+    private static void stops(FirstStepCheck c) {
+        assertThatThrownBy(() -> step(c)).isInstanceOf(DeviceException.class)
+                .hasMessageContaining("device opencl:9 computes something else than the CPU in step 1")
+                .hasMessageContaining("check_device: false").hasMessageNotContaining("\n");
+    }
+
+    @Test
+    void aWrongLossGradientOrUpdateStopsTheRun() {
+        stops(check(new FakeTrainee() {
+            @Override
+            public double microBatch(Batch b, float scale) {
+                return super.microBatch(b, scale) * 1.001;
+            }
+        }));
+        stops(check(new FakeTrainee() {
+            @Override
+            public double microBatch(Batch b, float scale) {
+                return super.microBatch(b, scale * 1.01f);
+            }
+        }));
+        stops(check(new FakeTrainee() {
+            @Override
+            public double update(AdamWStep s) {
+                return super.update(new AdamWStep(s.t(), 1.1f * s.lr(), s.beta1(), s.beta2(), s.eps(), 0f, 0f));
+            }
+        }));
+        stops(check(new FakeTrainee() {
+            @Override
+            public TrainState state() {
+                TrainState s = super.state();
+                if (s.m()[7] != 0)
+                    s.params()[7] = Float.NaN;
+                return s;
+            }
+        }));
+        assertThat(told).isEmpty();
+        assertThat(closed).isEqualTo(opened).isEqualTo(4);
+    }
+}
