@@ -1,6 +1,7 @@
 package dev.gyre.kernels;
 
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.IdentityHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -52,6 +53,32 @@ public final class Program {
 
     public long flops() {
         return ops.stream().mapToLong(Op::flops).sum();
+    }
+
+    /// This program without the operations that nobody needs: what they write are activations that are read no more. An
+    /// operation that writes anything else stays.
+    public Program withoutUnread() {
+        Set<Buf> read = Collections.newSetFromMap(new IdentityHashMap<>());
+        List<Op> kept = new ArrayList<>();
+        for (int i = ops.size() - 1; i >= 0; i--) {
+            Op op = ops.get(i);
+            boolean needed = false;
+            for (Access a : op.accesses())
+                needed |= a.writes()
+                        && (a.buf().role() != Buf.Role.ACTIVATION || read.contains(a.buf().root()));
+            if (!needed)
+                continue;
+            kept.add(op);
+            // a whole buffer that is written anew is not read from before; of a view only a part is
+            for (Access a : op.accesses())
+                if (a.mode() == Access.Mode.WRITE && !a.buf().isView())
+                    read.remove(a.buf());
+            for (Access a : op.accesses())
+                if (a.reads())
+                    read.add(a.buf().root());
+        }
+        Collections.reverse(kept);
+        return new Program(name, kept);
     }
 
     /// One numbered line per operation: its name, then its buffers with shapes and sizes.

@@ -30,6 +30,19 @@ class ProgramTest {
     }
 
     @Test
+    void operationsWhoseActivationsNobodyReadsAreLeftOut() {
+        Buf c = Buf.activation("c", 4);
+        Op first = new Op.Copy(in, a);
+        Op view = new Op.Copy(in.view("half", 0, 2), b.view("b half", 0, 2));
+        Program p = program(first, new Op.Copy(a, c), new Op.Axpy(1f, in, c), new Op.Copy(in, b), view,
+                new Op.Add(a, b, out), new Op.Copy(out, c));
+        assertThat(p.withoutUnread().ops()).containsExactly(first, p.ops().get(3), view, p.ops().get(5));
+        Program overwritten = program(first, new Op.Axpy(1f, in, a), new Op.Fill(a, 1f), new Op.Copy(a, out));
+        assertThat(overwritten.withoutUnread().ops()).containsExactly(overwritten.ops().get(2),
+                overwritten.ops().get(3));
+    }
+
+    @Test
     void anAccumulatingProductReadsItsResultAndAnOverwritingOneDoesNot() {
         Buf x = Buf.input("x", DType.F32, 2, 3);
         Buf w = Buf.weight("w", DType.F32, 5, 3);

@@ -46,7 +46,8 @@ final class OftRotation implements Rotation {
         if (b == 1)
             return;
         Buf param = store.param(v);
-        if (coftLimit > 0)
+        // once a program: where forward runs a second time, v must be what it was in the first
+        if (coftLimit > 0 && r == null)
             e.add(new Op.CoftProject(param, stored, b, coftLimit));
         Buf rot = e.act("R", stored, b, b);
         e.add(new Op.Cayley(map, param, rot, stored, b));

@@ -96,7 +96,14 @@ final class DecoderLayer {
         Buf mix(Emitter e, Buf q, Buf k, Buf v, float scale, int window);
     }
 
-    /// Emits the layer; returns its output (N, C), a buffer of its own.
+    /// Emits the layer for a batch of whole sequences.
+    Buf forward(Emitter e, Buf in, BatchShape shape, Buf start) {
+        return forward(e, in, shape.tokens(),
+                (em, q, k, v, scale, window) -> attend(em, q, k, v, shape, start, scale, window));
+    }
+
+    /// Emits the layer; returns its output (N, C), a buffer of its own. Emitted again before backward, it replaces what
+    /// the first time left for it.
     Buf forward(Emitter e, Buf in, int N, Mixer mixer) {
         x = in;
         Buf h = norm(e, "input_layernorm", in, N).y();
@@ -135,7 +142,7 @@ final class DecoderLayer {
     }
 
     /// Training's [Mixer]: causal attention inside the batch; remembers the row statistics for backward.
-    Buf attend(Emitter e, Buf q, Buf k, Buf v, BatchShape shape, Buf start, float scale, int window) {
+    private Buf attend(Emitter e, Buf q, Buf k, Buf v, BatchShape shape, Buf start, float scale, int window) {
         int N = shape.tokens();
         Buf out = e.act("attention", N, H * D);
         Buf l = e.act("lse", N, H);

@@ -76,16 +76,20 @@ final class LlamaProgram {
     }
 
     /// Forward, loss and backward of one micro-batch; gradients are added to the store's.
-    Program training(Io io) {
+    ///
+    /// @param checkpointing whether a layer keeps nothing but its input and runs forward again before it runs backward:
+    ///        the same operations on the same numbers, hence the same gradients to the bit
+    Program training(Io io, boolean checkpointing) {
         Emitter e = new Emitter("train " + io.shape.B() + "x" + io.shape.T(), store, true);
-        run(e, io, true, null);
-        return e.build();
+        run(e, io, true, checkpointing, null);
+        Program p = e.build();
+        return checkpointing ? p.withoutUnread() : p;
     }
 
     /// Forward and row losses.
     Program evaluation(Io io) {
         Emitter e = new Emitter("evaluate " + io.shape.B() + "x" + io.shape.T(), store, false);
-        run(e, io, false, null);
+        run(e, io, false, false, null);
         return e.build();
     }
 
@@ -93,19 +97,21 @@ final class LlamaProgram {
     WithLogits logits(Io io) {
         Emitter e = new Emitter("logits " + io.shape.B() + "x" + io.shape.T(), store, false);
         Buf logits = Buf.output("logits " + io.shape.B() + "x" + io.shape.T(), io.shape.tokens(), V);
-        run(e, io, false, logits);
+        run(e, io, false, false, logits);
         return new WithLogits(e.build(), logits);
     }
 
-    private void run(Emitter e, Io io, boolean training, @Nullable Buf keepLogits) {
+    private void run(Emitter e, Io io, boolean training, boolean checkpointing, @Nullable Buf keepLogits) {
         BatchShape shape = io.shape;
         int N = shape.tokens();
         List<DecoderLayer> layers = layers(io.positions);
         Embedding embedding = new Embedding();
         Buf x = embedding.forward(e, io.ids, N);
-        for (DecoderLayer l : layers)
-            x = l.forward(e, x, N,
-                    (em, q, k, v, scale, window) -> l.attend(em, q, k, v, shape, io.start, scale, window));
+        List<Buf> inputs = new ArrayList<>();
+        for (DecoderLayer l : layers) {
+            inputs.add(x);
+            x = l.forward(e, x, shape, io.start);
+        }
 
         Norms.Out norm = Norms.forward(e, store, "model.norm", x, N, C, c.rmsNormEps());
 
@@ -131,8 +137,12 @@ final class LlamaProgram {
             return;
         Buf g = e.act("g", N, C);
         Norms.backward(e, store, "model.norm", x, norm.rstd(), dH, g, N, C, false);
-        for (int i = layers.size() - 1; i >= lowest; i--)
+        for (int i = layers.size() - 1; i >= lowest; i--) {
+            // the last layer has only just run forward
+            if (checkpointing && i < layers.size() - 1)
+                layers.get(i).forward(e, inputs.get(i), shape, io.start);
             layers.get(i).backward(e, g, shape, io.start, i > lowest || embedding.trains());
+        }
         if (embedding.trains())
             embedding.backward(e, io.ids, g, N);
     }

@@ -58,7 +58,7 @@ public final class StepPlan {
             LlamaProgram.Io b = LlamaProgram.Io.of(s);
             io.put(s, b);
             if (uses.contains(TrainSession.Use.TRAIN))
-                training.put(s, added(emit.training(b)));
+                training.put(s, added(emit.training(b, uses.contains(TrainSession.Use.GRADIENT_CHECKPOINTING))));
             if (uses.contains(TrainSession.Use.EVALUATE))
                 evaluation.put(s, added(emit.evaluation(b)));
             if (uses.contains(TrainSession.Use.LOGITS)) {

@@ -24,7 +24,10 @@ import java.util.Set;
 public final class TrainSession implements AutoCloseable {
     /// Which programs a session is opened with; each costs its outputs and, on a device, its compile time.
     public enum Use {
-        TRAIN, EVALUATE, LOGITS
+        TRAIN, EVALUATE, LOGITS,
+        /// With TRAIN: layers keep only their inputs and run forward a second time in the backward pass. Less memory, more
+        /// time, the same gradients.
+        GRADIENT_CHECKPOINTING
     }
 
     private final Llama model;

@@ -81,7 +81,8 @@ final class SweepCommand extends GyreCommand {
                     continue;
                 }
                 if (state == Sweep.State.FAILED && !retry) {
-                    screen().line(head + "  failed before: " + sweep.failures().get(r.name()) + " (--retry runs it again)");
+                    screen().line(
+                            head + "  failed before: " + sweep.failures().get(r.name()) + " (--retry runs it again)");
                     failed++;
                     continue;
                 }
@@ -108,8 +109,9 @@ final class SweepCommand extends GyreCommand {
         screen().result("");
         c.text().forEach(screen()::result);
         screen().result("");
-        screen().result(n - failed + " of " + Text.many(n, "run") + " done" + (failed == 0 ? "" : ", " + failed + " failed")
-                + " · gyre compare " + sweep.folder() + " shows them side by side");
+        screen().result(
+                n - failed + " of " + Text.many(n, "run") + " done" + (failed == 0 ? "" : ", " + failed + " failed")
+                        + " · gyre compare " + sweep.folder() + " shows them side by side");
         return failed == 0 ? ExitCode.OK : ExitCode.FAILURE;
     }
 
@@ -123,7 +125,8 @@ final class SweepCommand extends GyreCommand {
     /// Trains one run in a process of its own; returns why it failed, or nothing.
     private String runOne(Sweep sweep, Sweep.Run r, String head) throws IOException {
         boolean resume = sweep.prepare(r);
-        List<String> command = new ArrayList<>(List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString()));
+        List<String> command =
+                new ArrayList<>(List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString()));
         for (String option : ManagementFactory.getRuntimeMXBean().getInputArguments())
             if (!option.startsWith("-agentlib") && !option.startsWith("-javaagent"))
                 command.add(option);

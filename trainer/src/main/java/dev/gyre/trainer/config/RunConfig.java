@@ -82,7 +82,10 @@ public record RunConfig(
             @Key(doc = "AdamW's decay of the mean of gradients", def = "0.9", min = 0, max = 0.999999) double beta1,
             @Key(doc = "AdamW's decay of the mean of squared gradients", def = "0.999", min = 0,
                     max = 0.999999999) double beta2,
-            @Key(doc = "AdamW's eps", def = "1e-8", min = 0) double eps) {
+            @Key(doc = "AdamW's eps", def = "1e-8", min = 0) double eps,
+            @Key(doc = "layers keep only their inputs and run forward again in the backward pass: about a third more time,"
+                    + " less memory, the same gradients",
+                    def = "false") boolean gradientCheckpointing) {
         public Train {
             if (steps != null && epochs != null)
                 throw new Conflict("epochs", "steps and epochs exclude each other; give one of them");
@@ -105,7 +108,8 @@ public record RunConfig(
     }
 
     public record Results(
-            @Key(doc = "tasks (prompt + completion) of data.valid to answer; 0: none", def = "100", min = 0) int answers,
+            @Key(doc = "tasks (prompt + completion) of data.valid to answer; 0: none", def = "100",
+                    min = 0) int answers,
             @Key(doc = "examples of what the base model knows, to see what is forgotten", def = "null",
                     example = "data/old.jsonl") @Nullable String forgetting) {
     }

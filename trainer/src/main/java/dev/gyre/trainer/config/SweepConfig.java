@@ -16,7 +16,8 @@ public record SweepConfig(
                 def = "{}") Map<String, Map<String, String>> runs,
         @Key(doc = "keys with several values; every run is made with each combination: {model.base: [f32, nf4]}",
                 def = "{}") Map<String, List<String>> grid,
-        @Key(doc = "combinations to leave out: a run with all keys of an entry is not made", def = "[]") List<Map<String, String>> skip) {
+        @Key(doc = "combinations to leave out: a run with all keys of an entry is not made",
+                def = "[]") List<Map<String, String>> skip) {
 
     /// One run: its name, and `KEY=VALUE` as `--set` takes them.
     public record Entry(String name, List<String> settings) {

@@ -32,10 +32,9 @@ public record MemoryEstimate(long weights, long adapter, long optimiser, long ac
     /// Packing buffers of matrix products and attention: bounded by block sizes that fit caches, not by the model.
     static final long WORKSPACE_PER_THREAD = 3_000_000;
 
-    public static MemoryEstimate of(Sketch model, @Nullable Adapter adapter, BatchShape shape, long tokens,
-            int threads) {
-        StepPlan plan =
-                model.plan(adapter, List.of(shape), Set.of(TrainSession.Use.TRAIN, TrainSession.Use.EVALUATE));
+    public static MemoryEstimate of(Sketch model, @Nullable Adapter adapter, BatchShape shape,
+            Set<TrainSession.Use> uses, long tokens, int threads) {
+        StepPlan plan = model.plan(adapter, List.of(shape), uses);
         return of(model, plan, adapter == null, tokens, threads);
     }
 

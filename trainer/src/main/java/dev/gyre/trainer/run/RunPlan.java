@@ -89,13 +89,14 @@ public final class RunPlan {
                 case AdapterConfig.OnModules on -> {
                     Adapter a = sketch.adapter(Adapters.spec(on, config.seed()));
                     yield new Row(method, base, all, a.parameters(), a.modules().size(),
-                            MemoryEstimate.of(sketch, a, shape, tokens, threads), null);
+                            MemoryEstimate.of(sketch, a, shape, TrainingRun.uses(config.train()), tokens, threads), null);
                 }
                 case AdapterConfig.Full _ -> {
                     if (files.config().linears().stream().anyMatch(l -> files.isQuantized(l.path() + ".weight")))
                         throw new IllegalArgumentException("weights stored in 4 bits cannot be trained whole");
                     yield new Row(method, base, all, all, 0,
-                            MemoryEstimate.of(Sketch.of(files, Llama.Base.AS_STORED), null, shape, tokens, threads),
+                            MemoryEstimate.of(Sketch.of(files, Llama.Base.AS_STORED), null, shape,
+                                    TrainingRun.uses(config.train()), tokens, threads),
                             null);
                 }
             };

@@ -18,6 +18,7 @@ import dev.gyre.trainer.loop.TrainLoop;
 import dev.gyre.trainer.loop.Trainee;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.EnumSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -82,9 +83,17 @@ public final class TrainingRun implements AutoCloseable {
         else
             Provenance.write(dir, provenance);
         dir.write("run.yaml", ConfigWriter.resolved(s.config()));
-        this.session =
-                new TrainSession(s.model(), backend, List.of(new BatchShape(t.microBatch(), t.seqLen())), s.full());
+        this.session = new TrainSession(s.model(), backend, List.of(new BatchShape(t.microBatch(), t.seqLen())),
+                s.full(), uses(t));
         dir.write("program.txt", session.programs());
+    }
+
+    /// What a run opens its session for.
+    static Set<TrainSession.Use> uses(RunConfig.Train t) {
+        Set<TrainSession.Use> uses = EnumSet.of(TrainSession.Use.TRAIN, TrainSession.Use.EVALUATE);
+        if (t.gradientCheckpointing())
+            uses.add(TrainSession.Use.GRADIENT_CHECKPOINTING);
+        return uses;
     }
 
     /// Reads the data, opens the run directory and prepares the programs.
@@ -99,6 +108,7 @@ public final class TrainingRun implements AutoCloseable {
     private static boolean free(String key) {
         return key.startsWith("eval.") || key.startsWith("results.") || key.startsWith("output.") || key.equals("train.steps")
                 || key.equals("train.epochs")
+                || key.equals("train.gradient_checkpointing")
                 || key.equals("device") || key.equals("check_device");
     }
 

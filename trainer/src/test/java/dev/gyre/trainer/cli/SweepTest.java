@@ -83,7 +83,8 @@ class SweepTest {
                 .contains("as\\_stored", "\\bottomrule");
         List<String> csv = Cli.gyre("compare", out, "--csv").out.lines().toList();
         assertThat(csv).hasSize(3);
-        assertThat(csv.getFirst()).startsWith("run,method,variant,base,learning_rate,trained,trained_share,exact_before");
+        assertThat(csv.getFirst())
+                .startsWith("run,method,variant,base,learning_rate,trained,trained_share,exact_before");
         assertThat(csv.get(1).split(",", -1)).hasSameSizeAs(csv.getFirst().split(",", -1));
 
         Files.writeString(sweep, Files.readString(sweep).replace("adapter.r: 2", "adapter.r: 3"));
