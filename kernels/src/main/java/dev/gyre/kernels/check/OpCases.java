@@ -325,7 +325,8 @@ public final class OpCases {
             new Shape(2, 31, 6, 2, 13, 7, "packed"), new Shape(3, 9, 2, 2, 3, 1, "zeros"),
             new Shape(1, 63, 2, 1, 32, 100, "padded"), new Shape(3, 13, 5, 5, 33, 0, "padded"),
             new Shape(1, 207, 3, 3, 17, 31, "packed"), new Shape(1, 130, 4, 2, 64, 0, "packed"),
-            new Shape(2, 65, 8, 2, 128, 0, "zeros")};
+            new Shape(2, 65, 8, 2, 128, 0, "zeros"), new Shape(1, 403, 3, 1, 19, 0, "zeros"),
+            new Shape(2, 250, 2, 2, 8, 90, "padded")};
         for (Shape z : shapes) {
             int N = z.B * z.T;
             add("Attention " + z, s -> s.op(new Op.Attention(s.in("q", 2, N, z.H * z.D), s.in("k", 1, N, z.KV * z.D),

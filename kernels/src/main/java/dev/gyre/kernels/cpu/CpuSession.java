@@ -245,7 +245,7 @@ final class CpuSession implements Session {
             case Op.BlockDiagonal o -> Rotations.blockDiagonal(cpu, o, at(o.r()), at(o.dense()));
             case Op.BlockDiagonalGrad o -> Rotations.blockDiagonalGrad(o, at(o.dDense()), at(o.dR()));
             case Op.MaskBlocks o -> Rotations.maskBlocks(o, at(o.r()), at(o.mask()));
-            case Op.Dropout o -> Elementwise.dropout(cpu, o, at(o.x()), at(o.seed()), at(o.y()));
+            case Op.Dropout o -> Elementwise.dropout(cpu, simd, o, at(o.x()), at(o.seed()), at(o.y()));
             case Op.ScaleColumns o -> Columns.scaleColumns(cpu, simd, o, at(o.x()), at(o.s()), at(o.y()));
             case Op.ColumnDot o -> Columns.columnDot(cpu, simd, o, at(o.x()), at(o.y()), at(o.out()));
             case Op.PermuteColumns o -> Columns.permute(cpu, o, at(o.x()), at(o.perm()), at(o.y()));

@@ -1,6 +1,5 @@
 package dev.gyre.kernels.cpu;
 
-import dev.gyre.kernels.Dropouts;
 import dev.gyre.kernels.Op;
 import java.util.Arrays;
 
@@ -54,17 +53,10 @@ final class Elementwise {
                 dOut.f(), dOut.off() + i, dGate.f(), dGate.off() + i, dUp.f(), dUp.off() + i, n));
     }
 
-    static Runnable dropout(Cpu cpu, Op.Dropout op, View x, View seed, View y) {
+    static Runnable dropout(Cpu cpu, Simd simd, Op.Dropout op, View x, View seed, View y) {
         // the decimal that was meant: 0.9f is off by 2e-8, 1 / (1 - 0.9f) by ten times that
         float scale = (float) (1 / (1 - Double.parseDouble(Float.toString(op.p()))));
-        return chunks(cpu, x.length(), (from, n) -> {
-            float[] in = x.f();
-            float[] out = y.f();
-            int s = seed.i()[seed.off()];
-            for (int e = from; e < from + n; e++) {
-                float v = Dropouts.keeps(s, op.salt(), e, op.p()) ? in[x.off() + e] * scale : 0f;
-                out[y.off() + e] = op.accumulate() ? out[y.off() + e] + v : v;
-            }
-        });
+        return chunks(cpu, x.length(), (from, n) -> simd.dropout(seed.i()[seed.off()], op.salt(), from, op.p(), scale,
+                x.f(), x.off() + from, y.f(), y.off() + from, n, op.accumulate()));
     }
 }

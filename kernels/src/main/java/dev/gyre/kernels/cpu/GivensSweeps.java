@@ -3,7 +3,6 @@ package dev.gyre.kernels.cpu;
 import dev.gyre.kernels.Givens;
 import dev.gyre.kernels.Op;
 import java.util.Arrays;
-import java.util.List;
 
 /// The Givens rotations of GOFT and qGOFT. A row meets all stages while it is in cache.
 final class GivensSweeps {
@@ -38,105 +37,199 @@ final class GivensSweeps {
         };
     }
 
-    /// One stage in place: `(xp, xq) <- (xp g00 + xq g10, xp g01 + xq g11)`.
-    private static void stage(Givens.Stage s, float[] g, int go, float[] x, int xo) {
-        for (int j = 0; j < s.pairs(); j++) {
-            int p = xo + 2 * s.stride() * j;
-            int q = p + s.stride();
-            int c = go + 4 * (s.first() + j);
-            float a = x[p];
-            float b = x[q];
-            x[p] = a * g[c] + b * g[c + 2];
-            x[q] = a * g[c + 1] + b * g[c + 3];
+    /// The sweep by groups of W neighbours, W a power of two: the strides below W stay within groups; those from W to
+    /// `W^2` join the groups' first numbers, which are taken out of the row and treated the same way, and so on. So
+    /// everything runs in full vectors, and the levels behind the first are a W-th of the work.
+    private record Levels(int d, int W, int steps, int[] groups, int[] coefficients, int[] rows) {
+        static Levels of(int d, int W) {
+            int count = 1;
+            for (int n = d; n > W; n = (n + W - 1) / W)
+                count++;
+            int steps = Integer.numberOfTrailingZeros(W);
+            int[] groups = new int[count];
+            int[] coefficients = new int[count + 1];
+            int[] rows = new int[count + 1];
+            int n = d;
+            for (int l = 0; l < count; l++) {
+                groups[l] = (n + W - 1) / W;
+                coefficients[l + 1] = coefficients[l] + 2 * steps * W * groups[l];
+                // a row and a line more: rows a power of two apart would share the lines of the near cache
+                rows[l + 1] = rows[l] + groups[l] * W + 16;
+                n = groups[l];
+            }
+            return new Levels(d, W, steps, groups, coefficients, rows);
+        }
+
+        int count() {
+            return groups.length;
+        }
+
+        /// Numbers of all coefficients.
+        int size() {
+            return coefficients[count()];
+        }
+
+        /// Numbers of one row on all levels.
+        int row() {
+            return rows[count()];
+        }
+
+        /// Place of the first coefficient a of number `i` of the row, for the stage of `stride`; b lies W behind.
+        int at(int i, int stride) {
+            int l = 0;
+            int s = stride;
+            int j = i;
+            for (; s >= W; s /= W, j /= W)
+                l++;
+            return coefficients[l] + 2 * W * (steps * (j / W) + Integer.numberOfTrailingZeros(s)) + j % W;
+        }
+
+        /// Coefficients from g: where a number has no partner, 1 and 0.
+        void fill(float[] g, int go, float[] to) {
+            for (int i = 0; i < size(); i += 2 * W) {
+                Arrays.fill(to, i, i + W, 1f);
+                Arrays.fill(to, i + W, i + 2 * W, 0f);
+            }
+            for (Givens.Stage s : Givens.stages(d))
+                for (int j = 0; j < s.pairs(); j++) {
+                    int p = at(2 * s.stride() * j, s.stride());
+                    int q = at(2 * s.stride() * j + s.stride(), s.stride());
+                    int c = go + 4 * (s.first() + j);
+                    to[p] = g[c];
+                    to[q + W] = g[c + 1];
+                    to[p + W] = g[c + 2];
+                    to[q] = g[c + 3];
+                }
+        }
+
+        /// The way back of [#fill] for gradients.
+        void collect(float[] sums, float[] dG, int go) {
+            for (Givens.Stage s : Givens.stages(d))
+                for (int j = 0; j < s.pairs(); j++) {
+                    int p = at(2 * s.stride() * j, s.stride());
+                    int q = at(2 * s.stride() * j + s.stride(), s.stride());
+                    int c = go + 4 * (s.first() + j);
+                    dG[c] = sums[p];
+                    dG[c + 1] = sums[q + W];
+                    dG[c + 2] = sums[p + W];
+                    dG[c + 3] = sums[q];
+                }
+        }
+
+        /// Takes the first numbers of the groups of level `l - 1` to level l; all rows lie in w, a whole [#row] apart.
+        void down(int count, float[] w, int wo, int l) {
+            for (int r = 0; r < count; r++) {
+                int from = wo + r * row() + rows[l - 1];
+                int to = wo + r * row() + rows[l];
+                for (int j = 0; j < groups[l - 1]; j++)
+                    w[to + j] = w[from + j * W];
+                Arrays.fill(w, to + groups[l - 1], to + groups[l] * W, 0f);
+            }
+        }
+
+        void up(int count, float[] w, int wo, int l) {
+            for (int r = 0; r < count; r++) {
+                int from = wo + r * row() + rows[l];
+                int to = wo + r * row() + rows[l - 1];
+                for (int j = 0; j < groups[l - 1]; j++)
+                    w[to + j * W] = w[from + j];
+            }
+        }
+
+        /// Rows of x to level 0 of w.
+        void in(int count, float[] x, int xo, float[] w, int wo) {
+            for (int r = 0; r < count; r++) {
+                System.arraycopy(x, xo + r * d, w, wo + r * row(), d);
+                Arrays.fill(w, wo + r * row() + d, wo + r * row() + groups[0] * W, 0f);
+            }
         }
     }
+
+    /// Rows that meet a group's coefficients together.
+    private static final int ROWS = 8;
 
     static Runnable sweep(Cpu cpu, Simd simd, Op.GivensSweep op, View x, View g, View y) {
         int d = op.d();
-        List<Givens.Stage> stages = Givens.stages(d);
-        return Columns.rows(cpu, op.N(), d, (from, to, worker) -> {
-            for (int t = from; t < to; t++) {
-                System.arraycopy(x.f(), x.off() + t * d, y.f(), y.off() + t * d, d);
-                for (int i = stages.size() - 1; i >= 0; i--)
-                    stage(stages.get(i), g.f(), g.off(), y.f(), y.off() + t * d);
+        Levels s = Levels.of(d, simd.givensWidth());
+        Runnable turn = Columns.rows(cpu, op.N(), d, (from, to, worker) -> {
+            float[] c = cpu.shared(0, 0);
+            float[] w = cpu.scratch(worker, 0, ROWS * s.row());
+            for (int t = from; t < to; t += ROWS) {
+                int n = Math.min(ROWS, to - t);
+                s.in(n, x.f(), x.off() + t * d, w, 0);
+                for (int l = 1; l < s.count(); l++)
+                    s.down(n, w, 0, l);
+                for (int l = s.count() - 1; l >= 0; l--) {
+                    simd.givens(n, s.groups[l], c, s.coefficients[l], w, s.rows[l], s.row());
+                    if (l > 0)
+                        s.up(n, w, 0, l);
+                }
+                for (int r = 0; r < n; r++)
+                    System.arraycopy(w, r * s.row(), y.f(), y.off() + (t + r) * d, d);
             }
         });
+        return () -> {
+            s.fill(g.f(), g.off(), cpu.shared(0, s.size()));
+            turn.run();
+        };
     }
 
     /// The rows are cut into parts, the same whatever the number of threads; each part sums its dG, the parts are added
-    /// in order.
+    /// in order. The inputs of a level are made again from x on the way down, those of its stages by [Simd#givensGrad];
+    /// nothing is turned back, so it does not matter whether g is orthogonal.
     static Runnable sweepGrad(Cpu cpu, Simd simd, Op.GivensSweepGrad op, View x, View g, View dY, View dX, View dG) {
         int d = op.d();
-        int n = 4 * (d - 1);
-        List<Givens.Stage> stages = Givens.stages(d);
+        Levels s = Levels.of(d, simd.givensWidth());
         int some = Math.max(16, (op.N() + 15) / 16);
         int parts = (op.N() + some - 1) / some;
         Cpu.Body body = (part, worker) -> {
-            float[] sums = cpu.shared(0, 0);
-            Arrays.fill(sums, part * n, (part + 1) * n, 0f);
-            // the gradient row, then the row before each stage (orthogonal: one row, turned back stage by stage)
-            float[] w = cpu.scratch(worker, 0, (op.orthogonal() ? 2 : stages.size() + 2) * d);
-            for (int t = part * some; t < Math.min(op.N(), (part + 1) * some); t++) {
-                System.arraycopy(dY.f(), dY.off() + t * d, w, 0, d);
-                System.arraycopy(x.f(), x.off() + t * d, w, d, d);
-                for (int i = stages.size() - 1; i >= 0; i--) {
-                    int now = op.orthogonal() ? d : (stages.size() - i) * d;
-                    if (!op.orthogonal() && i > 0) {
-                        System.arraycopy(w, now, w, now + d, d);
-                        now += d;
-                    }
-                    if (op.orthogonal() || i > 0)
-                        stage(stages.get(i), g.f(), g.off(), w, now);
+            float[] c = cpu.shared(0, 0);
+            float[] sums = cpu.shared(1, 0);
+            int so = part * s.size();
+            Arrays.fill(sums, so, so + s.size(), 0f);
+            float[] in = cpu.scratch(worker, 0, ROWS * s.row());
+            float[] out = cpu.scratch(worker, 1, ROWS * s.row());
+            float[] w = cpu.scratch(worker, 2, ROWS * s.row());
+            int end = Math.min(op.N(), (part + 1) * some);
+            for (int t = part * some; t < end; t += ROWS) {
+                int n = Math.min(ROWS, end - t);
+                s.in(n, x.f(), x.off() + t * d, in, 0);
+                for (int l = 1; l < s.count(); l++)
+                    s.down(n, in, 0, l);
+                for (int l = s.count() - 1; l > 0; l--) {
+                    for (int r = 0; r < n; r++)
+                        System.arraycopy(in, r * s.row() + s.rows[l], out, r * s.row() + s.rows[l], s.groups[l] * s.W);
+                    simd.givens(n, s.groups[l], c, s.coefficients[l], out, s.rows[l], s.row());
+                    for (int r = 0; r < n; r++)
+                        for (int j = 0; j < s.groups[l - 1]; j++)
+                            in[r * s.row() + s.rows[l - 1] + j * s.W] = out[r * s.row() + s.rows[l] + j];
                 }
-                for (int i = 0; i < stages.size(); i++)
-                    stageGrad(stages.get(i), op.orthogonal(), g.f(), g.off(), w,
-                            op.orthogonal() ? d : (stages.size() - i) * d, sums, part * n);
-                if (op.accumulate())
-                    simd.add(dX.f(), dX.off() + t * d, w, 0, dX.f(), dX.off() + t * d, d);
-                else
-                    System.arraycopy(w, 0, dX.f(), dX.off() + t * d, d);
+                s.in(n, dY.f(), dY.off() + t * d, w, 0);
+                for (int l = 0; l < s.count(); l++) {
+                    if (l > 0)
+                        s.down(n, w, 0, l);
+                    simd.givensGrad(n, s.groups[l], c, s.coefficients[l], in, s.rows[l], w, s.rows[l], s.row(), sums,
+                            so + s.coefficients[l]);
+                }
+                for (int l = s.count() - 1; l > 0; l--)
+                    s.up(n, w, 0, l);
+                for (int r = 0; r < n; r++) {
+                    int at = dX.off() + (t + r) * d;
+                    if (op.accumulate())
+                        simd.add(dX.f(), at, w, r * s.row(), dX.f(), at, d);
+                    else
+                        System.arraycopy(w, r * s.row(), dX.f(), at, d);
+                }
             }
         };
         return () -> {
-            float[] sums = cpu.shared(0, parts * n);
+            s.fill(g.f(), g.off(), cpu.shared(0, s.size()));
+            float[] sums = cpu.shared(1, parts * s.size());
             cpu.forEach(parts, body);
-            Arrays.fill(dG.f(), dG.off(), dG.off() + n, 0f);
-            for (int part = 0; part < parts; part++)
-                simd.add(dG.f(), dG.off(), sums, part * n, dG.f(), dG.off(), n);
+            for (int part = 1; part < parts; part++)
+                simd.add(sums, 0, sums, part * s.size(), sums, 0, s.size());
+            s.collect(sums, dG.f(), dG.off());
         };
-    }
-
-    /// One stage backwards: the gradient row at 0 and, at `row`, the stage's inputs (its outputs when `turn`: they are
-    /// then turned back in place).
-    private static void stageGrad(Givens.Stage s, boolean turn, float[] g, int go, float[] w, int row, float[] sums,
-            int so) {
-        for (int j = 0; j < s.pairs(); j++) {
-            int p = 2 * s.stride() * j;
-            int q = p + s.stride();
-            int c = go + 4 * (s.first() + j);
-            float g00 = g[c];
-            float g01 = g[c + 1];
-            float g10 = g[c + 2];
-            float g11 = g[c + 3];
-            float a = w[row + p];
-            float b = w[row + q];
-            if (turn) {
-                float a0 = a * g00 + b * g01;
-                b = a * g10 + b * g11;
-                a = a0;
-                w[row + p] = a;
-                w[row + q] = b;
-            }
-            float u = w[p];
-            float v = w[q];
-            int at = so + 4 * (s.first() + j);
-            sums[at] += a * u;
-            sums[at + 1] += a * v;
-            sums[at + 2] += b * u;
-            sums[at + 3] += b * v;
-            w[p] = u * g00 + v * g01;
-            w[q] = u * g10 + v * g11;
-        }
     }
 
     static Runnable penalty(Op.GivensPenalty op, View g, View dG, View loss) {

@@ -6,11 +6,13 @@ import java.util.Arrays;
 /// Block rotation of rows and its gradient for R. Blocks narrower than the register tile are taken several at a time, as
 /// one block with the small ones on its diagonal: more arithmetic, but all of it in full vectors.
 final class Rotations {
-    /// Rows of an item: enough to make up for fetching each R.
-    private static final int ROWS = 48;
-    /// Rows and columns that the gradient copies to the near cache; in place, rows may be pages apart.
-    private static final int NEAR_ROWS = 128;
-    private static final int NEAR_COLUMNS = 64;
+    /// Rows that go from block to block together: few enough streams for the hardware to fetch ahead, enough to make up for
+    /// fetching each R.
+    private static final int ROWS = 12;
+    /// Rows and columns that the gradient copies to a nearer cache: in place, rows may be a power of two apart, and then all
+    /// of them fall on the same few lines of it.
+    private static final int NEAR_ROWS = 48;
+    private static final int NEAR_COLUMNS = 256;
     /// Items of a gradient, so that up to as many threads have work; not more, because each keeps sums of its own.
     private static final int PARTS = 32;
 
@@ -82,7 +84,9 @@ final class Rotations {
         int N = op.N();
         int wide = joined(simd, b);
         int columns = wide * Math.max(1, NEAR_COLUMNS / wide);
-        int rows = Math.max(16, NEAR_ROWS * NEAR_COLUMNS / columns);
+        int rows = Math.max(32, NEAR_ROWS * NEAR_COLUMNS / columns);
+        // a line more: else rows a power of two apart again
+        int ld = columns + 16;
         int groups = (d + columns - 1) / columns;
         int chunks = (N + rows - 1) / rows;
         int parts = Math.clamp((PARTS + groups - 1) / Math.max(1, groups), 1, Math.max(1, chunks));
@@ -97,18 +101,18 @@ final class Rotations {
             float[] sums = cpu.shared(0, 0);
             int to = part * each + (shared ? group * b * b : c0 * b);
             Arrays.fill(sums, to, to + (shared ? b * b : n * b), 0f);
-            float[] near = cpu.scratch(worker, 0, 2 * rows * columns);
+            float[] near = cpu.scratch(worker, 0, 2 * rows * ld);
             float[] joined = cpu.scratch(worker, 1, wide * wide);
             for (int chunk = chunks * part / parts; chunk < chunks * (part + 1) / parts; chunk++) {
                 int t0 = chunk * rows;
                 int some = Math.min(rows, N - t0);
-                simd.copy(x.f(), x.off() + t0 * d + c0, d, some, n, near, 0, n);
-                simd.copy(dY.f(), dY.off() + t0 * d + c0, d, some, n, near, rows * columns, n);
+                simd.copy(x.f(), x.off() + t0 * d + c0, d, some, n, near, 0, ld);
+                simd.copy(dY.f(), dY.off() + t0 * d + c0, d, some, n, near, rows * ld, ld);
                 for (int c = 0; c < n; c += wide) {
                     int w = Math.min(wide, n - c);
                     boolean one = w == b;
                     int at = to + (shared ? 0 : c * b);
-                    simd.mulAdd(w, w, some, near, c, 1, n, near, rows * columns + c, n, one ? sums : joined,
+                    simd.mulAdd(w, w, some, near, c, 1, ld, near, rows * ld + c, ld, one ? sums : joined,
                             one ? at : 0, w, one);
                     for (int i = 0; !one && i < w; i += b)
                         for (int k = 0; k < b; k++)

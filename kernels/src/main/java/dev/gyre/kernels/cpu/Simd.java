@@ -47,7 +47,8 @@ interface Simd {
     double expInPlace(float[] x, int xo, float max, int n);
 
     /// Running softmax down the columns of n rows of [#tileCols] scores: `score <- exp(score - max)`; at `stats` the
-    /// columns' maxima, then their denominators, follow; the D rows at `sums` are scaled to the new maxima.
+    /// columns' maxima, or what is not far below them, then their denominators, then work space of the same size follow;
+    /// the D rows at `sums` are scaled to the new maxima.
     /// A score of -Infinity counts as absent.
     void softmaxStep(int n, float[] w, int scores, int stats, int sums, int D);
 
@@ -55,6 +56,9 @@ interface Simd {
     /// lse, delta, first visible key, own position. Where `first <= key <= own`, `p <- exp(p - lse)`,
     /// `d <- a p (d - delta)`, elsewhere both 0; d also goes to panels of [#tileCols], the first at `packed`, `step` apart.
     void softmaxGradRow(int n, float key, float a, float[] w, int p, int d, int stats, int packed, int step);
+
+    /// [#softmaxGradRow] for `rows` keys that all n queries see, their scores row after row.
+    void softmaxGradRows(int rows, int n, float a, float[] w, int p, int d, int stats, int packed, int step);
 
     /// `out = silu(gate) up`.
     void swiGlu(float[] gate, int go, float[] up, int uo, float[] out, int oo, int n);
@@ -65,6 +69,23 @@ interface Simd {
 
     /// Turns the pairs `(x[j], x[j + half])` by the angles behind cos and sin; `sign` -1 turns back.
     void rope(float[] x, int xo, float[] cos, int co, float[] sin, int so, int half, float sign);
+
+    /// Numbers of a group of [#givens], a power of two.
+    int givensWidth();
+
+    /// Givens rotations within groups of [#givensWidth] neighbours of each row, from the largest stride to stride 1:
+    /// `x[i] <- x[i] a[i] + x[i ^ stride] b[i]`. A group's coefficients are a and b of stride 1, then of stride 2, ...;
+    /// groups follow each other, in the rows as in the coefficients.
+    void givens(int rows, int groups, float[] coefficients, int co, float[] x, int xo, int ldx);
+
+    /// Gradient of [#givens]: x holds its inputs, w the gradients of its outputs, which become those of its inputs; the
+    /// gradients of the coefficients are added to sums, laid out as they are. Rows of x and w are `ld` apart.
+    void givensGrad(int rows, int groups, float[] coefficients, int co, float[] x, int xo, float[] w, int wo, int ld,
+            float[] sums, int so);
+
+    /// `y[i] (+)= x[i] scale` where [dev.gyre.kernels.Dropouts#keeps] element `e + i`, else 0.
+    void dropout(int seed, int salt, int e, float p, float scale, float[] x, int xo, float[] y, int yo, int n,
+            boolean accumulate);
 
     /// One step of [dev.gyre.kernels.Op.AdamW] over n numbers; `shrink = 1 - lr * decay`, `step = lr / c1`.
     void adamW(float[] p, int po, float[] g, int go, float[] m, int mo, float[] v, int vo, int n, float clip,

@@ -1,5 +1,7 @@
 package dev.gyre.kernels.cpu;
 
+import dev.gyre.kernels.Dropouts;
+
 /// [Simd] in plain loops: for JVMs without the Vector API, and the control that [SimdVector] is tested against.
 final class SimdScalar implements Simd {
     private static final int MR = 4;
@@ -180,6 +182,84 @@ final class SimdScalar implements Simd {
             x[xo + j] = a * c - b * s;
             x[xo + half + j] = b * c + a * s;
         }
+    }
+
+    @Override
+    public void softmaxGradRows(int rows, int n, float a, float[] w, int p, int d, int stats, int packed, int step) {
+        for (int j = 0; j < rows; j++)
+            for (int i = 0; i < n; i++) {
+                float e = exp(w[p + j * n + i] - w[stats + i]);
+                float g = a * e * (w[d + j * n + i] - w[stats + n + i]);
+                w[p + j * n + i] = e;
+                w[d + j * n + i] = g;
+                w[packed + i / NR * step + j * NR + i % NR] = g;
+            }
+    }
+
+    @Override
+    public void dropout(int seed, int salt, int e, float p, float scale, float[] x, int xo, float[] y, int yo, int n,
+            boolean accumulate) {
+        for (int i = 0; i < n; i++) {
+            float v = Dropouts.keeps(seed, salt, e + i, p) ? x[xo + i] * scale : 0f;
+            y[yo + i] = accumulate ? y[yo + i] + v : v;
+        }
+    }
+
+    private static final int GROUP = 4;
+
+    @Override
+    public int givensWidth() {
+        return GROUP;
+    }
+
+    @Override
+    public void givens(int rows, int groups, float[] coefficients, int co, float[] x, int xo, int ldx) {
+        for (int r = 0; r < rows; r++)
+            for (int g = 0; g < groups; g++) {
+                int c = co + 4 * GROUP * g;
+                turn(x, xo + r * ldx + g * GROUP, 2, coefficients, c + 2 * GROUP);
+                turn(x, xo + r * ldx + g * GROUP, 1, coefficients, c);
+            }
+    }
+
+    private static void turn(float[] x, int xo, int stride, float[] coefficients, int c) {
+        for (int i = 0; i < GROUP; i++)
+            if ((i & stride) == 0) {
+                float p = x[xo + i];
+                float q = x[xo + i + stride];
+                x[xo + i] = p * coefficients[c + i] + q * coefficients[c + GROUP + i];
+                x[xo + i + stride] = q * coefficients[c + i + stride] + p * coefficients[c + GROUP + i + stride];
+            }
+    }
+
+    @Override
+    public void givensGrad(int rows, int groups, float[] coefficients, int co, float[] x, int xo, float[] w, int wo,
+            int ld, float[] sums, int so) {
+        float[] in = new float[GROUP];
+        for (int r = 0; r < rows; r++)
+            for (int g = 0; g < groups; g++) {
+                int c = 4 * GROUP * g;
+                int at = r * ld + g * GROUP;
+                System.arraycopy(x, xo + at, in, 0, GROUP);
+                turn(in, 0, 2, coefficients, co + c + 2 * GROUP);
+                turnBack(in, 0, w, wo + at, 1, coefficients, co + c, sums, so + c);
+                turnBack(x, xo + at, w, wo + at, 2, coefficients, co + c + 2 * GROUP, sums, so + c + 2 * GROUP);
+            }
+    }
+
+    private static void turnBack(float[] x, int xo, float[] w, int wo, int stride, float[] coefficients, int c,
+            float[] sums, int s) {
+        for (int i = 0; i < GROUP; i++) {
+            sums[s + i] += x[xo + i] * w[wo + i];
+            sums[s + GROUP + i] += x[xo + (i ^ stride)] * w[wo + i];
+        }
+        for (int i = 0; i < GROUP; i++)
+            if ((i & stride) == 0) {
+                float p = w[wo + i];
+                float q = w[wo + i + stride];
+                w[wo + i] = p * coefficients[c + i] + q * coefficients[c + GROUP + i + stride];
+                w[wo + i + stride] = q * coefficients[c + i + stride] + p * coefficients[c + GROUP + i];
+            }
     }
 
     @Override

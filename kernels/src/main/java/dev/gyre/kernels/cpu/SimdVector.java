@@ -1,7 +1,11 @@
 package dev.gyre.kernels.cpu;
 
 import com.sun.management.HotSpotDiagnosticMXBean;
+import dev.gyre.kernels.Dropouts;
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.VarHandle;
 import java.lang.management.ManagementFactory;
+import java.nio.ByteOrder;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.IntVector;
 import jdk.incubator.vector.ShortVector;
@@ -240,6 +244,11 @@ final class SimdVector implements Simd {
     /// `2^n e^r` with `n = round(x log2 e)`, `|r| <= ln(2)/2`, e^r by its Taylor polynomial of degree 7 (remainder
     /// below 6e-9); 0 below the smallest normal number, infinite above the largest. Worst error seen: 1.0 ulp.
     private static FloatVector exp(FloatVector x) {
+        return expBelow(x).blend(Float.POSITIVE_INFINITY, x.compare(VectorOperators.GT, EXP_MAX));
+    }
+
+    /// [#exp] for x up to [#EXP_MAX], as in a softmax.
+    private static FloatVector expBelow(FloatVector x) {
         FloatVector t = fma(x, LOG2E, ROUND);
         FloatVector n = t.sub(ROUND);
         FloatVector r = fma(n, LN2_LO, fma(n, LN2_HI, x));
@@ -253,8 +262,7 @@ final class SimdVector implements Simd {
         p = fma(p, r, ONE);
         FloatVector e = p.reinterpretAsInts().add(t.reinterpretAsInts().lanewise(VectorOperators.LSHL, 23))
                 .reinterpretAsFloats();
-        return e.blend(0f, x.compare(VectorOperators.LT, EXP_MIN)).blend(Float.POSITIVE_INFINITY,
-                x.compare(VectorOperators.GT, EXP_MAX));
+        return e.blend(0f, x.compare(VectorOperators.LT, EXP_MIN));
     }
 
     private static VectorMask<Float> first(int n) {
@@ -269,7 +277,7 @@ final class SimdVector implements Simd {
             FloatVector v = FloatVector.zero(S);
             int i = from;
             for (int stop = from + whole(end - from); i < stop; i += L)
-                v = v.add(exp(at(x, xo + i).sub(max)));
+                v = v.add(expBelow(at(x, xo + i).sub(max)));
             if (i < end) {
                 VectorMask<Float> m = first(end - i);
                 v = v.add(exp(FloatVector.fromArray(S, x, xo + i, m).sub(max)), m);
@@ -290,7 +298,7 @@ final class SimdVector implements Simd {
             FloatVector v = FloatVector.zero(S);
             int i = from;
             for (int stop = from + whole(end - from); i < stop; i += L) {
-                FloatVector e = exp(at(x, xo + i).sub(max));
+                FloatVector e = expBelow(at(x, xo + i).sub(max));
                 e.intoArray(x, xo + i);
                 v = v.add(e);
             }
@@ -311,24 +319,44 @@ final class SimdVector implements Simd {
         softmaxColumn(n, w, scores + L, stats + L, sums + L, D);
     }
 
-    /// L of the 2 L columns.
+    /// How far a score may exceed the maximum that its column goes by, before that is raised: e^8 does no harm, and sums
+    /// need scaling less often.
+    private static final float SLACK = 8f;
+
+    /// L of the 2 L columns. In three methods, because one with all exceeds C2's inlining budget.
     private static void softmaxColumn(int n, float[] w, int scores, int stats, int sums, int D) {
+        if (raise(n, w, scores, stats))
+            rescale(w, stats, sums, D);
+        FloatVector max = at(w, stats);
+        FloatVector base = max.blend(0f, max.compare(VectorOperators.EQ, Float.NEGATIVE_INFINITY));
+        FloatVector sum = at(w, stats + 2 * L);
+        for (int j = 0; j < n; j++) {
+            FloatVector e = expBelow(at(w, scores + 2 * L * j).sub(base));
+            e.intoArray(w, scores + 2 * L * j);
+            sum = sum.add(e);
+        }
+        sum.intoArray(w, stats + 2 * L);
+    }
+
+    /// Puts new maxima at stats and the factors `exp(old - new)` behind the denominators, where they are needed.
+    private static boolean raise(int n, float[] w, int scores, int stats) {
         FloatVector old = at(w, stats);
         FloatVector max = old;
         for (int j = 0; j < n; j++) {
             FloatVector s = at(w, scores + 2 * L * j);
             max = max.blend(s, s.compare(VectorOperators.GT, max));
         }
+        if (max.compare(VectorOperators.LE, old.add(SLACK)).allTrue())
+            return false;
         max.intoArray(w, stats);
-        FloatVector base = max.blend(0f, max.compare(VectorOperators.EQ, Float.NEGATIVE_INFINITY));
-        FloatVector sum = FloatVector.zero(S);
-        for (int j = 0; j < n; j++) {
-            FloatVector e = exp(at(w, scores + 2 * L * j).sub(base));
-            e.intoArray(w, scores + 2 * L * j);
-            sum = sum.add(e);
-        }
-        FloatVector shrink = exp(old.sub(base));
-        fma(at(w, stats + 2 * L), shrink, sum).intoArray(w, stats + 2 * L);
+        expBelow(old.sub(max.blend(0f, max.compare(VectorOperators.EQ, Float.NEGATIVE_INFINITY)))).intoArray(w,
+                stats + 4 * L);
+        return true;
+    }
+
+    private static void rescale(float[] w, int stats, int sums, int D) {
+        FloatVector shrink = at(w, stats + 4 * L);
+        at(w, stats + 2 * L).mul(shrink).intoArray(w, stats + 2 * L);
         for (int d = 0; d < D; d++)
             at(w, sums + 2 * L * d).mul(shrink).intoArray(w, sums + 2 * L * d);
     }
@@ -338,12 +366,230 @@ final class SimdVector implements Simd {
         for (int i = 0; i < n; i += L) {
             VectorMask<Float> sees = at(w, stats + 2 * n + i).compare(VectorOperators.LE, key)
                     .and(at(w, stats + 3 * n + i).compare(VectorOperators.GE, key));
-            FloatVector e = ZERO.blend(exp(at(w, p + i).sub(at(w, stats + i))), sees);
+            FloatVector e = ZERO.blend(expBelow(at(w, p + i).sub(at(w, stats + i))), sees);
             FloatVector g = ZERO.blend(at(w, d + i).sub(at(w, stats + n + i)).mul(a).mul(e), sees);
             e.intoArray(w, p + i);
             g.intoArray(w, d + i);
             g.intoArray(w, packed + i / (2 * L) * step + i % (2 * L));
         }
+    }
+
+    @Override
+    public void softmaxGradRows(int rows, int n, float a, float[] w, int p, int d, int stats, int packed, int step) {
+        for (int i = 0; i < n; i += L)
+            softmaxGradColumn(rows, n, a, w, p + i, d + i, stats + i, packed + i / (2 * L) * step + i % (2 * L));
+    }
+
+    private static void softmaxGradColumn(int rows, int n, float a, float[] w, int p, int d, int stats, int packed) {
+        FloatVector lse = at(w, stats);
+        FloatVector delta = at(w, stats + n);
+        for (int j = 0; j < rows; j++) {
+            FloatVector e = expBelow(at(w, p + j * n).sub(lse));
+            FloatVector g = at(w, d + j * n).sub(delta).mul(a).mul(e);
+            e.intoArray(w, p + j * n);
+            g.intoArray(w, d + j * n);
+            g.intoArray(w, packed + 2 * L * j);
+        }
+    }
+
+    private static final IntVector COUNT = IntVector.zero(SI).addIndex(1);
+
+    private static IntVector mix(IntVector h) {
+        IntVector a = h.lanewise(VectorOperators.XOR, h.lanewise(VectorOperators.LSHR, 16)).mul(0x7feb352d);
+        IntVector b = a.lanewise(VectorOperators.XOR, a.lanewise(VectorOperators.LSHR, 15)).mul(0x846ca68b);
+        return b.lanewise(VectorOperators.XOR, b.lanewise(VectorOperators.LSHR, 16));
+    }
+
+    /// [Dropouts#bits24] in whole vectors.
+    @Override
+    public void dropout(int seed, int salt, int e, float p, float scale, float[] x, int xo, float[] y, int yo, int n,
+            boolean accumulate) {
+        int limit = (int) (p * 16777216f);
+        int first = salt * 0x85EBCA77 + e;
+        int seeded = seed * 0x9E3779B1;
+        int i = 0;
+        for (int end = whole(n); i < end; i += L) {
+            IntVector bits = mix(mix(COUNT.add(first + i)).lanewise(VectorOperators.XOR, seeded))
+                    .lanewise(VectorOperators.LSHR, 8);
+            VectorMask<Float> keep = bits.compare(VectorOperators.GE, limit).cast(S);
+            put(ZERO.blend(at(x, xo + i).mul(scale), keep), y, yo + i, accumulate);
+        }
+        for (; i < n; i++) {
+            float v = Dropouts.keeps(seed, salt, e + i, p) ? x[xo + i] * scale : 0f;
+            y[yo + i] = accumulate ? y[yo + i] + v : v;
+        }
+    }
+
+    private static final int STEPS = Integer.numberOfTrailingZeros(L);
+    private static final VectorShuffle<Float> SWAP1 = VectorShuffle.fromOp(S, i -> i ^ 1);
+    private static final VectorShuffle<Float> SWAP2 = VectorShuffle.fromOp(S, i -> i ^ 2);
+    private static final VectorShuffle<Float> SWAP4 = VectorShuffle.fromOp(S, i -> (i ^ 4) % L);
+    private static final VectorShuffle<Float> SWAP8 = VectorShuffle.fromOp(S, i -> (i ^ 8) % L);
+
+    @Override
+    public int givensWidth() {
+        return L;
+    }
+
+    @Override
+    public void givens(int rows, int groups, float[] coefficients, int co, float[] x, int xo, int ldx) {
+        for (int g = 0; g < groups; g++) {
+            int at = co + 2 * STEPS * L * g;
+            FloatVector a1 = at(coefficients, at);
+            FloatVector b1 = at(coefficients, at + L);
+            FloatVector a2 = at(coefficients, at + 2 * L);
+            FloatVector b2 = at(coefficients, at + 3 * L);
+            FloatVector a4 = L >= 8 ? at(coefficients, at + 4 * L) : a1;
+            FloatVector b4 = L >= 8 ? at(coefficients, at + 5 * L) : a1;
+            FloatVector a8 = L >= 16 ? at(coefficients, at + 6 * L) : a1;
+            FloatVector b8 = L >= 16 ? at(coefficients, at + 7 * L) : a1;
+            for (int r = 0; r < rows; r++) {
+                int i = xo + r * ldx + g * L;
+                FloatVector v = at(x, i);
+                if (L >= 16)
+                    v = fma(v, a8, v.rearrange(SWAP8).mul(b8));
+                if (L >= 8)
+                    v = fma(v, a4, v.rearrange(SWAP4).mul(b4));
+                v = fma(v, a2, v.rearrange(SWAP2).mul(b2));
+                v = fma(v, a1, v.rearrange(SWAP1).mul(b1));
+                v.intoArray(x, i);
+            }
+        }
+    }
+
+    @Override
+    public void givensGrad(int rows, int groups, float[] coefficients, int co, float[] x, int xo, float[] w, int wo,
+            int ld, float[] sums, int so) {
+        for (int g = 0; g < groups; g++) {
+            int at = co + 2 * STEPS * L * g;
+            int to = so + 2 * STEPS * L * g;
+            if (L >= 16)
+                givensGrad16(rows, coefficients, at, x, xo + g * L, w, wo + g * L, ld, sums, to);
+            else
+                if (L == 8)
+                    givensGrad8(rows, coefficients, at, x, xo + g * L, w, wo + g * L, ld, sums, to);
+                else
+                    givensGrad4(rows, coefficients, at, x, xo + g * L, w, wo + g * L, ld, sums, to);
+        }
+    }
+
+    /// Strides 2 and 1 backwards, given their inputs; the two steps that all widths have.
+    private static void givensGrad4(int rows, float[] coefficients, int at, float[] x, int xo, float[] w, int wo,
+            int ld, float[] sums, int to) {
+        FloatVector a1 = at(coefficients, at);
+        FloatVector b1 = at(coefficients, at + L);
+        FloatVector a2 = at(coefficients, at + 2 * L);
+        FloatVector b2 = at(coefficients, at + 3 * L);
+        FloatVector da1 = at(sums, to);
+        FloatVector db1 = at(sums, to + L);
+        FloatVector da2 = at(sums, to + 2 * L);
+        FloatVector db2 = at(sums, to + 3 * L);
+        for (int r = 0; r < rows; r++) {
+            FloatVector x2 = at(x, xo + r * ld);
+            FloatVector s2 = x2.rearrange(SWAP2);
+            FloatVector x1 = fma(x2, a2, s2.mul(b2));
+            FloatVector s1 = x1.rearrange(SWAP1);
+            FloatVector u = at(w, wo + r * ld);
+            da1 = fma(x1, u, da1);
+            db1 = fma(s1, u, db1);
+            u = fma(u, a1, u.mul(b1).rearrange(SWAP1));
+            da2 = fma(x2, u, da2);
+            db2 = fma(s2, u, db2);
+            fma(u, a2, u.mul(b2).rearrange(SWAP2)).intoArray(w, wo + r * ld);
+        }
+        da1.intoArray(sums, to);
+        db1.intoArray(sums, to + L);
+        da2.intoArray(sums, to + 2 * L);
+        db2.intoArray(sums, to + 3 * L);
+    }
+
+    private static void givensGrad8(int rows, float[] coefficients, int at, float[] x, int xo, float[] w, int wo,
+            int ld, float[] sums, int to) {
+        FloatVector a1 = at(coefficients, at);
+        FloatVector b1 = at(coefficients, at + L);
+        FloatVector a2 = at(coefficients, at + 2 * L);
+        FloatVector b2 = at(coefficients, at + 3 * L);
+        FloatVector a4 = at(coefficients, at + 4 * L);
+        FloatVector b4 = at(coefficients, at + 5 * L);
+        FloatVector da1 = at(sums, to);
+        FloatVector db1 = at(sums, to + L);
+        FloatVector da2 = at(sums, to + 2 * L);
+        FloatVector db2 = at(sums, to + 3 * L);
+        FloatVector da4 = at(sums, to + 4 * L);
+        FloatVector db4 = at(sums, to + 5 * L);
+        for (int r = 0; r < rows; r++) {
+            FloatVector x4 = at(x, xo + r * ld);
+            FloatVector s4 = x4.rearrange(SWAP4);
+            FloatVector x2 = fma(x4, a4, s4.mul(b4));
+            FloatVector s2 = x2.rearrange(SWAP2);
+            FloatVector x1 = fma(x2, a2, s2.mul(b2));
+            FloatVector u = at(w, wo + r * ld);
+            da1 = fma(x1, u, da1);
+            db1 = fma(x1.rearrange(SWAP1), u, db1);
+            u = fma(u, a1, u.mul(b1).rearrange(SWAP1));
+            da2 = fma(x2, u, da2);
+            db2 = fma(s2, u, db2);
+            u = fma(u, a2, u.mul(b2).rearrange(SWAP2));
+            da4 = fma(x4, u, da4);
+            db4 = fma(s4, u, db4);
+            fma(u, a4, u.mul(b4).rearrange(SWAP4)).intoArray(w, wo + r * ld);
+        }
+        da1.intoArray(sums, to);
+        db1.intoArray(sums, to + L);
+        da2.intoArray(sums, to + 2 * L);
+        db2.intoArray(sums, to + 3 * L);
+        da4.intoArray(sums, to + 4 * L);
+        db4.intoArray(sums, to + 5 * L);
+    }
+
+    private static void givensGrad16(int rows, float[] coefficients, int at, float[] x, int xo, float[] w, int wo,
+            int ld, float[] sums, int to) {
+        FloatVector a1 = at(coefficients, at);
+        FloatVector b1 = at(coefficients, at + L);
+        FloatVector a2 = at(coefficients, at + 2 * L);
+        FloatVector b2 = at(coefficients, at + 3 * L);
+        FloatVector a4 = at(coefficients, at + 4 * L);
+        FloatVector b4 = at(coefficients, at + 5 * L);
+        FloatVector a8 = at(coefficients, at + 6 * L);
+        FloatVector b8 = at(coefficients, at + 7 * L);
+        FloatVector da1 = at(sums, to);
+        FloatVector db1 = at(sums, to + L);
+        FloatVector da2 = at(sums, to + 2 * L);
+        FloatVector db2 = at(sums, to + 3 * L);
+        FloatVector da4 = at(sums, to + 4 * L);
+        FloatVector db4 = at(sums, to + 5 * L);
+        FloatVector da8 = at(sums, to + 6 * L);
+        FloatVector db8 = at(sums, to + 7 * L);
+        for (int r = 0; r < rows; r++) {
+            FloatVector x8 = at(x, xo + r * ld);
+            FloatVector s8 = x8.rearrange(SWAP8);
+            FloatVector x4 = fma(x8, a8, s8.mul(b8));
+            FloatVector s4 = x4.rearrange(SWAP4);
+            FloatVector x2 = fma(x4, a4, s4.mul(b4));
+            FloatVector s2 = x2.rearrange(SWAP2);
+            FloatVector x1 = fma(x2, a2, s2.mul(b2));
+            FloatVector u = at(w, wo + r * ld);
+            da1 = fma(x1, u, da1);
+            db1 = fma(x1.rearrange(SWAP1), u, db1);
+            u = fma(u, a1, u.mul(b1).rearrange(SWAP1));
+            da2 = fma(x2, u, da2);
+            db2 = fma(s2, u, db2);
+            u = fma(u, a2, u.mul(b2).rearrange(SWAP2));
+            da4 = fma(x4, u, da4);
+            db4 = fma(s4, u, db4);
+            u = fma(u, a4, u.mul(b4).rearrange(SWAP4));
+            da8 = fma(x8, u, da8);
+            db8 = fma(s8, u, db8);
+            fma(u, a8, u.mul(b8).rearrange(SWAP8)).intoArray(w, wo + r * ld);
+        }
+        da1.intoArray(sums, to);
+        db1.intoArray(sums, to + L);
+        da2.intoArray(sums, to + 2 * L);
+        db2.intoArray(sums, to + 3 * L);
+        da4.intoArray(sums, to + 4 * L);
+        db4.intoArray(sums, to + 5 * L);
+        da8.intoArray(sums, to + 6 * L);
+        db8.intoArray(sums, to + 7 * L);
     }
 
     private static FloatVector sigmoid(FloatVector x) {
@@ -693,11 +939,30 @@ final class SimdVector implements Simd {
 
     @Override
     public void decodeNf4(byte[] codes, int e, float[] codeBook, float absmax, float[] y, int yo, int n) {
-        for (int i = 0; i < n; i++) {
+        int i = 0;
+        if (L >= 8 && (e & 1) == 0 && n >= 8) {
+            IntVector low = FloatVector.fromArray(S8, codeBook, 0).mul(absmax).reinterpretAsInts();
+            IntVector high = FloatVector.fromArray(S8, codeBook, 8).mul(absmax).reinterpretAsInts();
+            for (; i <= n - 8; i += 8) {
+                IntVector code = IntVector.broadcast(SI8, (int) FOUR_BYTES.get(codes, (e + i) >> 1))
+                        .lanewise(VectorOperators.LSHR, NIBBLES);
+                low.rearrange(code.lanewise(VectorOperators.AND, 7).toShuffle())
+                        .blend(high.rearrange(code.lanewise(VectorOperators.AND, 7).toShuffle()),
+                                code.lanewise(VectorOperators.AND, 8).compare(VectorOperators.NE, 0))
+                        .reinterpretAsFloats().intoArray(y, yo + i);
+            }
+        }
+        for (; i < n; i++) {
             int pair = codes[(e + i) >> 1];
             y[yo + i] = codeBook[((e + i) & 1) == 0 ? pair >> 4 & 15 : pair & 15] * absmax;
         }
     }
+
+    private static final VectorSpecies<Integer> SI8 = IntVector.SPECIES_256;
+    private static final VarHandle FOUR_BYTES = MethodHandles.byteArrayViewVarHandle(int[].class,
+            ByteOrder.LITTLE_ENDIAN);
+    /// Where the codes of eight elements lie in four bytes: the even element in the upper half of its byte.
+    private static final IntVector NIBBLES = IntVector.fromArray(SI8, new int[] {4, 0, 12, 8, 20, 16, 28, 24}, 0);
 
     private static void tile12(int kc, float[] a, int ao, float[] b, int bo, float[] t, int to) {
         FloatVector c00 = FloatVector.zero(S);
