@@ -6,7 +6,7 @@ import picocli.CommandLine.Command;
 
 /// `gyre bench`: measurements anyone can repeat.
 @Command(name = "bench", description = "Measure training steps and single operations on this machine.",
-        subcommands = StepCommand.class)
+        subcommands = {StepCommand.class, OpsCommand.class, HeadlineCommand.class})
 public final class BenchCommand extends GyreCommand {
     @Override
     protected int run() {

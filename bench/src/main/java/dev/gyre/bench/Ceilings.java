@@ -1,8 +1,8 @@
 package dev.gyre.bench;
 
 import java.util.Arrays;
-import java.util.concurrent.CyclicBarrier;
 import java.util.concurrent.BrokenBarrierException;
+import java.util.concurrent.CyclicBarrier;
 
 /// What this machine can do at most on some threads, measured: multiply-adds in registers, and copying large arrays.
 ///

@@ -68,23 +68,36 @@ public record Sampler(double seconds, double group, double patience, int runs) {
         while (runs > 0 ? out.size() < runs
                 : (spent < seconds || out.size() < ENOUGH || clean < ENOUGH) && spent < 3 * seconds + group) {
             left = awaitQuiet(left);
-            double busy = busySeconds();
-            double own = ownSeconds();
-            long t0 = System.nanoTime();
+            Watch watch = new Watch();
             int k = 0;
             double wall;
             do {
                 run.run();
                 k++;
-                wall = (System.nanoTime() - t0) / 1e9;
+                wall = watch.seconds();
             } while (runs == 0 && wall < group);
-            double others = Math.max(0, busySeconds() - busy - (ownSeconds() - own)) / (wall * processors());
-            Sample s = new Sample(wall / k * 1e3, others, k);
+            Sample s = new Sample(wall / k * 1e3, watch.others(), k);
             out.add(s);
             spent += wall;
             clean += s.clean() ? 1 : 0;
         }
         return new Samples(out);
+    }
+
+    /// How much of the machine other processes take from its making on.
+    static final class Watch {
+        private final double busy = busySeconds();
+        private final double own = ownSeconds();
+        private final long begun = System.nanoTime();
+
+        double seconds() {
+            return (System.nanoTime() - begun) / 1e9;
+        }
+
+        /// Their share so far, of all processors; 0 off Linux.
+        double others() {
+            return Math.max(0, busySeconds() - busy - (ownSeconds() - own)) / (seconds() * processors());
+        }
     }
 
     /// Waits for a moment in which less than 5 % of the machine is busy; returns what is left of `patience`.

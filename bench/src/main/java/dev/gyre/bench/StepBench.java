@@ -4,6 +4,7 @@ import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.OpTiming;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.adapter.PrincipalSubspace;
+import dev.gyre.model.config.LlamaConfig;
 import dev.gyre.model.llama.AdamWStep;
 import dev.gyre.model.llama.Batch;
 import dev.gyre.model.llama.Llama;
@@ -26,7 +27,7 @@ final class StepBench {
     /// @param seq tokens of a row
     /// @param warmUp least seconds before timing, and at least three steps
     /// @param profile whether some more steps are taken with every operation timed
-    record Settings(Size size, Method method, Llama.Base base, int batch, int seq, double warmUp, Sampler sampler,
+    record Settings(LlamaConfig config, Method method, Llama.Base base, int batch, int seq, double warmUp, Sampler sampler,
             boolean profile) {
         int tokens() {
             return batch * seq;
@@ -57,7 +58,7 @@ final class StepBench {
 
     static Result run(Settings s, Backend backend) {
         Llama model = model(s, backend);
-        Batch batch = batch(s.batch, s.seq, s.size.vocab);
+        Batch batch = batch(s.batch, s.seq, s.config.vocabSize());
         try (TrainSession session = new TrainSession(model, backend, List.of(batch.shape()), s.method.full(),
                 Set.of(TrainSession.Use.TRAIN))) {
             Steps steps = new Steps(session, batch);
@@ -110,7 +111,7 @@ final class StepBench {
     }
 
     private static Llama model(Settings s, Backend backend) {
-        Llama model = Llama.random(s.size.config(s.seq), 1);
+        Llama model = Llama.random(s.config, 1);
         if (!s.method.full())
             model.attach(Adapter.create(s.method.spec(), model, 1,
                     new PrincipalSubspace(model, backend, (module, captured, residual, gap) -> {

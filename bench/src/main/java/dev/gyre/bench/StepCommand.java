@@ -29,10 +29,11 @@ public final class StepCommand extends GyreCommand {
             + " 256, 4 layers), M (768, 12), L (2048, 4), 7B4 (4096, 4), 7B (4096, 32). Default: ${DEFAULT-VALUE}.")
     String size = "S";
 
-    @Option(names = "--method", defaultValue = "oft", paramLabel = "NAME", description = "What is trained: floor (nothing"
-            + " in the layers), full, oft32 (OFTv2), oftx32 (exact Cayley), v1dense32 and v1block32 (OFT v1), boft32,"
-            + " psoft64, psoftn64 (Neumann), goft, qgoft, hra8, lora16; qoft32 and qlora16 hold the base as NF4. The"
-            + " number is block size or rank. Default: ${DEFAULT-VALUE}.")
+    @Option(names = "--method", defaultValue = "oft", paramLabel = "NAME",
+            description = "What is trained: floor (nothing"
+                    + " in the layers), full, oft32 (OFTv2), oftx32 (exact Cayley), v1dense32 and v1block32 (OFT v1), boft32,"
+                    + " psoft64, psoftn64 (Neumann), goft, qgoft, hra8, lora16; qoft32 and qlora16 hold the base as NF4. The"
+                    + " number is block size or rank. Default: ${DEFAULT-VALUE}.")
     String method = "oft";
 
     @Option(names = "--block-size", paramLabel = "b", description = "Block size of the method.")
@@ -43,8 +44,9 @@ public final class StepCommand extends GyreCommand {
     @Nullable
     Integer rank;
 
-    @Option(names = "--base", paramLabel = "TYPE", description = "How frozen weights are held: f32, bf16, nf4, nf4-double."
-            + " Default: f32, nf4 for qoft and qlora.")
+    @Option(names = "--base", paramLabel = "TYPE",
+            description = "How frozen weights are held: f32, bf16, nf4, nf4-double."
+                    + " Default: f32, nf4 for qoft and qlora.")
     @Nullable
     String base;
 
@@ -91,17 +93,18 @@ public final class StepCommand extends GyreCommand {
     protected int run() {
         Size z = Size.of(size);
         Method m = Method.of(method, blockSize, rank);
-        StepBench.Settings settings = new StepBench.Settings(z, m, base(m), orElse(batch, z.batch, "--batch"),
-                orElse(seq, z.seq, "--seq"), warmUp, new Sampler(seconds, GROUP, patience, steps), profile);
+        int T = orElse(seq, z.seq, "--seq");
+        StepBench.Settings settings = new StepBench.Settings(z.config(T), m, base(m), orElse(batch, z.batch, "--batch"),
+                T, warmUp, new Sampler(seconds, GROUP, patience, steps), profile);
         Backend backend = backend(device, threads);
         Integer cpus = backend instanceof CpuBackend c ? c.threads() : null;
         double before = cpus == null ? Double.NaN : Ceilings.fma(cpus);
         StepBench.Result r = StepBench.run(settings, backend);
         double peak = cpus == null ? Double.NaN : Math.max(before, Ceilings.fma(cpus));
         if (json)
-            screen().result(JsonMapper.builder().build().writeValueAsString(json(settings, backend, r, peak)));
+            screen().result(JsonMapper.builder().build().writeValueAsString(json(z, settings, backend, r, peak)));
         else
-            table(settings, backend, r, peak);
+            table(z, settings, backend, r, peak);
         return 0;
     }
 
@@ -116,7 +119,8 @@ public final class StepCommand extends GyreCommand {
             case "bf16" -> Llama.Base.BF16;
             case "nf4" -> Llama.Base.NF4;
             case "nf4-double" -> Llama.Base.NF4_DOUBLE;
-            default -> throw new IllegalArgumentException("--base " + base + ": unknown; use f32, bf16, nf4 or nf4-double");
+            default -> throw new IllegalArgumentException(
+                    "--base " + base + ": unknown; use f32, bf16, nf4 or nf4-double");
         };
     }
 
@@ -135,10 +139,10 @@ public final class StepCommand extends GyreCommand {
         return Devices.open(device == null ? threads == null ? "cpu" : "cpu:" + threads : device).backend();
     }
 
-    private static Map<String, Object> json(StepBench.Settings s, Backend backend, StepBench.Result r,
+    private static Map<String, Object> json(Size z, StepBench.Settings s, Backend backend, StepBench.Result r,
             double peak) {
         Map<String, Object> out = new LinkedHashMap<>();
-        out.put("size", s.size().label);
+        out.put("size", z.label);
         out.put("method", s.method().label());
         out.put("base", baseName(s.base()));
         out.put("batch", s.batch());
@@ -163,7 +167,8 @@ public final class StepCommand extends GyreCommand {
         out.put("peak_mb", mib(r.peakResident()));
         out.put("clean", r.samples().clean());
         out.put("samples", r.samples().all().stream()
-                .map(x -> new double[] {Stats.rounded(x.ms() / 1e3, 6), Stats.rounded(x.others(), 3), x.runs()}).toList());
+                .map(x -> new double[] {Stats.rounded(x.ms() / 1e3, 6), Stats.rounded(x.others(), 3), x.runs()})
+                .toList());
         out.put("loss", new double[] {r.firstLoss(), r.lastLoss()});
         if (s.profile())
             out.put("profile", r.timings().stream().map(t -> {
@@ -177,9 +182,10 @@ public final class StepCommand extends GyreCommand {
         return out;
     }
 
-    private void table(StepBench.Settings s, Backend backend, StepBench.Result r, double peak) {
+    private void table(Size z, StepBench.Settings s, Backend backend, StepBench.Result r, double peak) {
         double ms = r.samples().median();
-        row("model", "%s, %s over %s, %d x %d tokens", s.size().label, s.method().label(), baseName(s.base()), s.batch(),
+        row("model", "%s, %s over %s, %d x %d tokens", z.label, s.method().label(), baseName(s.base()),
+                s.batch(),
                 s.seq());
         row("device", "%s", backend.describe());
         row("step", "%.1f ms (median of %d samples, %d clean; fastest %.1f)", ms, r.samples().all().size(),
@@ -190,7 +196,8 @@ public final class StepCommand extends GyreCommand {
                 : String.format(Locale.ROOT, ", %.0f %% of the %.1f that multiply-adds in registers reach here",
                         100 * r.gflops() / peak, peak));
         row("trainable", "%,d numbers", r.trainable());
-        row("memory", "%.0f MiB planned; during the steps at most %s MiB resident, %.0f MiB of Java heap", r.planned() / MIB,
+        row("memory", "%.0f MiB planned; during the steps at most %s MiB resident, %.0f MiB of Java heap",
+                r.planned() / MIB,
                 r.peakResident() < 0 ? "?" : String.format(Locale.ROOT, "%.0f", r.peakResident() / MIB),
                 r.peakHeap() / MIB);
         row("loss", "%.4f, after %d steps %.4f", r.firstLoss(), r.steps(), r.lastLoss());
@@ -208,9 +215,10 @@ public final class StepCommand extends GyreCommand {
         int timed = r.timedSteps();
         List<OpTiming> all = r.timings();
         for (OpTiming t : all.subList(0, Math.min(LISTED, all.size())))
-            screen().result(String.format(Locale.ROOT, "%-30s %10.1f %6.1f %% %9s", t.kind(), (double) t.calls() / timed,
-                    100 * share(t, all),
-                    t.flops() == 0 ? "" : String.format(Locale.ROOT, "%.1f", (double) t.flops() / t.nanos())));
+            screen().result(
+                    String.format(Locale.ROOT, "%-30s %10.1f %6.1f %% %9s", t.kind(), (double) t.calls() / timed,
+                            100 * share(t, all),
+                            t.flops() == 0 ? "" : String.format(Locale.ROOT, "%.1f", (double) t.flops() / t.nanos())));
         if (all.size() > LISTED)
             screen().result(String.format(Locale.ROOT, "%-30s %10s %6.1f %%", all.size() - LISTED + " others", "",
                     100 * all.stream().skip(LISTED).mapToDouble(t -> share(t, all)).sum()));

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.model.llama.Llama;
+import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -12,19 +13,19 @@ import org.junit.jupiter.params.provider.EnumSource;
 import tools.jackson.databind.JsonNode;
 
 class StepCommandTest {
+    /// One step of the smallest model; on one thread, since a busy machine makes two wait for each other.
     private static Cli step(Object... more) {
-        Object[] all = new Object[more.length + 14];
-        List<Object> base = List.of("bench", "step", "--size", "xs", "--batch", 1, "--seq", 16, "--steps", 1, "--warm-up",
-                0, "--patience", 0);
-        for (int i = 0; i < 14; i++)
-            all[i] = base.get(i);
-        System.arraycopy(more, 0, all, 14, more.length);
-        return Cli.gyre(all);
+        List<Object> all = new ArrayList<>(List.of("bench", "step", "--size", "xs", "--batch", 1, "--seq", 16, "--steps", 1,
+                "--warm-up", 0, "--patience", 0));
+        all.addAll(List.of(more));
+        if (!all.contains("--device"))
+            all.addAll(List.of("--threads", 1));
+        return Cli.gyre(all.toArray());
     }
 
     @Test
     void jsonSaysWhatWasMeasured() {
-        Cli r = step("--method", "oft8", "--json", "--profile", "--threads", 1);
+        Cli r = step("--method", "oft8", "--json", "--profile");
         assertThat(r.code()).as(r.err()).isZero();
         JsonNode j = r.json();
         assertThat(j.get("size").asString()).isEqualTo("XS");
@@ -62,7 +63,7 @@ class StepCommandTest {
     @EnumSource(Method.Kind.class)
     void everyMethodTrains(Method.Kind kind) {
         Method m = new Method(kind, Math.min(8, Method.of(kind).number()));
-        StepBench.Result r = StepBench.run(new StepBench.Settings(Size.XS, m, m.base(), 1, 16, 0,
+        StepBench.Result r = StepBench.run(new StepBench.Settings(Size.XS.config(16), m, m.base(), 1, 16, 0,
                 new Sampler(1, 0, 0, 2), false), new CpuBackend(1));
         assertThat(r.trainable()).isPositive();
         assertThat(r.lastLoss()).isLessThan(r.firstLoss());
@@ -79,7 +80,7 @@ class StepCommandTest {
     }
 
     private static long planned(Llama.Base base) {
-        return StepBench.run(new StepBench.Settings(Size.XS, Method.of(Method.Kind.OFT), base, 1, 16, 0,
+        return StepBench.run(new StepBench.Settings(Size.XS.config(16), Method.of(Method.Kind.OFT), base, 1, 16, 0,
                 new Sampler(1, 0, 0, 1), false), new CpuBackend(1)).planned();
     }
 
