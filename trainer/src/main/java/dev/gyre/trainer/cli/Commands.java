@@ -24,7 +24,7 @@ final class Commands {
                 new QuantizeCommand(),
                 new ExportCommand(),
                 new LogitsCommand(),
-                new KernelsCommand(),
+                new KernelsCommand(), new BundleCommand(),
                 new PretrainCommand(),
                 new SkillsCommand(),
                 new DoctorCommand());

@@ -33,7 +33,12 @@ public final class Devices {
     private static Chosen auto() {
         if (!TornadoDevices.sdkPresent())
             return new Chosen(new CpuBackend(), "auto: no TornadoVM SDK");
-        List<TornadoDevices.Info> all = TornadoDevices.list();
+        List<TornadoDevices.Info> all;
+        try {
+            all = TornadoDevices.list();
+        } catch (RuntimeException | LinkageError e) {
+            return new Chosen(new CpuBackend(), "auto: TornadoVM's drivers do not load: " + e.getMessage());
+        }
         for (String backend : List.of("cuda", "ptx", "opencl"))
             for (TornadoDevices.Info d : all)
                 if (d.name().startsWith(backend + ":") && d.type().equals("GPU"))
