@@ -1,6 +1,8 @@
 package dev.gyre.model.adapter;
 
+import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.Buf;
+import dev.gyre.kernels.HostData;
 import dev.gyre.kernels.Op;
 import dev.gyre.kernels.Orthogonal;
 import dev.gyre.model.step.Emitter;
@@ -23,6 +25,9 @@ import org.jspecify.annotations.Nullable;
 /// A row meets F_(m-1) first. Merged weight `(W R^T) * s` (rows scaled).
 final class BoftModule implements ModuleAdapter {
     private static final Orthogonal MAP = new Orthogonal(Orthogonal.Form.CAYLEY_MINUS, 0, 0f, Orthogonal.Skew.FULL);
+
+    /// Below it numbers of a row may have vanished when they were stored.
+    private static final double SMALLEST_SCALE = 1e-20;
 
     private final Modules.Info info;
     private final Tensor blocks;
@@ -55,6 +60,31 @@ final class BoftModule implements ModuleAdapter {
     @Override
     public Geometry geometry() {
         return Geometry.of(info.path(), MAP, blocks.values(), m * N, b);
+    }
+
+    /// `W = (W' / s) R`, R being orthogonal.
+    @Override
+    public double unmerge(double[] w, int rows, boolean embedding, Backend backend) {
+        int d = info.in();
+        float[] unscaled = new float[Math.multiplyExact(rows, d)];
+        for (int o = 0; o < rows; o++) {
+            double s = scale.values()[o];
+            // a row's own factor keeps the relative error of its numbers, until they vanish
+            Unmerge.checked(info.path(), "its scale of output " + o,
+                    Math.abs(s) > SMALLEST_SCALE ? 1 : 1 / Math.abs(s));
+            for (int c = 0; c < d; c++)
+                unscaled[o * d + c] = (float) (w[o * d + c] / s);
+        }
+        float[] turned = Piece.run(backend, tensors(), (e, store) -> {
+            Butterfly rotation = new Butterfly(store);
+            rotation.prepare(e);
+            Buf y = e.act("turned", rows, d);
+            rotation.apply(e, store.constant("unscaled", new HostData.F32(unscaled), rows, d), y, rows);
+            return y;
+        });
+        for (int i = 0; i < w.length; i++)
+            w[i] = turned[i];
+        return 1;
     }
 
     @Override
@@ -108,7 +138,7 @@ final class BoftModule implements ModuleAdapter {
             Buf made = e.act("K", m, N, b, b);
             e.add(new Op.Cayley(MAP, store.param(blocks), made, m * N, b));
             if (dropout > 0 && e.training()) {
-                mask = store.blockMask(blocks.name(), m, N, dropout);
+                mask = store.blockMask(blocks, m, N, dropout);
                 e.add(new Op.MaskBlocks(made, mask, m * N, b, true));
             }
             k = made;

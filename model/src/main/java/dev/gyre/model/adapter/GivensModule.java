@@ -1,12 +1,15 @@
 package dev.gyre.model.adapter;
 
+import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.Buf;
+import dev.gyre.kernels.Givens;
 import dev.gyre.kernels.Op;
 import dev.gyre.model.step.Emitter;
 import dev.gyre.model.step.Linear;
 import dev.gyre.model.step.Store;
 import dev.gyre.model.step.Tensor;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
@@ -73,6 +76,63 @@ final class GivensModule implements ModuleAdapter {
             angle = Math.max(angle, Math.toDegrees(Math.abs(Math.atan2(c - b, a + d))));
         }
         return new Geometry(info.path(), 0, angle, defect);
+    }
+
+    /// `W = W' M^-T`: the stages as they come, each pair by its 2x2 inverse, then the scaler divided out.
+    @Override
+    public double unmerge(double[] w, int rows, boolean embedding, Backend backend) {
+        int d = info.in();
+        double growth = 1;
+        double[] inverse = new double[4 * (d - 1)];
+        float[] p = pairs.values();
+        List<Givens.Stage> stages = Givens.stages(d);
+        for (Givens.Stage stage : stages) {
+            double worst = 1;
+            for (int i = stage.first(); i < stage.first() + stage.pairs(); i++) {
+                double theta = strict ? Math.PI * Math.tanh(p[i]) : 0;
+                double g00 = strict ? Math.cos(theta) : p[4 * i];
+                double g01 = strict ? -Math.sin(theta) : p[4 * i + 1];
+                double g10 = strict ? Math.sin(theta) : p[4 * i + 2];
+                double g11 = strict ? Math.cos(theta) : p[4 * i + 3];
+                double det = g00 * g11 - g01 * g10;
+                double square = g00 * g00 + g01 * g01 + g10 * g10 + g11 * g11;
+                double largest = Math.sqrt((square + Math.sqrt(Math.max(0, square * square - 4 * det * det))) / 2);
+                worst = Math.max(worst,
+                        Unmerge.checked(info.path(), "pair " + i + " of its Givens sweep", largest / Math.abs(det)));
+                inverse[4 * i] = g11 / det;
+                inverse[4 * i + 1] = -g10 / det;
+                inverse[4 * i + 2] = -g01 / det;
+                inverse[4 * i + 3] = g00 / det;
+            }
+            growth *= worst;
+        }
+        double[] scales = new double[d];
+        Arrays.fill(scales, 1);
+        if (scaler != null)
+            for (int c = 0; c < d; c++)
+                scales[c] = scaler.values()[c];
+        // features are mixed after they were scaled: what a small factor left drowns in its neighbours' rounding
+        double large = Arrays.stream(scales).map(Math::abs).max().orElse(1);
+        double small = Arrays.stream(scales).map(Math::abs).min().orElse(1);
+        growth = Unmerge.checked(info.path(), scaler == null ? "its Givens sweep" : "its scaler",
+                growth * large / small);
+        for (int o = 0; o < rows; o++) {
+            int at = o * d;
+            for (int s = stages.size() - 1; s >= 0; s--) {
+                Givens.Stage stage = stages.get(s);
+                for (int j = 0; j < stage.pairs(); j++) {
+                    int x = at + 2 * stage.stride() * j;
+                    int y = x + stage.stride();
+                    int g = 4 * (stage.first() + j);
+                    double a = w[x];
+                    w[x] = a * inverse[g] + w[y] * inverse[g + 2];
+                    w[y] = a * inverse[g + 1] + w[y] * inverse[g + 3];
+                }
+            }
+            for (int c = 0; c < d; c++)
+                w[at + c] /= scales[c];
+        }
+        return growth;
     }
 
     @Override

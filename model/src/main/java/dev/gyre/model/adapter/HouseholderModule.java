@@ -1,5 +1,6 @@
 package dev.gyre.model.adapter;
 
+import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.Buf;
 import dev.gyre.kernels.Op;
 import dev.gyre.model.step.Emitter;
@@ -31,6 +32,32 @@ final class HouseholderModule implements ModuleAdapter {
     @Override
     public List<Tensor> tensors() {
         return List.of(u);
+    }
+
+    /// `W = W' H^-1 = W' H_(r-1) ... H_0`: each reflection is its own inverse.
+    @Override
+    public double unmerge(double[] w, int rows, boolean embedding, Backend backend) {
+        int d = info.in();
+        int r = u.dims()[1];
+        float[] units = Piece.run(backend, tensors(), (e, store) -> {
+            Buf made = e.act("unit vectors", r, d);
+            e.add(new Op.HouseholderVectors(store.param(u), made, d, r, gramSchmidt));
+            return made;
+        });
+        for (int i = r - 1; i >= 0; i--) {
+            double norm = 0;
+            for (int c = 0; c < d; c++)
+                norm += (double) units[i * d + c] * units[i * d + c];
+            Unmerge.checked(info.path(), "reflection " + i, 1 / norm);
+            for (int o = 0; o < rows; o++) {
+                double dot = 0;
+                for (int c = 0; c < d; c++)
+                    dot += w[o * d + c] * units[i * d + c];
+                for (int c = 0; c < d; c++)
+                    w[o * d + c] -= 2 * dot / norm * units[i * d + c];
+            }
+        }
+        return 1;
     }
 
     @Override

@@ -1,5 +1,6 @@
 package dev.gyre.model.adapter;
 
+import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.Buf;
 import dev.gyre.kernels.Op;
 import dev.gyre.kernels.Op.MatMul.Form;
@@ -49,6 +50,18 @@ final class LowRankModule implements ModuleAdapter {
     @Override
     public Linear wrap(Store store, Linear inner) {
         return new LowRankLinear(store, inner);
+    }
+
+    /// `W = W' - s B A`.
+    @Override
+    public double unmerge(double[] w, int rows, boolean embedding, Backend backend) {
+        Unmerge.subtract(w, Piece.run(backend, tensors(), (e, store) -> {
+            Buf delta = e.act("delta", info.out(), info.in());
+            e.add(new Op.MatMul(Form.NN, store.param(b), store.param(a), delta, info.out(), info.in(), r, scale,
+                    false));
+            return delta;
+        }));
+        return 1;
     }
 
     private final class LowRankLinear implements Linear {

@@ -1,5 +1,6 @@
 package dev.gyre.model.adapter;
 
+import dev.gyre.kernels.Backend;
 import dev.gyre.model.step.Emitter;
 import dev.gyre.model.step.Linear;
 import dev.gyre.model.step.Store;
@@ -34,6 +35,13 @@ public sealed interface ModuleAdapter
     default @Nullable Geometry geometry() {
         return null;
     }
+
+    /// Takes itself out of a weight that it was merged into: `w` holds W' (rows, in) and becomes W, in double.
+    ///
+    /// @param embedding whether w is the embedding, whose rows were rotated (`E' = E R`), not a linear layer's weight
+    /// @return how much a rounding error of W' may have grown in W, at least 1
+    /// @throws IllegalArgumentException when that would divide by almost nothing
+    double unmerge(double[] w, int rows, boolean embedding, Backend backend);
 
     /// Emits a penalty on this module's parameters into the update; most methods have none.
     default void regularise(Emitter e, Store store) {

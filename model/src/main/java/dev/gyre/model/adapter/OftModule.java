@@ -1,5 +1,6 @@
 package dev.gyre.model.adapter;
 
+import dev.gyre.kernels.Backend;
 import dev.gyre.model.step.BaseLinear;
 import dev.gyre.model.step.Linear;
 import dev.gyre.model.step.Store;
@@ -37,8 +38,11 @@ final class OftModule implements ModuleAdapter {
     }
 
     private Rotation rotation(Store store) {
-        float limit = spec.coft() ? (float) (spec.eps() / Math.sqrt(v.dims()[0])) : 0f;
-        return new OftRotation(store, spec.map(), v, info.in(), b, limit, (float) spec.blockDropout());
+        return new OftRotation(store, spec.map(), v, info.in(), b, coftLimit(), (float) spec.blockDropout());
+    }
+
+    private float coftLimit() {
+        return spec.coft() ? (float) (spec.eps() / Math.sqrt(v.dims()[0])) : 0f;
     }
 
     @Override
@@ -57,6 +61,33 @@ final class OftModule implements ModuleAdapter {
     @Override
     public EmbeddingRotation onEmbedding(Store store) {
         return new EmbeddingRotation(rotation(store));
+    }
+
+    /// `W = W' R^-T` by blocks, `E = E' R^-1`.
+    @Override
+    public double unmerge(double[] w, int rows, boolean embedding, Backend backend) {
+        if (b == 1)
+            return 1;
+        int stored = v.dims()[0];
+        float[] r = Piece.run(backend, tensors(), (e, store) -> new OftRotation(store, spec.map(), v, info.in(), b,
+                coftLimit(), 0f).emit(e));
+        Unmerge.Blocks inverse = Unmerge.inverse(info.path(), r, stored, b);
+        double[] m = inverse.inverse();
+        double[] row = new double[b];
+        int d = info.in();
+        for (int o = 0; o < rows; o++)
+            for (int i = 0; i < d / b; i++) {
+                int at = o * d + i * b;
+                int block = (stored == 1 ? 0 : i) * b * b;
+                System.arraycopy(w, at, row, 0, b);
+                for (int c = 0; c < b; c++) {
+                    double s = 0;
+                    for (int k = 0; k < b; k++)
+                        s += row[k] * m[block + (embedding ? k * b + c : c * b + k)];
+                    w[at + c] = s;
+                }
+            }
+        return inverse.growth();
     }
 
     @Override

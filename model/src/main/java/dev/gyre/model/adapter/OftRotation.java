@@ -41,18 +41,24 @@ final class OftRotation implements Rotation {
         this.dropout = dropout;
     }
 
-    @Override
-    public void prepare(Emitter e) {
-        if (b == 1)
-            return;
+    /// Emits R (stored, b, b), the stored parameter projected first where COFT asks for it.
+    Buf emit(Emitter e) {
         Buf param = store.param(v);
         // once a program: where forward runs a second time, v must be what it was in the first
         if (coftLimit > 0 && r == null)
             e.add(new Op.CoftProject(param, stored, b, coftLimit));
         Buf rot = e.act("R", stored, b, b);
         e.add(new Op.Cayley(map, param, rot, stored, b));
+        return rot;
+    }
+
+    @Override
+    public void prepare(Emitter e) {
+        if (b == 1)
+            return;
+        Buf rot = emit(e);
         if (dropout > 0 && e.training()) {
-            mask = store.blockMask(v.name(), 1, stored, dropout);
+            mask = store.blockMask(v, 1, stored, dropout);
             e.add(new Op.MaskBlocks(rot, mask, stored, b, true));
         }
         r = rot;

@@ -1,5 +1,6 @@
 package dev.gyre.model.adapter;
 
+import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.Buf;
 import dev.gyre.kernels.HostData;
 import dev.gyre.kernels.Op;
@@ -98,6 +99,30 @@ final class PsoftModule implements ModuleAdapter {
         return out;
     }
 
+    /// `W = W' - s B K A`: the factors are stored, so nothing is divided.
+    @Override
+    public double unmerge(double[] w, int rows, boolean embedding, Backend backend) {
+        Unmerge.subtract(w, Piece.run(backend, tensors(), (e, store) -> {
+            Frozen f = frozen(store);
+            Buf delta = e.act("delta", info.out(), info.in());
+            e.add(new Op.MatMul(Form.NN, left(e, store, f), f.a(), delta, info.out(), info.in(), r, 1f, false));
+            return delta;
+        }));
+        return 1;
+    }
+
+    /// Emits `s B K` (out, r).
+    private Buf left(Emitter e, Store store, Frozen f) {
+        Buf left = e.act("left", info.out(), r);
+        e.add(new Op.MatMul(Form.NN, f.b(), core(e, store), left, info.out(), r, r, scale, false));
+        return left;
+    }
+
+    /// The update as a LoRA pair: `A` and `s B K`.
+    float[] leftFactor(Backend backend) {
+        return Piece.run(backend, tensors(), (e, store) -> left(e, store, frozen(store)));
+    }
+
     @Override
     public @Nullable Geometry geometry() {
         return map == null ? null : Geometry.of(info.path(), map, rotation.values(), 1, r);
@@ -106,10 +131,6 @@ final class PsoftModule implements ModuleAdapter {
     @Override
     public Linear wrap(Store store, Linear inner) {
         return new SubspaceLinear(store, inner);
-    }
-
-    float scale() {
-        return scale;
     }
 
     /// Buffers of the frozen factors.
@@ -138,7 +159,7 @@ final class PsoftModule implements ModuleAdapter {
     }
 
     /// Emits `diag(beta) R diag(alpha) - I` (r, r).
-    Buf core(Emitter e, Store store) {
+    private Buf core(Emitter e, Store store) {
         return core(e, store, rotation(e, store));
     }
 

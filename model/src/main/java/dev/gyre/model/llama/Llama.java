@@ -14,10 +14,12 @@ import dev.gyre.quant.DoubleQuant;
 import dev.gyre.quant.Nf4;
 import java.util.ArrayList;
 import java.util.Collections;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.Set;
 
 /// A Llama-style causal language model on the host: configuration, weights by their Hugging Face names, and the adapters
 /// attached to it. It computes nothing itself; a [TrainSession] or a [Decoder] does.
@@ -38,7 +40,8 @@ public final class Llama implements Store.Source, Modules {
     private final LlamaConfig config;
     private final Map<String, HostData> weights;
     private final Map<String, int[]> dims;
-    private final List<Adapter> adapters = new ArrayList<>();
+    private final Map<String, Adapter> adapters = new LinkedHashMap<>();
+    private final Set<String> off = new HashSet<>();
 
     private Llama(LlamaConfig config, Map<String, HostData> weights) {
         this.config = config;
@@ -239,23 +242,74 @@ public final class Llama implements Store.Source, Modules {
         return new Info("model.embed_tokens", config.hiddenSize(), config.hiddenSize(), false);
     }
 
-    /// Puts an adapter on the model; several are nested in the order of attaching, the first outermost.
+    /// [#attach(String, Adapter)] under the method's name, numbered where that is taken.
     public void attach(Adapter adapter) {
-        adapters.add(adapter);
+        String method = adapter.spec().method();
+        String name = method;
+        for (int i = 2; adapters.containsKey(name); i++)
+            name = method + " " + i;
+        attach(name, adapter);
     }
 
-    public void detach(Adapter adapter) {
-        adapters.remove(adapter);
+    /// Puts an adapter on the model; several are nested in the order of attaching, the first outermost: two OFT adapters
+    /// give `x R_0 R_1 W^T`. Sessions that are open already do not change.
+    ///
+    /// @throws IllegalArgumentException when the name is taken, or when two adapters train the same weight of the model
+    public void attach(String name, Adapter adapter) {
+        if (adapters.containsKey(name))
+            throw new IllegalArgumentException(
+                    "an adapter named " + name + " is attached already; choose another name");
+        for (Adapter a : adapters.values())
+            for (Tensor t : a.whole())
+                if (adapter.whole().stream().anyMatch(w -> w.name().equals(t.name())))
+                    throw new IllegalArgumentException("two adapters bring their own " + t.name()
+                            + " (a trained bias or a module of modules_to_save); only one can have it");
+        adapters.put(name, adapter);
     }
 
+    public void detach(String name) {
+        named(name);
+        adapters.remove(name);
+        off.remove(name);
+    }
+
+    /// Switches an adapter off, or on again, for the sessions opened from now on.
+    public void enable(String name, boolean on) {
+        named(name);
+        if (on)
+            off.remove(name);
+        else
+            off.add(name);
+    }
+
+    /// The adapter attached under a name, switched on or not.
+    public Adapter named(String name) {
+        Adapter a = adapters.get(name);
+        if (a == null)
+            throw new IllegalArgumentException("no adapter is named " + name + "; the model has "
+                    + (adapters.isEmpty() ? "none" : String.join(", ", adapters.keySet())));
+        return a;
+    }
+
+    /// Names of all attached adapters, outermost first, those that are switched off included.
+    public List<String> adapterNames() {
+        return List.copyOf(adapters.keySet());
+    }
+
+    /// The adapters that are switched on, outermost first.
     public List<Adapter> adapters() {
-        return Collections.unmodifiableList(adapters);
+        List<Adapter> out = new ArrayList<>();
+        adapters.forEach((name, a) -> {
+            if (!off.contains(name))
+                out.add(a);
+        });
+        return Collections.unmodifiableList(out);
     }
 
     /// Adapters by module path, outermost first.
     Map<String, List<ModuleAdapter>> byModule() {
         Map<String, List<ModuleAdapter>> out = new LinkedHashMap<>();
-        for (Adapter a : adapters)
+        for (Adapter a : adapters())
             for (ModuleAdapter m : a.modules())
                 out.computeIfAbsent(m.module(), _ -> new ArrayList<>()).add(m);
         return out;

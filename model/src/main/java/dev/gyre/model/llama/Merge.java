@@ -16,6 +16,7 @@ import dev.gyre.model.step.Emitter;
 import dev.gyre.model.step.Store;
 import dev.gyre.model.step.Tensor;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
@@ -71,6 +72,44 @@ public final class Merge {
                 return t.values().clone();
         return module.equals(model.embedding().path()) ? embedding(model, backend, store, adapters)
                 : linear(model, backend, store, module, adapters);
+    }
+
+    /// A weight as it was before merging.
+    ///
+    /// @param values (out, in), row-major
+    /// @param growth how much a rounding error of the merged weight may have grown in it, at least 1
+    public record Unmerged(float[] values, double growth) {
+    }
+
+    /// Takes the model's adapters out of the merged weight `name` again: `W` from `W'`, each adapter by its inverse in
+    /// double, the last merged one first. What W lost when W' was rounded to its stored type does not come back.
+    ///
+    /// @param model with the adapters attached in the order in which they were merged; its weights are not read
+    /// @param merged W' (out, in), not changed
+    /// @throws IllegalArgumentException when an inverse would divide by almost nothing, or when the adapter replaced the
+    ///         weight (a trained bias, a module of `modules_to_save`) instead of changing it
+    public static Unmerged unmerge(Llama model, Backend backend, String name, float[] merged) {
+        for (Adapter a : model.adapters())
+            for (Tensor t : a.whole())
+                if (t.name().equals(name))
+                    throw new IllegalArgumentException(name + ": the adapter brings a trained copy of it, from which"
+                            + " the original cannot be found; take it from the base model");
+        String module = name.substring(0, name.lastIndexOf('.'));
+        boolean embedding = module.equals(model.embedding().path());
+        double[] w = new double[merged.length];
+        for (int i = 0; i < w.length; i++)
+            w[i] = merged[i];
+        int rows = model.dims(name)[0];
+        List<ModuleAdapter> adapters = new ArrayList<>(model.byModule().getOrDefault(module, List.of()));
+        if (embedding)
+            Collections.reverse(adapters); // E' = E R_0 R_1, but W' = W R_1^T R_0^T
+        double growth = 1;
+        for (ModuleAdapter a : adapters)
+            growth *= a.unmerge(w, rows, embedding, backend);
+        float[] values = new float[w.length];
+        for (int i = 0; i < w.length; i++)
+            values[i] = (float) w[i];
+        return new Unmerged(values, growth);
     }
 
     private static float[] linear(Llama model, Backend backend, Store store, String module,

@@ -38,7 +38,7 @@ public final class Store {
     private final Map<String, Buf> frozen = new LinkedHashMap<>();
     private final Map<Buf, HostData> constants = new LinkedHashMap<>();
     private final Map<Buf, int[]> tables = new LinkedHashMap<>();
-    private final Map<String, BlockMask> masks = new LinkedHashMap<>();
+    private final Map<Tensor, BlockMask> masks = new LinkedHashMap<>();
     private final Buf dropoutSeed = Buf.input("dropout seed", DType.I32, 1);
     private final int size;
     private final int decayed;
@@ -54,8 +54,7 @@ public final class Store {
         int at = 0;
         int decay = 0;
         for (Tensor t : sorted) {
-            if (byName.put(t.name(), t) != null)
-                throw new IllegalArgumentException("two trainable tensors are named " + t.name());
+            byName.putIfAbsent(t.name(), t); // two adapters on one module name their tensors alike
             offsets.put(t, at);
             at = Math.addExact(at, t.size());
             if (t.decay())
@@ -134,10 +133,11 @@ public final class Store {
 
     /// An I32 input of flags that a session redraws for every micro-batch (multiplicative dropout of OFT and BOFT): one
     /// of the `groups` is drawn, and `floor(share * blocks)` of its flags are set, uniformly without replacement.
-    public Buf blockMask(String name, int groups, int blocks, float share) {
-        return masks
-                .computeIfAbsent(name, n -> new BlockMask(Buf.input(n + " dropped", DType.I32, groups, blocks), share))
-                .flags();
+    ///
+    /// @param of the tensor whose blocks they are
+    public Buf blockMask(Tensor of, int groups, int blocks, float share) {
+        return masks.computeIfAbsent(of,
+                t -> new BlockMask(Buf.input(t.name() + " dropped", DType.I32, groups, blocks), share)).flags();
     }
 
     /// Flags and the share of them to set.

@@ -144,6 +144,70 @@ class PeftDirectoryTest {
         assertThat(distance(logits(merged), adapted)).isLessThan(5e-5);
     }
 
+    private static Adapter disturbed(AdapterSpec spec, Llama model, long seed) {
+        Adapter a = Adapter.create(spec, model, seed);
+        Random random = new Random(seed);
+        for (Tensor t : a.tensors())
+            for (int i = 0; i < t.size(); i++)
+                t.values()[i] += (float) (0.1 * random.nextGaussian());
+        return a;
+    }
+
+    /// Two adapters of one method on the same modules: the order counts, each can be switched off, merging agrees with
+    /// whatever is on, and unmerging in the same order gives the weights back.
+    @Test
+    void adaptersOfOneMethodStackSwitchOffMergeAndUnmerge() {
+        Llama model = model();
+        Targets targets = Targets.names("embed_tokens", "q_proj", "down_proj");
+        float[] base = logits(model);
+        model.attach("first", disturbed(OftSpec.of(targets, 16), model, 1));
+        float[] first = logits(model);
+        model.attach("second", disturbed(OftSpec.of(targets, 8), model, 2));
+        float[] both = logits(model);
+        Llama other = model();
+        other.attach("second", model.named("second"));
+        float[] second = logits(other);
+        other.attach("first", model.named("first"));
+        assertThat(distance(logits(other), both)).isGreaterThan(1e-3);
+
+        Llama merged = model();
+        for (String name : Merge.changed(model))
+            merged.replace(name, Merge.weight(model, new CpuBackend(1), name));
+        assertThat(distance(logits(merged), both)).isLessThan(5e-5);
+        for (String name : Merge.changed(model)) {
+            float[] back = Merge.unmerge(model, new CpuBackend(1), name, merged.values(name)).values();
+            assertThat(distance(back, model.values(name))).as(name).isLessThan(1e-6);
+        }
+
+        model.enable("second", false);
+        assertThat(logits(model)).containsExactly(first);
+        model.enable("second", true);
+        model.enable("first", false);
+        assertThat(logits(model)).containsExactly(second);
+        model.enable("second", false);
+        assertThat(logits(model)).containsExactly(base);
+        assertThat(model.adapterNames()).containsExactly("first", "second");
+        model.detach("first");
+        model.enable("second", true);
+        assertThat(logits(model)).containsExactly(second);
+        assertThatThrownBy(() -> model.enable("first", true)).hasMessageContaining("no adapter is named first")
+                .hasMessageContaining("second");
+        assertThatThrownBy(() -> model.attach("second", model.named("second"))).hasMessageContaining("already");
+    }
+
+    @Test
+    void twoAdaptersCannotBothBringTheSameTrainedWeight() {
+        Llama model = model();
+        OftSpec spec = OftSpec.of(new Targets(new TargetModules(TargetModules.names("q_proj").targets(), null, null,
+                List.of(), List.of("lm_head")), "none"), 16);
+        model.attach(Adapter.create(spec, model, 1));
+        assertThatThrownBy(() -> model.attach(Adapter.create(spec, model, 1)))
+                .hasMessageContaining("lm_head.weight");
+        assertThatThrownBy(
+                () -> Merge.unmerge(model, new CpuBackend(1), "lm_head.weight", model.values("lm_head.weight")))
+                .hasMessageContaining("trained copy");
+    }
+
     @Test
     void theGoldenAdapterIsReadAndWrittenUnchanged() throws Exception {
         Llama model = model();

@@ -32,7 +32,7 @@ final class ExportCommand extends GyreCommand {
             throw new UsageException(out + ": exists already; choose another --out or remove it");
         Llama llama = new ModelRef(ref.model(), List.of(), ref.base()).load();
         Adapter psoft = Adapter.read(ref.adapters().getFirst(), llama);
-        Adapter lora = LoraExport.of(psoft, llama, Devices.open(model.device).backend());
+        Adapter lora = LoraExport.of(psoft, Devices.open(model.device).backend());
         lora.write(out, ref.model().toString());
         screen().result("wrote " + out + ": lora, " + Text.big(lora.parameters())
                 + " numbers on " + Text.many(lora.modules().size(), "module"));

@@ -8,6 +8,7 @@ import dev.gyre.model.llama.Batch;
 import dev.gyre.model.llama.BatchShape;
 import dev.gyre.model.llama.Llama;
 import dev.gyre.model.llama.TrainSession;
+import dev.gyre.model.step.Tensor;
 import dev.gyre.trainer.run.Devices;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -31,7 +32,8 @@ import tools.jackson.databind.node.ObjectNode;
             "FILE.json: {\"input_ids\": [[...]], \"labels\": [[...]], \"attention_mask\": [[...]]}; labels and mask are optional.",
             "Labels stand under their tokens and are shifted here, as transformers does; -100 is ignored.",
             "Output: logits (B,T,V); loss () when there are labels: mean over the labels that count; with --gradients",
-            "grad/<tensor> for each adapter tensor, named as in adapter_model.safetensors."})
+            "grad/<tensor> for each adapter tensor, named as in adapter_model.safetensors (of several adapters",
+            "grad/<adapter>/<tensor>)."})
 final class LogitsCommand extends GyreCommand {
     @Mixin
     ModelArgs model = new ModelArgs();
@@ -80,8 +82,9 @@ final class LogitsCommand extends GyreCommand {
                     session.microBatch(batch, 1f / in.trained);
             }
             if (gradients)
-                session.gradients().forEach((t, g) -> file.f32("grad/base_model.model." + t.name(), g,
-                        Arrays.stream(t.dims()).asLongStream().toArray()));
+                session.gradients()
+                        .forEach((t, g) -> file.f32("grad/" + owner(llama, t) + "base_model.model." + t.name(),
+                                g, Arrays.stream(t.dims()).asLongStream().toArray()));
         }
         file.f32("logits", logits, in.B, in.T, V);
         if (in.trained > 0)
@@ -90,6 +93,16 @@ final class LogitsCommand extends GyreCommand {
         screen().result(out + ": logits (" + in.B + ", " + in.T + ", " + V + ")"
                 + (in.trained > 0 ? Text.format(", loss %.6f over %d labels", loss / in.trained, in.trained) : ""));
         return ExitCode.OK;
+    }
+
+    /// Empty for the only adapter; of several, the adapter's name and a slash.
+    private static String owner(Llama llama, Tensor t) {
+        if (llama.adapters().size() < 2)
+            return "";
+        for (String name : llama.adapterNames())
+            if (llama.named(name).tensors().contains(t))
+                return name + "/";
+        throw new IllegalStateException(t + " belongs to no adapter");
     }
 
     /// The input file, labels shifted.

@@ -31,7 +31,7 @@ import picocli.CommandLine.Option;
 
 /// `gyre merge`: folds adapters into the weights.
 @Command(name = "merge",
-        description = "Fold adapters into the weights and write a model directory that transformers loads.")
+        description = "Fold adapters into the weights and write a model directory that transformers loads; or, with --undo, take them out again.")
 final class MergeCommand extends GyreCommand {
     @Mixin
     ModelArgs model = new ModelArgs();
@@ -46,8 +46,12 @@ final class MergeCommand extends GyreCommand {
     @Nullable
     String dtype;
 
+    @Option(names = "--undo",
+            description = "MODEL is a merged model: take the adapters (--adapter, in the order in which they were merged) out of its weights. Refused where that would divide by almost nothing.")
+    boolean undo;
+
     @Option(names = "--verify",
-            description = "Compare logits of the written model with those of base and adapter; above the limit nothing is kept and the exit code is 3.")
+            description = "Compare logits of the merged model with those of base and adapter; above the limit nothing is kept and the exit code is 3.")
     boolean verify;
 
     @Option(names = "--limit", paramLabel = "X",
@@ -66,6 +70,8 @@ final class MergeCommand extends GyreCommand {
     protected int run() throws IOException {
         if (Files.exists(out, LinkOption.NOFOLLOW_LINKS) && !AtomicFiles.isEmptyDirectory(out))
             throw new UsageException(out + ": exists already; choose another --out or remove it");
+        if (undo && model.adapters.isEmpty())
+            throw new UsageException("--undo needs --adapter DIR: the adapter that was merged into MODEL");
         ModelRef ref = model.ref();
         if (ref.adapters().isEmpty())
             throw new UsageException("nothing to merge: give --adapter DIR, or a run directory as MODEL");
@@ -79,14 +85,19 @@ final class MergeCommand extends GyreCommand {
             List<String> changed = Merge.changed(llama);
             ModelDirWriter writer = ModelDirWriter.like(source);
             TensorType narrowest = TensorType.F32;
+            double[] growth = {1};
             for (String name : changed) {
                 TensorType t = wanted != null ? wanted : source.originalType(name);
                 if (t == TensorType.BF16 || t == TensorType.F16 && narrowest == TensorType.F32)
                     narrowest = t;
                 long[] shape = source.shape(name).stream().mapToLong(Long::longValue).toArray();
                 writer.tensor(name, t, () -> {
-                    screen().status("merging " + name);
-                    return Merge.weight(llama, backend, name);
+                    screen().status((undo ? "undoing " : "merging ") + name);
+                    if (!undo)
+                        return Merge.weight(llama, backend, name);
+                    Merge.Unmerged w = Merge.unmerge(llama, backend, name, llama.values(name));
+                    growth[0] = Math.max(growth[0], w.growth());
+                    return w.values();
                 }, shape);
             }
             if (ref.base() != RunConfig.Base.AS_STORED)
@@ -102,18 +113,29 @@ final class MergeCommand extends GyreCommand {
                 verify(llama, aside, backend, narrowest);
             Files.deleteIfExists(target);
             Files.move(aside, target, StandardCopyOption.ATOMIC_MOVE);
-            screen().result("wrote " + out + ": " + Text.many(changed.size(), "weight") + " merged");
+            screen().result("wrote " + out + ": " + Text.many(changed.size(), "weight") + (undo
+                    ? Text.format(" without the adapter; rounding errors of the merged weights grew up to %.3g times",
+                            growth[0])
+                    : " merged"));
             return ExitCode.OK;
         } finally {
             AtomicFiles.delete(aside);
         }
     }
 
-    private void verify(Llama before, Path merged, Backend backend, TensorType stored) {
-        Llama after;
-        try (ModelDir dir = ModelDir.open(merged)) {
-            after = Llama.load(dir);
+    /// Logits of adapter on base against those of the merged weights; `given` is what the command started from.
+    private void verify(Llama given, Path written, Backend backend, TensorType stored) {
+        Llama made;
+        try (ModelDir dir = ModelDir.open(written)) {
+            made = Llama.load(dir);
         }
+        if (undo)
+            for (String name : given.adapterNames()) {
+                made.attach(name, given.named(name));
+                given.enable(name, false);
+            }
+        Llama before = undo ? made : given;
+        Llama after = undo ? given : made;
         double allowed = limit != null ? limit : switch (stored) {
             case F16 -> 2e-2;
             case BF16 -> 1e-1;

@@ -20,6 +20,10 @@ final class ModelArgs {
             description = "Adapter in PEFT layout, or a run directory; may be repeated: the first is nearest to the input.")
     List<Path> adapters = new ArrayList<>();
 
+    @Option(names = "--off", paramLabel = "NAME",
+            description = "Leave out an adapter: the name of its directory or run, or its path; may be repeated. A run directory's own adapter goes by the run's name.")
+    List<String> off = new ArrayList<>();
+
     @Option(names = "--device", paramLabel = "DEVICE", defaultValue = "auto",
             description = "cpu, cpu:THREADS, opencl:N, cuda:N, ptx:N, jvm or auto (default: ${DEFAULT-VALUE}).")
     String device = "auto";
@@ -29,7 +33,7 @@ final class ModelArgs {
     RunConfig.@Nullable Base base;
 
     ModelRef ref() {
-        ModelRef r = ModelRef.of(model, adapters);
+        ModelRef r = ModelRef.of(model, adapters).without(off);
         return base == null ? r : new ModelRef(r.model(), r.adapters(), base);
     }
 }

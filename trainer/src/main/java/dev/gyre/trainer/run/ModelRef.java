@@ -4,12 +4,15 @@ import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.format.FormatException;
 import dev.gyre.model.format.ModelDir;
 import dev.gyre.model.llama.Llama;
+import dev.gyre.trainer.config.ConfigException;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.RunConfig;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.List;
+import java.util.stream.Collectors;
 
 /// A model as a user names it: a model directory with adapter directories, or a run directory, which stands for its base
 /// model with the adapter it made (or for the model it made).
@@ -49,6 +52,28 @@ public record ModelRef(Path model, List<Path> adapters, RunConfig.Base base) {
         return new ModelRef(model, all, base);
     }
 
+    /// The same model with the named adapters switched off.
+    ///
+    /// @param off [#name]s or paths of adapters
+    public ModelRef without(Collection<String> off) {
+        List<Path> on = new ArrayList<>(adapters);
+        for (String o : off)
+            if (!on.removeIf(a -> name(a).equals(o) || a.equals(Path.of(o)) || a.equals(Path.of(o).resolve("adapter"))))
+                throw new ConfigException("--off " + o + ": no such adapter; there are "
+                        + (adapters.isEmpty() ? "none" : adapters.stream().map(ModelRef::name).distinct()
+                                .collect(Collectors.joining(", "))));
+        return new ModelRef(model, on, base);
+    }
+
+    /// What users call an adapter: the name of its folder, or of the run that holds it in a folder `adapter`.
+    public static String name(Path adapter) {
+        Path p = adapter.toAbsolutePath().normalize();
+        Path parent = p.getParent();
+        Path named = p.endsWith("adapter") && parent != null ? parent : p;
+        Path last = named.getFileName();
+        return last == null ? named.toString() : last.toString();
+    }
+
     private static boolean isRun(Path p) {
         return Files.isRegularFile(p.resolve("run.yaml"));
     }
@@ -68,8 +93,12 @@ public record ModelRef(Path model, List<Path> adapters, RunConfig.Base base) {
         try (ModelDir dir = ModelDir.open(model)) {
             llama = Llama.load(dir);
         }
-        for (Path a : adapters)
-            llama.attach(Adapter.read(a, llama));
+        for (Path a : adapters) {
+            String name = name(a);
+            Adapter adapter = Adapter.read(a, llama);
+            // two folders may be called the same
+            llama.attach(llama.adapterNames().contains(name) ? name + " (" + a + ")" : name, adapter);
+        }
         llama.store(Llama.Base.valueOf(base.name()));
         return llama;
     }

@@ -78,6 +78,62 @@ class MethodsTest {
         assertThat(Cli.gyre("generate", run, "-p", "copy a = ", "-n", 3).code).isZero();
     }
 
+    private static Path trained(String name, String adapter) throws IOException {
+        Path file = dir.resolve(name + ".yaml");
+        Path run = dir.resolve(name);
+        Files.writeString(file, """
+                model: {path: %s}
+                adapter: %s
+                data: {train: %s}
+                train: {steps: 6, seq_len: 40, micro_batch: 3, lr: 3e-2, schedule: constant}
+                output: {dir: %s}
+                """.formatted(base, adapter, data.resolve("train.jsonl"), run));
+        Cli t = Cli.gyre("train", file);
+        assertThat(t.code).as(t.toString()).isZero();
+        return run;
+    }
+
+    @Test
+    void adaptersStackSwitchOffMergeAndComeOutAgain() throws IOException {
+        Path turn = trained("turn", "{method: oft, block_size: 8}");
+        Path add = trained("add", "{method: lora, r: 4}");
+        Path valid = data.resolve("valid.jsonl");
+        double plain = loss(Cli.gyre("eval", base, valid));
+        double both = loss(Cli.gyre("eval", base, valid, "--adapter", turn, "--adapter", add));
+        double one = loss(Cli.gyre("eval", turn, valid));
+        assertThat(both).isNotEqualTo(one);
+        assertThat(loss(Cli.gyre("eval", base, valid, "--adapter", turn, "--adapter", add, "--off", "add")))
+                .isEqualTo(one);
+        assertThat(loss(Cli.gyre("eval", turn, valid, "--off", "turn"))).isEqualTo(plain);
+        Cli wrong = Cli.gyre("eval", turn, valid, "--off", "other");
+        assertThat(wrong.code).isEqualTo(ExitCode.USAGE);
+        assertThat(wrong.err).contains("--off other").contains("turn");
+
+        Path merged = dir.resolve("both-merged");
+        Cli m = Cli.gyre("merge", base, "--adapter", turn, "--adapter", add, "--out", merged, "--verify");
+        assertThat(m.code).as(m.toString()).isZero();
+        assertThat(loss(Cli.gyre("eval", merged, valid))).isCloseTo(both,
+                org.assertj.core.data.Offset.offset(2e-5));
+        Path back = dir.resolve("both-undone");
+        Cli u = Cli.gyre("merge", merged, "--undo", "--adapter", turn, "--adapter", add, "--out", back, "--verify");
+        assertThat(u.code).as(u.toString()).isZero();
+        assertThat(u.out).contains("without the adapter");
+        assertThat(loss(Cli.gyre("eval", back, valid))).isCloseTo(plain, org.assertj.core.data.Offset.offset(2e-5));
+        Cli none = Cli.gyre("merge", merged, "--undo", "--out", dir.resolve("nothing"));
+        assertThat(none.code).isEqualTo(ExitCode.USAGE);
+        assertThat(none.err).contains("--adapter");
+
+        Path tokens = dir.resolve("stack.json");
+        Files.writeString(tokens, "{\"input_ids\": [[1, 2, 3, 4]], \"labels\": [[1, 2, 3, 4]]}");
+        Path out = dir.resolve("stack.safetensors");
+        assertThat(Cli.gyre("logits", base, "--adapter", turn, "--adapter", add, "--tokens", tokens, "--out", out,
+                "--gradients").code).isZero();
+        try (dev.gyre.model.format.SafeTensors f = dev.gyre.model.format.SafeTensors.open(out)) {
+            assertThat(f.names()).anyMatch(n -> n.startsWith("grad/turn/base_model.model.model.layers.0"))
+                    .anyMatch(n -> n.startsWith("grad/add/base_model.model.model.layers.0"));
+        }
+    }
+
     @Test
     void geometryShowsThatARotationKeepsTheEnergyAndLoraDoesNot() throws IOException {
         double[] change = new double[2];
