@@ -14,8 +14,11 @@ public final class Adapter {
     private final List<ModuleAdapter> modules;
     private final List<Tensor> whole;
     private final List<String> warnings;
+    private final Modules model;
 
-    Adapter(AdapterSpec spec, List<ModuleAdapter> modules, List<Tensor> whole, List<String> warnings) {
+    /// @param model the adapter is for
+    Adapter(AdapterSpec spec, List<ModuleAdapter> modules, List<Tensor> whole, List<String> warnings, Modules model) {
+        this.model = model;
         this.spec = spec;
         this.modules = List.copyOf(modules);
         this.whole = List.copyOf(whole);
@@ -36,7 +39,7 @@ public final class Adapter {
         for (Modules.Info info : infos)
             out.add(Builder.build(spec, info, model, Builder.fresh(), factors,
                     new Random(seed ^ info.path().hashCode() * 0x9E3779B97F4A7C15L)));
-        return new Adapter(spec, out, Builder.whole(spec, infos, model, Builder.fresh()), List.of());
+        return new Adapter(spec, out, Builder.whole(spec, infos, model, Builder.fresh()), List.of(), model);
     }
 
     /// Reads a PEFT adapter directory.
@@ -70,6 +73,10 @@ public final class Adapter {
     /// Model weights trained whole, named as in the model directory.
     public List<Tensor> whole() {
         return whole;
+    }
+
+    Modules model() {
+        return model;
     }
 
     /// What a user should hear about the files it came from.

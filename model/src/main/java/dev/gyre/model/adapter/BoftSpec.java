@@ -20,6 +20,11 @@ public record BoftSpec(Targets targets, int blockSize, int blocks, int factors, 
             throw new IllegalArgumentException("boft: dropout " + dropout + " is outside 0 .. 1");
     }
 
+    /// `factors` butterfly factors of blocks of size `b`.
+    public static BoftSpec of(Targets targets, int b, int factors) {
+        return new BoftSpec(targets, b, 0, factors, 0, true);
+    }
+
     @Override
     public String method() {
         return "boft";

@@ -11,6 +11,16 @@ public record GivensSpec(Targets targets, boolean strict, boolean scaler, double
             throw new IllegalArgumentException("qgoft: penalty " + penalty + " is negative");
     }
 
+    /// Rotations with a trained factor per feature.
+    public static GivensSpec goft(Targets targets) {
+        return new GivensSpec(targets, true, true, 0);
+    }
+
+    /// Free 2x2 matrices, drawn towards orthogonality by `penalty`.
+    public static GivensSpec qgoft(Targets targets, double penalty) {
+        return new GivensSpec(targets, false, false, penalty);
+    }
+
     @Override
     public String method() {
         return strict ? "goft" : "qgoft";

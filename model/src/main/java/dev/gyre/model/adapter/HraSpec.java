@@ -11,6 +11,11 @@ public record HraSpec(Targets targets, int r, boolean gramSchmidt, boolean initW
             throw new IllegalArgumentException("hra: " + r + " reflections; at least 1 is needed");
     }
 
+    /// An even number of reflections that start as the identity.
+    public static HraSpec of(Targets targets, int r) {
+        return new HraSpec(targets, r, false, true);
+    }
+
     @Override
     public String method() {
         return "hra";

@@ -21,7 +21,7 @@ public final class LoraExport {
         List<ModuleAdapter> modules = new ArrayList<>();
         for (ModuleAdapter m : psoft.modules())
             modules.add(module((PsoftModule) m, backend));
-        return new Adapter(lora, modules, psoft.whole(), psoft.warnings());
+        return new Adapter(lora, modules, psoft.whole(), psoft.warnings(), psoft.model());
     }
 
     private static ModuleAdapter module(PsoftModule m, Backend backend) {

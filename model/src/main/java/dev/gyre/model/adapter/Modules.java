@@ -15,6 +15,11 @@ public interface Modules {
     /// The token embedding; `in` and `out` are its width.
     Info embedding();
 
+    /// Name of the tensor that holds a module's weight.
+    default String weight(Info module) {
+        return module.path() + ".weight";
+    }
+
     /// Numbers of a frozen tensor, for methods that start from the weight (PSOFT).
     HostData data(String name);
 }

@@ -1,5 +1,6 @@
 package dev.gyre.model.adapter;
 
+import dev.gyre.kernels.HostData;
 import dev.gyre.kernels.Orthogonal;
 import dev.gyre.model.format.FormatException;
 import dev.gyre.model.format.PeftConfig;
@@ -13,6 +14,7 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Random;
 import java.util.Set;
+import java.util.stream.Stream;
 
 /// Adapters as PEFT directories: which options and tensors of each method mean what.
 ///
@@ -48,12 +50,33 @@ final class PeftDirectory {
         };
         List<Tensor> whole = Builder.whole(spec, infos, model, stored);
         for (Modules.Info info : infos)
-            if (info.equals(model.embedding()))
+            if (keepsBase(info.path()) && file.tensors().containsKey(info.path() + ".base_layer.weight"))
                 read.add(info.path() + ".base_layer.weight");
-        Set<String> expected = new LinkedHashSet<>(read);
-        expected.removeIf(n -> n.endsWith("embed_tokens.base_layer.weight") && !file.tensors().containsKey(n));
-        file.requireOnly(expected);
-        return new Adapter(spec, modules, whole, file.warnings());
+        file.requireOnly(read);
+        return new Adapter(spec, modules, whole, file.warnings(), model);
+    }
+
+    /// PEFT saves a copy of the weight below an adapted embedding or output head (its `save_embedding_layers`).
+    private static boolean keepsBase(String module) {
+        return module.endsWith("embed_tokens") || module.equals("lm_head");
+    }
+
+    /// The copy, in 32 bits.
+    private static PeftFile.Tensor base(Modules model, String module) {
+        Modules.Info info = Stream.concat(Stream.of(model.embedding()), model.linears().stream())
+                .filter(i -> i.path().equals(module)).findFirst().orElseThrow();
+        HostData data = model.data(model.weight(info));
+        float[] values = switch (data) {
+            case HostData.F32 f -> f.values;
+            case HostData.BF16 b -> {
+                float[] v = new float[b.bits.length];
+                for (int i = 0; i < v.length; i++)
+                    v[i] = Float.intBitsToFloat(b.bits[i] << 16);
+                yield v;
+            }
+            case HostData.NF4 _ -> throw new IllegalStateException(module + " is never held in 4 bits");
+        };
+        return new PeftFile.Tensor(module + ".base_layer.weight", values, values.length / info.in(), info.in());
     }
 
     /// OFT's block size as the file's tensor shows it: the size that PEFT moved to a divisor is not in the configuration.
@@ -89,6 +112,8 @@ final class PeftDirectory {
         for (ModuleAdapter m : adapter.modules()) {
             for (Tensor t : m.portable())
                 tensors.add(tensor(t.name(), t));
+            if (keepsBase(m.module()))
+                tensors.add(base(adapter.model(), m.module()));
             if (m instanceof PsoftModule p) {
                 factors.add(new PeftFile.Tensor(p.module() + ".psoft_A", p.factorA(), p.rank(), p.in()));
                 factors.add(new PeftFile.Tensor(p.module() + ".psoft_B", p.factorB(), p.out(), p.rank()));

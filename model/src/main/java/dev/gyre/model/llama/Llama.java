@@ -234,6 +234,12 @@ public final class Llama implements Store.Source, Modules {
     }
 
     @Override
+    public String weight(Info module) {
+        return config.tieWordEmbeddings() && module.path().equals("lm_head") ? "model.embed_tokens.weight"
+                : module.path() + ".weight";
+    }
+
+    @Override
     public Info embedding() {
         return embedding(config);
     }

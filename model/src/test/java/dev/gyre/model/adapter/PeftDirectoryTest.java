@@ -8,6 +8,7 @@ import dev.gyre.kernels.Orthogonal.Form;
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.model.format.FormatException;
 import dev.gyre.model.format.ModelDir;
+import dev.gyre.model.format.SafeTensors;
 import dev.gyre.model.format.TargetModules;
 import dev.gyre.model.llama.Batch;
 import dev.gyre.model.llama.Llama;
@@ -135,7 +136,7 @@ class PeftDirectoryTest {
                 Map.of()), new GivensSpec(ALL, true, false, 0))) {
             Adapter a = Adapter.create(spec, model, 9);
             disturb(a, 0.1);
-            model.attach(new Adapter(a.spec(), a.modules(), List.of(), List.of()));
+            model.attach(new Adapter(a.spec(), a.modules(), List.of(), List.of(), model));
         }
         float[] adapted = logits(model);
         Llama merged = model();
@@ -193,6 +194,23 @@ class PeftDirectoryTest {
         assertThatThrownBy(() -> model.enable("first", true)).hasMessageContaining("no adapter is named first")
                 .hasMessageContaining("second");
         assertThatThrownBy(() -> model.attach("second", model.named("second"))).hasMessageContaining("already");
+    }
+
+    /// As PEFT does with `save_embedding_layers`, which it sets when an embedding is adapted.
+    @Test
+    void adaptedEmbeddingsAndHeadsAreWrittenWithTheirBaseWeight() {
+        Llama model = model();
+        Path dir = temp.resolve("adapter");
+        Adapter.create(OftSpec.of(Targets.names("embed_tokens", "lm_head", "q_proj"), 16), model, 1).write(dir, "m");
+        try (SafeTensors f = SafeTensors.open(dir.resolve("adapter_model.safetensors"))) {
+            for (String name : List.of("model.embed_tokens", "lm_head")) {
+                String key = "base_model.model." + name + ".base_layer.weight";
+                assertThat(f.f32(key)).as(key).containsExactly(model.values(name + ".weight"));
+                assertThat(f.info(key).shape()).containsExactly(128L, 64L);
+            }
+            assertThat(f.names()).noneMatch(n -> n.contains("q_proj.base_layer")).hasSize(6);
+        }
+        assertThat(Adapter.read(dir, model).warnings()).isEmpty();
     }
 
     @Test

@@ -4,15 +4,14 @@ import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.Op;
 import dev.gyre.model.format.AtomicFiles;
 import dev.gyre.model.format.ModelDir;
-import dev.gyre.model.format.ModelDirWriter;
 import dev.gyre.model.format.TensorType;
 import dev.gyre.model.llama.Batch;
 import dev.gyre.model.llama.BatchShape;
 import dev.gyre.model.llama.Llama;
-import dev.gyre.model.llama.Merge;
 import dev.gyre.model.llama.TrainSession;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.run.Devices;
+import dev.gyre.trainer.run.Merging;
 import dev.gyre.trainer.run.ModelRef;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -81,41 +80,17 @@ final class MergeCommand extends GyreCommand {
         Path target = out.toAbsolutePath().normalize();
         Path aside = target.resolveSibling("." + target.getFileName() + ".merging");
         AtomicFiles.delete(aside);
-        try (ModelDir source = ModelDir.open(ref.model())) {
-            List<String> changed = Merge.changed(llama);
-            ModelDirWriter writer = ModelDirWriter.like(source);
-            TensorType narrowest = TensorType.F32;
-            double[] growth = {1};
-            for (String name : changed) {
-                TensorType t = wanted != null ? wanted : source.originalType(name);
-                if (t == TensorType.BF16 || t == TensorType.F16 && narrowest == TensorType.F32)
-                    narrowest = t;
-                long[] shape = source.shape(name).stream().mapToLong(Long::longValue).toArray();
-                writer.tensor(name, t, () -> {
-                    screen().status((undo ? "undoing " : "merging ") + name);
-                    if (!undo)
-                        return Merge.weight(llama, backend, name);
-                    Merge.Unmerged w = Merge.unmerge(llama, backend, name, llama.values(name));
-                    growth[0] = Math.max(growth[0], w.growth());
-                    return w.values();
-                }, shape);
-            }
-            if (ref.base() != RunConfig.Base.AS_STORED)
-                // the adapter belongs to the weights as they were held, so those are written, adapted or not
-                for (String name : llama.weights().keySet())
-                    if (!changed.contains(name) && llama.dims(name).length == 2)
-                        writer.tensor(name, wanted != null ? wanted : source.originalType(name),
-                                () -> llama.values(name),
-                                source.shape(name).stream().mapToLong(Long::longValue).toArray());
-            writer.write(aside);
+        try {
+            Merging.Written written = Merging.write(llama, ref.model(), ref.base() != RunConfig.Base.AS_STORED, undo, wanted,
+                    backend, aside, name -> screen().status((undo ? "undoing " : "merging ") + name));
             screen().done();
             if (verify)
-                verify(llama, aside, backend, narrowest);
+                verify(llama, aside, backend, written.narrowest());
             Files.deleteIfExists(target);
             Files.move(aside, target, StandardCopyOption.ATOMIC_MOVE);
-            screen().result("wrote " + out + ": " + Text.many(changed.size(), "weight") + (undo
+            screen().result("wrote " + out + ": " + Text.many(written.weights(), "weight") + (undo
                     ? Text.format(" without the adapter; rounding errors of the merged weights grew up to %.3g times",
-                            growth[0])
+                            written.growth())
                     : " merged"));
             return ExitCode.OK;
         } finally {

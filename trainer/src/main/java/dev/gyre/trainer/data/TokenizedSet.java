@@ -35,25 +35,39 @@ public final class TokenizedSet {
         if (ExampleReader.format(file, rules.format()) == Format.TEXT)
             set.stream(rules, text);
         else
-            ExampleReader.read(file, rules.format(), (example, at) -> {
-                set.read++;
-                ModelText.Masked m;
-                try {
-                    m = text.masked(example, rules.trainOn() == TrainOn.ALL);
-                } catch (RuntimeException e) {
-                    throw new DataException(file, at, String.valueOf(e.getMessage()));
-                }
-                boolean split = rules.tooLong() == TooLong.SPLIT && example instanceof Example.Text;
-                if (split)
-                    set.split(m, rules.T(), at);
-                else
-                    set.fit(m, rules, at);
-            });
-        if (set.size == 0)
-            throw new DataException(file, set.read == 0 ? "holds no examples"
-                    : "none of its " + set.read + " examples has a token to train on"
-                            + (set.dropped > 0 ? " within " + rules.T() + " tokens; raise train.seq_len" : ""));
-        return set;
+            ExampleReader.read(file, rules.format(), (example, at) -> set.take(example, at, rules, text));
+        return set.checked(rules);
+    }
+
+    /// Examples that a program has; they are read once, and their place counts as their line.
+    public static TokenizedSet of(Iterable<? extends Example> examples, Rules rules, ModelText text) {
+        TokenizedSet set = new TokenizedSet(Path.of("examples"));
+        int at = 0;
+        for (Example e : examples)
+            set.take(e, ++at, rules, text);
+        return set.checked(rules);
+    }
+
+    private void take(Example example, int at, Rules rules, ModelText text) {
+        read++;
+        ModelText.Masked m;
+        try {
+            m = text.masked(example, rules.trainOn() == TrainOn.ALL);
+        } catch (RuntimeException e) {
+            throw new DataException(file, at, String.valueOf(e.getMessage()));
+        }
+        if (rules.tooLong() == TooLong.SPLIT && example instanceof Example.Text)
+            split(m, rules.T(), at);
+        else
+            fit(m, rules, at);
+    }
+
+    private TokenizedSet checked(Rules rules) {
+        if (size == 0)
+            throw new DataException(file, read == 0 ? "holds no examples"
+                    : "none of its " + read + " examples has a token to train on"
+                            + (dropped > 0 ? " within " + rules.T() + " tokens; raise train.seq_len" : ""));
+        return this;
     }
 
     /// Plain text: one sequence cut into windows that overlap by one token, so that each token is a target once.

@@ -1,0 +1,243 @@
+package dev.gyre.api;
+
+import dev.gyre.kernels.Backend;
+import dev.gyre.model.adapter.Adapter;
+import dev.gyre.model.adapter.AdapterSpec;
+import dev.gyre.model.adapter.PrincipalSubspace;
+import dev.gyre.model.format.ModelDir;
+import dev.gyre.model.llama.BatchShape;
+import dev.gyre.model.llama.Decoder;
+import dev.gyre.model.llama.Llama;
+import dev.gyre.model.llama.TrainSession;
+import dev.gyre.model.token.StreamDecoder;
+import dev.gyre.trainer.config.RunConfig;
+import dev.gyre.trainer.data.Batches;
+import dev.gyre.trainer.data.Example;
+import dev.gyre.trainer.data.ModelText;
+import dev.gyre.trainer.data.TokenizedSet;
+import dev.gyre.trainer.loop.Checkpoint;
+import dev.gyre.trainer.loop.TrainListener;
+import dev.gyre.trainer.loop.TrainLoop;
+import dev.gyre.trainer.loop.Trainee;
+import dev.gyre.trainer.run.Devices;
+import dev.gyre.trainer.run.Evaluation;
+import dev.gyre.trainer.run.Generator;
+import dev.gyre.trainer.run.Merging;
+import dev.gyre.trainer.run.Sampler;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Set;
+import java.util.function.Consumer;
+
+/// A causal language model with the adapters on it.
+///
+/// ```java
+/// try (LanguageModel model = LanguageModel.load(Path.of("examples/small-llama"))) {
+///     model.adapt("shift", OftSpec.of(Targets.allLinear(), 32), 1);
+///     model.train(examples, TrainOptions.steps(100).with("lr", 4e-3), step -> log(step.loss()));
+///     String answer = model.generate("shift abc = ", 20);
+///     model.saveAdapter("shift", Path.of("shift-adapter"));     // a PEFT directory
+///     model.merge(Path.of("merged"));                           // a model directory
+/// }
+/// ```
+///
+/// Several adapters are nested in the order in which they were added, the first nearest to the input; each can be switched
+/// off. An object is not thread-safe. Weights lie on the Java heap; memory for training is taken while [#train] runs.
+public final class LanguageModel implements AutoCloseable {
+    private final Path directory;
+    private final Llama llama;
+    private final ModelText text;
+    private final Backend backend;
+    private boolean held;
+
+    private LanguageModel(Path directory, Llama llama, ModelText text, Backend backend) {
+        this.directory = directory;
+        this.llama = llama;
+        this.text = text;
+        this.backend = backend;
+    }
+
+    /// Reads a Hugging Face model directory, to compute on the CPU.
+    public static LanguageModel load(Path directory) {
+        return load(directory, "cpu");
+    }
+
+    /// @param device `cpu`, `cpu:THREADS`, or a TornadoVM device: `opencl:0`, `cuda:0`, `ptx:0`, `jvm`
+    public static LanguageModel load(Path directory, String device) {
+        Backend backend = Devices.open(device).backend();
+        Llama llama;
+        try (ModelDir dir = ModelDir.open(directory)) {
+            llama = Llama.load(dir);
+        }
+        return new LanguageModel(directory, llama, ModelText.load(directory), backend);
+    }
+
+    /// Holds the frozen weights another way from now on: in 4 bits (QOFT, QLoRA) to save memory, or in 16 or 32.
+    public void hold(Llama.Base base) {
+        llama.store(base);
+        held |= base != Llama.Base.AS_STORED;
+    }
+
+    /// Adds a fresh adapter; it starts as the unchanged model.
+    ///
+    /// ```java
+    /// model.adapt("style", PsoftSpec.of(Targets.names("q_proj", "v_proj"), 46), 1);
+    /// ```
+    ///
+    /// @param name that [#enable], [#saveAdapter] and messages use
+    /// @param seed of random initial values
+    /// @return number of trainable numbers
+    public long adapt(String name, AdapterSpec spec, long seed) {
+        Adapter a = Adapter.create(spec, llama, seed, new PrincipalSubspace(llama, backend, (m, captured, r, gap) -> {
+        }));
+        llama.attach(name, a);
+        return a.parameters();
+    }
+
+    /// Adds an adapter from a PEFT directory.
+    ///
+    /// @return what a user should hear about its files; usually nothing
+    public List<String> addAdapter(String name, Path peftDirectory) {
+        Adapter a = Adapter.read(peftDirectory, llama);
+        llama.attach(name, a);
+        return a.warnings();
+    }
+
+    /// Switches an adapter off, or on again.
+    public void enable(String name, boolean on) {
+        llama.enable(name, on);
+    }
+
+    public void removeAdapter(String name) {
+        llama.detach(name);
+    }
+
+    /// Names of the adapters in their order, those that are switched off included.
+    public List<String> adapters() {
+        return llama.adapterNames();
+    }
+
+    /// Trains the adapters that are switched on. The examples are read once and kept as tokens.
+    ///
+    /// ```java
+    /// List<Example> tasks = List.of(new Example.Completion("2 + 2 = ", "4"));
+    /// double loss = model.train(tasks, TrainOptions.epochs(3), step -> {}).loss();
+    /// ```
+    ///
+    /// @param onStep told after every optimiser step
+    /// @return how it ended; `loss()` is that of the last step
+    /// @throws dev.gyre.trainer.loop.NumericException when the loss or its gradient is no number
+    public TrainLoop.Result train(Iterable<? extends Example> examples, TrainOptions options,
+            Consumer<TrainListener.Step> onStep) {
+        if (llama.adapters().isEmpty())
+            throw new IllegalStateException("nothing to train: add an adapter with adapt(), or switch one on");
+        RunConfig.Train t = options.train();
+        Batches batches = new Batches(tokens(examples, t.seqLen()), t.microBatch(), t.seqLen(), true, true,
+                options.seed(), t.epochs() == null ? Double.POSITIVE_INFINITY : t.epochs());
+        try (TrainSession session = new TrainSession(llama, backend,
+                List.of(new BatchShape(t.microBatch(), t.seqLen())), false, Set.of(TrainSession.Use.TRAIN))) {
+            TrainLoop.Saver toAdapters = new TrainLoop.Saver() {
+                @Override
+                public int every() {
+                    return 0;
+                }
+
+                @Override
+                public Path save(Checkpoint c) {
+                    session.pull();
+                    return directory;
+                }
+            };
+            TrainListener listener = new TrainListener() {
+                @Override
+                public void onStep(Step s) {
+                    onStep.accept(s);
+                }
+            };
+            return new TrainLoop(Trainee.of(session), batches, List.of(), t, TrainLoop.steps(t, batches), 0, toAdapters,
+                    List.of(listener), () -> false).run();
+        }
+    }
+
+    /// Mean loss over the answers of examples (over all of running text).
+    ///
+    /// @param rows computed at once
+    /// @param seqLen tokens of a row; longer examples are cut
+    public Evaluation.Loss evaluate(Iterable<? extends Example> examples, int rows, int seqLen) {
+        return Evaluation.loss(llama, backend, tokens(examples, seqLen), rows, seqLen);
+    }
+
+    /// How many examples with a prompt and a completion the model answers exactly, choosing the likeliest token each time.
+    public Evaluation.Accuracy exactMatch(List<Example> examples) {
+        return Evaluation.exactMatch(llama, backend, examples, text);
+    }
+
+    private TokenizedSet tokens(Iterable<? extends Example> examples, int seqLen) {
+        return TokenizedSet.of(examples, new TokenizedSet.Rules(RunConfig.Format.AUTO, RunConfig.TrainOn.COMPLETION,
+                RunConfig.TooLong.TRUNCATE, seqLen), text);
+    }
+
+    /// Continues a prompt with the likeliest token each time.
+    ///
+    /// @param most tokens at most; fewer when the model ends its answer
+    public String generate(String prompt, int most) {
+        return generate(prompt, most, 0, 1, 1, part -> {
+        });
+    }
+
+    /// @param temperature 0: the likeliest token each time; higher: more varied
+    /// @param topP draw only from the likeliest tokens that make up this share
+    /// @param seed of the draws
+    /// @param onText told each piece of text as it comes
+    /// @return the whole continuation, without the prompt
+    public String generate(String prompt, int most, double temperature, double topP, long seed,
+            Consumer<String> onText) {
+        int[] tokens = text.prompt(prompt);
+        int context = llama.config().maxPositionEmbeddings();
+        if (tokens.length == 0 || tokens.length >= context)
+            throw new IllegalArgumentException("the prompt has " + tokens.length + " tokens; the model takes 1 to "
+                    + (context - 1));
+        int limit = Math.min(most, context - tokens.length);
+        StringBuilder all = new StringBuilder();
+        Consumer<String> both = part -> {
+            all.append(part);
+            onText.accept(part);
+        };
+        try (Decoder decoder = new Decoder(llama, backend, tokens.length + limit)) {
+            StreamDecoder stream = text.stream();
+            Generator.run(decoder, tokens, limit, text.stops(),
+                    new Sampler(text.tokenizer().vocabSize(), temperature, topP, seed), token -> {
+                        both.accept(stream.add(token));
+                        return true;
+                    });
+            both.accept(stream.finish());
+        }
+        return all.toString();
+    }
+
+    /// Writes an adapter as a PEFT directory; an adapter that is there is replaced, anything else is not.
+    public void saveAdapter(String name, Path to) {
+        llama.named(name).write(to, directory.toString());
+    }
+
+    /// Writes a model directory with the adapters that are switched on folded into the weights. The model in memory does
+    /// not change.
+    ///
+    /// @param to must not exist
+    public void merge(Path to) {
+        if (llama.adapters().isEmpty())
+            throw new IllegalStateException("nothing to merge: no adapter is switched on");
+        Merging.write(llama, directory, held, false, null, backend, to, name -> {
+        });
+    }
+
+    /// The model underneath, for what this class does not offer.
+    public Llama llama() {
+        return llama;
+    }
+
+    @Override
+    public void close() {
+        text.close();
+    }
+}
