@@ -20,7 +20,7 @@ void main(String[] args) {
     List<Example> train = tasks(2000, 1);
     List<Example> test = tasks(100, 2);
     try (LanguageModel model = LanguageModel.load(directory)) {
-        IO.println("before: " + model.exactMatch(test).right() + " of " + test.size() + " right");
+        IO.println("before: " + model.answers(test).right() + " of " + test.size() + " right");
 
         long numbers = model.adapt("twice", OftSpec.of(Targets.allLinear(), 32), 1);
         IO.println("training " + numbers + " numbers");
@@ -31,7 +31,7 @@ void main(String[] args) {
                 IO.println("step " + step.t() + "  loss " + step.loss());
         });
 
-        IO.println("after: " + model.exactMatch(test).right() + " of " + test.size() + " right");
+        IO.println("after: " + model.answers(test).right() + " of " + test.size() + " right");
         IO.println("twice gyre = " + model.generate("twice gyre = ", 20));
         if (args.length > 2) {
             Path out = Path.of(args[2]);

@@ -167,9 +167,10 @@ public final class LanguageModel implements AutoCloseable {
         return Evaluation.loss(llama, backend, tokens(examples, seqLen), rows, seqLen);
     }
 
-    /// How many examples with a prompt and a completion the model answers exactly, choosing the likeliest token each time.
-    public Evaluation.Accuracy exactMatch(List<Example> examples) {
-        return Evaluation.exactMatch(llama, backend, examples, text);
+    /// How the model answers examples that have a prompt and a completion, choosing the likeliest token each time:
+    /// `share()` is the part answered exactly, `tokenShare()` the part of the right tokens.
+    public Evaluation.Answers answers(List<Example> examples) {
+        return Evaluation.answers(llama, backend, examples, text);
     }
 
     private TokenizedSet tokens(Iterable<? extends Example> examples, int seqLen) {
