@@ -9,10 +9,12 @@ import dev.gyre.model.adapter.AdaptedLinear;
 import dev.gyre.model.adapter.EmbeddingRotation;
 import dev.gyre.model.adapter.ModuleAdapter;
 import dev.gyre.model.config.LlamaConfig;
+import dev.gyre.model.config.RopeScaling;
 import dev.gyre.model.config.RopeTable;
 import dev.gyre.model.step.Emitter;
 import dev.gyre.model.step.Store;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
@@ -33,6 +35,8 @@ final class LlamaProgram {
     private final int V;
     private final Buf cos;
     private final Buf sin;
+    /// Cosines and sines by length, under dynamic scaling.
+    private final Map<Integer, Buf[]> dynamic = new HashMap<>();
     /// Factor of the token losses' gradient: 1 / trained tokens of the step.
     private final Buf lossScale = Buf.input("loss scale", DType.F32, 1);
 
@@ -104,7 +108,7 @@ final class LlamaProgram {
     private void run(Emitter e, Io io, boolean training, boolean checkpointing, @Nullable Buf keepLogits) {
         BatchShape shape = io.shape;
         int N = shape.tokens();
-        List<DecoderLayer> layers = layers(io.positions);
+        List<DecoderLayer> layers = layers(rotary(io.positions, shape.T()));
         Embedding embedding = new Embedding();
         Buf x = embedding.forward(e, io.ids, N);
         List<Buf> inputs = new ArrayList<>();
@@ -157,8 +161,19 @@ final class LlamaProgram {
         return layers.size();
     }
 
-    private List<DecoderLayer> layers(Buf positions) {
-        DecoderLayer.Rotary rotary = new DecoderLayer.Rotary(cos, sin, positions);
+    /// Dynamic scaling takes its frequencies from the length of the batch, so each length has tables of its own; all other
+    /// scalings share those of the longest.
+    private DecoderLayer.Rotary rotary(Buf positions, int T) {
+        if (!(c.ropeScaling() instanceof RopeScaling.Dynamic) || T == cos.dim(0))
+            return new DecoderLayer.Rotary(cos, sin, positions);
+        int half = c.headDim() / 2;
+        Buf[] own = dynamic.computeIfAbsent(T,
+                n -> new Buf[] {store.constant("rope cos", new HostData.F32(RopeTable.cos(c, n)), n, half),
+                    store.constant("rope sin", new HostData.F32(RopeTable.sin(c, n)), n, half)});
+        return new DecoderLayer.Rotary(own[0], own[1], positions);
+    }
+
+    private List<DecoderLayer> layers(DecoderLayer.Rotary rotary) {
         List<DecoderLayer> out = new ArrayList<>();
         for (int i = 0; i < c.numLayers(); i++)
             out.add(new DecoderLayer(c, store, i, rotary, adapters));
@@ -264,7 +279,7 @@ final class LlamaProgram {
         int KV = c.numKvHeads();
         int D = c.headDim();
         Buf x = new Embedding().forward(e, ids, T);
-        List<DecoderLayer> layers = layers(positions);
+        List<DecoderLayer> layers = layers(new DecoderLayer.Rotary(cos, sin, positions));
         for (int i = 0; i < layers.size(); i++) {
             Buf kc = caches.keys.get(i);
             Buf vc = caches.values.get(i);

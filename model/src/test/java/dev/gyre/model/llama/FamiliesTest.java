@@ -6,6 +6,9 @@ import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.Op;
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.model.adapter.Adapter;
+import dev.gyre.model.config.LlamaConfig;
+import dev.gyre.model.config.RopeScaling;
+import dev.gyre.model.config.RopeTable;
 import dev.gyre.model.format.ModelDir;
 import dev.gyre.model.format.SafeTensors;
 import dev.gyre.model.step.Tensor;
@@ -14,6 +17,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -72,6 +76,44 @@ class FamiliesTest {
             }
             decodesLikeTheWholeRow(model, cpu, ids, T, V, logits);
         }
+    }
+
+    /// Rotary frequencies of dynamic scaling follow the length of each batch, not the longest of the session.
+    @Test
+    void dynamicScalingLooksAtTheLengthOfTheBatch() {
+        LlamaConfig c = LlamaConfig.llama(20, 16, 24, 1, 2, 1, 4, false, null, List.of(), null);
+        LlamaConfig dynamic = new LlamaConfig(c.family(), c.vocabSize(), c.hiddenSize(), c.intermediateSize(),
+                c.numLayers(), c.numHeads(), c.numKvHeads(), c.headDim(), c.rmsNormEps(), c.tieWordEmbeddings(), 4,
+                c.ropeTheta(), new RopeScaling.Dynamic(2), c.windows(), c.qkvBias(), c.oBias(), c.mlpBias(), c.qkNorm(),
+                null, List.of(), null, null, null);
+        Llama model = Llama.random(dynamic, 3);
+        for (String name : List.copyOf(model.weights().keySet())) { // far from uniform attention
+            float[] w = model.values(name);
+            for (int i = 0; i < w.length; i++)
+                w[i] *= 20;
+            model.replace(name, w);
+        }
+        Batch six = row(6);
+        float[] alone = rowLogits(model, six, List.of(six.shape()));
+        assertThat(rowLogits(model, six, List.of(six.shape(), new BatchShape(1, 12)))).containsExactly(alone);
+        assertThat(RopeTable.cos(dynamic, 12)[5 * 4 + 1]).isNotEqualTo(RopeTable.cos(dynamic, 6)[5 * 4 + 1]);
+    }
+
+    private static Batch row(int T) {
+        int[] ids = new int[T];
+        Arrays.setAll(ids, i -> (7 * i + 3) % 20);
+        int[] labels = new int[T];
+        Arrays.fill(labels, Op.CrossEntropy.IGNORE);
+        return Batch.rows(1, T, ids, labels);
+    }
+
+    private static float[] rowLogits(Llama model, Batch b, List<BatchShape> shapes) {
+        float[] out = new float[b.ids().length * model.config().vocabSize()];
+        try (TrainSession s = new TrainSession(model, new CpuBackend(1), shapes, false,
+                Set.of(TrainSession.Use.LOGITS))) {
+            s.logits(b, out);
+        }
+        return out;
     }
 
     /// Feeding tokens one by one, or a prompt at once, gives the logits of the whole row.
