@@ -9,10 +9,16 @@ import java.util.Arrays;
 /// where the weight is BF16 or NF4), all threads share them; each item multiplies some rows of a with some panels.
 /// A few rows against a large b, as in decoding, take a path of their own that reads b once and packs nothing.
 final class MatMuls {
-    /// Numbers of a packed block of b: 4 MiB, within the far cache.
-    private static final int BLOCK = 1 << 20;
-    /// Numbers of a that stay in the near cache while the panels of b go by.
-    private static final int NEAR = 48 << 10;
+    /// Numbers of a packed block of b: 8 MiB, within the far cache.
+    private static final int BLOCK = 1 << 21;
+    /// Longest inner length of a block: a panel of b (24 KiB with 8 lanes) stays in the nearest cache.
+    private static final int DEPTH = 384;
+    /// Numbers of packed a that stay in the near cache while the panels of b go by.
+    private static final int NEAR = 24 << 10;
+    /// Parts of a product for each thread, so that all end at about the same time.
+    private static final int ITEMS = 8;
+    /// Panels of b that make it worth packing some rows of a.
+    private static final int FEW_PANELS = 8;
     /// Rows of b that are packed together.
     private static final int SLICE = 8;
     /// Floats before the first panel: with the 16 bytes of an array's header they fill a cache line.
@@ -67,8 +73,8 @@ final class MatMuls {
         private final View c;
         private final int MR;
         private final int NR;
+        private final int step;
         private final int depth;
-        private final boolean takesRows;
         private final int rows;
         private final int rowItems;
         private final Cpu.Body pack;
@@ -79,7 +85,7 @@ final class MatMuls {
         private int nc;
         private int pc;
         private int kc;
-        private int groups;
+        private int parts;
 
         Packed(Cpu cpu, Simd simd, Op.MatMul op, View a, View b, View c) {
             this.cpu = cpu;
@@ -88,16 +94,16 @@ final class MatMuls {
             this.a = a;
             this.b = b;
             this.c = c;
-            this.MR = simd.tileRows();
+            this.MR = simd.groupRows();
             this.NR = simd.tileCols();
-            int deepest = simd.takesRows() ? 1024 : 512;
-            int blocks = Math.max(1, (op.K() + deepest - 1) / deepest);
+            this.step = simd.groupStride();
+            int blocks = Math.max(1, (op.K() + DEPTH - 1) / DEPTH);
             this.depth = (op.K() + blocks - 1) / blocks;
-            this.takesRows = simd.takesRows();
             this.pack = op.form() == Op.MatMul.Form.NT ? this::packColumns : this::packRowsOfB;
-            int share = (op.M() + cpu.threads() - 1) / cpu.threads();
-            int near = NEAR / Math.max(1, depth);
-            this.rows = Math.max(MR, (Math.min(near, share) + MR - 1) / MR * MR);
+            int most = Math.max(1, NEAR / Math.max(1, depth * step));
+            int groups = (op.M() + MR - 1) / MR;
+            int items = (groups + most - 1) / most;
+            this.rows = (groups + items - 1) / items * MR;
             this.rowItems = (op.M() + rows - 1) / rows;
         }
 
@@ -105,16 +111,17 @@ final class MatMuls {
         public void run() {
             if (op.K() == 0 && !op.accumulate())
                 Arrays.fill(c.f(), c.off(), c.off() + op.M() * op.N(), 0f);
-            int width = BLOCK / Math.max(1, depth) / NR * NR;
+            int width = Math.max(NR, BLOCK / Math.max(1, depth) / NR * NR);
             for (jc = 0; jc < op.N(); jc += width) {
                 nc = Math.min(width, op.N() - jc);
                 int panels = (nc + NR - 1) / NR;
+                int wanted = cpu.threads() == 1 ? 1 : ITEMS * cpu.threads();
+                parts = Math.min((panels + FEW_PANELS - 1) / FEW_PANELS, (wanted + rowItems - 1) / rowItems);
                 for (pc = 0; pc < op.K(); pc += depth) {
                     kc = Math.min(depth, op.K() - pc);
                     cpu.shared(0, ALIGN + panels * NR * kc);
                     cpu.forEach(op.form() == Op.MatMul.Form.NT ? panels : (kc + SLICE - 1) / SLICE, pack);
-                    groups = Math.min(panels, Math.max(1, (4 * cpu.threads() + rowItems - 1) / rowItems));
-                    cpu.forEach(rowItems * groups, multiply);
+                    cpu.forEach(rowItems * parts, multiply);
                 }
             }
         }
@@ -158,52 +165,51 @@ final class MatMuls {
             }
         }
 
+        /// Some rows of c, and of these some panels. Where the cuts lie depends on the number of threads, but not which
+        /// group of rows and which panel an element belongs to, and so not a bit of it.
         private void multiply(int item, int worker) {
-            int i0 = item / groups * rows;
+            int i0 = item / parts * rows;
             int i1 = Math.min(op.M(), i0 + rows);
             int panels = (nc + NR - 1) / NR;
-            int group = item % groups;
-            float[] panel = cpu.shared(0, 0);
-            float[] tiles = cpu.scratch(worker, 1, (rows + MR) * NR);
-            int lda = kc + 16 - kc % 16 + 16;
-            float[] left = cpu.scratch(worker, 0, (rows + MR) * lda);
-            if (takesRows)
-                copyRows(i0, i1, left, lda);
-            else
-                packRows(i0, i1, left);
+            int part = item % parts;
+            float[] right = cpu.shared(0, 0);
+            float[] tile = cpu.scratch(worker, 1, MR * NR + 1);
+            float[] left = cpu.scratch(worker, 0, ALIGN + rows / MR * step * kc);
+            packRows(i0, i1, left);
             boolean accumulate = op.accumulate() || pc > 0;
-            for (int p = panels * group / groups; p < panels * (group + 1) / groups; p++) {
+            for (int p = panels * part / parts; p < panels * (part + 1) / parts; p++) {
                 int j0 = jc + p * NR;
                 int cols = Math.min(NR, jc + nc - j0);
                 int at = ALIGN + p * NR * kc;
-                if (takesRows)
-                    simd.tilesFromRows(i1 - i0, kc, left, 0, lda, panel, at, tiles, 0, false);
-                else
-                    for (int i = 0; i < i1 - i0; i += MR)
-                        simd.tile(kc, left, i * kc, panel, at, tiles, i * NR);
-                simd.addTile(op.alpha(), tiles, c.f(), c.off() + i0 * op.N() + j0, op.N(), i1 - i0, cols, accumulate);
+                for (int i = i0; i < i1; i += MR) {
+                    tile[MR * NR] = touch(i + MR, Math.min(i1, i + 2 * MR), j0);
+                    simd.group(kc, left, ALIGN + (i - i0) / MR * step * kc, right, at, op.alpha(), c.f(),
+                            c.off() + i * op.N() + j0, op.N(), Math.min(MR, i1 - i), cols, accumulate, tile);
+                }
             }
         }
 
-        /// Rows i0..i1-1 of op(a), contiguous: a row of a itself may be pages away from the next.
-        private void copyRows(int i0, int i1, float[] to, int lda) {
-            if (op.form() == Op.MatMul.Form.TN)
-                simd.transpose(a.f(), a.off() + pc * op.M() + i0, op.M(), kc, i1 - i0, to, 0, lda);
-            else
-                simd.copy(a.f(), a.off() + i0 * op.K() + pc, op.K(), i1 - i0, kc, to, 0, lda);
+        /// Reads a number of each row of c that comes next, so that all of them are on their way from memory at once,
+        /// before they are needed; the sum only keeps the compiler from leaving them out.
+        private float touch(int from, int to, int j) {
+            float[] f = c.f();
+            float sum = 0;
+            for (int i = from; i < to; i++)
+                sum += f[c.off() + i * op.N() + j];
+            return sum;
         }
 
-        /// Rows i0..i1-1 of op(a) in panels of MR: MR numbers for each k, rows beyond the matrix zero.
+        /// Rows i0..i1-1 of op(a) in groups of MR: `step` numbers for each k, rows beyond the matrix zero.
         private void packRows(int i0, int i1, float[] to) {
             for (int i = i0; i < i1; i += MR) {
                 int some = Math.min(MR, i1 - i);
-                int at = (i - i0) * kc;
+                int at = ALIGN + (i - i0) / MR * step * kc;
                 if (some < MR)
-                    Arrays.fill(to, at, at + MR * kc, 0f);
+                    Arrays.fill(to, at, at + step * kc, 0f);
                 if (op.form() == Op.MatMul.Form.TN)
-                    simd.copy(a.f(), a.off() + pc * op.M() + i, op.M(), kc, some, to, at, MR);
+                    simd.copy(a.f(), a.off() + pc * op.M() + i, op.M(), kc, some, to, at, step);
                 else
-                    simd.transpose(a.f(), a.off() + i * op.K() + pc, op.K(), some, kc, to, at, MR);
+                    simd.transpose(a.f(), a.off() + i * op.K() + pc, op.K(), some, kc, to, at, step);
             }
         }
     }

@@ -107,21 +107,27 @@ interface Simd {
     void product(int M, int N, int K, float[] a, int ao, int lda, float[] b, int bo, float[] c, int co, int ldc,
             boolean accumulate, float[] tile);
 
-    /// Rows of the register tile of [#tile].
+    /// Rows of a register tile that [#tilesFromRows] makes.
     int tileRows();
 
-    /// Columns of the register tile of [#tile].
+    /// Columns of a register tile.
     int tileCols();
 
-    /// Whether a tile is made by [#tilesFromRows] from rows of a as they are, or by [#tile] from packed panels of a.
-    boolean takesRows();
+    /// Rows of a that [#group] takes at once.
+    int groupRows();
 
-    /// `sum over k of a[k] b[k]^T` from packed panels: a holds [#tileRows] numbers per k, b holds [#tileCols]. The tile goes
-    /// to `tile[to..]`, row after row.
-    void tile(int kc, float[] a, int ao, float[] b, int bo, float[] tile, int to);
+    /// Numbers that a packed group of rows of a holds for each k: [#groupRows], and perhaps some more that are not used.
+    int groupStride();
 
-    /// As [#tile] for M rows of a, row i at `ao + i*lda`: tiles one below the other from `to` on, the last one whole as
-    /// well; they replace or are added to what is there.
+    /// A group of rows times a panel: `c (+)= alpha * sum over k of a[k] b[k]^T` for the upper left `rows x cols` of
+    /// [#groupRows] x [#tileCols], from packed a ([#groupStride] numbers per k) and packed b ([#tileCols] per k). `tile` is
+    /// work space for as many numbers as a group has elements.
+    void group(int kc, float[] a, int ao, float[] b, int bo, float alpha, float[] c, int co, int ldc, int rows,
+            int cols,
+            boolean accumulate, float[] tile);
+
+    /// Tiles `sum over k of a[k] b[k]^T` of M rows of a, row i at `ao + i*lda`, and a packed panel of b ([#tileCols] numbers
+    /// per k): one below the other from `to` on, the last one whole as well; they replace or are added to what is there.
     void tilesFromRows(int M, int kc, float[] a, int ao, int lda, float[] b, int bo, float[] tiles, int to,
             boolean accumulate);
 

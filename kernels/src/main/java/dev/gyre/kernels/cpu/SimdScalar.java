@@ -305,7 +305,7 @@ final class SimdScalar implements Simd {
             boolean accumulate, float[] tile) {
         for (int j = 0; j < N; j += NR)
             for (int i = 0; i < M; i += MR) {
-                fromRows(K, a, ao + i * lda, lda, M - i, b, bo + j * K, tile, 0, false);
+                fromRows(K, a, ao + i * lda, lda, 1, M - i, b, bo + j * K, tile, 0, false);
                 addTile(1f, tile, c, co + i * ldc + j, ldc, Math.min(MR, M - i), Math.min(NR, N - j), accumulate);
             }
     }
@@ -321,24 +321,32 @@ final class SimdScalar implements Simd {
     }
 
     @Override
-    public boolean takesRows() {
-        return true;
+    public int groupRows() {
+        return MR;
     }
 
     @Override
-    public void tile(int kc, float[] a, int ao, float[] b, int bo, float[] tile, int to) {
-        throw new UnsupportedOperationException("scalar tiles come from rows");
+    public int groupStride() {
+        return MR;
+    }
+
+    @Override
+    public void group(int kc, float[] a, int ao, float[] b, int bo, float alpha, float[] c, int co, int ldc, int rows,
+            int cols, boolean accumulate, float[] tile) {
+        fromRows(kc, a, ao, 1, MR, MR, b, bo, tile, 0, false);
+        addTile(alpha, tile, c, co, ldc, rows, cols, accumulate);
     }
 
     @Override
     public void tilesFromRows(int M, int kc, float[] a, int ao, int lda, float[] b, int bo, float[] tiles, int to,
             boolean accumulate) {
         for (int i = 0; i < M; i += MR)
-            fromRows(kc, a, ao + i * lda, lda, M - i, b, bo, tiles, to + i * NR, accumulate);
+            fromRows(kc, a, ao + i * lda, lda, 1, M - i, b, bo, tiles, to + i * NR, accumulate);
     }
 
-    private static void fromRows(int kc, float[] a, int ao, int lda, int rows, float[] b, int bo, float[] tile,
-            int to, boolean accumulate) {
+    /// @param lda distance of rows in a, `step` that of the numbers of a row
+    private static void fromRows(int kc, float[] a, int ao, int lda, int step, int rows, float[] b, int bo,
+            float[] tile, int to, boolean accumulate) {
         int last = ao + (rows - 1) * lda;
         int a1 = Math.min(last, ao + lda);
         int a2 = Math.min(last, ao + 2 * lda);
@@ -364,22 +372,22 @@ final class SimdScalar implements Simd {
             float b1 = b[bo + NR * k + 1];
             float b2 = b[bo + NR * k + 2];
             float b3 = b[bo + NR * k + 3];
-            float x = a[ao + k];
+            float x = a[ao + k * step];
             c00 += x * b0;
             c01 += x * b1;
             c02 += x * b2;
             c03 += x * b3;
-            x = a[a1 + k];
+            x = a[a1 + k * step];
             c10 += x * b0;
             c11 += x * b1;
             c12 += x * b2;
             c13 += x * b3;
-            x = a[a2 + k];
+            x = a[a2 + k * step];
             c20 += x * b0;
             c21 += x * b1;
             c22 += x * b2;
             c23 += x * b3;
-            x = a[a3 + k];
+            x = a[a3 + k * step];
             c30 += x * b0;
             c31 += x * b1;
             c32 += x * b2;

@@ -18,7 +18,7 @@ import jdk.incubator.vector.VectorSpecies;
 /// [Simd] by the Vector API, 4, 8 or 16 lanes: the JVM's preference, or the system property `gyre.simd`. The width is a
 /// static constant because C2 turns vector calls into instructions only where it knows the species.
 ///
-/// Register tiles: 12 x 2 vectors where there are 32 registers (16 lanes, or ARM), 6 x 2 where there are 16. A tile is
+/// Register tiles: 12 x 2 vectors where there are 32 registers (16 lanes, or ARM), 5 x 2 where there are 16. A tile is
 /// stored to a small array and added to the result by another method, because one method with both exceeds C2's
 /// inlining budget.
 final class SimdVector implements Simd {
@@ -885,13 +885,28 @@ final class SimdVector implements Simd {
     }
 
     @Override
-    public void tile(int kc, float[] a, int ao, float[] b, int bo, float[] tile, int to) {
-        tile12(kc, a, ao, b, bo, tile, to);
+    public int groupRows() {
+        return WIDE ? 12 : 2 * L / 5 * 5;
+    }
+
+    /// As many numbers per k as a panel of b has, see [#strip5].
+    @Override
+    public int groupStride() {
+        return WIDE ? 12 : 2 * L;
     }
 
     @Override
-    public boolean takesRows() {
-        return !WIDE;
+    public void group(int kc, float[] a, int ao, float[] b, int bo, float alpha, float[] c, int co, int ldc, int rows,
+            int cols, boolean accumulate, float[] tile) {
+        if (WIDE) {
+            tile12(kc, a, ao, b, bo, tile, 0);
+            addTile(alpha, tile, c, co, ldc, rows, cols, accumulate);
+            return;
+        }
+        for (int i = 0; i < rows; i += 5) {
+            strip5(kc, a, ao + i, b, bo, tile, 0);
+            addTile(alpha, tile, c, co + i * ldc, ldc, Math.min(5, rows - i), cols, accumulate);
+        }
     }
 
     @Override
@@ -1053,6 +1068,54 @@ final class SimdVector implements Simd {
         c101.intoArray(t, to + 21 * L);
         c110.intoArray(t, to + 22 * L);
         c111.intoArray(t, to + 23 * L);
+    }
+
+    /// Tile of 5 rows of a packed group. The loop counts the index of b, from which that of a is a constant away because
+    /// both have 2 L numbers per k: 25 instructions for 10 multiply-adds, and no accumulator in memory. C2 needs 37 for 12
+    /// where rows of a have an index each, and with 6 packed rows it keeps one accumulator in memory, which halves the
+    /// speed; so does any unrolling.
+    private static void strip5(int kc, float[] a, int ao, float[] b, int bo, float[] t, int to) {
+        FloatVector c00 = FloatVector.zero(S);
+        FloatVector c01 = FloatVector.zero(S);
+        FloatVector c10 = FloatVector.zero(S);
+        FloatVector c11 = FloatVector.zero(S);
+        FloatVector c20 = FloatVector.zero(S);
+        FloatVector c21 = FloatVector.zero(S);
+        FloatVector c30 = FloatVector.zero(S);
+        FloatVector c31 = FloatVector.zero(S);
+        FloatVector c40 = FloatVector.zero(S);
+        FloatVector c41 = FloatVector.zero(S);
+        int d = ao - bo;
+        int end = bo + 2 * L * kc;
+        for (int p = bo; p < end; p += 2 * L) {
+            FloatVector b0 = at(b, p);
+            FloatVector b1 = at(b, p + L);
+            FloatVector x = FloatVector.broadcast(S, a[d + p]);
+            c00 = fma(x, b0, c00);
+            c01 = fma(x, b1, c01);
+            x = FloatVector.broadcast(S, a[d + p + 1]);
+            c10 = fma(x, b0, c10);
+            c11 = fma(x, b1, c11);
+            x = FloatVector.broadcast(S, a[d + p + 2]);
+            c20 = fma(x, b0, c20);
+            c21 = fma(x, b1, c21);
+            x = FloatVector.broadcast(S, a[d + p + 3]);
+            c30 = fma(x, b0, c30);
+            c31 = fma(x, b1, c31);
+            x = FloatVector.broadcast(S, a[d + p + 4]);
+            c40 = fma(x, b0, c40);
+            c41 = fma(x, b1, c41);
+        }
+        c00.intoArray(t, to);
+        c01.intoArray(t, to + L);
+        c10.intoArray(t, to + 2 * L);
+        c11.intoArray(t, to + 3 * L);
+        c20.intoArray(t, to + 4 * L);
+        c21.intoArray(t, to + 5 * L);
+        c30.intoArray(t, to + 6 * L);
+        c31.intoArray(t, to + 7 * L);
+        c40.intoArray(t, to + 8 * L);
+        c41.intoArray(t, to + 9 * L);
     }
 
     private static void panel6(int M, int kc, float[] a, int ao, int lda, float[] b, int bo, float[] z, int zo, int ldz,

@@ -14,6 +14,7 @@ import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Random;
 import org.junit.jupiter.api.Test;
 
 class CpuBackendTest {
@@ -71,6 +72,46 @@ class CpuBackendTest {
                     .containsExactly(new OpTiming("p", "Fill", "", 4, 2 * t.get(0).nanos(), 0));
             s.time(true);
             assertThat(s.timings()).as("counts start anew").isEmpty();
+        }
+    }
+
+    /// Sizes of several blocks of the inner index, with remainders of the register tile in all directions.
+    @Test
+    void productsAreTheSameToTheBitWhateverTheThreads() {
+        for (DType type : List.of(DType.F32, DType.BF16))
+            for (Op.MatMul.Form form : Op.MatMul.Form.values()) {
+                if (type == DType.BF16 && form == Op.MatMul.Form.TN)
+                    continue;
+                for (int[] z : new int[][] {{207, 702, 901}, {61, 33, 1600}, {6, 1003, 40}}) {
+                    float[] one = product(1, form, type, z[0], z[1], z[2]);
+                    for (int threads : new int[] {2, 3, 7})
+                        assertThat(product(threads, form, type, z[0], z[1], z[2])).as("%s %s %d threads", form, type,
+                                threads).isEqualTo(one);
+                }
+            }
+    }
+
+    private static float[] product(int threads, Op.MatMul.Form form, DType type, int M, int N, int K) {
+        Random random = new Random(5);
+        Buf a = Buf.param("a", M, K);
+        Buf b = Buf.weight("b", type, N, K);
+        Buf c = Buf.output("c", M, N);
+        Program p = Program.builder("p").add(new Op.MatMul(form, a, b, c, M, N, K, 0.75f, true)).build();
+        float[] x = new float[M * K];
+        for (int i = 0; i < x.length; i++)
+            x[i] = random.nextFloat() - 0.5f;
+        float[] w = new float[N * K];
+        short[] bits = new short[N * K];
+        for (int i = 0; i < w.length; i++) {
+            w[i] = random.nextFloat() - 0.5f;
+            bits[i] = (short) (Float.floatToRawIntBits(w[i]) >>> 16);
+        }
+        try (Session s = new CpuBackend(threads).open(List.of(p))) {
+            s.bind(b, type == DType.F32 ? new HostData.F32(w) : new HostData.BF16(bits));
+            s.write(a, x);
+            s.run(p);
+            s.run(p);
+            return s.read(c);
         }
     }
 
