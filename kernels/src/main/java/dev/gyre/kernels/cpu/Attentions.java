@@ -114,7 +114,7 @@ final class Attentions {
             highest = Math.max(highest, l);
         }
         for (int p = 0; p < panels; p++) {
-            Arrays.fill(w, stats + 3 * p * NR, stats + (3 * p + 1) * NR, Float.NEGATIVE_INFINITY);
+            Arrays.fill(w, stats + 3 * p * NR, stats + (3 * p + 1) * NR, Simd.LOWEST);
             Arrays.fill(w, stats + (3 * p + 1) * NR, stats + (3 * p + 2) * NR, 0f);
         }
         for (int j0 = low; j0 < first + i1; j0 += KEYS) {

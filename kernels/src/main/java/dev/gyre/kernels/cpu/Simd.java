@@ -6,6 +6,9 @@ import java.util.Locale;
 /// matrix product, transposition, decoding. [SimdVector] and [SimdScalar] agree within rounding. Slices of one call
 /// may be identical where an element of the output depends on the same element of the input only; else they are apart.
 interface Simd {
+    /// Below every score, and finite, so that differences are numbers.
+    float LOWEST = -1e30f;
+
     /// Floats that one instruction handles.
     int lanes();
 
@@ -49,7 +52,7 @@ interface Simd {
     /// Running softmax down the columns of n rows of [#tileCols] scores: `score <- exp(score - max)`; at `stats` the
     /// columns' maxima, or what is not far below them, then their denominators, then work space of the same size follow;
     /// the D rows at `sums` are scaled to the new maxima.
-    /// A score of -Infinity counts as absent.
+    /// A score of -Infinity counts as absent; maxima start at [#LOWEST].
     void softmaxStep(int n, float[] w, int scores, int stats, int sums, int D);
 
     /// A row of transposed scores of one key against n queries, in the gradient of attention. At `stats` n numbers each:

@@ -120,11 +120,10 @@ final class SimdScalar implements Simd {
             for (int j = 0; j < n; j++)
                 max = Math.max(max, w[scores + j * NR + c]);
             w[stats + c] = max;
-            float base = max == Float.NEGATIVE_INFINITY ? 0f : max;
-            float shrink = exp(old - base);
+            float shrink = exp(old - max);
             float sum = w[stats + NR + c] * shrink;
             for (int j = 0; j < n; j++) {
-                float e = exp(w[scores + j * NR + c] - base);
+                float e = exp(w[scores + j * NR + c] - max);
                 w[scores + j * NR + c] = e;
                 sum += e;
             }

@@ -6,6 +6,7 @@ import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
 import java.lang.management.ManagementFactory;
 import java.nio.ByteOrder;
+import java.util.Arrays;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.IntVector;
 import jdk.incubator.vector.ShortVector;
@@ -241,6 +242,14 @@ final class SimdVector implements Simd {
     private static final float EXP_MIN = -87.3365f;
     private static final float EXP_MAX = 88.7228f;
 
+    private static final FloatVector P7 = FloatVector.broadcast(S, 1f / 5040);
+    private static final FloatVector P6 = FloatVector.broadcast(S, 1f / 720);
+    private static final FloatVector P5 = FloatVector.broadcast(S, 1f / 120);
+    private static final FloatVector P4 = FloatVector.broadcast(S, 1f / 24);
+    private static final FloatVector P3 = FloatVector.broadcast(S, 1f / 6);
+    private static final FloatVector P2 = FloatVector.broadcast(S, 0.5f);
+    private static final FloatVector MIN = FloatVector.broadcast(S, EXP_MIN);
+
     /// `2^n e^r` with `n = round(x log2 e)`, `|r| <= ln(2)/2`, e^r by its Taylor polynomial of degree 7 (remainder
     /// below 6e-9); 0 below the smallest normal number, infinite above the largest. Worst error seen: 1.0 ulp.
     private static FloatVector exp(FloatVector x) {
@@ -252,14 +261,7 @@ final class SimdVector implements Simd {
         FloatVector t = fma(x, LOG2E, ROUND);
         FloatVector n = t.sub(ROUND);
         FloatVector r = fma(n, LN2_LO, fma(n, LN2_HI, x));
-        FloatVector p = FloatVector.broadcast(S, 1f / 5040);
-        p = fma(p, r, FloatVector.broadcast(S, 1f / 720));
-        p = fma(p, r, FloatVector.broadcast(S, 1f / 120));
-        p = fma(p, r, FloatVector.broadcast(S, 1f / 24));
-        p = fma(p, r, FloatVector.broadcast(S, 1f / 6));
-        p = fma(p, r, FloatVector.broadcast(S, 0.5f));
-        p = fma(p, r, ONE);
-        p = fma(p, r, ONE);
+        FloatVector p = fma(fma(fma(fma(fma(fma(fma(P7, r, P6), r, P5), r, P4), r, P3), r, P2), r, ONE), r, ONE);
         FloatVector e = p.reinterpretAsInts().add(t.reinterpretAsInts().lanewise(VectorOperators.LSHL, 23))
                 .reinterpretAsFloats();
         return e.blend(0f, x.compare(VectorOperators.LT, EXP_MIN));
@@ -293,15 +295,15 @@ final class SimdVector implements Simd {
     @Override
     public double expInPlace(float[] x, int xo, float max, int n) {
         double s = 0;
+        // sums, then the maximum in every lane
+        float[] work = new float[2 * L];
+        Arrays.fill(work, L, 2 * L, max);
         for (int from = 0; from < n; from += SUM_BLOCK) {
             int end = Math.min(n, from + SUM_BLOCK);
-            FloatVector v = FloatVector.zero(S);
-            int i = from;
-            for (int stop = from + whole(end - from); i < stop; i += L) {
-                FloatVector e = expBelow(at(x, xo + i).sub(max));
-                e.intoArray(x, xo + i);
-                v = v.add(e);
-            }
+            int i = from + whole(end - from);
+            Arrays.fill(work, 0, L, 0f);
+            exps((end - from) / L, x, xo + from, L, work, L, work, 0);
+            FloatVector v = at(work, 0);
             if (i < end) {
                 VectorMask<Float> m = first(end - i);
                 FloatVector e = exp(FloatVector.fromArray(S, x, xo + i, m).sub(max));
@@ -327,15 +329,28 @@ final class SimdVector implements Simd {
     private static void softmaxColumn(int n, float[] w, int scores, int stats, int sums, int D) {
         if (raise(n, w, scores, stats))
             rescale(w, stats, sums, D);
-        FloatVector max = at(w, stats);
-        FloatVector base = max.blend(0f, max.compare(VectorOperators.EQ, Float.NEGATIVE_INFINITY));
-        FloatVector sum = at(w, stats + 2 * L);
+        exps(n, w, scores, 2 * L, w, stats, w, stats + 2 * L);
+    }
+
+    /// `x <- exp(x - base)` for n vectors, `step` apart, with one base for each lane; adds their sum to `sum`. The lines of
+    /// [#expBelow] once more, with as few calls as can be: beyond its budget for a method C2 leaves calls of ours alone,
+    /// and a vector that such a call returns is an object.
+    private static void exps(int n, float[] x, int xo, int step, float[] base, int bo, float[] sum, int so) {
+        FloatVector from = at(base, bo);
+        FloatVector s = at(sum, so);
         for (int j = 0; j < n; j++) {
-            FloatVector e = expBelow(at(w, scores + 2 * L * j).sub(base));
-            e.intoArray(w, scores + 2 * L * j);
-            sum = sum.add(e);
+            FloatVector v = at(x, xo + j * step).sub(from);
+            FloatVector t = fma(v, LOG2E, ROUND);
+            FloatVector m = t.sub(ROUND);
+            FloatVector r = fma(m, LN2_LO, fma(m, LN2_HI, v));
+            FloatVector p = fma(fma(fma(fma(fma(fma(fma(P7, r, P6), r, P5), r, P4), r, P3), r, P2), r, ONE), r, ONE);
+            FloatVector e = ZERO.blend(p.reinterpretAsInts()
+                    .add(t.reinterpretAsInts().lanewise(VectorOperators.LSHL, 23)).reinterpretAsFloats(),
+                    v.compare(VectorOperators.GE, MIN));
+            e.intoArray(x, xo + j * step);
+            s = s.add(e);
         }
-        sum.intoArray(w, stats + 2 * L);
+        s.intoArray(sum, so);
     }
 
     /// Puts new maxima at stats and the factors `exp(old - new)` behind the denominators, where they are needed.
@@ -349,8 +364,7 @@ final class SimdVector implements Simd {
         if (max.compare(VectorOperators.LE, old.add(SLACK)).allTrue())
             return false;
         max.intoArray(w, stats);
-        expBelow(old.sub(max.blend(0f, max.compare(VectorOperators.EQ, Float.NEGATIVE_INFINITY)))).intoArray(w,
-                stats + 4 * L);
+        expBelow(old.sub(max)).intoArray(w, stats + 4 * L);
         return true;
     }
 
@@ -376,17 +390,17 @@ final class SimdVector implements Simd {
 
     @Override
     public void softmaxGradRows(int rows, int n, float a, float[] w, int p, int d, int stats, int packed, int step) {
+        float[] unused = new float[L];
+        for (int i = 0; i < n; i += L)
+            exps(rows, w, p + i, n, w, stats + i, unused, 0);
         for (int i = 0; i < n; i += L)
             softmaxGradColumn(rows, n, a, w, p + i, d + i, stats + i, packed + i / (2 * L) * step + i % (2 * L));
     }
 
     private static void softmaxGradColumn(int rows, int n, float a, float[] w, int p, int d, int stats, int packed) {
-        FloatVector lse = at(w, stats);
         FloatVector delta = at(w, stats + n);
         for (int j = 0; j < rows; j++) {
-            FloatVector e = expBelow(at(w, p + j * n).sub(lse));
-            FloatVector g = at(w, d + j * n).sub(delta).mul(a).mul(e);
-            e.intoArray(w, p + j * n);
+            FloatVector g = at(w, d + j * n).sub(delta).mul(a).mul(at(w, p + j * n));
             g.intoArray(w, d + j * n);
             g.intoArray(w, packed + 2 * L * j);
         }
