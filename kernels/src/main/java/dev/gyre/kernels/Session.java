@@ -1,6 +1,7 @@
 package dev.gyre.kernels;
 
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /// Programs of one [Backend#open] call together with the memory of their buffers. Not thread-safe.
 public interface Session extends AutoCloseable {
@@ -39,6 +40,14 @@ public interface Session extends AutoCloseable {
     /// are left out.
     default List<OpTiming> timings() {
         return List.of();
+    }
+
+    /// Runs a program operation by operation and stops behind the first that writes NaN or infinity: what to look at when a
+    /// loss is not finite.
+    ///
+    /// @return that operation; null when all numbers are finite, or where single operations cannot be watched
+    default @Nullable Op firstNonFinite(Program program) {
+        return null;
     }
 
     /// Bytes held for weights, persistent buffers and the activation arena.

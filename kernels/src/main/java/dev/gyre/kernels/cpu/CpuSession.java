@@ -1,5 +1,6 @@
 package dev.gyre.kernels.cpu;
 
+import dev.gyre.kernels.Access;
 import dev.gyre.kernels.Buf;
 import dev.gyre.kernels.DType;
 import dev.gyre.kernels.HostData;
@@ -186,6 +187,28 @@ final class CpuSession implements Session {
                     out.add(OpTiming.of(p, p.ops().get(i), c.calls[i], c.nanos[i]));
         }
         return out;
+    }
+
+    @Override
+    public @Nullable Op firstNonFinite(Program program) {
+        Compiled c = compiled.get(program);
+        if (c == null)
+            throw new IllegalArgumentException(program + " is not one of the session's programs");
+        for (int i = 0; i < c.tasks.length; i++) {
+            c.tasks[i].run();
+            Op op = program.ops().get(i);
+            for (Access a : op.accesses())
+                if (a.writes() && a.buf().dtype() == DType.F32 && !finite(at(a.buf())))
+                    return op;
+        }
+        return null;
+    }
+
+    private static boolean finite(View v) {
+        for (int i = v.off(); i < v.off() + v.length(); i++)
+            if (!Float.isFinite(v.f()[i]))
+                return false;
+        return true;
     }
 
     @Override

@@ -13,7 +13,11 @@ import java.nio.file.SimpleFileVisitor;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.BasicFileAttributes;
+import java.util.List;
 import java.util.UUID;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import java.util.stream.Stream;
 
 /// Crash-safe writes: under its final name a file or directory is either complete or not there.
 /// Written aside in the same folder, forced to the disk, renamed, and the folder forced too. When writing fails,
@@ -99,6 +103,34 @@ public final class AtomicFiles {
             deleteQuietly(aside);
             if (Files.exists(target, LinkOption.NOFOLLOW_LINKS))
                 deleteQuietly(old);
+        }
+    }
+
+    private static final Pattern ASIDE =
+            Pattern.compile("\\.(.+)\\.(tmp|old)-[0-9a-f-]+");
+
+    /// Cleans up in `folder` behind a process that was killed while writing there: what it had not finished is deleted, and
+    /// a directory that it had set aside to replace, but not replaced, takes its name again.
+    public static void recover(Path folder) {
+        List<Path> all;
+        try (Stream<Path> s = Files.list(folder)) {
+            all = s.toList();
+        } catch (IOException e) {
+            throw FormatException.unreadable(folder, e);
+        }
+        for (Path p : all) {
+            Matcher m = ASIDE.matcher(String.valueOf(p.getFileName()));
+            if (!m.matches())
+                continue;
+            Path target = p.resolveSibling(m.group(1));
+            if (m.group(2).equals("old") && !Files.exists(target, LinkOption.NOFOLLOW_LINKS))
+                try {
+                    Files.move(p, target, StandardCopyOption.ATOMIC_MOVE);
+                } catch (IOException e) {
+                    throw failed(target, e);
+                }
+            else
+                deleteQuietly(p);
         }
     }
 

@@ -226,12 +226,19 @@ final class LlamaProgram {
         }
     }
 
-    /// Norm of the gradient, clipped AdamW step, gradients back to zero. `hp` is [Op.AdamW]'s.
-    static Program update(Store store, Buf m, Buf v, Buf hp, Buf norm, List<Regulariser> regularisers) {
-        Emitter e = new Emitter("update", store, true);
+    /// Penalties and the norm of the whole gradient; apart from [#update], so that a gradient that is not finite never
+    /// reaches the parameters.
+    static Program norm(Store store, Buf norm, List<Regulariser> regularisers) {
+        Emitter e = new Emitter("gradient norm", store, true);
         for (Regulariser r : regularisers)
             r.regularise(e, store);
         e.add(new Op.GradNorm(store.grads(), norm));
+        return e.build();
+    }
+
+    /// Clipped AdamW step, gradients back to zero. `hp` is [Op.AdamW]'s.
+    static Program update(Store store, Buf m, Buf v, Buf hp, Buf norm) {
+        Emitter e = new Emitter("update", store, true);
         int decayed = store.decayed();
         if (decayed > 0)
             adamW(e, store, m, v, hp, norm, 0, decayed, true);

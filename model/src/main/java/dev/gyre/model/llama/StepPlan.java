@@ -33,6 +33,7 @@ public final class StepPlan {
     final Buf hp = Buf.input("AdamW", DType.F32, Op.AdamW.HP);
     final @Nullable Buf m;
     final @Nullable Buf v;
+    final @Nullable Program gradientNorm;
     final @Nullable Program update;
     private final List<Program> programs = new ArrayList<>();
     private final MemoryPlan memory;
@@ -75,10 +76,12 @@ public final class StepPlan {
             List<LlamaProgram.Regulariser> terms = new ArrayList<>();
             for (Adapter a : adapters)
                 a.modules().forEach(x -> terms.add(x::regularise));
-            update = added(LlamaProgram.update(store, m1, v1, hp, norm, terms));
+            gradientNorm = added(LlamaProgram.norm(store, norm, terms));
+            update = added(LlamaProgram.update(store, m1, v1, hp, norm));
         } else {
             m = null;
             v = null;
+            gradientNorm = null;
             update = null;
         }
         this.memory = MemoryPlan.of(programs);
@@ -104,7 +107,7 @@ public final class StepPlan {
 
     /// Floating point operations of one micro-batch and one update, of the first batch shape.
     public long flops() {
-        long n = update == null ? 0 : update.flops();
+        long n = update == null || gradientNorm == null ? 0 : gradientNorm.flops() + update.flops();
         for (Program p : training.values())
             return n + p.flops();
         return n;

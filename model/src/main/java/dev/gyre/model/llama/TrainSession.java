@@ -18,6 +18,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import java.util.Set;
+import org.jspecify.annotations.Nullable;
 
 /// A model on a backend, ready to train and to be measured. Trained are the adapters attached to the model, or
 /// (`full`) all of its weights. Programs and memory are made once; a step allocates nothing.
@@ -147,14 +148,29 @@ public final class TrainSession implements AutoCloseable {
         }
     }
 
-    /// Clips, takes an AdamW step and sets the gradients to zero; returns the gradient norm before clipping.
+    /// Clips, takes an AdamW step and sets the gradients to zero; returns the gradient norm before clipping. When that is not
+    /// finite, nothing is changed.
     public double update(AdamWStep step) {
         Program update = plan.update;
-        if (update == null)
+        Program gradientNorm = plan.gradientNorm;
+        if (update == null || gradientNorm == null)
             throw new IllegalStateException("nothing is trainable: attach an adapter or train all weights");
+        session.run(gradientNorm);
+        double norm = session.read(plan.norm)[0];
+        if (!Double.isFinite(norm))
+            return norm;
         session.write(plan.hp, step.hp());
         session.run(update);
-        return session.read(plan.norm)[0];
+        return norm;
+    }
+
+    /// Repeats the last micro-batch, which was `b`, operation by operation, with the parameters as they are.
+    ///
+    /// @return the first operation that writes NaN or infinity, null when none does or the backend cannot tell
+    public @Nullable Op firstNonFinite(Batch b, float scale) {
+        load(b, scale);
+        session.write(store.grads(), new float[store.size()]);
+        return session.firstNonFinite(program(plan.training, b.shape()));
     }
 
     /// Gradients accumulated since the last update, by trainable tensor.

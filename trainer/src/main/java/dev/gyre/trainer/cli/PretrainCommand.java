@@ -42,8 +42,14 @@ final class PretrainCommand extends GyreCommand {
     @Option(names = "--resume", description = "Go on with the run in the output directory, from its newest checkpoint.")
     boolean resume;
 
+    @Option(names = "--json",
+            description = "Print one JSON object a line, as in metrics.jsonl, in place of text; the log keeps the text.")
+    boolean json;
+
     @Override
     protected int run() {
+        if (json)
+            screen().json();
         List<String> all = new ArrayList<>();
         add(all, "model.preset", preset);
         add(all, "data.train", data);

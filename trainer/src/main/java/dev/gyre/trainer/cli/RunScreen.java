@@ -6,6 +6,7 @@ import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.data.TokenizedSet;
 import dev.gyre.trainer.loop.TrainLoop;
 import dev.gyre.trainer.run.Devices;
+import dev.gyre.trainer.run.MetricsLines;
 import dev.gyre.trainer.run.TrainingRun;
 import java.nio.file.Path;
 import java.util.List;
@@ -29,7 +30,8 @@ final class RunScreen {
             TrainLoop.Result r;
             try (Interrupt interrupt = new Interrupt(screen)) {
                 screen.line(Progress.heading());
-                r = run.run(List.of(new Progress(screen, run.from(), run.steps(), output.logEvery())),
+                r = run.run(List.of(screen.isJson() ? new MetricsLines(screen::data)
+                        : new Progress(screen, run.from(), run.steps(), output.logEvery())),
                         interrupt::requested);
             }
             String wall = Text.time((System.nanoTime() - begun) / 1e9);
@@ -37,10 +39,13 @@ final class RunScreen {
                 screen.result("stopped after step " + r.step() + ", saved " + r.saved() + " · resume: " + again);
                 return ExitCode.INTERRUPTED;
             }
-            screen.result("wrote " + run.result() + " · loss " + Text.format("%.4f", r.loss())
+            screen.result((run.from() >= run.steps() ? "the run was complete; wrote " : "wrote ") + run.result()
+                    + (Double.isNaN(r.loss()) ? "" : Text.format(" · loss %.4f", r.loss()))
+                    + (r.early() ? " · stopped early at step " + r.step() : "")
                     + (r.bestLoss() == null ? ""
                             : Text.format(" · best validation %.4f at step %d", r.bestLoss(), r.bestStep()))
-                    + " · wall " + wall + " · heap peak " + Text.bytes(Memory.peak()));
+                    + " · wall " + wall + " · peak of the process "
+                    + Text.bytes(Math.max(Memory.resident(), Memory.peak())));
             return ExitCode.OK;
         } finally {
             screen.done();
@@ -64,7 +69,7 @@ final class RunScreen {
         screen.line("memory    planned " + Text.bytes(run.session().plannedBytes()) + ": weights "
                 + Text.bytes(of(by, Role.WEIGHT)) + ", trained with gradients and AdamW "
                 + Text.bytes(of(by, Role.PARAM) + of(by, Role.GRAD) + of(by, Role.STATE)) + ", activations "
-                + Text.bytes(of(by, Role.ACTIVATION)));
+                + Text.bytes(of(by, Role.ACTIVATION)) + " · process about " + Text.bytes(run.expectedPeak()));
         screen.line("data      " + data(run.train(), run, t));
         TokenizedSet valid = run.valid();
         if (valid != null)

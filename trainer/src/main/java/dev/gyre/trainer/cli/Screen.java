@@ -19,6 +19,7 @@ public final class Screen {
     private final PrintStream err;
     private final boolean terminal;
     private boolean quiet;
+    private boolean json;
     private String status = "";
     private @Nullable PrintWriter log;
 
@@ -69,11 +70,28 @@ public final class Screen {
             print(out, text);
     }
 
-    /// A result: shown always.
+    /// From now on the output is for programs: [#data] alone, and errors. The log still gets what a person would see.
+    void json() {
+        quiet = true;
+        json = true;
+    }
+
+    boolean isJson() {
+        return json;
+    }
+
+    /// A line for programs.
+    synchronized void data(String line) {
+        out.println(line);
+        out.flush();
+    }
+
+    /// A result: shown always, but not to a program.
     public synchronized void result(String text) {
         if (log != null)
             log.println(text);
-        print(out, text);
+        if (!json)
+            print(out, text);
     }
 
     /// A remark beside the results, on the error stream.

@@ -33,8 +33,14 @@ final class TrainCommand extends GyreCommand {
             description = "End at once when standard input ends: with the process that started this one.")
     boolean withParent;
 
+    @Option(names = "--json",
+            description = "Print one JSON object a line, as in metrics.jsonl, in place of text; the log keeps the text.")
+    boolean json;
+
     @Override
     protected int run() {
+        if (json)
+            screen().json();
         if (withParent)
             endWithParent();
         RunConfig c = ConfigReader.read(file, RunConfig.class, set);

@@ -77,7 +77,7 @@ public record PretrainConfig(@Key(doc = "shape of the new model") Model model,
     }
 
     public PretrainConfig {
-        if (data.valid() == null && eval.every() > 0)
-            eval = new RunConfig.Eval(0, eval.batches());
+        if (data.valid() == null)
+            eval = eval.onlyAtTheEnd();
     }
 }

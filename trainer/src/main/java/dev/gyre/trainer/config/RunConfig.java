@@ -1,5 +1,7 @@
 package dev.gyre.trainer.config;
 
+import java.util.List;
+import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /// `run.yaml` of a fine-tuning run. Paths are relative to the directory in which Gyre is started.
@@ -20,8 +22,8 @@ public record RunConfig(
         if (adapter instanceof AdapterConfig.Full && model.base != Base.AS_STORED && model.base != Base.F32)
             throw new Conflict("adapter", "full trains the weights themselves, in 32 bits, so model.base must be"
                     + " as_stored or f32");
-        if (data.valid == null && eval.every > 0)
-            eval = new Eval(0, eval.batches);
+        if (data.valid == null)
+            eval = eval.onlyAtTheEnd();
     }
 
     public record Model(
@@ -41,6 +43,8 @@ public record RunConfig(
                     example = "data/train.jsonl") String train,
             @Key(doc = "validation examples; without them nothing is evaluated", def = "null",
                     example = "data/valid.jsonl") @Nullable String valid,
+            @Key(doc = "further validation sets with curves of their own, {name: file}, such as {old: data/old.jsonl}",
+                    def = "{}") Map<String, String> alsoValid,
             @Key(doc = "auto (by file name), jsonl or text", def = "auto") Format format,
             @Key(doc = "tokens that count in the loss: completion (answers only) or all",
                     def = "completion") TrainOn trainOn,
@@ -49,6 +53,15 @@ public record RunConfig(
             @Key(doc = "examples longer than seq_len: truncate, drop, or split (running text only)",
                     def = "truncate") TooLong tooLong,
             @Key(doc = "a new order every epoch", def = "true") boolean shuffle) {
+        public Data {
+            if (valid == null && !alsoValid.isEmpty())
+                throw new Conflict("also_valid", "also_valid needs valid: the set that decides which checkpoint is best");
+            for (String name : alsoValid.keySet())
+                if (!name.matches("[A-Za-z0-9_.-]+"))
+                    throw new Conflict("also_valid", "also_valid: '" + name
+                            + "' is no name for a curve; use letters, digits, _ . -");
+            alsoValid = Map.copyOf(alsoValid);
+        }
     }
 
     public enum Format {
@@ -68,6 +81,8 @@ public record RunConfig(
             @Key(doc = "passes over the data in place of steps; 1 when neither is given", def = "null",
                     min = 0) @Nullable Double epochs,
             @Key(doc = "tokens in a row", def = "512", min = 1, max = 1048576) int seqLen,
+            @Key(doc = "shorter rows beside seq_len, such as [64, 128]: a micro-batch takes the shortest that holds its rows",
+                    def = "[]", min = 1, max = 1048576) List<Integer> buckets,
             @Key(doc = "rows computed at once", def = "4", min = 1, max = 65536) int microBatch,
             @Key(doc = "micro-batches added up before an optimiser step; the loss is averaged over all their trained tokens",
                     def = "1", min = 1) int accumulate,
@@ -85,8 +100,14 @@ public record RunConfig(
             @Key(doc = "AdamW's eps", def = "1e-8", min = 0) double eps,
             @Key(doc = "layers keep only their inputs and run forward again in the backward pass: about a third more time,"
                     + " less memory, the same gradients",
-                    def = "false") boolean gradientCheckpointing) {
+                    def = "false") boolean gradientCheckpointing,
+            @Key(doc = "stop when the loss averaged over 20 steps is this far above its lowest average; 0: never", def = "3",
+                    min = 0) double divergence) {
         public Train {
+            for (int b : buckets)
+                if (b >= seqLen)
+                    throw new Conflict("buckets", "buckets: " + b + " is not shorter than seq_len " + seqLen);
+            buckets = buckets.stream().distinct().sorted().toList();
             if (steps != null && epochs != null)
                 throw new Conflict("epochs", "steps and epochs exclude each other; give one of them");
             if (steps == null && epochs == null)
@@ -104,7 +125,15 @@ public record RunConfig(
 
     public record Eval(
             @Key(doc = "steps between evaluations on data.valid; 0: only at the end", def = "50", min = 0) int every,
-            @Key(doc = "micro-batches per evaluation, at most; 0: all", def = "20", min = 0) int batches) {
+            @Key(doc = "micro-batches per evaluation, at most; 0: all", def = "20", min = 0) int batches,
+            @Key(doc = "early stopping: end the run after this many evaluations without a new best; 0: never", def = "0",
+                    min = 0) int patience,
+            @Key(doc = "what becomes the result: the last step's numbers, or those of the best validation loss",
+                    def = "last") Result result) {
+        /// Without validation data there is nothing to look at on the way.
+        Eval onlyAtTheEnd() {
+            return new Eval(0, batches, 0, Result.LAST);
+        }
     }
 
     public record Results(
@@ -114,6 +143,10 @@ public record RunConfig(
                     example = "data/old.jsonl") @Nullable String forgetting) {
     }
 
+    public enum Result {
+        LAST, BEST
+    }
+
     public record Output(
             @Key(doc = "run directory; must be new or empty unless --resume is given",
                     example = "runs/my-run") String dir,
@@ -121,7 +154,8 @@ public record RunConfig(
                     min = 0) int checkpointEvery,
             @Key(doc = "newest checkpoints to keep; the best by validation loss is kept besides; 0: all", def = "2",
                     min = 0) int keep,
-            @Key(doc = "steps between progress rows", def = "10", min = 1) int logEvery) {
+            @Key(doc = "steps between progress rows", def = "10", min = 1) int logEvery,
+            @Key(doc = "also write TensorBoard event files, into tb/", def = "true") boolean tensorboard) {
     }
 
     /// Rows computed for one optimiser step.

@@ -15,6 +15,7 @@ public final class Batches {
     private final TokenizedSet set;
     private final int B;
     private final int T;
+    private final int[] lengths;
     private final boolean packing;
     private final boolean shuffle;
     private final long seed;
@@ -29,6 +30,13 @@ public final class Batches {
     /// @param T inputs of a row
     /// @param epochs passes over the set after which rows stay empty; infinity for a run that counts steps
     public Batches(TokenizedSet set, int B, int T, boolean packing, boolean shuffle, long seed, double epochs) {
+        this(set, B, T, List.of(), packing, shuffle, seed, epochs);
+    }
+
+    /// @param buckets shorter rows, ascending: a micro-batch takes the shortest that holds all its rows
+    public Batches(TokenizedSet set, int B, int T, List<Integer> buckets, boolean packing, boolean shuffle, long seed,
+            double epochs) {
+        this.lengths = IntStream.concat(buckets.stream().mapToInt(Integer::intValue), IntStream.of(T)).toArray();
         this.set = set;
         this.B = B;
         this.T = T;
@@ -121,6 +129,17 @@ public final class Batches {
     }
 
     private Micro batch(int[][] chosen) {
+        int longest = 0;
+        for (int[] row : chosen) {
+            int places = 0;
+            for (int e : row)
+                places += set.length(e) - 1;
+            longest = Math.max(longest, places);
+        }
+        int bucket = 0;
+        while (lengths[bucket] < longest)
+            bucket++;
+        int T = lengths[bucket];
         int n = B * T;
         int[] ids = new int[n];
         int[] labels = new int[n];

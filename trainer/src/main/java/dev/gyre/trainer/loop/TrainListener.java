@@ -4,6 +4,7 @@ import dev.gyre.model.adapter.Geometry;
 import java.nio.file.Path;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /// Watches a run. Everything is called from the training thread.
@@ -21,7 +22,8 @@ public interface TrainListener {
     }
 
     /// @param best whether it is the lowest so far
-    record Evaluation(long t, double loss, long trained, boolean best, double seconds) {
+    /// @param also losses on the further validation sets, by name
+    record Evaluation(long t, double loss, long trained, boolean best, double seconds, Map<String, Double> also) {
     }
 
     /// Where the rotations stand after step `t`, module by module; told now and then, never empty.

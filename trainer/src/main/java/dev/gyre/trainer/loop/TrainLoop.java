@@ -6,6 +6,8 @@ import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.data.Batches;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
@@ -18,14 +20,18 @@ import org.jspecify.annotations.Nullable;
 public final class TrainLoop {
     /// Steps between two looks at the rotations: reading parameters costs little, but not nothing.
     private static final int GEOMETRY_EVERY = 10;
+    /// Steps over which the loss is averaged to see whether it diverges.
+    private static final int AVERAGED = 20;
 
     private final Trainee trainee;
     private final Batches batches;
     private final List<Batches.Micro> validation;
+    private final Map<String, List<Batches.Micro>> alsoValid;
     private final RunConfig.Train train;
     private final long steps;
     private final LrSchedule schedule;
     private final int evalEvery;
+    private final int patience;
     private final Saver saver;
     private final List<TrainListener> listeners;
     private final BooleanSupplier stop;
@@ -34,6 +40,10 @@ public final class TrainLoop {
     private double best = Double.POSITIVE_INFINITY;
     private long bestStep;
     private double lastLoss = Double.NaN;
+    /// Losses of the last steps, a ring; what diverging is measured by.
+    private final double[] recent = new double[AVERAGED];
+    private int seen;
+    private double lowest = Double.POSITIVE_INFINITY;
 
     /// Where checkpoints go.
     public interface Saver {
@@ -46,14 +56,17 @@ public final class TrainLoop {
     }
 
     /// @param validation micro-batches to evaluate on; may be empty
+    /// @param alsoValid further ones, by name, that decide nothing
+    /// @param patience evaluations without a new best after which the run ends; 0: never
     /// @param steps steps of the whole run
     /// @param stop asked after every step; true ends the run with a checkpoint
-    public TrainLoop(Trainee trainee, Batches batches, List<Batches.Micro> validation, RunConfig.Train train,
-            long steps,
-            int evalEvery, Saver saver, List<TrainListener> listeners, BooleanSupplier stop) {
+    public TrainLoop(Trainee trainee, Batches batches, List<Batches.Micro> validation,
+            Map<String, List<Batches.Micro>> alsoValid, RunConfig.Train train, long steps, int evalEvery, int patience, Saver saver, List<TrainListener> listeners, BooleanSupplier stop) {
         this.trainee = trainee;
         this.batches = batches;
         this.validation = validation;
+        this.alsoValid = alsoValid;
+        this.patience = patience;
         this.train = train;
         this.steps = steps;
         this.schedule = LrSchedule.of(train, steps);
@@ -83,10 +96,11 @@ public final class TrainLoop {
     /// How a run ended.
     ///
     /// @param finished false when it was asked to stop before its last step
+    /// @param early whether it ended before its last step because the validation loss no longer fell
     /// @param loss of the last step; NaN when none ran
     /// @param bestLoss lowest validation loss, null without validation
     /// @param saved the last checkpoint, null when nothing ran
-    public record Result(long step, boolean finished, double loss, @Nullable Double bestLoss, long bestStep,
+    public record Result(long step, boolean finished, boolean early, double loss, @Nullable Double bestLoss, long bestStep,
             @Nullable Path saved) {
     }
 
@@ -95,19 +109,21 @@ public final class TrainLoop {
         Throwable failure = null;
         try {
             boolean stopping = stop.getAsBoolean();
-            while (t < steps && !stopping) {
+            boolean early = exhausted();
+            while (t < steps && !stopping && !early) {
                 step();
                 boolean last = t == steps;
                 boolean better = !validation.isEmpty() && (last || evalEvery > 0 && t % evalEvery == 0) && evaluate();
                 boolean due = saver.every() > 0 && t % saver.every() == 0;
                 stopping = stop.getAsBoolean();
-                if (last || better || due || stopping)
+                early = !last && exhausted();
+                if (last || better || due || stopping || early)
                     saved = save(better);
                 if (last || t == 1 || t % GEOMETRY_EVERY == 0 || better || due)
                     tellRotations();
                 tell(l -> l.onStepEnd(t));
             }
-            return new Result(t, t == steps, lastLoss, bestStep == 0 ? null : best, bestStep, saved);
+            return new Result(t, t == steps || early, early, lastLoss, bestStep == 0 ? null : best, bestStep, saved);
         } catch (RuntimeException | Error e) {
             failure = e;
             throw e;
@@ -129,17 +145,17 @@ public final class TrainLoop {
                 continue;
             double loss = trainee.microBatch(m.batch(), 1f / trained);
             if (!Double.isFinite(loss))
-                throw new NumericException(
-                        "step " + next + ": the loss is " + loss + " in micro-batch " + (i + 1) + " of "
-                                + micros.size() + " (" + batches.describe(m) + "); " + remedy());
+                throw new NumericException("step " + next + ": the loss is " + loss + " in micro-batch " + (i + 1)
+                        + " of " + micros.size() + " (" + batches.describe(m) + ")" + culprit(m, 1f / trained) + "; "
+                        + remedy());
             sum += loss;
         }
         double lr = schedule.at(next);
         double norm = trainee.update(new AdamWStep(next, (float) lr, (float) train.beta1(), (float) train.beta2(),
                 (float) train.eps(), (float) train.weightDecay(), (float) train.clip()));
         if (!Double.isFinite(norm))
-            throw new NumericException("step " + next + ": the gradient norm is " + norm + " (first micro-batch: "
-                    + batches.describe(micros.getFirst()) + "); " + remedy());
+            throw new NumericException("step " + next + ": the gradient norm is " + norm + " (" + inBackward(micros,
+                    1f / trained) + "; " + remedy());
         t = next;
         lastLoss = sum / trained;
         long tokens = micros.stream().mapToLong(m -> m.batch().ids().length).sum();
@@ -147,6 +163,45 @@ public final class TrainLoop {
         TrainListener.Step s = new TrainListener.Step(t, lastLoss, norm, lr, trained, tokens, batches.epochsDone(),
                 seconds);
         tell(l -> l.onStep(s));
+        watch();
+    }
+
+    /// The operation whose result was the first that is not finite, where that can be told.
+    private String culprit(Batches.Micro m, float scale) {
+        String op = trainee.culprit(m.batch(), scale);
+        return op == null ? "" : "; the first result that is not finite comes from " + op;
+    }
+
+    /// The parameters are still those of the step's beginning: each micro-batch is looked at again.
+    private String inBackward(List<Batches.Micro> micros, float scale) {
+        for (Batches.Micro m : micros) {
+            String found = m.trained() == 0 ? "" : culprit(m, scale);
+            if (!found.isEmpty())
+                return batches.describe(m) + ")" + found;
+        }
+        return "first micro-batch: " + batches.describe(micros.getFirst()) + ")";
+    }
+
+    /// Stops a run whose loss climbs away from where it was.
+    private void watch() {
+        recent[seen++ % AVERAGED] = lastLoss;
+        if (seen < AVERAGED || train.divergence() == 0)
+            return;
+        double mean = 0;
+        for (double l : recent)
+            mean += l / AVERAGED;
+        lowest = Math.min(lowest, mean);
+        if (mean > lowest + train.divergence())
+            throw new NumericException(String.format(java.util.Locale.ROOT,
+                    "step %d: the loss diverges: %.4f averaged over %d steps, %.4f at its lowest (train.divergence %s); %s",
+                    t, mean, AVERAGED, lowest, train.divergence(), remedy()));
+    }
+
+    /// Whether the validation loss has had no new best for as many evaluations as the run is patient. Follows from the
+    /// step alone, so a resumed run stops where the whole one does.
+    private boolean exhausted() {
+        return patience > 0 && evalEvery > 0 && bestStep > 0 && t > 0 && t % evalEvery == 0
+                && t - bestStep >= (long) patience * evalEvery;
     }
 
     private String remedy() {
@@ -157,13 +212,8 @@ public final class TrainLoop {
 
     private boolean evaluate() {
         long start = System.nanoTime();
-        double sum = 0;
-        long trained = 0;
-        for (Batches.Micro m : validation) {
-            sum += trainee.evaluate(m.batch());
-            trained += m.trained();
-        }
-        double loss = sum / trained;
+        long trained = validation.stream().mapToLong(Batches.Micro::trained).sum();
+        double loss = mean(validation);
         if (!Double.isFinite(loss))
             throw new NumericException("step " + t + ": the validation loss is " + loss + "; " + remedy());
         boolean better = loss < best;
@@ -171,10 +221,22 @@ public final class TrainLoop {
             best = loss;
             bestStep = t;
         }
+        Map<String, Double> also = new TreeMap<>();
+        alsoValid.forEach((name, set) -> also.put(name, mean(set)));
         TrainListener.Evaluation e = new TrainListener.Evaluation(t, loss, trained, better,
-                (System.nanoTime() - start) / 1e9);
+                (System.nanoTime() - start) / 1e9, also);
         tell(l -> l.onEvaluation(e));
         return better;
+    }
+
+    private double mean(List<Batches.Micro> set) {
+        double sum = 0;
+        long trained = 0;
+        for (Batches.Micro m : set) {
+            sum += trainee.evaluate(m.batch());
+            trained += m.trained();
+        }
+        return sum / trained;
     }
 
     private @Nullable Path save(boolean better) {

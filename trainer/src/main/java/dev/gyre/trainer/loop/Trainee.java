@@ -1,11 +1,13 @@
 package dev.gyre.trainer.loop;
 
+import dev.gyre.kernels.Op;
 import dev.gyre.model.adapter.Geometry;
 import dev.gyre.model.llama.AdamWStep;
 import dev.gyre.model.llama.Batch;
 import dev.gyre.model.llama.TrainSession;
 import dev.gyre.model.llama.TrainState;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /// What the loop needs of the thing it trains: [TrainSession], or a stand-in in tests.
 public interface Trainee {
@@ -14,6 +16,11 @@ public interface Trainee {
 
     /// Clips, steps, zeroes the gradients; returns the gradient norm before clipping.
     double update(AdamWStep step);
+
+    /// The first operation whose result is not finite when micro-batch `b` is repeated; null when that cannot be told.
+    default @Nullable String culprit(Batch b, float scale) {
+        return null;
+    }
 
     /// Sum of the token losses.
     double evaluate(Batch b);
@@ -40,6 +47,12 @@ public interface Trainee {
             @Override
             public double update(AdamWStep step) {
                 return s.update(step);
+            }
+
+            @Override
+            public @Nullable String culprit(Batch b, float scale) {
+                Op op = s.firstNonFinite(b, scale);
+                return op == null ? null : op.toString();
             }
 
             @Override

@@ -9,7 +9,6 @@ import dev.gyre.model.config.LlamaConfig;
 import dev.gyre.model.format.ModelDir;
 import dev.gyre.model.format.ModelDirWriter;
 import dev.gyre.model.format.TensorType;
-import dev.gyre.model.llama.BatchShape;
 import dev.gyre.model.llama.Llama;
 import dev.gyre.model.llama.TrainSession;
 import dev.gyre.model.token.Tokenizer;
@@ -23,6 +22,7 @@ import dev.gyre.trainer.loop.TrainLoop;
 import dev.gyre.trainer.loop.Trainee;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
 import java.util.Objects;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
@@ -83,9 +83,9 @@ public final class FineTuning {
         });
         RunData data = RunData.read(c.data(), c.train(), c.eval(), c.seed(), p.text);
         try (TrainSession session = new TrainSession(p.model, backend,
-                List.of(new BatchShape(c.train().microBatch(), c.train().seqLen())), p.full)) {
-            return new TrainLoop(Trainee.of(session), data.batches(), data.validation(), c.train(),
-                    Math.min(steps, data.steps()), 0, new TrainLoop.Saver() {
+                RunData.shapes(c.train()), p.full, TrainingRun.uses(c.train()))) {
+            return new TrainLoop(Trainee.of(session), data.batches(), data.validation(), Map.of(), c.train(),
+                    Math.min(steps, data.steps()), 0, 0, new TrainLoop.Saver() {
                         @Override
                         public int every() {
                             return 0;

@@ -32,9 +32,10 @@ public record MemoryEstimate(long weights, long adapter, long optimiser, long ac
     /// Packing buffers of matrix products and attention: bounded by block sizes that fit caches, not by the model.
     static final long WORKSPACE_PER_THREAD = 3_000_000;
 
-    public static MemoryEstimate of(Sketch model, @Nullable Adapter adapter, BatchShape shape,
+    /// @param shapes of the micro-batches
+    public static MemoryEstimate of(Sketch model, @Nullable Adapter adapter, List<BatchShape> shapes,
             Set<TrainSession.Use> uses, long tokens, int threads) {
-        StepPlan plan = model.plan(adapter, List.of(shape), uses);
+        StepPlan plan = model.plan(adapter, shapes, uses);
         return of(model, plan, adapter == null, tokens, threads);
     }
 
@@ -48,6 +49,11 @@ public record MemoryEstimate(long weights, long adapter, long optimiser, long ac
                 threads * WORKSPACE_PER_THREAD,
                 // values in the tensors, a buffer to read them into; numbers and moments of a checkpoint
                 2 * trained + 3 * trained, 5 * tokens, YOUNG + JVM);
+    }
+
+    /// What lies beside the programs' own memory.
+    static long beside(long trainable, long tokens, int threads) {
+        return 20 * trainable + 5 * tokens + threads * WORKSPACE_PER_THREAD + YOUNG + JVM;
     }
 
     private static long get(Map<Role, Long> by, Role role) {

@@ -1,6 +1,5 @@
 package dev.gyre.trainer.run;
 
-import dev.gyre.model.adapter.Geometry;
 import dev.gyre.model.format.AtomicFiles;
 import dev.gyre.trainer.loop.TrainListener;
 import java.io.BufferedWriter;
@@ -15,8 +14,6 @@ import java.util.List;
 import tools.jackson.core.JacksonException;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
-import tools.jackson.databind.node.JsonNodeFactory;
-import tools.jackson.databind.node.ObjectNode;
 
 /// `metrics.jsonl`: one object per step (`step`, `loss`, `grad_norm`, ...) and per evaluation (`step`, `valid_loss`, ...).
 /// Lines are flushed as they come, so a killed run loses none that it wrote.
@@ -24,6 +21,7 @@ public final class MetricsLog implements TrainListener, AutoCloseable {
     private static final JsonMapper JSON = JsonMapper.builder().build();
 
     private final BufferedWriter out;
+    private final MetricsLines lines = new MetricsLines(this::write);
 
     /// Opens `file` to go on after step `from`: lines of later steps, written before a crash, are removed.
     public MetricsLog(Path file, long from) {
@@ -54,45 +52,22 @@ public final class MetricsLog implements TrainListener, AutoCloseable {
 
     @Override
     public void onStep(Step s) {
-        ObjectNode o = JsonNodeFactory.instance.objectNode();
-        o.put("step", s.t());
-        o.put("epoch", s.epoch());
-        o.put("loss", s.loss());
-        o.put("grad_norm", s.gradNorm());
-        o.put("lr", s.lr());
-        o.put("trained_tokens", s.trained());
-        o.put("tokens", s.tokens());
-        o.put("seconds", s.seconds());
-        write(o);
+        lines.onStep(s);
     }
 
     @Override
     public void onEvaluation(Evaluation e) {
-        ObjectNode o = JsonNodeFactory.instance.objectNode();
-        o.put("step", e.t());
-        o.put("valid_loss", e.loss());
-        o.put("valid_tokens", e.trained());
-        o.put("seconds", e.seconds());
-        write(o);
+        lines.onEvaluation(e);
     }
 
     @Override
     public void onRotations(Rotations r) {
-        ObjectNode o = JsonNodeFactory.instance.objectNode();
-        o.put("step", r.t());
-        o.put("skew_norm", r.worst().skewNorm());
-        o.put("skew_norm_module", r.worst().module());
-        o.put("angle", r.angle());
-        o.put("orthogonality_defect", r.defect());
-        ObjectNode modules = o.putObject("modules");
-        for (Geometry g : r.modules())
-            modules.putArray(g.module()).add(g.skewNorm()).add(g.angle()).add(g.defect());
-        write(o);
+        lines.onRotations(r);
     }
 
-    private void write(ObjectNode o) {
+    private void write(String line) {
         try {
-            out.write(JSON.writeValueAsString(o));
+            out.write(line);
             out.write('\n');
             out.flush();
         } catch (IOException e) {

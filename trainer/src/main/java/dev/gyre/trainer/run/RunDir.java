@@ -38,6 +38,8 @@ public final class RunDir {
 
     /// A new run; the folder must not exist or be empty.
     public static RunDir create(Path path) {
+        if (Files.isDirectory(path))
+            AtomicFiles.recover(path);
         if (Files.exists(path) && !(Files.isDirectory(path) && list(path).isEmpty()))
             throw new FormatException(path, Files.isDirectory(path)
                     ? "exists and is not empty; continue that run with --resume, choose another output.dir, or remove it"
@@ -52,11 +54,10 @@ public final class RunDir {
 
     /// An existing run.
     public static RunDir open(Path path) {
+        if (Files.isDirectory(path))
+            AtomicFiles.recover(path);
         if (!Files.isRegularFile(path.resolve("run.yaml")))
             throw new FormatException(path, "holds no run to resume (no run.yaml); start it without --resume");
-        for (Path left : list(path))
-            if (String.valueOf(left.getFileName()).matches("\\..*\\.(tmp|old)-.*"))
-                AtomicFiles.delete(left);
         return new RunDir(path);
     }
 
@@ -90,6 +91,11 @@ public final class RunDir {
         }
         out.sort(Comparator.naturalOrder());
         return out;
+    }
+
+    /// The checkpoint of a step.
+    Checkpoint read(long step) {
+        return CheckpointFiles.read(checkpoint(step));
     }
 
     /// The newest checkpoint, or null when there is none.

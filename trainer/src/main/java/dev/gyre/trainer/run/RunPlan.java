@@ -51,6 +51,15 @@ public final class RunPlan {
         return new BatchShape(config.train().microBatch(), config.train().seqLen());
     }
 
+    /// With the run's shorter rows.
+    private List<BatchShape> shapes(BatchShape s) {
+        List<BatchShape> out = new ArrayList<>(List.of(s));
+        for (int b : config.train().buckets())
+            if (b < s.T())
+                out.add(new BatchShape(s.B(), b));
+        return out;
+    }
+
     /// The run as it is configured, with other methods at their defaults and over other bases.
     ///
     /// @param others one configuration of each method
@@ -89,13 +98,13 @@ public final class RunPlan {
                 case AdapterConfig.OnModules on -> {
                     Adapter a = sketch.adapter(Adapters.spec(on, config.seed()));
                     yield new Row(method, base, all, a.parameters(), a.modules().size(),
-                            MemoryEstimate.of(sketch, a, shape, TrainingRun.uses(config.train()), tokens, threads), null);
+                            MemoryEstimate.of(sketch, a, shapes(shape), TrainingRun.uses(config.train()), tokens, threads), null);
                 }
                 case AdapterConfig.Full _ -> {
                     if (files.config().linears().stream().anyMatch(l -> files.isQuantized(l.path() + ".weight")))
                         throw new IllegalArgumentException("weights stored in 4 bits cannot be trained whole");
                     yield new Row(method, base, all, all, 0,
-                            MemoryEstimate.of(Sketch.of(files, Llama.Base.AS_STORED), null, shape,
+                            MemoryEstimate.of(Sketch.of(files, Llama.Base.AS_STORED), null, shapes(shape),
                                     TrainingRun.uses(config.train()), tokens, threads),
                             null);
                 }

@@ -1,8 +1,8 @@
 package dev.gyre.trainer.run;
 
 import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.HostData;
 import dev.gyre.kernels.cpu.CpuBackend;
-import dev.gyre.model.llama.BatchShape;
 import dev.gyre.model.llama.Llama;
 import dev.gyre.model.llama.TrainSession;
 import dev.gyre.trainer.config.ConfigException;
@@ -77,14 +77,15 @@ public final class TrainingRun implements AutoCloseable {
         inputs.add(Path.of(d.train()));
         if (d.valid() != null)
             inputs.add(Path.of(d.valid()));
+        d.alsoValid().values().forEach(f -> inputs.add(Path.of(f)));
         var provenance = Provenance.describe(s.version(), backend.describe(), inputs);
+        // first of all files: what is killed from here on can be resumed
+        dir.write("run.yaml", ConfigWriter.resolved(s.config()));
         if (resume)
             Provenance.resume(dir, provenance);
         else
             Provenance.write(dir, provenance);
-        dir.write("run.yaml", ConfigWriter.resolved(s.config()));
-        this.session = new TrainSession(s.model(), backend, List.of(new BatchShape(t.microBatch(), t.seqLen())),
-                s.full(), uses(t));
+        this.session = new TrainSession(s.model(), backend, RunData.shapes(t), s.full(), uses(t));
         dir.write("program.txt", session.programs());
     }
 
@@ -138,6 +139,8 @@ public final class TrainingRun implements AutoCloseable {
         List<TrainListener> all = new ArrayList<>(listeners);
         try (MetricsLog metrics = new MetricsLog(dir.metrics(), from == null ? 0 : from.step())) {
             all.add(metrics);
+            if (setup.output().tensorboard())
+                all.add(new TfEvents(dir.path().resolve("tb"), from == null ? 0 : from.step()));
             Trainee trainee = Trainee.of(session);
             if (setup.checkDevice() && !(backend instanceof CpuBackend))
                 trainee = new FirstStepCheck(trainee, backend.name(), this::cpuTwin, r -> {
@@ -145,8 +148,8 @@ public final class TrainingRun implements AutoCloseable {
                     String text = "step " + (from() + 1) + " is the CPU's: " + r;
                     all.forEach(l -> l.onDeviceCheck(text, r.seconds(), r.cpuSeconds()));
                 });
-            TrainLoop loop = new TrainLoop(trainee, data.batches(), data.validation(), setup.train(), steps,
-                    setup.eval().every(), new TrainLoop.Saver() {
+            TrainLoop loop = new TrainLoop(trainee, data.batches(), data.validation(), data.alsoValid(),
+                    setup.train(), steps, setup.eval().every(), setup.eval().patience(), new TrainLoop.Saver() {
                         @Override
                         public int every() {
                             return setup.output().checkpointEvery();
@@ -163,6 +166,8 @@ public final class TrainingRun implements AutoCloseable {
                 loop.resume(from);
             TrainLoop.Result r = loop.run();
             if (r.finished()) {
+                if (setup.eval().result() == RunConfig.Result.BEST && r.bestStep() > 0)
+                    session.restore(dir.read(r.bestStep()).state());
                 session.pull();
                 dir.replace(setup.result(), setup.export());
             }
@@ -172,7 +177,7 @@ public final class TrainingRun implements AutoCloseable {
 
     private FirstStepCheck.Twin cpuTwin() {
         TrainSession s = new TrainSession(setup.model(), new CpuBackend(),
-                List.of(new BatchShape(setup.train().microBatch(), setup.train().seqLen())), setup.full(),
+                RunData.shapes(setup.train()), setup.full(),
                 Set.of(TrainSession.Use.TRAIN));
         Trainee t = Trainee.of(s);
         return new FirstStepCheck.Twin() {
@@ -190,6 +195,14 @@ public final class TrainingRun implements AutoCloseable {
 
     public RunDir dir() {
         return dir;
+    }
+
+    /// Peak of the process as [MemoryEstimate] has it, on the CPU.
+    public long expectedPeak() {
+        long stored = setup.full() ? setup.model().weights().values().stream().mapToLong(HostData::bytes).sum() : 0;
+        return stored + session.plannedBytes()
+                + MemoryEstimate.beside(session.trainableNumbers(), data.tokens(),
+                        Runtime.getRuntime().availableProcessors());
     }
 
     /// Where the result will be.

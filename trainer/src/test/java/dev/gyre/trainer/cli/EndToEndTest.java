@@ -220,12 +220,59 @@ class EndToEndTest {
     }
 
     @Test
+    void aLossThatClimbsAwayStopsTheRun() throws IOException {
+        Cli c = Cli.gyre("train", config("climbs", ""), "--set", "train.steps=200", "--set", "train.lr=3", "--set",
+                "train.clip=0", "--set", "train.divergence=0.5", "--set", "train.schedule=constant", "--set",
+                "train.warmup=100", "--set", "eval.every=0", "--set", "adapter={method: full}");
+        assertThat(c.code).as(c.toString()).isEqualTo(ExitCode.NUMERIC);
+        assertThat(c.err).contains("the loss diverges: ");
+    }
+
+    @Test
+    void patienceEndsARunAndTheBestNumbersBecomeTheResult() throws IOException {
+        Path file = config("patient", "");
+        Cli c = Cli.gyre("train", file, "--set", "train.steps=40", "--set", "train.lr=0.5", "--set", "eval.every=1",
+                "--set", "eval.patience=2", "--set", "eval.result=best", "--set",
+                "data.also_valid={same: " + data.resolve("valid.jsonl") + "}");
+        assertThat(c.code).as(c.toString()).isZero();
+        Matcher m = Pattern.compile("stopped early at step (\\d+) · best validation [0-9.]+ at step (\\d+)")
+                .matcher(c.out);
+        assertThat(m.find()).as(c.toString()).isTrue();
+        assertThat(Integer.parseInt(m.group(1))).isEqualTo(Integer.parseInt(m.group(2)) + 2);
+        Path run = dir.resolve("patient");
+        assertThat(run.resolve("adapter/adapter_model.safetensors")).hasSameBinaryContentAs(
+                run.resolve("checkpoint-" + m.group(2) + "/adapter/adapter_model.safetensors"));
+        Matcher e = Pattern.compile("\"valid_loss\":([0-9.]+),.*\"also_valid\":\\{\"same\":([0-9.]+)\\}")
+                .matcher(Files.readString(run.resolve("metrics.jsonl")));
+        assertThat(e.find()).isTrue();
+        assertThat(e.group(1)).isEqualTo(e.group(2));
+        Cli again = Cli.gyre("train", file, "--set", "train.steps=40", "--set", "train.lr=0.5", "--set", "eval.every=1",
+                "--set", "eval.patience=2", "--set", "eval.result=best", "--set",
+                "data.also_valid={same: " + data.resolve("valid.jsonl") + "}", "--resume");
+        assertThat(again.code).as(again.toString()).isZero();
+        assertThat(again.out).contains("stopped early").doesNotContain("NaN");
+    }
+
+    @Test
+    void shorterRowsForShortExamplesTrainTheSame() throws IOException {
+        Path file = config("long-rows", "");
+        assertThat(Cli.gyre("train", file, "--set", "data.packing=false").code).isZero();
+        Cli c = Cli.gyre("train", file, "--set", "data.packing=false", "--set", "train.buckets=[24, 16]", "--set",
+                "output.dir=" + dir.resolve("short-rows"), "--json");
+        assertThat(c.code).as(c.toString()).isZero();
+        assertThat(c.out.lines()).allMatch(l -> l.startsWith("{\"step\":") && l.endsWith("}"));
+        assertThat(lastLoss("short-rows")).isCloseTo(lastLoss("long-rows"), within(1e-4));
+        assertThat(Files.readString(dir.resolve("short-rows/metrics.jsonl"))).containsPattern("\"tokens\":(96|64|128|80|112|144)\\D");
+    }
+
+    @Test
     void aLearningRateBeyondReasonStopsWithNumericExit() throws IOException {
         Cli c = Cli.gyre("train", config("wild", ""), "--set", "adapter={method: full}", "--set", "train.lr=1e30",
                 "--set",
                 "train.clip=0");
         assertThat(c.code).as(c.toString()).isEqualTo(ExitCode.NUMERIC);
-        assertThat(c.err).startsWith("gyre: step ").contains("train.jsonl line").contains("lower train.lr");
+        assertThat(c.err).startsWith("gyre: step ").contains("train.jsonl line").contains("lower train.lr")
+                .contains("the first result that is not finite comes from ");
         assertThat(dir.resolve("wild/model")).doesNotExist();
     }
 }

@@ -21,6 +21,7 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.Random;
 import java.util.function.BooleanSupplier;
 import org.junit.jupiter.api.BeforeEach;
@@ -84,8 +85,9 @@ class RunTest {
             try (MetricsLog metrics = new MetricsLog(out.metrics(), from == null ? 0 : from.step())) {
                 listeners.add(metrics);
                 TrainLoop loop = new TrainLoop(trainee, batches,
-                        Batches.inOrder(set, t.microBatch(), t.seqLen(), true, c.eval().batches()), t,
-                        TrainLoop.steps(t, batches), c.eval().every(), new TrainLoop.Saver() {
+                        Batches.inOrder(set, t.microBatch(), t.seqLen(), true, c.eval().batches()),
+                        Map.of("same", Batches.inOrder(set, t.microBatch(), t.seqLen(), true, c.eval().batches())), t,
+                        TrainLoop.steps(t, batches), c.eval().every(), c.eval().patience(), new TrainLoop.Saver() {
                             @Override
                             public int every() {
                                 return c.output().checkpointEvery();

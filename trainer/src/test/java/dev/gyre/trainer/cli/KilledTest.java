@@ -1,0 +1,134 @@
+package dev.gyre.trainer.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Predicate;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+
+/// Processes that are really killed, and really get signals.
+@Timeout(value = 240, unit = TimeUnit.SECONDS)
+class KilledTest {
+    private static final int STEPS = 60;
+    @TempDir
+    static Path dir;
+    private static Path file;
+
+    @BeforeAll
+    static void makeTheModel() throws IOException {
+        Path data = dir.resolve("data");
+        assertThat(Cli.gyre("skills", "--out", data, "--train", 40, "--valid", 4).code).isZero();
+        Cli c = Cli.gyre("pretrain", "--preset", "tiny", "--data", data.resolve("train.jsonl"), "--out",
+                dir.resolve("base"), "--set", "train.steps=1", "--set", "train.seq_len=32");
+        assertThat(c.code).as(c.toString()).isZero();
+        file = dir.resolve("run.yaml");
+        Files.writeString(file, """
+                model: {path: %s}
+                adapter: {method: oft, block_size: 8, dropout: 0.2}
+                data: {train: %s, valid: %s}
+                train: {steps: %d, seq_len: 32, micro_batch: 2, lr: 1e-2}
+                eval: {every: 10, batches: 1}
+                output: {dir: %s, checkpoint_every: 1, keep: 3, log_every: 1}
+                device: cpu:1
+                """.formatted(dir.resolve("base/model"), data.resolve("train.jsonl"), data.resolve("valid.jsonl"),
+                STEPS, dir.resolve("whole")));
+    }
+
+    private static Process start(Path run, boolean resume) throws IOException {
+        ProcessBuilder b = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                "--add-modules", "jdk.incubator.vector", "-XX:+UseSerialGC", "-Xmx300m", "-XX:TieredStopAtLevel=1", "-cp",
+                System.getProperty("java.class.path"), "dev.gyre.trainer.cli.Main", "train", file.toString(), "--set",
+                "output.dir=" + run);
+        if (resume)
+            b.command().add("--resume");
+        return b.redirectErrorStream(true).redirectOutput(dir.resolve(run.getFileName() + ".txt").toFile()).start();
+    }
+
+    private static boolean any(Path run, Predicate<String> name) {
+        if (!Files.isDirectory(run))
+            return false;
+        try (Stream<Path> files = Files.list(run)) {
+            return files.anyMatch(p -> name.test(p.getFileName().toString()));
+        } catch (IOException e) {
+            return false; // it changes while we look
+        }
+    }
+
+    private static void await(Process p, Path run, Predicate<String> name) throws InterruptedException, IOException {
+        while (!any(run, name)) {
+            assertThat(p.isAlive()).as(Files.readString(dir.resolve(run.getFileName() + ".txt"))).isTrue();
+            Thread.sleep(1);
+        }
+    }
+
+    private static boolean checkpoint(String name, int from) {
+        return name.matches("checkpoint-\\d+") && Integer.parseInt(name.substring(11)) >= from;
+    }
+
+    @Test
+    void aRunKilledAtAnyMomentEndsBitForBitLikeTheWholeOne() throws Exception {
+        assertThat(Cli.gyre("train", file).code).isZero();
+        Path run = dir.resolve("killed");
+        List<Predicate<String>> moments = List.of(n -> checkpoint(n, 4), n -> n.startsWith(".checkpoint-"),
+                n -> checkpoint(n, 25) || n.startsWith(".checkpoint-2"));
+        for (int i = 0; i < moments.size(); i++) {
+            Process p = start(run, i > 0);
+            if (i > 0)
+                Thread.sleep(700); // past what the one before left
+            await(p, run, moments.get(i));
+            p.destroyForcibly().waitFor();
+        }
+        Cli last = Cli.gyre("train", file, "--set", "output.dir=" + run, "--resume");
+        assertThat(last.code).as(last.toString()).isZero();
+        for (String f : List.of("adapter/adapter_model.safetensors",
+                "checkpoint-" + STEPS + "/trainer_state.safetensors"))
+            assertThat(run.resolve(f)).as(f).hasSameBinaryContentAs(dir.resolve("whole").resolve(f));
+        assertThat(any(run, n -> n.startsWith("."))).as("left-overs").isFalse();
+        List<String> lines = Files.readAllLines(run.resolve("metrics.jsonl")).stream()
+                .filter(l -> l.contains("\"grad_norm\"")).toList();
+        assertThat(lines).hasSize(STEPS);
+        for (int i = 0; i < STEPS; i++)
+            assertThat(lines.get(i)).startsWith("{\"step\":" + (i + 1) + ",");
+        Cli again = Cli.gyre("train", file, "--set", "output.dir=" + run, "--resume");
+        assertThat(again.code).as(again.toString()).isZero();
+        assertThat(again.out).contains("the run was complete").doesNotContain("NaN");
+    }
+
+    @Test
+    void aDirectoryKilledBetweenItsTwoRenamesComesBack() throws IOException {
+        Path run = dir.resolve("renamed");
+        assertThat(Cli.gyre("train", file, "--set", "output.dir=" + run, "--set", "train.steps=3").code).isZero();
+        Path adapter = run.resolve("adapter");
+        byte[] was = Files.readAllBytes(adapter.resolve("adapter_model.safetensors"));
+        Path aside = run.resolve(".adapter.old-01234567-89ab-cdef-0123-456789abcdef");
+        Files.move(adapter, aside);
+        Files.createDirectory(run.resolve(".adapter.tmp-01234567-89ab-cdef-0123-456789abcdef"));
+        Cli c = Cli.gyre("train", file, "--set", "output.dir=" + run, "--set", "train.steps=3", "--resume");
+        assertThat(c.code).as(c.toString()).isZero();
+        assertThat(Files.readAllBytes(adapter.resolve("adapter_model.safetensors"))).isEqualTo(was);
+        assertThat(any(run, n -> n.startsWith("."))).isFalse();
+    }
+
+    @Test
+    void interruptAndTerminateFinishTheStepAndSave() throws Exception {
+        for (String signal : List.of("INT", "TERM")) {
+            Path run = dir.resolve("signal-" + signal);
+            Process p = start(run, false);
+            await(p, run, n -> checkpoint(n, 2));
+            assertThat(new ProcessBuilder("kill", "-" + signal, String.valueOf(p.pid())).start().waitFor()).isZero();
+            assertThat(p.waitFor()).isEqualTo(ExitCode.INTERRUPTED);
+            String out = Files.readString(dir.resolve("signal-" + signal + ".txt"));
+            assertThat(out).contains("finishing the step, then saving", "stopped after step ", "resume: gyre train ")
+                    .doesNotContain("Exception");
+            assertThat(run.resolve("adapter")).doesNotExist();
+        }
+    }
+}
