@@ -26,6 +26,7 @@ import dev.gyre.trainer.run.Merging;
 import dev.gyre.trainer.run.Sampler;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import java.util.function.Consumer;
 
@@ -154,7 +155,8 @@ public final class LanguageModel implements AutoCloseable {
                     onStep.accept(s);
                 }
             };
-            return new TrainLoop(Trainee.of(session), batches, List.of(), t, TrainLoop.steps(t, batches), 0, toAdapters,
+            return new TrainLoop(Trainee.of(session), batches, List.of(), Map.of(), t, TrainLoop.steps(t, batches), 0, 0,
+                    toAdapters,
                     List.of(listener), () -> false).run();
         }
     }
