@@ -109,8 +109,13 @@ final class Lowering {
                 Floats rstd = f(o.rstd());
                 Floats w = f(o.weight());
                 Floats y = f(o.y());
-                g().task(id("inverseRms"), NormKernels::inverseRms, x.array(), x.at(), rstd.array(), rstd.at(), o.N(),
-                        o.C(), o.eps());
+                if (workGroups) {
+                    TaskGraph graph = g();
+                    graph.task(rows("inverseRmsOfRow", o.N()), RowKernels::inverseRmsOfRow, new KernelContext(), x.array(),
+                            x.at(), rstd.array(), rstd.at(), o.C(), o.eps());
+                } else
+                    g().task(id("inverseRms"), NormKernels::inverseRms, x.array(), x.at(), rstd.array(), rstd.at(),
+                            o.N(), o.C(), o.eps());
                 g().task(id("normalise"), NormKernels::normalise, x.array(), x.at(), rstd.array(), rstd.at(), w.array(),
                         w.at(), y.array(), y.at(), o.N(), o.C());
             }
@@ -121,8 +126,13 @@ final class Lowering {
                 Floats dY = f(o.dY());
                 Floats dX = f(o.dX());
                 FloatArray mean = memory.scratch(o.N());
-                g().task(id("meanOfProduct"), NormKernels::meanOfProduct, x.array(), x.at(), w.array(), w.at(),
-                        dY.array(), dY.at(), mean, o.N(), o.C());
+                if (workGroups) {
+                    TaskGraph graph = g();
+                    graph.task(rows("meanOfRowProduct", o.N()), RowKernels::meanOfRowProduct, new KernelContext(),
+                            x.array(), x.at(), w.array(), w.at(), dY.array(), dY.at(), mean, o.C());
+                } else
+                    g().task(id("meanOfProduct"), NormKernels::meanOfProduct, x.array(), x.at(), w.array(), w.at(),
+                            dY.array(), dY.at(), mean, o.N(), o.C());
                 g().task(id("normaliseGrad"), NormKernels::normaliseGrad, x.array(), x.at(), rstd.array(), rstd.at(),
                         w.array(), w.at(), dY.array(), dY.at(), mean, dX.array(), dX.at(), o.N(), o.C(),
                         flag(o.accumulate()));
@@ -209,8 +219,14 @@ final class Lowering {
                 Ints labels = i(o.labels());
                 Floats loss = f(o.rowLoss());
                 FloatArray lse = memory.scratch(o.N());
-                g().task(id("lossOfRows"), TokenKernels::lossOfRows, logits.array(), logits.at(), labels.array(),
-                        labels.at(), loss.array(), loss.at(), lse, o.N(), o.V(), Op.CrossEntropy.IGNORE);
+                if (workGroups) {
+                    TaskGraph graph = g();
+                    graph.task(rows("lossOfRow", o.N()), RowKernels::lossOfRow, new KernelContext(), logits.array(),
+                            logits.at(), labels.array(), labels.at(), loss.array(), loss.at(), lse, o.V(),
+                            Op.CrossEntropy.IGNORE);
+                } else
+                    g().task(id("lossOfRows"), TokenKernels::lossOfRows, logits.array(), logits.at(), labels.array(),
+                            labels.at(), loss.array(), loss.at(), lse, o.N(), o.V(), Op.CrossEntropy.IGNORE);
                 if (o.gradient()) {
                     Floats scale = f(o.scale());
                     g().task(id("lossGrad"), TokenKernels::lossGrad, logits.array(), logits.at(), labels.array(),
@@ -378,6 +394,11 @@ final class Lowering {
                         flag(o.decay()));
             }
         }
+    }
+
+    /// A task name with a work group for each of `n` rows.
+    private String rows(String kernel, int n) {
+        return tasks.grid(id(kernel), n * RowKernels.GROUP, 1, RowKernels.GROUP, 1);
     }
 
     private void fill(Floats x, int n, float value) {
