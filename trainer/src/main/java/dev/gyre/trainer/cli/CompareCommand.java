@@ -1,5 +1,6 @@
 package dev.gyre.trainer.cli;
 
+import dev.gyre.model.format.AtomicFiles;
 import dev.gyre.trainer.run.Comparison;
 import java.nio.file.Path;
 import java.util.List;
@@ -38,6 +39,11 @@ final class CompareCommand extends GyreCommand {
         boolean latex;
     }
 
+    @Option(names = "--out", paramLabel = "FILE.html",
+            description = "Also write one page with the table, a Pareto plot and the curves; it needs no network.")
+    @Nullable
+    Path out;
+
     @Override
     protected int run() {
         Comparison c = Comparison.of(runs, relative);
@@ -48,6 +54,10 @@ final class CompareCommand extends GyreCommand {
             screen().result((a.markdown ? c.markdown() : a.csv ? c.csv() : c.latex()).stripTrailing());
         else
             c.text().forEach(screen()::result);
+        if (out != null) {
+            AtomicFiles.write(out, c.html("Gyre \u00b7 " + String.join(", ", runs.stream().map(Path::toString).toList())));
+            screen().note("wrote " + out);
+        }
         return ExitCode.OK;
     }
 }

@@ -10,6 +10,7 @@ import dev.gyre.trainer.data.TokenizedSet;
 import dev.gyre.trainer.run.Devices;
 import dev.gyre.trainer.run.Evaluation;
 import dev.gyre.trainer.run.ModelRef;
+import dev.gyre.trainer.run.WeightGeometry;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -87,7 +88,7 @@ final class EvalCommand extends GyreCommand {
                 : List.of();
         Llama llama = ref.load();
         List<Measured> now = measure(llama, text, backend, files);
-        List<GeometryReport.Row> rotations = geometry ? GeometryReport.of(llama, backend) : List.of();
+        List<WeightGeometry> rotations = geometry ? WeightGeometry.of(llama, backend) : List.of();
         Measured main = now.getFirst();
         if (json) {
             ObjectNode o = JsonNodeFactory.instance.objectNode();

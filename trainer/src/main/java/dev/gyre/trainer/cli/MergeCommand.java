@@ -1,16 +1,13 @@
 package dev.gyre.trainer.cli;
 
 import dev.gyre.kernels.Backend;
-import dev.gyre.kernels.Op;
 import dev.gyre.model.format.AtomicFiles;
 import dev.gyre.model.format.ModelDir;
 import dev.gyre.model.format.TensorType;
-import dev.gyre.model.llama.Batch;
-import dev.gyre.model.llama.BatchShape;
 import dev.gyre.model.llama.Llama;
-import dev.gyre.model.llama.TrainSession;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.run.Devices;
+import dev.gyre.trainer.run.MergeCheck;
 import dev.gyre.trainer.run.Merging;
 import dev.gyre.trainer.run.ModelRef;
 import java.io.IOException;
@@ -18,11 +15,7 @@ import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
-import java.util.Arrays;
-import java.util.EnumSet;
-import java.util.List;
 import java.util.Locale;
-import java.util.SplittableRandom;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -61,9 +54,6 @@ final class MergeCommand extends GyreCommand {
     @Option(names = "--seed", defaultValue = "1",
             description = "Seed of the tokens that --verify uses (default: ${DEFAULT-VALUE}).")
     long seed;
-
-    private static final int ROWS = 4;
-    private static final int LENGTH = 32;
 
     @Override
     protected int run() throws IOException {
@@ -116,39 +106,13 @@ final class MergeCommand extends GyreCommand {
             case BF16 -> 1e-1;
             case F32, F64, I64, I32, I16, I8, U8, BOOL -> 1e-4;
         };
-        int V = before.config().vocabSize();
-        int T = Math.min(LENGTH, before.config().maxPositionEmbeddings());
-        SplittableRandom random = new SplittableRandom(seed);
-        int[] ids = new int[ROWS * T];
-        Arrays.setAll(ids, _ -> random.nextInt(V));
-        int[] labels = new int[ids.length];
-        Arrays.fill(labels, Op.CrossEntropy.IGNORE);
-        Batch batch = Batch.rows(ROWS, T, ids, labels);
-        float[] a = logits(before, backend, batch);
-        float[] b = logits(after, backend, batch);
-        double largest = 0;
-        double difference = 0;
-        for (int i = 0; i < a.length; i++) {
-            largest = Math.max(largest, Math.abs(a[i]));
-            double d = Math.abs(a[i] - b[i]);
-            difference = d <= difference ? difference : d; // a NaN stays
-        }
-        double relative = difference / largest;
+        MergeCheck c = MergeCheck.of(before, after, backend, seed);
         String said = Text.format(
                 "largest difference of %,d logits %.2e, relative to the largest logit %.2e (limit %.0e, %s)",
-                a.length, difference, relative, allowed, stored);
-        if (!(relative <= allowed))
+                c.logits(), c.difference(), c.relative(), allowed, stored);
+        if (!(c.relative() <= allowed))
             throw new CheckFailedException("merge --verify: " + said + "; nothing was written to " + out);
         screen().result("verified: " + said);
-    }
-
-    private static float[] logits(Llama llama, Backend backend, Batch batch) {
-        float[] out = new float[batch.ids().length * llama.config().vocabSize()];
-        try (TrainSession s = new TrainSession(llama, backend, List.of(new BatchShape(batch.B(), batch.T())), false,
-                EnumSet.of(TrainSession.Use.LOGITS))) {
-            s.logits(batch, out);
-        }
-        return out;
     }
 
     private static TensorType type(String s) {

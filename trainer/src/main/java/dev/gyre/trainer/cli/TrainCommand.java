@@ -5,6 +5,7 @@ import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.run.Devices;
 import dev.gyre.trainer.run.FineTuning;
+import dev.gyre.trainer.run.Report;
 import dev.gyre.trainer.run.Results;
 import dev.gyre.trainer.run.TrainingRun;
 import java.io.IOException;
@@ -51,15 +52,21 @@ final class TrainCommand extends GyreCommand {
             dir = run.dir().path();
             int code = RunScreen.train(screen(), run, device, c.train(), c.output(), c.seed(), model(c, run),
                     RunScreen.again("train", dir));
-            if (code != ExitCode.OK)
+            if (code != ExitCode.OK) {
+                screen().result("report    " + Report.write(dir));
                 return code;
+            }
             done = Results.Training.of(run, Memory.resident());
         }
         // the run is closed: what it held is free for two models one after the other
         screen().status("measuring base model and result ...");
         Results r = Results.measure(c, dir, done, device.backend());
+        if (c.results().report())
+            Report.examine(c, dir, device.backend());
+        Path page = Report.write(dir);
         screen().done();
         ResultsText.beforeAndAfter(r.before(), r.after()).forEach(screen()::result);
+        screen().result("report    " + page);
         return ExitCode.OK;
     }
 

@@ -140,7 +140,9 @@ public record RunConfig(
             @Key(doc = "tasks (prompt + completion) of data.valid to answer; 0: none", def = "100",
                     min = 0) int answers,
             @Key(doc = "examples of what the base model knows, to see what is forgotten", def = "null",
-                    example = "data/old.jsonl") @Nullable String forgetting) {
+                    example = "data/old.jsonl") @Nullable String forgetting,
+            @Key(doc = "look closely at the result for report.html: answers, energy of the weights, times of operations, merging",
+                    def = "true") boolean report) {
     }
 
     public enum Result {

@@ -16,6 +16,10 @@ import java.util.Objects;
 import java.util.function.ToDoubleFunction;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
+import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.node.ArrayNode;
+import tools.jackson.databind.node.JsonNodeFactory;
+import tools.jackson.databind.node.ObjectNode;
 
 /// Finished runs side by side: what each cost and what it gave, as a table for the screen, Markdown, CSV or LaTeX.
 public final class Comparison {
@@ -304,5 +308,50 @@ public final class Comparison {
     private static String tex(String s) {
         return s.replace("\\", "\\textbackslash{}").replaceAll("([&%$#_{}])", "\\\\$1")
                 .replace("||R'R-I||", "$\\|R^\\top R-I\\|$").replace("||Q||", "$\\|Q\\|$");
+    }
+
+    /// One page with the table, the Pareto plot and the curves; it needs no network.
+    public String html(String title) {
+        List<Column> cs = shown();
+        ObjectNode o = JsonNodeFactory.instance.objectNode();
+        o.put("name", title);
+        ArrayNode heads = o.putArray("columns");
+        cs.forEach(c -> heads.addObject().put("key", c.key).put("title", c.title).put("better", c.better.name()));
+        ArrayNode out = o.putArray("rows");
+        for (Row r : rows) {
+            ObjectNode x = out.addObject().put("name", r.name).put("method", r.results.method())
+                    .put("label", method(r)).put("base", r.results.base());
+            ArrayNode values = x.putArray("values");
+            ArrayNode cells = x.putArray("cells");
+            ArrayNode best = x.putArray("best");
+            for (Column c : cs) {
+                double v = c.scale * c.value.applyAsDouble(r);
+                values.add(Double.isNaN(v) ? null : Double.valueOf(v));
+                cells.add(cell(c, r));
+                best.add(best(c, r));
+            }
+            valid(Metrics.read(r.dir.resolve("metrics.jsonl")), x.putObject("valid"));
+        }
+        ObjectNode none = o.putObject("missing");
+        missing.forEach(none::put);
+        o.put("markdown", markdown()).put("csv", csv()).put("latex", latex());
+        return Page.html(title, "compare.js", o);
+    }
+
+    /// Validation losses with the step, and with the seconds that all steps up to it took.
+    private static void valid(Metrics m, ObjectNode o) {
+        ArrayNode step = o.putArray("step");
+        ArrayNode seconds = o.putArray("seconds");
+        ArrayNode loss = o.putArray("loss");
+        List<JsonNode> steps = m.with("loss");
+        int i = 0;
+        double sum = 0;
+        for (JsonNode v : m.with("valid_loss")) {
+            for (; i < steps.size() && steps.get(i).path("step").longValue() <= v.path("step").longValue(); i++)
+                sum += steps.get(i).path("seconds").doubleValue();
+            step.add(v.path("step").longValue());
+            seconds.add(sum);
+            loss.add(v.path("valid_loss").doubleValue());
+        }
     }
 }

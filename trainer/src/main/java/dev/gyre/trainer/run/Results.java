@@ -116,8 +116,12 @@ public record Results(String method, String base, String model, String device, l
                 c.model().path(), backend.describe(), t.steps, t.trained, parameters,
                 tensorBytes(dir.resolve(c.adapter() instanceof AdapterConfig.Full ? "model" : "adapter")),
                 m.medianStepSeconds(), m.tokensPerSecond(), t.memory, before, after, rotation);
-        AtomicFiles.write(dir.resolve(FILE), Json.pretty(JSON.valueToTree(r)));
+        AtomicFiles.write(dir.resolve(FILE), Json.pretty(r.json()));
         return r;
+    }
+
+    ObjectNode json() {
+        return JSON.valueToTree(this);
     }
 
     /// The results of a run, or null when it has none (yet).

@@ -87,6 +87,17 @@ class SweepTest {
                 .startsWith("run,method,variant,base,learning_rate,trained,trained_share,exact_before");
         assertThat(csv.get(1).split(",", -1)).hasSameSizeAs(csv.getFirst().split(",", -1));
 
+        Path page = dir.resolve("compare.html");
+        assertThat(Cli.gyre("compare", out, "--out", page).code).isZero();
+        assertThat(Files.readString(page)).contains("\"name\":\"lora\"", "What a gain costs")
+                .doesNotContainPattern("(src|href)=\"?http");
+        String report = Files.readString(out.resolve("oft/report.html"));
+        assertThat(report).contains("\"kind\":\"AdamW\"", "\"energy\":[{", "\"relative\":", "Rotation by layer")
+                .doesNotContainPattern("(src|href)=\"?http");
+        Files.delete(out.resolve("oft/report.html"));
+        assertThat(Cli.gyre("report", out.resolve("oft")).out).contains("wrote " + out.resolve("oft/report.html"));
+        assertThat(out.resolve("oft/report.html")).hasContent(report);
+
         Files.writeString(sweep, Files.readString(sweep).replace("adapter.r: 2", "adapter.r: 3"));
         Cli changed = Cli.gyre("sweep", sweep);
         assertThat(changed.code).isEqualTo(ExitCode.USAGE);

@@ -1,0 +1,38 @@
+package dev.gyre.trainer.cli;
+
+import dev.gyre.trainer.config.ConfigReader;
+import dev.gyre.trainer.config.RunConfig;
+import dev.gyre.trainer.run.Devices;
+import dev.gyre.trainer.run.Report;
+import dev.gyre.trainer.run.Results;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+/// `gyre report`: a run's page, made again.
+@Command(name = "report",
+        description = "Write report.html of a run: curves, rotations, energy, times, data, answers, in one page that needs no network. gyre train writes it at its end; a run that was stopped gets a page of its curves.")
+final class ReportCommand extends GyreCommand {
+    @Parameters(index = "0", paramLabel = "RUN", description = "Run directory of gyre train.")
+    @SuppressWarnings("NullAway.Init") // required, set by picocli
+    Path dir;
+
+    @Option(names = "--again", description = "Look at the result again (answers, energy, times, merging) in place of what is known.")
+    boolean again;
+
+    @Override
+    protected int run() {
+        if (!Files.exists(dir.resolve("run.yaml")))
+            throw new UsageException(dir + ": no run directory (no run.yaml)");
+        RunConfig c = ConfigReader.read(dir.resolve("run.yaml"), RunConfig.class, java.util.List.of());
+        if (Results.read(dir) != null && (again || !Report.isExamined(dir))) {
+            screen().status("looking at the result ...");
+            Report.examine(c, dir, Devices.open(c.device()).backend());
+            screen().done();
+        }
+        screen().result("wrote " + Report.write(dir));
+        return ExitCode.OK;
+    }
+}

@@ -1,0 +1,295 @@
+package dev.gyre.trainer.run;
+
+import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.OpTiming;
+import dev.gyre.model.adapter.Geometry;
+import dev.gyre.model.format.AtomicFiles;
+import dev.gyre.model.format.FormatException;
+import dev.gyre.model.format.Json;
+import dev.gyre.model.llama.AdamWStep;
+import dev.gyre.model.llama.BatchShape;
+import dev.gyre.model.llama.Decoder;
+import dev.gyre.model.llama.Llama;
+import dev.gyre.model.llama.Merge;
+import dev.gyre.model.llama.TrainSession;
+import dev.gyre.model.token.StreamDecoder;
+import dev.gyre.trainer.config.AdapterConfig;
+import dev.gyre.trainer.config.ConfigReader;
+import dev.gyre.trainer.config.RunConfig;
+import dev.gyre.trainer.data.Batches;
+import dev.gyre.trainer.data.Example;
+import dev.gyre.trainer.data.ExampleReader;
+import dev.gyre.trainer.data.ModelText;
+import dev.gyre.trainer.data.TokenizedSet;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
+import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.node.ArrayNode;
+import tools.jackson.databind.node.JsonNodeFactory;
+import tools.jackson.databind.node.ObjectNode;
+
+/// `report.html` of a run: one page that needs nothing else. What must be computed for it stands in `report.json`, so that
+/// the page can be made again from the run directory alone; a run that was stopped has a page of its curves.
+public final class Report {
+    public static final String PAGE = "report.html";
+    private static final String DATA = "report.json";
+    /// Points of a curve, at most; longer runs are averaged.
+    private static final int POINTS = 1500;
+    /// Steps whose rotations the page shows, at most.
+    private static final int FRAMES = 60;
+    private static final int SAMPLES = 8;
+    private static final int SHOWN = 3;
+    private static final int ANSWER_TOKENS = 64;
+    private static final int BARS = 24;
+
+    private Report() {
+    }
+
+    /// Looks closely at the result of a finished run: answers before and after, hyperspherical energy, times of single
+    /// operations, whether it merges, the data. Writes `report.json`.
+    public static void examine(RunConfig c, Path dir, Backend backend) {
+        ObjectNode o = JsonNodeFactory.instance.objectNode();
+        Path base = Path.of(c.model().path());
+        ModelText text = ModelText.load(base);
+        data(c, text, o.putObject("data"));
+        samples(c, dir, text, backend, o.putArray("samples"));
+        Llama result = ModelRef.of(dir, List.of()).load();
+        ArrayNode energy = o.putArray("energy");
+        if (!result.adapters().isEmpty()) {
+            for (WeightGeometry w : WeightGeometry.of(result, backend))
+                energy.addObject().put("weight", w.weight()).put("before", w.before()).put("after", w.after());
+            Llama merged = new ModelRef(base, List.of(), c.model().base()).load();
+            for (String name : Merge.changed(result))
+                merged.replace(name, Merge.weight(result, backend, name));
+            o.putObject("merge").put("relative", MergeCheck.of(result, merged, backend, 1).relative());
+        }
+        timings(c, result, text, backend, o.putArray("timings"));
+        AtomicFiles.write(dir.resolve(DATA), Json.pretty(o));
+    }
+
+    /// Whether [#examine] has looked at the run.
+    public static boolean isExamined(Path dir) {
+        return Files.exists(dir.resolve(DATA));
+    }
+
+    private static void data(RunConfig c, ModelText text, ObjectNode o) {
+        TokenizedSet set = train(c, text);
+        o.put("examples", set.size()).put("tokens", set.tokens()).put("targets", set.targets())
+                .put("truncated", set.truncated()).put("dropped", set.dropped());
+        int least = Integer.MAX_VALUE;
+        int most = 0;
+        for (int i = 0; i < set.size(); i++) {
+            least = Math.min(least, set.length(i));
+            most = Math.max(most, set.length(i));
+        }
+        int width = Math.ceilDiv(most - least + 1, BARS);
+        int[] bars = new int[Math.ceilDiv(most - least + 1, width)];
+        for (int i = 0; i < set.size(); i++)
+            bars[(set.length(i) - least) / width]++;
+        ArrayNode histogram = o.putArray("histogram");
+        for (int i = 0; i < bars.length; i++)
+            histogram.addArray().add(least + i * width).add(least + i * width + width - 1).add(bars[i]);
+        ArrayNode shown = o.putArray("shown");
+        for (int i = 0; i < Math.min(SHOWN, set.size()); i++) {
+            ArrayNode tokens = shown.addArray();
+            StreamDecoder stream = text.stream();
+            for (int j = 0; j < Math.min(set.length(i), 400); j++) {
+                String s = stream.add(set.token(i, j));
+                // a special token has no text: show its place
+                tokens.addArray().add(s.isEmpty() ? "\u00b7" : s).add(set.isTarget(i, j));
+            }
+        }
+    }
+
+    private static TokenizedSet train(RunConfig c, ModelText text) {
+        RunConfig.Data d = c.data();
+        return TokenizedSet.read(Path.of(d.train()),
+                new TokenizedSet.Rules(d.format(), d.trainOn(), d.tooLong(), c.train().seqLen()), text);
+    }
+
+    private static void samples(RunConfig c, Path dir, ModelText text, Backend backend, ArrayNode out) {
+        List<Example.Completion> tasks = new ArrayList<>();
+        ExampleReader.read(Path.of(Objects.requireNonNullElse(c.data().valid(), c.data().train())), c.data().format(),
+                (e, _) -> {
+                    if (e instanceof Example.Completion t && tasks.size() < SAMPLES)
+                        tasks.add(t);
+                });
+        if (tasks.isEmpty())
+            return;
+        List<String> before = answers(new ModelRef(Path.of(c.model().path()), List.of(), c.model().base()).load(),
+                tasks, text, backend);
+        List<String> after = answers(ModelRef.of(dir, List.of()).load(), tasks, text, backend);
+        for (int i = 0; i < tasks.size(); i++)
+            out.addObject().put("prompt", tasks.get(i).prompt()).put("expected", tasks.get(i).completion())
+                    .put("before", before.get(i)).put("after", after.get(i));
+    }
+
+    private static List<String> answers(Llama model, List<Example.Completion> tasks, ModelText text,
+            Backend backend) {
+        int longest = tasks.stream().mapToInt(t -> text.prompt(t.prompt()).length).max().orElse(1);
+        List<String> out = new ArrayList<>();
+        try (Decoder decoder = new Decoder(model, backend, longest + ANSWER_TOKENS)) {
+            for (Example.Completion t : tasks) {
+                StringBuilder s = new StringBuilder();
+                StreamDecoder stream = text.stream();
+                Generator.run(decoder, text.prompt(t.prompt()), ANSWER_TOKENS, text.stops(),
+                        Sampler.greedy(text.tokenizer().vocabSize()), token -> {
+                            s.append(stream.add(token));
+                            return true;
+                        });
+                out.add(s.append(stream.finish()).toString());
+            }
+        }
+        return out;
+    }
+
+    /// One step on the first rows of the data, after one that nobody measures.
+    private static void timings(RunConfig c, Llama model, ModelText text, Backend backend, ArrayNode out) {
+        Batches.Micro m = Batches.inOrder(train(c, text), c.train().microBatch(), c.train().seqLen(),
+                c.data().packing(), 1).getFirst();
+        try (TrainSession s = new TrainSession(model, backend,
+                List.of(new BatchShape(c.train().microBatch(), c.train().seqLen())),
+                c.adapter() instanceof AdapterConfig.Full)) {
+            // a learning rate of zero leaves the model as it is
+            AdamWStep update = new AdamWStep(1, 0f, 0.9f, 0.999f, 1e-8f, 0f, 1f);
+            for (int i = 0; i < 2; i++) {
+                s.time(i == 1);
+                s.microBatch(m.batch(), 1f / Math.max(1, m.trained()));
+                s.update(update);
+            }
+            for (OpTiming t : OpTiming.byKind(s.timings())) {
+                double seconds = t.nanos() / 1e9;
+                out.addObject().put("kind", t.kind()).put("calls", t.calls()).put("seconds", seconds)
+                        .put("gflops", seconds > 0 ? t.flops() / seconds / 1e9 : 0);
+            }
+        }
+    }
+
+    /// Writes `report.html` from what the run directory holds; returns its path.
+    public static Path write(Path dir) {
+        RunConfig c = ConfigReader.read(dir.resolve("run.yaml"), RunConfig.class, List.of());
+        Results r = Results.read(dir);
+        Metrics m = Metrics.read(dir.resolve("metrics.jsonl"));
+        Path examined = dir.resolve(DATA);
+        ObjectNode o = Files.exists(examined) ? Json.readObject(examined) : JsonNodeFactory.instance.objectNode();
+        for (String list : List.of("samples", "energy", "timings"))
+            o.withArray(list);
+        o.put("name", String.valueOf(dir.toAbsolutePath().normalize().getFileName()));
+        o.put("summary", summary(c, r));
+        o.set("results", r == null ? null : r.json());
+        steps(m, o.putObject("steps"));
+        valid(m, o.putArray("valid"));
+        rotations(m, o.putArray("rotations"));
+        ArrayNode warnings = o.putArray("warnings");
+        warnings(r, m, o).forEach(warnings::add);
+        o.put("config", read(dir.resolve("run.yaml")));
+        o.put("provenance", read(dir.resolve("provenance.json")));
+        Path page = dir.resolve(PAGE);
+        AtomicFiles.write(page, Page.html("Gyre \u00b7 " + o.path("name").asString(""), "report.js", o));
+        return page;
+    }
+
+    private static String summary(RunConfig c, @Nullable Results r) {
+        String variant = Comparison.variant(c);
+        return Results.method(c.adapter()) + (variant.isEmpty() ? "" : " " + variant) + " on " + c.model().path()
+                + " (" + c.model().base().name().toLowerCase(Locale.ROOT) + ") \u00b7 "
+                + c.train().microBatch() + " \u00d7 " + c.train().seqLen() + " tokens \u00d7 " + c.train().accumulate()
+                + (r == null ? " \u00b7 not finished" : " \u00b7 " + r.steps() + " steps \u00b7 " + r.device())
+                + " \u00b7 seed " + c.seed();
+    }
+
+    /// Curves of the steps; several steps are one point where a curve would have too many.
+    private static void steps(Metrics m, ObjectNode o) {
+        List<JsonNode> all = m.with("loss");
+        int each = Math.max(1, Math.ceilDiv(all.size(), POINTS));
+        ArrayNode step = o.putArray("step");
+        List<String> keys = List.of("loss", "grad_norm", "lr");
+        List<ArrayNode> curves = keys.stream().map(o::putArray).toList();
+        ArrayNode speed = o.putArray("tokens_per_second");
+        for (int i = 0; i < all.size(); i += each) {
+            List<JsonNode> some = all.subList(i, Math.min(all.size(), i + each));
+            step.add(some.getLast().path("step").longValue());
+            for (int k = 0; k < keys.size(); k++) {
+                String key = keys.get(k);
+                curves.get(k)
+                        .add(some.stream().mapToDouble(n -> n.path(key).doubleValue()).average().orElse(Double.NaN));
+            }
+            double seconds = some.stream().mapToDouble(n -> n.path("seconds").doubleValue()).sum();
+            speed.add(seconds > 0 ? some.stream().mapToDouble(n -> n.path("tokens").doubleValue()).sum() / seconds
+                    : 0);
+        }
+    }
+
+    private static void valid(Metrics m, ArrayNode out) {
+        List<JsonNode> all = m.with("valid_loss");
+        if (all.isEmpty())
+            return;
+        ObjectNode o = out.addObject().put("name", "validation");
+        ArrayNode step = o.putArray("step");
+        ArrayNode loss = o.putArray("loss");
+        all.forEach(n -> {
+            step.add(n.path("step").longValue());
+            loss.add(n.path("valid_loss").doubleValue());
+        });
+    }
+
+    private static void rotations(Metrics m, ArrayNode out) {
+        List<JsonNode> all = m.with("modules");
+        int each = Math.max(1, Math.ceilDiv(all.size(), FRAMES));
+        for (int i = 0; i < all.size(); i++)
+            if (i % each == 0 || i == all.size() - 1) {
+                ObjectNode o = out.addObject();
+                o.put("step", all.get(i).path("step").longValue());
+                o.set("modules", all.get(i).get("modules"));
+            }
+    }
+
+    private static List<String> warnings(@Nullable Results r, Metrics m, ObjectNode o) {
+        List<String> out = new ArrayList<>();
+        if (r == null)
+            out.add("The run is not finished: this page shows its curves so far.");
+        List<JsonNode> turns = m.with("modules");
+        if (!turns.isEmpty() && turns.getLast().path("skew_norm").doubleValue() > Geometry.WARN)
+            out.add(String.format(Locale.ROOT, "\u2016Q\u2016 of %s is %.2f at the end; Cayley-Neumann loses"
+                    + " orthogonality above %.1f. Lower train.lr, or use adapter.cayley: newton_schulz or exact.",
+                    turns.getLast().path("skew_norm_module").asString(""),
+                    turns.getLast().path("skew_norm").doubleValue(), Geometry.WARN));
+        List<JsonNode> valid = m.with("valid_loss");
+        double best = valid.stream().mapToDouble(n -> n.path("valid_loss").doubleValue()).min().orElse(Double.NaN);
+        double end = valid.isEmpty() ? Double.NaN : valid.getLast().path("valid_loss").doubleValue();
+        if (end > 1.1 * best)
+            out.add(String.format(Locale.ROOT, "The validation loss rose from %.4f to %.4f before the end: fewer steps"
+                    + " or a lower learning rate may do better; the checkpoint of the best step is kept.", best, end));
+        JsonNode d = o.path("data");
+        double truncated = d.path("truncated").doubleValue() / Math.max(1, d.path("examples").doubleValue());
+        if (truncated > 0.05)
+            out.add(String.format(Locale.ROOT, "%.0f %% of the training examples are cut off at train.seq_len.",
+                    100 * truncated));
+        if (d.path("dropped").intValue() > 0)
+            out.add(d.path("dropped").intValue() + " training examples were dropped.");
+        if (r != null) {
+            Double before = r.before().forgetting();
+            Double after = r.after().forgetting();
+            if (before != null && after != null && after > before + 0.5)
+                out.add(String.format(Locale.ROOT, "The loss on the base data rose from %.2f to %.2f: mix some of the"
+                        + " base data into the training data, or lower the learning rate.", before, after));
+        }
+        if (o.path("merge").path("relative").doubleValue() > 1e-4)
+            out.add("The merged model differs from base and adapter by more than rounding.");
+        return out;
+    }
+
+    private static String read(Path file) {
+        try {
+            return Files.exists(file) ? Files.readString(file) : "";
+        } catch (IOException e) {
+            throw FormatException.unreadable(file, e);
+        }
+    }
+}
