@@ -255,7 +255,9 @@ public final class Report {
         if (r == null)
             out.add("The run is not finished: this page shows its curves so far.");
         List<JsonNode> turns = m.with("modules");
-        if (!turns.isEmpty() && turns.getLast().path("skew_norm").doubleValue() > Geometry.WARN)
+        // an exact map stays orthogonal however far it turns
+        if (!turns.isEmpty() && turns.getLast().path("skew_norm").doubleValue() > Geometry.WARN
+                && turns.getLast().path("orthogonality_defect").doubleValue() > 1e-3)
             out.add(String.format(Locale.ROOT, "\u2016Q\u2016 of %s is %.2f at the end; Cayley-Neumann loses"
                     + " orthogonality above %.1f. Lower train.lr, or use adapter.cayley: newton_schulz or exact.",
                     turns.getLast().path("skew_norm_module").asString(""),
@@ -267,12 +269,12 @@ public final class Report {
             out.add(String.format(Locale.ROOT, "The validation loss rose from %.4f to %.4f before the end: fewer steps"
                     + " or a lower learning rate may do better; the checkpoint of the best step is kept.", best, end));
         JsonNode d = o.path("data");
-        double truncated = d.path("truncated").doubleValue() / Math.max(1, d.path("examples").doubleValue());
+        double truncated = d.path("truncated").asDouble(0) / Math.max(1, d.path("examples").asDouble(0));
         if (truncated > 0.05)
             out.add(String.format(Locale.ROOT, "%.0f %% of the training examples are cut off at train.seq_len.",
                     100 * truncated));
-        if (d.path("dropped").intValue() > 0)
-            out.add(d.path("dropped").intValue() + " training examples were dropped.");
+        if (d.path("dropped").asInt(0) > 0)
+            out.add(d.path("dropped").asInt(0) + " training examples were dropped.");
         if (r != null) {
             Double before = r.before().forgetting();
             Double after = r.after().forgetting();
@@ -280,7 +282,7 @@ public final class Report {
                 out.add(String.format(Locale.ROOT, "The loss on the base data rose from %.2f to %.2f: mix some of the"
                         + " base data into the training data, or lower the learning rate.", before, after));
         }
-        if (o.path("merge").path("relative").doubleValue() > 1e-4)
+        if (o.path("merge").path("relative").asDouble(0) > 1e-4)
             out.add("The merged model differs from base and adapter by more than rounding.");
         return out;
     }

@@ -3,6 +3,7 @@ package dev.gyre.trainer.config;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import java.nio.file.Path;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 
@@ -47,5 +48,14 @@ class SweepConfigTest {
                 .hasMessageContaining("sweep.yaml:3:1").hasMessageContaining("did you mean 'grid'?");
         assertThatThrownBy(() -> entries("{run: run.yaml, output: out, runs: {../x: {train.lr: 1}}}"))
                 .hasMessageContaining("'../x' becomes a folder");
+    }
+
+    @Test
+    void everyRunOfTheShippedSweepIsAWholeConfiguration() {
+        SweepConfig c = ConfigReader.read(Path.of("../examples/methods-sweep.yaml"), SweepConfig.class, List.of());
+        assertThat(c.entries()).hasSize(37);
+        for (SweepConfig.Entry e : c.entries())
+            assertThat(ConfigReader.read(Path.of("..", c.run()), RunConfig.class, e.settings()).train().steps())
+                    .as(e.name()).isEqualTo(150);
     }
 }
