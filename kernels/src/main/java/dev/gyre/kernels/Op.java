@@ -678,7 +678,7 @@ public sealed interface Op {
     }
 
     /// Gradient of [GivensSweep]: dX (+)= dY through the transposed stages; dG (d-1,4) is overwritten. With
-    /// `orthogonal` the stage inputs are recovered by turning back; otherwise they are recomputed from x row by row.
+    /// `orthogonal` a backend may recover the stage inputs by turning back; otherwise they are recomputed from x row by row.
     record GivensSweepGrad(Buf x, Buf g, Buf dY, Buf dX, Buf dG, int N, int d, boolean orthogonal,
             boolean accumulate) implements Op {
         public GivensSweepGrad {

@@ -116,6 +116,7 @@ public final class OpCases {
                 Buf x = s.inout("x", 1, roundings(1), N, C);
                 s.op(new Op.ScaleColumns(x, s.in("s", 1, C), x, N, C));
             });
+            // out and the sum that is added to it are of any sign: with few columns all results may be small beside both
             add("ColumnDot" + size, s -> s.op(new Op.ColumnDot(s.in("x", 1, N, C), s.in("y", 1, N, C),
                     s.inout("out", 1, sum(N).cancelling(1), C), N, C)));
             add("PermuteColumns" + size, s -> s.op(new Op.PermuteColumns(s.in("x", 1, N, C),
@@ -165,6 +166,8 @@ public final class OpCases {
                     Buf weight = s.in("weight", 1, C);
                     Buf rstd = s.in("rstd", rstd(s, x, N, C), N);
                     Buf dY = s.in("dY", 1, N, C);
+                    // with C = 1 nothing but eps keeps the two terms of dX, of about dY, from cancelling: no order of
+                    // summation helps, their own roundings remain
                     Tol tol = sum(C).cancelling(1);
                     Buf dX = accumulate ? s.inout("dX", 1, tol, N, C) : s.out("dX", tol, N, C);
                     s.op(new Op.RmsNormGrad(x, weight, rstd, dY, dX, N, C, accumulate));
@@ -498,6 +501,7 @@ public final class OpCases {
                             s.op(new Op.BlockRotate(x, r, y, N, d, b, stored, transpose, accumulate));
                         });
                 long terms = (long) N * (d / b) / stored;
+                // a shared R of few numbers: the sum over rows and blocks may be small in all of them, its terms are of about 1
                 add("BlockRotateGrad" + name, s -> s.op(new Op.BlockRotateGrad(s.in("x", 1, N, d), s.in("dY", 1, N, d),
                         s.out("dR", sum(terms).cancelling(1), stored, b, b), N, d, b, stored)));
             }
