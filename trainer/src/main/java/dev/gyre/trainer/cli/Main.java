@@ -36,13 +36,19 @@ public final class Main implements Runnable {
         System.exit(code);
     }
 
-    /// Runs a command line and returns its exit code; what tests call.
-    public static int run(Screen screen, String... args) {
+    /// All commands, those of other modules included.
+    public static CommandLine commands() {
         CommandLine gyre = new CommandLine(new Main());
         for (Object c : Commands.all())
             gyre.addSubcommand(c);
         for (CommandProvider p : ServiceLoader.load(CommandProvider.class))
             p.commands().forEach(gyre::addSubcommand);
+        return gyre;
+    }
+
+    /// Runs a command line and returns its exit code; what tests call.
+    public static int run(Screen screen, String... args) {
+        CommandLine gyre = commands();
         gyre.setOut(screen.writer());
         gyre.setCaseInsensitiveEnumValuesAllowed(true);
         gyre.setUsageHelpAutoWidth(true);

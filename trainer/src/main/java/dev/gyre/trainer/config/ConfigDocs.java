@@ -1,0 +1,66 @@
+package dev.gyre.trainer.config;
+
+import java.lang.reflect.RecordComponent;
+
+/// `docs/configuration.md`, from the configuration records.
+public final class ConfigDocs {
+    private ConfigDocs() {
+    }
+
+    public static String markdown() {
+        StringBuilder out = new StringBuilder("""
+                # Configuration
+
+                Written from the configuration records; a test keeps it in step. `gyre init` writes a file with every key,
+                `gyre check` tells what a file means. Unknown keys, wrong types and values that contradict each other are
+                named with file, line and column. `--set train.lr=3e-4` replaces a key on the command line. Paths are relative
+                to the folder in which Gyre is started.
+
+                ## gyre train: run.yaml
+                """);
+        type(out, RunConfig.class, "");
+        out.append("\n## gyre pretrain\n\nSections that are not listed here are those of run.yaml.\n");
+        section(out, PretrainConfig.Model.class, "model", "shape of the new model");
+        out.append("\n## Presets of gyre init\n\n| preset | what for |\n|---|---|\n");
+        for (Preset p : Preset.all())
+            out.append("| `").append(p.name()).append("` | ").append(p.purpose()).append(" |\n");
+        return out.toString();
+    }
+
+    private static void type(StringBuilder out, Class<?> type, String path) {
+        StringBuilder plain = new StringBuilder();
+        for (RecordComponent c : type.getRecordComponents())
+            if (c.getType().isAnnotationPresent(OneOf.class)) {
+                OneOf one = c.getType().getAnnotation(OneOf.class);
+                out.append("\n### ").append(Schema.key(c)).append("\n\n").append(Schema.annotation(c).doc())
+                        .append("; `").append(one.value()).append("` chooses:\n");
+                for (Class<?> k : Schema.cases(c.getType()))
+                    section(out, k, Schema.key(c) + ", " + one.value() + ": " + Schema.caseOf(k).value(),
+                            Schema.caseOf(k).doc());
+            } else
+                if (Schema.isSection(c.getType()))
+                    section(out, c.getType(), path + Schema.key(c), Schema.annotation(c).doc());
+                else
+                    row(plain, c);
+        if (!plain.isEmpty())
+            out.append("\n### Top level\n\n").append(HEAD).append(plain);
+    }
+
+    private static final String HEAD = "| key | default | meaning |\n|---|---|---|\n";
+
+    private static void section(StringBuilder out, Class<?> type, String title, String doc) {
+        out.append("\n### ").append(title).append("\n\n").append(doc).append("\n");
+        if (type.getRecordComponents().length == 0)
+            return;
+        out.append('\n').append(HEAD);
+        for (RecordComponent c : type.getRecordComponents())
+            row(out, c);
+    }
+
+    private static void row(StringBuilder out, RecordComponent c) {
+        Key key = Schema.annotation(c);
+        out.append("| `").append(Schema.key(c)).append("` | ")
+                .append(key.def().equals(Key.REQUIRED) ? "required" : "`" + key.def() + "`").append(" | ")
+                .append(key.doc().replace("|", "\\|")).append(" |\n");
+    }
+}
