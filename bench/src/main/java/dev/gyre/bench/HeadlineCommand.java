@@ -69,7 +69,7 @@ public final class HeadlineCommand extends GyreCommand {
         try {
             f = new Findings(backend.describe(), quick, 0, 0, h.widths(), h.memory(), h.sweeps(), h.steps(), h.maps());
         } catch (AssertionError e) {
-            throw new CheckFailedException(e.getMessage());
+            throw new CheckFailedException(String.valueOf(e.getMessage()));
         }
         f = new Findings(f.machine, quick, watch.others(), watch.seconds(), f.widths, f.memory, f.sweeps, f.steps, f.maps);
         String text = JsonMapper.builder().build().writeValueAsString(f);

@@ -68,7 +68,7 @@ public final class OpsCommand extends GyreCommand {
             try {
                 m = OpTiming.measure(backend, one, true, seconds);
             } catch (AssertionError e) {
-                throw new CheckFailedException(e.getMessage());
+                throw new CheckFailedException(String.valueOf(e.getMessage()));
             }
             if (json)
                 rows.add(json(one, m, c));

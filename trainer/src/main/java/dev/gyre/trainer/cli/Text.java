@@ -1,5 +1,6 @@
 package dev.gyre.trainer.cli;
 
+import org.jspecify.annotations.Nullable;
 import java.util.Locale;
 
 /// Numbers as people read them.
@@ -7,7 +8,7 @@ final class Text {
     private Text() {
     }
 
-    static String format(String pattern, Object... args) {
+    static String format(String pattern, @Nullable Object... args) {
         return String.format(Locale.ROOT, pattern, args);
     }
 
