@@ -72,14 +72,6 @@ final class Headline {
 
     /// One adapted layer of width d, forward and backward: ms, and bytes beyond those of the frozen layer.
     record Width(int d, double frozenMs, double v2Ms, double v1Ms, long v2Bytes, long v1Bytes) {
-        /// What the adapter adds to the frozen layer's time.
-        double v2Added() {
-            return Math.max(v2Ms - frozenMs, 1e-3);
-        }
-
-        double v1Added() {
-            return Math.max(v1Ms - frozenMs, 1e-3);
-        }
     }
 
     /// OFTv2 turns the input, `O(N d b)` beside the layer's `O(N d^2)`; OFT v1 turns the weight, `O(d^3)`.

@@ -127,10 +127,9 @@ public final class HeadlineCommand extends GyreCommand {
         Headline.Map five = map(f, "Neumann, 5");
         Headline.Map exact = map(f, "exact");
         return List.of(
-                say("OFTv2     a layer of width %,d: OFT v1 takes %.1f x the time; what the adapter adds grows as d^%.1f,"
-                        + " OFT v1's as d^%.1f",
-                        w.d(), w.v1Ms() / w.v2Ms(), growth(f.widths, Headline.Width::v2Added),
-                        growth(f.widths, Headline.Width::v1Added)),
+                say("OFTv2     a layer of width %,d: OFT v1 takes %.1f x the time, which grows as d^%.1f and OFTv2's"
+                        + " as d^%.1f", w.d(), w.v1Ms() / w.v2Ms(), growth(f.widths, Headline.Width::v1Ms),
+                        growth(f.widths, Headline.Width::v2Ms)),
                 say("OFTv2     its memory beside the frozen layer: %.1f MiB, OFT v1 %.1f MiB (%.0f x)", w.v2Bytes() / MIB,
                         w.v1Bytes() / MIB, (double) w.v1Bytes() / w.v2Bytes()),
                 say("PSOFT     activations of a step: %.0f MiB, %.0f %% less than BOFT's %.0f (the paper: up to 62 %%);"
@@ -190,7 +189,7 @@ public final class HeadlineCommand extends GyreCommand {
                 new Series("OFT v1", RED, false, d, each(f.widths, Headline.Width::v1Ms)),
                 new Series("OFTv2", BLUE, false, d, each(f.widths, Headline.Width::v2Ms)),
                 new Series("frozen layer", Panel.GREY, true, d, each(f.widths, Headline.Width::frozenMs))), Panel::plain,
-                Panel::plain, d, 92);
+                Panel::plain, d, 92, Double.POSITIVE_INFINITY);
     }
 
     private static void memoryOverWidth(Findings f, Panel panel) {
@@ -199,7 +198,7 @@ public final class HeadlineCommand extends GyreCommand {
         panel.lines("width of the layer", "MiB", List.of(
                 new Series(say("OFT v1  %.0f MiB", w.v1Bytes() / MIB), RED, false, d, each(f.widths, x -> x.v1Bytes() / MIB)),
                 new Series(say("OFTv2  %.1f MiB", w.v2Bytes() / MIB), BLUE, false, d, each(f.widths, x -> x.v2Bytes() / MIB))),
-                Panel::plain, Panel::plain, d, 118);
+                Panel::plain, Panel::plain, d, 118, Double.POSITIVE_INFINITY);
     }
 
     private static void activations(Findings f, Panel panel) {
@@ -219,7 +218,7 @@ public final class HeadlineCommand extends GyreCommand {
                 new Series("Givens", GREEN, false, d, f.sweeps.stream().mapToDouble(Headline.Sweep::givensMs).toArray()),
                 new Series("plain copy", Panel.GREY, true, d,
                         f.sweeps.stream().mapToDouble(Headline.Sweep::copyMs).toArray())),
-                Panel::plain, Panel::plain, d, 92);
+                Panel::plain, Panel::plain, d, 92, Double.POSITIVE_INFINITY);
     }
 
     private static void four(Findings f, Picture p, double x, double y, double w, double h) {
@@ -258,7 +257,7 @@ public final class HeadlineCommand extends GyreCommand {
                 .filter(t -> t >= least && t <= most).toArray();
         panel.lines("time, forward and backward, as a multiple of the exact transform's", "largest |R'R - I|", all,
                 v -> new BigDecimal(v).round(new MathContext(2)).stripTrailingZeros().toPlainString(),
-                Panel::power, ticks, 132);
+                Panel::power, ticks, 132, 1e-8);
     }
 
     private static Series series(Findings f, Headline.Map.Family family, double exact, String label, String color,

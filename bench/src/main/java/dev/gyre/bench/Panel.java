@@ -36,15 +36,17 @@ final class Panel {
     }
 
     /// Lines over two logarithmic axes; series are labelled at their ends.
+    ///
+    /// @param low where the vertical axis begins at the latest
     void lines(String xTitle, String yTitle, List<Series> all, DoubleFunction<String> xText, DoubleFunction<String> yText,
-            double[] xTicks, double labelRoom) {
+            double[] xTicks, double labelRoom, double low) {
         double left = x + 46;
         double right = x + w - labelRoom;
         double top = y + 62;
         double bottom = y + h - 38;
         double[] xr = range(all, true);
         double[] yr = range(all, false);
-        yr[0] /= 1.25;
+        yr[0] = Math.min(yr[0] / 1.25, low);
         yr[1] *= 1.25;
         p.text(x, top - 8, Anchor.START, SMALL, false, GREY, yTitle);
         p.text((left + right) / 2, bottom + 34, Anchor.MIDDLE, SMALL, false, GREY, xTitle);
