@@ -45,6 +45,13 @@ public final class Decoder implements AutoCloseable {
         at = 0;
     }
 
+    /// Forgets all but the first `positions` tokens: what is fed next continues from there.
+    public void rewind(int positions) {
+        if (positions < 0 || positions > at)
+            throw new IllegalArgumentException("cannot go back to token " + positions + " of " + at);
+        at = positions;
+    }
+
     /// Tokens fed so far.
     public int position() {
         return at;

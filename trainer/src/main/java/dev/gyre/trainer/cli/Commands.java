@@ -18,6 +18,7 @@ final class Commands {
                 new TrainCommand(),
                 new EvalCommand(),
                 new GenerateCommand(),
+                new ChatCommand(),
                 new ReportCommand(),
                 new SweepCommand(),
                 new CompareCommand(),

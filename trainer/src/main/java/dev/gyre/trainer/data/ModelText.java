@@ -70,6 +70,11 @@ public final class ModelText implements AutoCloseable {
         return tokenizer;
     }
 
+    /// Whether conversations can be rendered.
+    public boolean hasTemplate() {
+        return template != null;
+    }
+
     /// Tokens that end an answer when the model says them.
     public Set<Integer> stops() {
         return Set.copyOf(stops);
