@@ -169,7 +169,8 @@ public final class HeadlineCommand extends GyreCommand {
         cayley(f, new Panel(p, at[2], top, w, h, "Neumann terms or the exact Cayley transform",
                 say("4 to 8 terms, 3 to 6 iterations; blocks of %d", Headline.BLOCK)));
         p.text(40, HEIGHT - 22, Anchor.START, 11.5, false, Panel.GREY, say("Forward and backward of %d rows unless said"
-                + " otherwise; medians of alternating runs, each operation checked against double precision before. Other"
+                + " otherwise; medians of alternating runs; operations of up to 0.6 GFLOP were checked against double"
+                + " precision. Other"
                 + " processes took %.0f %% of the machine. gyre bench headline", Headline.ROWS, 100 * f.others));
         return p;
     }
