@@ -25,9 +25,10 @@ import picocli.CommandLine.Option;
 import tools.jackson.databind.json.JsonMapper;
 
 /// `gyre bench headline`: what the papers claim, as ratios on this machine, and a picture of it.
-@Command(name = "headline", description = {"Measure what the papers claim on this machine: OFTv2 against OFT v1, PSOFT's"
-        + " activation memory, Givens rotations against dense matrices, QOFT against QLoRA, Neumann terms against the exact"
-        + " Cayley transform.",
+@Command(name = "headline", description = {
+    "Measure what the papers claim on this machine: OFTv2 against OFT v1, PSOFT's"
+            + " activation memory, Givens rotations against dense matrices, QOFT against QLoRA, Neumann terms against the exact"
+            + " Cayley transform.",
     "Writes headline.png, headline.svg and headline.json. Takes some minutes on the CPU."})
 public final class HeadlineCommand extends GyreCommand {
     private static final String BLUE = "#0072b2";
@@ -46,7 +47,8 @@ public final class HeadlineCommand extends GyreCommand {
     @Nullable
     Integer threads;
 
-    @Option(names = "--quick", description = "Small sizes and few repetitions: a look in some seconds, not a measurement.")
+    @Option(names = "--quick",
+            description = "Small sizes and few repetitions: a look in some seconds, not a measurement.")
     boolean quick;
 
     @Option(names = "--json", description = "Print the measurements as JSON instead of the summary.")
@@ -71,7 +73,8 @@ public final class HeadlineCommand extends GyreCommand {
         } catch (AssertionError e) {
             throw new CheckFailedException(String.valueOf(e.getMessage()));
         }
-        f = new Findings(f.machine, quick, watch.others(), watch.seconds(), f.widths, f.memory, f.sweeps, f.steps, f.maps);
+        f = new Findings(f.machine, quick, watch.others(), watch.seconds(), f.widths, f.memory, f.sweeps, f.steps,
+                f.maps);
         String text = JsonMapper.builder().build().writeValueAsString(f);
         AtomicFiles.write(out.resolve("headline.json"), text);
         List<String> claims = claims(f);
@@ -130,14 +133,16 @@ public final class HeadlineCommand extends GyreCommand {
                 say("OFTv2     a layer of width %,d: OFT v1 takes %.1f x the time, which grows as d^%.1f and OFTv2's"
                         + " as d^%.1f", w.d(), w.v1Ms() / w.v2Ms(), growth(f.widths, Headline.Width::v1Ms),
                         growth(f.widths, Headline.Width::v2Ms)),
-                say("OFTv2     its memory beside the frozen layer: %.1f MiB, OFT v1 %.1f MiB (%.0f x)", w.v2Bytes() / MIB,
+                say("OFTv2     its memory beside the frozen layer: %.1f MiB, OFT v1 %.1f MiB (%.0f x)",
+                        w.v2Bytes() / MIB,
                         w.v1Bytes() / MIB, (double) w.v1Bytes() / w.v2Bytes()),
                 say("PSOFT     activations of a step: %.0f MiB, %.0f %% less than BOFT's %.0f (the paper: up to 62 %%);"
                         + " OFTv2's, which Gyre computes again, %.0f", psoft.activations() / MIB,
                         100 * (1 - (double) psoft.activations() / boft.activations()), boft.activations() / MIB,
                         memory(f, "OFTv2").activations() / MIB),
                 say("GOFT      width %,d: %,d rotations instead of %,d matrix entries; %.1f x as fast as the dense product,"
-                        + " %.1f x the time of a copy", s.d(), s.d() - 1, (long) s.d() * s.d(), s.denseMs() / s.givensMs(),
+                        + " %.1f x the time of a copy", s.d(), s.d() - 1, (long) s.d() * s.d(),
+                        s.denseMs() / s.givensMs(),
                         s.givensMs() / s.copyMs()),
                 say("QOFT      a step takes %.2f x QLoRA's time and %.2f x OFTv2's; memory %.2f x OFTv2's",
                         step(f, "QOFT").ms() / step(f, "QLoRA").ms(), step(f, "QOFT").ms() / step(f, "OFTv2").ms(),
@@ -149,8 +154,10 @@ public final class HeadlineCommand extends GyreCommand {
 
     static Picture draw(Findings f) {
         Picture p = new Picture(WIDTH, HEIGHT);
-        p.text(40, 48, Anchor.START, 25, true, Panel.INK, "Orthogonal fine-tuning: what the papers claim, measured here");
-        p.text(40, 73, Anchor.START, 13, false, Panel.GREY, f.machine + (f.quick ? " \u00b7 quick look, not a measurement" : ""));
+        p.text(40, 48, Anchor.START, 25, true, Panel.INK,
+                "Orthogonal fine-tuning: what the papers claim, measured here");
+        p.text(40, 73, Anchor.START, 13, false, Panel.GREY,
+                f.machine + (f.quick ? " \u00b7 quick look, not a measurement" : ""));
         double top = 106;
         double w = 460;
         double h = 400;
@@ -189,7 +196,8 @@ public final class HeadlineCommand extends GyreCommand {
         panel.lines("width of the layer", "ms", List.of(
                 new Series("OFT v1", RED, false, d, each(f.widths, Headline.Width::v1Ms)),
                 new Series("OFTv2", BLUE, false, d, each(f.widths, Headline.Width::v2Ms)),
-                new Series("frozen layer", Panel.GREY, true, d, each(f.widths, Headline.Width::frozenMs))), Panel::plain,
+                new Series("frozen layer", Panel.GREY, true, d, each(f.widths, Headline.Width::frozenMs))),
+                Panel::plain,
                 Panel::plain, d, 92, Double.POSITIVE_INFINITY);
     }
 
@@ -197,8 +205,10 @@ public final class HeadlineCommand extends GyreCommand {
         double[] d = each(f.widths, Headline.Width::d);
         Headline.Width w = last(f.widths);
         panel.lines("width of the layer", "MiB", List.of(
-                new Series(say("OFT v1  %.0f MiB", w.v1Bytes() / MIB), RED, false, d, each(f.widths, x -> x.v1Bytes() / MIB)),
-                new Series(say("OFTv2  %.1f MiB", w.v2Bytes() / MIB), BLUE, false, d, each(f.widths, x -> x.v2Bytes() / MIB))),
+                new Series(say("OFT v1  %.0f MiB", w.v1Bytes() / MIB), RED, false, d,
+                        each(f.widths, x -> x.v1Bytes() / MIB)),
+                new Series(say("OFTv2  %.1f MiB", w.v2Bytes() / MIB), BLUE, false, d,
+                        each(f.widths, x -> x.v2Bytes() / MIB))),
                 Panel::plain, Panel::plain, d, 118, Double.POSITIVE_INFINITY);
     }
 
@@ -207,7 +217,7 @@ public final class HeadlineCommand extends GyreCommand {
         for (Headline.Memory m : f.memory)
             bars.add(new Bar(m.name(), m.name().startsWith("PSOFT") ? GREEN
                     : m.name().startsWith("OFTv2") ? BLUE
-                            : m.name().startsWith("BOFT") || m.name().startsWith("OFT v1") ? RED : "#9aa5b1",
+                    : m.name().startsWith("BOFT") || m.name().startsWith("OFT v1") ? RED : "#9aa5b1",
                     m.activations() / MIB, say("%.0f", m.activations() / MIB)));
         panel.bars(bars, 112, 48);
     }
@@ -215,8 +225,10 @@ public final class HeadlineCommand extends GyreCommand {
     private static void givens(Findings f, Panel panel) {
         double[] d = f.sweeps.stream().mapToDouble(Headline.Sweep::d).toArray();
         panel.lines("width", "ms, forward", List.of(
-                new Series("dense d x d", RED, false, d, f.sweeps.stream().mapToDouble(Headline.Sweep::denseMs).toArray()),
-                new Series("Givens", GREEN, false, d, f.sweeps.stream().mapToDouble(Headline.Sweep::givensMs).toArray()),
+                new Series("dense d x d", RED, false, d,
+                        f.sweeps.stream().mapToDouble(Headline.Sweep::denseMs).toArray()),
+                new Series("Givens", GREEN, false, d,
+                        f.sweeps.stream().mapToDouble(Headline.Sweep::givensMs).toArray()),
                 new Series("plain copy", Panel.GREY, true, d,
                         f.sweeps.stream().mapToDouble(Headline.Sweep::copyMs).toArray())),
                 Panel::plain, Panel::plain, d, 92, Double.POSITIVE_INFINITY);
@@ -248,7 +260,8 @@ public final class HeadlineCommand extends GyreCommand {
                 Headline.Map::defectLarge));
         all.add(series(f, Headline.Map.Family.NEUMANN, exact, say("Neumann, ||Q|| %.1f", Headline.SMALL_NORM), SAND,
                 Headline.Map::defectSmall));
-        all.add(series(f, Headline.Map.Family.NEWTON_SCHULZ, exact, say("Newton-Schulz, %.0f", Headline.LARGE_NORM), BLUE,
+        all.add(series(f, Headline.Map.Family.NEWTON_SCHULZ, exact, say("Newton-Schulz, %.0f", Headline.LARGE_NORM),
+                BLUE,
                 Headline.Map::defectLarge));
         all.add(series(f, Headline.Map.Family.EXACT, exact, say("exact, %.0f", Headline.LARGE_NORM), GREEN,
                 Headline.Map::defectLarge));

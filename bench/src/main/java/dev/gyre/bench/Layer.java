@@ -35,7 +35,8 @@ final class Layer implements AutoCloseable {
         Buf x = Buf.input("x", DType.F32, N, d);
         Buf dY = Buf.input("dY", DType.F32, N, d);
         Emitter e = new Emitter(PATH, store, true);
-        AdaptedLinear linear = new AdaptedLinear(store, PATH, d, d, false, adapter == null ? List.of() : adapter.modules());
+        AdaptedLinear linear =
+                new AdaptedLinear(store, PATH, d, d, false, adapter == null ? List.of() : adapter.modules());
         linear.forward(e, x, Buf.output("y", N, d), N);
         linear.backward(e, x, dY, Buf.output("dX", N, d), false, N);
         this.program = e.build();

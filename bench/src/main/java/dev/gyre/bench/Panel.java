@@ -38,7 +38,8 @@ final class Panel {
     /// Lines over two logarithmic axes; series are labelled at their ends.
     ///
     /// @param low where the vertical axis begins at the latest
-    void lines(String xTitle, String yTitle, List<Series> all, DoubleFunction<String> xText, DoubleFunction<String> yText,
+    void lines(String xTitle, String yTitle, List<Series> all, DoubleFunction<String> xText,
+            DoubleFunction<String> yText,
             double[] xTicks, double labelRoom, double low) {
         double left = x + 46;
         double right = x + w - labelRoom;
@@ -75,7 +76,8 @@ final class Panel {
     }
 
     /// Puts the labels beside the last points, moved apart where they would touch.
-    private void label(List<Series> all, double[] xr, double[] yr, double left, double right, double top, double bottom) {
+    private void label(List<Series> all, double[] xr, double[] yr, double left, double right, double top,
+            double bottom) {
         List<Series> order = new ArrayList<>(all);
         order.sort(Comparator.comparingDouble((Series s) -> s.ys[s.ys.length - 1]).reversed());
         double above = Double.NEGATIVE_INFINITY;

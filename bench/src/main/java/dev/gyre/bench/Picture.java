@@ -57,7 +57,8 @@ final class Picture {
     }
 
     void dot(double x, double y, double r, String fill) {
-        tag("<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%.1f\" fill=\"%s\" stroke=\"#ffffff\" stroke-width=\"1\"/>", x, y, r, fill);
+        tag("<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%.1f\" fill=\"%s\" stroke=\"#ffffff\" stroke-width=\"1\"/>", x, y, r,
+                fill);
         g.setColor(Color.WHITE);
         g.fill(new Ellipse2D.Double(x - r - 0.5, y - r - 0.5, 2 * r + 1, 2 * r + 1));
         g.setColor(Color.decode(fill));
@@ -85,7 +86,8 @@ final class Picture {
 
     /// Words whose baseline is at y.
     void text(double x, double y, Anchor anchor, double size, boolean bold, String fill, String words) {
-        tag("<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\" font-size=\"%.1f\"%s fill=\"%s\">%s</text>", x, y, anchor.svg,
+        tag("<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\" font-size=\"%.1f\"%s fill=\"%s\">%s</text>", x, y,
+                anchor.svg,
                 size, bold ? " font-weight=\"bold\"" : "", fill,
                 words.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"));
         g.setColor(Color.decode(fill));

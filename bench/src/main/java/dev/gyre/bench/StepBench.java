@@ -27,7 +27,8 @@ final class StepBench {
     /// @param seq tokens of a row
     /// @param warmUp least seconds before timing, and at least three steps
     /// @param profile whether some more steps are taken with every operation timed
-    record Settings(LlamaConfig config, Method method, Llama.Base base, int batch, int seq, double warmUp, Sampler sampler,
+    record Settings(LlamaConfig config, Method method, Llama.Base base, int batch, int seq, double warmUp,
+            Sampler sampler,
             boolean profile) {
         int tokens() {
             return batch * seq;

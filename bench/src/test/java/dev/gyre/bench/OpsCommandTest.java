@@ -17,13 +17,15 @@ class OpsCommandTest {
     void tableIsCheckedAndTimed() {
         Cli r = Cli.gyre("bench", "ops", "--size", "xs", "--only", "RmsNorm|Copy", "--seconds", 0.01, "--threads", 1);
         assertThat(r.code()).as(r.err()).isZero();
-        assertThat(r.out()).contains("ceilings measured here", "RmsNormWeightGrad", "Copy", "all within their tolerances")
+        assertThat(r.out())
+                .contains("ceilings measured here", "RmsNormWeightGrad", "Copy", "all within their tolerances")
                 .doesNotContain("AdamW");
     }
 
     @Test
     void jsonHasEveryColumn() {
-        Cli r = Cli.gyre("bench", "ops", "--size", "xs", "--only", "^AdamW$", "--seconds", 0.01, "--threads", 1, "--json");
+        Cli r = Cli.gyre("bench", "ops", "--size", "xs", "--only", "^AdamW$", "--seconds", 0.01, "--threads", 1,
+                "--json");
         JsonNode row = r.json().get(0);
         assertThat(row.get("op").asString()).isEqualTo("AdamW");
         assertThat(row.get("ms").asDouble()).isPositive();
@@ -34,7 +36,8 @@ class OpsCommandTest {
 
     @Test
     void deviceHasNoCeiling() {
-        Cli r = Cli.gyre("bench", "ops", "--size", "xs", "--only", "^Copy$", "--seconds", 0.01, "--device", "jvm", "--json");
+        Cli r = Cli.gyre("bench", "ops", "--size", "xs", "--only", "^Copy$", "--seconds", 0.01, "--device", "jvm",
+                "--json");
         assertThat(r.json().get(0).get("ceiling").isNull()).isTrue();
     }
 

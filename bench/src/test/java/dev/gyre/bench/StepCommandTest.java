@@ -15,8 +15,9 @@ import tools.jackson.databind.JsonNode;
 class StepCommandTest {
     /// One step of the smallest model; on one thread, since a busy machine makes two wait for each other.
     private static Cli step(Object... more) {
-        List<Object> all = new ArrayList<>(List.of("bench", "step", "--size", "xs", "--batch", 1, "--seq", 16, "--steps", 1,
-                "--warm-up", 0, "--patience", 0));
+        List<Object> all =
+                new ArrayList<>(List.of("bench", "step", "--size", "xs", "--batch", 1, "--seq", 16, "--steps", 1,
+                        "--warm-up", 0, "--patience", 0));
         all.addAll(List.of(more));
         if (!all.contains("--device"))
             all.addAll(List.of("--threads", 1));

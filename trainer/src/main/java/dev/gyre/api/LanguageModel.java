@@ -155,7 +155,8 @@ public final class LanguageModel implements AutoCloseable {
                     onStep.accept(s);
                 }
             };
-            return new TrainLoop(Trainee.of(session), batches, List.of(), Map.of(), t, TrainLoop.steps(t, batches), 0, 0,
+            return new TrainLoop(Trainee.of(session), batches, List.of(), Map.of(), t, TrainLoop.steps(t, batches), 0,
+                    0,
                     toAdapters,
                     List.of(listener), () -> false).run();
         }

@@ -79,8 +79,9 @@ class LanguageModelTest {
             model.adapt("beside", LoraSpec.of(Targets.names("down_proj"), 4), 1);
             model.hold(Llama.Base.NF4);
             double before = loss(model);
-            model.train(TASKS, TrainOptions.epochs(4).with("lr", 1e-2).with("seq_len", 24).with("micro_batch", 1), _ -> {
-            });
+            model.train(TASKS, TrainOptions.epochs(4).with("lr", 1e-2).with("seq_len", 24).with("micro_batch", 1),
+                    _ -> {
+                    });
             assertThat(loss(model)).isLessThan(before);
             assertThat(model.adapters()).containsExactly("inside", "beside");
         }

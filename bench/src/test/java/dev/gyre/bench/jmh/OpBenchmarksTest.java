@@ -50,7 +50,8 @@ class OpBenchmarksTest {
         loss.gradient = true;
         OpBenchmarks.AdamW adam = new OpBenchmarks.AdamW();
         adam.size = 13;
-        return List.of(product, coded, rotation, back, map, mapBack, givens, givensBack, subspace, decode, attention, norm,
+        return List.of(product, coded, rotation, back, map, mapBack, givens, givensBack, subspace, decode, attention,
+                norm,
                 loss, adam);
     }
 
@@ -83,7 +84,8 @@ class OpBenchmarksTest {
 
     @Test
     void jarListsEveryBenchmark() throws Exception {
-        assumeTrue(OpBenchmarks.class.getProtectionDomain().getCodeSource().getLocation().getPath().contains("/target/"),
+        assumeTrue(
+                OpBenchmarks.class.getProtectionDomain().getCodeSource().getLocation().getPath().contains("/target/"),
                 "only Maven's build runs the annotation processor that writes the list");
         try (var in = OpBenchmarks.class.getResourceAsStream("/META-INF/BenchmarkList")) {
             String list = new String(in.readAllBytes(), StandardCharsets.UTF_8);

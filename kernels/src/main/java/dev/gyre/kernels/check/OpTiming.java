@@ -64,8 +64,7 @@ public final class OpTiming {
                 }
             }
             long warm = System.nanoTime() + (long) (seconds * 0.5e9);
-            do
-                session.run(program);
+            do session.run(program);
             while (System.nanoTime() < warm);
             double[] ms = new double[MAX_RUNS];
             int runs = 0;

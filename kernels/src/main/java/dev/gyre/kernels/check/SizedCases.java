@@ -100,7 +100,7 @@ public final class SizedCases {
             int[] shape = form == Form.NT ? new int[] {cols, K} : new int[] {K, cols};
             Buf b = form == Form.TN ? s.in("b", 1, shape)
                     : nested ? s.nf4("b", Nf4Data.nested(cols * K, 64, 256, s.random()), shape)
-                            : s.weight("b", dtype, 1, shape);
+                    : s.weight("b", dtype, 1, shape);
             s.op(new Op.MatMul(form, form == Form.TN ? s.in("a", 1, K, M) : s.in("a", 1, M, K), b,
                     s.out("c", sum(K), M, cols), M, cols, K, 1f, false));
         });

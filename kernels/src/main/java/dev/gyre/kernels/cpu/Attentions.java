@@ -286,7 +286,7 @@ final class Attentions {
                     else
                         for (int j = 0; j < n; j++)
                             simd.softmaxGradRow(columns, j0 + j, s.scale(), w, probs + j * columns, grads + j * columns,
-                                stats, packed + j * NR, n * NR);
+                                    stats, packed + j * NR, n * NR);
                     simd.product(n, D, rows, w, probs, columns, w, gP, near, 4 * values + key, D, true, tile);
                     simd.product(n, D, rows, w, grads, columns, w, qP, near, 3 * values + key, D, true, tile);
                     for (int p = 0; p < columns / NR; p++)

@@ -111,7 +111,8 @@ final class Lowering {
                 Floats y = f(o.y());
                 if (workGroups) {
                     TaskGraph graph = g();
-                    graph.task(rows("inverseRmsOfRow", o.N()), RowKernels::inverseRmsOfRow, new KernelContext(), x.array(),
+                    graph.task(rows("inverseRmsOfRow", o.N()), RowKernels::inverseRmsOfRow, new KernelContext(),
+                            x.array(),
                             x.at(), rstd.array(), rstd.at(), o.C(), o.eps());
                 } else
                     g().task(id("inverseRms"), NormKernels::inverseRms, x.array(), x.at(), rstd.array(), rstd.at(),

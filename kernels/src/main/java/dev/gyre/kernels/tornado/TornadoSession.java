@@ -229,10 +229,12 @@ final class TornadoSession implements Session {
         } catch (RuntimeException | Error e) {
             String kind = e.getClass().getSimpleName();
             boolean memory = kind.contains("Memory");
-            throw new DeviceException("device " + name + (memory ? " is out of memory in " : " failed in ") + what + ": "
-                    + reason(e) + (memory ? "; take a smaller micro-batch or sequence"
-                            : "; gyre kernels --device " + name + " shows which operations it can run, and --debug the"
-                                    + " driver's message"),
+            throw new DeviceException(
+                    "device " + name + (memory ? " is out of memory in " : " failed in ") + what + ": "
+                            + reason(e) + (memory ? "; take a smaller micro-batch or sequence"
+                                    : "; gyre kernels --device " + name
+                                            + " shows which operations it can run, and --debug the"
+                                            + " driver's message"),
                     e);
         }
     }

@@ -22,15 +22,18 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 
 /// `gyre bundle`: Gyre with a Java runtime of its own, and the parts of a TornadoVM SDK that it needs, in one archive.
-@Command(name = "bundle", description = "Write an archive that holds Gyre, a small Java runtime and, where TORNADOVM_HOME"
-        + " names an SDK, what it needs of TornadoVM. Unpacked anywhere on Linux of the same processor, its ./gyre runs"
-        + " without Java being installed.")
+@Command(name = "bundle",
+        description = "Write an archive that holds Gyre, a small Java runtime and, where TORNADOVM_HOME"
+                + " names an SDK, what it needs of TornadoVM. Unpacked anywhere on Linux of the same processor, its ./gyre runs"
+                + " without Java being installed.")
 final class BundleCommand extends GyreCommand {
     /// What Gyre, TornadoVM and its compiler load.
-    private static final String MODULES = "java.base,java.logging,java.management,java.xml,jdk.management,jdk.unsupported,"
-            + "jdk.internal.vm.ci,jdk.incubator.vector,jdk.zipfs";
-    private static final Pattern TORNADO = Pattern.compile("(tornado-(api|runtime|annotation|drivers-.*)|asm|commons-math3"
-            + "|snmp4j)-.*\\.jar");
+    private static final String MODULES =
+            "java.base,java.logging,java.management,java.xml,jdk.management,jdk.unsupported,"
+                    + "jdk.internal.vm.ci,jdk.incubator.vector,jdk.zipfs";
+    private static final Pattern TORNADO =
+            Pattern.compile("(tornado-(api|runtime|annotation|drivers-.*)|asm|commons-math3"
+                    + "|snmp4j)-.*\\.jar");
     private static final Pattern GRAAL = Pattern.compile("(compiler|truffle-compiler|collections|word)-.*\\.jar");
     /// Native libraries of other systems and processors inside gyre.jar.
     private static final Pattern NATIVE = Pattern.compile("(native/lib|com/sun/jna)/(([a-z]+[0-9]*)-([a-z0-9_-]+))/.*");
@@ -61,7 +64,8 @@ final class BundleCommand extends GyreCommand {
         try {
             Path root = Files.createDirectory(work.resolve("gyre"));
             screen().status("runtime ...");
-            call(List.of(jlink.toString(), "--add-modules", MODULES, "--strip-java-debug-attributes", "--no-header-files",
+            call(List.of(jlink.toString(), "--add-modules", MODULES, "--strip-java-debug-attributes",
+                    "--no-header-files",
                     "--no-man-pages", "--compress", "zip-0", "--output", root.resolve("runtime").toString()));
             strip(root.resolve("runtime"));
             screen().status("jars ...");

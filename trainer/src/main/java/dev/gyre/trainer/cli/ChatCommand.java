@@ -28,7 +28,8 @@ final class ChatCommand extends GyreCommand {
     @Mixin
     ModelArgs model = new ModelArgs();
 
-    @Option(names = "--system", paramLabel = "TEXT", description = "What stands before the conversation, as the system's message.")
+    @Option(names = "--system", paramLabel = "TEXT",
+            description = "What stands before the conversation, as the system's message.")
     @Nullable
     String system;
 
@@ -65,22 +66,22 @@ final class ChatCommand extends GyreCommand {
             Talk talk = new Talk(text, decoder, sampler, context);
             for (String line = ask(in); line != null; line = ask(in))
                 switch (line.strip()) {
-                    case "" -> {
-                    }
-                    case "/exit", "/quit" -> {
-                        return ExitCode.OK;
-                    }
-                    case "/reset" -> {
-                        talk.reset();
-                        screen().line("a new conversation");
-                    }
-                    default -> {
-                        // spaces at the end of a line belong to what a model without a template is to continue
-                        if (line.startsWith("/"))
-                            screen().note("no command " + line.strip() + "; there are /reset and /exit");
-                        else
-                            talk.say(line);
-                    }
+                case "" -> {
+                }
+                case "/exit", "/quit" -> {
+                    return ExitCode.OK;
+                }
+                case "/reset" -> {
+                    talk.reset();
+                    screen().line("a new conversation");
+                }
+                default -> {
+                    // spaces at the end of a line belong to what a model without a template is to continue
+                    if (line.startsWith("/"))
+                        screen().note("no command " + line.strip() + "; there are /reset and /exit");
+                    else
+                        talk.say(line);
+                }
                 }
         }
         return ExitCode.OK;

@@ -81,9 +81,10 @@ final class CheckCommand extends GyreCommand {
                 + Text.format("%.2f", rows / (double) Math.max(1, data.batches().epochRows())) + " epochs of "
                 + Text.many(data.batches().epochRows(), "row") + " = " + Text.big((double) perStep * data.steps())
                 + " tokens");
-        screen().line("data      " + Text.many(s.size(), "example") + " · " + Text.count(s.truncated()) + " truncated · "
-                + Text.count(s.dropped()) + " dropped · " + Text.percent(s.targets(), s.tokens())
-                + " of tokens trained");
+        screen().line(
+                "data      " + Text.many(s.size(), "example") + " · " + Text.count(s.truncated()) + " truncated · "
+                        + Text.count(s.dropped()) + " dropped · " + Text.percent(s.targets(), s.tokens())
+                        + " of tokens trained");
         Path out = Path.of(c.output().dir());
         if (Files.exists(out))
             screen().line("note      " + out + " exists; a new run needs another output.dir, or go on with --resume");

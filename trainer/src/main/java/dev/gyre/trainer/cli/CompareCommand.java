@@ -55,7 +55,8 @@ final class CompareCommand extends GyreCommand {
         else
             c.text().forEach(screen()::result);
         if (out != null) {
-            AtomicFiles.write(out, c.html("Gyre \u00b7 " + String.join(", ", runs.stream().map(Path::toString).toList())));
+            AtomicFiles.write(out,
+                    c.html("Gyre \u00b7 " + String.join(", ", runs.stream().map(Path::toString).toList())));
             screen().note("wrote " + out);
         }
         return ExitCode.OK;

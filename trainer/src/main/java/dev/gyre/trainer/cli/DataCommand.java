@@ -58,7 +58,8 @@ final class DataCommand extends GyreCommand {
             long used = (long) s.tokens() - s.size();
             screen().result("rows of " + c.train().seqLen() + ": " + Text.count(data.batches().epochRows())
                     + " an epoch, " + Text.percent(used, (double) data.batches().epochRows() * c.train().seqLen())
-                    + " filled" + (c.data().packing() ? " (packed)" : " (one example each; data.packing: true fills them)"));
+                    + " filled"
+                    + (c.data().packing() ? " (packed)" : " (one example each; data.packing: true fills them)"));
         }
         return ExitCode.OK;
     }

@@ -79,13 +79,15 @@ final class EvalCommand extends GyreCommand {
         ModelRef ref = model.ref();
         boolean twice = before || forgetting != null;
         if (twice && ref.adapters().isEmpty())
-            throw new UsageException("--before and --forgetting compare a model with and without an adapter: give --adapter"
-                    + " DIR, or the run directory of an adapter as MODEL");
+            throw new UsageException(
+                    "--before and --forgetting compare a model with and without an adapter: give --adapter"
+                            + " DIR, or the run directory of an adapter as MODEL");
         ModelText text = ModelText.load(ref.model());
         Backend backend = Devices.open(model.device).backend();
         List<Path> files = forgetting == null ? List.of(file) : List.of(file, forgetting);
-        List<Measured> first = twice ? measure(new ModelRef(ref.model(), List.of(), ref.base()).load(), text, backend, files)
-                : List.of();
+        List<Measured> first =
+                twice ? measure(new ModelRef(ref.model(), List.of(), ref.base()).load(), text, backend, files)
+                        : List.of();
         Llama llama = ref.load();
         List<Measured> now = measure(llama, text, backend, files);
         List<WeightGeometry> rotations = geometry ? WeightGeometry.of(llama, backend) : List.of();

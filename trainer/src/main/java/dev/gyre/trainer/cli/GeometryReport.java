@@ -34,7 +34,8 @@ final class GeometryReport {
             ObjectNode o = into.addObject();
             o.put("weight", r.weight());
             if (r.geometry() != null)
-                o.put("skew_norm", r.geometry().skewNorm()).put("angle", r.geometry().angle()).put("orthogonality_defect",
+                o.put("skew_norm", r.geometry().skewNorm()).put("angle", r.geometry().angle()).put(
+                        "orthogonality_defect",
                         r.geometry().defect());
             o.put("energy_before", r.before());
             o.put("energy_after", r.after());

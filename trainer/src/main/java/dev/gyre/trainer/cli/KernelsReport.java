@@ -106,9 +106,10 @@ final class KernelsReport {
             }
             s.append("</tr>\n");
         }
-        s.append("</table>\n<p>Deviation: the largest difference from a double-precision reference, beside what is allowed"
-                + " for F32. First ms: with compiling and the transfer of the inputs. ms: median of the runs after it, each"
-                + " with its launch. GB/s: each operand once, over that time.</p>\n");
+        s.append(
+                "</table>\n<p>Deviation: the largest difference from a double-precision reference, beside what is allowed"
+                        + " for F32. First ms: with compiling and the transfer of the inputs. ms: median of the runs after it, each"
+                        + " with its launch. GB/s: each operand once, over that time.</p>\n");
         if (!f.checked().isEmpty()) {
             s.append("<h2>Odd sizes</h2>\n<table><tr><th>operation<th>cases<th>largest error / limit<th>failed</tr>\n");
             for (Checked c : f.checked()) {

@@ -71,8 +71,9 @@ final class MergeCommand extends GyreCommand {
         Path aside = target.resolveSibling("." + target.getFileName() + ".merging");
         AtomicFiles.delete(aside);
         try {
-            Merging.Written written = Merging.write(llama, ref.model(), ref.base() != RunConfig.Base.AS_STORED, undo, wanted,
-                    backend, aside, name -> screen().status((undo ? "undoing " : "merging ") + name));
+            Merging.Written written =
+                    Merging.write(llama, ref.model(), ref.base() != RunConfig.Base.AS_STORED, undo, wanted,
+                            backend, aside, name -> screen().status((undo ? "undoing " : "merging ") + name));
             screen().done();
             if (verify)
                 verify(llama, aside, backend, written.narrowest());

@@ -66,7 +66,8 @@ final class PlanCommand extends GyreCommand {
         int sequence = plan.largestSequence(most, measure, tokens);
         screen().result("within " + limit + " on " + where + ": " + (batch == 0
                 ? "no micro_batch fits at seq_len " + plan.shape().T()
-                : "train.micro_batch " + batch + " at seq_len " + plan.shape().T()) + (sequence == 0
+                : "train.micro_batch " + batch + " at seq_len " + plan.shape().T())
+                + (sequence == 0
                         ? "; no seq_len fits at micro_batch " + plan.shape().B()
                         : "; train.seq_len " + sequence + " at micro_batch " + plan.shape().B()
                                 + (sequence == plan.context() ? " (the model's context)" : "")));

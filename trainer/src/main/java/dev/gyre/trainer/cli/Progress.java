@@ -51,7 +51,8 @@ final class Progress implements TrainListener {
 
     @Override
     public void onDeviceCheck(String text, double seconds, double cpuSeconds) {
-        screen.line("check     " + text + Text.format("; took %.1f s with compiling, the CPU %.1f s", seconds, cpuSeconds));
+        screen.line(
+                "check     " + text + Text.format("; took %.1f s with compiling, the CPU %.1f s", seconds, cpuSeconds));
     }
 
     @Override

@@ -19,7 +19,8 @@ final class ReportCommand extends GyreCommand {
     @SuppressWarnings("NullAway.Init") // required, set by picocli
     Path dir;
 
-    @Option(names = "--again", description = "Look at the result again (answers, energy, times, merging) in place of what is known.")
+    @Option(names = "--again",
+            description = "Look at the result again (answers, energy, times, merging) in place of what is known.")
     boolean again;
 
     @Override

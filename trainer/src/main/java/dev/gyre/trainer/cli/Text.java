@@ -1,7 +1,7 @@
 package dev.gyre.trainer.cli;
 
-import org.jspecify.annotations.Nullable;
 import java.util.Locale;
+import org.jspecify.annotations.Nullable;
 
 /// Numbers as people read them.
 final class Text {

@@ -55,7 +55,8 @@ public record RunConfig(
             @Key(doc = "a new order every epoch", def = "true") boolean shuffle) {
         public Data {
             if (valid == null && !alsoValid.isEmpty())
-                throw new Conflict("also_valid", "also_valid needs valid: the set that decides which checkpoint is best");
+                throw new Conflict("also_valid",
+                        "also_valid needs valid: the set that decides which checkpoint is best");
             for (String name : alsoValid.keySet())
                 if (!name.matches("[A-Za-z0-9_.-]+"))
                     throw new Conflict("also_valid", "also_valid: '" + name
@@ -101,7 +102,8 @@ public record RunConfig(
             @Key(doc = "layers keep only their inputs and run forward again in the backward pass: about a third more time,"
                     + " less memory, the same gradients",
                     def = "false") boolean gradientCheckpointing,
-            @Key(doc = "stop when the loss averaged over 20 steps is this far above its lowest average; 0: never", def = "3",
+            @Key(doc = "stop when the loss averaged over 20 steps is this far above its lowest average; 0: never",
+                    def = "3",
                     min = 0) double divergence) {
         public Train {
             for (int b : buckets)
@@ -126,7 +128,8 @@ public record RunConfig(
     public record Eval(
             @Key(doc = "steps between evaluations on data.valid; 0: only at the end", def = "50", min = 0) int every,
             @Key(doc = "micro-batches per evaluation, at most; 0: all", def = "20", min = 0) int batches,
-            @Key(doc = "early stopping: end the run after this many evaluations without a new best; 0: never", def = "0",
+            @Key(doc = "early stopping: end the run after this many evaluations without a new best; 0: never",
+                    def = "0",
                     min = 0) int patience,
             @Key(doc = "what becomes the result: the last step's numbers, or those of the best validation loss",
                     def = "last") Result result) {

@@ -61,7 +61,8 @@ public final class TrainLoop {
     /// @param steps steps of the whole run
     /// @param stop asked after every step; true ends the run with a checkpoint
     public TrainLoop(Trainee trainee, Batches batches, List<Batches.Micro> validation,
-            Map<String, List<Batches.Micro>> alsoValid, RunConfig.Train train, long steps, int evalEvery, int patience, Saver saver, List<TrainListener> listeners, BooleanSupplier stop) {
+            Map<String, List<Batches.Micro>> alsoValid, RunConfig.Train train, long steps, int evalEvery, int patience,
+            Saver saver, List<TrainListener> listeners, BooleanSupplier stop) {
         this.trainee = trainee;
         this.batches = batches;
         this.validation = validation;
@@ -100,7 +101,8 @@ public final class TrainLoop {
     /// @param loss of the last step; NaN when none ran
     /// @param bestLoss lowest validation loss, null without validation
     /// @param saved the last checkpoint, null when nothing ran
-    public record Result(long step, boolean finished, boolean early, double loss, @Nullable Double bestLoss, long bestStep,
+    public record Result(long step, boolean finished, boolean early, double loss, @Nullable Double bestLoss,
+            long bestStep,
             @Nullable Path saved) {
     }
 

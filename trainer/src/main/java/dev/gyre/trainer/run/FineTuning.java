@@ -43,7 +43,8 @@ public final class FineTuning {
             PrincipalSubspace.Progress progress) {
         Prepared p = prepare(c, backend, progress);
         return TrainingRun.open(new TrainingRun.Setup(c, c.data(), c.train(), c.eval(), c.output(), c.seed(),
-                c.checkDevice(), p.model, p.full, p.text, List.of(Path.of(c.model().path())), p.export, p.full ? "model" : "adapter", version),
+                c.checkDevice(), p.model, p.full, p.text, List.of(Path.of(c.model().path())), p.export,
+                p.full ? "model" : "adapter", version),
                 resume, backend);
     }
 
@@ -111,7 +112,8 @@ public final class FineTuning {
             case F16 -> TensorType.F16;
         };
         return TrainingRun
-                .open(new TrainingRun.Setup(c, c.data(), c.train(), c.eval(), c.output(), c.seed(), c.checkDevice(), model, true,
+                .open(new TrainingRun.Setup(c, c.data(), c.train(), c.eval(), c.output(), c.seed(), c.checkDevice(),
+                        model, true,
                         text, bytes ? List.of() : List.of(tokenizer),
                         to -> writeNew(model, bytes ? null : tokenizer, text, type, to), "model", version), resume,
                         backend);

@@ -125,9 +125,10 @@ final class FirstStepCheck implements Trainee {
         twin = null;
         before = null;
         if (!r.passed())
-            throw new DeviceException("device " + name + " computes something else than the CPU in step " + step.t() + ": "
-                    + r + "; gyre kernels --check --device " + name
-                    + " finds the operation; check_device: false trains without this check");
+            throw new DeviceException(
+                    "device " + name + " computes something else than the CPU in step " + step.t() + ": "
+                            + r + "; gyre kernels --check --device " + name
+                            + " finds the operation; check_device: false trains without this check");
         told.accept(r);
         return norm;
     }

@@ -27,8 +27,9 @@ public record RunData(TokenizedSet train, @Nullable TokenizedSet valid, Batches 
         List<Batches.Micro> validation = valid == null ? List.of()
                 : Batches.inOrder(valid, t.microBatch(), t.seqLen(), d.packing(), eval.batches());
         Map<String, List<Batches.Micro>> also = new TreeMap<>();
-        d.alsoValid().forEach((name, file) -> also.put(name, Batches.inOrder(TokenizedSet.read(Path.of(file), rules, text),
-                t.microBatch(), t.seqLen(), d.packing(), eval.batches())));
+        d.alsoValid()
+                .forEach((name, file) -> also.put(name, Batches.inOrder(TokenizedSet.read(Path.of(file), rules, text),
+                        t.microBatch(), t.seqLen(), d.packing(), eval.batches())));
         return new RunData(train, valid, batches, validation, also, TrainLoop.steps(t, batches));
     }
 

@@ -98,7 +98,9 @@ public final class RunPlan {
                 case AdapterConfig.OnModules on -> {
                     Adapter a = sketch.adapter(Adapters.spec(on, config.seed()));
                     yield new Row(method, base, all, a.parameters(), a.modules().size(),
-                            MemoryEstimate.of(sketch, a, shapes(shape), TrainingRun.uses(config.train()), tokens, threads), null);
+                            MemoryEstimate.of(sketch, a, shapes(shape), TrainingRun.uses(config.train()), tokens,
+                                    threads),
+                            null);
                 }
                 case AdapterConfig.Full _ -> {
                     if (files.config().linears().stream().anyMatch(l -> files.isQuantized(l.path() + ".weight")))
@@ -123,7 +125,8 @@ public final class RunPlan {
 
     /// The largest `seq_len` at the configured `micro_batch`, at most the model's context.
     public int largestSequence(long limit, Measure measure, long tokens) {
-        return largest(files.config().maxPositionEmbeddings(), n -> new BatchShape(config.train().microBatch(), n), limit,
+        return largest(files.config().maxPositionEmbeddings(), n -> new BatchShape(config.train().microBatch(), n),
+                limit,
                 measure, tokens);
     }
 

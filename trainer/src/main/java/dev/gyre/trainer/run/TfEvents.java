@@ -30,8 +30,7 @@ final class TfEvents implements TrainListener {
             Files.createDirectories(folder);
             Path file;
             long second = System.currentTimeMillis() / 1000;
-            do
-                file = folder.resolve("events.out.tfevents." + second++ + ".gyre");
+            do file = folder.resolve("events.out.tfevents." + second++ + ".gyre");
             while (Files.exists(file));
             out = Files.newOutputStream(file, StandardOpenOption.CREATE_NEW);
             write(new Message().fixed64(1, now()).text(3, "brain.Event:2"));

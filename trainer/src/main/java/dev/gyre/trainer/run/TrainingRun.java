@@ -40,7 +40,8 @@ public final class TrainingRun implements AutoCloseable {
     /// @param export writes the adapter or model into a folder that does not exist yet
     /// @param result name of that folder in the run directory
     public record Setup(Record config, RunConfig.Data data, RunConfig.Train train, RunConfig.Eval eval,
-            RunConfig.Output output, long seed, boolean checkDevice, Llama model, boolean full, ModelText text, List<Path> inputs,
+            RunConfig.Output output, long seed, boolean checkDevice, Llama model, boolean full, ModelText text,
+            List<Path> inputs,
             Consumer<Path> export, String result, String version) {
     }
 
@@ -107,7 +108,8 @@ public final class TrainingRun implements AutoCloseable {
     /// What may differ from the configuration that the run was started with: where to compute, where and how often to look
     /// and save, and how long to go on.
     private static boolean free(String key) {
-        return key.startsWith("eval.") || key.startsWith("results.") || key.startsWith("output.") || key.equals("train.steps")
+        return key.startsWith("eval.") || key.startsWith("results.") || key.startsWith("output.")
+                || key.equals("train.steps")
                 || key.equals("train.epochs")
                 || key.equals("train.gradient_checkpointing")
                 || key.equals("device") || key.equals("check_device");

@@ -262,7 +262,8 @@ class EndToEndTest {
         assertThat(c.code).as(c.toString()).isZero();
         assertThat(c.out.lines()).allMatch(l -> l.startsWith("{\"step\":") && l.endsWith("}"));
         assertThat(lastLoss("short-rows")).isCloseTo(lastLoss("long-rows"), within(1e-4));
-        assertThat(Files.readString(dir.resolve("short-rows/metrics.jsonl"))).containsPattern("\"tokens\":(96|64|128|80|112|144)\\D");
+        assertThat(Files.readString(dir.resolve("short-rows/metrics.jsonl")))
+                .containsPattern("\"tokens\":(96|64|128|80|112|144)\\D");
     }
 
     @Test

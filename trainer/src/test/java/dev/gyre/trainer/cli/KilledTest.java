@@ -44,7 +44,8 @@ class KilledTest {
 
     private static Process start(Path run, boolean resume) throws IOException {
         ProcessBuilder b = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                "--add-modules", "jdk.incubator.vector", "-XX:+UseSerialGC", "-Xmx300m", "-XX:TieredStopAtLevel=1", "-cp",
+                "--add-modules", "jdk.incubator.vector", "-XX:+UseSerialGC", "-Xmx300m", "-XX:TieredStopAtLevel=1",
+                "-cp",
                 System.getProperty("java.class.path"), "dev.gyre.trainer.cli.Main", "train", file.toString(), "--set",
                 "output.dir=" + run);
         if (resume)

@@ -4,8 +4,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.ConfigWriter;
-import dev.gyre.trainer.config.PretrainConfig;
 import dev.gyre.trainer.config.Preset;
+import dev.gyre.trainer.config.PretrainConfig;
 import dev.gyre.trainer.config.RunConfig;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -111,10 +111,10 @@ class PresetTest {
             while (m.find())
                 if (Pattern.compile("(?m)^model:").matcher(m.group(1)).find()
                         && Pattern.compile("(?m)^data:").matcher(m.group(1)).find()) {
-                    Path file = dir.resolve("page-" + page.getFileName() + "-" + n++ + ".yaml");
-                    Files.writeString(file, m.group(1));
-                    out.add(file);
-                }
+                            Path file = dir.resolve("page-" + page.getFileName() + "-" + n++ + ".yaml");
+                            Files.writeString(file, m.group(1));
+                            out.add(file);
+                        }
         }
         return out;
     }
@@ -146,17 +146,20 @@ class PresetTest {
     @Test
     void aMistakeShowsItsPlaceItsLineAndWhatWasMeant() throws IOException {
         Path file = dir.resolve("wrong.yaml");
-        for (Map.Entry<String, String> e : Map.of("train: {lrr: 1e-3}", ":4:9: unknown key 'lrr' in train; did you mean 'lr'?",
-                "train: {lr: fast}", ":4:13: 'train.lr' must be a number, not fast",
-                "train: {lr: 1e-3, lr: 2e-3}", ":4:19: key 'lr' is given twice",
-                "train: {steps: 3, epochs: 1}", ":4:19: steps and epochs exclude each other").entrySet()) {
+        for (Map.Entry<String, String> e : Map
+                .of("train: {lrr: 1e-3}", ":4:9: unknown key 'lrr' in train; did you mean 'lr'?",
+                        "train: {lr: fast}", ":4:13: 'train.lr' must be a number, not fast",
+                        "train: {lr: 1e-3, lr: 2e-3}", ":4:19: key 'lr' is given twice",
+                        "train: {steps: 3, epochs: 1}", ":4:19: steps and epochs exclude each other")
+                .entrySet()) {
             Files.writeString(file, "model: {path: m}\nadapter: {method: oft}\ndata: {train: t}\n" + e.getKey()
                     + "\noutput: {dir: d}\n");
             Cli c = Cli.gyre("check", file);
             assertThat(c.code).isEqualTo(ExitCode.USAGE);
             assertThat(c.err).contains("wrong.yaml" + e.getValue()).contains("  4 | " + e.getKey()).contains("^");
         }
-        Files.writeString(file, "model: {path: m, base: nf4}\nadapter: {method: full}\ndata: {train: t}\noutput: {dir: d}\n");
+        Files.writeString(file,
+                "model: {path: m, base: nf4}\nadapter: {method: full}\ndata: {train: t}\noutput: {dir: d}\n");
         assertThat(Cli.gyre("check", file).err).contains("wrong.yaml:2:1: full trains the weights themselves");
     }
 
@@ -188,8 +191,9 @@ class PresetTest {
     void dataShowsTheTrainedTokensAndCountsEverything() throws IOException {
         Path file = dir.resolve("data.yaml");
         Path examples = dir.resolve("two.jsonl");
-        Files.writeString(examples, "{\"prompt\": \"ab\", \"completion\": \"cd\"}\n{\"text\": \"" + "x".repeat(60) + "\"}\n"
-                + "{\"prompt\": \"" + "y".repeat(60) + "\", \"completion\": \"z\"}\n");
+        Files.writeString(examples,
+                "{\"prompt\": \"ab\", \"completion\": \"cd\"}\n{\"text\": \"" + "x".repeat(60) + "\"}\n"
+                        + "{\"prompt\": \"" + "y".repeat(60) + "\", \"completion\": \"z\"}\n");
         assertThat(Cli.gyre("init", "--out", file).code).isZero();
         Cli c = Cli.gyre(words("data", file, small(true, "data"), "--set", "data.train=" + examples, "--show", 1));
         assertThat(c.code).as(c.toString()).isZero();
