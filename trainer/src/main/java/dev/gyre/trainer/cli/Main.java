@@ -1,5 +1,7 @@
 package dev.gyre.trainer.cli;
 
+import dev.gyre.trainer.config.Schema;
+import java.util.List;
 import java.util.ServiceLoader;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
@@ -46,6 +48,14 @@ public final class Main implements Runnable {
         return gyre;
     }
 
+    /// What was probably meant: a command by the letters that differ, an option as picocli suggests.
+    private static String hint(CommandLine.UnmatchedArgumentException e) {
+        String near = e.isUnknownOption() ? e.getSuggestions().stream().findFirst().orElse(null)
+                : Schema.nearest(e.getUnmatched().getFirst(),
+                        List.copyOf(e.getCommandLine().getSubcommands().keySet()));
+        return near == null ? "" : "; did you mean " + near + "?";
+    }
+
     /// Runs a command line and returns its exit code; what tests call.
     public static int run(Screen screen, String... args) {
         CommandLine gyre = commands();
@@ -55,9 +65,7 @@ public final class Main implements Runnable {
         gyre.setParameterExceptionHandler((e, _) -> {
             CommandLine at = e.getCommandLine();
             String name = at.getCommandSpec().qualifiedName();
-            String hint = "";
-            if (e instanceof CommandLine.UnmatchedArgumentException u && !u.getSuggestions().isEmpty())
-                hint = "; did you mean " + String.join(" or ", u.getSuggestions().subList(0, 1)) + "?";
+            String hint = e instanceof CommandLine.UnmatchedArgumentException u ? hint(u) : "";
             screen.note(
                     "gyre: " + String.valueOf(e.getMessage()).replaceAll("\\s*\\R\\s*", " ") + hint + " (see " + name
                             + " --help)");

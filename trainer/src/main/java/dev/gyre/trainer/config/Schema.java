@@ -8,7 +8,7 @@ import java.util.Locale;
 import org.jspecify.annotations.Nullable;
 
 /// What reader and writer both need to know of configuration records.
-final class Schema {
+public final class Schema {
     private Schema() {
     }
 
@@ -107,7 +107,7 @@ final class Schema {
     }
 
     /// The candidate that a typing mistake away from `word` (Damerau-Levenshtein, at most a third of its letters), or null.
-    static @Nullable String nearest(String word, List<String> candidates) {
+    public static @Nullable String nearest(String word, List<String> candidates) {
         String best = null;
         int least = Math.max(1, word.length() / 3) + 1;
         for (String c : candidates) {
