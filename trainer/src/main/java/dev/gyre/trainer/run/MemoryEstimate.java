@@ -28,7 +28,7 @@ public record MemoryEstimate(long weights, long adapter, long optimiser, long ac
     /// The young generation that the launcher asks for (`-Xmn32m`), all of which a run touches.
     static final long YOUNG = 32L << 20;
     /// JVM without its heap: 25 classes' metadata, compiled code, compiler threads at work. Measured, see docs/memory.md.
-    static final long JVM = 165_000_000;
+    static final long JVM = 128_000_000;
     /// Packing buffers of matrix products and attention: bounded by block sizes that fit caches, not by the model.
     static final long WORKSPACE_PER_THREAD = 3_000_000;
 

@@ -49,7 +49,7 @@ class PresetTest {
         List<String> all = new ArrayList<>(List.of("data.train=" + data.resolve("train.jsonl"), "data.valid=null",
                 "data.format=jsonl", "train.steps=2", "train.epochs=null", "train.warmup=0", "train.seq_len=32",
                 "train.micro_batch=2", "output.dir=" + dir.resolve("run-" + name), "device=cpu:2"));
-        all.add(tunes ? "model.path=" + base : "model.layers=1");
+        all.addAll(tunes ? List.of("model.path=" + base, "results.forgetting=null") : List.of("model.layers=1"));
         return all;
     }
 
