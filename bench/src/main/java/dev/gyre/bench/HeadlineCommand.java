@@ -62,7 +62,7 @@ public final class HeadlineCommand extends GyreCommand {
 
     @Override
     protected int run() throws IOException {
-        CpuBackend backend = (CpuBackend) StepCommand.backend(null, threads);
+        CpuBackend backend = (CpuBackend) BackendArgs.backend(null, threads);
         Files.createDirectories(out);
         Headline h = new Headline(backend, quick, json ? _ -> {
         } : screen()::line);

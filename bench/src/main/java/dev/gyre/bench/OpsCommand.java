@@ -17,6 +17,7 @@ import java.util.regex.Pattern;
 import java.util.regex.PatternSyntaxException;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import tools.jackson.databind.json.JsonMapper;
 
@@ -35,14 +36,8 @@ public final class OpsCommand extends GyreCommand {
     @Nullable
     String only;
 
-    @Option(names = "--device", paramLabel = "NAME", description = "Where to run: cpu, opencl:0, cuda:0, ptx:0, jvm."
-            + " Default: cpu.")
-    @Nullable
-    String device;
-
-    @Option(names = "--threads", paramLabel = "N", description = "Threads of the CPU. Default: all processors.")
-    @Nullable
-    Integer threads;
+    @Mixin
+    BackendArgs where = new BackendArgs();
 
     @Option(names = "--seconds", defaultValue = "0.3", paramLabel = "S",
             description = "Measuring time of an operation. Default: ${DEFAULT-VALUE}.")
@@ -56,7 +51,7 @@ public final class OpsCommand extends GyreCommand {
         if (!(seconds > 0))
             throw new IllegalArgumentException("--seconds " + seconds + " is not positive");
         List<OpCase> cases = cases();
-        Backend backend = StepCommand.backend(device, threads);
+        Backend backend = where.backend();
         Ceilings c = backend instanceof CpuBackend b ? Ceilings.measure(b.threads()) : null;
         if (!json)
             heading(backend, c);

@@ -5,13 +5,13 @@ import dev.gyre.kernels.OpTiming;
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.model.llama.Llama;
 import dev.gyre.trainer.cli.GyreCommand;
-import dev.gyre.trainer.run.Devices;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import tools.jackson.databind.json.JsonMapper;
 
@@ -58,14 +58,8 @@ public final class StepCommand extends GyreCommand {
     @Nullable
     Integer seq;
 
-    @Option(names = "--device", paramLabel = "NAME", description = "Where to run: cpu, opencl:0, cuda:0, ptx:0, jvm."
-            + " Default: cpu.")
-    @Nullable
-    String device;
-
-    @Option(names = "--threads", paramLabel = "N", description = "Threads of the CPU. Default: all processors.")
-    @Nullable
-    Integer threads;
+    @Mixin
+    BackendArgs where = new BackendArgs();
 
     @Option(names = "--seconds", defaultValue = "10", paramLabel = "S",
             description = "Measuring time. Default: ${DEFAULT-VALUE}.")
@@ -96,7 +90,7 @@ public final class StepCommand extends GyreCommand {
         int T = orElse(seq, z.seq, "--seq");
         StepBench.Settings settings = new StepBench.Settings(z.config(T), m, base(m), orElse(batch, z.batch, "--batch"),
                 T, warmUp, new Sampler(seconds, GROUP, patience, steps), profile);
-        Backend backend = backend(device, threads);
+        Backend backend = where.backend();
         Integer cpus = backend instanceof CpuBackend c ? c.threads() : null;
         double before = cpus == null ? Double.NaN : Ceilings.fma(cpus);
         StepBench.Result r = StepBench.run(settings, backend);
@@ -128,15 +122,6 @@ public final class StepCommand extends GyreCommand {
         if (n != null && n < 1)
             throw new IllegalArgumentException(option + " " + n + " is below 1");
         return n == null ? usual : n;
-    }
-
-    /// The backend that the two options name.
-    static Backend backend(@Nullable String device, @Nullable Integer threads) {
-        if (threads != null && (device != null && !device.equals("cpu")))
-            throw new IllegalArgumentException("--threads is for the CPU, and --device names " + device);
-        if (threads != null && threads < 1)
-            throw new IllegalArgumentException("--threads " + threads + " is below 1");
-        return Devices.open(device == null ? threads == null ? "cpu" : "cpu:" + threads : device).backend();
     }
 
     private static Map<String, Object> json(Size z, StepBench.Settings s, Backend backend, StepBench.Result r,

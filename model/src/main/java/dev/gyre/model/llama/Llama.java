@@ -136,18 +136,12 @@ public final class Llama implements Store.Source, Modules {
 
     @Override
     public HostData data(String name) {
-        HostData d = weights.get(name);
-        if (d == null)
-            throw new IllegalArgumentException("the model has no tensor " + name);
-        return d;
+        return Store.Source.known(weights, name);
     }
 
     @Override
     public int[] dims(String name) {
-        int[] d = dims.get(name);
-        if (d == null)
-            throw new IllegalArgumentException("the model has no tensor " + name);
-        return d.clone();
+        return Store.Source.known(dims, name).clone();
     }
 
     /// Stores the weights another way. NF4 takes the linear layers of the blocks; embedding, output head, norms and biases

@@ -108,18 +108,12 @@ public final class Sketch implements Store.Source, Modules {
 
     @Override
     public DType dtype(String name) {
-        DType t = types.get(name);
-        if (t == null)
-            throw new IllegalArgumentException("the model has no tensor " + name);
-        return t;
+        return Store.Source.known(types, name);
     }
 
     @Override
     public int[] dims(String name) {
-        int[] d = dims.get(name);
-        if (d == null)
-            throw new IllegalArgumentException("the model has no tensor " + name);
-        return d.clone();
+        return Store.Source.known(dims, name).clone();
     }
 
     /// Zeros, for the biases that an adapter trains whole; weights have no numbers here.

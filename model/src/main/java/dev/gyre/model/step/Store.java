@@ -29,6 +29,16 @@ public final class Store {
         default DType dtype(String name) {
             return data(name).dtype();
         }
+
+        /// What `all` has under `name`.
+        ///
+        /// @throws IllegalArgumentException when it has nothing
+        static <T> T known(Map<String, T> all, String name) {
+            T t = all.get(name);
+            if (t == null)
+                throw new IllegalArgumentException("the model has no tensor " + name);
+            return t;
+        }
     }
 
     private final Source source;

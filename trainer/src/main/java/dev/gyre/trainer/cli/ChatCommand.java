@@ -37,16 +37,8 @@ final class ChatCommand extends GyreCommand {
             description = "Tokens of an answer at most (default: ${DEFAULT-VALUE}).")
     int most;
 
-    @Option(names = "--temperature", defaultValue = "0", paramLabel = "X",
-            description = "0: the likeliest token each time; higher: more varied (default: ${DEFAULT-VALUE}).")
-    double temperature;
-
-    @Option(names = "--top-p", defaultValue = "1", paramLabel = "X",
-            description = "Draw only from the likeliest tokens that make up this share (default: ${DEFAULT-VALUE}).")
-    double topP;
-
-    @Option(names = "--seed", defaultValue = "1", description = "Default: ${DEFAULT-VALUE}.")
-    long seed;
+    @Mixin
+    SamplingArgs sampling = new SamplingArgs();
 
     @Override
     protected int run() throws IOException {
@@ -58,7 +50,7 @@ final class ChatCommand extends GyreCommand {
             throw new UsageException("--system needs a chat template, which " + ref.model() + " does not have");
         Llama llama = ref.load();
         int context = llama.config().maxPositionEmbeddings();
-        Sampler sampler = new Sampler(text.tokenizer().vocabSize(), temperature, topP, seed);
+        Sampler sampler = sampling.sampler(text.tokenizer().vocabSize());
         screen().line(text.hasTemplate() ? "/reset forgets the conversation, /exit ends it"
                 : "this model has no chat template: each line is a text that it continues by itself; /exit ends");
         BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));

@@ -32,16 +32,8 @@ final class GenerateCommand extends GyreCommand {
             description = "Tokens to generate at most (default: ${DEFAULT-VALUE}).")
     int most;
 
-    @Option(names = "--temperature", defaultValue = "0", paramLabel = "X",
-            description = "0: the likeliest token each time; higher: more varied (default: ${DEFAULT-VALUE}).")
-    double temperature;
-
-    @Option(names = "--top-p", defaultValue = "1", paramLabel = "X",
-            description = "Draw only from the likeliest tokens that make up this share (default: ${DEFAULT-VALUE}).")
-    double topP;
-
-    @Option(names = "--seed", defaultValue = "1", description = "Default: ${DEFAULT-VALUE}.")
-    long seed;
+    @Mixin
+    SamplingArgs sampling = new SamplingArgs();
 
     @Option(names = "--ignore-eos", description = "Go on when the model says that it is done.")
     boolean ignoreEos;
@@ -53,7 +45,7 @@ final class GenerateCommand extends GyreCommand {
         ModelRef ref = model.ref();
         ModelText text = ModelText.load(ref.model());
         Llama llama = ref.load();
-        Sampler sampler = new Sampler(text.tokenizer().vocabSize(), temperature, topP, seed);
+        Sampler sampler = sampling.sampler(text.tokenizer().vocabSize());
         int[] tokens = chat ? text.prompt(List.of(new ChatTemplate.Message("user", prompt)))
                 : text.prompt(prompt);
         if (tokens.length == 0)

@@ -31,6 +31,10 @@ public record MemoryEstimate(long weights, long adapter, long optimiser, long ac
     static final long JVM = 128_000_000;
     /// Packing buffers of matrix products and attention: bounded by block sizes that fit caches, not by the model.
     static final long WORKSPACE_PER_THREAD = 3_000_000;
+    /// Floats for each trained number: in the tensors and a buffer to read them into; value and moments of a checkpoint.
+    private static final long HOST_PER_NUMBER = 4 * (2 + 3);
+    /// An id, and whether it is trained on.
+    private static final long DATA_PER_TOKEN = 4 + 1;
 
     /// @param shapes of the micro-batches
     public static MemoryEstimate of(Sketch model, @Nullable Adapter adapter, List<BatchShape> shapes,
@@ -42,18 +46,16 @@ public record MemoryEstimate(long weights, long adapter, long optimiser, long ac
     /// On the CPU.
     static MemoryEstimate of(Sketch model, StepPlan plan, boolean full, long tokens, int threads) {
         Map<Role, Long> by = plan.memory().bytesByRole();
-        long trained = 4L * plan.trainable();
         long frozen = full ? model.bytes() : get(by, Role.WEIGHT) - model.plannedBytes() + model.bytes();
         return new MemoryEstimate(frozen, get(by, Role.PARAM) + get(by, Role.GRAD), get(by, Role.STATE),
                 get(by, Role.ACTIVATION) + get(by, Role.INPUT) + get(by, Role.OUTPUT),
                 threads * WORKSPACE_PER_THREAD,
-                // values in the tensors, a buffer to read them into; numbers and moments of a checkpoint
-                2 * trained + 3 * trained, 5 * tokens, YOUNG + JVM);
+                HOST_PER_NUMBER * plan.trainable(), DATA_PER_TOKEN * tokens, YOUNG + JVM);
     }
 
     /// What lies beside the programs' own memory.
     static long beside(long trainable, long tokens, int threads) {
-        return 20 * trainable + 5 * tokens + threads * WORKSPACE_PER_THREAD + YOUNG + JVM;
+        return HOST_PER_NUMBER * trainable + DATA_PER_TOKEN * tokens + threads * WORKSPACE_PER_THREAD + YOUNG + JVM;
     }
 
     private static long get(Map<Role, Long> by, Role role) {

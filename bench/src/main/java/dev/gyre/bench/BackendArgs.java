@@ -1,0 +1,31 @@
+package dev.gyre.bench;
+
+import dev.gyre.kernels.Backend;
+import dev.gyre.trainer.run.Devices;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Option;
+
+/// `[--device NAME] [--threads N]`, for the measurements that run on any backend.
+final class BackendArgs {
+    @Option(names = "--device", paramLabel = "NAME", description = "Where to run: cpu, opencl:0, cuda:0, ptx:0, jvm."
+            + " Default: cpu.")
+    @Nullable
+    String device;
+
+    @Option(names = "--threads", paramLabel = "N", description = "Threads of the CPU. Default: all processors.")
+    @Nullable
+    Integer threads;
+
+    Backend backend() {
+        return backend(device, threads);
+    }
+
+    /// The backend that the two options name.
+    static Backend backend(@Nullable String device, @Nullable Integer threads) {
+        if (threads != null && (device != null && !device.equals("cpu")))
+            throw new IllegalArgumentException("--threads is for the CPU, and --device names " + device);
+        if (threads != null && threads < 1)
+            throw new IllegalArgumentException("--threads " + threads + " is below 1");
+        return Devices.open(device == null ? threads == null ? "cpu" : "cpu:" + threads : device).backend();
+    }
+}
