@@ -8,17 +8,19 @@ import org.jspecify.annotations.Nullable;
 ///
 /// Keys go by in tiles; the scores of a tile of queries against a tile of keys are all that is ever held. Scores are
 /// kept transposed, a row per key and a column per query: then maxima and sums of the softmax run down the columns in
-/// full vectors, keys and values are left operands as they lie in memory, and a tile of scores is already the packed
-/// right operand of the next product.
+/// full vectors, and a tile of scores is already the packed right operand of the next product. All products run on packed
+/// operands, [Simd#strips]; keys that lie behind all queries of a panel are left out.
 final class Attentions {
-    /// Queries of a tile of the gradient. Forward tiles have fewer, so that the query heads of a group fill [#COLUMNS].
+    /// Queries of a tile. Forward tiles may have fewer, so that the query heads of a group fill [#COLUMNS].
     private static final int QUERIES = 64;
-    private static final int COLUMNS = 96;
-    /// Keys of a tile: their rows, the values and the scores of a panel fit the near cache together.
-    private static final int KEYS = 48;
-    /// A chunk of the gradient is a multiple of both tiles and at most [#LONGEST] keys.
-    private static final int CHUNK = 192;
+    private static final int COLUMNS = 192;
+    /// Keys of a tile, whole groups at any width: their rows, the values and the scores of a panel fit the near cache
+    /// together.
+    private static final int KEYS = 60;
+    /// Keys and queries of a chunk of the gradient at most.
     private static final int LONGEST = 960;
+    /// Floats before operands: with the 16 bytes of an array's header they fill a cache line.
+    private static final int ALIGN = 12;
     /// Items of a gradient, so that up to as many threads have work.
     private static final int ITEMS = 32;
 
@@ -89,23 +91,22 @@ final class Attentions {
         int columns = s.group() * rows;
         int NR = simd.tileCols();
         int panels = (columns + NR - 1) / NR;
-        int high = D + simd.tileRows();
-        int deep = KEYS + simd.tileRows();
-        // per column: the query, scaled, in panels; the sum of values; what the softmax keeps; all in a row
-        float[] w = cpu.scratch(worker, 0,
-                panels * NR * (2 * D + high + 3) + KEYS * (high + D) + deep * NR);
-        int sums = panels * NR * D;
+        int high = simd.stripRows(D);
+        // per column: the query in panels, the sum of values, what the softmax keeps, and a row
+        int queries = ALIGN;
+        int sums = queries + panels * NR * D;
         int stats = sums + panels * NR * high;
-        int values = stats + 3 * panels * NR;
-        int scores = values + high * KEYS;
-        int lines = scores + deep * NR;
-        int keys = lines + panels * NR * D;
+        int lines = stats + 3 * panels * NR;
+        int scores = lines + panels * NR * D;
+        int keys = scores + simd.stripRows(KEYS) * NR;
+        int values = keys + groupsSize(simd, KEYS, D);
+        float[] w = cpu.scratch(worker, 0, values + groupsSize(simd, D, KEYS));
         Arrays.fill(w, sums, stats, 0f);
         for (int c = 0; c < columns; c++) {
             int at = q.off() + (row0 + i0 + c % rows) * qd + (kv * s.group() + c / rows) * D;
             simd.scale(s.scale(), q.f(), at, w, lines + c * D, D);
         }
-        Panels.ofTransposed(simd, w, lines, D, D, columns, w, 0);
+        Panels.ofTransposed(simd, w, lines, D, D, columns, w, queries);
         int low = Integer.MAX_VALUE;
         int highest = 0;
         for (int i = i0; i < i1; i++) {
@@ -120,16 +121,22 @@ final class Attentions {
         for (int j0 = low; j0 < first + i1; j0 += KEYS) {
             int n = Math.min(KEYS, first + i1 - j0);
             int at = (row0 + j0) * kd + kv * D;
-            boolean all = j0 >= highest && j0 + n - 1 <= first + i0;
-            simd.copy(k.f(), k.off() + at, kd, n, D, w, keys, D);
-            simd.transpose(v.f(), v.off() + at, kd, n, D, w, values, KEYS);
+            groups(simd, k.f(), k.off() + at, kd, n, D, w, keys);
+            groupsOfTransposed(simd, v.f(), v.off() + at, kd, n, D, w, values);
             for (int p = 0; p < panels; p++) {
-                simd.tilesFromRows(n, D, w, keys, D, w, p * NR * D, w, scores, false);
-                if (!all && !mask(s, w, scores, NR, p * NR, Math.min(NR, columns - p * NR), rows, start, row0 + i0,
-                        first + i0, j0, n))
+                int c0 = p * NR;
+                int some = Math.min(NR, columns - c0);
+                // a panel may hold the last queries of one head and the first of the next
+                int last = c0 % rows + some > rows ? i1 - 1 : i0 + c0 % rows + some - 1;
+                int seen = Math.min(n, first + last + 1 - j0);
+                if (seen <= 0)
                     continue;
-                simd.softmaxStep(n, w, scores, stats + 3 * p * NR, sums + p * NR * high, D);
-                simd.tilesFromRows(D, n, w, values, KEYS, w, scores, w, sums + p * NR * high, true);
+                simd.strips(seen, D, w, keys, D, w, queries + c0 * D, w, scores, NR, false);
+                boolean all = j0 >= highest && j0 + seen - 1 <= first + i0;
+                if (!all && !mask(s, w, scores, NR, c0, some, rows, start, row0 + i0, first + i0, j0, seen))
+                    continue;
+                simd.softmaxStep(seen, w, scores, stats + 3 * c0, sums + c0 * high, D);
+                simd.strips(D, seen, w, values, n, w, scores, w, sums + c0 * high, NR, true);
             }
         }
         for (int p = 0; p < panels; p++) {
@@ -145,6 +152,27 @@ final class Attentions {
                     lse.f()[lse.off() + row * s.H() + h] = (float) (w[max + c] + Math.log(den));
             }
         }
+    }
+
+    // left operands of small products: groups of rows as [Simd#group] takes them, group after group
+
+    /// Numbers that the groups of M rows of K take.
+    private static int groupsSize(Simd simd, int M, int K) {
+        return (M + simd.groupRows() - 1) / simd.groupRows() * simd.groupStride() * K;
+    }
+
+    /// From a (M,K), rows `lda` apart. What lies beyond the rows of a group is never used.
+    private static void groups(Simd simd, float[] a, int ao, int lda, int M, int K, float[] to, int at) {
+        int step = simd.groupStride();
+        for (int i = 0; i < M; i += simd.groupRows(), at += step * K)
+            simd.transpose(a, ao + i * lda, lda, Math.min(step, M - i), K, to, at, step);
+    }
+
+    /// From the transpose of a: a (K,M), rows `lda` apart.
+    private static void groupsOfTransposed(Simd simd, float[] a, int ao, int lda, int K, int M, float[] to, int at) {
+        int step = simd.groupStride();
+        for (int i = 0; i < M; i += simd.groupRows(), at += step * K)
+            simd.copy(a, ao + i, lda, K, Math.min(step, M - i), to, at, step);
     }
 
     private static int startOf(@Nullable View start, int row) {
@@ -178,7 +206,7 @@ final class Attentions {
         int T = op.T();
         int pairs = op.B() * op.KV();
         int wanted = Math.max((ITEMS + 2 * pairs - 1) / (2 * pairs), (T + LONGEST - 1) / LONGEST);
-        int chunk = ((T + wanted - 1) / wanted + CHUNK - 1) / CHUNK * CHUNK;
+        int chunk = ((T + wanted - 1) / wanted + QUERIES - 1) / QUERIES * QUERIES;
         int chunks = (T + chunk - 1) / chunk;
         Gradient g =
                 new Gradient(cpu, simd, new Heads(op.H(), op.KV(), op.D(), op.scale(), op.window()), T, chunk, q, k,
@@ -205,56 +233,70 @@ final class Attentions {
             int kv = pair % s.KV();
             int row0 = pair / s.KV() * T;
             int k1 = Math.min(T, k0 + chunk);
+            int q1 = Math.min(T, q0 + chunk);
             int count = k1 - k0;
             int own = (row0 + k0) * kd + kv * D;
             boolean first = q0 == k0;
-            // keys and values as rows, keys turned tile by tile, then dK and dV as rows
-            float[] near = cpu.scratch(worker, 2, 5 * chunk * D);
-            int values = chunk * D;
-            int turned = 2 * values;
-            int dKeys = 3 * values;
-            int dValues = 4 * values;
-            simd.copy(k.f(), k.off() + own, kd, count, D, near, 0, D);
-            simd.copy(v.f(), v.off() + own, kd, count, D, near, values, D);
+            // left operands: keys and values, and transposed keys for each tile of them; then dK and dV as rows
+            int size = groupsSize(simd, chunk, D);
+            int turn = groupsSize(simd, D, KEYS);
+            int wideD = wideD();
+            int values = ALIGN + size;
+            int turned = values + size;
+            int dKeys = turned + (chunk + KEYS - 1) / KEYS * turn;
+            int high = simd.stripRows(count);
+            int dValues = dKeys + high * wideD;
+            float[] near = cpu.scratch(worker, 2, dValues + high * wideD);
+            groups(simd, k.f(), k.off() + own, kd, count, D, near, ALIGN);
+            groups(simd, v.f(), v.off() + own, kd, count, D, near, values);
             for (int j = 0; j < count; j += KEYS)
-                simd.transpose(near, j * D, D, Math.min(KEYS, count - j), D, near, turned + j * D, KEYS);
+                groupsOfTransposed(simd, k.f(), k.off() + own + j * kd, kd, Math.min(KEYS, count - j), D, near,
+                        turned + j / KEYS * turn);
             if (first) {
-                Arrays.fill(near, dKeys, 5 * values, 0f);
+                Arrays.fill(near, dKeys, dValues + high * wideD, 0f);
             } else {
-                simd.copy(dK.f(), dK.off() + own, kd, count, D, near, dKeys, D);
-                simd.copy(dV.f(), dV.off() + own, kd, count, D, near, dValues, D);
+                simd.copy(dK.f(), dK.off() + own, kd, count, D, near, dKeys, wideD);
+                simd.copy(dV.f(), dV.off() + own, kd, count, D, near, dValues, wideD);
             }
-            for (int i0 = q0; i0 < Math.min(T, q0 + chunk); i0 += QUERIES)
-                queries(near, kv, row0, k0, k1, i0, Math.min(QUERIES, T - i0), first, worker);
-            simd.copy(near, dKeys, D, count, D, dK.f(), dK.off() + own, kd);
-            simd.copy(near, dValues, D, count, D, dV.f(), dV.off() + own, kd);
+            for (int i0 = q0; i0 < q1; i0 += QUERIES)
+                queries(near, values, turned, dKeys, dValues, kv, row0, k0, k1, i0, Math.min(QUERIES, q1 - i0), first,
+                        worker);
+            simd.copy(near, dKeys, wideD, count, D, dK.f(), dK.off() + own, kd);
+            simd.copy(near, dValues, wideD, count, D, dV.f(), dV.off() + own, kd);
+        }
+
+        /// Distance of rows of dK and dV: whole panels.
+        private int wideD() {
+            return (s.D() + simd.tileCols() - 1) / simd.tileCols() * simd.tileCols();
         }
 
         /// One tile of queries, head by head, against the keys k0..k1-1.
-        private void queries(float[] near, int kv, int row0, int k0, int k1, int i0, int rows, boolean first,
-                int worker) {
+        private void queries(float[] near, int values, int turned, int dKeys, int dValues, int kv, int row0, int k0,
+                int k1, int i0, int rows, boolean first, int worker) {
             int D = s.D();
             int G = s.group();
-            int H = s.H();
-            int qd = H * D;
+            int qd = s.H() * D;
             int NR = simd.tileCols();
-            int high = D + simd.tileRows();
-            int deep = KEYS + simd.tileRows();
+            int MR = simd.groupRows();
+            int step = simd.groupStride();
+            int turn = groupsSize(simd, D, KEYS);
+            int panels = (rows + NR - 1) / NR;
             int wide = (QUERIES + NR - 1) / NR * NR;
-            int wideD = (D + NR - 1) / NR * NR;
-            int columns = (rows + NR - 1) / NR * NR;
-            int values = chunk * D;
-            // q^T (scaled), dOut^T, q and dOut in panels, dQ^T; lse, delta, first visible key and position; scores
-            int gT = wide * D;
+            int wideD = wideD();
+            int high = simd.stripRows(D);
+            // q^T (scaled), dOut^T, q and dOut in panels, dQ^T; statistics; a panel of scores and of their
+            // gradients, both for all panels as left operands
+            int qT = ALIGN;
+            int gT = qT + wide * D;
             int qP = gT + wide * D;
             int gP = qP + wide * wideD;
             int sums = gP + wide * wideD;
             int stats = sums + wide * high;
-            int probs = stats + 4 * wide;
-            int grads = probs + deep * wide;
-            int packed = grads + deep * wide;
-            float[] w = cpu.scratch(worker, 0, packed + deep * wide);
-            float[] tile = cpu.scratch(worker, 1, simd.tileRows() * NR);
+            int probs = stats + 3 * wide;
+            int grads = probs + (KEYS + step) * NR;
+            int left = grads + (KEYS + step) * NR;
+            int leftGrads = left + groupsSize(simd, KEYS, wide);
+            float[] w = cpu.scratch(worker, 0, leftGrads + groupsSize(simd, KEYS, wide));
             int low = Integer.MAX_VALUE;
             int highest = 0;
             for (int r = 0; r < rows; r++) {
@@ -269,63 +311,75 @@ final class Attentions {
                 return;
             for (int h = kv * G; h < (kv + 1) * G; h++) {
                 int at = (row0 + i0) * qd + h * D;
-                statistics(w, stats, columns, h, row0, i0, rows, first);
+                statistics(w, stats, panels * NR, h, row0, i0, rows, first);
                 Panels.of(simd, q.f(), q.off() + at, qd, rows, D, w, qP);
                 Panels.of(simd, dOut.f(), dOut.off() + at, qd, rows, D, w, gP);
-                Panels.ofTransposed(simd, q.f(), q.off() + at, qd, D, rows, w, 0);
-                simd.scale(s.scale(), w, 0, w, 0, columns * D);
+                Panels.ofTransposed(simd, q.f(), q.off() + at, qd, D, rows, w, qT);
+                simd.scale(s.scale(), w, qT, w, qT, panels * NR * D);
                 Panels.ofTransposed(simd, dOut.f(), dOut.off() + at, qd, D, rows, w, gT);
-                Arrays.fill(w, sums, sums + columns * high, 0f);
+                Arrays.fill(w, sums, sums + panels * NR * high, 0f);
                 for (int j0 = begin; j0 < end; j0 += KEYS) {
-                    int n = Math.min(KEYS, end - j0);
-                    int key = (j0 - k0) * D;
-                    simd.product(n, columns, D, near, key, D, w, 0, w, probs, columns, false, tile);
-                    simd.product(n, columns, D, near, values + key, D, w, gT, w, grads, columns, false, tile);
-                    if (j0 >= highest && j0 + n - 1 <= i0)
-                        simd.softmaxGradRows(n, columns, s.scale(), w, probs, grads, stats, packed, n * NR);
-                    else
-                        for (int j = 0; j < n; j++)
-                            simd.softmaxGradRow(columns, j0 + j, s.scale(), w, probs + j * columns, grads + j * columns,
-                                    stats, packed + j * NR, n * NR);
-                    simd.product(n, D, rows, w, probs, columns, w, gP, near, 4 * values + key, D, true, tile);
-                    simd.product(n, D, rows, w, grads, columns, w, qP, near, 3 * values + key, D, true, tile);
-                    for (int p = 0; p < columns / NR; p++)
-                        simd.tilesFromRows(D, n, near, 2 * values + key, KEYS, w, packed + p * n * NR, w,
-                                sums + p * NR * high, true);
+                    int n = Math.min(KEYS, k1 - j0);
+                    int key = (j0 - k0) / MR * step * D;
+                    for (int p = Math.max(0, j0 - i0) / NR; p < panels; p++) {
+                        int i = i0 + p * NR;
+                        // whole groups of keys, so that all panels from the first that needs a group on have it
+                        int seen = Math.min(n, (Math.min(i0 + rows, i + NR) - j0 + MR - 1) / MR * MR);
+                        simd.strips(seen, D, near, ALIGN + key, D, w, qT + p * NR * D, w, probs, NR, false);
+                        simd.strips(seen, D, near, values + key, D, w, gT + p * NR * D, w, grads, NR, false);
+                        if (j0 < highest || j0 + seen - 1 > i)
+                            mask(s, w, probs, NR, p * NR, Math.min(NR, rows - p * NR), rows, start, row0 + i0, i0, j0,
+                                    seen);
+                        simd.softmaxGrad(seen, s.scale(), w, probs, grads, stats + 3 * p * NR);
+                        simd.strips(D, seen, near, turned + (j0 - k0) / KEYS * turn, n, w, grads, w,
+                                sums + p * NR * high, NR, true);
+                        for (int j = 0; j < seen; j += MR) {
+                            int to = j / MR * step * wide + p * NR * step;
+                            simd.transpose(w, probs + j * NR, NR, step, NR, w, left + to, step);
+                            simd.transpose(w, grads + j * NR, NR, step, NR, w, leftGrads + to, step);
+                        }
+                    }
+                    for (int j = 0; j < Math.min(n, i0 + rows - j0); j += MR) {
+                        int r = Math.max(0, j0 + j - i0) / NR * NR;
+                        int from = j / MR * step * wide + r * step;
+                        int own = Math.min(MR, n - j);
+                        for (int c = 0; c < D; c += NR) {
+                            int panel = c * rows + r * NR;
+                            int to = (j0 - k0 + j) * wideD + c;
+                            simd.strips(own, rows - r, w, left + from, 0, w, gP + panel, near, dValues + to, wideD, true);
+                            simd.strips(own, rows - r, w, leftGrads + from, 0, w, qP + panel, near, dKeys + to, wideD,
+                                    true);
+                        }
+                    }
                 }
-                for (int p = 0; p * NR < rows; p++) {
+                for (int p = 0; p < panels; p++) {
                     int some = Math.min(NR, rows - p * NR);
                     int to = at + p * NR * qd;
                     // q^T is no longer needed: its place takes the rows of dQ
-                    simd.transpose(w, sums + p * NR * high, NR, D, some, w, 0, D);
+                    simd.transpose(w, sums + p * NR * high, NR, D, some, w, qT, D);
                     for (int r = 0; r < some; r++)
                         if (first)
-                            System.arraycopy(w, r * D, dQ.f(), dQ.off() + to + r * qd, D);
+                            System.arraycopy(w, qT + r * D, dQ.f(), dQ.off() + to + r * qd, D);
                         else
-                            simd.add(dQ.f(), dQ.off() + to + r * qd, w, r * D, dQ.f(), dQ.off() + to + r * qd, D);
+                            simd.add(dQ.f(), dQ.off() + to + r * qd, w, qT + r * D, dQ.f(), dQ.off() + to + r * qd, D);
                 }
             }
         }
 
-        /// What [Simd#softmaxGradRow] wants of each query; the first pass makes delta.
+        /// What [Simd#softmaxGrad] wants of each query, panel by panel; the first pass makes delta.
         private void statistics(float[] w, int stats, int columns, int h, int row0, int i0, int rows, boolean first) {
             int D = s.D();
             int H = s.H();
-            for (int r = 0; r < columns; r++) {
-                int row = row0 + i0 + r;
-                boolean real = r < rows;
-                float d = 0f;
-                if (real && first) {
-                    int at = row * H * D + h * D;
-                    d = simd.dot(dOut.f(), dOut.off() + at, out.f(), out.off() + at, D);
-                    delta.f()[delta.off() + row * H + h] = d;
-                } else if (real) {
-                    d = delta.f()[delta.off() + row * H + h];
-                }
-                w[stats + r] = real ? lse.f()[lse.off() + row * H + h] : 0f;
-                w[stats + columns + r] = d;
-                w[stats + 2 * columns + r] = real ? s.low(i0 + r, startOf(start, row)) : 0f;
-                w[stats + 3 * columns + r] = real ? i0 + r : -1f;
+            int NR = simd.tileCols();
+            Arrays.fill(w, stats, stats + 3 * columns, 0f);
+            for (int r = 0; r < rows; r++) {
+                int row = (row0 + i0 + r) * H + h;
+                if (first)
+                    delta.f()[delta.off() + row] = simd.dot(dOut.f(), dOut.off() + row * D, out.f(),
+                            out.off() + row * D, D);
+                int at = stats + r / NR * 3 * NR + r % NR;
+                w[at] = lse.f()[lse.off() + row];
+                w[at + NR] = delta.f()[delta.off() + row];
             }
         }
     }

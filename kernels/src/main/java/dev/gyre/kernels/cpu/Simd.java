@@ -55,13 +55,10 @@ interface Simd {
     /// A score of -Infinity counts as absent; maxima start at [#LOWEST].
     void softmaxStep(int n, float[] w, int scores, int stats, int sums, int D);
 
-    /// A row of transposed scores of one key against n queries, in the gradient of attention. At `stats` n numbers each:
-    /// lse, delta, first visible key, own position. Where `first <= key <= own`, `p <- exp(p - lse)`,
-    /// `d <- a p (d - delta)`, elsewhere both 0; d also goes to panels of [#tileCols], the first at `packed`, `step` apart.
-    void softmaxGradRow(int n, float key, float a, float[] w, int p, int d, int stats, int packed, int step);
-
-    /// [#softmaxGradRow] for `rows` keys that all n queries see, their scores row after row.
-    void softmaxGradRows(int rows, int n, float a, float[] w, int p, int d, int stats, int packed, int step);
+    /// Gradient of a softmax down the columns of n rows of [#tileCols] scores at p: `p <- exp(p - lse)`,
+    /// `d <- a p (d - delta)`. At `stats` the columns' lse, their delta, then work space of the same size.
+    /// A score of -Infinity counts as absent.
+    void softmaxGrad(int n, float a, float[] w, int p, int d, int stats);
 
     /// `out = silu(gate) up`.
     void swiGlu(float[] gate, int go, float[] up, int uo, float[] out, int oo, int n);
@@ -128,6 +125,14 @@ interface Simd {
     void group(int kc, float[] a, int ao, float[] b, int bo, float alpha, float[] c, int co, int ldc, int rows,
             int cols,
             boolean accumulate, float[] tile);
+
+    /// Rows of c that [#strips] writes for M rows of a: some more than M, whose numbers mean nothing.
+    int stripRows(int M);
+
+    /// Small product `c (+)= a b`: a (M,K) in groups of `deep` numbers for each row, of which the first kc count, b one
+    /// packed panel ([#tileCols] numbers per k), [#stripRows] rows of c written.
+    void strips(int M, int kc, float[] a, int ao, int deep, float[] b, int bo, float[] c, int co, int ldc,
+            boolean accumulate);
 
     /// Tiles `sum over k of a[k] b[k]^T` of M rows of a, row i at `ao + i*lda`, and a packed panel of b ([#tileCols] numbers
     /// per k): one below the other from `to` on, the last one whole as well; they replace or are added to what is there.

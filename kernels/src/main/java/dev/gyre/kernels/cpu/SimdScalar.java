@@ -133,18 +133,6 @@ final class SimdScalar implements Simd {
         }
     }
 
-    @Override
-    public void softmaxGradRow(int n, float key, float a, float[] w, int p, int d, int stats, int packed, int step) {
-        for (int i = 0; i < n; i++) {
-            boolean sees = w[stats + 2 * n + i] <= key && key <= w[stats + 3 * n + i];
-            float e = sees ? exp(w[p + i] - w[stats + i]) : 0f;
-            float g = sees ? a * e * (w[d + i] - w[stats + n + i]) : 0f;
-            w[p + i] = e;
-            w[d + i] = g;
-            w[packed + i / NR * step + i % NR] = g;
-        }
-    }
-
     /// Below the smallest normal number the vector twin gives zero; so does this.
     private static float exp(float x) {
         return x < -87.3f ? 0f : (float) Math.exp(x);
@@ -184,15 +172,11 @@ final class SimdScalar implements Simd {
     }
 
     @Override
-    public void softmaxGradRows(int rows, int n, float a, float[] w, int p, int d, int stats, int packed, int step) {
-        for (int j = 0; j < rows; j++)
-            for (int i = 0; i < n; i++) {
-                float e = exp(w[p + j * n + i] - w[stats + i]);
-                float g = a * e * (w[d + j * n + i] - w[stats + n + i]);
-                w[p + j * n + i] = e;
-                w[d + j * n + i] = g;
-                w[packed + i / NR * step + j * NR + i % NR] = g;
-            }
+    public void softmaxGrad(int n, float a, float[] w, int p, int d, int stats) {
+        for (int j = 0; j < n * NR; j++) {
+            w[p + j] = exp(w[p + j] - w[stats + j % NR]);
+            w[d + j] = a * w[p + j] * (w[d + j] - w[stats + NR + j % NR]);
+        }
     }
 
     @Override
@@ -334,6 +318,19 @@ final class SimdScalar implements Simd {
             int cols, boolean accumulate, float[] tile) {
         fromRows(kc, a, ao, 1, MR, MR, b, bo, tile, 0, false);
         addTile(alpha, tile, c, co, ldc, rows, cols, accumulate);
+    }
+
+    @Override
+    public int stripRows(int M) {
+        return M;
+    }
+
+    @Override
+    public void strips(int M, int kc, float[] a, int ao, int deep, float[] b, int bo, float[] c, int co, int ldc,
+            boolean accumulate) {
+        float[] tile = new float[MR * NR];
+        for (int i = 0; i < M; i += MR)
+            group(kc, a, ao + i * deep, b, bo, 1f, c, co + i * ldc, ldc, Math.min(MR, M - i), NR, accumulate, tile);
     }
 
     @Override

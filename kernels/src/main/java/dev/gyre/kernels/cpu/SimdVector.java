@@ -296,15 +296,15 @@ final class SimdVector implements Simd {
     public double expInPlace(float[] x, int xo, float max, int n) {
         double s = 0;
         // sums, then the maximum in every lane
-        float[] work = new float[2 * L];
-        Arrays.fill(work, L, 2 * L, max);
+        float[] work = new float[4 * L];
+        Arrays.fill(work, 2 * L, 4 * L, max);
         for (int from = 0; from < n; from += SUM_BLOCK) {
             int end = Math.min(n, from + SUM_BLOCK);
-            int i = from + whole(end - from);
-            Arrays.fill(work, 0, L, 0f);
-            exps((end - from) / L, x, xo + from, L, work, L, work, 0);
-            FloatVector v = at(work, 0);
-            if (i < end) {
+            int pairs = (end - from) / (2 * L);
+            Arrays.fill(work, 0, 2 * L, 0f);
+            exps(pairs, x, xo + from, work, 2 * L, work, 0);
+            FloatVector v = at(work, 0).add(at(work, L));
+            for (int i = from + 2 * L * pairs; i < end; i += L) {
                 VectorMask<Float> m = first(end - i);
                 FloatVector e = exp(FloatVector.fromArray(S, x, xo + i, m).sub(max));
                 e.intoArray(x, xo + i, m);
@@ -315,31 +315,55 @@ final class SimdVector implements Simd {
         return s;
     }
 
-    @Override
-    public void softmaxStep(int n, float[] w, int scores, int stats, int sums, int D) {
-        softmaxColumn(n, w, scores, stats, sums, D);
-        softmaxColumn(n, w, scores + L, stats + L, sums + L, D);
-    }
-
     /// How far a score may exceed the maximum that its column goes by, before that is raised: e^8 does no harm, and sums
     /// need scaling less often.
     private static final float SLACK = 8f;
 
-    /// L of the 2 L columns. In three methods, because one with all exceeds C2's inlining budget.
-    private static void softmaxColumn(int n, float[] w, int scores, int stats, int sums, int D) {
-        if (raise(n, w, scores, stats))
+    @Override
+    public void softmaxStep(int n, float[] w, int scores, int stats, int sums, int D) {
+        FloatVector old0 = at(w, stats);
+        FloatVector old1 = at(w, stats + L);
+        FloatVector max0 = old0;
+        FloatVector max1 = old1;
+        for (int j = 0; j < n; j++) {
+            FloatVector s0 = at(w, scores + 2 * L * j);
+            FloatVector s1 = at(w, scores + 2 * L * j + L);
+            max0 = max0.blend(s0, s0.compare(VectorOperators.GT, max0));
+            max1 = max1.blend(s1, s1.compare(VectorOperators.GT, max1));
+        }
+        if (max0.compare(VectorOperators.GT, old0.add(SLACK)).or(max1.compare(VectorOperators.GT, old1.add(SLACK)))
+                .anyTrue()) {
+            max0.intoArray(w, stats);
+            max1.intoArray(w, stats + L);
+            expBelow(old0.sub(max0)).intoArray(w, stats + 4 * L);
+            expBelow(old1.sub(max1)).intoArray(w, stats + 5 * L);
             rescale(w, stats, sums, D);
-        exps(n, w, scores, 2 * L, w, stats, w, stats + 2 * L);
+        }
+        exps(n, w, scores, w, stats, w, stats + 2 * L);
     }
 
-    /// `x <- exp(x - base)` for n vectors, `step` apart, with one base for each lane; adds their sum to `sum`. The lines of
-    /// [#expBelow] once more, with as few calls as can be: beyond its budget for a method C2 leaves calls of ours alone,
-    /// and a vector that such a call returns is an object.
-    private static void exps(int n, float[] x, int xo, int step, float[] base, int bo, float[] sum, int so) {
-        FloatVector from = at(base, bo);
-        FloatVector s = at(sum, so);
-        for (int j = 0; j < n; j++) {
-            FloatVector v = at(x, xo + j * step).sub(from);
+    private static void rescale(float[] w, int stats, int sums, int D) {
+        FloatVector shrink0 = at(w, stats + 4 * L);
+        FloatVector shrink1 = at(w, stats + 5 * L);
+        at(w, stats + 2 * L).mul(shrink0).intoArray(w, stats + 2 * L);
+        at(w, stats + 3 * L).mul(shrink1).intoArray(w, stats + 3 * L);
+        for (int d = sums; d < sums + 2 * L * D; d += 2 * L) {
+            at(w, d).mul(shrink0).intoArray(w, d);
+            at(w, d + L).mul(shrink1).intoArray(w, d + L);
+        }
+    }
+
+    /// `x <- exp(x - base)` for n rows of 2 L numbers, with a base for each column; adds their sums to `sum`. The lines of
+    /// [#expBelow] twice more. Long enough that C2 compiles it alone: inlined into a long caller it would find the budget
+    /// spent, and leave calls in here that make an object of every vector.
+    private static void exps(int n, float[] x, int xo, float[] base, int bo, float[] sum, int so) {
+        FloatVector from0 = at(base, bo);
+        FloatVector from1 = at(base, bo + L);
+        FloatVector s0 = at(sum, so);
+        FloatVector s1 = at(sum, so + L);
+        int end = xo + 2 * L * n;
+        for (int i = xo; i < end; i += 2 * L) {
+            FloatVector v = at(x, i).sub(from0);
             FloatVector t = fma(v, LOG2E, ROUND);
             FloatVector m = t.sub(ROUND);
             FloatVector r = fma(m, LN2_LO, fma(m, LN2_HI, v));
@@ -347,62 +371,32 @@ final class SimdVector implements Simd {
             FloatVector e = ZERO.blend(p.reinterpretAsInts()
                     .add(t.reinterpretAsInts().lanewise(VectorOperators.LSHL, 23)).reinterpretAsFloats(),
                     v.compare(VectorOperators.GE, MIN));
-            e.intoArray(x, xo + j * step);
-            s = s.add(e);
+            e.intoArray(x, i);
+            s0 = s0.add(e);
+            v = at(x, i + L).sub(from1);
+            t = fma(v, LOG2E, ROUND);
+            m = t.sub(ROUND);
+            r = fma(m, LN2_LO, fma(m, LN2_HI, v));
+            p = fma(fma(fma(fma(fma(fma(fma(P7, r, P6), r, P5), r, P4), r, P3), r, P2), r, ONE), r, ONE);
+            e = ZERO.blend(p.reinterpretAsInts().add(t.reinterpretAsInts().lanewise(VectorOperators.LSHL, 23))
+                    .reinterpretAsFloats(), v.compare(VectorOperators.GE, MIN));
+            e.intoArray(x, i + L);
+            s1 = s1.add(e);
         }
-        s.intoArray(sum, so);
-    }
-
-    /// Puts new maxima at stats and the factors `exp(old - new)` behind the denominators, where they are needed.
-    private static boolean raise(int n, float[] w, int scores, int stats) {
-        FloatVector old = at(w, stats);
-        FloatVector max = old;
-        for (int j = 0; j < n; j++) {
-            FloatVector s = at(w, scores + 2 * L * j);
-            max = max.blend(s, s.compare(VectorOperators.GT, max));
-        }
-        if (max.compare(VectorOperators.LE, old.add(SLACK)).allTrue())
-            return false;
-        max.intoArray(w, stats);
-        expBelow(old.sub(max)).intoArray(w, stats + 4 * L);
-        return true;
-    }
-
-    private static void rescale(float[] w, int stats, int sums, int D) {
-        FloatVector shrink = at(w, stats + 4 * L);
-        at(w, stats + 2 * L).mul(shrink).intoArray(w, stats + 2 * L);
-        for (int d = 0; d < D; d++)
-            at(w, sums + 2 * L * d).mul(shrink).intoArray(w, sums + 2 * L * d);
+        s0.intoArray(sum, so);
+        s1.intoArray(sum, so + L);
     }
 
     @Override
-    public void softmaxGradRow(int n, float key, float a, float[] w, int p, int d, int stats, int packed, int step) {
-        for (int i = 0; i < n; i += L) {
-            VectorMask<Float> sees = at(w, stats + 2 * n + i).compare(VectorOperators.LE, key)
-                    .and(at(w, stats + 3 * n + i).compare(VectorOperators.GE, key));
-            FloatVector e = ZERO.blend(expBelow(at(w, p + i).sub(at(w, stats + i))), sees);
-            FloatVector g = ZERO.blend(at(w, d + i).sub(at(w, stats + n + i)).mul(a).mul(e), sees);
-            e.intoArray(w, p + i);
-            g.intoArray(w, d + i);
-            g.intoArray(w, packed + i / (2 * L) * step + i % (2 * L));
-        }
-    }
-
-    @Override
-    public void softmaxGradRows(int rows, int n, float a, float[] w, int p, int d, int stats, int packed, int step) {
-        float[] unused = new float[L];
-        for (int i = 0; i < n; i += L)
-            exps(rows, w, p + i, n, w, stats + i, unused, 0);
-        for (int i = 0; i < n; i += L)
-            softmaxGradColumn(rows, n, a, w, p + i, d + i, stats + i, packed + i / (2 * L) * step + i % (2 * L));
-    }
-
-    private static void softmaxGradColumn(int rows, int n, float a, float[] w, int p, int d, int stats, int packed) {
-        FloatVector delta = at(w, stats + n);
-        for (int j = 0; j < rows; j++) {
-            FloatVector g = at(w, d + j * n).sub(delta).mul(a).mul(at(w, p + j * n));
-            g.intoArray(w, d + j * n);
-            g.intoArray(w, packed + 2 * L * j);
+    public void softmaxGrad(int n, float a, float[] w, int p, int d, int stats) {
+        exps(n, w, p, w, stats, w, stats + 4 * L);
+        FloatVector less0 = at(w, stats + 2 * L);
+        FloatVector less1 = at(w, stats + 3 * L);
+        int by = p - d;
+        int end = d + 2 * L * n;
+        for (int i = d; i < end; i += 2 * L) {
+            at(w, i).sub(less0).mul(a).mul(at(w, by + i)).intoArray(w, i);
+            at(w, i + L).sub(less1).mul(a).mul(at(w, by + i + L)).intoArray(w, i + L);
         }
     }
 
@@ -924,6 +918,32 @@ final class SimdVector implements Simd {
     }
 
     @Override
+    public int stripRows(int M) {
+        return WIDE ? M : (M + 4) / 5 * 5;
+    }
+
+    @Override
+    public void strips(int M, int kc, float[] a, int ao, int deep, float[] b, int bo, float[] c, int co, int ldc,
+            boolean accumulate) {
+        if (WIDE) {
+            float[] tile = new float[24 * L];
+            for (int i = 0; i < M; i += 12)
+                group(kc, a, ao + i * deep, b, bo, 1f, c, co + i * ldc, ldc, Math.min(12, M - i), 2 * L, accumulate,
+                        tile);
+            return;
+        }
+        int rows = groupRows();
+        for (int i = 0; i < M; i += rows, ao += 2 * L * deep)
+            for (int r = 0; r < Math.min(rows, M - i); r += 5) {
+                int at = co + (i + r) * ldc;
+                if (accumulate)
+                    strip5To(kc, a, ao + r, b, bo, c, at, ldc, c, at, ldc);
+                else
+                    strip5To(kc, a, ao + r, b, bo, ZEROS, 0, 0, c, at, ldc);
+            }
+    }
+
+    @Override
     public void tilesFromRows(int M, int kc, float[] a, int ao, int lda, float[] b, int bo, float[] tiles, int to,
             boolean accumulate) {
         if (accumulate)
@@ -1130,6 +1150,52 @@ final class SimdVector implements Simd {
         c31.intoArray(t, to + 7 * L);
         c40.intoArray(t, to + 8 * L);
         c41.intoArray(t, to + 9 * L);
+    }
+
+    /// [#strip5] to its place: `c = z + a b`.
+    private static void strip5To(int kc, float[] a, int ao, float[] b, int bo, float[] z, int zo, int ldz, float[] c,
+            int co, int ldc) {
+        FloatVector c00 = FloatVector.zero(S);
+        FloatVector c01 = FloatVector.zero(S);
+        FloatVector c10 = FloatVector.zero(S);
+        FloatVector c11 = FloatVector.zero(S);
+        FloatVector c20 = FloatVector.zero(S);
+        FloatVector c21 = FloatVector.zero(S);
+        FloatVector c30 = FloatVector.zero(S);
+        FloatVector c31 = FloatVector.zero(S);
+        FloatVector c40 = FloatVector.zero(S);
+        FloatVector c41 = FloatVector.zero(S);
+        int d = ao - bo;
+        int end = bo + 2 * L * kc;
+        for (int p = bo; p < end; p += 2 * L) {
+            FloatVector b0 = at(b, p);
+            FloatVector b1 = at(b, p + L);
+            FloatVector x = FloatVector.broadcast(S, a[d + p]);
+            c00 = fma(x, b0, c00);
+            c01 = fma(x, b1, c01);
+            x = FloatVector.broadcast(S, a[d + p + 1]);
+            c10 = fma(x, b0, c10);
+            c11 = fma(x, b1, c11);
+            x = FloatVector.broadcast(S, a[d + p + 2]);
+            c20 = fma(x, b0, c20);
+            c21 = fma(x, b1, c21);
+            x = FloatVector.broadcast(S, a[d + p + 3]);
+            c30 = fma(x, b0, c30);
+            c31 = fma(x, b1, c31);
+            x = FloatVector.broadcast(S, a[d + p + 4]);
+            c40 = fma(x, b0, c40);
+            c41 = fma(x, b1, c41);
+        }
+        c00.add(at(z, zo)).intoArray(c, co);
+        c01.add(at(z, zo + L)).intoArray(c, co + L);
+        c10.add(at(z, zo + ldz)).intoArray(c, co + ldc);
+        c11.add(at(z, zo + ldz + L)).intoArray(c, co + ldc + L);
+        c20.add(at(z, zo + 2 * ldz)).intoArray(c, co + 2 * ldc);
+        c21.add(at(z, zo + 2 * ldz + L)).intoArray(c, co + 2 * ldc + L);
+        c30.add(at(z, zo + 3 * ldz)).intoArray(c, co + 3 * ldc);
+        c31.add(at(z, zo + 3 * ldz + L)).intoArray(c, co + 3 * ldc + L);
+        c40.add(at(z, zo + 4 * ldz)).intoArray(c, co + 4 * ldc);
+        c41.add(at(z, zo + 4 * ldz + L)).intoArray(c, co + 4 * ldc + L);
     }
 
     private static void panel6(int M, int kc, float[] a, int ao, int lda, float[] b, int bo, float[] z, int zo, int ldz,
