@@ -26,6 +26,6 @@ final class BackendArgs {
             throw new IllegalArgumentException("--threads is for the CPU, and --device names " + device);
         if (threads != null && threads < 1)
             throw new IllegalArgumentException("--threads " + threads + " is below 1");
-        return Devices.open(device == null ? threads == null ? "cpu" : "cpu:" + threads : device).backend();
+        return Devices.open(threads != null ? "cpu:" + threads : device == null ? "cpu" : device).backend();
     }
 }

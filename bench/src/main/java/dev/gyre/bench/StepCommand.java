@@ -18,7 +18,7 @@ import tools.jackson.databind.json.JsonMapper;
 /// `gyre bench step`: one whole training step of a model with random weights.
 @Command(name = "step", description = {
     "Time a whole training step (forward, loss, backward, clip, AdamW) of a model with random weights.",
-    "Samples during which other processes took over 5 % of the machine are left out of the median when at least three"
+    "Samples during which other processes took over 5 %% of the machine are left out of the median when at least three"
             + " clean ones remain."})
 public final class StepCommand extends GyreCommand {
     private static final double MIB = 1 << 20;

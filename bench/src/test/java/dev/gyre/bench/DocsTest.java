@@ -70,6 +70,6 @@ class DocsTest {
     }
 
     private static String cell(String[] description) {
-        return String.join(" ", description).replaceAll("%n|\\R", " ").replace("|", "\\|").strip();
+        return String.join(" ", description).replaceAll("%n|\\R", " ").replace("%%", "%").replace("|", "\\|").strip();
     }
 }

@@ -60,6 +60,13 @@ class StepCommandTest {
         assertThat(r.json().get("peak_gflops").isNull()).isTrue();
     }
 
+    @Test
+    void threadsCountWhereTheCpuIsNamed() {
+        assertThat(BackendArgs.backend("cpu", 3)).isInstanceOfSatisfying(CpuBackend.class,
+                b -> assertThat(b.threads()).isEqualTo(3));
+        assertThat(BackendArgs.backend(null, 3).describe()).isEqualTo(BackendArgs.backend("cpu", 3).describe());
+    }
+
     @ParameterizedTest
     @EnumSource(Method.Kind.class)
     void everyMethodTrains(Method.Kind kind) {

@@ -47,6 +47,7 @@ final class CheckCommand extends GyreCommand {
         } catch (ConfigException e) {
             return pretrain(e);
         }
+        ConfigReader.inputs(file, RunConfig.class, set);
         screen().line(ConfigWriter.resolved(c).stripTrailing());
         screen().line("");
         Devices.Chosen device = Devices.open(c.device());
@@ -122,6 +123,7 @@ final class CheckCommand extends GyreCommand {
         } catch (ConfigException e) {
             throw first;
         }
+        ConfigReader.inputs(file, PretrainConfig.class, set);
         screen().line(ConfigWriter.resolved(c).stripTrailing());
         screen().line("");
         if (steps > 0)

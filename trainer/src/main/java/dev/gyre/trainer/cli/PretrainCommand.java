@@ -59,6 +59,10 @@ final class PretrainCommand extends GyreCommand {
         all.addAll(set);
         PretrainConfig c = file == null ? ConfigReader.parse("command line", "", PretrainConfig.class, all)
                 : ConfigReader.read(file, PretrainConfig.class, all);
+        if (file == null)
+            ConfigReader.inputs("command line", "", PretrainConfig.class, all);
+        else
+            ConfigReader.inputs(file, PretrainConfig.class, all);
         Devices.Chosen device = Devices.open(c.device());
         try (TrainingRun run = FineTuning.open(c, resume, device.backend(), Version.number())) {
             var m = run.model().config();

@@ -45,6 +45,7 @@ final class TrainCommand extends GyreCommand {
         if (withParent)
             endWithParent();
         RunConfig c = ConfigReader.read(file, RunConfig.class, set);
+        ConfigReader.inputs(file, RunConfig.class, set);
         Devices.Chosen device = Devices.open(c.device());
         Path dir;
         Results.Training done;

@@ -5,6 +5,8 @@ import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.ParameterizedType;
 import java.lang.reflect.RecordComponent;
 import java.lang.reflect.Type;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
@@ -28,10 +30,13 @@ import org.snakeyaml.engine.v2.nodes.Tag;
 /// Binds a tree of YAML nodes to records.
 final class Binder {
     private final ConfigReader.Source source;
+    private final boolean inputs;
     private @Nullable Class<?> root;
 
-    Binder(ConfigReader.Source source) {
+    /// @param inputs whether files and folders that a run reads must be there
+    Binder(ConfigReader.Source source, boolean inputs) {
         this.source = source;
+        this.inputs = inputs;
     }
 
     <R extends Record> R bind(Node node, Class<R> type) {
@@ -196,8 +201,12 @@ final class Binder {
     private Object scalar(ScalarNode node, Type type, Key key, String at) {
         String text = node.getValue();
         boolean plain = node.getScalarStyle() == ScalarStyle.PLAIN;
-        if (type == String.class)
+        if (type == String.class) {
+            if (inputs && key.input() && !Files.exists(Path.of(text)))
+                throw error(node, "'" + at + "' names " + text + ", which is not there (looked in "
+                        + Path.of("").toAbsolutePath() + ")");
             return text;
+        }
         if (type == boolean.class || type == Boolean.class) {
             if (plain && (text.equals("true") || text.equals("false")))
                 return text.equals("true");

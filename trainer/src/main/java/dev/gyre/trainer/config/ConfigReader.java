@@ -30,9 +30,12 @@ public final class ConfigReader {
 
     /// Reads `file`, then lays `overrides` (`train.lr=3e-4`, values in YAML) over it.
     public static <R extends Record> R read(Path file, Class<R> type, List<String> overrides) {
-        String text;
+        return parse(file.toString(), text(file), type, overrides);
+    }
+
+    private static String text(Path file) {
         try {
-            text = Files.readString(file);
+            return Files.readString(file);
         } catch (NoSuchFileException e) {
             throw new ConfigException(file + ": no such file (looked in " + Path.of("").toAbsolutePath() + ")");
         } catch (CharacterCodingException e) {
@@ -40,16 +43,30 @@ public final class ConfigReader {
         } catch (IOException e) {
             throw new ConfigException(file + ": cannot be read: " + e);
         }
-        return parse(file.toString(), text, type, overrides);
+    }
+
+    /// Looks whether everything that `file` names for reading is there; where not, the message points at the name.
+    public static void inputs(Path file, Class<? extends Record> type, List<String> overrides) {
+        inputs(file.toString(), text(file), type, overrides);
+    }
+
+    /// As [#inputs(Path, Class, List)], with the text at hand.
+    public static void inputs(String name, String text, Class<? extends Record> type, List<String> overrides) {
+        bind(name, text, type, overrides, true);
     }
 
     /// As [#read], with the text at hand; `name` stands in messages.
     public static <R extends Record> R parse(String name, String text, Class<R> type, List<String> overrides) {
+        return bind(name, text, type, overrides, false);
+    }
+
+    private static <R extends Record> R bind(String name, String text, Class<R> type, List<String> overrides,
+            boolean inputs) {
         Source source = new Source(name, text);
         Node root = compose(source);
         for (String o : overrides)
             root = override(root, o);
-        return new Binder(source).bind(root, type);
+        return new Binder(source, inputs).bind(root, type);
     }
 
     private static Node compose(Source source) {

@@ -25,6 +25,9 @@ public @interface Key {
     /// Largest number allowed.
     double max() default Double.POSITIVE_INFINITY;
 
+    /// Whether it names a file or folder that a run reads ([ConfigReader#inputs]).
+    boolean input() default false;
+
     /// A value to show in the sample when there is no default.
     String example() default "";
 }

@@ -28,7 +28,7 @@ public record RunConfig(
 
     public record Model(
             @Key(doc = "Hugging Face model directory: config.json, model.safetensors or shards, tokenizer",
-                    example = "examples/small-llama") String path,
+                    example = "examples/small-llama", input = true) String path,
             @Key(doc = "how frozen weights are held: as_stored, f32, bf16, nf4 (QOFT, QLoRA) or nf4_double",
                     def = "as_stored") Base base) {
     }
@@ -40,11 +40,11 @@ public record RunConfig(
 
     public record Data(
             @Key(doc = "training examples: .jsonl (text, prompt + completion, or messages) or plain text",
-                    example = "data/train.jsonl") String train,
+                    example = "data/train.jsonl", input = true) String train,
             @Key(doc = "validation examples; without them nothing is evaluated", def = "null",
-                    example = "data/valid.jsonl") @Nullable String valid,
+                    example = "data/valid.jsonl", input = true) @Nullable String valid,
             @Key(doc = "further validation sets with curves of their own, {name: file}, such as {old: data/old.jsonl}",
-                    def = "{}") Map<String, String> alsoValid,
+                    def = "{}", input = true) Map<String, String> alsoValid,
             @Key(doc = "auto (by file name), jsonl or text", def = "auto") Format format,
             @Key(doc = "tokens that count in the loss: completion (answers only) or all",
                     def = "completion") TrainOn trainOn,
@@ -143,7 +143,7 @@ public record RunConfig(
             @Key(doc = "tasks (prompt + completion) of data.valid to answer; 0: none", def = "100",
                     min = 0) int answers,
             @Key(doc = "examples of what the base model knows, to see what is forgotten", def = "null",
-                    example = "data/old.jsonl") @Nullable String forgetting,
+                    example = "data/old.jsonl", input = true) @Nullable String forgetting,
             @Key(doc = "look closely at the result for report.html: answers, energy of the weights, times of operations, merging",
                     def = "true") boolean report) {
     }

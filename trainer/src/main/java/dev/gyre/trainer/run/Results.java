@@ -32,7 +32,7 @@ import tools.jackson.databind.node.ObjectNode;
 /// `results.json`: what a finished run cost and what it gave, in the numbers by which methods are compared.
 ///
 /// @param base how the frozen weights were held
-/// @param steps optimiser steps
+/// @param steps optimiser steps done, fewer than planned where the run stopped early
 /// @param trained trainable numbers
 /// @param parameters of the base model
 /// @param resultBytes the tensor files of the result
@@ -86,7 +86,7 @@ public record Results(String method, String base, String model, String device, l
             Map<Role, Long> by = run.session().bytesByRole();
             long trained = by.getOrDefault(Role.PARAM, 0L) + by.getOrDefault(Role.GRAD, 0L)
                     + by.getOrDefault(Role.STATE, 0L);
-            return new Training(run.steps(), run.session().trainableNumbers(),
+            return new Training(run.done(), run.session().trainableNumbers(),
                     new Memory(run.session().plannedBytes(), by.getOrDefault(Role.WEIGHT, 0L), trained,
                             by.getOrDefault(Role.ACTIVATION, 0L), process));
         }

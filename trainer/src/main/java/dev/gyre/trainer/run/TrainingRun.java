@@ -53,6 +53,7 @@ public final class TrainingRun implements AutoCloseable {
     private final @Nullable Checkpoint from;
     private final List<String> notes = new ArrayList<>();
     private final long steps;
+    private long done;
 
     private TrainingRun(Setup s, boolean resume, Backend backend) {
         this.setup = s;
@@ -167,6 +168,7 @@ public final class TrainingRun implements AutoCloseable {
             if (from != null)
                 loop.resume(from);
             TrainLoop.Result r = loop.run();
+            done = r.step();
             if (r.finished()) {
                 if (setup.eval().result() == RunConfig.Result.BEST && r.bestStep() > 0)
                     session.restore(dir.read(r.bestStep()).state());
@@ -230,6 +232,11 @@ public final class TrainingRun implements AutoCloseable {
 
     public long steps() {
         return steps;
+    }
+
+    /// Steps done when [#run] ended: fewer than [#steps] where it stopped early.
+    public long done() {
+        return done;
     }
 
     /// Step to go on from, 0 for a new run.

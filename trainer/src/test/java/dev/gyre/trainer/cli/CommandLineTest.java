@@ -75,8 +75,14 @@ class CommandLineTest {
                 data: {train: t}
                 output: {dir: r}
                 """);
-        usage(Cli.gyre("train", file, "--set", "device=gpu"), "device gpu: unknown; use cpu");
-        usage(Cli.gyre("train", file, "--set", "device=cpu:0"), "'0' is not a number of at least 1");
+        // one folder stands for all that must be there
+        usage(Cli.gyre("train", file, "--set", "device=gpu", "--set", "model.path=" + dir, "--set",
+                "data.train=" + dir), "device gpu: unknown; use cpu");
+        usage(Cli.gyre("train", file, "--set", "device=cpu:0", "--set", "model.path=" + dir, "--set",
+                "data.train=" + dir), "'0' is not a number of at least 1");
+        Cli missing = Cli.gyre("train", file);
+        assertThat(missing.code).isEqualTo(ExitCode.USAGE);
+        assertThat(missing.err).startsWith("gyre: " + file + ":1:15: 'model.path' names m, which is not there");
     }
 
     @Test

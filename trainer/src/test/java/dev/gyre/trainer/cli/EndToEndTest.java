@@ -9,6 +9,7 @@ import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.loop.TrainListener;
 import dev.gyre.trainer.run.Devices;
 import dev.gyre.trainer.run.FineTuning;
+import dev.gyre.trainer.run.Results;
 import dev.gyre.trainer.run.TrainingRun;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -240,6 +241,9 @@ class EndToEndTest {
         assertThat(m.find()).as(c.toString()).isTrue();
         assertThat(Integer.parseInt(m.group(1))).isEqualTo(Integer.parseInt(m.group(2)) + 2);
         Path run = dir.resolve("patient");
+        assertThat(Results.read(run)).isNotNull().satisfies(r -> assertThat(r.steps())
+                .isEqualTo(Long.parseLong(m.group(1))));
+        assertThat(Files.readString(run.resolve("report.html"))).contains(m.group(1) + " of 40 steps, stopped early");
         assertThat(run.resolve("adapter/adapter_model.safetensors")).hasSameBinaryContentAs(
                 run.resolve("checkpoint-" + m.group(2) + "/adapter/adapter_model.safetensors"));
         Matcher e = Pattern.compile("\"valid_loss\":([0-9.]+),.*\"also_valid\":\\{\"same\":([0-9.]+)\\}")

@@ -3,9 +3,12 @@ package dev.gyre.trainer.config;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -174,6 +177,31 @@ class ConfigReaderTest {
     void aMissingFileIsNamed() {
         assertThatThrownBy(() -> ConfigReader.read(Path.of("no/such/run.yaml"), RunConfig.class, List.of()))
                 .isInstanceOf(ConfigException.class).hasMessageContaining("run.yaml: no such file (looked in ");
+    }
+
+    @Test
+    void inputsThatAreNotThereAreShownWithTheirPlace(@TempDir Path dir) throws IOException {
+        Path model = Files.createDirectory(dir.resolve("m"));
+        Path train = Files.writeString(dir.resolve("t.jsonl"), "");
+        String text = """
+                model: {path: %s}
+                adapter: {method: oft}
+                data:
+                  train: %s
+                  also_valid: {old: gone/old.jsonl}
+                  valid: %s
+                output: {dir: runs/x}
+                """.formatted(model, train, train);
+        assertThat(parse(text).data().alsoValid()).as("reading alone asks for nothing").containsKey("old");
+        assertThatThrownBy(() -> ConfigReader.inputs("run.yaml", text, RunConfig.class, List.of()))
+                .isInstanceOf(ConfigException.class).hasMessageStartingWith(
+                        "run.yaml:5:21: 'data.also_valid' names gone/old.jsonl, which is not there (looked in ")
+                .hasMessageEndingWith("\n  5 |   also_valid: {old: gone/old.jsonl}\n    |                     ^^^^^^^^^^^^^^");
+        List<String> fixed = List.of("data.also_valid={old: " + train + "}");
+        ConfigReader.inputs("run.yaml", text, RunConfig.class, fixed);
+        assertThatThrownBy(() -> ConfigReader.inputs("run.yaml", text, RunConfig.class,
+                List.of(fixed.getFirst(), "model.path=gone"))).hasMessageStartingWith(
+                        "--set model.path=gone: 'model.path' names gone, which is not there");
     }
 
     @Test
