@@ -13,19 +13,22 @@ import dev.gyre.trainer.run.FineTuning;
 import dev.gyre.trainer.run.MemoryEstimate;
 import dev.gyre.trainer.run.RunData;
 import dev.gyre.trainer.run.RunPlan;
+import dev.gyre.trainer.run.Sweep;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
 /// `gyre check`: everything that can be known of a run before it starts.
 @Command(name = "check",
-        description = "Validate a configuration and show what it means: every key, trained numbers, batches, memory. With --steps it also trains that many steps and writes nothing.")
+        description = "Validate a configuration and show what it means: every key, trained numbers, batches, memory. With --steps it also trains that many steps and writes nothing. Of a sweep: every run with its trained numbers and memory.")
 final class CheckCommand extends GyreCommand {
-    @Parameters(index = "0", paramLabel = "RUN.yaml", description = "Configuration of gyre train or gyre pretrain.")
+    @Parameters(index = "0", paramLabel = "RUN.yaml", description = "Configuration of gyre train, gyre pretrain or gyre sweep.")
     @SuppressWarnings("NullAway.Init") // required, set by picocli
     Path file;
 
@@ -41,6 +44,8 @@ final class CheckCommand extends GyreCommand {
     protected int run() {
         if (steps < 0)
             throw new UsageException("--steps must be at least 0");
+        if (ConfigReader.has(file, "run"))
+            return sweep();
         RunConfig c;
         try {
             c = ConfigReader.read(file, RunConfig.class, set);
@@ -68,6 +73,45 @@ final class CheckCommand extends GyreCommand {
         }
         screen().result(file + ": ok");
         return ExitCode.OK;
+    }
+
+    /// Every run of a sweep, a line each.
+    private int sweep() {
+        if (steps > 0)
+            throw new UsageException("--steps is for one run; this is a sweep (gyre sweep " + file + " --dry-run lists"
+                    + " what is done and to do)");
+        try (Sweep sweep = Sweep.read(file, set)) {
+            int width = sweep.runs().stream().mapToInt(r -> r.name().length()).max().orElse(1);
+            screen().line(Text.format("%-" + width + "s  %-6s %-10s %8s %10s %8s %10s", "run", "method", "base", "lr",
+                    "trained", "share", "process"));
+            int impossible = 0;
+            // most runs of a sweep read the same examples
+            Map<List<Object>, Long> known = new HashMap<>();
+            for (Sweep.Run run : sweep.runs()) {
+                RunConfig c = run.config();
+                long tokens = known.computeIfAbsent(List.of(c.model().path(), c.data(), c.train().seqLen()),
+                        _ -> tokens(c));
+                RunPlan.Row own = RunPlan.with(c, Runtime.getRuntime().availableProcessors(),
+                        plan -> plan.own(tokens));
+                MemoryEstimate m = own.memory();
+                String head = Text.format("%-" + width + "s  %-6s %-10s %8s ", run.name(), own.method(),
+                        PlanTable.word(own.base()), Text.format("%.1e", c.train().lr()));
+                if (m == null)
+                    impossible++;
+                screen().result(m == null ? head + "not possible: " + own.impossible()
+                        : head + Text.format("%10s %8s %10s", Text.count(own.trained()),
+                                Text.percent(own.trained(), own.parameters()), Text.bytes(m.total())));
+            }
+            screen().result(file + ": " + (impossible == 0 ? "ok, " : impossible + " not possible of ")
+                    + Text.many(sweep.runs().size(), "run") + " into " + sweep.folder());
+            return impossible == 0 ? ExitCode.OK : ExitCode.USAGE;
+        }
+    }
+
+    private static long tokens(RunConfig c) {
+        try (ModelText text = ModelText.load(Path.of(c.model().path()))) {
+            return RunData.read(c.data(), c.train(), c.eval(), c.seed(), text).tokens();
+        }
     }
 
     private void show(RunConfig c, Devices.Chosen device, RunData data) {
@@ -121,7 +165,10 @@ final class CheckCommand extends GyreCommand {
         try {
             c = ConfigReader.read(file, PretrainConfig.class, set);
         } catch (ConfigException e) {
-            throw first;
+            throw String.valueOf(first.getMessage()).contains("'adapter.method' is missing")
+                    ? new ConfigException(first.getMessage() + "\n  is it what the runs of a sweep share? Then check the"
+                            + " sweep's file, or add --set adapter.method=oft")
+                    : first;
         }
         ConfigReader.inputs(file, PretrainConfig.class, set);
         screen().line(ConfigWriter.resolved(c).stripTrailing());

@@ -55,6 +55,12 @@ public final class ConfigReader {
         bind(name, text, type, overrides, true);
     }
 
+    /// Whether `key` stands at the top of `file`: by it, kinds of configurations are told apart.
+    public static boolean has(Path file, String key) {
+        return compose(new Source(file.toString(), text(file))) instanceof MappingNode m && m.getValue().stream()
+                .anyMatch(t -> t.getKeyNode() instanceof ScalarNode s && s.getValue().equals(key));
+    }
+
     /// As [#read], with the text at hand; `name` stands in messages.
     public static <R extends Record> R parse(String name, String text, Class<R> type, List<String> overrides) {
         return bind(name, text, type, overrides, false);

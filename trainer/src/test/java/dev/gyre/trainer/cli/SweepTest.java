@@ -52,6 +52,13 @@ class SweepTest {
     @Test
     void aSweepGoesOnAfterAFailureAndAfterAnInterruptionAndIsComparedOnOnePage() throws IOException {
         Path out = dir.resolve("sweep");
+        Cli checked = Cli.gyre("check", sweep);
+        assertThat(checked.code).as(checked.toString()).isEqualTo(ExitCode.USAGE);
+        assertThat(checked.out).containsPattern("oft +oft +as_stored +1.0e-02 +[0-9]")
+                .contains("not possible: ", "no_such_module", sweep + ": 1 not possible of 3 runs into " + out);
+        Cli shared = Cli.gyre("check", dir.resolve("run.yaml"));
+        assertThat(shared.code).isEqualTo(ExitCode.USAGE);
+        assertThat(shared.err).contains("'adapter.method' is missing: oft, ", "Then check the sweep's file");
         Cli dry = Cli.gyre("sweep", sweep, "--dry-run");
         assertThat(dry.out).contains("to do        oft", "to do        broken", "3 runs in " + out);
         assertThat(out).doesNotExist();
