@@ -15,6 +15,7 @@ final class Commands {
                 new CheckCommand(),
                 new PlanCommand(),
                 new DataCommand(),
+                new LrFindCommand(),
                 new TrainCommand(),
                 new EvalCommand(),
                 new GenerateCommand(),

@@ -39,8 +39,11 @@ final class CompareCommand extends GyreCommand {
         boolean latex;
     }
 
+    @Option(names = "--all", description = "Show every column: also tokens, base-data loss, process memory, rotations.")
+    boolean all;
+
     @Option(names = "--out", paramLabel = "FILE.html",
-            description = "Also write one page with the table, a Pareto plot and the curves; it needs no network.")
+            description = "Also write one page with the table, Pareto plots and the curves; it needs no network.")
     @Nullable
     Path out;
 
@@ -53,7 +56,7 @@ final class CompareCommand extends GyreCommand {
         if (a != null)
             screen().result((a.markdown ? c.markdown() : a.csv ? c.csv() : c.latex()).stripTrailing());
         else
-            c.text().forEach(screen()::result);
+            c.text(all).forEach(screen()::result);
         if (out != null) {
             AtomicFiles.write(out,
                     c.html("Gyre \u00b7 " + String.join(", ", runs.stream().map(Path::toString).toList())));

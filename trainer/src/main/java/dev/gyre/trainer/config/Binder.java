@@ -8,7 +8,6 @@ import java.lang.reflect.Type;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -69,16 +68,29 @@ final class Binder {
             throw error(map, "'" + path + oneOf.value() + "' is missing: " + String.join(", ", words));
         String word = t.getValueNode() instanceof ScalarNode s ? s.getValue() : "";
         for (Class<?> c : Schema.cases(type))
-            if (Schema.caseOf(c).value().equals(word))
+            if (Schema.caseOf(c).value().equals(word)) {
+                if (isSetting(t.getKeyNode()))
+                    given.values().removeIf(k -> !isSetting(k.getKeyNode()) && isOnlyOfOthers(k.getKeyNode(), c, type));
                 return record(map, given, c, path, oneOf.value());
+            }
         throw error(t.getValueNode(), "'" + path + oneOf.value() + "' must be one of " + String.join(", ", words)
                 + suggestion(word, words));
+    }
+
+    /// Where a setting chooses another alternative than the file, what the file says for its own alone is void.
+    private static boolean isOnlyOfOthers(Node key, Class<?> chosen, Class<?> type) {
+        return key instanceof ScalarNode k && !Schema.keys(chosen).contains(k.getValue())
+                && Schema.cases(type).stream().anyMatch(c -> Schema.keys(c).contains(k.getValue()));
+    }
+
+    private static boolean isSetting(Node key) {
+        return key.getStartMark().map(m -> m.getName().startsWith("--set ")).orElse(false);
     }
 
     private Object record(MappingNode map, Map<String, NodeTuple> given, Class<?> type, String path,
             @Nullable String chooser) {
         RecordComponent[] components = type.getRecordComponents();
-        List<String> known = new ArrayList<>(Arrays.stream(components).map(Schema::key).toList());
+        List<String> known = Schema.keys(type);
         for (Map.Entry<String, NodeTuple> e : given.entrySet())
             if (!known.contains(e.getKey()))
                 throw unknown(e.getValue().getKeyNode(), e.getKey(), known, path, type, chooser);

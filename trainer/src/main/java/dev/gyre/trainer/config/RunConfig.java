@@ -119,6 +119,12 @@ public record RunConfig(
             if (steps != null && warmup > steps)
                 throw new Conflict("warmup", "warmup " + warmup + " is longer than the " + steps + " steps of the run");
         }
+
+        /// The same for another number of steps, without what watches or shapes a run of its own length.
+        public Train withSteps(int n) {
+            return new Train(n, null, seqLen, buckets, microBatch, accumulate, lr, schedule, 0, minLrRatio, clip,
+                    weightDecay, beta1, beta2, eps, gradientCheckpointing, 0);
+        }
     }
 
     public enum Schedule {

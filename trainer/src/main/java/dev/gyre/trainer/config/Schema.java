@@ -3,6 +3,7 @@ package dev.gyre.trainer.config;
 import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.RecordComponent;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import org.jspecify.annotations.Nullable;
@@ -21,6 +22,11 @@ public final class Schema {
             else
                 s.append(ch);
         return s.toString();
+    }
+
+    /// Keys of a record, in order.
+    static List<String> keys(Class<?> record) {
+        return Arrays.stream(record.getRecordComponents()).map(Schema::key).toList();
     }
 
     static String word(Enum<?> e) {

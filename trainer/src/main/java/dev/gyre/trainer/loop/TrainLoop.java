@@ -10,6 +10,7 @@ import java.util.Map;
 import java.util.TreeMap;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
+import java.util.function.LongToDoubleFunction;
 import org.jspecify.annotations.Nullable;
 
 /// The training loop. A step sums the losses of its micro-batches and divides once by their trained tokens, so that eight
@@ -29,7 +30,7 @@ public final class TrainLoop {
     private final Map<String, List<Batches.Micro>> alsoValid;
     private final RunConfig.Train train;
     private final long steps;
-    private final LrSchedule schedule;
+    private final LongToDoubleFunction lr;
     private final int evalEvery;
     private final int patience;
     private final Saver saver;
@@ -55,14 +56,23 @@ public final class TrainLoop {
         Path save(Checkpoint checkpoint);
     }
 
+    /// Follows the configured schedule.
+    public TrainLoop(Trainee trainee, Batches batches, List<Batches.Micro> validation,
+            Map<String, List<Batches.Micro>> alsoValid, RunConfig.Train train, long steps, int evalEvery, int patience,
+            Saver saver, List<TrainListener> listeners, BooleanSupplier stop) {
+        this(trainee, batches, validation, alsoValid, train, LrSchedule.of(train, steps)::at, steps, evalEvery,
+                patience, saver, listeners, stop);
+    }
+
     /// @param validation micro-batches to evaluate on; may be empty
     /// @param alsoValid further ones, by name, that decide nothing
+    /// @param lr learning rate of a step, counted from 1
     /// @param patience evaluations without a new best after which the run ends; 0: never
     /// @param steps steps of the whole run
     /// @param stop asked after every step; true ends the run with a checkpoint
     public TrainLoop(Trainee trainee, Batches batches, List<Batches.Micro> validation,
-            Map<String, List<Batches.Micro>> alsoValid, RunConfig.Train train, long steps, int evalEvery, int patience,
-            Saver saver, List<TrainListener> listeners, BooleanSupplier stop) {
+            Map<String, List<Batches.Micro>> alsoValid, RunConfig.Train train, LongToDoubleFunction lr, long steps,
+            int evalEvery, int patience, Saver saver, List<TrainListener> listeners, BooleanSupplier stop) {
         this.trainee = trainee;
         this.batches = batches;
         this.validation = validation;
@@ -70,7 +80,7 @@ public final class TrainLoop {
         this.patience = patience;
         this.train = train;
         this.steps = steps;
-        this.schedule = LrSchedule.of(train, steps);
+        this.lr = lr;
         this.evalEvery = validation.isEmpty() ? 0 : evalEvery;
         this.saver = saver;
         this.listeners = listeners;
@@ -152,8 +162,8 @@ public final class TrainLoop {
                         + remedy());
             sum += loss;
         }
-        double lr = schedule.at(next);
-        double norm = trainee.update(new AdamWStep(next, (float) lr, (float) train.beta1(), (float) train.beta2(),
+        double rate = lr.applyAsDouble(next);
+        double norm = trainee.update(new AdamWStep(next, (float) rate, (float) train.beta1(), (float) train.beta2(),
                 (float) train.eps(), (float) train.weightDecay(), (float) train.clip()));
         if (!Double.isFinite(norm))
             throw new NumericException("step " + next + ": the gradient norm is " + norm + " (" + inBackward(micros,
@@ -162,7 +172,7 @@ public final class TrainLoop {
         lastLoss = sum / trained;
         long tokens = micros.stream().mapToLong(m -> m.batch().ids().length).sum();
         double seconds = (System.nanoTime() - start) / 1e9;
-        TrainListener.Step s = new TrainListener.Step(t, lastLoss, norm, lr, trained, tokens, batches.epochsDone(),
+        TrainListener.Step s = new TrainListener.Step(t, lastLoss, norm, rate, trained, tokens, batches.epochsDone(),
                 seconds);
         tell(l -> l.onStep(s));
         watch();

@@ -37,7 +37,16 @@ public final class Comparison {
     /// @param key in CSV
     /// @param title in tables, with the unit
     /// @param scale from the number to the table's unit
-    record Column(String key, String title, String format, double scale, Better better, ToDoubleFunction<Row> value) {
+    /// @param detail whether a screen may leave it out
+    record Column(String key, String title, String format, double scale, Better better, boolean detail,
+            ToDoubleFunction<Row> value) {
+        Column(String key, String title, String format, double scale, Better better, ToDoubleFunction<Row> value) {
+            this(key, title, format, scale, better, false, value);
+        }
+
+        Column asDetail() {
+            return new Column(key, title, format, scale, better, true, value);
+        }
     }
 
     private final List<Row> rows;
@@ -135,13 +144,13 @@ public final class Comparison {
                         r -> of(r.results.before().exact())),
                 new Column("exact", "exact, %", "%.1f", 100, Better.MORE, r -> of(r.results.after().exact())),
                 new Column("token_accuracy", "tokens, %", "%.1f", 100, Better.MORE,
-                        r -> of(r.results.after().tokens())),
+                        r -> of(r.results.after().tokens())).asDetail(),
                 new Column("loss_before", "loss before", "%.4f", 1, Better.NEITHER, r -> of(r.results.before().loss())),
                 new Column("loss", "loss", "%.4f", 1, Better.LESS, r -> of(r.results.after().loss())),
                 new Column("forgetting_before", "base-data loss before", "%.4f", 1, Better.NEITHER,
                         r -> of(r.results.before().forgetting())),
                 new Column("forgetting", "base-data loss", "%.4f", 1, Better.LESS,
-                        r -> of(r.results.after().forgetting())),
+                        r -> of(r.results.after().forgetting())).asDetail(),
                 new Column("forgotten", "forgotten", "%+.4f", 1, Better.LESS,
                         r -> of(r.results.after().forgetting()) - of(r.results.before().forgetting())),
                 new Column("kept_before", "kept before, %", "%.1f", 100, Better.NEITHER,
@@ -152,12 +161,13 @@ public final class Comparison {
                 new Column("planned_bytes", "memory, MB", "%.1f", 1e-6, Better.LESS,
                         r -> r.results.memory().planned()),
                 new Column("process_bytes", "process, MB", "%.0f", 1e-6, Better.LESS,
-                        r -> r.results.memory().process() == 0 ? Double.NaN : r.results.memory().process()),
+                        r -> r.results.memory().process() == 0 ? Double.NaN : r.results.memory().process())
+                        .asDetail(),
                 new Column("file_bytes", "file, kB", "%,.1f", 1e-3, Better.LESS, r -> r.results.resultBytes()),
                 new Column("skew_norm", "||Q||", "%.3f", 1, Better.NEITHER,
-                        r -> rotation(r, Results.Rotation::skewNorm)),
+                        r -> rotation(r, Results.Rotation::skewNorm)).asDetail(),
                 new Column("angle", "angle, deg", "%.1f", 1, Better.NEITHER,
-                        r -> rotation(r, Results.Rotation::angle)),
+                        r -> rotation(r, Results.Rotation::angle)).asDetail(),
                 new Column("orthogonality_defect", "||R'R-I||", "%.0e", 1, Better.NEITHER,
                         r -> rotation(r, Results.Rotation::defect))));
     }
@@ -231,8 +241,10 @@ public final class Comparison {
     }
 
     /// Aligned columns for a terminal.
-    public List<String> text() {
-        List<Column> cs = shown();
+    ///
+    /// @param all with the details
+    public List<String> text(boolean all) {
+        List<Column> cs = shown().stream().filter(c -> all || !c.detail).toList();
         List<List<String>> table = new ArrayList<>();
         table.add(head(cs));
         for (Row r : rows) {
@@ -316,7 +328,8 @@ public final class Comparison {
         ObjectNode o = JsonNodeFactory.instance.objectNode();
         o.put("name", title);
         ArrayNode heads = o.putArray("columns");
-        cs.forEach(c -> heads.addObject().put("key", c.key).put("title", c.title).put("better", c.better.name()));
+        cs.forEach(c -> heads.addObject().put("key", c.key).put("title", c.title).put("better", c.better.name())
+                .put("detail", c.detail));
         ArrayNode out = o.putArray("rows");
         for (Row r : rows) {
             ObjectNode x = out.addObject().put("name", r.name).put("method", r.results.method())

@@ -17,6 +17,7 @@ import dev.gyre.trainer.config.PretrainConfig;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.data.ModelText;
 import dev.gyre.trainer.loop.Checkpoint;
+import dev.gyre.trainer.loop.LrSchedule;
 import dev.gyre.trainer.loop.TrainListener;
 import dev.gyre.trainer.loop.TrainLoop;
 import dev.gyre.trainer.loop.Trainee;
@@ -24,7 +25,9 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
+import java.util.function.LongToDoubleFunction;
 import org.jspecify.annotations.Nullable;
 
 /// Turns configurations into runs: the walk from `run.yaml` to a prepared [TrainingRun].
@@ -80,13 +83,21 @@ public final class FineTuning {
 
     /// Trains the first steps of a run and leaves nothing on the disk.
     public static TrainLoop.Result trial(RunConfig c, Backend backend, int steps, List<TrainListener> listeners) {
+        return trial(c, backend, steps, null, listeners, () -> false);
+    }
+
+    /// @param ramp learning rate of each of exactly `steps` steps, however often that takes the data; null: the run's own
+    static TrainLoop.Result trial(RunConfig c, Backend backend, int steps, @Nullable LongToDoubleFunction ramp,
+            List<TrainListener> listeners, BooleanSupplier stop) {
         Prepared p = prepare(c, backend, (module, captured, residual, gap) -> {
         });
-        RunData data = RunData.read(c.data(), c.train(), c.eval(), c.seed(), p.text);
+        RunConfig.Train t = ramp == null ? c.train() : c.train().withSteps(steps);
+        RunData data = RunData.read(c.data(), t, c.eval(), c.seed(), p.text);
+        long most = Math.min(steps, data.steps());
         try (TrainSession session = new TrainSession(p.model, backend,
                 RunData.shapes(c.train()), p.full, TrainingRun.uses(c.train()))) {
-            return new TrainLoop(Trainee.of(session), data.batches(), data.validation(), Map.of(), c.train(),
-                    Math.min(steps, data.steps()), 0, 0, new TrainLoop.Saver() {
+            return new TrainLoop(Trainee.of(session), data.batches(), ramp == null ? data.validation() : List.of(),
+                    Map.of(), t, ramp == null ? LrSchedule.of(t, most)::at : ramp, most, 0, 0, new TrainLoop.Saver() {
                         @Override
                         public int every() {
                             return 0;
@@ -96,7 +107,7 @@ public final class FineTuning {
                         public @Nullable Path save(Checkpoint checkpoint) {
                             return null;
                         }
-                    }, listeners, () -> false).run();
+                    }, listeners, stop).run();
         }
     }
 

@@ -9,31 +9,43 @@ if (missing.length) main.append($('div', { className: 'warnings' }, $('b', {}, '
 
 section('Side by side', 'A click on a heading sorts. Green is the best of its column. Accuracy and losses are on held-out data; "forgotten" is how much the loss on the base data rose; step time is the median of the second half of a run.');
 {
-  const t = $('table'), body = $('tbody'), box = $('div', { className: 'panel scroll' }, t); main.append(box);
-  let by = -1, up = true;
-  const draw = () => { const order = [...rows]; if (by >= 0) order.sort((a, b) => { const x = a.values[by], y = b.values[by]; return x == null ? 1 : y == null ? -1 : up ? x - y : y - x; });
-    body.replaceChildren(...order.map(r => $('tr', {}, $('td', {}, $('span', { style: `color:${colour[r.method]}` }, '● '), r.name), $('td', { className: 'l' }, r.label), $('td', { className: 'l' }, r.base),
-      ...cols.map((c, i) => $('td', { className: r.best[i] ? 'best' : '' }, r.cells[i]))))); };
-  t.append($('thead', {}, $('tr', {}, $('th', {}, 'run'), $('th', { className: 'l' }, 'method'), $('th', { className: 'l' }, 'base'), ...cols.map((c, i) => { const h = $('th', { className: 's', title: 'sort' }, c.title);
-    h.onclick = () => { up = by === i ? !up : c.better !== 'MORE'; by = i; draw(); }; return h; }))), body); draw();
+  const t = $('table', { className: 'side' }), box = $('div', { className: 'panel scroll' }, t);
+  const all = $('input', { type: 'checkbox' }); let by = -1, up = true;
+  if (cols.some(c => c.detail)) main.append($('div', { className: 'row' }, $('label', {}, all, ' every column')));
+  main.append(box);
+  const draw = () => { const shown = cols.map((c, i) => i).filter(i => all.checked || !cols[i].detail), order = [...rows];
+    if (by >= 0) order.sort((a, b) => { const x = a.values[by], y = b.values[by]; return x == null ? 1 : y == null ? -1 : up ? x - y : y - x; });
+    const heads = shown.map(i => { const h = $('th', { className: 's', title: 'sort' }, cols[i].title + (i === by ? up ? ' ▲' : ' ▼' : ''));
+      h.onclick = () => { up = by === i ? !up : cols[i].better !== 'MORE'; by = i; draw(); }; return h; });
+    t.replaceChildren($('thead', {}, $('tr', {}, $('th', {}, 'run'), $('th', { className: 'l' }, 'method'), $('th', { className: 'l' }, 'base'), ...heads)),
+      $('tbody', {}, ...order.map(r => $('tr', {}, $('td', {}, $('span', { style: `color:${colour[r.method]}` }, '● '), r.name), $('td', { className: 'l' }, r.label), $('td', { className: 'l' }, r.base),
+        ...shown.map(i => $('td', { className: r.best[i] ? 'best' : '' }, r.cells[i]))))); };
+  all.onchange = draw; draw();
 }
 
-section('What a gain costs', 'The line joins the runs that no other run beats in both numbers (the Pareto front).');
+section('What a gain costs', 'The line joins the runs that no other run beats in both numbers (the Pareto front); they carry their names.');
 {
-  const options = i => cols.map((c, k) => $('option', { value: k, selected: k === i }, c.title)), at = k => Math.max(0, cols.findIndex(c => c.key === k));
-  const has = k => cols.some(c => c.key === k), x = $('select', {}, ...options(at('trained'))), y = $('select', {}, ...options(at(has('forgotten') ? 'forgotten' : has('exact') ? 'exact' : 'loss')));
-  const p = $('div', { className: 'panel wide' }); main.append($('div', { className: 'row' }, $('label', {}, 'across ', x), $('label', {}, 'up ', y)), p);
-  const c = chart(p, { type: 'scatter', data: { datasets: [] }, options: { layout: { padding: { top: 8, right: 16 } }, plugins: { legend: { position: 'right', labels: { usePointStyle: true, boxWidth: 10, filter: l => l.text } }, tooltip: { callbacks: { label: t => t.raw.name ? ` ${t.raw.name}: ${t.raw.cx}, ${t.raw.cy}` : '' } } },
-    scales: { x: { title: { display: true }, grid: { color: css('line') } }, y: { title: { display: true }, grid: { color: css('line') } } } } });
-  p.querySelector('.chart').style.height = '430px';
-  const draw = () => { const i = +x.value, j = +y.value, ps = rows.map(r => ({ x: r.values[i], y: r.values[j], name: r.name, method: r.method, base: r.base, cx: r.cells[i], cy: r.cells[j] })).filter(q => q.x != null && q.y != null);
-    const sx = cols[i].better === 'MORE' ? -1 : 1, sy = cols[j].better === 'MORE' ? -1 : 1;
-    const front = ps.filter(q => !ps.some(o => sx * o.x <= sx * q.x && sy * o.y <= sy * q.y && (o.x !== q.x || o.y !== q.y))).sort((a, b) => a.x - b.x);
-    const span = ps.map(q => q.x), log = Math.min(...span) > 0 && Math.max(...span) / Math.min(...span) > 20;
-    c.data.datasets = Object.keys(colour).map(m => ({ label: m, data: ps.filter(q => q.method === m), backgroundColor: colour[m], borderColor: colour[m], pointRadius: 6, pointHoverRadius: 8, pointStyle: ctx => ctx.raw ? shape(ctx.raw.base) : 'circle' }));
-    c.data.datasets.push({ label: '', type: 'line', data: front, borderColor: css('dim'), borderDash: [5, 4], borderWidth: 1.4, pointRadius: 0, pointHitRadius: 0, fill: false });
-    Object.assign(c.options.scales.x, { type: log ? 'logarithmic' : 'linear', ticks: { autoSkip: !log, callback: v => !log || [1, 2, 5].includes(Math.round(v / 10 ** Math.floor(Math.log10(v) + 1e-9))) ? v.toLocaleString('en-US') : '' } }); c.options.scales.x.title.text = cols[i].title; c.options.scales.y.title.text = cols[j].title; c.update(); };
-  x.onchange = y.onchange = draw; draw();
+  const has = k => cols.some(c => c.key === k), gain = has('exact') ? 'exact' : has('loss') ? 'loss' : 'step_seconds', g = $('div', { className: 'grid' }); main.append(g);
+  const names = { id: 'names', afterDatasetsDraw(c) { const d = c.data.datasets.at(-1), m = c.getDatasetMeta(c.data.datasets.length - 1), k = c.ctx, a = c.chartArea, taken = []; k.save(); k.fillStyle = css('ink'); k.font = '11px ' + Chart.defaults.font.family;
+    d.data.forEach((p, i) => { const { x, y } = m.data[i], w = k.measureText(p.name).width, left = Math.min(x + 9, a.right - w - 2);
+      const at = [y - 9, y + 17, y - 21, y + 29].find(t => t > a.top + 8 && t < a.bottom - 2 && !taken.some(o => Math.abs(o[1] - t) < 12 && left < o[2] && o[0] < left + w)); // where there is room
+      if (at == null) return; taken.push([left, at, left + w]); k.fillText(p.name, left, at); }); k.restore(); } };
+  const pareto = (across, upward) => {
+    const options = key => cols.map((c, k) => $('option', { value: k, selected: c.key === key }, c.title)), x = $('select', {}, ...options(across)), y = $('select', {}, ...options(upward));
+    const p = $('div', { className: 'panel' }, $('div', { className: 'row' }, $('label', {}, 'up ', y), $('label', {}, 'across ', x))); g.append(p);
+    const c = chart(p, { type: 'scatter', plugins: [names], data: { datasets: [] }, options: { layout: { padding: { top: 8, right: 16 } }, plugins: { legend: { position: 'bottom', labels: { usePointStyle: true, boxWidth: 10, filter: l => l.text } }, tooltip: { callbacks: { label: t => t.raw.name ? ` ${t.raw.name}: ${t.raw.cx}, ${t.raw.cy}` : '' } } },
+      scales: { x: { title: { display: true }, grid: { color: css('line') }, grace: '4%' }, y: { title: { display: true }, grid: { color: css('line') }, grace: '6%' } } } });
+    p.querySelector('.chart').style.height = '400px';
+    const draw = () => { const i = +x.value, j = +y.value, ps = rows.map(r => ({ x: r.values[i], y: r.values[j], name: r.name, method: r.method, base: r.base, cx: r.cells[i], cy: r.cells[j] })).filter(q => q.x != null && q.y != null);
+      const sx = cols[i].better === 'MORE' ? -1 : 1, sy = cols[j].better === 'MORE' ? -1 : 1;
+      const front = ps.filter(q => !ps.some(o => sx * o.x <= sx * q.x && sy * o.y <= sy * q.y && (o.x !== q.x || o.y !== q.y))).sort((a, b) => a.x - b.x);
+      const span = ps.map(q => q.x), log = Math.min(...span) > 0 && Math.max(...span) / Math.min(...span) > 20;
+      c.data.datasets = Object.keys(colour).map(m => ({ label: m, data: ps.filter(q => q.method === m), backgroundColor: colour[m], borderColor: colour[m], pointRadius: 6, pointHoverRadius: 8, pointStyle: ctx => ctx.raw ? shape(ctx.raw.base) : 'circle' }));
+      c.data.datasets.push({ label: '', type: 'line', data: front, borderColor: css('dim'), borderDash: [5, 4], borderWidth: 1.4, pointRadius: 0, pointHitRadius: 0, fill: false });
+      Object.assign(c.options.scales.x, { type: log ? 'logarithmic' : 'linear', ticks: { autoSkip: !log, callback: v => !log || [1, 2, 5].includes(Math.round(v / 10 ** Math.floor(Math.log10(v) + 1e-9))) ? v.toLocaleString('en-US') : '' } }); c.options.scales.x.title.text = cols[i].title; c.options.scales.y.title.text = cols[j].title; c.update(); };
+    x.onchange = y.onchange = draw; draw(); };
+  // what a method costs in size, and what it costs in what the model knew; where nothing was measured on old data, in time
+  pareto('trained', gain); pareto(has('forgotten') ? 'forgotten' : 'step_seconds', gain);
   if (bases.length > 1) main.append($('p', { style: 'margin-top:8px' }, 'Shapes: ' + bases.map(b => ({ circle: '●', rect: '■', triangle: '▲', rectRot: '◆', star: '✳', cross: '✚' })[shape(b)] + ' ' + b).join(' · ')));
 }
 

@@ -258,6 +258,21 @@ class EndToEndTest {
     }
 
     @Test
+    void aLearningRateIsFoundAndNothingIsWritten() throws IOException {
+        Path file = config("found", "");
+        Cli c = Cli.gyre("lr-find", file, "--steps", 30, "--from", "1e-4", "--to", 3, "--set",
+                "adapter={method: full}");
+        assertThat(c.code).as(c.toString()).isZero();
+        Matcher m = Pattern.compile("falls fastest at (\\S+): a train.lr to try \\(now 2.0e-02\\); it is lowest at (\\S+),")
+                .matcher(c.out);
+        assertThat(m.find()).as(c.toString()).isTrue();
+        assertThat(Double.parseDouble(m.group(1))).isBetween(1e-4, Double.parseDouble(m.group(2)));
+        assertThat(c.out.lines().filter(l -> l.endsWith("#"))).hasSizeBetween(10, 24);
+        assertThat(dir.resolve("found")).doesNotExist();
+        assertThat(Cli.gyre("lr-find", file, "--steps", 5).err).contains("--steps must be at least 10");
+    }
+
+    @Test
     void shorterRowsForShortExamplesTrainTheSame() throws IOException {
         Path file = config("long-rows", "");
         assertThat(Cli.gyre("train", file, "--set", "data.packing=false").code).isZero();

@@ -99,6 +99,20 @@ class ConfigReaderTest {
     }
 
     @Test
+    void anotherMethodByASettingTakesWhatItKnowsAndLeavesTheRest() {
+        String psoft = MINIMAL.replace("{method: oft}", "{method: psoft, r: 16, cayley: exact, targets: [q_proj]}");
+        RunConfig c = parse(psoft, "adapter.method=oft", "adapter.block_size=8");
+        assertThat(c.adapter()).isInstanceOfSatisfying(AdapterConfig.Oft.class, o -> {
+            assertThat(o.targets().list()).containsExactly("q_proj");
+            assertThat(o.blockSize()).isEqualTo(8);
+        });
+        assertThat(error(psoft, "adapter.method=oft", "adapter.r=8")).contains("--set adapter.r=8: unknown key 'r'");
+        assertThat(error(psoft.replace("r: 16", "rr: 16"), "adapter.method=oft")).contains("unknown key 'rr'");
+        assertThat(error(psoft.replace("psoft", "oft"))).as("in the file itself it stays a mistake")
+                .contains("unknown key 'r' in adapter (method: oft); it belongs to another method");
+    }
+
+    @Test
     void anUnknownKeyIsShownWithItsLineACaretAndASuggestion() {
         String e = error("""
                 model: {path: m}

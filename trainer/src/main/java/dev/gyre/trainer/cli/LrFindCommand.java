@@ -1,0 +1,79 @@
+package dev.gyre.trainer.cli;
+
+import dev.gyre.trainer.config.ConfigReader;
+import dev.gyre.trainer.config.RunConfig;
+import dev.gyre.trainer.run.Devices;
+import dev.gyre.trainer.run.LrFinder;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+/// `gyre lr-find`: what learning rate a run bears.
+@Command(name = "lr-find",
+        description = "Find a learning rate: take the run's own steps with a learning rate that grows from step to step, until the loss climbs away, and say where it falls fastest and where it is lowest. Writes nothing.")
+final class LrFindCommand extends GyreCommand {
+    /// Rows of the table.
+    private static final int ROWS = 24;
+    private static final int BAR = 40;
+
+    @Parameters(index = "0", paramLabel = "RUN.yaml", description = "The run's configuration.")
+    @SuppressWarnings("NullAway.Init") // required, set by picocli
+    Path file;
+
+    @Option(names = "--set", paramLabel = "KEY=VALUE",
+            description = "Replace a key of the configuration, such as adapter.r=8; may be repeated.")
+    List<String> set = new ArrayList<>();
+
+    @Option(names = "--steps", paramLabel = "N", defaultValue = "100",
+            description = "Steps of the ramp (default: ${DEFAULT-VALUE}).")
+    int steps;
+
+    @Option(names = "--from", paramLabel = "LR", defaultValue = "1e-5",
+            description = "Learning rate of the first step (default: ${DEFAULT-VALUE}).")
+    double from;
+
+    @Option(names = "--to", paramLabel = "LR", defaultValue = "1",
+            description = "Learning rate of the last step (default: ${DEFAULT-VALUE}).")
+    double to;
+
+    @Override
+    protected int run() {
+        if (steps < 10 || !(from > 0) || !(to > from))
+            throw new UsageException("--steps must be at least 10, --from above 0 and below --to");
+        RunConfig c = ConfigReader.read(file, RunConfig.class, set);
+        ConfigReader.inputs(file, RunConfig.class, set);
+        Devices.Chosen device = Devices.open(c.device());
+        LrFinder.Found f = LrFinder.find(c, device.backend(), steps, from, to, s -> screen().status(
+                Text.format("step %d of %d · lr %.1e · loss %.4f", s.t(), steps, s.lr(), s.loss())));
+        screen().done();
+        table(f.points());
+        screen().result("");
+        screen().result(f.climbed()
+                ? Text.format("the loss climbs again at %.1e, after %d steps", f.points().getLast().lr(),
+                        f.points().size())
+                : Text.format("the loss does not climb again up to %.1e", to));
+        if (Double.isNaN(f.steepest())) {
+            screen().result("it never fell: start lower (--from), take more steps (--steps), or larger batches");
+            return ExitCode.OK;
+        }
+        screen().result(Text.format("it falls fastest at %.1e: a train.lr to try (now %.1e); it is lowest at %.1e, which is"
+                + " too high for a run", f.steepest(), c.train().lr(), f.lowest()));
+        return ExitCode.OK;
+    }
+
+    private void table(List<LrFinder.Point> points) {
+        double least = points.stream().mapToDouble(LrFinder.Point::smooth).min().orElseThrow();
+        double most = points.stream().mapToDouble(LrFinder.Point::smooth).max().orElseThrow();
+        screen().result("        lr      loss  averaged");
+        int each = Math.ceilDiv(points.size(), ROWS);
+        for (int i = 0; i < points.size(); i++) {
+            LrFinder.Point p = points.get(i);
+            if (i % each == 0 || i == points.size() - 1)
+                screen().result(Text.format("%10.2e %9.4f %9.4f  %s", p.lr(), p.loss(), p.smooth(), "#".repeat(
+                        1 + (int) Math.round((BAR - 1) * (p.smooth() - least) / Math.max(1e-12, most - least)))));
+        }
+    }
+}

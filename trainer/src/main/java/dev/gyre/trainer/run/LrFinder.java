@@ -1,0 +1,103 @@
+package dev.gyre.trainer.run;
+
+import dev.gyre.kernels.Backend;
+import dev.gyre.trainer.config.RunConfig;
+import dev.gyre.trainer.loop.NumericException;
+import dev.gyre.trainer.loop.TrainListener;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.function.Consumer;
+
+/// Learning-rate range test (Smith 2017, "Cyclical Learning Rates for Training Neural Networks", 3.3): the run's own steps,
+/// with a learning rate that grows from step to step by the same factor, until the loss climbs away. Nothing is written.
+public final class LrFinder {
+    /// Width in steps of the bell curve over which losses are averaged, as a share of the ramp.
+    private static final double WIDTH = 0.04;
+    /// The test ends when the loss, averaged over about five steps, has climbed back by this share of what it had fallen,
+    /// and by as much at least as batches differ from each other.
+    private static final double CLIMBED = 0.15;
+    private static final double NOISE = 0.5;
+
+    private LrFinder() {
+    }
+
+    /// A step of the test.
+    ///
+    /// @param smooth loss averaged over the steps before and behind
+    public record Point(double lr, double loss, double smooth) {
+    }
+
+    /// @param steepest learning rate at which the averaged loss falls fastest, by factor of the learning rate: the one to
+    /// try; NaN where the loss never fell
+    /// @param lowest learning rate at which it is lowest: too high for a run
+    /// @param climbed whether the loss climbed again before the ramp ended
+    public record Found(List<Point> points, double steepest, double lowest, boolean climbed) {
+    }
+
+    /// @param from learning rate of the first step
+    /// @param to learning rate of the last step
+    /// @param seen told about each step
+    public static Found find(RunConfig c, Backend backend, int steps, double from, double to,
+            Consumer<TrainListener.Step> seen) {
+        if (steps < 10 || !(from > 0) || !(to > from))
+            throw new IllegalArgumentException("a ramp of " + steps + " steps from " + from + " to " + to
+                    + ": needs 10 steps at least, and learning rates that grow");
+        List<TrainListener.Step> done = new ArrayList<>();
+        double[] mean = {0, 0, Double.POSITIVE_INFINITY};
+        boolean[] climbed = {false};
+        TrainListener watch = new TrainListener() {
+            @Override
+            public void onStep(Step s) {
+                done.add(s);
+                seen.accept(s);
+                mean[0] = 0.8 * mean[0] + 0.2 * s.loss();
+                mean[1] = 0.8 * mean[1] + 0.2;
+                double now = mean[0] / mean[1];
+                mean[2] = Math.min(mean[2], now);
+                climbed[0] = now > mean[2] + Math.max(NOISE, CLIMBED * (done.getFirst().loss() - mean[2]));
+            }
+        };
+        try {
+            FineTuning.trial(c, backend, steps, t -> from * Math.pow(to / from, (t - 1) / (steps - 1.0)),
+                    List.of(watch), () -> climbed[0]);
+        } catch (NumericException e) {
+            climbed[0] = true;
+            if (done.isEmpty())
+                throw e;
+        }
+        return of(done.stream().mapToDouble(TrainListener.Step::lr).toArray(),
+                done.stream().mapToDouble(TrainListener.Step::loss).toArray(), WIDTH * steps, climbed[0]);
+    }
+
+    /// What a ramp says.
+    ///
+    /// @param width of the bell curve, in steps
+    static Found of(double[] lr, double[] loss, double width, boolean climbed) {
+        int n = lr.length;
+        List<Point> points = new ArrayList<>();
+        for (int i = 0; i < n; i++) {
+            double sum = 0;
+            double weights = 0;
+            for (int j = 0; j < n; j++) {
+                double w = Math.exp(-0.5 * Math.pow((j - i) / width, 2));
+                sum += w * loss[j];
+                weights += w;
+            }
+            points.add(new Point(lr[i], loss[i], sum / weights));
+        }
+        int lowest = 0;
+        for (int i = 1; i < n; i++)
+            if (points.get(i).smooth < points.get(lowest).smooth)
+                lowest = i;
+        double steepest = Double.NaN;
+        double slope = 0;
+        for (int i = 1; i < lowest; i++) {
+            double s = points.get(i + 1).smooth - points.get(i - 1).smooth;
+            if (s < slope) {
+                slope = s;
+                steepest = lr[i];
+            }
+        }
+        return new Found(points, steepest, lr[lowest], climbed);
+    }
+}
