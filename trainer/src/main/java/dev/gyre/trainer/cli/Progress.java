@@ -7,6 +7,10 @@ import org.jspecify.annotations.Nullable;
 
 /// The table of a run: a row every few steps and at every evaluation, and on a terminal a status line below it.
 final class Progress implements TrainListener {
+    /// Samples that a row shows; the run's files have all.
+    private static final int SHOWN = 4;
+    private static final int LONG = 48;
+
     private final Screen screen;
     private final long steps;
     private final int every;
@@ -19,8 +23,9 @@ final class Progress implements TrainListener {
     private boolean shown;
     private long tokens;
     private double seconds;
-    private double evalSeconds;
     private String defect = "-";
+    private @Nullable Samples samples;
+    private @Nullable Double valid;
     private boolean warned;
 
     /// @param from step that the run starts after
@@ -39,13 +44,14 @@ final class Progress implements TrainListener {
     public void onStep(Step s) {
         step = s;
         evaluation = null;
+        samples = null;
         remark = "";
         tokens += s.tokens();
         seconds += s.seconds();
-        screen.status(Text.format("step %d/%d · loss %.4f · |grad| %.3f · lr %s · %s tok/s · epoch %.2f · eta %s",
-                s.t(), steps,
-                s.loss(), s.gradNorm(), Text.small(s.lr()), Text.count(Math.round(s.tokens() / s.seconds())), s.epoch(),
-                eta(s.t())));
+        screen.status(Text.format("step %d/%d · loss %.4f%s · |grad| %.3f · lr %s%s · %s tok/s · epoch %.2f · eta %s",
+                s.t(), steps, s.loss(), valid == null ? "" : Text.format(" · valid %.4f", valid), s.gradNorm(),
+                Text.small(s.lr()), defect.equals("-") ? "" : " · orth.err " + defect,
+                Text.count(Math.round(s.tokens() / s.seconds())), s.epoch(), eta(s.t())));
         shown = s.t() == from + 1 || s.t() % every == 0 || s.t() == steps;
     }
 
@@ -58,8 +64,14 @@ final class Progress implements TrainListener {
     @Override
     public void onEvaluation(Evaluation e) {
         evaluation = e;
-        evalSeconds += e.seconds();
+        valid = e.loss();
         shown = true;
+        e.also().forEach((name, loss) -> remark += Text.format("  %s %.4f", name, loss));
+    }
+
+    @Override
+    public void onSamples(Samples s) {
+        samples = s;
     }
 
     @Override
@@ -78,7 +90,7 @@ final class Progress implements TrainListener {
 
     @Override
     public void onCheckpoint(long t, Path where, boolean best) {
-        remark = "  saved " + where.getFileName() + (best ? " (best)" : "");
+        remark += "  saved " + where.getFileName() + (best ? " (best)" : "");
         shown = true;
     }
 
@@ -97,16 +109,25 @@ final class Progress implements TrainListener {
         screen.line(Text.format("%7d %9.4f %9s %9.3f %9s %9s %9s %9s%s", s.t(), s.loss(), valid, s.gradNorm(),
                 Text.small(s.lr()), defect,
                 Text.count(Math.round(tokens / Math.max(1e-9, seconds))), eta(s.t()), remark));
+        Samples answered = samples;
+        if (answered != null) {
+            screen.line(Text.format("        %d of %d right", answered.right(), answered.all().size()));
+            for (Sample x : answered.all().subList(0, Math.min(SHOWN, answered.all().size())))
+                screen.line("        " + (x.isRight() ? "right  " : "wrong  ") + brief(x.prompt()) + " -> "
+                        + brief(x.answer()) + (x.isRight() ? "" : "   expected " + brief(x.expected())));
+        }
         tokens = 0;
         seconds = 0;
+    }
+
+    /// One line of a text, its end in place of the whole where it is long.
+    private static String brief(String s) {
+        String line = s.strip().replaceAll("\\s*\\R\\s*", " / ");
+        return line.length() <= LONG ? line : "…" + line.substring(line.length() - LONG);
     }
 
     private String eta(long t) {
         double each = (System.nanoTime() - begun) / 1e9 / Math.max(1, t - from);
         return Text.time(each * (steps - t));
-    }
-
-    double evalSeconds() {
-        return evalSeconds;
     }
 }

@@ -137,11 +137,14 @@ public record RunConfig(
             @Key(doc = "early stopping: end the run after this many evaluations without a new best; 0: never",
                     def = "0",
                     min = 0) int patience,
+            @Key(doc = "tasks (prompt + completion) of data.valid to answer at each evaluation, to be read in log.txt and"
+                    + " report.html; 0: none",
+                    def = "0", min = 0) int samples,
             @Key(doc = "what becomes the result: the last step's numbers, or those of the best validation loss",
                     def = "last") Result result) {
         /// Without validation data there is nothing to look at on the way.
         Eval onlyAtTheEnd() {
-            return new Eval(0, batches, 0, Result.LAST);
+            return new Eval(0, batches, 0, 0, Result.LAST);
         }
     }
 

@@ -150,7 +150,7 @@ public final class ModelText implements AutoCloseable {
     }
 
     /// The examples that have a prompt and a completion.
-    public List<Task> tasks(List<Example> examples) {
+    public List<Task> tasks(List<? extends Example> examples) {
         List<Task> out = new ArrayList<>();
         for (Example e : examples)
             if (e instanceof Example.Completion c) {

@@ -42,6 +42,23 @@ public interface TrainListener {
         }
     }
 
+    /// A task, its right answer, and what the model answers.
+    record Sample(String prompt, String expected, String answer) {
+        public boolean isRight() {
+            return answer.equals(expected);
+        }
+    }
+
+    /// Held-out tasks answered greedily after step `t`, just after its evaluation.
+    record Samples(long t, List<Sample> all, double seconds) {
+        public long right() {
+            return all.stream().filter(Sample::isRight).count();
+        }
+    }
+
+    default void onSamples(Samples samples) {
+    }
+
     default void onRotations(Rotations r) {
     }
 

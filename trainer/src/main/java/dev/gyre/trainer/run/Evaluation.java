@@ -4,12 +4,18 @@ import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.Op;
 import dev.gyre.model.llama.Batch;
 import dev.gyre.model.llama.BatchShape;
+import dev.gyre.model.llama.Decoder;
 import dev.gyre.model.llama.Llama;
 import dev.gyre.model.llama.TrainSession;
+import dev.gyre.model.token.StreamDecoder;
+import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.data.Batches;
 import dev.gyre.trainer.data.Example;
+import dev.gyre.trainer.data.ExampleReader;
 import dev.gyre.trainer.data.ModelText;
 import dev.gyre.trainer.data.TokenizedSet;
+import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.EnumSet;
 import java.util.List;
@@ -66,13 +72,15 @@ public final class Evaluation {
         }
     }
 
+    /// Tokens of an answer that is written out, at most.
+    private static final int ANSWER_TOKENS = 64;
     /// Logits that are looked at together, at most (64 MB).
     private static final int LOGITS = 1 << 24;
 
     /// Answers to the examples that have a prompt and a completion. No token needs to be generated for that: greedy
     /// decoding gives an answer exactly when each of its tokens is the likeliest behind the right ones before it, which
     /// one pass over prompt and answer shows. The end of an answer counts for models that have a token for it.
-    public static Answers answers(Llama model, Backend backend, List<Example> examples, ModelText text) {
+    public static Answers answers(Llama model, Backend backend, List<? extends Example> examples, ModelText text) {
         List<ModelText.Task> tasks = text.tasks(examples).stream().filter(t -> t.prompt().length > 0).toList();
         if (tasks.isEmpty())
             return new Answers(0, 0, 0, 0);
@@ -111,6 +119,38 @@ public final class Evaluation {
             }
         }
         return new Answers(right, tasks.size(), rightTokens, tokens);
+    }
+
+    /// The first `most` tasks of a file.
+    static List<Example.Completion> tasks(Path file, RunConfig.Format format, int most) {
+        List<Example.Completion> out = new ArrayList<>();
+        if (most > 0)
+            ExampleReader.read(file, format, (e, _) -> {
+                if (e instanceof Example.Completion t && out.size() < most)
+                    out.add(t);
+            });
+        return out;
+    }
+
+    /// What a model answers greedily, token by token.
+    static List<String> given(Llama model, Backend backend, List<Example.Completion> tasks, ModelText text) {
+        int longest = tasks.stream().mapToInt(t -> text.prompt(t.prompt()).length).max().orElse(1);
+        int room = Math.min(longest + ANSWER_TOKENS, model.config().maxPositionEmbeddings());
+        List<String> out = new ArrayList<>();
+        try (Decoder decoder = new Decoder(model, backend, room)) {
+            for (Example.Completion t : tasks) {
+                int[] prompt = text.prompt(t.prompt());
+                StringBuilder s = new StringBuilder();
+                StreamDecoder stream = text.stream();
+                Generator.run(decoder, prompt, Math.clamp(room - prompt.length, 0, ANSWER_TOKENS), text.stops(),
+                        Sampler.greedy(text.tokenizer().vocabSize()), token -> {
+                            s.append(stream.add(token));
+                            return true;
+                        });
+                out.add(s.append(stream.finish()).toString());
+            }
+        }
+        return out;
     }
 
     /// @param row of the logits behind the prompt

@@ -4,6 +4,7 @@ import dev.gyre.model.adapter.Geometry;
 import dev.gyre.trainer.loop.TrainListener;
 import java.util.function.Consumer;
 import tools.jackson.databind.json.JsonMapper;
+import tools.jackson.databind.node.ArrayNode;
 import tools.jackson.databind.node.JsonNodeFactory;
 import tools.jackson.databind.node.ObjectNode;
 
@@ -43,6 +44,18 @@ public final class MetricsLines implements TrainListener {
             ObjectNode also = o.putObject("also_valid");
             e.also().forEach(also::put);
         }
+        write(o);
+    }
+
+    @Override
+    public void onSamples(Samples s) {
+        ObjectNode o = JsonNodeFactory.instance.objectNode();
+        o.put("step", s.t());
+        o.put("right", s.right());
+        o.put("seconds", s.seconds());
+        ArrayNode all = o.putArray("samples");
+        for (Sample x : s.all())
+            all.addObject().put("prompt", x.prompt()).put("expected", x.expected()).put("answer", x.answer());
         write(o);
     }
 

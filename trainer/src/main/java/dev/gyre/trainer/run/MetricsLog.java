@@ -61,6 +61,11 @@ public final class MetricsLog implements TrainListener, AutoCloseable {
     }
 
     @Override
+    public void onSamples(Samples s) {
+        lines.onSamples(s);
+    }
+
+    @Override
     public void onRotations(Rotations r) {
         lines.onRotations(r);
     }

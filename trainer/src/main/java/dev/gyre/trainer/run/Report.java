@@ -8,7 +8,6 @@ import dev.gyre.model.format.FormatException;
 import dev.gyre.model.format.Json;
 import dev.gyre.model.llama.AdamWStep;
 import dev.gyre.model.llama.BatchShape;
-import dev.gyre.model.llama.Decoder;
 import dev.gyre.model.llama.Llama;
 import dev.gyre.model.llama.Merge;
 import dev.gyre.model.llama.TrainSession;
@@ -18,7 +17,6 @@ import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.data.Batches;
 import dev.gyre.trainer.data.Example;
-import dev.gyre.trainer.data.ExampleReader;
 import dev.gyre.trainer.data.ModelText;
 import dev.gyre.trainer.data.TokenizedSet;
 import java.io.IOException;
@@ -28,6 +26,9 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Objects;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.node.ArrayNode;
@@ -45,7 +46,8 @@ public final class Report {
     private static final int FRAMES = 60;
     private static final int SAMPLES = 8;
     private static final int SHOWN = 3;
-    private static final int ANSWER_TOKENS = 64;
+    /// Evaluations whose answers the page shows side by side, at most.
+    private static final int COLUMNS = 6;
     private static final int BARS = 24;
 
     private Report() {
@@ -114,39 +116,16 @@ public final class Report {
     }
 
     private static void samples(RunConfig c, Path dir, ModelText text, Backend backend, ArrayNode out) {
-        List<Example.Completion> tasks = new ArrayList<>();
-        ExampleReader.read(Path.of(Objects.requireNonNullElse(c.data().valid(), c.data().train())), c.data().format(),
-                (e, _) -> {
-                    if (e instanceof Example.Completion t && tasks.size() < SAMPLES)
-                        tasks.add(t);
-                });
+        List<Example.Completion> tasks = Evaluation.tasks(
+                Path.of(Objects.requireNonNullElse(c.data().valid(), c.data().train())), c.data().format(), SAMPLES);
         if (tasks.isEmpty())
             return;
-        List<String> before = answers(new ModelRef(Path.of(c.model().path()), List.of(), c.model().base()).load(),
-                tasks, text, backend);
-        List<String> after = answers(ModelRef.of(dir, List.of()).load(), tasks, text, backend);
+        List<String> before = Evaluation.given(
+                new ModelRef(Path.of(c.model().path()), List.of(), c.model().base()).load(), backend, tasks, text);
+        List<String> after = Evaluation.given(ModelRef.of(dir, List.of()).load(), backend, tasks, text);
         for (int i = 0; i < tasks.size(); i++)
             out.addObject().put("prompt", tasks.get(i).prompt()).put("expected", tasks.get(i).completion())
                     .put("before", before.get(i)).put("after", after.get(i));
-    }
-
-    private static List<String> answers(Llama model, List<Example.Completion> tasks, ModelText text,
-            Backend backend) {
-        int longest = tasks.stream().mapToInt(t -> text.prompt(t.prompt()).length).max().orElse(1);
-        List<String> out = new ArrayList<>();
-        try (Decoder decoder = new Decoder(model, backend, longest + ANSWER_TOKENS)) {
-            for (Example.Completion t : tasks) {
-                StringBuilder s = new StringBuilder();
-                StreamDecoder stream = text.stream();
-                Generator.run(decoder, text.prompt(t.prompt()), ANSWER_TOKENS, text.stops(),
-                        Sampler.greedy(text.tokenizer().vocabSize()), token -> {
-                            s.append(stream.add(token));
-                            return true;
-                        });
-                out.add(s.append(stream.finish()).toString());
-            }
-        }
-        return out;
     }
 
     /// One step on the first rows of the data, after one that nobody measures.
@@ -185,6 +164,7 @@ public final class Report {
         o.set("results", r == null ? null : r.json());
         steps(m, o.putObject("steps"));
         valid(m, o.putArray("valid"));
+        answered(m, o.putArray("answered"));
         rotations(m, o.putArray("rotations"));
         ArrayNode warnings = o.putArray("warnings");
         warnings(r, m, o).forEach(warnings::add);
@@ -228,17 +208,33 @@ public final class Report {
         }
     }
 
+    /// The validation set, then the further ones by name.
     private static void valid(Metrics m, ArrayNode out) {
         List<JsonNode> all = m.with("valid_loss");
-        if (all.isEmpty())
-            return;
-        ObjectNode o = out.addObject().put("name", "validation");
+        Set<String> also = new TreeSet<>();
+        all.forEach(n -> also.addAll(n.path("also_valid").propertyNames()));
+        if (!all.isEmpty())
+            curve("validation", all, n -> n.path("valid_loss"), out.addObject());
+        for (String name : also)
+            curve(name, all, n -> n.path("also_valid").path(name), out.addObject());
+    }
+
+    private static void curve(String name, List<JsonNode> all, Function<JsonNode, JsonNode> value, ObjectNode o) {
+        o.put("name", name);
         ArrayNode step = o.putArray("step");
         ArrayNode loss = o.putArray("loss");
-        all.forEach(n -> {
-            step.add(n.path("step").longValue());
-            loss.add(n.path("valid_loss").doubleValue());
-        });
+        for (JsonNode n : all)
+            if (value.apply(n).isNumber()) {
+                step.add(n.path("step").longValue());
+                loss.add(value.apply(n).doubleValue());
+            }
+    }
+
+    /// What was answered on the way: the first, the last and some in between.
+    private static void answered(Metrics m, ArrayNode out) {
+        List<JsonNode> all = m.with("samples");
+        for (int i = 0, n = Math.min(COLUMNS, all.size()); i < n; i++)
+            out.add(all.get(n == 1 ? 0 : Math.toIntExact(Math.round(i * (all.size() - 1.0) / (n - 1)))));
     }
 
     private static void rotations(Metrics m, ArrayNode out) {

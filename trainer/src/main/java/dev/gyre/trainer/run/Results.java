@@ -11,13 +11,11 @@ import dev.gyre.trainer.config.AdapterConfig;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.data.Batches;
 import dev.gyre.trainer.data.Example;
-import dev.gyre.trainer.data.ExampleReader;
 import dev.gyre.trainer.data.ModelText;
 import dev.gyre.trainer.data.TokenizedSet;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -188,14 +186,8 @@ public record Results(String method, String base, String model, String device, l
                 Batches.inOrder(set, c.train().microBatch(), T, d.packing(), c.eval().batches())).loss();
     }
 
-    private static List<Example> tasks(RunConfig c, String file) {
-        List<Example> out = new ArrayList<>();
-        if (c.results().answers() > 0)
-            ExampleReader.read(Path.of(file), c.data().format(), (e, _) -> {
-                if (out.size() < c.results().answers() && e instanceof Example.Completion)
-                    out.add(e);
-            });
-        return out;
+    private static List<Example.Completion> tasks(RunConfig c, String file) {
+        return Evaluation.tasks(Path.of(file), c.data().format(), c.results().answers());
     }
 
     private static long tensorBytes(Path dir) {

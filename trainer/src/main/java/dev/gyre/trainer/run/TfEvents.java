@@ -61,6 +61,11 @@ final class TfEvents implements TrainListener {
     }
 
     @Override
+    public void onSamples(Samples s) {
+        scalar(s.t(), "valid/exact_of_samples", s.right() / (double) s.all().size());
+    }
+
+    @Override
     public void onRotations(Rotations r) {
         scalar(r.t(), "rotations/orthogonality_defect", r.defect());
         scalar(r.t(), "rotations/angle", r.angle());

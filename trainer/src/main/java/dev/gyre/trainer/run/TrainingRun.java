@@ -10,6 +10,7 @@ import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.ConfigWriter;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.data.Batches;
+import dev.gyre.trainer.data.Example;
 import dev.gyre.trainer.data.ModelText;
 import dev.gyre.trainer.data.TokenizedSet;
 import dev.gyre.trainer.loop.Checkpoint;
@@ -52,6 +53,7 @@ public final class TrainingRun implements AutoCloseable {
     private final TrainSession session;
     private final @Nullable Checkpoint from;
     private final List<String> notes = new ArrayList<>();
+    private final List<Example.Completion> tasks;
     private final long steps;
     private long done;
 
@@ -66,6 +68,8 @@ public final class TrainingRun implements AutoCloseable {
         // everything that can be wrong with the inputs shows before the run directory is touched
         this.data = RunData.read(d, t, s.eval(), s.seed(), s.text());
         this.steps = data.steps();
+        this.tasks = d.valid() == null ? List.of()
+                : Evaluation.tasks(Path.of(d.valid()), d.format(), s.eval().samples());
         Path path = Path.of(s.output().dir());
         if (resume)
             checkConfig(path);
@@ -144,6 +148,8 @@ public final class TrainingRun implements AutoCloseable {
             all.add(metrics);
             if (setup.output().tensorboard())
                 all.add(new TfEvents(dir.path().resolve("tb"), from == null ? 0 : from.step()));
+            if (!tasks.isEmpty())
+                all.add(sampling(List.copyOf(all)));
             Trainee trainee = Trainee.of(session);
             if (setup.checkDevice() && !(backend instanceof CpuBackend))
                 trainee = new FirstStepCheck(trainee, backend.name(), this::cpuTwin, r -> {
@@ -177,6 +183,24 @@ public final class TrainingRun implements AutoCloseable {
             }
             return r;
         }
+    }
+
+    /// Lets the model answer some tasks after each evaluation, and tells `others`.
+    private TrainListener sampling(List<TrainListener> others) {
+        return new TrainListener() {
+            @Override
+            public void onEvaluation(Evaluation e) {
+                long start = System.nanoTime();
+                session.pull();
+                List<String> answers = dev.gyre.trainer.run.Evaluation.given(setup.model(), backend, tasks,
+                        setup.text());
+                List<Sample> all = new ArrayList<>();
+                for (int i = 0; i < tasks.size(); i++)
+                    all.add(new Sample(tasks.get(i).prompt(), tasks.get(i).completion(), answers.get(i)));
+                Samples s = new Samples(e.t(), all, (System.nanoTime() - start) / 1e9);
+                others.forEach(l -> l.onSamples(s));
+            }
+        };
     }
 
     private FirstStepCheck.Twin cpuTwin() {

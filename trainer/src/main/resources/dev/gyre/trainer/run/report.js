@@ -83,11 +83,17 @@ if (DATA.data) {
   for (const e of d.shown) main.append($('div', { className: 'tok' }, ...e.map(t => $(t[1] ? 'b' : 'i', {}, t[0]))));
 }
 
+const ok = (s, x) => $('td', { className: 't ' + (s.expected == null ? '' : x === s.expected ? 'good' : 'bad') }, x);
+if (DATA.answered.length) {
+  const A = DATA.answered;
+  section('Answers during training', 'Held-out tasks, answered greedily after an evaluation.');
+  main.append($('div', { className: 'panel' }, table(['task', 'expected', ...A.map(a => `step ${a.step}: ${a.right} of ${a.samples.length} right`)], A.at(-1).samples.slice(0, 12).map(s =>
+    [$('td', { className: 't' }, s.prompt), $('td', { className: 't' }, s.expected), ...A.map(a => { const x = a.samples.find(o => o.prompt === s.prompt); return x ? ok(x, x.answer) : $('td', {}, '-'); })]), 'left')));
+}
+
 if (DATA.samples.length) {
   section('Answers before and after', 'Held-out tasks, answered greedily.');
-  const ok = (s, x) => $('td', { className: 't ' + (s.expected == null ? '' : x === s.expected ? 'good' : 'bad') }, x);
-  main.append($('div', { className: 'panel' }, table(['task', 'expected', 'base model', 'result'], DATA.samples.map(s => [$('td', { className: 't' }, s.prompt), $('td', { className: 't' }, s.expected ?? ''), ok(s, s.before), ok(s, s.after)]))));
-  main.querySelectorAll('.panel:last-of-type th').forEach(t => t.className = 'l');
+  main.append($('div', { className: 'panel' }, table(['task', 'expected', 'base model', 'result'], DATA.samples.map(s => [$('td', { className: 't' }, s.prompt), $('td', { className: 't' }, s.expected ?? ''), ok(s, s.before), ok(s, s.after)]), 'left')));
 }
 
 if (DATA.merge) {

@@ -9,6 +9,7 @@ import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.loop.TrainListener;
 import dev.gyre.trainer.run.Devices;
 import dev.gyre.trainer.run.FineTuning;
+import dev.gyre.trainer.run.Metrics;
 import dev.gyre.trainer.run.Results;
 import dev.gyre.trainer.run.TrainingRun;
 import java.io.IOException;
@@ -21,6 +22,7 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import tools.jackson.databind.JsonNode;
 
 /// The commands on a model of a few thousand weights, from pre-training to the merged model.
 class EndToEndTest {
@@ -255,6 +257,28 @@ class EndToEndTest {
                 "data.also_valid={same: " + data.resolve("valid.jsonl") + "}", "--resume");
         assertThat(again.code).as(again.toString()).isZero();
         assertThat(again.out).contains("stopped early").doesNotContain("NaN");
+    }
+
+    @Test
+    void heldOutTasksAreAnsweredAtEachEvaluationAndChangeNothing() throws IOException {
+        Path file = config("silent", "");
+        assertThat(Cli.gyre("train", file).code).isZero();
+        Cli c = Cli.gyre("train", file, "--set", "output.dir=" + dir.resolve("asked"), "--set", "eval.samples=3", "--set",
+                "data.also_valid={again: " + data.resolve("valid.jsonl") + "}", "--set",
+                "results.forgetting=" + data.resolve("valid.jsonl"));
+        assertThat(c.code).as(c.toString()).isZero();
+        Path run = dir.resolve("asked");
+        assertThat(run.resolve("adapter/adapter_model.safetensors"))
+                .hasSameBinaryContentAs(dir.resolve("silent/adapter/adapter_model.safetensors"));
+        List<JsonNode> asked = Metrics.read(run.resolve("metrics.jsonl")).with("samples");
+        assertThat(asked).extracting(n -> n.path("step").intValue()).containsExactly(3, 6);
+        assertThat(asked.getLast().path("samples")).hasSize(3);
+        String last = asked.getLast().path("samples").path(2).path("answer").asString();
+        assertThat(last).as("as gyre generate answers").isEqualTo(Cli.gyre("generate", run, "--prompt",
+                asked.getLast().path("samples").path(2).path("prompt").asString(), "-n", 64).out.stripTrailing());
+        assertThat(c.out).contains("of 3 right").containsPattern("\\d  again [0-9.]+");
+        String page = Files.readString(run.resolve("report.html"));
+        assertThat(page).contains("\"name\":\"validation\"", "\"name\":\"again\"", "\"answered\":[{\"step\":3");
     }
 
     @Test
