@@ -50,6 +50,18 @@ public interface Session extends AutoCloseable {
         return null;
     }
 
+    /// What the runs so far spent on compiling.
+    ///
+    /// @param kernels compiled, each for all operations that need the same code
+    /// @param seconds of the first runs, compiling and running
+    record Compiled(int kernels, double seconds) {
+    }
+
+    /// Null where nothing is compiled, as on the CPU.
+    default @Nullable Compiled compiled() {
+        return null;
+    }
+
     /// Bytes held for weights, persistent buffers and the activation arena.
     long bytes();
 

@@ -1,6 +1,7 @@
 package dev.gyre.tornadojvm;
 
 import java.lang.foreign.MemorySegment;
+import java.util.HashMap;
 import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Map;
@@ -31,6 +32,22 @@ public final class Executor {
         this.selected = this.graphs;
         for (Graph g : graphs)
             memory.put(g, new IdentityHashMap<>());
+        requireOneCodePerName();
+    }
+
+    /// The SDK compiles a task once for all of a plan's tasks of the same graph name, task name and method, with the numbers
+    /// of the first one as constants.
+    private void requireOneCodePerName() {
+        Map<String, List<Object>> constants = new HashMap<>();
+        for (Graph g : graphs)
+            for (Graph.Task t : g.tasks()) {
+                List<Object> mine = t.constants();
+                List<Object> first = constants.putIfAbsent(g.name() + "." + t.id() + "-" + t.code().name(), mine);
+                if (first != null && !first.equals(mine))
+                    throw new TornadoRuntimeException("two tasks " + g.name() + "." + t.id() + " run " + t.code().name()
+                            + " with the numbers " + first + " and " + mine
+                            + "; the second would run the code that was compiled for the first");
+            }
     }
 
     public void select(int graph) {

@@ -2,6 +2,7 @@ package dev.gyre.tornadojvm;
 
 import java.io.Serializable;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.IdentityHashMap;
 import java.util.List;
@@ -22,6 +23,11 @@ public final class Graph {
 
     /// One kernel launch; scalars among the arguments are as they were when the task was added.
     record Task(String id, KernelCode code, Call call, Object[] arguments) {
+        /// What a compiler knows: the numbers, and of other arguments their type.
+        List<Object> constants() {
+            return Arrays.stream(arguments).map(a -> a instanceof Number ? a : a.getClass().getSimpleName()).toList();
+        }
+
         boolean usesKernelContext() {
             for (Object a : arguments)
                 if (a instanceof KernelContext)

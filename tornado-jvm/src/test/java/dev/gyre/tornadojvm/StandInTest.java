@@ -10,6 +10,7 @@ import dev.gyre.tornadojvm.KernelCode.Access;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import uk.ac.manchester.tornado.api.GridScheduler;
+import uk.ac.manchester.tornado.api.ImmutableTaskGraph;
 import uk.ac.manchester.tornado.api.KernelContext;
 import uk.ac.manchester.tornado.api.TaskGraph;
 import uk.ac.manchester.tornado.api.TornadoExecutionPlan;
@@ -107,6 +108,20 @@ class StandInTest {
         assertThatThrownBy(() -> g.task("t", Programs::increment, x, N)).hasMessageContaining("two tasks are named t");
         assertThatThrownBy(() -> g.task("u", StandInTest::flagged, x, true)).hasMessageContaining("argument 1");
         assertThatThrownBy(() -> g.transferToDevice(FIRST_EXECUTION, 3)).hasMessageContaining("not a device array");
+    }
+
+    @Test
+    void tasksOfOneNameInSeveralGraphsNeedTheSameNumbers() {
+        FloatArray x = new FloatArray(4);
+        FloatArray y = new FloatArray(4);
+        assertThatThrownBy(() -> new TornadoExecutionPlan(scaling(x, y, 2f), scaling(x, y, 3f)))
+                .hasMessageContaining("[FloatArray, FloatArray, 2.0, 4]").hasMessageContaining("3.0");
+        new TornadoExecutionPlan(scaling(x, y, 2f), scaling(y, x, 2f));
+    }
+
+    private static ImmutableTaskGraph scaling(FloatArray x, FloatArray y, float a) {
+        return new TaskGraph("same").transferToDevice(EVERY_EXECUTION, x)
+                .task("scale", Programs::scale, x, y, a, 4).snapshot();
     }
 
     @Test

@@ -1,5 +1,7 @@
 package dev.gyre.kernels.tornado;
 
+import static dev.gyre.kernels.tornado.TaskGraphs.ALL;
+
 import uk.ac.manchester.tornado.api.annotations.Parallel;
 import uk.ac.manchester.tornado.api.math.TornadoMath;
 import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
@@ -15,8 +17,8 @@ final class AttentionKernels {
     /// `out = softmax(scale q k^T) v` and `lse = log sum exp` per row and head: q, out (N, H*D), k, v (N, KV*D), lse (N,H).
     static void attend(FloatArray q, FloatArray k, FloatArray v, IntArray start, FloatArray out, FloatArray lse,
             IntArray at, int N, int T, int H, int KV, int D, float scale, int window) {
-        for (@Parallel int n = 0; n < N; n++)
-            for (@Parallel int h = 0; h < H; h++) {
+        for (@Parallel int n = 0; n < (N & ALL); n++)
+            for (@Parallel int h = 0; h < (H & ALL); h++) {
                 int i = n % T;
                 int first = firstKey(start.get(at.get(3) + n), i, window);
                 int qi = at.get(0) + (n * H + h) * D;
@@ -44,18 +46,19 @@ final class AttentionKernels {
     }
 
     /// `delta = sum over D of dOut out`, per row and head: what the softmax's gradient takes away.
-    static void outputDot(FloatArray out, int outAt, FloatArray dOut, int dOutAt, FloatArray delta, int deltaAt,
-            int rows,
-            int D) {
-        for (@Parallel int i = 0; i < rows; i++)
+    static void outputDot(FloatArray out, FloatArray dOut, FloatArray delta, IntArray at, int rows, int D) {
+        int outAt = at.get(0);
+        int dOutAt = at.get(1);
+        int deltaAt = at.get(2);
+        for (@Parallel int i = 0; i < (rows & ALL); i++)
             delta.set(deltaAt + i, inner(out, outAt + i * D, dOut, dOutAt + i * D, D));
     }
 
     /// `dQ[i] = scale sum over keys j of p (dOut v[j] - delta) k[j]` with `p = exp(scale q[i] k[j] - lse)`.
     static void queryGrad(FloatArray q, FloatArray k, FloatArray v, IntArray start, FloatArray lse, FloatArray dOut,
             FloatArray delta, FloatArray dQ, IntArray at, int N, int T, int H, int KV, int D, float scale, int window) {
-        for (@Parallel int n = 0; n < N; n++)
-            for (@Parallel int h = 0; h < H; h++) {
+        for (@Parallel int n = 0; n < (N & ALL); n++)
+            for (@Parallel int h = 0; h < (H & ALL); h++) {
                 int i = n % T;
                 int first = firstKey(start.get(at.get(3) + n), i, window);
                 int head = n * H + h;
@@ -81,10 +84,9 @@ final class AttentionKernels {
     /// per key and key/value head, going over the queries that see it.
     static void keyValueGrad(FloatArray q, FloatArray k, FloatArray v, IntArray start, FloatArray lse, FloatArray dOut,
             FloatArray delta, FloatArray dK, FloatArray dV, IntArray at, int N, int T, int H, int KV, int D,
-            float scale,
-            int window) {
-        for (@Parallel int n = 0; n < N; n++)
-            for (@Parallel int g = 0; g < KV; g++) {
+            float scale, int window) {
+        for (@Parallel int n = 0; n < (N & ALL); n++)
+            for (@Parallel int g = 0; g < (KV & ALL); g++) {
                 int j = n % T;
                 int row = (n * KV + g) * D;
                 int heads = H / KV;
@@ -114,18 +116,19 @@ final class AttentionKernels {
     }
 
     /// Stores T new rows (T,C) in a cache (P,C) from row `start[0]` on.
-    static void cacheRows(FloatArray x, int xAt, FloatArray cache, int cacheAt, IntArray start, int startAt, int T,
-            int C) {
+    static void cacheRows(FloatArray x, FloatArray cache, IntArray start, IntArray at, int T, int C) {
+        int xAt = at.get(0);
+        int cacheAt = at.get(1);
+        int startAt = at.get(2);
         for (@Parallel int i = 0; i < T * C; i++)
             cache.set(cacheAt + start.get(startAt) * C + i, x.get(xAt + i));
     }
 
     /// [#attend] of T new queries at positions `start[0] + i` over cached keys and values (P, KV*D).
     static void attendCache(FloatArray q, FloatArray k, FloatArray v, IntArray start, FloatArray out, IntArray at,
-            int T,
-            int H, int KV, int D, float scale, int window) {
-        for (@Parallel int n = 0; n < T; n++)
-            for (@Parallel int h = 0; h < H; h++) {
+            int T, int H, int KV, int D, float scale, int window) {
+        for (@Parallel int n = 0; n < (T & ALL); n++)
+            for (@Parallel int h = 0; h < (H & ALL); h++) {
                 int i = start.get(at.get(3)) + n;
                 int first = firstKey(0, i, window);
                 int qi = at.get(0) + (n * H + h) * D;

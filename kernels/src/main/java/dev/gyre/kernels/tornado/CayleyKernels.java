@@ -1,8 +1,11 @@
 package dev.gyre.kernels.tornado;
 
+import static dev.gyre.kernels.tornado.TaskGraphs.ALL;
+
 import uk.ac.manchester.tornado.api.annotations.Parallel;
 import uk.ac.manchester.tornado.api.math.TornadoMath;
 import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
+import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 
 /// Steps from which [CayleyTasks] puts together rotations of skew-symmetric blocks, and their gradients. All matrices are
 /// (blocks, b, b); one work item per element wherever an element stands alone.
@@ -12,7 +15,8 @@ final class CayleyKernels {
 
     /// `Q` of packed blocks: v (blocks, b(b-1)/2) holds the strict upper triangle row by row, number
     /// `i b - i(i+1)/2 + j - i - 1` is element (i,j).
-    static void skewOfPacked(FloatArray v, int vAt, FloatArray q, int blocks, int b) {
+    static void skewOfPacked(FloatArray v, FloatArray q, IntArray at, int blocks, int b) {
+        int vAt = at.get(0);
         for (@Parallel int e = 0; e < blocks * b * b; e++) {
             int i = e / b % b;
             int j = e % b;
@@ -25,7 +29,8 @@ final class CayleyKernels {
     }
 
     /// `Q = (X - X^T) / 2` of full blocks.
-    static void skewOfFull(FloatArray x, int xAt, FloatArray q, int blocks, int b) {
+    static void skewOfFull(FloatArray x, FloatArray q, IntArray at, int blocks, int b) {
+        int xAt = at.get(0);
         for (@Parallel int e = 0; e < blocks * b * b; e++) {
             int i = e / b % b;
             int j = e % b;
@@ -35,7 +40,8 @@ final class CayleyKernels {
     }
 
     /// Adds the gradient of the packed numbers, `dV[k] += dQ[i,j] - dQ[j,i]`.
-    static void packedGrad(FloatArray dQ, FloatArray dV, int dVAt, int blocks, int b) {
+    static void packedGrad(FloatArray dQ, FloatArray dV, IntArray at, int blocks, int b) {
+        int dVAt = at.get(0);
         for (@Parallel int e = 0; e < blocks * b * b; e++) {
             int i = e / b % b;
             int j = e % b;
@@ -48,7 +54,8 @@ final class CayleyKernels {
     }
 
     /// Adds the gradient of full blocks, `dX += (dQ - dQ^T) / 2`.
-    static void fullGrad(FloatArray dQ, FloatArray dX, int dXAt, int blocks, int b) {
+    static void fullGrad(FloatArray dQ, FloatArray dX, IntArray at, int blocks, int b) {
+        int dXAt = at.get(0);
         for (@Parallel int e = 0; e < blocks * b * b; e++) {
             int transposed = e / (b * b) * (b * b) + e % b * b + e / b % b;
             dX.set(dXAt + e, dX.get(dXAt + e) + 0.5f * (dQ.get(e) - dQ.get(transposed)));
@@ -56,15 +63,18 @@ final class CayleyKernels {
     }
 
     /// `y = scale x + diagonal I`
-    static void scaleAndShift(FloatArray x, int xAt, FloatArray y, int yAt, int blocks, int b, float scale,
-            float diagonal) {
+    static void scaleAndShift(FloatArray x, FloatArray y, IntArray at, int blocks, int b, float scale, float diagonal) {
+        int xAt = at.get(0);
+        int yAt = at.get(1);
         for (@Parallel int e = 0; e < blocks * b * b; e++)
             y.set(yAt + e, scale * x.get(xAt + e) + (e / b % b == e % b ? diagonal : 0f));
     }
 
     /// `z = alpha x y + beta w + diagonal I`, block by block.
-    static void product(FloatArray x, FloatArray y, FloatArray w, int wAt, FloatArray z, int zAt, int blocks, int b,
+    static void product(FloatArray x, FloatArray y, FloatArray w, FloatArray z, IntArray at, int blocks, int b,
             float alpha, float beta, float diagonal) {
+        int wAt = at.get(0);
+        int zAt = at.get(1);
         for (@Parallel int e = 0; e < blocks * b * b; e++) {
             int row = e / b * b;
             int column = e / (b * b) * (b * b) + e % b;
@@ -87,6 +97,86 @@ final class CayleyKernels {
         }
     }
 
+    /// `R = I + 2 Q + ... + 2 Q^(p-1) + last Q^p` by Horner's rule, p >= 2. Row i of `X Q` is row i of X times Q, so a work item
+    /// takes a row through all steps: rows = blocks b items, p b^2 multiply-adds each. x holds two rows for each of them,
+    /// element j of all rows side by side. `at` also has b and p: as constants they would unroll the loops.
+    static void polynomialRows(FloatArray q, FloatArray x, FloatArray r, IntArray at, int rows, float last) {
+        int rAt = at.get(0);
+        int b = at.get(1);
+        int p = at.get(2);
+        for (@Parallel int e = 0; e < (rows & ALL); e++) {
+            int i = e % b;
+            int block = (e - i) * b;
+            int from = e;
+            int to = e + rows * b;
+            for (int j = 0; j < b; j++)
+                x.set(from + j * rows, last * q.get(block + i * b + j) + (j == i ? 2f : 0f));
+            for (int s = 2; s <= p; s++) {
+                for (int j = 0; j < b; j++) {
+                    float sum = 0f;
+                    for (int k = 0; k < b; k++)
+                        sum += x.get(from + k * rows) * q.get(block + k * b + j);
+                    x.set(to + j * rows, sum + (j == i ? s == p ? 1f : 2f : 0f));
+                }
+                int swap = from;
+                from = to;
+                to = swap;
+            }
+            for (int j = 0; j < b; j++)
+                r.set(rAt + e * b + j, x.get(from + j * rows));
+        }
+    }
+
+    /// First half of [#polynomialRows]'s gradient, row by row: `A_p = last G`, `A_j = 2 G - A_(j+1) Q` down to A_1, all kept
+    /// in a, A_p first, each as x in [#polynomialRows].
+    static void polynomialGradRows(FloatArray q, FloatArray dR, FloatArray a, IntArray at, int rows, float last) {
+        int dRAt = at.get(0);
+        int b = at.get(1);
+        int p = at.get(2);
+        for (@Parallel int e = 0; e < (rows & ALL); e++) {
+            int block = e / b * b * b;
+            for (int j = 0; j < b; j++)
+                a.set(e + j * rows, last * dR.get(dRAt + e * b + j));
+            for (int s = 1; s < p; s++) {
+                int from = e + (s - 1) * rows * b;
+                int to = from + rows * b;
+                for (int j = 0; j < b; j++) {
+                    float sum = 0f;
+                    for (int k = 0; k < b; k++)
+                        sum += a.get(from + k * rows) * q.get(block + k * b + j);
+                    a.set(to + j * rows, 2f * dR.get(dRAt + e * b + j) - sum);
+                }
+            }
+        }
+    }
+
+    /// Second half, column by column: `dQ = sum over j of (Q^T)^(j-1) A_j`, by Horner's rule `S = A_j - Q S` from j = p to 1.
+    static void polynomialGradColumns(FloatArray q, FloatArray a, FloatArray x, FloatArray dQ, IntArray at, int rows) {
+        int b = at.get(0);
+        int p = at.get(1);
+        for (@Parallel int e = 0; e < (rows & ALL); e++) {
+            int c = e % b;
+            int first = e - c;
+            int from = e;
+            int to = e + rows * b;
+            for (int i = 0; i < b; i++)
+                x.set(from + i * rows, a.get(first + i + c * rows));
+            for (int s = 1; s < p; s++) {
+                for (int i = 0; i < b; i++) {
+                    float sum = 0f;
+                    for (int k = 0; k < b; k++)
+                        sum += q.get((first + i) * b + k) * x.get(from + k * rows);
+                    x.set(to + i * rows, a.get(s * rows * b + first + i + c * rows) - sum);
+                }
+                int swap = from;
+                from = to;
+                to = swap;
+            }
+            for (int i = 0; i < b; i++)
+                dQ.set((first + i) * b + c, x.get(from + i * rows));
+        }
+    }
+
     /// `y = x^T`, block by block.
     static void transposeBlocks(FloatArray x, FloatArray y, int blocks, int b) {
         for (@Parallel int e = 0; e < blocks * b * b; e++)
@@ -96,7 +186,7 @@ final class CayleyKernels {
     /// Overwrites each block A with its factors L (unit diagonal, below) and U: A = L U. No pivots: `I - Q` and `I + Q` are
     /// positive definite in the sense that their symmetric part is I, so every pivot is at least 1.
     static void luFactors(FloatArray a, int blocks, int b) {
-        for (@Parallel int n = 0; n < blocks; n++) {
+        for (@Parallel int n = 0; n < (blocks & ALL); n++) {
             int o = n * b * b;
             for (int k = 0; k < b; k++) {
                 float pivot = 1f / a.get(o + k * b + k);
@@ -133,7 +223,7 @@ final class CayleyKernels {
 
     /// `norm[n] = ||Q_n||_F`, one work item per block.
     static void blockNorms(FloatArray q, FloatArray norm, int blocks, int b) {
-        for (@Parallel int n = 0; n < blocks; n++) {
+        for (@Parallel int n = 0; n < (blocks & ALL); n++) {
             float sum = 0f;
             for (int i = 0; i < b * b; i++) {
                 float x = q.get(n * b * b + i);
@@ -153,7 +243,7 @@ final class CayleyKernels {
 
     /// `inner[n] = <Q_n, D_n>`, the elementwise inner product.
     static void blockInner(FloatArray q, FloatArray d, FloatArray inner, int blocks, int b) {
-        for (@Parallel int n = 0; n < blocks; n++) {
+        for (@Parallel int n = 0; n < (blocks & ALL); n++) {
             float sum = 0f;
             for (int i = 0; i < b * b; i++)
                 sum += q.get(n * b * b + i) * d.get(n * b * b + i);
@@ -175,8 +265,9 @@ final class CayleyKernels {
     }
 
     /// COFT: scales each stored block v_n in place so that `||Q_n||_F = sqrt(2) ||v_n|| <= limit`.
-    static void coftProject(FloatArray v, int vAt, int blocks, int m, float limit) {
-        for (@Parallel int n = 0; n < blocks; n++) {
+    static void coftProject(FloatArray v, IntArray at, int blocks, int m, float limit) {
+        int vAt = at.get(0);
+        for (@Parallel int n = 0; n < (blocks & ALL); n++) {
             float sum = 0f;
             for (int k = 0; k < m; k++) {
                 float x = v.get(vAt + n * m + k);

@@ -53,6 +53,7 @@ final class DeviceMemory {
     private final List<FloatArray> scratch = new ArrayList<>();
     private final List<FloatArray> inUse = new ArrayList<>();
     private final Map<List<Integer>, IntArray> constants = new HashMap<>();
+    private final IntArray ticks = new IntArray(1);
     private @Nullable FloatArray powers;
 
     DeviceMemory(List<Program> programs, MemoryPlan plan) {
@@ -165,6 +166,11 @@ final class DeviceMemory {
         inUse.clear();
     }
 
+    /// What the last task of each graph counts.
+    IntArray ticks() {
+        return ticks;
+    }
+
     /// An array of constants; one array for equal contents.
     IntArray constants(int... values) {
         return constants.computeIfAbsent(Arrays.stream(values).boxed().toList(), _ -> IntArray.fromArray(values));
@@ -187,6 +193,7 @@ final class DeviceMemory {
         List<Object> all = new ArrayList<>(pool);
         all.addAll(scratch);
         all.addAll(constants.values());
+        all.add(ticks);
         if (powers != null)
             all.add(powers);
         arrays.forEach((b, a) -> {

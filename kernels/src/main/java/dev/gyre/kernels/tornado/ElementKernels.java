@@ -1,5 +1,7 @@
 package dev.gyre.kernels.tornado;
 
+import static dev.gyre.kernels.tornado.TaskGraphs.ALL;
+
 import dev.gyre.kernels.Dropouts;
 import uk.ac.manchester.tornado.api.annotations.Parallel;
 import uk.ac.manchester.tornado.api.math.TornadoMath;
@@ -17,56 +19,77 @@ final class ElementKernels {
             ticks.set(i, ticks.get(i) + 1);
     }
 
-    static void fillWith(FloatArray x, int xAt, int n, float value) {
-        for (@Parallel int i = 0; i < n; i++)
+    static void fillWith(FloatArray x, IntArray at, int n, float value) {
+        int xAt = at.get(0);
+        for (@Parallel int i = 0; i < (n & ALL); i++)
             x.set(xAt + i, value);
     }
 
-    static void copyTo(FloatArray x, int xAt, FloatArray y, int yAt, int n) {
-        for (@Parallel int i = 0; i < n; i++)
+    static void copyTo(FloatArray x, FloatArray y, IntArray at, int n) {
+        int xAt = at.get(0);
+        int yAt = at.get(1);
+        for (@Parallel int i = 0; i < (n & ALL); i++)
             y.set(yAt + i, x.get(xAt + i));
     }
 
-    static void add(FloatArray x, int xAt, FloatArray y, int yAt, FloatArray out, int outAt, int n) {
-        for (@Parallel int i = 0; i < n; i++)
+    static void add(FloatArray x, FloatArray y, FloatArray out, IntArray at, int n) {
+        int xAt = at.get(0);
+        int yAt = at.get(1);
+        int outAt = at.get(2);
+        for (@Parallel int i = 0; i < (n & ALL); i++)
             out.set(outAt + i, x.get(xAt + i) + y.get(yAt + i));
     }
 
     /// `y += a x`
-    static void axpy(float a, FloatArray x, int xAt, FloatArray y, int yAt, int n) {
-        for (@Parallel int i = 0; i < n; i++)
+    static void axpy(float a, FloatArray x, FloatArray y, IntArray at, int n) {
+        int xAt = at.get(0);
+        int yAt = at.get(1);
+        for (@Parallel int i = 0; i < (n & ALL); i++)
             y.set(yAt + i, y.get(yAt + i) + a * x.get(xAt + i));
     }
 
     /// `y[i] += bias` for each row i of y (N,C).
-    static void addBias(FloatArray y, int yAt, FloatArray bias, int biasAt, int N, int C) {
+    static void addBias(FloatArray y, FloatArray bias, IntArray at, int N, int C) {
+        int yAt = at.get(0);
+        int biasAt = at.get(1);
         for (@Parallel int i = 0; i < N * C; i++)
             y.set(yAt + i, y.get(yAt + i) + bias.get(biasAt + i % C));
     }
 
     /// `y = x * s` with s (C) along each row of x, y (N,C).
-    static void scaleColumns(FloatArray x, int xAt, FloatArray s, int sAt, FloatArray y, int yAt, int N, int C) {
+    static void scaleColumns(FloatArray x, FloatArray s, FloatArray y, IntArray at, int N, int C) {
+        int xAt = at.get(0);
+        int sAt = at.get(1);
+        int yAt = at.get(2);
         for (@Parallel int i = 0; i < N * C; i++)
             y.set(yAt + i, x.get(xAt + i) * s.get(sAt + i % C));
     }
 
     /// [#scaleColumns] in place.
-    static void scaleColumnsInPlace(FloatArray x, int xAt, FloatArray s, int sAt, int N, int C) {
+    static void scaleColumnsInPlace(FloatArray x, FloatArray s, IntArray at, int N, int C) {
+        int xAt = at.get(0);
+        int sAt = at.get(1);
         for (@Parallel int i = 0; i < N * C; i++)
             x.set(xAt + i, x.get(xAt + i) * s.get(sAt + i % C));
     }
 
     /// `y[t][j] = x[t][perm[j]]`
-    static void permuteColumns(FloatArray x, int xAt, IntArray perm, int permAt, FloatArray y, int yAt, int N, int C) {
+    static void permuteColumns(FloatArray x, IntArray perm, FloatArray y, IntArray at, int N, int C) {
+        int xAt = at.get(0);
+        int permAt = at.get(1);
+        int yAt = at.get(2);
         for (@Parallel int i = 0; i < N * C; i++)
             y.set(yAt + i, x.get(xAt + i - i % C + perm.get(permAt + i % C)));
     }
 
     /// `y (+)= x keep / (1 - p)`; element i survives as [Dropouts#keeps] says.
-    static void dropout(FloatArray x, int xAt, IntArray seed, int seedAt, FloatArray y, int yAt, int n, int salt,
-            float p,
-            float scale, int accumulate) {
-        for (@Parallel int i = 0; i < n; i++) {
+    static void dropout(FloatArray x, IntArray seed, FloatArray y, IntArray at, int n, float p, float scale,
+            int accumulate) {
+        int xAt = at.get(0);
+        int seedAt = at.get(1);
+        int yAt = at.get(2);
+        int salt = at.get(3);
+        for (@Parallel int i = 0; i < (n & ALL); i++) {
             float old = accumulate != 0 ? y.get(yAt + i) : 0f;
             float kept = Dropouts.keeps(seed.get(seedAt), salt, i, p) ? x.get(xAt + i) * scale : 0f;
             y.set(yAt + i, old + kept);
@@ -74,17 +97,25 @@ final class ElementKernels {
     }
 
     /// `out = silu(gate) * up`, `silu(g) = g sigmoid(g)`.
-    static void swiGlu(FloatArray gate, int gateAt, FloatArray up, int upAt, FloatArray out, int outAt, int n) {
-        for (@Parallel int i = 0; i < n; i++) {
+    static void swiGlu(FloatArray gate, FloatArray up, FloatArray out, IntArray at, int n) {
+        int gateAt = at.get(0);
+        int upAt = at.get(1);
+        int outAt = at.get(2);
+        for (@Parallel int i = 0; i < (n & ALL); i++) {
             float g = gate.get(gateAt + i);
             out.set(outAt + i, g * sigmoid(g) * up.get(upAt + i));
         }
     }
 
     /// With `s = sigmoid(gate)`: `dUp = dOut gate s`, `dGate = dOut up s (1 + gate (1 - s))`.
-    static void swiGluGrad(FloatArray gate, int gateAt, FloatArray up, int upAt, FloatArray dOut, int dOutAt,
-            FloatArray dGate, int dGateAt, FloatArray dUp, int dUpAt, int n) {
-        for (@Parallel int i = 0; i < n; i++) {
+    static void swiGluGrad(FloatArray gate, FloatArray up, FloatArray dOut, FloatArray dGate, FloatArray dUp,
+            IntArray at, int n) {
+        int gateAt = at.get(0);
+        int upAt = at.get(1);
+        int dOutAt = at.get(2);
+        int dGateAt = at.get(3);
+        int dUpAt = at.get(4);
+        for (@Parallel int i = 0; i < (n & ALL); i++) {
             float g = gate.get(gateAt + i);
             float u = up.get(upAt + i);
             float d = dOut.get(dOutAt + i);
@@ -95,9 +126,11 @@ final class ElementKernels {
     }
 
     /// [#swiGluGrad] where dGate replaces gate and dUp replaces up.
-    static void swiGluGradInPlace(FloatArray gate, int gateAt, FloatArray up, int upAt, FloatArray dOut, int dOutAt,
-            int n) {
-        for (@Parallel int i = 0; i < n; i++) {
+    static void swiGluGradInPlace(FloatArray gate, FloatArray up, FloatArray dOut, IntArray at, int n) {
+        int gateAt = at.get(0);
+        int upAt = at.get(1);
+        int dOutAt = at.get(2);
+        for (@Parallel int i = 0; i < (n & ALL); i++) {
             float g = gate.get(gateAt + i);
             float u = up.get(upAt + i);
             float d = dOut.get(dOutAt + i);

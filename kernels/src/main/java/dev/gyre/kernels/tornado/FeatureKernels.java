@@ -1,8 +1,11 @@
 package dev.gyre.kernels.tornado;
 
+import static dev.gyre.kernels.tornado.TaskGraphs.ALL;
+
 import uk.ac.manchester.tornado.api.annotations.Parallel;
 import uk.ac.manchester.tornado.api.math.TornadoMath;
 import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
+import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 
 /// The other orthogonal adapters: the core of PSOFT, the Givens sweep of GOFT, the reflections of HRA.
 final class FeatureKernels {
@@ -10,8 +13,12 @@ final class FeatureKernels {
     }
 
     /// PSOFT: `core = diag(vb) R diag(va) - I`.
-    static void psoftCore(FloatArray r, int rAt, FloatArray va, int vaAt, FloatArray vb, int vbAt, FloatArray core,
-            int coreAt, int n, int useA, int useB) {
+    static void psoftCore(FloatArray r, FloatArray va, FloatArray vb, FloatArray core, IntArray at, int n, int useA,
+            int useB) {
+        int rAt = at.get(0);
+        int vaAt = at.get(1);
+        int vbAt = at.get(2);
+        int coreAt = at.get(3);
         for (@Parallel int e = 0; e < n * n; e++) {
             float x = r.get(rAt + e);
             x = useA != 0 ? x * va.get(vaAt + e % n) : x;
@@ -21,8 +28,12 @@ final class FeatureKernels {
     }
 
     /// `dR[i,j] = vb[i] dCore[i,j] va[j]`
-    static void psoftRotationGrad(FloatArray dCore, int dCoreAt, FloatArray va, int vaAt, FloatArray vb, int vbAt,
-            FloatArray dR, int dRAt, int n, int useA, int useB) {
+    static void psoftRotationGrad(FloatArray dCore, FloatArray va, FloatArray vb, FloatArray dR, IntArray at, int n,
+            int useA, int useB) {
+        int dCoreAt = at.get(0);
+        int vaAt = at.get(1);
+        int vbAt = at.get(2);
+        int dRAt = at.get(3);
         for (@Parallel int e = 0; e < n * n; e++) {
             float x = dCore.get(dCoreAt + e);
             x = useA != 0 ? x * va.get(vaAt + e % n) : x;
@@ -32,9 +43,13 @@ final class FeatureKernels {
     }
 
     /// `dVa[j] += sum over i of dCore[i,j] vb[i] R[i,j]`
-    static void psoftColumnGrad(FloatArray r, int rAt, FloatArray dCore, int dCoreAt, FloatArray vb, int vbAt,
-            FloatArray dVa, int dVaAt, int n, int useB) {
-        for (@Parallel int j = 0; j < n; j++) {
+    static void psoftColumnGrad(FloatArray r, FloatArray dCore, FloatArray vb, FloatArray dVa, IntArray at, int n,
+            int useB) {
+        int rAt = at.get(0);
+        int dCoreAt = at.get(1);
+        int vbAt = at.get(2);
+        int dVaAt = at.get(3);
+        for (@Parallel int j = 0; j < (n & ALL); j++) {
             float sum = 0f;
             for (int i = 0; i < n; i++) {
                 float x = dCore.get(dCoreAt + i * n + j) * r.get(rAt + i * n + j);
@@ -45,9 +60,13 @@ final class FeatureKernels {
     }
 
     /// `dVb[i] += sum over j of dCore[i,j] R[i,j] va[j]`
-    static void psoftRowGrad(FloatArray r, int rAt, FloatArray dCore, int dCoreAt, FloatArray va, int vaAt,
-            FloatArray dVb, int dVbAt, int n, int useA) {
-        for (@Parallel int i = 0; i < n; i++) {
+    static void psoftRowGrad(FloatArray r, FloatArray dCore, FloatArray va, FloatArray dVb, IntArray at, int n,
+            int useA) {
+        int rAt = at.get(0);
+        int dCoreAt = at.get(1);
+        int vaAt = at.get(2);
+        int dVbAt = at.get(3);
+        for (@Parallel int i = 0; i < (n & ALL); i++) {
             float sum = 0f;
             for (int j = 0; j < n; j++) {
                 float x = dCore.get(dCoreAt + i * n + j) * r.get(rAt + i * n + j);
@@ -58,8 +77,10 @@ final class FeatureKernels {
     }
 
     /// GOFT's 2x2 rotations `(cos, -sin, sin, cos)` of `theta = pi tanh(phi)`.
-    static void givensAngles(FloatArray phi, int phiAt, FloatArray g, int gAt, int n) {
-        for (@Parallel int i = 0; i < n; i++) {
+    static void givensAngles(FloatArray phi, FloatArray g, IntArray at, int n) {
+        int phiAt = at.get(0);
+        int gAt = at.get(1);
+        for (@Parallel int i = 0; i < (n & ALL); i++) {
             float theta = 3.14159265f * TornadoMath.tanh(phi.get(phiAt + i));
             float c = TornadoMath.cos(theta);
             float s = TornadoMath.sin(theta);
@@ -71,9 +92,11 @@ final class FeatureKernels {
     }
 
     /// `dPhi += pi (1 - tanh(phi)^2) (-sin (dG00 + dG11) + cos (dG10 - dG01))`
-    static void givensAnglesGrad(FloatArray phi, int phiAt, FloatArray dG, int dGAt, FloatArray dPhi, int dPhiAt,
-            int n) {
-        for (@Parallel int i = 0; i < n; i++) {
+    static void givensAnglesGrad(FloatArray phi, FloatArray dG, FloatArray dPhi, IntArray at, int n) {
+        int phiAt = at.get(0);
+        int dGAt = at.get(1);
+        int dPhiAt = at.get(2);
+        for (@Parallel int i = 0; i < (n & ALL); i++) {
             float t = TornadoMath.tanh(phi.get(phiAt + i));
             float c = TornadoMath.cos(3.14159265f * t);
             float s = TornadoMath.sin(3.14159265f * t);
@@ -85,8 +108,9 @@ final class FeatureKernels {
 
     /// One stage of the sweep in place: in each row of x (N,d) the pairs `(2 s j, 2 s j + s)` become
     /// `(a g00 + c g10, a g01 + c g11)`; `first` is the stage's first pair in g.
-    static void givensStage(FloatArray x, int xAt, FloatArray g, int gAt, int N, int d, int stride, int pairs,
-            int first) {
+    static void givensStage(FloatArray x, FloatArray g, IntArray at, int N, int d, int stride, int pairs, int first) {
+        int xAt = at.get(0);
+        int gAt = at.get(1);
         for (@Parallel int e = 0; e < N * pairs; e++) {
             int p = xAt + e / pairs * d + 2 * stride * (e % pairs);
             int o = gAt + 4 * (first + e % pairs);
@@ -98,8 +122,10 @@ final class FeatureKernels {
     }
 
     /// [#givensStage] with the transposed 2x2 matrices: the input gradient, and the way back when they are rotations.
-    static void givensStageBack(FloatArray x, int xAt, FloatArray g, int gAt, int N, int d, int stride, int pairs,
+    static void givensStageBack(FloatArray x, FloatArray g, IntArray at, int N, int d, int stride, int pairs,
             int first) {
+        int xAt = at.get(0);
+        int gAt = at.get(1);
         for (@Parallel int e = 0; e < N * pairs; e++) {
             int p = xAt + e / pairs * d + 2 * stride * (e % pairs);
             int o = gAt + 4 * (first + e % pairs);
@@ -112,9 +138,9 @@ final class FeatureKernels {
 
     /// `dG00 = sum a u, dG01 = sum a w, dG10 = sum c u, dG11 = sum c w` over the rows, with (a,c) the stage's inputs in z and
     /// (u,w) the gradients of its outputs in dZ; one work item per number.
-    static void givensStageGrad(FloatArray z, FloatArray dZ, FloatArray dG, int dGAt, int N, int d, int stride,
-            int pairs,
-            int first) {
+    static void givensStageGrad(FloatArray z, FloatArray dZ, FloatArray dG, IntArray at, int N, int d, int stride,
+            int pairs, int first) {
+        int dGAt = at.get(0);
         for (@Parallel int e = 0; e < 4 * pairs; e++) {
             int p = 2 * stride * (e >> 2);
             int from = p + (e >> 1 & 1) * stride;
@@ -127,8 +153,9 @@ final class FeatureKernels {
     }
 
     /// Part s of `sum of e^2`, `e = g00 g01 + g10 g11`, over the pairs `s, s + parts, ...`.
-    static void givensPenaltyParts(FloatArray g, int gAt, FloatArray partial, int n, int parts) {
-        for (@Parallel int s = 0; s < parts; s++) {
+    static void givensPenaltyParts(FloatArray g, FloatArray partial, IntArray at, int n, int parts) {
+        int gAt = at.get(0);
+        for (@Parallel int s = 0; s < (parts & ALL); s++) {
             float sum = 0f;
             for (int i = s; i < n; i += parts) {
                 int o = gAt + 4 * i;
@@ -140,8 +167,10 @@ final class FeatureKernels {
     }
 
     /// Adds `2 lambda e` times g01, g00, g11, g10 to dG.
-    static void givensPenaltyGrad(FloatArray g, int gAt, FloatArray dG, int dGAt, int n, float lambda) {
-        for (@Parallel int i = 0; i < n; i++) {
+    static void givensPenaltyGrad(FloatArray g, FloatArray dG, IntArray at, int n, float lambda) {
+        int gAt = at.get(0);
+        int dGAt = at.get(1);
+        for (@Parallel int i = 0; i < (n & ALL); i++) {
             int o = gAt + 4 * i;
             int r = dGAt + 4 * i;
             float k = 2f * lambda * (g.get(o) * g.get(o + 1) + g.get(o + 2) * g.get(o + 3));
@@ -153,7 +182,8 @@ final class FeatureKernels {
     }
 
     /// `loss = lambda sum of the parts`
-    static void scaledSum(FloatArray partial, FloatArray loss, int lossAt, int parts, float lambda) {
+    static void scaledSum(FloatArray partial, FloatArray loss, IntArray at, int parts, float lambda) {
+        int lossAt = at.get(0);
         for (@Parallel int i = 0; i < 1; i++) {
             float sum = 0f;
             for (int s = 0; s < parts; s++)
@@ -163,8 +193,10 @@ final class FeatureKernels {
     }
 
     /// HRA: rows of u (r,d) are the columns of p (d,r) divided by their norms.
-    static void unitVectors(FloatArray p, int pAt, FloatArray u, int uAt, int d, int r) {
-        for (@Parallel int i = 0; i < r; i++) {
+    static void unitVectors(FloatArray p, FloatArray u, IntArray at, int d, int r) {
+        int pAt = at.get(0);
+        int uAt = at.get(1);
+        for (@Parallel int i = 0; i < (r & ALL); i++) {
             float sum = 0f;
             for (int f = 0; f < d; f++)
                 sum += p.get(pAt + f * r + i) * p.get(pAt + f * r + i);
@@ -175,9 +207,12 @@ final class FeatureKernels {
     }
 
     /// Adds `(dU_i - u_i (u_i dU_i)) / ||p_i||` to column i of dP.
-    static void unitVectorsGrad(FloatArray p, int pAt, FloatArray u, int uAt, FloatArray dU, int dUAt, FloatArray dP,
-            int dPAt, int d, int r) {
-        for (@Parallel int i = 0; i < r; i++) {
+    static void unitVectorsGrad(FloatArray p, FloatArray u, FloatArray dU, FloatArray dP, IntArray at, int d, int r) {
+        int pAt = at.get(0);
+        int uAt = at.get(1);
+        int dUAt = at.get(2);
+        int dPAt = at.get(3);
+        for (@Parallel int i = 0; i < (r & ALL); i++) {
             float sum = 0f;
             float along = 0f;
             for (int f = 0; f < d; f++) {
@@ -195,7 +230,9 @@ final class FeatureKernels {
 
     /// Modified Gram-Schmidt over the columns of p, in order, by one work item: column by column the parts along the
     /// earlier ones are taken away, then it is divided by its norm.
-    static void gramSchmidt(FloatArray p, int pAt, FloatArray u, int uAt, int d, int r) {
+    static void gramSchmidt(FloatArray p, FloatArray u, IntArray at, int d, int r) {
+        int pAt = at.get(0);
+        int uAt = at.get(1);
         for (@Parallel int one = 0; one < 1; one++)
             for (int i = 0; i < r; i++) {
                 for (int f = 0; f < d; f++)
@@ -217,7 +254,9 @@ final class FeatureKernels {
     }
 
     /// `s[i,j] = a_i b_j` for rows of a (r,d) and rows of b (r,d), or columns of b (d,r) with `columns`.
-    static void innerProducts(FloatArray a, int aAt, FloatArray b, int bAt, FloatArray s, int d, int r, int columns) {
+    static void innerProducts(FloatArray a, FloatArray b, FloatArray s, IntArray at, int d, int r, int columns) {
+        int aAt = at.get(0);
+        int bAt = at.get(1);
         for (@Parallel int e = 0; e < r * r; e++) {
             int j = e % r;
             float sum = 0f;
@@ -232,9 +271,12 @@ final class FeatureKernels {
     /// Gradient of [#gramSchmidt], P = U^T T with T = `upper` (r,r) upper triangular: with `M = lower(inner) mirrored`,
     /// `inner[i,j] = -u_i dU_j` taken from `inner` = u_i dU_j, X = dU - U M, then `dP T^T = X` solved from the last column
     /// back; each work item has one feature, `solved` (r,d) keeps its columns.
-    static void gramSchmidtGrad(FloatArray u, int uAt, FloatArray dU, int dUAt, FloatArray upper, FloatArray inner,
-            FloatArray solved, FloatArray dP, int dPAt, int d, int r) {
-        for (@Parallel int f = 0; f < d; f++)
+    static void gramSchmidtGrad(FloatArray u, FloatArray dU, FloatArray upper, FloatArray inner, FloatArray solved,
+            FloatArray dP, IntArray at, int d, int r) {
+        int uAt = at.get(0);
+        int dUAt = at.get(1);
+        int dPAt = at.get(2);
+        for (@Parallel int f = 0; f < (d & ALL); f++)
             for (int back = 0; back < r; back++) {
                 int j = r - 1 - back;
                 float x = dU.get(dUAt + j * d + f);
@@ -252,8 +294,10 @@ final class FeatureKernels {
     }
 
     /// `along[t] = z_t u`, rows of z (N,d) with one unit vector.
-    static void rowInner(FloatArray z, int zAt, FloatArray u, int uAt, FloatArray along, int N, int d) {
-        for (@Parallel int t = 0; t < N; t++) {
+    static void rowInner(FloatArray z, FloatArray u, FloatArray along, IntArray at, int N, int d) {
+        int zAt = at.get(0);
+        int uAt = at.get(1);
+        for (@Parallel int t = 0; t < (N & ALL); t++) {
             float sum = 0f;
             for (int f = 0; f < d; f++)
                 sum += z.get(zAt + t * d + f) * u.get(uAt + f);
@@ -262,7 +306,9 @@ final class FeatureKernels {
     }
 
     /// `z_t -= 2 along[t] u`, a reflection of every row.
-    static void reflect(FloatArray z, int zAt, FloatArray u, int uAt, FloatArray along, int N, int d) {
+    static void reflect(FloatArray z, FloatArray u, FloatArray along, IntArray at, int N, int d) {
+        int zAt = at.get(0);
+        int uAt = at.get(1);
         for (@Parallel int e = 0; e < N * d; e++)
             z.set(zAt + e, z.get(zAt + e) - 2f * along.get(e / d) * u.get(uAt + e % d));
     }
@@ -270,9 +316,9 @@ final class FeatureKernels {
     /// `dU[f] = -2 sum over t of v_t[f] (g_t u) + g_t[f] (v_t u)`, with v the reflection's inputs and g the gradients of its
     /// outputs; `alongV`, `alongG` hold the inner products.
     static void reflectionGrad(FloatArray v, FloatArray g, FloatArray alongV, FloatArray alongG, FloatArray dU,
-            int dUAt,
-            int N, int d) {
-        for (@Parallel int f = 0; f < d; f++) {
+            IntArray at, int N, int d) {
+        int dUAt = at.get(0);
+        for (@Parallel int f = 0; f < (d & ALL); f++) {
             float sum = 0f;
             for (int t = 0; t < N; t++)
                 sum += v.get(t * d + f) * alongG.get(t) + g.get(t * d + f) * alongV.get(t);

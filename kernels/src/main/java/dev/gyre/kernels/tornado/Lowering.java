@@ -1,5 +1,6 @@
 package dev.gyre.kernels.tornado;
 
+import static dev.gyre.kernels.tornado.TaskGraphs.items;
 import static dev.gyre.kernels.tornado.TiledMatMulKernels.SIDE;
 import static dev.gyre.kernels.tornado.TiledMatMulKernels.TILE;
 
@@ -12,10 +13,10 @@ import dev.gyre.kernels.tornado.DeviceMemory.Floats;
 import dev.gyre.kernels.tornado.DeviceMemory.Ints;
 import dev.gyre.kernels.tornado.DeviceMemory.Nf4;
 import dev.gyre.kernels.tornado.DeviceMemory.Shorts;
+import dev.gyre.kernels.tornado.TaskGraphs.Grid;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 import uk.ac.manchester.tornado.api.KernelContext;
-import uk.ac.manchester.tornado.api.TaskGraph;
 import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
 import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 
@@ -39,20 +40,16 @@ final class Lowering {
     /// @param workGroups whether to take the kernels that share local memory in work groups, where there are any
     static void lower(Program program, TaskGraphs tasks, DeviceMemory memory, boolean workGroups) {
         Lowering l = new Lowering(tasks, memory, workGroups);
-        int i = 0;
         for (Op op : program.ops()) {
-            tasks.operation(op, i++);
+            tasks.operation(op);
             l.lower(op);
             memory.freeScratch();
         }
     }
 
-    private TaskGraph g() {
-        return tasks.graph();
-    }
-
-    private String id(String kernel) {
-        return tasks.id(kernel);
+    /// Where the buffers of a task begin in their arrays, in the order of the kernel's parameters.
+    private IntArray at(int... offsets) {
+        return memory.constants(offsets);
     }
 
     private Floats f(Buf b) {
@@ -88,21 +85,22 @@ final class Lowering {
                 Floats x = f(o.x());
                 Floats y = f(o.y());
                 Floats out = f(o.out());
-                g().task(id("add"), ElementKernels::add, x.array(), x.at(), y.array(), y.at(), out.array(), out.at(),
-                        o.x().length());
+                tasks.task("add", items(o.x().length()), ElementKernels::add, x.array(), y.array(), out.array(),
+                        at(x.at(), y.at(), out.at()), o.x().length());
             }
             case Op.Axpy o -> {
                 Floats x = f(o.x());
                 Floats y = f(o.y());
-                g().task(id("axpy"), ElementKernels::axpy, o.a(), x.array(), x.at(), y.array(), y.at(), o.x().length());
+                tasks.task("axpy", items(o.x().length()), ElementKernels::axpy, o.a(), x.array(), y.array(),
+                        at(x.at(), y.at()), o.x().length());
             }
             case Op.Embed o -> embed(o);
             case Op.EmbedGrad o -> {
                 Ints ids = i(o.ids());
                 Floats dOut = f(o.dOut());
                 Floats dTable = f(o.dTable());
-                g().task(id("embedGrad"), TokenKernels::embedGrad, ids.array(), ids.at(), dOut.array(), dOut.at(),
-                        dTable.array(), dTable.at(), o.N(), o.C());
+                tasks.task("embedGrad", items(o.C()), TokenKernels::embedGrad, ids.array(), dOut.array(),
+                        dTable.array(), at(ids.at(), dOut.at(), dTable.at()), o.N(), o.C());
             }
             case Op.RmsNorm o -> {
                 Floats x = f(o.x());
@@ -110,15 +108,13 @@ final class Lowering {
                 Floats w = f(o.weight());
                 Floats y = f(o.y());
                 if (workGroups) {
-                    TaskGraph graph = g();
-                    graph.task(rows("inverseRmsOfRow", o.N()), RowKernels::inverseRmsOfRow, new KernelContext(),
-                            x.array(),
-                            x.at(), rstd.array(), rstd.at(), o.C(), o.eps());
+                    tasks.task("inverseRmsOfRow", rows(o.N()), RowKernels::inverseRmsOfRow, new KernelContext(),
+                            x.array(), rstd.array(), at(x.at(), rstd.at()), o.C(), o.eps());
                 } else
-                    g().task(id("inverseRms"), NormKernels::inverseRms, x.array(), x.at(), rstd.array(), rstd.at(),
-                            o.N(), o.C(), o.eps());
-                g().task(id("normalise"), NormKernels::normalise, x.array(), x.at(), rstd.array(), rstd.at(), w.array(),
-                        w.at(), y.array(), y.at(), o.N(), o.C());
+                    tasks.task("inverseRms", items(o.N()), NormKernels::inverseRms, x.array(), rstd.array(),
+                            at(x.at(), rstd.at()), o.N(), o.C(), o.eps());
+                tasks.task("normalise", items(o.N() * o.C()), NormKernels::normalise, x.array(), rstd.array(),
+                        w.array(), y.array(), at(x.at(), rstd.at(), w.at(), y.at()), o.N(), o.C());
             }
             case Op.RmsNormGrad o -> {
                 Floats x = f(o.x());
@@ -128,15 +124,14 @@ final class Lowering {
                 Floats dX = f(o.dX());
                 FloatArray mean = memory.scratch(o.N());
                 if (workGroups) {
-                    TaskGraph graph = g();
-                    graph.task(rows("meanOfRowProduct", o.N()), RowKernels::meanOfRowProduct, new KernelContext(),
-                            x.array(), x.at(), w.array(), w.at(), dY.array(), dY.at(), mean, o.C());
+                    tasks.task("meanOfRowProduct", rows(o.N()), RowKernels::meanOfRowProduct, new KernelContext(),
+                            x.array(), w.array(), dY.array(), mean, at(x.at(), w.at(), dY.at()), o.C());
                 } else
-                    g().task(id("meanOfProduct"), NormKernels::meanOfProduct, x.array(), x.at(), w.array(), w.at(),
-                            dY.array(), dY.at(), mean, o.N(), o.C());
-                g().task(id("normaliseGrad"), NormKernels::normaliseGrad, x.array(), x.at(), rstd.array(), rstd.at(),
-                        w.array(), w.at(), dY.array(), dY.at(), mean, dX.array(), dX.at(), o.N(), o.C(),
-                        flag(o.accumulate()));
+                    tasks.task("meanOfProduct", items(o.N()), NormKernels::meanOfProduct, x.array(), w.array(),
+                            dY.array(), mean, at(x.at(), w.at(), dY.at()), o.N(), o.C());
+                tasks.task("normaliseGrad", items(o.N() * o.C()), NormKernels::normaliseGrad, x.array(), rstd.array(),
+                        w.array(), dY.array(), mean, dX.array(), at(x.at(), rstd.at(), w.at(), dY.at(), dX.at()), o.N(),
+                        o.C(), flag(o.accumulate()));
             }
             case Op.RmsNormWeightGrad o -> {
                 Floats x = f(o.x());
@@ -144,9 +139,8 @@ final class Lowering {
                 Floats dY = f(o.dY());
                 int parts = rowParts(o.N());
                 FloatArray partial = memory.scratch((long) parts * o.C());
-                g().task(id("weightGradParts"), NormKernels::weightGradParts, x.array(), x.at(), rstd.array(),
-                        rstd.at(),
-                        dY.array(), dY.at(), partial, o.N(), o.C(), parts);
+                tasks.task("weightGradParts", items(o.C(), parts), NormKernels::weightGradParts, x.array(),
+                        rstd.array(), dY.array(), partial, at(x.at(), rstd.at(), dY.at()), o.N(), o.C(), parts);
                 addParts(partial, f(o.dWeight()), o.C(), parts, true);
             }
             case Op.MatMul o -> {
@@ -158,15 +152,15 @@ final class Lowering {
             case Op.AddBias o -> {
                 Floats y = f(o.y());
                 Floats bias = f(o.bias());
-                g().task(id("addBias"), ElementKernels::addBias, y.array(), y.at(), bias.array(), bias.at(), o.N(),
-                        o.C());
+                tasks.task("addBias", items(o.N() * o.C()), ElementKernels::addBias, y.array(), bias.array(),
+                        at(y.at(), bias.at()), o.N(), o.C());
             }
             case Op.BiasGrad o -> {
                 Floats dY = f(o.dY());
                 int parts = rowParts(o.N());
                 FloatArray partial = memory.scratch((long) parts * o.C());
-                g().task(id("columnParts"), ReduceKernels::columnParts, dY.array(), dY.at(), partial, o.N(), o.C(),
-                        parts);
+                tasks.task("columnParts", items(o.C(), parts), ReduceKernels::columnParts, dY.array(), partial,
+                        at(dY.at()), o.N(), o.C(), parts);
                 addParts(partial, f(o.dBias()), o.C(), parts, true);
             }
             case Op.Rope o -> {
@@ -174,9 +168,9 @@ final class Lowering {
                 Floats cos = f(o.cos());
                 Floats sin = f(o.sin());
                 Ints p = i(o.positions());
-                g().task(id("rope"), TokenKernels::rope, x.array(), x.at(), cos.array(), cos.at(), sin.array(),
-                        sin.at(),
-                        p.array(), p.at(), o.N(), o.heads(), o.D(), o.inverse() ? -1f : 1f);
+                tasks.task("rope", items(o.N() * o.heads() * (o.D() >> 1)), TokenKernels::rope, x.array(), cos.array(),
+                        sin.array(), p.array(), at(x.at(), cos.at(), sin.at(), p.at()), o.N(), o.heads(), o.D(),
+                        o.inverse() ? -1f : 1f);
             }
             case Op.Attention o -> {
                 Floats q = f(o.q());
@@ -186,9 +180,9 @@ final class Lowering {
                 Floats out = f(o.out());
                 Floats lse = f(o.lse());
                 IntArray at = memory.constants(q.at(), k.at(), v.at(), start.at(), out.at(), lse.at());
-                g().task(id("attend"), AttentionKernels::attend, q.array(), k.array(), v.array(), start.array(),
-                        out.array(), lse.array(), at, o.B() * o.T(), o.T(), o.H(), o.KV(), o.D(), o.scale(),
-                        o.window());
+                tasks.task("attend", items(o.H(), o.B() * o.T()), AttentionKernels::attend, q.array(), k.array(),
+                        v.array(), start.array(), out.array(), lse.array(), at, o.B() * o.T(), o.T(), o.H(), o.KV(),
+                        o.D(), o.scale(), o.window());
             }
             case Op.AttentionGrad o -> attentionGrad(o);
             case Op.CacheStore o -> {
@@ -203,16 +197,15 @@ final class Lowering {
                 Ints start = i(o.start());
                 Floats out = f(o.out());
                 IntArray at = memory.constants(q.at(), k.at(), v.at(), start.at(), out.at());
-                g().task(id("attendCache"), AttentionKernels::attendCache, q.array(), k.array(), v.array(),
-                        start.array(), out.array(), at, o.T(), o.H(), o.KV(), o.D(), o.scale(), o.window());
+                tasks.task("attendCache", items(o.H(), o.T()), AttentionKernels::attendCache, q.array(), k.array(),
+                        v.array(), start.array(), out.array(), at, o.T(), o.H(), o.KV(), o.D(), o.scale(), o.window());
             }
             case Op.SwiGlu o -> {
                 Floats gate = f(o.gate());
                 Floats up = f(o.up());
                 Floats out = f(o.out());
-                g().task(id("swiGlu"), ElementKernels::swiGlu, gate.array(), gate.at(), up.array(), up.at(),
-                        out.array(),
-                        out.at(), o.gate().length());
+                tasks.task("swiGlu", items(o.gate().length()), ElementKernels::swiGlu, gate.array(), up.array(),
+                        out.array(), at(gate.at(), up.at(), out.at()), o.gate().length());
             }
             case Op.SwiGluGrad o -> swiGluGrad(o);
             case Op.CrossEntropy o -> {
@@ -221,45 +214,47 @@ final class Lowering {
                 Floats loss = f(o.rowLoss());
                 FloatArray lse = memory.scratch(o.N());
                 if (workGroups) {
-                    TaskGraph graph = g();
-                    graph.task(rows("lossOfRow", o.N()), RowKernels::lossOfRow, new KernelContext(), logits.array(),
-                            logits.at(), labels.array(), labels.at(), loss.array(), loss.at(), lse, o.V(),
+                    tasks.task("lossOfRow", rows(o.N()), RowKernels::lossOfRow, new KernelContext(), logits.array(),
+                            labels.array(), loss.array(), lse, at(logits.at(), labels.at(), loss.at()), o.V(),
                             Op.CrossEntropy.IGNORE);
                 } else
-                    g().task(id("lossOfRows"), TokenKernels::lossOfRows, logits.array(), logits.at(), labels.array(),
-                            labels.at(), loss.array(), loss.at(), lse, o.N(), o.V(), Op.CrossEntropy.IGNORE);
+                    tasks.task("lossOfRows", items(o.N()), TokenKernels::lossOfRows, logits.array(), labels.array(),
+                            loss.array(), lse, at(logits.at(), labels.at(), loss.at()), o.N(), o.V(),
+                            Op.CrossEntropy.IGNORE);
                 if (o.gradient()) {
                     Floats scale = f(o.scale());
-                    g().task(id("lossGrad"), TokenKernels::lossGrad, logits.array(), logits.at(), labels.array(),
-                            labels.at(), lse, scale.array(), scale.at(), o.N(), o.V(), Op.CrossEntropy.IGNORE);
+                    tasks.task("lossGrad", items(o.N() * o.V()), TokenKernels::lossGrad, logits.array(), labels.array(),
+                            lse, scale.array(), at(logits.at(), labels.at(), scale.at()), o.N(), o.V(),
+                            Op.CrossEntropy.IGNORE);
                 }
             }
             case Op.Cayley o -> CayleyTasks.rotation(tasks, memory, o);
             case Op.CayleyGrad o -> CayleyTasks.gradient(tasks, memory, o);
             case Op.CoftProject o -> {
                 Floats v = f(o.v());
-                g().task(id("coftProject"), CayleyKernels::coftProject, v.array(), v.at(), o.blocks(),
-                        o.b() * (o.b() - 1) / 2, o.limit());
+                tasks.task("coftProject", items(o.blocks()), CayleyKernels::coftProject, v.array(), at(v.at()),
+                        o.blocks(), o.b() * (o.b() - 1) / 2, o.limit());
             }
             case Op.BlockRotate o -> {
                 Floats x = f(o.x());
                 Floats r = f(o.r());
                 Floats y = f(o.y());
                 if (o.transpose())
-                    g().task(id("blockRotateBack"), RotateKernels::blockRotateBack, x.array(), x.at(), r.array(),
-                            r.at(),
-                            y.array(), y.at(), o.N(), o.d(), o.b(), o.stored(), flag(o.accumulate()));
+                    tasks.task("blockRotateBack", items(o.d(), o.N()), RotateKernels::blockRotateBack, x.array(),
+                            r.array(), y.array(), at(x.at(), r.at(), y.at()), o.N(), o.d(), o.b(), o.stored(),
+                            flag(o.accumulate()));
                 else
-                    g().task(id("blockRotate"), RotateKernels::blockRotate, x.array(), x.at(), r.array(), r.at(),
-                            y.array(), y.at(), o.N(), o.d(), o.b(), o.stored(), flag(o.accumulate()));
+                    tasks.task("blockRotate", items(o.d(), o.N()), RotateKernels::blockRotate, x.array(), r.array(),
+                            y.array(), at(x.at(), r.at(), y.at()), o.N(), o.d(), o.b(), o.stored(),
+                            flag(o.accumulate()));
             }
             case Op.BlockRotateGrad o -> {
                 Floats x = f(o.x());
                 Floats dY = f(o.dY());
                 boolean shared = o.stored() == 1 && o.d() > o.b();
                 Floats dR = shared ? new Floats(memory.scratch((long) o.d() * o.b()), 0) : f(o.dR());
-                g().task(id("blockRotateGrad"), RotateKernels::blockRotateGrad, x.array(), x.at(), dY.array(), dY.at(),
-                        dR.array(), dR.at(), o.N(), o.d(), o.b());
+                tasks.task("blockRotateGrad", items(o.d() * o.b()), RotateKernels::blockRotateGrad, x.array(),
+                        dY.array(), dR.array(), at(x.at(), dY.at(), dR.at()), o.N(), o.d(), o.b());
                 if (shared)
                     addParts(dR.array(), f(o.dR()), o.b() * o.b(), o.d() / o.b(), false);
             }
@@ -267,78 +262,78 @@ final class Lowering {
             case Op.BlockDiagonal o -> {
                 Floats r = f(o.r());
                 Floats dense = f(o.dense());
-                g().task(id("blockDiagonal"), RotateKernels::blockDiagonal, r.array(), r.at(), dense.array(),
-                        dense.at(),
-                        o.d(), o.b(), o.stored());
+                tasks.task("blockDiagonal", items(o.d() * o.d()), RotateKernels::blockDiagonal, r.array(),
+                        dense.array(), at(r.at(), dense.at()), o.d(), o.b(), o.stored());
             }
             case Op.BlockDiagonalGrad o -> {
                 Floats dDense = f(o.dDense());
                 Floats dR = f(o.dR());
-                g().task(id("blockDiagonalGrad"), RotateKernels::blockDiagonalGrad, dDense.array(), dDense.at(),
-                        dR.array(), dR.at(), o.d(), o.b(), o.stored());
+                tasks.task("blockDiagonalGrad", items(o.stored() * o.b() * o.b()), RotateKernels::blockDiagonalGrad,
+                        dDense.array(), dR.array(), at(dDense.at(), dR.at()), o.d(), o.b(), o.stored());
             }
             case Op.MaskBlocks o -> {
                 Floats r = f(o.r());
                 Ints mask = i(o.mask());
-                g().task(id("maskBlocks"), RotateKernels::maskBlocks, r.array(), r.at(), mask.array(), mask.at(),
-                        o.blocks(), o.b(), flag(o.identity()));
+                tasks.task("maskBlocks", items(o.blocks() * o.b() * o.b()), RotateKernels::maskBlocks, r.array(),
+                        mask.array(), at(r.at(), mask.at()), o.blocks(), o.b(), flag(o.identity()));
             }
             case Op.Dropout o -> {
                 Floats x = f(o.x());
                 Ints seed = i(o.seed());
                 Floats y = f(o.y());
-                g().task(id("dropout"), ElementKernels::dropout, x.array(), x.at(), seed.array(), seed.at(), y.array(),
-                        y.at(), o.x().length(), o.salt(), o.p(), inverseKeep(o.p()), flag(o.accumulate()));
+                tasks.task("dropout", items(o.x().length()), ElementKernels::dropout, x.array(), seed.array(),
+                        y.array(), at(x.at(), seed.at(), y.at(), o.salt()), o.x().length(), o.p(), inverseKeep(o.p()),
+                        flag(o.accumulate()));
             }
             case Op.ScaleColumns o -> {
                 Floats x = f(o.x());
                 Floats s = f(o.s());
                 Floats y = f(o.y());
                 if (o.y() == o.x())
-                    g().task(id("scaleColumnsInPlace"), ElementKernels::scaleColumnsInPlace, x.array(), x.at(),
-                            s.array(), s.at(), o.N(), o.C());
+                    tasks.task("scaleColumnsInPlace", items(o.N() * o.C()), ElementKernels::scaleColumnsInPlace,
+                            x.array(), s.array(), at(x.at(), s.at()), o.N(), o.C());
                 else
-                    g().task(id("scaleColumns"), ElementKernels::scaleColumns, x.array(), x.at(), s.array(), s.at(),
-                            y.array(), y.at(), o.N(), o.C());
+                    tasks.task("scaleColumns", items(o.N() * o.C()), ElementKernels::scaleColumns, x.array(), s.array(),
+                            y.array(), at(x.at(), s.at(), y.at()), o.N(), o.C());
             }
             case Op.ColumnDot o -> {
                 Floats x = f(o.x());
                 Floats y = f(o.y());
                 int parts = rowParts(o.N());
                 FloatArray partial = memory.scratch((long) parts * o.C());
-                g().task(id("columnProductParts"), ReduceKernels::columnProductParts, x.array(), x.at(), y.array(),
-                        y.at(), partial, o.N(), o.C(), parts);
+                tasks.task("columnProductParts", items(o.C(), parts), ReduceKernels::columnProductParts, x.array(),
+                        y.array(), partial, at(x.at(), y.at()), o.N(), o.C(), parts);
                 addParts(partial, f(o.out()), o.C(), parts, true);
             }
             case Op.PermuteColumns o -> {
                 Floats x = f(o.x());
                 Ints perm = i(o.perm());
                 Floats y = f(o.y());
-                g().task(id("permuteColumns"), ElementKernels::permuteColumns, x.array(), x.at(), perm.array(),
-                        perm.at(),
-                        y.array(), y.at(), o.N(), o.C());
+                tasks.task("permuteColumns", items(o.N() * o.C()), ElementKernels::permuteColumns, x.array(),
+                        perm.array(), y.array(), at(x.at(), perm.at(), y.at()), o.N(), o.C());
             }
             case Op.PsoftCore o -> {
                 Floats r = f(o.R());
                 Floats va = orR(o.va(), r);
                 Floats vb = orR(o.vb(), r);
                 Floats core = f(o.core());
-                g().task(id("psoftCore"), FeatureKernels::psoftCore, r.array(), r.at(), va.array(), va.at(), vb.array(),
-                        vb.at(), core.array(), core.at(), o.r(), flag(o.va() != null), flag(o.vb() != null));
+                tasks.task("psoftCore", items(o.r() * o.r()), FeatureKernels::psoftCore, r.array(), va.array(),
+                        vb.array(), core.array(), at(r.at(), va.at(), vb.at(), core.at()), o.r(), flag(o.va() != null),
+                        flag(o.vb() != null));
             }
             case Op.PsoftCoreGrad o -> psoftCoreGrad(o);
             case Op.GivensAngles o -> {
                 Floats phi = f(o.phi());
                 Floats m = f(o.g());
-                g().task(id("givensAngles"), FeatureKernels::givensAngles, phi.array(), phi.at(), m.array(), m.at(),
-                        o.n());
+                tasks.task("givensAngles", items(o.n()), FeatureKernels::givensAngles, phi.array(), m.array(),
+                        at(phi.at(), m.at()), o.n());
             }
             case Op.GivensAnglesGrad o -> {
                 Floats phi = f(o.phi());
                 Floats dG = f(o.dG());
                 Floats dPhi = f(o.dPhi());
-                g().task(id("givensAnglesGrad"), FeatureKernels::givensAnglesGrad, phi.array(), phi.at(), dG.array(),
-                        dG.at(), dPhi.array(), dPhi.at(), o.n());
+                tasks.task("givensAnglesGrad", items(o.n()), FeatureKernels::givensAnglesGrad, phi.array(), dG.array(),
+                        dPhi.array(), at(phi.at(), dG.at(), dPhi.at()), o.n());
             }
             case Op.GivensSweep o -> {
                 copy(f(o.x()), f(o.y()), o.x().length());
@@ -351,25 +346,22 @@ final class Lowering {
                 Floats loss = f(o.loss());
                 int parts = sumParts(o.n());
                 FloatArray partial = memory.scratch(parts);
-                g().task(id("givensPenaltyParts"), FeatureKernels::givensPenaltyParts, m.array(), m.at(), partial,
-                        o.n(),
-                        parts);
-                g().task(id("scaledSum"), FeatureKernels::scaledSum, partial, loss.array(), loss.at(), parts,
-                        o.lambda());
-                g().task(id("givensPenaltyGrad"), FeatureKernels::givensPenaltyGrad, m.array(), m.at(), dG.array(),
-                        dG.at(), o.n(), o.lambda());
+                tasks.task("givensPenaltyParts", items(parts), FeatureKernels::givensPenaltyParts, m.array(), partial,
+                        at(m.at()), o.n(), parts);
+                tasks.task("scaledSum", items(1), FeatureKernels::scaledSum, partial, loss.array(), at(loss.at()),
+                        parts, o.lambda());
+                tasks.task("givensPenaltyGrad", items(o.n()), FeatureKernels::givensPenaltyGrad, m.array(), dG.array(),
+                        at(m.at(), dG.at()), o.n(), o.lambda());
             }
             case Op.HouseholderVectors o -> {
                 Floats p = f(o.p());
                 Floats u = f(o.u());
                 if (o.gramSchmidt())
-                    g().task(id("gramSchmidt"), FeatureKernels::gramSchmidt, p.array(), p.at(), u.array(), u.at(),
-                            o.d(),
-                            o.r());
+                    tasks.task("gramSchmidt", items(1), FeatureKernels::gramSchmidt, p.array(), u.array(),
+                            at(p.at(), u.at()), o.d(), o.r());
                 else
-                    g().task(id("unitVectors"), FeatureKernels::unitVectors, p.array(), p.at(), u.array(), u.at(),
-                            o.d(),
-                            o.r());
+                    tasks.task("unitVectors", items(o.r()), FeatureKernels::unitVectors, p.array(), u.array(),
+                            at(p.at(), u.at()), o.d(), o.r());
             }
             case Op.HouseholderVectorsGrad o -> householderVectorsGrad(o);
             case Op.Householder o -> householder(o);
@@ -380,8 +372,10 @@ final class Lowering {
                 int n = o.grad().length();
                 int parts = sumParts(n);
                 FloatArray partial = memory.scratch(parts);
-                g().task(id("squareParts"), OptimiserKernels::squareParts, x.array(), x.at(), partial, n, parts);
-                g().task(id("rootOfParts"), OptimiserKernels::rootOfParts, partial, norm.array(), norm.at(), parts);
+                tasks.task("squareParts", items(parts), OptimiserKernels::squareParts, x.array(), partial, at(x.at()),
+                        n, parts);
+                tasks.task("rootOfParts", items(1), OptimiserKernels::rootOfParts, partial, norm.array(), at(norm.at()),
+                        parts);
             }
             case Op.AdamW o -> {
                 Floats p = f(o.param());
@@ -390,28 +384,29 @@ final class Lowering {
                 Floats v = f(o.v());
                 Floats hp = f(o.hp());
                 Floats norm = f(o.norm());
-                g().task(id("adamW"), OptimiserKernels::adamW, p.array(), p.at(), grad.array(), grad.at(), m.array(),
-                        m.at(), v.array(), v.at(), hp.array(), hp.at(), norm.array(), norm.at(), o.param().length(),
-                        flag(o.decay()));
+                tasks.task("adamW", items(o.param().length()), OptimiserKernels::adamW, p.array(), grad.array(),
+                        m.array(), v.array(), hp.array(), norm.array(),
+                        at(p.at(), grad.at(), m.at(), v.at(), hp.at(), norm.at()), o.param().length(), flag(o.decay()));
             }
         }
     }
 
-    /// A task name with a work group for each of `n` rows.
-    private String rows(String kernel, int n) {
-        return tasks.grid(id(kernel), n * RowKernels.GROUP, 1, RowKernels.GROUP, 1);
+    /// A work group for each of `n` rows.
+    private static Grid rows(int n) {
+        return new Grid(n * RowKernels.GROUP, 1, RowKernels.GROUP, 1);
     }
 
     private void fill(Floats x, int n, float value) {
-        g().task(id("fillWith"), ElementKernels::fillWith, x.array(), x.at(), n, value);
+        tasks.task("fillWith", items(n), ElementKernels::fillWith, x.array(), at(x.at()), n, value);
     }
 
     private void copy(Floats x, Floats y, int n) {
-        g().task(id("copyTo"), ElementKernels::copyTo, x.array(), x.at(), y.array(), y.at(), n);
+        tasks.task("copyTo", items(n), ElementKernels::copyTo, x.array(), y.array(), at(x.at(), y.at()), n);
     }
 
     private void addParts(FloatArray partial, Floats out, int C, int parts, boolean accumulate) {
-        g().task(id("addParts"), ReduceKernels::addParts, partial, out.array(), out.at(), C, parts, flag(accumulate));
+        tasks.task("addParts", items(C), ReduceKernels::addParts, partial, out.array(), at(out.at()), C, parts,
+                flag(accumulate));
     }
 
     private void embed(Op.Embed o) {
@@ -419,13 +414,12 @@ final class Lowering {
         Floats out = f(o.out());
         if (o.table().dtype() == DType.BF16) {
             Shorts t = memory.shorts(o.table());
-            g().task(id("embedBf16"), TokenKernels::embedBf16, ids.array(), ids.at(), t.array(), t.at(),
-                    memory.powers(),
-                    out.array(), out.at(), o.N(), o.C());
+            tasks.task("embedBf16", items(o.N() * o.C()), TokenKernels::embedBf16, ids.array(), t.array(),
+                    memory.powers(), out.array(), at(ids.at(), t.at(), out.at()), o.N(), o.C());
         } else {
             Floats t = f(o.table());
-            g().task(id("embed"), TokenKernels::embed, ids.array(), ids.at(), t.array(), t.at(), out.array(), out.at(),
-                    o.N(), o.C());
+            tasks.task("embed", items(o.N() * o.C()), TokenKernels::embed, ids.array(), t.array(), out.array(),
+                    at(ids.at(), t.at(), out.at()), o.N(), o.C());
         }
     }
 
@@ -437,33 +431,33 @@ final class Lowering {
             case F32 -> {
                 Floats b = f(o.b());
                 switch (o.form()) {
-                    case NN -> g().task(id("nn"), MatMulKernels::nn, a.array(), a.at(), b.array(), b.at(), c.array(),
-                            c.at(), o.M(), o.N(), o.K(), o.alpha(), add);
-                    case NT -> g().task(id("nt"), MatMulKernels::nt, a.array(), a.at(), b.array(), b.at(), c.array(),
-                            c.at(), o.M(), o.N(), o.K(), o.alpha(), add);
-                    case TN -> g().task(id("tn"), MatMulKernels::tn, a.array(), a.at(), b.array(), b.at(), c.array(),
-                            c.at(), o.M(), o.N(), o.K(), o.alpha(), add);
+                    case NN -> tasks.task("nn", items(o.N(), o.M()), MatMulKernels::nn, a.array(), b.array(), c.array(),
+                            at(a.at(), b.at(), c.at()), o.M(), o.N(), o.K(), o.alpha(), add);
+                    case NT -> tasks.task("nt", items(o.N(), o.M()), MatMulKernels::nt, a.array(), b.array(), c.array(),
+                            at(a.at(), b.at(), c.at()), o.M(), o.N(), o.K(), o.alpha(), add);
+                    case TN -> tasks.task("tn", items(o.N(), o.M()), MatMulKernels::tn, a.array(), b.array(), c.array(),
+                            at(a.at(), b.at(), c.at()), o.M(), o.N(), o.K(), o.alpha(), add);
                 }
             }
             case BF16 -> {
                 Shorts b = memory.shorts(o.b());
                 if (o.form() == Op.MatMul.Form.NN)
-                    g().task(id("nnBf16"), MatMulKernels::nnBf16, a.array(), a.at(), b.array(), b.at(), memory.powers(),
-                            c.array(), c.at(), o.M(), o.N(), o.K(), o.alpha(), add);
+                    tasks.task("nnBf16", items(o.N(), o.M()), MatMulKernels::nnBf16, a.array(), b.array(),
+                            memory.powers(), c.array(), at(a.at(), b.at(), c.at()), o.M(), o.N(), o.K(), o.alpha(), add);
                 else
-                    g().task(id("ntBf16"), MatMulKernels::ntBf16, a.array(), a.at(), b.array(), b.at(), memory.powers(),
-                            c.array(), c.at(), o.M(), o.N(), o.K(), o.alpha(), add);
+                    tasks.task("ntBf16", items(o.N(), o.M()), MatMulKernels::ntBf16, a.array(), b.array(),
+                            memory.powers(), c.array(), at(a.at(), b.at(), c.at()), o.M(), o.N(), o.K(), o.alpha(), add);
             }
             case NF4 -> {
                 Nf4 b = memory.nf4(o.b());
                 if (o.form() == Op.MatMul.Form.NN)
-                    g().task(id("nnNf4"), MatMulKernels::nnNf4, a.array(), a.at(), b.codes(), b.book(), b.maxima(),
-                            b.maximaCodes(), b.map(), c.array(), c.at(), o.M(), o.N(), o.K(), o.alpha(), add,
-                            b.block(), b.nested(), b.offset());
+                    tasks.task("nnNf4", items(o.N(), o.M()), MatMulKernels::nnNf4, a.array(), b.codes(), b.book(),
+                            b.maxima(), b.maximaCodes(), b.map(), c.array(), at(a.at(), c.at()), o.M(), o.N(), o.K(),
+                            o.alpha(), add, b.block(), b.nested(), b.offset());
                 else
-                    g().task(id("ntNf4"), MatMulKernels::ntNf4, a.array(), a.at(), b.codes(), b.book(), b.maxima(),
-                            b.maximaCodes(), b.map(), c.array(), c.at(), o.M(), o.N(), o.K(), o.alpha(), add,
-                            b.block(), b.nested(), b.offset());
+                    tasks.task("ntNf4", items(o.N(), o.M()), MatMulKernels::ntNf4, a.array(), b.codes(), b.book(),
+                            b.maxima(), b.maximaCodes(), b.map(), c.array(), at(a.at(), c.at()), o.M(), o.N(), o.K(),
+                            o.alpha(), add, b.block(), b.nested(), b.offset());
             }
             case I32 -> throw new IllegalArgumentException(o.b() + " cannot be a factor of a matrix product");
         }
@@ -475,8 +469,7 @@ final class Lowering {
         int add = flag(o.accumulate());
         int groupsX = Math.ceilDiv(o.N(), TILE);
         int groupsY = Math.ceilDiv(o.M(), TILE);
-        TaskGraph graph = g();
-        String id = tasks.grid(id("tiled"), groupsX * SIDE, groupsY * SIDE, SIDE, SIDE);
+        Grid grid = new Grid(groupsX * SIDE, groupsY * SIDE, SIDE, SIDE);
         boolean nt = o.form() == Op.MatMul.Form.NT;
         boolean tn = o.form() == Op.MatMul.Form.TN;
         int bRow = nt ? 1 : o.N();
@@ -485,21 +478,21 @@ final class Lowering {
         switch (o.b().dtype()) {
             case F32 -> {
                 Floats b = f(o.b());
-                graph.task(id, TiledMatMulKernels::tiled, context, a.array(), a.at(), b.array(), b.at(), c.array(),
-                        c.at(),
-                        o.M(), o.N(), o.K(), tn ? 1 : o.K(), tn ? o.M() : 1, bRow, bStep, o.alpha(), add);
+                tasks.task("tiled", grid, TiledMatMulKernels::tiled, context, a.array(), b.array(), c.array(),
+                        at(a.at(), b.at(), c.at()), o.M(), o.N(), o.K(), tn ? 1 : o.K(), tn ? o.M() : 1, bRow, bStep,
+                        o.alpha(), add);
             }
             case BF16 -> {
                 Shorts b = memory.shorts(o.b());
-                graph.task(id, TiledMatMulKernels::tiledBf16, context, a.array(), a.at(), b.array(), b.at(),
-                        memory.powers(), c.array(), c.at(), o.M(), o.N(), o.K(), bRow, bStep, o.alpha(), add);
+                tasks.task("tiledBf16", grid, TiledMatMulKernels::tiledBf16, context, a.array(), b.array(),
+                        memory.powers(), c.array(), at(a.at(), b.at(), c.at()), o.M(), o.N(), o.K(), bRow, bStep,
+                        o.alpha(), add);
             }
             case NF4 -> {
                 Nf4 b = memory.nf4(o.b());
-                graph.task(id, TiledMatMulKernels::tiledNf4, context, a.array(), a.at(), b.codes(), b.book(),
-                        b.maxima(),
-                        b.maximaCodes(), b.map(), c.array(), c.at(), o.M(), o.N(), o.K(), flag(nt), o.alpha(), add,
-                        b.block(), b.nested(), b.offset());
+                tasks.task("tiledNf4", grid, TiledMatMulKernels::tiledNf4, context, a.array(), b.codes(), b.book(),
+                        b.maxima(), b.maximaCodes(), b.map(), c.array(), at(a.at(), c.at()), o.M(), o.N(), o.K(),
+                        flag(nt), o.alpha(), add, b.block(), b.nested(), b.offset());
             }
             case I32 -> throw new IllegalArgumentException(o.b() + " cannot be a factor of a matrix product");
         }
@@ -512,13 +505,13 @@ final class Lowering {
             case F32 -> copy(f(o.w()), y, n);
             case BF16 -> {
                 Shorts w = memory.shorts(o.w());
-                g().task(id("decodeBf16"), MatMulKernels::decodeBf16, w.array(), w.at(), memory.powers(), y.array(),
-                        y.at(), n);
+                tasks.task("decodeBf16", items(n), MatMulKernels::decodeBf16, w.array(), memory.powers(), y.array(),
+                        at(w.at(), y.at()), n);
             }
             case NF4 -> {
                 Nf4 w = memory.nf4(o.w());
-                g().task(id("decodeNf4"), MatMulKernels::decodeNf4, w.codes(), w.book(), w.maxima(), w.maximaCodes(),
-                        w.map(), y.array(), y.at(), n, w.block(), w.nested(), w.offset());
+                tasks.task("decodeNf4", items(n), MatMulKernels::decodeNf4, w.codes(), w.book(), w.maxima(),
+                        w.maximaCodes(), w.map(), y.array(), at(y.at()), n, w.block(), w.nested(), w.offset());
             }
             case I32 -> throw new IllegalArgumentException(o.w() + " cannot be decoded");
         }
@@ -537,22 +530,22 @@ final class Lowering {
         Floats dK = f(o.dK());
         Floats dV = f(o.dV());
         int N = o.B() * o.T();
-        g().task(id("outputDot"), AttentionKernels::outputDot, out.array(), out.at(), dOut.array(), dOut.at(),
-                delta.array(), delta.at(), N * o.H(), o.D());
+        tasks.task("outputDot", items(N * o.H()), AttentionKernels::outputDot, out.array(), dOut.array(),
+                delta.array(), at(out.at(), dOut.at(), delta.at()), N * o.H(), o.D());
         IntArray atQ = memory.constants(q.at(), k.at(), v.at(), start.at(), lse.at(), dOut.at(), delta.at(), dQ.at());
-        g().task(id("queryGrad"), AttentionKernels::queryGrad, q.array(), k.array(), v.array(), start.array(),
-                lse.array(), dOut.array(), delta.array(), dQ.array(), atQ, N, o.T(), o.H(), o.KV(), o.D(), o.scale(),
-                o.window());
+        tasks.task("queryGrad", items(o.H(), N), AttentionKernels::queryGrad, q.array(), k.array(), v.array(),
+                start.array(), lse.array(), dOut.array(), delta.array(), dQ.array(), atQ, N, o.T(), o.H(), o.KV(),
+                o.D(), o.scale(), o.window());
         IntArray atK = memory.constants(q.at(), k.at(), v.at(), start.at(), lse.at(), dOut.at(), delta.at(), dK.at(),
                 dV.at());
-        g().task(id("keyValueGrad"), AttentionKernels::keyValueGrad, q.array(), k.array(), v.array(), start.array(),
-                lse.array(), dOut.array(), delta.array(), dK.array(), dV.array(), atK, N, o.T(), o.H(), o.KV(), o.D(),
-                o.scale(), o.window());
+        tasks.task("keyValueGrad", items(o.KV(), N), AttentionKernels::keyValueGrad, q.array(), k.array(), v.array(),
+                start.array(), lse.array(), dOut.array(), delta.array(), dK.array(), dV.array(), atK, N, o.T(), o.H(),
+                o.KV(), o.D(), o.scale(), o.window());
     }
 
     private void cacheRows(Floats x, Floats cache, Ints start, int T, int C) {
-        g().task(id("cacheRows"), AttentionKernels::cacheRows, x.array(), x.at(), cache.array(), cache.at(),
-                start.array(), start.at(), T, C);
+        tasks.task("cacheRows", items(T * C), AttentionKernels::cacheRows, x.array(), cache.array(), start.array(),
+                at(x.at(), cache.at(), start.at()), T, C);
     }
 
     /// A result that replaces its input alone, the other standing elsewhere, goes by way of a workspace.
@@ -564,14 +557,14 @@ final class Lowering {
         boolean gateInPlace = o.dGate() == o.gate();
         boolean upInPlace = o.dUp() == o.up();
         if (gateInPlace && upInPlace) {
-            g().task(id("swiGluGradInPlace"), ElementKernels::swiGluGradInPlace, gate.array(), gate.at(), up.array(),
-                    up.at(), dOut.array(), dOut.at(), n);
+            tasks.task("swiGluGradInPlace", items(n), ElementKernels::swiGluGradInPlace, gate.array(), up.array(),
+                    dOut.array(), at(gate.at(), up.at(), dOut.at()), n);
             return;
         }
         Floats dGate = gateInPlace ? new Floats(memory.scratch(n), 0) : f(o.dGate());
         Floats dUp = upInPlace ? new Floats(memory.scratch(n), 0) : f(o.dUp());
-        g().task(id("swiGluGrad"), ElementKernels::swiGluGrad, gate.array(), gate.at(), up.array(), up.at(),
-                dOut.array(), dOut.at(), dGate.array(), dGate.at(), dUp.array(), dUp.at(), n);
+        tasks.task("swiGluGrad", items(n), ElementKernels::swiGluGrad, gate.array(), up.array(), dOut.array(),
+                dGate.array(), dUp.array(), at(gate.at(), up.at(), dOut.at(), dGate.at(), dUp.at()), n);
         if (gateInPlace)
             copy(dGate, gate, n);
         if (upInPlace)
@@ -591,29 +584,29 @@ final class Lowering {
         Floats dR = f(o.dR());
         int useA = flag(o.va() != null);
         int useB = flag(o.vb() != null);
-        g().task(id("psoftRotationGrad"), FeatureKernels::psoftRotationGrad, dCore.array(), dCore.at(), va.array(),
-                va.at(), vb.array(), vb.at(), dR.array(), dR.at(), o.r(), useA, useB);
+        tasks.task("psoftRotationGrad", items(o.r() * o.r()), FeatureKernels::psoftRotationGrad, dCore.array(),
+                va.array(), vb.array(), dR.array(), at(dCore.at(), va.at(), vb.at(), dR.at()), o.r(), useA, useB);
         Buf dVa = o.dVa();
         if (dVa != null) {
             Floats d = f(dVa);
-            g().task(id("psoftColumnGrad"), FeatureKernels::psoftColumnGrad, r.array(), r.at(), dCore.array(),
-                    dCore.at(), vb.array(), vb.at(), d.array(), d.at(), o.r(), useB);
+            tasks.task("psoftColumnGrad", items(o.r()), FeatureKernels::psoftColumnGrad, r.array(), dCore.array(),
+                    vb.array(), d.array(), at(r.at(), dCore.at(), vb.at(), d.at()), o.r(), useB);
         }
         Buf dVb = o.dVb();
         if (dVb != null) {
             Floats d = f(dVb);
-            g().task(id("psoftRowGrad"), FeatureKernels::psoftRowGrad, r.array(), r.at(), dCore.array(), dCore.at(),
-                    va.array(), va.at(), d.array(), d.at(), o.r(), useA);
+            tasks.task("psoftRowGrad", items(o.r()), FeatureKernels::psoftRowGrad, r.array(), dCore.array(), va.array(),
+                    d.array(), at(r.at(), dCore.at(), va.at(), d.at()), o.r(), useA);
         }
     }
 
     private void stage(Floats x, Floats m, int N, int d, Givens.Stage s, boolean back) {
         if (back)
-            g().task(id("givensStageBack"), FeatureKernels::givensStageBack, x.array(), x.at(), m.array(), m.at(), N, d,
-                    s.stride(), s.pairs(), s.first());
+            tasks.task("givensStageBack", items(N * s.pairs()), FeatureKernels::givensStageBack, x.array(), m.array(),
+                    at(x.at(), m.at()), N, d, s.stride(), s.pairs(), s.first());
         else
-            g().task(id("givensStage"), FeatureKernels::givensStage, x.array(), x.at(), m.array(), m.at(), N, d,
-                    s.stride(), s.pairs(), s.first());
+            tasks.task("givensStage", items(N * s.pairs()), FeatureKernels::givensStage, x.array(), m.array(),
+                    at(x.at(), m.at()), N, d, s.stride(), s.pairs(), s.first());
     }
 
     /// The stages from the largest stride down to number `last`, in place.
@@ -643,8 +636,8 @@ final class Lowering {
                 copy(f(o.x()), z, n);
                 sweep(z, m, o.N(), o.d(), s + 1);
             }
-            g().task(id("givensStageGrad"), FeatureKernels::givensStageGrad, z.array(), dZ.array(), dG.array(), dG.at(),
-                    o.N(), o.d(), stage.stride(), stage.pairs(), stage.first());
+            tasks.task("givensStageGrad", items(4 * stage.pairs()), FeatureKernels::givensStageGrad, z.array(),
+                    dZ.array(), dG.array(), at(dG.at()), o.N(), o.d(), stage.stride(), stage.pairs(), stage.first());
             stage(dZ, m, o.N(), o.d(), stage, true);
         }
         into(dZ, f(o.dX()), n, o.accumulate());
@@ -652,7 +645,7 @@ final class Lowering {
 
     private void into(Floats x, Floats y, int n, boolean accumulate) {
         if (accumulate)
-            g().task(id("axpy"), ElementKernels::axpy, 1f, x.array(), x.at(), y.array(), y.at(), n);
+            tasks.task("axpy", items(n), ElementKernels::axpy, 1f, x.array(), y.array(), at(x.at(), y.at()), n);
         else
             copy(x, y, n);
     }
@@ -663,27 +656,29 @@ final class Lowering {
         Floats dU = f(o.dU());
         Floats dP = f(o.dP());
         if (!o.gramSchmidt()) {
-            g().task(id("unitVectorsGrad"), FeatureKernels::unitVectorsGrad, p.array(), p.at(), u.array(), u.at(),
-                    dU.array(), dU.at(), dP.array(), dP.at(), o.d(), o.r());
+            tasks.task("unitVectorsGrad", items(o.r()), FeatureKernels::unitVectorsGrad, p.array(), u.array(),
+                    dU.array(), dP.array(), at(p.at(), u.at(), dU.at(), dP.at()), o.d(), o.r());
             return;
         }
         FloatArray upper = memory.scratch((long) o.r() * o.r());
         FloatArray inner = memory.scratch((long) o.r() * o.r());
         FloatArray solved = memory.scratch((long) o.r() * o.d());
-        g().task(id("innerProducts"), FeatureKernels::innerProducts, u.array(), u.at(), p.array(), p.at(), upper, o.d(),
-                o.r(), 1);
-        g().task(id("innerProducts"), FeatureKernels::innerProducts, u.array(), u.at(), dU.array(), dU.at(), inner,
-                o.d(), o.r(), 0);
-        g().task(id("gramSchmidtGrad"), FeatureKernels::gramSchmidtGrad, u.array(), u.at(), dU.array(), dU.at(), upper,
-                inner, solved, dP.array(), dP.at(), o.d(), o.r());
+        tasks.task("innerProducts", items(o.r() * o.r()), FeatureKernels::innerProducts, u.array(), p.array(), upper,
+                at(u.at(), p.at()), o.d(), o.r(), 1);
+        tasks.task("innerProducts", items(o.r() * o.r()), FeatureKernels::innerProducts, u.array(), dU.array(), inner,
+                at(u.at(), dU.at()), o.d(), o.r(), 0);
+        tasks.task("gramSchmidtGrad", items(o.d()), FeatureKernels::gramSchmidtGrad, u.array(), dU.array(), upper,
+                inner, solved, dP.array(), at(u.at(), dU.at(), dP.at()), o.d(), o.r());
     }
 
     private void rowInner(Floats z, Floats u, int i, FloatArray along, int N, int d) {
-        g().task(id("rowInner"), FeatureKernels::rowInner, z.array(), z.at(), u.array(), u.at() + i * d, along, N, d);
+        tasks.task("rowInner", items(N), FeatureKernels::rowInner, z.array(), u.array(), along,
+                at(z.at(), u.at() + i * d), N, d);
     }
 
     private void reflect(Floats z, Floats u, int i, FloatArray along, int N, int d) {
-        g().task(id("reflect"), FeatureKernels::reflect, z.array(), z.at(), u.array(), u.at() + i * d, along, N, d);
+        tasks.task("reflect", items(N * d), FeatureKernels::reflect, z.array(), u.array(), along,
+                at(z.at(), u.at() + i * d), N, d);
     }
 
     private void householder(Op.Householder o) {
@@ -716,8 +711,8 @@ final class Lowering {
             reflect(z, u, i, alongZ, o.N(), o.d());
             rowInner(z, u, i, alongZ, o.N(), o.d());
             rowInner(dZ, u, i, alongG, o.N(), o.d());
-            g().task(id("reflectionGrad"), FeatureKernels::reflectionGrad, z.array(), dZ.array(), alongZ, alongG,
-                    dU.array(), dU.at() + i * o.d(), o.N(), o.d());
+            tasks.task("reflectionGrad", items(o.d()), FeatureKernels::reflectionGrad, z.array(), dZ.array(), alongZ,
+                    alongG, dU.array(), at(dU.at() + i * o.d()), o.N(), o.d());
             reflect(dZ, u, i, alongG, o.N(), o.d());
         }
         into(dZ, f(o.dX()), n, o.accumulate());

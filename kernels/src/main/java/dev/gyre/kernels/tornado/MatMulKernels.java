@@ -1,8 +1,11 @@
 package dev.gyre.kernels.tornado;
 
+import static dev.gyre.kernels.tornado.TaskGraphs.ALL;
+
 import uk.ac.manchester.tornado.api.annotations.Parallel;
 import uk.ac.manchester.tornado.api.types.arrays.ByteArray;
 import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
+import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 import uk.ac.manchester.tornado.api.types.arrays.ShortArray;
 
 /// Matrix products `c (+)= alpha op(a) op(b)`, c (M,N), inner length K, one work item per element of c. The weight b may be
@@ -12,11 +15,13 @@ final class MatMulKernels {
     }
 
     /// NN: a (M,K), b (K,N).
-    static void nn(FloatArray a, int aAt, FloatArray b, int bAt, FloatArray c, int cAt, int M, int N, int K,
-            float alpha,
+    static void nn(FloatArray a, FloatArray b, FloatArray c, IntArray at, int M, int N, int K, float alpha,
             int accumulate) {
-        for (@Parallel int i = 0; i < M; i++)
-            for (@Parallel int j = 0; j < N; j++) {
+        int aAt = at.get(0);
+        int bAt = at.get(1);
+        int cAt = at.get(2);
+        for (@Parallel int i = 0; i < (M & ALL); i++)
+            for (@Parallel int j = 0; j < (N & ALL); j++) {
                 float sum = 0f;
                 for (int k = 0; k < K; k++)
                     sum += a.get(aAt + i * K + k) * b.get(bAt + k * N + j);
@@ -26,11 +31,13 @@ final class MatMulKernels {
     }
 
     /// NT: a (M,K), b (N,K).
-    static void nt(FloatArray a, int aAt, FloatArray b, int bAt, FloatArray c, int cAt, int M, int N, int K,
-            float alpha,
+    static void nt(FloatArray a, FloatArray b, FloatArray c, IntArray at, int M, int N, int K, float alpha,
             int accumulate) {
-        for (@Parallel int i = 0; i < M; i++)
-            for (@Parallel int j = 0; j < N; j++) {
+        int aAt = at.get(0);
+        int bAt = at.get(1);
+        int cAt = at.get(2);
+        for (@Parallel int i = 0; i < (M & ALL); i++)
+            for (@Parallel int j = 0; j < (N & ALL); j++) {
                 float sum = 0f;
                 for (int k = 0; k < K; k++)
                     sum += a.get(aAt + i * K + k) * b.get(bAt + j * K + k);
@@ -40,11 +47,13 @@ final class MatMulKernels {
     }
 
     /// TN: a (K,M), b (K,N).
-    static void tn(FloatArray a, int aAt, FloatArray b, int bAt, FloatArray c, int cAt, int M, int N, int K,
-            float alpha,
+    static void tn(FloatArray a, FloatArray b, FloatArray c, IntArray at, int M, int N, int K, float alpha,
             int accumulate) {
-        for (@Parallel int i = 0; i < M; i++)
-            for (@Parallel int j = 0; j < N; j++) {
+        int aAt = at.get(0);
+        int bAt = at.get(1);
+        int cAt = at.get(2);
+        for (@Parallel int i = 0; i < (M & ALL); i++)
+            for (@Parallel int j = 0; j < (N & ALL); j++) {
                 float sum = 0f;
                 for (int k = 0; k < K; k++)
                     sum += a.get(aAt + k * M + i) * b.get(bAt + k * N + j);
@@ -54,11 +63,13 @@ final class MatMulKernels {
     }
 
     /// [#nn] with b in BF16; `powers` as in [#bf16].
-    static void nnBf16(FloatArray a, int aAt, ShortArray b, int bAt, FloatArray powers, FloatArray c, int cAt, int M,
-            int N,
-            int K, float alpha, int accumulate) {
-        for (@Parallel int i = 0; i < M; i++)
-            for (@Parallel int j = 0; j < N; j++) {
+    static void nnBf16(FloatArray a, ShortArray b, FloatArray powers, FloatArray c, IntArray at, int M, int N, int K,
+            float alpha, int accumulate) {
+        int aAt = at.get(0);
+        int bAt = at.get(1);
+        int cAt = at.get(2);
+        for (@Parallel int i = 0; i < (M & ALL); i++)
+            for (@Parallel int j = 0; j < (N & ALL); j++) {
                 float sum = 0f;
                 for (int k = 0; k < K; k++)
                     sum += a.get(aAt + i * K + k) * bf16(b.get(bAt + k * N + j), powers);
@@ -68,11 +79,13 @@ final class MatMulKernels {
     }
 
     /// [#nt] with b in BF16.
-    static void ntBf16(FloatArray a, int aAt, ShortArray b, int bAt, FloatArray powers, FloatArray c, int cAt, int M,
-            int N,
-            int K, float alpha, int accumulate) {
-        for (@Parallel int i = 0; i < M; i++)
-            for (@Parallel int j = 0; j < N; j++) {
+    static void ntBf16(FloatArray a, ShortArray b, FloatArray powers, FloatArray c, IntArray at, int M, int N, int K,
+            float alpha, int accumulate) {
+        int aAt = at.get(0);
+        int bAt = at.get(1);
+        int cAt = at.get(2);
+        for (@Parallel int i = 0; i < (M & ALL); i++)
+            for (@Parallel int j = 0; j < (N & ALL); j++) {
                 float sum = 0f;
                 for (int k = 0; k < K; k++)
                     sum += a.get(aAt + i * K + k) * bf16(b.get(bAt + j * K + k), powers);
@@ -82,11 +95,13 @@ final class MatMulKernels {
     }
 
     /// [#nn] with b in NF4; the arguments after `c` as in [#nf4].
-    static void nnNf4(FloatArray a, int aAt, ByteArray codes, FloatArray book, FloatArray maxima, ByteArray maximaCodes,
-            FloatArray map, FloatArray c, int cAt, int M, int N, int K, float alpha, int accumulate, int block,
+    static void nnNf4(FloatArray a, ByteArray codes, FloatArray book, FloatArray maxima, ByteArray maximaCodes,
+            FloatArray map, FloatArray c, IntArray at, int M, int N, int K, float alpha, int accumulate, int block,
             int nested, float offset) {
-        for (@Parallel int i = 0; i < M; i++)
-            for (@Parallel int j = 0; j < N; j++) {
+        int aAt = at.get(0);
+        int cAt = at.get(1);
+        for (@Parallel int i = 0; i < (M & ALL); i++)
+            for (@Parallel int j = 0; j < (N & ALL); j++) {
                 float sum = 0f;
                 for (int k = 0; k < K; k++)
                     sum += a.get(aAt + i * K + k)
@@ -97,11 +112,13 @@ final class MatMulKernels {
     }
 
     /// [#nt] with b in NF4.
-    static void ntNf4(FloatArray a, int aAt, ByteArray codes, FloatArray book, FloatArray maxima, ByteArray maximaCodes,
-            FloatArray map, FloatArray c, int cAt, int M, int N, int K, float alpha, int accumulate, int block,
+    static void ntNf4(FloatArray a, ByteArray codes, FloatArray book, FloatArray maxima, ByteArray maximaCodes,
+            FloatArray map, FloatArray c, IntArray at, int M, int N, int K, float alpha, int accumulate, int block,
             int nested, float offset) {
-        for (@Parallel int i = 0; i < M; i++)
-            for (@Parallel int j = 0; j < N; j++) {
+        int aAt = at.get(0);
+        int cAt = at.get(1);
+        for (@Parallel int i = 0; i < (M & ALL); i++)
+            for (@Parallel int j = 0; j < (N & ALL); j++) {
                 float sum = 0f;
                 for (int k = 0; k < K; k++)
                     sum += a.get(aAt + i * K + k)
@@ -112,15 +129,18 @@ final class MatMulKernels {
     }
 
     /// A whole BF16 weight in F32.
-    static void decodeBf16(ShortArray w, int wAt, FloatArray powers, FloatArray y, int yAt, int n) {
-        for (@Parallel int i = 0; i < n; i++)
+    static void decodeBf16(ShortArray w, FloatArray powers, FloatArray y, IntArray at, int n) {
+        int wAt = at.get(0);
+        int yAt = at.get(1);
+        for (@Parallel int i = 0; i < (n & ALL); i++)
             y.set(yAt + i, bf16(w.get(wAt + i), powers));
     }
 
     /// A whole NF4 weight in F32.
     static void decodeNf4(ByteArray codes, FloatArray book, FloatArray maxima, ByteArray maximaCodes, FloatArray map,
-            FloatArray y, int yAt, int n, int block, int nested, float offset) {
-        for (@Parallel int i = 0; i < n; i++)
+            FloatArray y, IntArray at, int n, int block, int nested, float offset) {
+        int yAt = at.get(0);
+        for (@Parallel int i = 0; i < (n & ALL); i++)
             y.set(yAt + i, nf4(codes, book, maxima, maximaCodes, map, block, nested, offset, i));
     }
 

@@ -1,8 +1,11 @@
 package dev.gyre.kernels.tornado;
 
+import static dev.gyre.kernels.tornado.TaskGraphs.ALL;
+
 import uk.ac.manchester.tornado.api.annotations.Parallel;
 import uk.ac.manchester.tornado.api.math.TornadoMath;
 import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
+import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 
 /// RMSNorm: `y = x rstd * weight`, `rstd = 1/sqrt(mean(x^2) + eps)` per row. A first task reduces each row to one number,
 /// a second treats elements alone.
@@ -11,8 +14,10 @@ final class NormKernels {
     }
 
     /// `rstd` of each row of x (N,C).
-    static void inverseRms(FloatArray x, int xAt, FloatArray rstd, int rstdAt, int N, int C, float eps) {
-        for (@Parallel int n = 0; n < N; n++) {
+    static void inverseRms(FloatArray x, FloatArray rstd, IntArray at, int N, int C, float eps) {
+        int xAt = at.get(0);
+        int rstdAt = at.get(1);
+        for (@Parallel int n = 0; n < (N & ALL); n++) {
             float sum = 0f;
             for (int c = 0; c < C; c++) {
                 float v = x.get(xAt + n * C + c);
@@ -23,16 +28,22 @@ final class NormKernels {
     }
 
     /// `y = x rstd * weight`
-    static void normalise(FloatArray x, int xAt, FloatArray rstd, int rstdAt, FloatArray weight, int weightAt,
-            FloatArray y, int yAt, int N, int C) {
+    static void normalise(FloatArray x, FloatArray rstd, FloatArray weight, FloatArray y, IntArray at, int N, int C) {
+        int xAt = at.get(0);
+        int rstdAt = at.get(1);
+        int weightAt = at.get(2);
+        int yAt = at.get(3);
         for (@Parallel int i = 0; i < N * C; i++)
             y.set(yAt + i, x.get(xAt + i) * rstd.get(rstdAt + i / C) * weight.get(weightAt + i % C));
     }
 
     /// `mean[n] = mean over c of dY weight x`, the row's part that the gradient takes away.
-    static void meanOfProduct(FloatArray x, int xAt, FloatArray weight, int weightAt, FloatArray dY, int dYAt,
-            FloatArray mean, int N, int C) {
-        for (@Parallel int n = 0; n < N; n++) {
+    static void meanOfProduct(FloatArray x, FloatArray weight, FloatArray dY, FloatArray mean, IntArray at, int N,
+            int C) {
+        int xAt = at.get(0);
+        int weightAt = at.get(1);
+        int dYAt = at.get(2);
+        for (@Parallel int n = 0; n < (N & ALL); n++) {
             float sum = 0f;
             for (int c = 0; c < C; c++)
                 sum += dY.get(dYAt + n * C + c) * weight.get(weightAt + c) * x.get(xAt + n * C + c);
@@ -41,8 +52,13 @@ final class NormKernels {
     }
 
     /// `dX (+)= rstd (g - x rstd^2 mean(g x))` with `g = dY * weight`.
-    static void normaliseGrad(FloatArray x, int xAt, FloatArray rstd, int rstdAt, FloatArray weight, int weightAt,
-            FloatArray dY, int dYAt, FloatArray mean, FloatArray dX, int dXAt, int N, int C, int accumulate) {
+    static void normaliseGrad(FloatArray x, FloatArray rstd, FloatArray weight, FloatArray dY, FloatArray mean,
+            FloatArray dX, IntArray at, int N, int C, int accumulate) {
+        int xAt = at.get(0);
+        int rstdAt = at.get(1);
+        int weightAt = at.get(2);
+        int dYAt = at.get(3);
+        int dXAt = at.get(4);
         for (@Parallel int i = 0; i < N * C; i++) {
             float r = rstd.get(rstdAt + i / C);
             float g = dY.get(dYAt + i) * weight.get(weightAt + i % C);
@@ -52,10 +68,13 @@ final class NormKernels {
     }
 
     /// Part s of `dWeight[c] = sum over rows of dY x rstd`: rows `s, s + parts, ...` of column c into partial (parts, C).
-    static void weightGradParts(FloatArray x, int xAt, FloatArray rstd, int rstdAt, FloatArray dY, int dYAt,
-            FloatArray partial, int N, int C, int parts) {
-        for (@Parallel int s = 0; s < parts; s++)
-            for (@Parallel int c = 0; c < C; c++) {
+    static void weightGradParts(FloatArray x, FloatArray rstd, FloatArray dY, FloatArray partial, IntArray at, int N,
+            int C, int parts) {
+        int xAt = at.get(0);
+        int rstdAt = at.get(1);
+        int dYAt = at.get(2);
+        for (@Parallel int s = 0; s < (parts & ALL); s++)
+            for (@Parallel int c = 0; c < (C & ALL); c++) {
                 float sum = 0f;
                 for (int n = s; n < N; n += parts)
                     sum += dY.get(dYAt + n * C + c) * x.get(xAt + n * C + c) * rstd.get(rstdAt + n);

@@ -1,8 +1,11 @@
 package dev.gyre.kernels.tornado;
 
+import static dev.gyre.kernels.tornado.TaskGraphs.ALL;
+
 import uk.ac.manchester.tornado.api.annotations.Parallel;
 import uk.ac.manchester.tornado.api.math.TornadoMath;
 import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
+import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 
 /// Gradient norm and AdamW.
 final class OptimiserKernels {
@@ -10,8 +13,9 @@ final class OptimiserKernels {
     }
 
     /// Part s of `||x||^2`: elements `s, s + parts, ...`, summed in double.
-    static void squareParts(FloatArray x, int xAt, FloatArray partial, int n, int parts) {
-        for (@Parallel int s = 0; s < parts; s++) {
+    static void squareParts(FloatArray x, FloatArray partial, IntArray at, int n, int parts) {
+        int xAt = at.get(0);
+        for (@Parallel int s = 0; s < (parts & ALL); s++) {
             double sum = 0;
             for (int i = s; i < n; i += parts) {
                 double v = x.get(xAt + i);
@@ -22,7 +26,8 @@ final class OptimiserKernels {
     }
 
     /// `norm = sqrt(sum of the parts)`
-    static void rootOfParts(FloatArray partial, FloatArray norm, int normAt, int parts) {
+    static void rootOfParts(FloatArray partial, FloatArray norm, IntArray at, int parts) {
+        int normAt = at.get(0);
         for (@Parallel int i = 0; i < 1; i++) {
             double sum = 0;
             for (int s = 0; s < parts; s++)
@@ -34,9 +39,15 @@ final class OptimiserKernels {
     /// `p -= lr wd p; m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2; p -= lr/c1 m / (sqrt(v/c2) + eps)` with g clipped to the
     /// norm `maxNorm`. hp: lr, b1, b2, eps, c1, c2, maxNorm, wd; an array, because they change from step to step and a
     /// scalar is a constant of the compiled kernel.
-    static void adamW(FloatArray p, int pAt, FloatArray g, int gAt, FloatArray m, int mAt, FloatArray v, int vAt,
-            FloatArray hp, int hpAt, FloatArray norm, int normAt, int n, int decay) {
-        for (@Parallel int i = 0; i < n; i++) {
+    static void adamW(FloatArray p, FloatArray g, FloatArray m, FloatArray v, FloatArray hp, FloatArray norm,
+            IntArray at, int n, int decay) {
+        int pAt = at.get(0);
+        int gAt = at.get(1);
+        int mAt = at.get(2);
+        int vAt = at.get(3);
+        int hpAt = at.get(4);
+        int normAt = at.get(5);
+        for (@Parallel int i = 0; i < (n & ALL); i++) {
             float lr = hp.get(hpAt);
             float b1 = hp.get(hpAt + 1);
             float b2 = hp.get(hpAt + 2);

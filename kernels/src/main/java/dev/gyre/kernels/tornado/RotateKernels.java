@@ -1,5 +1,7 @@
 package dev.gyre.kernels.tornado;
 
+import static dev.gyre.kernels.tornado.TaskGraphs.ALL;
+
 import uk.ac.manchester.tornado.api.annotations.Parallel;
 import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
 import uk.ac.manchester.tornado.api.types.arrays.IntArray;
@@ -11,10 +13,13 @@ final class RotateKernels {
     }
 
     /// `y[t,i,c] (+)= sum over k of x[t,i,k] R[i,k,c]`
-    static void blockRotate(FloatArray x, int xAt, FloatArray r, int rAt, FloatArray y, int yAt, int N, int d, int b,
-            int stored, int accumulate) {
-        for (@Parallel int t = 0; t < N; t++)
-            for (@Parallel int f = 0; f < d; f++) {
+    static void blockRotate(FloatArray x, FloatArray r, FloatArray y, IntArray at, int N, int d, int b, int stored,
+            int accumulate) {
+        int xAt = at.get(0);
+        int rAt = at.get(1);
+        int yAt = at.get(2);
+        for (@Parallel int t = 0; t < (N & ALL); t++)
+            for (@Parallel int f = 0; f < (d & ALL); f++) {
                 int i = f / b;
                 int rotation = stored == 1 ? rAt + f % b : rAt + i * b * b + f % b;
                 float sum = 0f;
@@ -26,11 +31,13 @@ final class RotateKernels {
     }
 
     /// `y[t,i,k] (+)= sum over c of x[t,i,c] R[i,k,c]`, the rotation turned back when R is orthogonal.
-    static void blockRotateBack(FloatArray x, int xAt, FloatArray r, int rAt, FloatArray y, int yAt, int N, int d,
-            int b,
-            int stored, int accumulate) {
-        for (@Parallel int t = 0; t < N; t++)
-            for (@Parallel int f = 0; f < d; f++) {
+    static void blockRotateBack(FloatArray x, FloatArray r, FloatArray y, IntArray at, int N, int d, int b, int stored,
+            int accumulate) {
+        int xAt = at.get(0);
+        int rAt = at.get(1);
+        int yAt = at.get(2);
+        for (@Parallel int t = 0; t < (N & ALL); t++)
+            for (@Parallel int f = 0; f < (d & ALL); f++) {
                 int i = f / b;
                 int rotation = stored == 1 ? rAt + f % b * b : rAt + (i * b + f % b) * b;
                 float sum = 0f;
@@ -42,8 +49,10 @@ final class RotateKernels {
     }
 
     /// `dR[i,k,c] = sum over t of x[t,i,k] dY[t,i,c]`, one work item per element of dR (d/b, b, b).
-    static void blockRotateGrad(FloatArray x, int xAt, FloatArray dY, int dYAt, FloatArray dR, int dRAt, int N, int d,
-            int b) {
+    static void blockRotateGrad(FloatArray x, FloatArray dY, FloatArray dR, IntArray at, int N, int d, int b) {
+        int xAt = at.get(0);
+        int dYAt = at.get(1);
+        int dRAt = at.get(2);
         for (@Parallel int e = 0; e < d * b; e++) {
             int k = xAt + e / b;
             int c = dYAt + e / (b * b) * b + e % b;
@@ -55,7 +64,9 @@ final class RotateKernels {
     }
 
     /// Replaces the blocks of r whose mask is not 0 by the identity, or by zero.
-    static void maskBlocks(FloatArray r, int rAt, IntArray mask, int maskAt, int blocks, int b, int identity) {
+    static void maskBlocks(FloatArray r, IntArray mask, IntArray at, int blocks, int b, int identity) {
+        int rAt = at.get(0);
+        int maskAt = at.get(1);
         for (@Parallel int e = 0; e < blocks * b * b; e++) {
             float one = identity != 0 && e / b % b == e % b ? 1f : 0f;
             r.set(rAt + e, mask.get(maskAt + e / (b * b)) != 0 ? one : r.get(rAt + e));
@@ -63,7 +74,9 @@ final class RotateKernels {
     }
 
     /// The dense matrix (d,d) with the blocks of r on its diagonal.
-    static void blockDiagonal(FloatArray r, int rAt, FloatArray dense, int denseAt, int d, int b, int stored) {
+    static void blockDiagonal(FloatArray r, FloatArray dense, IntArray at, int d, int b, int stored) {
+        int rAt = at.get(0);
+        int denseAt = at.get(1);
         for (@Parallel int e = 0; e < d * d; e++) {
             int i = e / d;
             int j = e % d;
@@ -74,7 +87,9 @@ final class RotateKernels {
     }
 
     /// Gradient of [#blockDiagonal]: the diagonal blocks, summed when shared.
-    static void blockDiagonalGrad(FloatArray dDense, int dDenseAt, FloatArray dR, int dRAt, int d, int b, int stored) {
+    static void blockDiagonalGrad(FloatArray dDense, FloatArray dR, IntArray at, int d, int b, int stored) {
+        int dDenseAt = at.get(0);
+        int dRAt = at.get(1);
         for (@Parallel int e = 0; e < stored * b * b; e++) {
             int first = e / (b * b);
             int blocks = stored == 1 ? d / b : 1;

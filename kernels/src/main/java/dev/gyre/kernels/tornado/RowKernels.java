@@ -15,8 +15,9 @@ final class RowKernels {
     }
 
     /// [NormKernels#inverseRms]
-    static void inverseRmsOfRow(KernelContext context, FloatArray x, int xAt, FloatArray rstd, int rstdAt, int C,
-            float eps) {
+    static void inverseRmsOfRow(KernelContext context, FloatArray x, FloatArray rstd, IntArray at, int C, float eps) {
+        int xAt = at.get(0);
+        int rstdAt = at.get(1);
         float[] part = context.allocateFloatLocalArray(GROUP);
         int lane = context.localIdx;
         int row = context.groupIdx;
@@ -37,8 +38,11 @@ final class RowKernels {
     }
 
     /// [NormKernels#meanOfProduct]
-    static void meanOfRowProduct(KernelContext context, FloatArray x, int xAt, FloatArray weight, int weightAt,
-            FloatArray dY, int dYAt, FloatArray mean, int C) {
+    static void meanOfRowProduct(KernelContext context, FloatArray x, FloatArray weight, FloatArray dY, FloatArray mean,
+            IntArray at, int C) {
+        int xAt = at.get(0);
+        int weightAt = at.get(1);
+        int dYAt = at.get(2);
         float[] part = context.allocateFloatLocalArray(GROUP);
         int lane = context.localIdx;
         int row = context.groupIdx;
@@ -57,8 +61,11 @@ final class RowKernels {
     }
 
     /// [TokenKernels#lossOfRows]
-    static void lossOfRow(KernelContext context, FloatArray logits, int logitsAt, IntArray labels, int labelsAt,
-            FloatArray rowLoss, int rowLossAt, FloatArray lse, int V, int ignore) {
+    static void lossOfRow(KernelContext context, FloatArray logits, IntArray labels, FloatArray rowLoss, FloatArray lse,
+            IntArray at, int V, int ignore) {
+        int logitsAt = at.get(0);
+        int labelsAt = at.get(1);
+        int rowLossAt = at.get(2);
         float[] part = context.allocateFloatLocalArray(GROUP);
         int lane = context.localIdx;
         int row = context.groupIdx;

@@ -4,84 +4,266 @@ import dev.gyre.kernels.Access;
 import dev.gyre.kernels.Buf;
 import dev.gyre.kernels.Op;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.HashSet;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import uk.ac.manchester.tornado.api.GridScheduler;
 import uk.ac.manchester.tornado.api.TaskGraph;
+import uk.ac.manchester.tornado.api.WorkerGrid;
+import uk.ac.manchester.tornado.api.WorkerGrid1D;
 import uk.ac.manchester.tornado.api.WorkerGrid2D;
+import uk.ac.manchester.tornado.api.common.TornadoFunctions.Task10;
+import uk.ac.manchester.tornado.api.common.TornadoFunctions.Task11;
+import uk.ac.manchester.tornado.api.common.TornadoFunctions.Task12;
+import uk.ac.manchester.tornado.api.common.TornadoFunctions.Task13;
+import uk.ac.manchester.tornado.api.common.TornadoFunctions.Task14;
+import uk.ac.manchester.tornado.api.common.TornadoFunctions.Task16;
+import uk.ac.manchester.tornado.api.common.TornadoFunctions.Task17;
+import uk.ac.manchester.tornado.api.common.TornadoFunctions.Task18;
+import uk.ac.manchester.tornado.api.common.TornadoFunctions.Task3;
+import uk.ac.manchester.tornado.api.common.TornadoFunctions.Task4;
+import uk.ac.manchester.tornado.api.common.TornadoFunctions.Task5;
+import uk.ac.manchester.tornado.api.common.TornadoFunctions.Task6;
+import uk.ac.manchester.tornado.api.common.TornadoFunctions.Task7;
+import uk.ac.manchester.tornado.api.common.TornadoFunctions.Task8;
+import uk.ac.manchester.tornado.api.common.TornadoFunctions.Task9;
+import uk.ac.manchester.tornado.api.enums.DataTransferMode;
+import uk.ac.manchester.tornado.api.types.arrays.IntArray;
+import uk.ac.manchester.tornado.api.types.arrays.TornadoNativeArray;
 
-/// Builds the task graphs of one program: names its tasks after their operation and its number in the program, keeps each
-/// task's worker grid under the same name, rounded up to whole work groups (a grid that is no multiple of the local
-/// size is dropped by OpenCL without an error), and begins a new graph before one is full.
+/// Builds the task graphs of a session's programs so that each kernel is compiled once for all tasks that need the same code.
+///
+/// TornadoVM bakes every number among a task's arguments into the code and compiles each task alone, unless its plan has
+/// compiled a task of the same graph name, task name and method before. So all graphs share one name, and a task is named
+/// after its kernel, its numbers and its grid: equal names mean equal code. Where buffers begin in their arrays differs
+/// from task to task; it comes in an array ([DeviceMemory#constants]) and not as a number. Names must differ within a
+/// graph, so the second and third task of a kernel in a graph have names of their own and are compiled once more each. A
+/// task that did not compile its code does not know how many work items it has: every task has a worker grid. TornadoVM
+/// compiles the last task of a graph in any case; that is [ElementKernels#tick].
 final class TaskGraphs {
-    /// A task graph describes its tasks in 8192 bytes, 15 and 5 for each argument; this many tasks of 20 arguments fit.
+    /// `n & ALL` is n. A loop bound that is a bare parameter would be replaced by the size of the worker grid, the first such
+    /// parameter by its first dimension, and TornadoVM prints a warning about it for each.
+    static final int ALL = Integer.MAX_VALUE;
+
+    private static final String NAME = "gyre";
+    /// A task graph describes its tasks in 8192 bytes, 15 and 5 for each argument; this many tasks of 20 arguments fit, the
+    /// last one being the tick.
     private static final int MAX_TASKS = 8192 / (15 + 5 * 20);
+    /// So many tasks of one kernel in a graph, then a new graph begins. With 1 every kernel would be compiled once, but graphs
+    /// would be short, and each costs a launch and the tick's compilation (a step of the shipped model: 60 graphs with 42
+    /// kernels, 20 with 71 for 3, 8 with 147 without this limit).
+    private static final int MAX_USES = 3;
 
-    /// A part of the program that is one task graph, with the buffers that its operations touch.
-    record Part(TaskGraph graph, Set<Buf> roots) {
+    /// Work items of a task along two dimensions, rounded up to whole work groups (a grid that is no multiple of the local
+    /// size is dropped by OpenCL without an error). A group size of 0 leaves the choice to the driver.
+    record Grid(int x, int y, int localX, int localY) {
+        private WorkerGrid worker() {
+            if (localX == 0)
+                return y == 1 ? new WorkerGrid1D(x) : new WorkerGrid2D(x, y);
+            WorkerGrid2D grid = new WorkerGrid2D(roundUp(x, localX), roundUp(y, localY));
+            grid.setLocalWork(localX, localY, 1);
+            return grid;
+        }
+
+        private static int roundUp(int n, int multiple) {
+            return Math.ceilDiv(n, multiple) * multiple;
+        }
     }
 
-    private final String name;
-    private final GridScheduler grids;
+    /// A part of the program that is one task graph, with the buffers that its operations touch and the names of its tasks.
+    record Part(TaskGraph graph, Set<Buf> roots, Set<String> names) {
+    }
+
+    private final IntArray ticks;
+    private final GridScheduler grids = new GridScheduler();
+    /// Number of each kernel with its constants.
+    private final Map<List<Object>, Integer> kernels = new HashMap<>();
+    private final Set<String> named = new HashSet<>();
     private final List<Part> parts = new ArrayList<>();
-    private final Set<String> used = new HashSet<>();
+    /// How often the current graph has each kernel.
+    private final Map<Integer, Integer> uses = new HashMap<>();
     private final Set<Buf> roots = new LinkedHashSet<>();
-    private String operation = "";
-    private int tasks;
-    private boolean hasGrids;
+    private int tasks = MAX_TASKS;
 
-    TaskGraphs(String name, GridScheduler grids) {
-        this.name = name;
-        this.grids = grids;
+    TaskGraphs(IntArray ticks) {
+        this.ticks = ticks;
     }
 
-    List<Part> parts() {
-        return parts;
+    GridScheduler grids() {
+        return grids;
     }
 
     boolean hasGrids() {
-        return hasGrids;
+        return !named.isEmpty();
     }
 
-    /// Tasks from here on belong to `op`, number `index`.
-    void operation(Op op, int index) {
-        operation = op.getClass().getSimpleName() + index;
+    /// The graphs since the last call; what comes next begins another one.
+    List<Part> finish() {
+        for (Part p : parts)
+            tick(p.graph(), ticks);
+        List<Part> done = List.copyOf(parts);
+        parts.clear();
+        tasks = MAX_TASKS;
+        return done;
+    }
+
+    /// A graph that copies `arrays` to the device and does nothing else: its only task counts its runs.
+    static TaskGraph moving(Object[] arrays, IntArray ticks) {
+        return tick(new TaskGraph(NAME).transferToDevice(DataTransferMode.EVERY_EXECUTION, arrays), ticks);
+    }
+
+    private static TaskGraph tick(TaskGraph graph, IntArray ticks) {
+        return graph.task("tick", ElementKernels::tick, ticks);
+    }
+
+    /// Tasks from here on belong to `op`.
+    void operation(Op op) {
         roots.clear();
         for (Access a : op.accesses())
             roots.add(a.buf().root());
     }
 
-    /// The graph for the next task; ask for it before the task's name.
-    TaskGraph graph() {
-        if (parts.isEmpty() || tasks == MAX_TASKS) {
-            parts.add(new Part(new TaskGraph(name + "_" + parts.size()), new LinkedHashSet<>()));
-            tasks = 0;
+    static Grid items(int n) {
+        return new Grid(n, 1, 0, 0);
+    }
+
+    /// `x` by `y` work items, x running fastest.
+    static Grid items(int x, int y) {
+        return new Grid(x, y, 0, 0);
+    }
+
+    /// The name of the next task: its kernel, the number of its kernel with these constants, and which of its kind it is in
+    /// its graph, which is a new one where the last is full.
+    private String next(String kernel, Grid grid, Object... arguments) {
+        List<Object> key = new ArrayList<>(List.of(kernel, grid));
+        for (Object a : arguments)
+            key.add(a instanceof TornadoNativeArray ? a.getClass() : a instanceof Number ? a : "context");
+        int number = kernels.computeIfAbsent(key, _ -> kernels.size());
+        if (++tasks >= MAX_TASKS || uses.getOrDefault(number, 0) >= MAX_USES) {
+            parts.add(new Part(new TaskGraph(NAME), new LinkedHashSet<>(), new HashSet<>()));
+            tasks = 1;
+            uses.clear();
         }
+        int use = uses.merge(number, 1, Integer::sum);
+        String id = kernel + "_" + number + (use == 1 ? "" : "_" + use);
+        Part part = parts.getLast();
+        part.roots().addAll(roots);
+        part.names().add(id);
+        if (named.add(id))
+            grids.addWorkerGrid(NAME + "." + id, grid.worker());
+        return id;
+    }
+
+    private TaskGraph graph() {
         return parts.getLast().graph();
     }
 
-    /// A fresh task name such as `RmsNorm12_inverseRms`.
-    String id(String kernel) {
-        tasks++;
-        parts.getLast().roots().addAll(roots);
-        String id = operation + "_" + kernel;
-        for (int i = 2; !used.add(id); i++)
-            id = operation + "_" + kernel + i;
-        return id;
+    // one for each number of arguments that kernels have
+
+    <A1, A2, A3> void task(String kernel, Grid grid, Task3<A1, A2, A3> code, A1 a1, A2 a2, A3 a3) {
+        String id = next(kernel, grid, a1, a2, a3);
+        graph().task(id, code, a1, a2, a3);
     }
 
-    /// Gives the task `id` at least `x` times `y` work items, in groups of `localX` times `localY`.
-    String grid(String id, int x, int y, int localX, int localY) {
-        WorkerGrid2D grid = new WorkerGrid2D(roundUp(x, localX), roundUp(y, localY));
-        grid.setLocalWork(localX, localY, 1);
-        hasGrids = true;
-        grids.addWorkerGrid(parts.getLast().graph().getTaskGraphName() + "." + id, grid);
-        return id;
+    <A1, A2, A3, A4> void task(String kernel, Grid grid, Task4<A1, A2, A3, A4> code, A1 a1, A2 a2, A3 a3, A4 a4) {
+        String id = next(kernel, grid, a1, a2, a3, a4);
+        graph().task(id, code, a1, a2, a3, a4);
     }
 
-    private static int roundUp(int n, int multiple) {
-        return Math.ceilDiv(n, multiple) * multiple;
+    <A1, A2, A3, A4, A5> void task(String kernel, Grid grid, Task5<A1, A2, A3, A4, A5> code, A1 a1, A2 a2, A3 a3,
+            A4 a4, A5 a5) {
+        String id = next(kernel, grid, a1, a2, a3, a4, a5);
+        graph().task(id, code, a1, a2, a3, a4, a5);
+    }
+
+    <A1, A2, A3, A4, A5, A6> void task(String kernel, Grid grid, Task6<A1, A2, A3, A4, A5, A6> code, A1 a1, A2 a2,
+            A3 a3, A4 a4, A5 a5, A6 a6) {
+        String id = next(kernel, grid, a1, a2, a3, a4, a5, a6);
+        graph().task(id, code, a1, a2, a3, a4, a5, a6);
+    }
+
+    <A1, A2, A3, A4, A5, A6, A7> void task(String kernel, Grid grid, Task7<A1, A2, A3, A4, A5, A6, A7> code, A1 a1,
+            A2 a2, A3 a3, A4 a4, A5 a5, A6 a6, A7 a7) {
+        String id = next(kernel, grid, a1, a2, a3, a4, a5, a6, a7);
+        graph().task(id, code, a1, a2, a3, a4, a5, a6, a7);
+    }
+
+    <A1, A2, A3, A4, A5, A6, A7, A8> void task(String kernel, Grid grid, Task8<A1, A2, A3, A4, A5, A6, A7, A8> code,
+            A1 a1, A2 a2, A3 a3, A4 a4, A5 a5, A6 a6, A7 a7, A8 a8) {
+        String id = next(kernel, grid, a1, a2, a3, a4, a5, a6, a7, a8);
+        graph().task(id, code, a1, a2, a3, a4, a5, a6, a7, a8);
+    }
+
+    <A1, A2, A3, A4, A5, A6, A7, A8, A9> void task(String kernel, Grid grid, Task9<A1, A2, A3, A4, A5, A6, A7, A8,
+            A9> code, A1 a1, A2 a2, A3 a3, A4 a4, A5 a5, A6 a6, A7 a7, A8 a8, A9 a9) {
+        String id = next(kernel, grid, a1, a2, a3, a4, a5, a6, a7, a8, a9);
+        graph().task(id, code, a1, a2, a3, a4, a5, a6, a7, a8, a9);
+    }
+
+    <A1, A2, A3, A4, A5, A6, A7, A8, A9, A10> void task(String kernel, Grid grid, Task10<A1, A2, A3, A4, A5, A6, A7,
+            A8, A9, A10> code, A1 a1, A2 a2, A3 a3, A4 a4, A5 a5, A6 a6, A7 a7, A8 a8, A9 a9, A10 a10) {
+        String id = next(kernel, grid, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10);
+        graph().task(id, code, a1, a2, a3, a4, a5, a6, a7, a8,
+                a9, a10);
+    }
+
+    <A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11> void task(String kernel, Grid grid, Task11<A1, A2, A3, A4, A5, A6,
+            A7, A8, A9, A10, A11> code, A1 a1, A2 a2, A3 a3, A4 a4, A5 a5, A6 a6, A7 a7, A8 a8, A9 a9, A10 a10,
+            A11 a11) {
+        String id = next(kernel, grid, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11);
+        graph().task(id, code, a1, a2, a3, a4, a5, a6, a7,
+                a8, a9, a10, a11);
+    }
+
+    <A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11, A12> void task(String kernel, Grid grid, Task12<A1, A2, A3, A4, A5,
+            A6, A7, A8, A9, A10, A11, A12> code, A1 a1, A2 a2, A3 a3, A4 a4, A5 a5, A6 a6, A7 a7, A8 a8, A9 a9,
+            A10 a10, A11 a11, A12 a12) {
+        String id = next(kernel, grid, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12);
+        graph().task(id, code, a1, a2, a3, a4, a5,
+                a6, a7, a8, a9, a10, a11, a12);
+    }
+
+    <A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11, A12, A13> void task(String kernel, Grid grid, Task13<A1, A2, A3,
+            A4, A5, A6, A7, A8, A9, A10, A11, A12, A13> code, A1 a1, A2 a2, A3 a3, A4 a4, A5 a5, A6 a6, A7 a7, A8 a8,
+            A9 a9, A10 a10, A11 a11, A12 a12, A13 a13) {
+        String id = next(kernel, grid, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13);
+        graph().task(id, code, a1, a2, a3, a4,
+                a5, a6, a7, a8, a9, a10, a11, a12, a13);
+    }
+
+    <A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11, A12, A13, A14> void task(String kernel, Grid grid, Task14<A1, A2,
+            A3, A4, A5, A6, A7, A8, A9, A10, A11, A12, A13, A14> code, A1 a1, A2 a2, A3 a3, A4 a4, A5 a5, A6 a6,
+            A7 a7, A8 a8, A9 a9, A10 a10, A11 a11, A12 a12, A13 a13, A14 a14) {
+        String id = next(kernel, grid, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14);
+        graph().task(id, code, a1, a2, a3,
+                a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14);
+    }
+
+    <A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11, A12, A13, A14, A15, A16> void task(String kernel, Grid grid,
+            Task16<A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11, A12, A13, A14, A15, A16> code, A1 a1, A2 a2, A3 a3,
+            A4 a4, A5 a5, A6 a6, A7 a7, A8 a8, A9 a9, A10 a10, A11 a11, A12 a12, A13 a13, A14 a14, A15 a15, A16 a16) {
+        String id = next(kernel, grid, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16);
+        graph().task(id, code,
+                a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16);
+    }
+
+    <A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11, A12, A13, A14, A15, A16, A17> void task(String kernel, Grid grid,
+            Task17<A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11, A12, A13, A14, A15, A16, A17> code, A1 a1, A2 a2,
+            A3 a3, A4 a4, A5 a5, A6 a6, A7 a7, A8 a8, A9 a9, A10 a10, A11 a11, A12 a12, A13 a13, A14 a14, A15 a15,
+            A16 a16, A17 a17) {
+        String id = next(kernel, grid, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16, a17);
+        graph().task(id, code, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16, a17);
+    }
+
+    <A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11, A12, A13, A14, A15, A16, A17, A18> void task(String kernel,
+            Grid grid, Task18<A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11, A12, A13, A14, A15, A16, A17, A18> code,
+            A1 a1, A2 a2, A3 a3, A4 a4, A5 a5, A6 a6, A7 a7, A8 a8, A9 a9, A10 a10, A11 a11, A12 a12, A13 a13,
+            A14 a14, A15 a15, A16 a16, A17 a17, A18 a18) {
+        String id = next(kernel, grid, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16, a17,
+                a18);
+        graph().task(id, code, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16, a17, a18);
     }
 }

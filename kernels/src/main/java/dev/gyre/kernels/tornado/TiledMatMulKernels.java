@@ -3,6 +3,7 @@ package dev.gyre.kernels.tornado;
 import uk.ac.manchester.tornado.api.KernelContext;
 import uk.ac.manchester.tornado.api.types.arrays.ByteArray;
 import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
+import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 import uk.ac.manchester.tornado.api.types.arrays.ShortArray;
 
 /// The matrix products of [MatMulKernels] for GPUs. A work group of 16 x 16 items computes a tile of 32 x 32 elements
@@ -22,8 +23,11 @@ final class TiledMatMulKernels {
 
     /// `c (+)= alpha a b`; element (i,k) of a is `a[i aRow + k aStep]`, element (k,j) of b is `b[k bRow + j bStep]`, so that the
     /// strides (K,1 or 1,M; N,1 or 1,K) make it NN, NT or TN.
-    static void tiled(KernelContext context, FloatArray a, int aAt, FloatArray b, int bAt, FloatArray c, int cAt, int M,
-            int N, int K, int aRow, int aStep, int bRow, int bStep, float alpha, int accumulate) {
+    static void tiled(KernelContext context, FloatArray a, FloatArray b, FloatArray c, IntArray at, int M, int N, int K,
+            int aRow, int aStep, int bRow, int bStep, float alpha, int accumulate) {
+        int aAt = at.get(0);
+        int bAt = at.get(1);
+        int cAt = at.get(2);
         float[] tileA = context.allocateFloatLocalArray(SLAB * PITCH);
         float[] tileB = context.allocateFloatLocalArray(SLAB * PITCH);
         int x = context.localIdx;
@@ -69,8 +73,11 @@ final class TiledMatMulKernels {
     }
 
     /// [#tiled] of an a (M,K) and a b in BF16.
-    static void tiledBf16(KernelContext context, FloatArray a, int aAt, ShortArray b, int bAt, FloatArray powers,
-            FloatArray c, int cAt, int M, int N, int K, int bRow, int bStep, float alpha, int accumulate) {
+    static void tiledBf16(KernelContext context, FloatArray a, ShortArray b, FloatArray powers, FloatArray c,
+            IntArray at, int M, int N, int K, int bRow, int bStep, float alpha, int accumulate) {
+        int aAt = at.get(0);
+        int bAt = at.get(1);
+        int cAt = at.get(2);
         float[] tileA = context.allocateFloatLocalArray(SLAB * PITCH);
         float[] tileB = context.allocateFloatLocalArray(SLAB * PITCH);
         int x = context.localIdx;
@@ -116,9 +123,11 @@ final class TiledMatMulKernels {
     }
 
     /// [#tiled] of an a (M,K) and a b in NF4, (N,K) when `transposed`, else (K,N); the other arguments as in [MatMulKernels#nf4].
-    static void tiledNf4(KernelContext context, FloatArray a, int aAt, ByteArray codes, FloatArray book,
-            FloatArray maxima, ByteArray maximaCodes, FloatArray map, FloatArray c, int cAt, int M, int N, int K,
-            int transposed, float alpha, int accumulate, int block, int nested, float offset) {
+    static void tiledNf4(KernelContext context, FloatArray a, ByteArray codes, FloatArray book, FloatArray maxima,
+            ByteArray maximaCodes, FloatArray map, FloatArray c, IntArray at, int M, int N, int K, int transposed,
+            float alpha, int accumulate, int block, int nested, float offset) {
+        int aAt = at.get(0);
+        int cAt = at.get(1);
         float[] tileA = context.allocateFloatLocalArray(SLAB * PITCH);
         float[] tileB = context.allocateFloatLocalArray(SLAB * PITCH);
         int x = context.localIdx;

@@ -1,5 +1,7 @@
 package dev.gyre.kernels.tornado;
 
+import static dev.gyre.kernels.tornado.TaskGraphs.ALL;
+
 import uk.ac.manchester.tornado.api.annotations.Parallel;
 import uk.ac.manchester.tornado.api.math.TornadoMath;
 import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
@@ -12,14 +14,20 @@ final class TokenKernels {
     }
 
     /// `out[i] = table[ids[i]]`: ids (N), table (V,C), out (N,C).
-    static void embed(IntArray ids, int idsAt, FloatArray table, int tableAt, FloatArray out, int outAt, int N, int C) {
+    static void embed(IntArray ids, FloatArray table, FloatArray out, IntArray at, int N, int C) {
+        int idsAt = at.get(0);
+        int tableAt = at.get(1);
+        int outAt = at.get(2);
         for (@Parallel int i = 0; i < N * C; i++)
             out.set(outAt + i, table.get(tableAt + ids.get(idsAt + i / C) * C + i % C));
     }
 
     /// [#embed] from a table in BF16; `powers` as in [MatMulKernels#bf16].
-    static void embedBf16(IntArray ids, int idsAt, ShortArray table, int tableAt, FloatArray powers, FloatArray out,
-            int outAt, int N, int C) {
+    static void embedBf16(IntArray ids, ShortArray table, FloatArray powers, FloatArray out, IntArray at, int N,
+            int C) {
+        int idsAt = at.get(0);
+        int tableAt = at.get(1);
+        int outAt = at.get(2);
         for (@Parallel int i = 0; i < N * C; i++)
             out.set(outAt + i,
                     MatMulKernels.bf16(table.get(tableAt + ids.get(idsAt + i / C) * C + i % C), powers));
@@ -27,9 +35,11 @@ final class TokenKernels {
 
     /// Adds row i of dOut to row `ids[i]` of dTable. One work item per column goes over the rows in order, so equal ids
     /// never meet and the sum does not depend on the device.
-    static void embedGrad(IntArray ids, int idsAt, FloatArray dOut, int dOutAt, FloatArray dTable, int dTableAt, int N,
-            int C) {
-        for (@Parallel int c = 0; c < C; c++)
+    static void embedGrad(IntArray ids, FloatArray dOut, FloatArray dTable, IntArray at, int N, int C) {
+        int idsAt = at.get(0);
+        int dOutAt = at.get(1);
+        int dTableAt = at.get(2);
+        for (@Parallel int c = 0; c < (C & ALL); c++)
             for (int n = 0; n < N; n++) {
                 int o = dTableAt + ids.get(idsAt + n) * C + c;
                 dTable.set(o, dTable.get(o) + dOut.get(dOutAt + n * C + c));
@@ -38,8 +48,12 @@ final class TokenKernels {
 
     /// Rotary positions in place: pairs (j, j + D/2) of each head of x (N, heads*D) turn by the angle whose cosine and sine
     /// are row `positions[n]` of cos, sin (P, D/2); `direction` -1 turns back.
-    static void rope(FloatArray x, int xAt, FloatArray cos, int cosAt, FloatArray sin, int sinAt, IntArray positions,
-            int positionsAt, int N, int heads, int D, float direction) {
+    static void rope(FloatArray x, FloatArray cos, FloatArray sin, IntArray positions, IntArray at, int N, int heads,
+            int D, float direction) {
+        int xAt = at.get(0);
+        int cosAt = at.get(1);
+        int sinAt = at.get(2);
+        int positionsAt = at.get(3);
         for (@Parallel int i = 0; i < N * heads * (D >> 1); i++) {
             int j = i % (D >> 1);
             int head = i / (D >> 1);
@@ -56,9 +70,12 @@ final class TokenKernels {
     }
 
     /// `rowLoss[i] = log sum exp logits[i] - logits[i][label]`, 0 where the label is ignored; lse (N) keeps the logarithm.
-    static void lossOfRows(FloatArray logits, int logitsAt, IntArray labels, int labelsAt, FloatArray rowLoss,
-            int rowLossAt, FloatArray lse, int N, int V, int ignore) {
-        for (@Parallel int n = 0; n < N; n++) {
+    static void lossOfRows(FloatArray logits, IntArray labels, FloatArray rowLoss, FloatArray lse, IntArray at, int N,
+            int V, int ignore) {
+        int logitsAt = at.get(0);
+        int labelsAt = at.get(1);
+        int rowLossAt = at.get(2);
+        for (@Parallel int n = 0; n < (N & ALL); n++) {
             int row = logitsAt + n * V;
             int label = labels.get(labelsAt + n);
             float max = logits.get(row);
@@ -74,9 +91,11 @@ final class TokenKernels {
     }
 
     /// Replaces logits by `(softmax - onehot) scale`, 0 in ignored rows.
-    static void lossGrad(FloatArray logits, int logitsAt, IntArray labels, int labelsAt, FloatArray lse,
-            FloatArray scale,
-            int scaleAt, int N, int V, int ignore) {
+    static void lossGrad(FloatArray logits, IntArray labels, FloatArray lse, FloatArray scale, IntArray at, int N,
+            int V, int ignore) {
+        int logitsAt = at.get(0);
+        int labelsAt = at.get(1);
+        int scaleAt = at.get(2);
         for (@Parallel int i = 0; i < N * V; i++) {
             int label = labels.get(labelsAt + i / V);
             float p = TornadoMath.exp(logits.get(logitsAt + i) - lse.get(i / V));

@@ -12,14 +12,15 @@ import dev.gyre.kernels.Session;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.HashSet;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
-import uk.ac.manchester.tornado.api.GridScheduler;
 import uk.ac.manchester.tornado.api.ImmutableTaskGraph;
 import uk.ac.manchester.tornado.api.TaskGraph;
 import uk.ac.manchester.tornado.api.TornadoExecutionPlan;
@@ -27,10 +28,8 @@ import uk.ac.manchester.tornado.api.TornadoExecutionResult;
 import uk.ac.manchester.tornado.api.common.TornadoDevice;
 import uk.ac.manchester.tornado.api.enums.DataTransferMode;
 import uk.ac.manchester.tornado.api.exceptions.TornadoExecutionPlanException;
-import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 
-/// One execution plan with the task graphs of the programs, a graph for every 70 tasks or so, and two more that only move
-/// data:
+/// One execution plan with the task graphs of the programs, made by [TaskGraphs], and two more that only move data:
 ///
 /// | graph | runs | copies to the device |
 /// |---|---|---|
@@ -56,6 +55,11 @@ final class TornadoSession implements Session {
     private boolean hostNewer = true;
     /// Number of each program's first task graph, and at the end the number of all.
     private final int[] first;
+    /// The tasks of each task graph until it has run.
+    private final Map<Integer, Set<String>> fresh = new HashMap<>();
+    /// The tasks of those that have; each name is compiled once.
+    private final Set<String> compiled = new HashSet<>();
+    private long compiling;
     private @Nullable TornadoExecutionPlan plan;
     private @Nullable TornadoExecutionResult last;
 
@@ -180,28 +184,29 @@ final class TornadoSession implements Session {
             return p;
         if (!unbound.isEmpty())
             throw new IllegalStateException("weights without numbers: " + unbound);
-        GridScheduler grids = new GridScheduler();
-        List<TaskGraphs> graphs = new ArrayList<>();
-        for (int i = 0; i < programs.size(); i++) {
-            TaskGraphs tasks = new TaskGraphs("p" + i, grids);
-            Lowering.lower(programs.get(i), tasks, memory, workGroups);
-            graphs.add(tasks);
+        TaskGraphs tasks = new TaskGraphs(memory.ticks());
+        List<List<TaskGraphs.Part>> graphs = new ArrayList<>();
+        for (Program program : programs) {
+            Lowering.lower(program, tasks, memory, workGroups);
+            graphs.add(tasks.finish());
         }
         // only now are all arrays known that the programs' workspaces and constants add
         TornadoBackend.requireMemory(name, device, memory.bytes());
         Object[] fixed = memory.fixed();
         Object[] state = memory.state();
         List<ImmutableTaskGraph> all = new ArrayList<>();
-        all.add(moving("bind", fixed).persistOnDevice(fixed).snapshot());
-        TaskGraph upload = moving("upload", state).consumeFromDevice(fixed).persistOnDevice(fixed);
+        all.add(TaskGraphs.moving(fixed, memory.ticks()).persistOnDevice(fixed).snapshot());
+        TaskGraph upload =
+                TaskGraphs.moving(state, memory.ticks()).consumeFromDevice(fixed).persistOnDevice(fixed);
         all.add(upload.persistOnDevice(state).transferToHost(DataTransferMode.UNDER_DEMAND, state).snapshot());
         for (int i = 0; i < programs.size(); i++) {
             first[i] = all.size();
-            for (TaskGraphs.Part part : graphs.get(i).parts()) {
+            for (TaskGraphs.Part part : graphs.get(i)) {
                 TaskGraph g = part.graph();
                 g.transferToDevice(DataTransferMode.EVERY_EXECUTION, memory.smallInputs(part.roots()));
                 g.consumeFromDevice(fixed).persistOnDevice(fixed);
                 g.consumeFromDevice(state).persistOnDevice(state);
+                fresh.put(all.size(), part.names());
                 all.add(g.transferToHost(DataTransferMode.UNDER_DEMAND, state).snapshot());
             }
         }
@@ -209,15 +214,27 @@ final class TornadoSession implements Session {
         p = new TornadoExecutionPlan(all.toArray(ImmutableTaskGraph[]::new));
         p.withDevice(device);
         // TornadoVM refuses a scheduler without a grid for any task
-        if (graphs.stream().anyMatch(TaskGraphs::hasGrids))
-            p.withGridScheduler(grids);
+        if (tasks.hasGrids())
+            p.withGridScheduler(tasks.grids());
         plan = p;
         last = execute(p, "upload of the weights", 0);
         return p;
     }
 
     private TornadoExecutionResult execute(TornadoExecutionPlan p, String what, int graph) {
-        return attempt(what, () -> p.withGraph(graph).execute());
+        long begun = System.nanoTime();
+        TornadoExecutionResult r = attempt(what, () -> p.withGraph(graph).execute());
+        Set<String> names = fresh.remove(graph);
+        if (names != null) {
+            compiled.addAll(names);
+            compiling += System.nanoTime() - begun;
+        }
+        return r;
+    }
+
+    @Override
+    public Compiled compiled() {
+        return new Compiled(compiled.size(), compiling / 1e9);
     }
 
     /// Does something that TornadoVM and its drivers may refuse.
@@ -246,13 +263,6 @@ final class TornadoSession implements Session {
         text = (stack < 0 ? text : text.substring(0, stack)).replaceAll("\\u001B\\[[;\\d]*m", "")
                 .replaceAll("\\s+", " ").strip();
         return e.getClass().getSimpleName() + ": " + (text.length() > 300 ? text.substring(0, 300) + " ..." : text);
-    }
-
-    /// A graph whose only task counts its runs.
-    private static TaskGraph moving(String name, Object[] arrays) {
-        IntArray ticks = new IntArray(1);
-        return new TaskGraph(name).transferToDevice(DataTransferMode.EVERY_EXECUTION, ticks)
-                .transferToDevice(DataTransferMode.EVERY_EXECUTION, arrays).task("tick", ElementKernels::tick, ticks);
     }
 
     @Override

@@ -10,12 +10,15 @@ import java.lang.classfile.MethodModel;
 import java.lang.classfile.Opcode;
 import java.lang.classfile.TypeAnnotation;
 import java.lang.classfile.TypeAnnotation.LocalVarTarget;
+import java.lang.classfile.TypeKind;
 import java.lang.classfile.attribute.CodeAttribute;
+import java.lang.classfile.instruction.BranchInstruction;
 import java.lang.classfile.instruction.ConstantInstruction;
 import java.lang.classfile.instruction.FieldInstruction;
 import java.lang.classfile.instruction.IncrementInstruction;
 import java.lang.classfile.instruction.InvokeDynamicInstruction;
 import java.lang.classfile.instruction.InvokeInstruction;
+import java.lang.classfile.instruction.LoadInstruction;
 import java.lang.classfile.instruction.LocalVariable;
 import java.lang.classfile.instruction.NewMultiArrayInstruction;
 import java.lang.classfile.instruction.NewObjectInstruction;
@@ -225,10 +228,18 @@ final class KernelLint {
                     && instructions.get(init - 1) instanceof ConstantInstruction c && Integer.valueOf(0).equals(
                             c.constantValue())))
                 out.add("a @Parallel loop does not start at 0");
+            // i < n is: load i, load n, branch
+            if (init + 3 < instructions.size() && instructions.get(init + 2) instanceof LoadInstruction n
+                    && n.slot() < parameterSlots() && instructions.get(init + 3) instanceof BranchInstruction)
+                out.add("a bare parameter bounds a @Parallel loop; TornadoVM would take the grid's size for it, write n & ALL");
             for (int k = init + 1; k < instructions.size() && at.get(k) < to; k++)
                 if (instructions.get(k) instanceof IncrementInstruction i && i.slot() == slot && i.constant() != 1
                         || instructions.get(k) instanceof StoreInstruction s && s.slot() == slot)
                     out.add("a @Parallel loop does not step by 1");
+        }
+
+        private int parameterSlots() {
+            return parameters().stream().mapToInt(p -> TypeKind.from(p).slotSize()).sum();
         }
 
         private int bci(Label label) {

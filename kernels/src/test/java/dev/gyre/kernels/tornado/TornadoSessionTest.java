@@ -52,6 +52,30 @@ class TornadoSessionTest {
     }
 
     @Test
+    void aKernelIsCompiledOnceForTasksThatDifferOnlyInWhereTheirNumbersLie() {
+        Buf x = Buf.param("x", 6 * N);
+        Program.Builder b = Program.builder("many");
+        for (int i = 1; i < 6; i++)
+            b.add(new Op.Axpy(2f, x.view("x" + (i - 1), (i - 1) * N, N), x.view("x" + i, i * N, N)));
+        Program many = b.build();
+        Program other = Program.builder("other").add(new Op.Axpy(3f, x.view("a", 0, N), x.view("b", N, N)))
+                .add(new Op.Axpy(2f, x.view("c", 0, N), x.view("d", N, N))).build();
+        try (Session s = TornadoBackend.open(TornadoDevices.list().getFirst().name()).open(List.of(many, other))) {
+            s.write(x, filled(6 * N, 1f));
+            s.run(many);
+            // a graph may not have two tasks of one name
+            assertThat(s.compiled().kernels()).isEqualTo(5);
+            s.run(other);
+            assertThat(s.compiled().kernels()).isEqualTo(6);
+            s.run(many);
+            assertThat(s.compiled().kernels()).isEqualTo(6);
+            float[] got = s.read(x);
+            // many: x1 = 3, x2 = 7, ...; other: b = 3 + 3 + 2
+            assertThat(got[N]).isEqualTo(10f);
+        }
+    }
+
+    @Test
     void stateStaysOnTheDeviceBetweenProgramsInAnyOrder() {
         try (Session s = open()) {
             s.write(params, filled(2 * N, 100f));

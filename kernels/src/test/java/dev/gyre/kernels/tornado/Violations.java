@@ -1,5 +1,7 @@
 package dev.gyre.kernels.tornado;
 
+import static dev.gyre.kernels.tornado.TaskGraphs.ALL;
+
 import uk.ac.manchester.tornado.api.KernelContext;
 import uk.ac.manchester.tornado.api.annotations.Parallel;
 import uk.ac.manchester.tornado.api.annotations.Reduce;
@@ -16,11 +18,16 @@ final class Violations {
 
     static void fine(KernelContext context, FloatArray x, int n, int b) {
         float[] tile = context.allocateFloatLocalArray(16);
-        for (@Parallel int i = 0; i < n; i++)
-            for (@Parallel int j = 0; j < n; j++) {
+        for (@Parallel int i = 0; i < (n & ALL); i++)
+            for (@Parallel int j = 0; j < n * b; j++) {
                 tile[0] = x.get(i);
                 x.set(i * n + j, tile[0] / b + (i >> 1) + i % b + Math.max(1, j));
             }
+    }
+
+    static void bareBound(FloatArray x, int n) {
+        for (@Parallel int i = 0; i < n; i++)
+            x.set(i, 0f);
     }
 
     static void unsignedShift(IntArray x) {

@@ -252,6 +252,11 @@ public final class TrainSession implements AutoCloseable {
         return session.time(on);
     }
 
+    /// What a device spent on compiling so far; null on the CPU.
+    public Session.@Nullable Compiled compiled() {
+        return session.compiled();
+    }
+
     /// What the operations took since `time(true)`.
     public List<OpTiming> timings() {
         return session.timings();

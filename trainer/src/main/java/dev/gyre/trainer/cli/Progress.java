@@ -62,6 +62,11 @@ final class Progress implements TrainListener {
     }
 
     @Override
+    public void onCompiled(int kernels, double seconds) {
+        screen.line("compile   " + Text.format("first step compiled in %.1f s, %d kernels", seconds, kernels));
+    }
+
+    @Override
     public void onEvaluation(Evaluation e) {
         evaluation = e;
         valid = e.loss();

@@ -66,6 +66,10 @@ public interface TrainListener {
     default void onDeviceCheck(String text, double seconds, double cpuSeconds) {
     }
 
+    /// A device has run its first step, and for that compiled its kernels.
+    default void onCompiled(int kernels, double seconds) {
+    }
+
     default void onStep(Step step) {
     }
 

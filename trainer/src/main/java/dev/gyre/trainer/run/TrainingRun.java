@@ -2,6 +2,7 @@ package dev.gyre.trainer.run;
 
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.HostData;
+import dev.gyre.kernels.Session;
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.model.llama.Llama;
 import dev.gyre.model.llama.TrainSession;
@@ -157,6 +158,17 @@ public final class TrainingRun implements AutoCloseable {
                     String text = "step " + (from() + 1) + " is the CPU's: " + r;
                     all.forEach(l -> l.onDeviceCheck(text, r.seconds(), r.cpuSeconds()));
                 });
+            all.addFirst(new TrainListener() {
+                private boolean told;
+
+                @Override
+                public void onStep(Step step) {
+                    Session.Compiled c = told ? null : session.compiled();
+                    told = true;
+                    if (c != null)
+                        all.forEach(l -> l.onCompiled(c.kernels(), c.seconds()));
+                }
+            });
             TrainLoop loop = new TrainLoop(trainee, data.batches(), data.validation(), data.alsoValid(),
                     setup.train(), steps, setup.eval().every(), setup.eval().patience(), new TrainLoop.Saver() {
                         @Override
