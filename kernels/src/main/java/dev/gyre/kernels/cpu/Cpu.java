@@ -4,6 +4,7 @@ import java.util.Arrays;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.locks.LockSupport;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /// A small pool: the calling thread and `threads - 1` daemons take the items of a job one after another. Which thread
@@ -23,6 +24,7 @@ final class Cpu implements AutoCloseable {
     private final int spins;
     private final Thread[] workers;
     private final float[][][] scratch;
+    private final float[][][] blocks;
     private final double[][][][] squares;
 
     /// Job number in the upper half, next item in the lower; a thread owns an item once it has counted it up.
@@ -41,6 +43,7 @@ final class Cpu implements AutoCloseable {
         this.threads = threads;
         this.spins = threads > Runtime.getRuntime().availableProcessors() ? 1 : SPINS;
         this.scratch = new float[threads + 1][4][0];
+        this.blocks = new float[threads + 1][0][];
         this.squares = new double[threads][4][0][0];
         this.workers = new Thread[threads - 1];
         for (int w = 1; w < threads; w++) {
@@ -65,6 +68,20 @@ final class Cpu implements AutoCloseable {
         return s;
     }
 
+    /// Work space of a worker, or shared where `worker` is [#threads]: `count` arrays of `size` numbers each, which keep their
+    /// size from run to run; contents undefined.
+    float[][] blocks(int worker, int count, int size) {
+        float[][] s = blocks[worker];
+        int have = s.length;
+        if (have < count) {
+            s = Arrays.copyOf(s, count);
+            for (int i = have; i < count; i++)
+                s[i] = new float[size];
+            blocks[worker] = s;
+        }
+        return s;
+    }
+
     /// Work space that the items of one job share.
     float[] shared(int which, int n) {
         return scratch(threads, which, n);
@@ -81,7 +98,8 @@ final class Cpu implements AutoCloseable {
     }
 
     long scratchBytes() {
-        return Arrays.stream(scratch).flatMap(Arrays::stream).mapToLong(s -> 4L * s.length).sum()
+        return Stream.of(scratch, blocks).flatMap(Arrays::stream).flatMap(Arrays::stream).mapToLong(s -> 4L * s.length)
+                .sum()
                 + Arrays.stream(squares).flatMap(Arrays::stream).mapToLong(s -> 8L * s.length * s.length).sum();
     }
 

@@ -11,18 +11,18 @@ import java.util.Arrays;
 final class MatMuls {
     /// Numbers of a packed block of b: 8 MiB, within the far cache.
     private static final int BLOCK = 1 << 21;
-    /// Longest inner length of a block: a panel of b (24 KiB with 8 lanes) stays in the nearest cache.
-    private static final int DEPTH = 384;
     /// Numbers of packed a that stay in the near cache while the panels of b go by.
-    private static final int NEAR = 24 << 10;
+    private static final int NEAR = 48 << 10;
+    /// Blocks of the inner length that are packed at once.
+    private static final int DEEP = 8;
+    /// Panels whose part of c, for some rows, stays in the near cache from one block of the inner length to the next.
+    private static final int GROUP = 4;
     /// Parts of a product for each thread, so that all end at about the same time.
-    private static final int ITEMS = 8;
+    private static final int ITEMS = 16;
     /// Panels of b that make it worth packing some rows of a.
     private static final int FEW_PANELS = 8;
     /// Rows of b that are packed together.
     private static final int SLICE = 8;
-    /// Floats before the first panel: with the 16 bytes of an array's header they fill a cache line.
-    private static final int ALIGN = 12;
     /// Up to this many rows b is not worth packing.
     private static final int FEW = 4;
     /// Elements of b that one item of the few-rows path reads.
@@ -73,18 +73,23 @@ final class MatMuls {
         private final View c;
         private final int MR;
         private final int NR;
-        private final int step;
+        /// See [Simd#slot].
+        private final int slot;
+        private final int section;
         private final int depth;
+        private final int deep;
         private final int rows;
         private final int rowItems;
         private final Cpu.Body pack;
         private final Cpu.Body multiply = this::multiply;
 
-        // the block of b at hand
+        // the columns and the inner indices at hand, blocks of these, and panels of b: all blocks of a panel side by side
         private int jc;
         private int nc;
         private int pc;
         private int kc;
+        private int blocks;
+        private float[][] right = {};
         private int parts;
 
         Packed(Cpu cpu, Simd simd, Op.MatMul op, View a, View b, View c) {
@@ -94,16 +99,18 @@ final class MatMuls {
             this.a = a;
             this.b = b;
             this.c = c;
-            this.MR = simd.groupRows();
+            this.MR = simd.stripRows();
             this.NR = simd.tileCols();
-            this.step = simd.groupStride();
-            int blocks = Math.max(1, (op.K() + DEPTH - 1) / DEPTH);
-            this.depth = (op.K() + blocks - 1) / blocks;
+            this.slot = simd.slot();
+            this.section = slot * Simd.DEPTH;
+            int blocks = Math.max(1, (op.K() + Simd.DEPTH - 1) / Simd.DEPTH);
+            this.depth = ((op.K() + blocks - 1) / blocks + 1) / 2 * 2;
+            this.deep = Math.min(blocks, DEEP);
             this.pack = op.form() == Op.MatMul.Form.NT ? this::packColumns : this::packRowsOfB;
-            int most = Math.max(1, NEAR / Math.max(1, depth * step));
-            int groups = (op.M() + MR - 1) / MR;
-            int items = (groups + most - 1) / most;
-            this.rows = (groups + items - 1) / items * MR;
+            int most = Math.max(1, NEAR / Math.max(1, depth * MR));
+            int strips = (op.M() + MR - 1) / MR;
+            int items = (strips + most - 1) / most;
+            this.rows = (strips + items - 1) / items * MR;
             this.rowItems = (op.M() + rows - 1) / rows;
         }
 
@@ -111,19 +118,25 @@ final class MatMuls {
         public void run() {
             if (op.K() == 0 && !op.accumulate())
                 Arrays.fill(c.f(), c.off(), c.off() + op.M() * op.N(), 0f);
-            int width = Math.max(NR, BLOCK / Math.max(1, depth) / NR * NR);
+            int width = BLOCK / (Simd.DEPTH * deep) / NR * NR;
             for (jc = 0; jc < op.N(); jc += width) {
                 nc = Math.min(width, op.N() - jc);
                 int panels = (nc + NR - 1) / NR;
                 int wanted = cpu.threads() == 1 ? 1 : ITEMS * cpu.threads();
                 parts = Math.min((panels + FEW_PANELS - 1) / FEW_PANELS, (wanted + rowItems - 1) / rowItems);
-                for (pc = 0; pc < op.K(); pc += depth) {
-                    kc = Math.min(depth, op.K() - pc);
-                    cpu.shared(0, ALIGN + panels * NR * kc);
+                for (pc = 0; pc < op.K(); pc += deep * depth) {
+                    kc = Math.min(deep * depth, op.K() - pc);
+                    blocks = (kc + depth - 1) / depth;
+                    right = cpu.blocks(cpu.threads(), panels * blocks, NR / slot * section);
                     cpu.forEach(op.form() == Op.MatMul.Form.NT ? panels : (kc + SLICE - 1) / SLICE, pack);
                     cpu.forEach(rowItems * parts, multiply);
                 }
             }
+        }
+
+        /// Inner length of block k.
+        private int length(int k) {
+            return Math.min(depth, kc - k * depth);
         }
 
         /// Some rows of b into all panels, so that b is read along its rows.
@@ -131,38 +144,54 @@ final class MatMuls {
             int k0 = slice * SLICE;
             int rows = Math.min(SLICE, kc - k0);
             boolean plain = plain(b);
-            float[] to = cpu.shared(0, 0);
             float[] from = plain ? b.f() : cpu.scratch(worker, 0, SLICE * nc);
             if (!plain)
                 for (int k = 0; k < rows; k++)
                     load(simd, b, (pc + k0 + k) * op.N() + jc, from, k * nc, nc);
             int ld = plain ? op.N() : nc;
             int first = plain ? b.off() + (pc + k0) * op.N() + jc : 0;
-            for (int j = 0; j < nc; j += NR) {
-                int at = ALIGN + j * kc + k0 * NR;
-                int width = Math.min(NR, nc - j);
-                if (width < NR)
-                    Arrays.fill(to, at, at + NR * rows, 0f);
-                simd.copy(from, first + j, ld, rows, width, to, at, NR);
+            for (int k = k0; k < k0 + rows;) {
+                int block = k / depth;
+                int k1 = Math.min(k0 + rows, (block + 1) * depth);
+                boolean last = k1 == kc;
+                for (int j = 0; j < nc; j += slot) {
+                    float[] to = right[j / NR * blocks + block];
+                    int at = j % NR / slot * section;
+                    simd.copy(from, first + (k - k0) * ld + j, ld, k1 - k, Math.min(slot, nc - j), to,
+                            at + (k - block * depth) * slot, slot);
+                    if (last)
+                        finish(length(block), to, at);
+                }
+                k = k1;
             }
         }
 
-        /// Panel p from rows of b that hold the inner index: `kc` rows of NR numbers, columns beyond the matrix zero.
+        /// Panel p from rows of b that hold the inner index.
         private void packColumns(int p, int worker) {
-            int j0 = jc + p * NR;
-            int width = Math.min(NR, jc + nc - j0);
-            float[] to = cpu.shared(0, 0);
-            int at = ALIGN + p * NR * kc;
-            if (width < NR)
-                Arrays.fill(to, at, at + NR * kc, 0f);
-            if (plain(b)) {
-                simd.transpose(b.f(), b.off() + j0 * op.K() + pc, op.K(), width, kc, to, at, NR);
-            } else {
-                float[] decoded = cpu.scratch(worker, 0, NR * kc);
-                for (int j = 0; j < width; j++)
-                    load(simd, b, (j0 + j) * op.K() + pc, decoded, j * kc, kc);
-                simd.transpose(decoded, 0, kc, width, kc, to, at, NR);
+            boolean plain = plain(b);
+            int end = Math.min(jc + nc, jc + (p + 1) * NR);
+            int at = 0;
+            for (int j = jc + p * NR; j < end; j += slot) {
+                int width = Math.min(slot, end - j);
+                float[] from = plain ? b.f() : cpu.scratch(worker, 0, slot * kc);
+                if (!plain)
+                    for (int i = 0; i < width; i++)
+                        load(simd, b, (j + i) * op.K() + pc, from, i * kc, kc);
+                for (int k = 0; k < blocks; k++) {
+                    float[] to = right[p * blocks + k];
+                    simd.transpose(from, (plain ? b.off() + j * op.K() + pc : 0) + k * depth, plain ? op.K() : kc, width,
+                            length(k), to, at, slot);
+                    finish(length(k), to, at);
+                }
+                at += section;
             }
+        }
+
+        /// What [Simd#strip] reads beyond an odd inner length. Rows and columns beyond the matrix need no such care: what comes
+        /// of them is not stored.
+        private void finish(int kc, float[] to, int at) {
+            if (kc % 2 == 1)
+                Arrays.fill(to, at + kc * slot, at + (kc + 1) * slot, 0f);
         }
 
         /// Some rows of c, and of these some panels. Where the cuts lie depends on the number of threads, but not which
@@ -172,21 +201,26 @@ final class MatMuls {
             int i1 = Math.min(op.M(), i0 + rows);
             int panels = (nc + NR - 1) / NR;
             int part = item % parts;
-            float[] right = cpu.shared(0, 0);
+            int end = panels * (part + 1) / parts;
             float[] tile = cpu.scratch(worker, 1, MR * NR + 1);
-            float[] left = cpu.scratch(worker, 0, ALIGN + rows / MR * step * kc);
+            float[][] left = cpu.blocks(worker, rows / MR * blocks, (MR + slot - 1) / slot * section);
             packRows(i0, i1, left);
-            boolean accumulate = op.accumulate() || pc > 0;
-            for (int p = panels * part / parts; p < panels * (part + 1) / parts; p++) {
-                int j0 = jc + p * NR;
-                int cols = Math.min(NR, jc + nc - j0);
-                int at = ALIGN + p * NR * kc;
-                for (int i = i0; i < i1; i += MR) {
-                    tile[MR * NR] = touch(i + MR, Math.min(i1, i + 2 * MR), j0);
-                    simd.group(kc, left, ALIGN + (i - i0) / MR * step * kc, right, at, op.alpha(), c.f(),
-                            c.off() + i * op.N() + j0, op.N(), Math.min(MR, i1 - i), cols, accumulate, tile);
+            for (int first = panels * part / parts; first < end; first += GROUP)
+                for (int k = 0; k < blocks; k++) {
+                    boolean accumulate = op.accumulate() || pc > 0 || k > 0;
+                    boolean far = k == 0 && accumulate;
+                    for (int p = first; p < Math.min(end, first + GROUP); p++) {
+                        int j0 = jc + p * NR;
+                        int cols = Math.min(NR, jc + nc - j0);
+                        for (int i = i0; i < i1; i += MR) {
+                            if (far)
+                                tile[MR * NR] = touch(i + MR, Math.min(i1, i + 2 * MR), j0);
+                            simd.strip(length(k), left[(i - i0) / MR * blocks + k], right[p * blocks + k], op.alpha(),
+                                    c.f(), c.off() + i * op.N() + j0, op.N(), Math.min(MR, i1 - i), cols, accumulate,
+                                    tile);
+                        }
+                    }
                 }
-            }
         }
 
         /// Reads a number of each row of c that comes next, so that all of them are on their way from memory at once,
@@ -199,17 +233,22 @@ final class MatMuls {
             return sum;
         }
 
-        /// Rows i0..i1-1 of op(a) in groups of MR: `step` numbers for each k, rows beyond the matrix zero.
-        private void packRows(int i0, int i1, float[] to) {
+        /// Rows i0..i1-1 of op(a) in strips. Sections are filled whole where the matrix has rows enough, also beyond the strip's
+        /// own: full vectors move faster than parts, and what is not the strip's is not read.
+        private void packRows(int i0, int i1, float[][] left) {
             for (int i = i0; i < i1; i += MR) {
-                int some = Math.min(MR, i1 - i);
-                int at = ALIGN + (i - i0) / MR * step * kc;
-                if (some < MR)
-                    Arrays.fill(to, at, at + step * kc, 0f);
-                if (op.form() == Op.MatMul.Form.TN)
-                    simd.copy(a.f(), a.off() + pc * op.M() + i, op.M(), kc, some, to, at, step);
-                else
-                    simd.transpose(a.f(), a.off() + i * op.K() + pc, op.K(), some, kc, to, at, step);
+                for (int at = 0, r = i; r < Math.min(i1, i + MR); at += section, r += slot) {
+                    int some = Math.min(slot, op.M() - r);
+                    for (int k = 0; k < blocks; k++) {
+                        float[] to = left[(i - i0) / MR * blocks + k];
+                        int k0 = pc + k * depth;
+                        if (op.form() == Op.MatMul.Form.TN)
+                            simd.copy(a.f(), a.off() + k0 * op.M() + r, op.M(), length(k), some, to, at, slot);
+                        else
+                            simd.transpose(a.f(), a.off() + r * op.K() + k0, op.K(), some, length(k), to, at, slot);
+                        finish(length(k), to, at);
+                    }
+                }
             }
         }
     }

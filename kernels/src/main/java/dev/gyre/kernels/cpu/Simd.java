@@ -113,17 +113,21 @@ interface Simd {
     /// Columns of a register tile.
     int tileCols();
 
-    /// Rows of a that [#group] takes at once.
-    int groupRows();
+    /// Longest inner length of a packed strip or panel: with 8 lanes a panel has 48 KiB and a strip 24. Even.
+    int DEPTH = 768;
 
-    /// Numbers that a packed group of rows of a holds for each k: [#groupRows], and perhaps some more that are not used.
-    int groupStride();
+    /// Rows of a that [#strip] takes at once.
+    int stripRows();
 
-    /// A group of rows times a panel: `c (+)= alpha * sum over k of a[k] b[k]^T` for the upper left `rows x cols` of
-    /// [#groupRows] x [#tileCols], from packed a ([#groupStride] numbers per k) and packed b ([#tileCols] per k). `tile` is
-    /// work space for as many numbers as a group has elements.
-    void group(int kc, float[] a, int ao, float[] b, int bo, float alpha, float[] c, int co, int ldc, int rows,
-            int cols,
+    /// Numbers that stand side by side for each k in a packed operand. A strip of rows of a, or a panel of [#tileCols] columns
+    /// of b, is cut into sections of this many rows or columns, the last perhaps not full: section s from `s * slot * DEPTH`
+    /// on, `slot` numbers for each k. So every index of the tile's loop is a constant away from its one variable.
+    int slot();
+
+    /// A strip of rows times a panel: `c (+)= alpha * sum over k of a[k] b[k]^T` for the upper left `rows x cols` of
+    /// [#stripRows] x [#tileCols]. Where kc is odd, a and b hold zeros for `k = kc`. `tile` is work space for as many numbers
+    /// as the strip has elements.
+    void strip(int kc, float[] a, float[] b, float alpha, float[] c, int co, int ldc, int rows, int cols,
             boolean accumulate, float[] tile);
 
     /// Rows of c that [#strips] writes for M rows of a: some more than M, whose numbers mean nothing.

@@ -304,19 +304,19 @@ final class SimdScalar implements Simd {
     }
 
     @Override
-    public int groupRows() {
+    public int stripRows() {
         return MR;
     }
 
     @Override
-    public int groupStride() {
+    public int slot() {
         return MR;
     }
 
     @Override
-    public void group(int kc, float[] a, int ao, float[] b, int bo, float alpha, float[] c, int co, int ldc, int rows,
-            int cols, boolean accumulate, float[] tile) {
-        fromRows(kc, a, ao, 1, MR, MR, b, bo, tile, 0, false);
+    public void strip(int kc, float[] a, float[] b, float alpha, float[] c, int co, int ldc, int rows, int cols,
+            boolean accumulate, float[] tile) {
+        fromRows(kc, a, 0, 1, MR, MR, b, 0, tile, 0, false);
         addTile(alpha, tile, c, co, ldc, rows, cols, accumulate);
     }
 

@@ -19,8 +19,8 @@ import jdk.incubator.vector.VectorSpecies;
 /// [Simd] by the Vector API, 4, 8 or 16 lanes: the JVM's preference, or the system property `gyre.simd`. The width is a
 /// static constant because C2 turns vector calls into instructions only where it knows the species.
 ///
-/// Register tiles: 12 x 2 vectors where there are 32 registers (16 lanes, or ARM), 5 x 2 where there are 16. A tile is
-/// stored to a small array and added to the result by another method, because one method with both exceeds C2's
+/// Register tiles: 12 x 2 vectors where there are 32 registers (16 lanes, or ARM), 6 x 2 where there are 16. The wide tile
+/// is stored to a small array and added to the result by another method, because one method with both exceeds C2's
 /// inlining budget.
 final class SimdVector implements Simd {
     private static final VectorSpecies<Float> S = species();
@@ -893,28 +893,28 @@ final class SimdVector implements Simd {
     }
 
     @Override
-    public int groupRows() {
-        return WIDE ? 12 : 2 * L / 5 * 5;
-    }
-
-    /// As many numbers per k as a panel of b has, see [#strip5].
-    @Override
-    public int groupStride() {
-        return WIDE ? 12 : 2 * L;
+    public int stripRows() {
+        return WIDE ? 12 : 6;
     }
 
     @Override
-    public void group(int kc, float[] a, int ao, float[] b, int bo, float alpha, float[] c, int co, int ldc, int rows,
-            int cols, boolean accumulate, float[] tile) {
-        if (WIDE) {
-            tile12(kc, a, ao, b, bo, tile, 0);
+    public int slot() {
+        return L;
+    }
+
+    @Override
+    public void strip(int kc, float[] a, float[] b, float alpha, float[] c, int co, int ldc, int rows, int cols,
+            boolean accumulate, float[] tile) {
+        if (WIDE)
+            strip12(kc, a, b, tile);
+        else
+            strip6(kc, a, b, tile);
+        if (WIDE || alpha != 1f || rows < 6 || cols < 2 * L)
             addTile(alpha, tile, c, co, ldc, rows, cols, accumulate);
-            return;
-        }
-        for (int i = 0; i < rows; i += 5) {
-            strip5(kc, a, ao + i, b, bo, tile, 0);
-            addTile(alpha, tile, c, co + i * ldc, ldc, Math.min(5, rows - i), cols, accumulate);
-        }
+        else if (accumulate)
+            addTile6(tile, c, co, ldc);
+        else
+            copyTile6(tile, c, co, ldc);
     }
 
     @Override
@@ -1013,7 +1013,23 @@ final class SimdVector implements Simd {
     /// Where the codes of eight elements lie in four bytes: the even element in the upper half of its byte.
     private static final IntVector NIBBLES = IntVector.fromArray(SI8, new int[] {4, 0, 12, 8, 20, 16, 28, 24}, 0);
 
-    private static void tile12(int kc, float[] a, int ao, float[] b, int bo, float[] t, int to) {
+    private static final int SECTION = L * DEPTH;
+    /// Where a strip holds its rows, see [Simd#slot].
+    private static final int R0 = 0 / L * SECTION + 0 % L;
+    private static final int R1 = 1 / L * SECTION + 1 % L;
+    private static final int R2 = 2 / L * SECTION + 2 % L;
+    private static final int R3 = 3 / L * SECTION + 3 % L;
+    private static final int R4 = 4 / L * SECTION + 4 % L;
+    private static final int R5 = 5 / L * SECTION + 5 % L;
+    private static final int R6 = 6 / L * SECTION + 6 % L;
+    private static final int R7 = 7 / L * SECTION + 7 % L;
+    private static final int R8 = 8 / L * SECTION + 8 % L;
+    private static final int R9 = 9 / L * SECTION + 9 % L;
+    private static final int R10 = 10 / L * SECTION + 10 % L;
+    private static final int R11 = 11 / L * SECTION + 11 % L;
+
+    /// Twelve rows of a strip times a panel into t, where there are 32 registers.
+    private static void strip12(int kc, float[] a, float[] b, float[] t) {
         FloatVector c00 = FloatVector.zero(S);
         FloatVector c01 = FloatVector.zero(S);
         FloatVector c10 = FloatVector.zero(S);
@@ -1038,77 +1054,79 @@ final class SimdVector implements Simd {
         FloatVector c101 = FloatVector.zero(S);
         FloatVector c110 = FloatVector.zero(S);
         FloatVector c111 = FloatVector.zero(S);
-        for (int k = 0; k < kc; k++) {
-            FloatVector b0 = FloatVector.fromArray(S, b, bo + 2 * L * k);
-            FloatVector b1 = FloatVector.fromArray(S, b, bo + 2 * L * k + L);
-            FloatVector x = FloatVector.broadcast(S, a[ao + 12 * k]);
+        int end = L * kc;
+        for (int p = 0; p < end; p += L) {
+            FloatVector b0 = at(b, p);
+            FloatVector b1 = at(b, p + SECTION);
+            FloatVector x;
+            x = FloatVector.broadcast(S, a[p + R0]);
             c00 = fma(x, b0, c00);
             c01 = fma(x, b1, c01);
-            x = FloatVector.broadcast(S, a[ao + 12 * k + 1]);
+            x = FloatVector.broadcast(S, a[p + R1]);
             c10 = fma(x, b0, c10);
             c11 = fma(x, b1, c11);
-            x = FloatVector.broadcast(S, a[ao + 12 * k + 2]);
+            x = FloatVector.broadcast(S, a[p + R2]);
             c20 = fma(x, b0, c20);
             c21 = fma(x, b1, c21);
-            x = FloatVector.broadcast(S, a[ao + 12 * k + 3]);
+            x = FloatVector.broadcast(S, a[p + R3]);
             c30 = fma(x, b0, c30);
             c31 = fma(x, b1, c31);
-            x = FloatVector.broadcast(S, a[ao + 12 * k + 4]);
+            x = FloatVector.broadcast(S, a[p + R4]);
             c40 = fma(x, b0, c40);
             c41 = fma(x, b1, c41);
-            x = FloatVector.broadcast(S, a[ao + 12 * k + 5]);
+            x = FloatVector.broadcast(S, a[p + R5]);
             c50 = fma(x, b0, c50);
             c51 = fma(x, b1, c51);
-            x = FloatVector.broadcast(S, a[ao + 12 * k + 6]);
+            x = FloatVector.broadcast(S, a[p + R6]);
             c60 = fma(x, b0, c60);
             c61 = fma(x, b1, c61);
-            x = FloatVector.broadcast(S, a[ao + 12 * k + 7]);
+            x = FloatVector.broadcast(S, a[p + R7]);
             c70 = fma(x, b0, c70);
             c71 = fma(x, b1, c71);
-            x = FloatVector.broadcast(S, a[ao + 12 * k + 8]);
+            x = FloatVector.broadcast(S, a[p + R8]);
             c80 = fma(x, b0, c80);
             c81 = fma(x, b1, c81);
-            x = FloatVector.broadcast(S, a[ao + 12 * k + 9]);
+            x = FloatVector.broadcast(S, a[p + R9]);
             c90 = fma(x, b0, c90);
             c91 = fma(x, b1, c91);
-            x = FloatVector.broadcast(S, a[ao + 12 * k + 10]);
+            x = FloatVector.broadcast(S, a[p + R10]);
             c100 = fma(x, b0, c100);
             c101 = fma(x, b1, c101);
-            x = FloatVector.broadcast(S, a[ao + 12 * k + 11]);
+            x = FloatVector.broadcast(S, a[p + R11]);
             c110 = fma(x, b0, c110);
             c111 = fma(x, b1, c111);
         }
-        c00.intoArray(t, to);
-        c01.intoArray(t, to + 1 * L);
-        c10.intoArray(t, to + 2 * L);
-        c11.intoArray(t, to + 3 * L);
-        c20.intoArray(t, to + 4 * L);
-        c21.intoArray(t, to + 5 * L);
-        c30.intoArray(t, to + 6 * L);
-        c31.intoArray(t, to + 7 * L);
-        c40.intoArray(t, to + 8 * L);
-        c41.intoArray(t, to + 9 * L);
-        c50.intoArray(t, to + 10 * L);
-        c51.intoArray(t, to + 11 * L);
-        c60.intoArray(t, to + 12 * L);
-        c61.intoArray(t, to + 13 * L);
-        c70.intoArray(t, to + 14 * L);
-        c71.intoArray(t, to + 15 * L);
-        c80.intoArray(t, to + 16 * L);
-        c81.intoArray(t, to + 17 * L);
-        c90.intoArray(t, to + 18 * L);
-        c91.intoArray(t, to + 19 * L);
-        c100.intoArray(t, to + 20 * L);
-        c101.intoArray(t, to + 21 * L);
-        c110.intoArray(t, to + 22 * L);
-        c111.intoArray(t, to + 23 * L);
+        c00.intoArray(t, 0);
+        c01.intoArray(t, L);
+        c10.intoArray(t, 2 * L);
+        c11.intoArray(t, 3 * L);
+        c20.intoArray(t, 4 * L);
+        c21.intoArray(t, 5 * L);
+        c30.intoArray(t, 6 * L);
+        c31.intoArray(t, 7 * L);
+        c40.intoArray(t, 8 * L);
+        c41.intoArray(t, 9 * L);
+        c50.intoArray(t, 10 * L);
+        c51.intoArray(t, 11 * L);
+        c60.intoArray(t, 12 * L);
+        c61.intoArray(t, 13 * L);
+        c70.intoArray(t, 14 * L);
+        c71.intoArray(t, 15 * L);
+        c80.intoArray(t, 16 * L);
+        c81.intoArray(t, 17 * L);
+        c90.intoArray(t, 18 * L);
+        c91.intoArray(t, 19 * L);
+        c100.intoArray(t, 20 * L);
+        c101.intoArray(t, 21 * L);
+        c110.intoArray(t, 22 * L);
+        c111.intoArray(t, 23 * L);
     }
 
-    /// Tile of 5 rows of a packed group. The loop counts the index of b, from which that of a is a constant away because
-    /// both have 2 L numbers per k: 25 instructions for 10 multiply-adds, and no accumulator in memory. C2 needs 37 for 12
-    /// where rows of a have an index each, and with 6 packed rows it keeps one accumulator in memory, which halves the
-    /// speed; so does any unrolling.
-    private static void strip5(int kc, float[] a, int ao, float[] b, int bo, float[] t, int to) {
+    /// Six rows of a strip times a panel into t, two values of k at a time. C2 schedules a loop's loads as early as
+    /// it can: more rows in registers than there are registers for, and accumulators go to memory and back. A fence keeps
+    /// loads behind it; on x86 it is no instruction. With all indices one constant away from a loop variable that starts at
+    /// 0 this makes 43 instructions for 24 multiply-adds: what counts where another thread shares the core.
+    private static void strip6(int kc, float[] a, float[] b, float[] t) {
         FloatVector c00 = FloatVector.zero(S);
         FloatVector c01 = FloatVector.zero(S);
         FloatVector c10 = FloatVector.zero(S);
@@ -1119,37 +1137,107 @@ final class SimdVector implements Simd {
         FloatVector c31 = FloatVector.zero(S);
         FloatVector c40 = FloatVector.zero(S);
         FloatVector c41 = FloatVector.zero(S);
-        int d = ao - bo;
-        int end = bo + 2 * L * kc;
-        for (int p = bo; p < end; p += 2 * L) {
+        FloatVector c50 = FloatVector.zero(S);
+        FloatVector c51 = FloatVector.zero(S);
+        int end = L * kc;
+        for (int p = 0; p < end; p += 2 * L) {
             FloatVector b0 = at(b, p);
-            FloatVector b1 = at(b, p + L);
-            FloatVector x = FloatVector.broadcast(S, a[d + p]);
+            FloatVector b1 = at(b, p + SECTION);
+            FloatVector x;
+            VarHandle.acquireFence();
+            x = FloatVector.broadcast(S, a[p + R0]);
             c00 = fma(x, b0, c00);
             c01 = fma(x, b1, c01);
-            x = FloatVector.broadcast(S, a[d + p + 1]);
+            VarHandle.acquireFence();
+            x = FloatVector.broadcast(S, a[p + R1]);
             c10 = fma(x, b0, c10);
             c11 = fma(x, b1, c11);
-            x = FloatVector.broadcast(S, a[d + p + 2]);
+            VarHandle.acquireFence();
+            x = FloatVector.broadcast(S, a[p + R2]);
             c20 = fma(x, b0, c20);
             c21 = fma(x, b1, c21);
-            x = FloatVector.broadcast(S, a[d + p + 3]);
+            VarHandle.acquireFence();
+            x = FloatVector.broadcast(S, a[p + R3]);
             c30 = fma(x, b0, c30);
             c31 = fma(x, b1, c31);
-            x = FloatVector.broadcast(S, a[d + p + 4]);
+            VarHandle.acquireFence();
+            x = FloatVector.broadcast(S, a[p + R4]);
             c40 = fma(x, b0, c40);
             c41 = fma(x, b1, c41);
+            VarHandle.acquireFence();
+            x = FloatVector.broadcast(S, a[p + R5]);
+            c50 = fma(x, b0, c50);
+            c51 = fma(x, b1, c51);
+            b0 = at(b, p + L);
+            b1 = at(b, p + L + SECTION);
+            VarHandle.acquireFence();
+            x = FloatVector.broadcast(S, a[p + L + R0]);
+            c00 = fma(x, b0, c00);
+            c01 = fma(x, b1, c01);
+            VarHandle.acquireFence();
+            x = FloatVector.broadcast(S, a[p + L + R1]);
+            c10 = fma(x, b0, c10);
+            c11 = fma(x, b1, c11);
+            VarHandle.acquireFence();
+            x = FloatVector.broadcast(S, a[p + L + R2]);
+            c20 = fma(x, b0, c20);
+            c21 = fma(x, b1, c21);
+            VarHandle.acquireFence();
+            x = FloatVector.broadcast(S, a[p + L + R3]);
+            c30 = fma(x, b0, c30);
+            c31 = fma(x, b1, c31);
+            VarHandle.acquireFence();
+            x = FloatVector.broadcast(S, a[p + L + R4]);
+            c40 = fma(x, b0, c40);
+            c41 = fma(x, b1, c41);
+            VarHandle.acquireFence();
+            x = FloatVector.broadcast(S, a[p + L + R5]);
+            c50 = fma(x, b0, c50);
+            c51 = fma(x, b1, c51);
         }
-        c00.intoArray(t, to);
-        c01.intoArray(t, to + L);
-        c10.intoArray(t, to + 2 * L);
-        c11.intoArray(t, to + 3 * L);
-        c20.intoArray(t, to + 4 * L);
-        c21.intoArray(t, to + 5 * L);
-        c30.intoArray(t, to + 6 * L);
-        c31.intoArray(t, to + 7 * L);
-        c40.intoArray(t, to + 8 * L);
-        c41.intoArray(t, to + 9 * L);
+        c00.intoArray(t, 0);
+        c01.intoArray(t, L);
+        c10.intoArray(t, 2 * L);
+        c11.intoArray(t, 3 * L);
+        c20.intoArray(t, 4 * L);
+        c21.intoArray(t, 5 * L);
+        c30.intoArray(t, 6 * L);
+        c31.intoArray(t, 7 * L);
+        c40.intoArray(t, 8 * L);
+        c41.intoArray(t, 9 * L);
+        c50.intoArray(t, 10 * L);
+        c51.intoArray(t, 11 * L);
+    }
+
+    /// A whole tile of [#strip6], without a loop: the tile of a short inner length costs little more than this.
+    private static void addTile6(float[] t, float[] c, int co, int ldc) {
+        at(c, co).add(at(t, 0)).intoArray(c, co);
+        at(c, co + L).add(at(t, L)).intoArray(c, co + L);
+        at(c, co + ldc).add(at(t, 2 * L)).intoArray(c, co + ldc);
+        at(c, co + ldc + L).add(at(t, 3 * L)).intoArray(c, co + ldc + L);
+        at(c, co + 2 * ldc).add(at(t, 4 * L)).intoArray(c, co + 2 * ldc);
+        at(c, co + 2 * ldc + L).add(at(t, 5 * L)).intoArray(c, co + 2 * ldc + L);
+        at(c, co + 3 * ldc).add(at(t, 6 * L)).intoArray(c, co + 3 * ldc);
+        at(c, co + 3 * ldc + L).add(at(t, 7 * L)).intoArray(c, co + 3 * ldc + L);
+        at(c, co + 4 * ldc).add(at(t, 8 * L)).intoArray(c, co + 4 * ldc);
+        at(c, co + 4 * ldc + L).add(at(t, 9 * L)).intoArray(c, co + 4 * ldc + L);
+        at(c, co + 5 * ldc).add(at(t, 10 * L)).intoArray(c, co + 5 * ldc);
+        at(c, co + 5 * ldc + L).add(at(t, 11 * L)).intoArray(c, co + 5 * ldc + L);
+    }
+
+    private static void copyTile6(float[] t, float[] c, int co, int ldc) {
+        at(t, 0).intoArray(c, co);
+        at(t, L).intoArray(c, co + L);
+        at(t, 2 * L).intoArray(c, co + ldc);
+        at(t, 3 * L).intoArray(c, co + ldc + L);
+        at(t, 4 * L).intoArray(c, co + 2 * ldc);
+        at(t, 5 * L).intoArray(c, co + 2 * ldc + L);
+        at(t, 6 * L).intoArray(c, co + 3 * ldc);
+        at(t, 7 * L).intoArray(c, co + 3 * ldc + L);
+        at(t, 8 * L).intoArray(c, co + 4 * ldc);
+        at(t, 9 * L).intoArray(c, co + 4 * ldc + L);
+        at(t, 10 * L).intoArray(c, co + 5 * ldc);
+        at(t, 11 * L).intoArray(c, co + 5 * ldc + L);
     }
 
     /// [#strip5] to its place: `c = z + a b`.

@@ -2,6 +2,7 @@ package dev.gyre.kernels.cpu;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.fail;
 import static org.assertj.core.api.Assertions.tuple;
 
 import dev.gyre.kernels.Backend;
@@ -88,6 +89,36 @@ class CpuBackendTest {
                         assertThat(product(threads, form, type, z[0], z[1], z[2])).as("%s %s %d threads", form, type,
                                 threads).isEqualTo(one);
                 }
+            }
+    }
+
+    /// More columns than are packed at once, and more blocks of the inner index; both sizes odd.
+    @Test
+    void productsBeyondAllThatIsPackedAtOnceAgreeWithPlainLoops() {
+        for (Op.MatMul.Form form : Op.MatMul.Form.values())
+            for (int[] z : new int[][] {{7, 2803, 31}, {5, 701, 6301}}) {
+                int M = z[0];
+                int N = z[1];
+                int K = z[2];
+                // both fills follow the one generator of `product`
+                Random random = new Random(5);
+                double[] x = new double[M * K];
+                for (int i = 0; i < x.length; i++)
+                    x[i] = random.nextFloat() - 0.5f;
+                double[] w = new double[N * K];
+                for (int i = 0; i < w.length; i++)
+                    w[i] = random.nextFloat() - 0.5f;
+                float[] got = product(2, form, DType.F32, M, N, K);
+                for (int i = 0; i < M; i++)
+                    for (int j = 0; j < N; j++) {
+                        double sum = 0;
+                        for (int k = 0; k < K; k++)
+                            sum += x[form == Op.MatMul.Form.TN ? k * M + i : i * K + k]
+                                    * w[form == Op.MatMul.Form.NT ? j * K + k : k * N + j];
+                        // run twice and added each time
+                        if (!(Math.abs(got[i * N + j] - 1.5 * sum) <= 1e-4))
+                            fail("%s %d %d: %s, not %s", form, i, j, got[i * N + j], 1.5 * sum);
+                    }
             }
     }
 
