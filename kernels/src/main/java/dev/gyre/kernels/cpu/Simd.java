@@ -130,6 +130,12 @@ interface Simd {
     void strip(int kc, float[] a, float[] b, float alpha, float[] c, int co, int ldc, int rows, int cols,
             boolean accumulate, float[] tile);
 
+    /// Rows of a that a packed group of [#strips] holds.
+    int groupRows();
+
+    /// Numbers that a packed group of rows of a holds for each k: [#groupRows], and perhaps some more that are not used.
+    int groupStride();
+
     /// Rows of c that [#strips] writes for M rows of a: some more than M, whose numbers mean nothing.
     int stripRows(int M);
 

@@ -321,6 +321,16 @@ final class SimdScalar implements Simd {
     }
 
     @Override
+    public int groupRows() {
+        return MR;
+    }
+
+    @Override
+    public int groupStride() {
+        return MR;
+    }
+
+    @Override
     public int stripRows(int M) {
         return M;
     }
@@ -330,7 +340,10 @@ final class SimdScalar implements Simd {
             boolean accumulate) {
         float[] tile = new float[MR * NR];
         for (int i = 0; i < M; i += MR)
-            group(kc, a, ao + i * deep, b, bo, 1f, c, co + i * ldc, ldc, Math.min(MR, M - i), NR, accumulate, tile);
+            {
+                fromRows(kc, a, ao + i * deep, 1, MR, MR, b, bo, tile, 0, false);
+                addTile(1f, tile, c, co + i * ldc, ldc, Math.min(MR, M - i), NR, accumulate);
+            }
     }
 
     @Override

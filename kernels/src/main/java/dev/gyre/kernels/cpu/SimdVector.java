@@ -918,6 +918,17 @@ final class SimdVector implements Simd {
     }
 
     @Override
+    public int groupRows() {
+        return WIDE ? 12 : 2 * L / 5 * 5;
+    }
+
+    /// As many numbers per k as a panel of b has, see [#strip5To].
+    @Override
+    public int groupStride() {
+        return WIDE ? 12 : 2 * L;
+    }
+
+    @Override
     public int stripRows(int M) {
         return WIDE ? M : (M + 4) / 5 * 5;
     }
@@ -927,9 +938,10 @@ final class SimdVector implements Simd {
             boolean accumulate) {
         if (WIDE) {
             float[] tile = new float[24 * L];
-            for (int i = 0; i < M; i += 12)
-                group(kc, a, ao + i * deep, b, bo, 1f, c, co + i * ldc, ldc, Math.min(12, M - i), 2 * L, accumulate,
-                        tile);
+            for (int i = 0; i < M; i += 12) {
+                tile12(kc, a, ao + i * deep, b, bo, tile, 0);
+                addTile(1f, tile, c, co + i * ldc, ldc, Math.min(12, M - i), 2 * L, accumulate);
+            }
             return;
         }
         int rows = groupRows();
@@ -1012,6 +1024,97 @@ final class SimdVector implements Simd {
             ByteOrder.LITTLE_ENDIAN);
     /// Where the codes of eight elements lie in four bytes: the even element in the upper half of its byte.
     private static final IntVector NIBBLES = IntVector.fromArray(SI8, new int[] {4, 0, 12, 8, 20, 16, 28, 24}, 0);
+
+    private static void tile12(int kc, float[] a, int ao, float[] b, int bo, float[] t, int to) {
+        FloatVector c00 = FloatVector.zero(S);
+        FloatVector c01 = FloatVector.zero(S);
+        FloatVector c10 = FloatVector.zero(S);
+        FloatVector c11 = FloatVector.zero(S);
+        FloatVector c20 = FloatVector.zero(S);
+        FloatVector c21 = FloatVector.zero(S);
+        FloatVector c30 = FloatVector.zero(S);
+        FloatVector c31 = FloatVector.zero(S);
+        FloatVector c40 = FloatVector.zero(S);
+        FloatVector c41 = FloatVector.zero(S);
+        FloatVector c50 = FloatVector.zero(S);
+        FloatVector c51 = FloatVector.zero(S);
+        FloatVector c60 = FloatVector.zero(S);
+        FloatVector c61 = FloatVector.zero(S);
+        FloatVector c70 = FloatVector.zero(S);
+        FloatVector c71 = FloatVector.zero(S);
+        FloatVector c80 = FloatVector.zero(S);
+        FloatVector c81 = FloatVector.zero(S);
+        FloatVector c90 = FloatVector.zero(S);
+        FloatVector c91 = FloatVector.zero(S);
+        FloatVector c100 = FloatVector.zero(S);
+        FloatVector c101 = FloatVector.zero(S);
+        FloatVector c110 = FloatVector.zero(S);
+        FloatVector c111 = FloatVector.zero(S);
+        for (int k = 0; k < kc; k++) {
+            FloatVector b0 = FloatVector.fromArray(S, b, bo + 2 * L * k);
+            FloatVector b1 = FloatVector.fromArray(S, b, bo + 2 * L * k + L);
+            FloatVector x = FloatVector.broadcast(S, a[ao + 12 * k]);
+            c00 = fma(x, b0, c00);
+            c01 = fma(x, b1, c01);
+            x = FloatVector.broadcast(S, a[ao + 12 * k + 1]);
+            c10 = fma(x, b0, c10);
+            c11 = fma(x, b1, c11);
+            x = FloatVector.broadcast(S, a[ao + 12 * k + 2]);
+            c20 = fma(x, b0, c20);
+            c21 = fma(x, b1, c21);
+            x = FloatVector.broadcast(S, a[ao + 12 * k + 3]);
+            c30 = fma(x, b0, c30);
+            c31 = fma(x, b1, c31);
+            x = FloatVector.broadcast(S, a[ao + 12 * k + 4]);
+            c40 = fma(x, b0, c40);
+            c41 = fma(x, b1, c41);
+            x = FloatVector.broadcast(S, a[ao + 12 * k + 5]);
+            c50 = fma(x, b0, c50);
+            c51 = fma(x, b1, c51);
+            x = FloatVector.broadcast(S, a[ao + 12 * k + 6]);
+            c60 = fma(x, b0, c60);
+            c61 = fma(x, b1, c61);
+            x = FloatVector.broadcast(S, a[ao + 12 * k + 7]);
+            c70 = fma(x, b0, c70);
+            c71 = fma(x, b1, c71);
+            x = FloatVector.broadcast(S, a[ao + 12 * k + 8]);
+            c80 = fma(x, b0, c80);
+            c81 = fma(x, b1, c81);
+            x = FloatVector.broadcast(S, a[ao + 12 * k + 9]);
+            c90 = fma(x, b0, c90);
+            c91 = fma(x, b1, c91);
+            x = FloatVector.broadcast(S, a[ao + 12 * k + 10]);
+            c100 = fma(x, b0, c100);
+            c101 = fma(x, b1, c101);
+            x = FloatVector.broadcast(S, a[ao + 12 * k + 11]);
+            c110 = fma(x, b0, c110);
+            c111 = fma(x, b1, c111);
+        }
+        c00.intoArray(t, to);
+        c01.intoArray(t, to + 1 * L);
+        c10.intoArray(t, to + 2 * L);
+        c11.intoArray(t, to + 3 * L);
+        c20.intoArray(t, to + 4 * L);
+        c21.intoArray(t, to + 5 * L);
+        c30.intoArray(t, to + 6 * L);
+        c31.intoArray(t, to + 7 * L);
+        c40.intoArray(t, to + 8 * L);
+        c41.intoArray(t, to + 9 * L);
+        c50.intoArray(t, to + 10 * L);
+        c51.intoArray(t, to + 11 * L);
+        c60.intoArray(t, to + 12 * L);
+        c61.intoArray(t, to + 13 * L);
+        c70.intoArray(t, to + 14 * L);
+        c71.intoArray(t, to + 15 * L);
+        c80.intoArray(t, to + 16 * L);
+        c81.intoArray(t, to + 17 * L);
+        c90.intoArray(t, to + 18 * L);
+        c91.intoArray(t, to + 19 * L);
+        c100.intoArray(t, to + 20 * L);
+        c101.intoArray(t, to + 21 * L);
+        c110.intoArray(t, to + 22 * L);
+        c111.intoArray(t, to + 23 * L);
+    }
 
     private static final int SECTION = L * DEPTH;
     /// Where a strip holds its rows, see [Simd#slot].
@@ -1240,7 +1343,7 @@ final class SimdVector implements Simd {
         at(t, 11 * L).intoArray(c, co + 5 * ldc + L);
     }
 
-    /// [#strip5] to its place: `c = z + a b`.
+    /// Five rows of a group times a panel, to their place: `c = z + a b`.
     private static void strip5To(int kc, float[] a, int ao, float[] b, int bo, float[] z, int zo, int ldz, float[] c,
             int co, int ldc) {
         FloatVector c00 = FloatVector.zero(S);
