@@ -7,6 +7,7 @@ import dev.gyre.trainer.run.Report;
 import dev.gyre.trainer.run.Results;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
@@ -23,6 +24,10 @@ final class ReportCommand extends GyreCommand {
             description = "Look at the result again (answers, energy, times, merging) in place of what is known.")
     boolean again;
 
+    @Option(names = "--png", paramLabel = "FILE.png", description = "Also draw the curves into a picture.")
+    @Nullable
+    Path png;
+
     @Override
     protected int run() {
         if (!Files.exists(dir.resolve("run.yaml")))
@@ -34,6 +39,21 @@ final class ReportCommand extends GyreCommand {
             screen().done();
         }
         screen().result("wrote " + Report.write(dir));
+        if (png != null) {
+            picture(png);
+            screen().result("wrote " + png);
+        }
         return ExitCode.OK;
+    }
+
+    private void picture(Path file) {
+        // no window is opened, and none can be on most machines that train
+        System.setProperty("java.awt.headless", "true");
+        try {
+            Report.picture(dir, file);
+        } catch (LinkageError e) {
+            throw new UsageException("--png: this Java cannot draw (" + e.getMessage() + "); it needs the module"
+                    + " java.desktop, fontconfig and a font, such as the packages fontconfig and fonts-dejavu-core");
+        }
     }
 }

@@ -152,6 +152,19 @@ public final class Report {
 
     /// Writes `report.html` from what the run directory holds; returns its path.
     public static Path write(Path dir) {
+        ObjectNode o = content(dir);
+        Path page = dir.resolve(PAGE);
+        AtomicFiles.write(page, Page.html("Gyre \u00b7 " + o.path("name").asString(""), "report.js", o));
+        return page;
+    }
+
+    /// Draws the page's curves into a PNG file.
+    public static void picture(Path dir, Path file) {
+        AtomicFiles.write(file, CurvesPicture.png(content(dir)));
+    }
+
+    /// What the page shows.
+    private static ObjectNode content(Path dir) {
         RunConfig c = ConfigReader.read(dir.resolve("run.yaml"), RunConfig.class, List.of());
         Results r = Results.read(dir);
         Metrics m = Metrics.read(dir.resolve("metrics.jsonl"));
@@ -170,9 +183,7 @@ public final class Report {
         warnings(r, m, o).forEach(warnings::add);
         o.put("config", read(dir.resolve("run.yaml")));
         o.put("provenance", read(dir.resolve("provenance.json")));
-        Path page = dir.resolve(PAGE);
-        AtomicFiles.write(page, Page.html("Gyre \u00b7 " + o.path("name").asString(""), "report.js", o));
-        return page;
+        return o;
     }
 
     private static String summary(RunConfig c, @Nullable Results r) {

@@ -5,7 +5,7 @@ const css = name => getComputedStyle(document.documentElement).getPropertyValue(
 const DATA = JSON.parse(document.getElementById('data').textContent);
 const main = document.querySelector('main');
 const fixed = (x, n) => x == null || !isFinite(x) ? '-' : x.toFixed(n);
-const sig = x => x == null || !isFinite(x) ? '-' : x === 0 ? '0' : Math.abs(x) >= 1e5 || Math.abs(x) < 1e-3 ? x.toExponential(1) : String(+x.toPrecision(4));
+const sig = x => x == null || !isFinite(x) ? '-' : x === 0 ? '0' : Math.abs(x) >= 1e7 || Math.abs(x) < 1e-3 ? x.toExponential(1) : Math.abs(x) >= 1000 ? (+x.toPrecision(5)).toLocaleString('en-US') : String(+x.toPrecision(4));
 const percent = x => x == null ? '-' : (100 * x).toFixed(1) + ' %';
 const count = n => Math.round(n).toLocaleString('en-US');
 const bytes = n => n >= 1e9 ? (n / 1e9).toFixed(2) + ' GB' : n >= 1e6 ? (n / 1e6).toFixed(n >= 1e8 ? 0 : 1) + ' MB' : (n / 1e3).toFixed(1) + ' kB';
@@ -41,7 +41,7 @@ function chart(panel, config) {
   const box = $('div', { className: 'chart' }), canvas = $('canvas'); box.append(canvas); panel.append(box);
   const o = config.options ??= {};
   Object.assign(o, { responsive: true, maintainAspectRatio: false, animation: false });
-  o.plugins ??= {}; o.plugins.legend ??= { display: config.data.datasets.length > 1, labels: { boxWidth: 12, boxHeight: 12, usePointStyle: true } };
+  o.plugins ??= {}; o.plugins.legend ??= { display: config.data.datasets.length > 1, labels: { boxWidth: 7, boxHeight: 7, usePointStyle: true } };
   const c = new Chart(canvas, config); charts.push(c); return c;
 }
 

@@ -53,7 +53,7 @@ if (DATA.rotations.length) {
   const most = i => Math.max(...DATA.rotations.flatMap(r => Object.values(r.modules).map(v => v[i])));
   const of = (r, i) => Object.fromEntries(Object.entries(r.modules).map(([n, v]) => [n, v[i]]));
   const draw = () => { const r = DATA.rotations[+slide.value]; step.textContent = 'step ' + r.step;
-    host.replaceChildren(heat('Angle, degrees', of(r, 1), most(1), x => x.toFixed(1)), heat('Orthogonality error ‖RᵀR−I‖', of(r, 2), most(2), x => x === 0 ? '0' : x.toExponential(0))); };
+    host.replaceChildren(heat('Angle, degrees', of(r, 1), most(1), x => x.toFixed(1)), heat('Orthogonality error ‖RᵀR−I‖', of(r, 2), Math.max(1e-3, most(2)), x => x === 0 ? '0' : x.toExponential(0))); };
   slide.addEventListener('input', draw); draw();
 }
 
@@ -86,8 +86,8 @@ if (DATA.data) {
 const ok = (s, x) => $('td', { className: 't ' + (s.expected == null ? '' : x === s.expected ? 'good' : 'bad') }, x);
 if (DATA.answered.length) {
   const A = DATA.answered;
-  section('Answers during training', 'Held-out tasks, answered greedily after an evaluation.');
-  main.append($('div', { className: 'panel' }, table(['task', 'expected', ...A.map(a => `step ${a.step}: ${a.right} of ${a.samples.length} right`)], A.at(-1).samples.slice(0, 12).map(s =>
+  section('Answers during training', 'Held-out tasks, answered greedily after an evaluation; how many were right stands beside the step.');
+  main.append($('div', { className: 'panel' }, table(['task', 'expected', ...A.map(a => `step ${a.step} · ${a.right}/${a.samples.length}`)], A.at(-1).samples.slice(0, 12).map(s =>
     [$('td', { className: 't' }, s.prompt), $('td', { className: 't' }, s.expected), ...A.map(a => { const x = a.samples.find(o => o.prompt === s.prompt); return x ? ok(x, x.answer) : $('td', {}, '-'); })]), 'left')));
 }
 

@@ -2,10 +2,12 @@ package dev.gyre.trainer.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.awt.image.BufferedImage;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import javax.imageio.ImageIO;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -104,6 +106,19 @@ class SweepTest {
         Files.delete(out.resolve("oft/report.html"));
         assertThat(Cli.gyre("report", out.resolve("oft")).out).contains("wrote " + out.resolve("oft/report.html"));
         assertThat(out.resolve("oft/report.html")).hasContent(report);
+
+        Path png = dir.resolve("curves.png");
+        assertThat(Cli.gyre("report", out.resolve("oft"), "--png", png).out).contains("wrote " + png);
+        BufferedImage image = ImageIO.read(png.toFile());
+        assertThat(image.getWidth()).isEqualTo(2240);
+        boolean[] drawn = new boolean[2];
+        for (int y = 0; y < image.getHeight(); y++)
+            for (int x = 0; x < image.getWidth(); x++) {
+                // the smoothed loss and the validation loss
+                drawn[0] |= image.getRGB(x, y) == 0xff2563c9;
+                drawn[1] |= image.getRGB(x, y) == 0xffd9622b;
+            }
+        assertThat(drawn).as("blue and orange").containsOnly(true);
 
         Files.writeString(sweep, Files.readString(sweep).replace("adapter.r: 2", "adapter.r: 3"));
         Cli changed = Cli.gyre("sweep", sweep);
