@@ -112,12 +112,11 @@ final class StepBench {
     }
 
     private static Llama model(Settings s, Backend backend) {
-        Llama model = Llama.random(s.config, 1);
+        Llama model = Llama.random(s.config, 1, s.base);
         if (!s.method.full())
             model.attach(Adapter.create(s.method.spec(), model, 1,
                     new PrincipalSubspace(model, backend, (module, captured, residual, gap) -> {
                     })));
-        model.store(s.base);
         return model;
     }
 

@@ -27,6 +27,20 @@ public final class Nf4 {
         0x3f800000};
     private static final float[] CODE_BOOK = values();
     private static final float[] THRESHOLDS = midpoints(CODE_BOOK);
+    /// Intervals from 0 to 1.
+    private static final int INTERVALS = 16;
+    /// For each interval the number of thresholds below it, and the first that is not: within it, or behind.
+    private static final int[] CODES = new int[2 * INTERVALS];
+    private static final float[] NEXT = new float[2 * INTERVALS];
+
+    static {
+        for (int i = 0; i < 2 * INTERVALS; i++) {
+            float from = (float) (i - INTERVALS) / INTERVALS;
+            while (CODES[i] < THRESHOLDS.length && THRESHOLDS[CODES[i]] < from)
+                CODES[i]++;
+            NEXT[i] = CODES[i] < THRESHOLDS.length ? THRESHOLDS[CODES[i]] : Float.POSITIVE_INFINITY;
+        }
+    }
 
     private Nf4() {
     }
@@ -107,9 +121,11 @@ public final class Nf4 {
     /// The two roundings below are those of the library and differ: a full block multiplies by a rounded reciprocal, a
     /// short one divides and also stores the clamped maximum.
     private static float encode(float[] block, int n, byte[] codes, int at) {
-        float absmax = 0;
+        // without their sign, floats are ordered as their bits are (NaN last), and integers the compiler compares in vectors
+        int bits = 0;
         for (int i = 0; i < n; i++)
-            absmax = Math.max(absmax, Math.abs(block[i]));
+            bits = Math.max(bits, Float.floatToRawIntBits(block[i]) & Integer.MAX_VALUE);
+        float absmax = Float.intBitsToFloat(bits);
         float divisor = Math.max(absmax, TINY);
         if (n == block.length) {
             float reciprocal = 1f / divisor;
@@ -126,12 +142,11 @@ public final class Nf4 {
         return absmax;
     }
 
-    /// Number of thresholds strictly below v, by bisection.
+    /// Number of thresholds strictly below v. [-1, 1] is cut into intervals so short that none holds two thresholds: the
+    /// code is that of the interval, or the next. No branch, which random weights would mispredict half of the time.
     static int code(float v) {
-        int c = v > THRESHOLDS[7] ? 8 : 0;
-        c += v > THRESHOLDS[c + 3] ? 4 : 0;
-        c += v > THRESHOLDS[c + 1] ? 2 : 0;
-        return c + (v > THRESHOLDS[c] ? 1 : 0);
+        int i = Math.max(0, Math.min(2 * INTERVALS - 1, (int) (v * INTERVALS + INTERVALS)));
+        return CODES[i] + (v > NEXT[i] ? 1 : 0);
     }
 
     /// All elements as F32.
@@ -174,10 +189,19 @@ public final class Nf4 {
             float absmax = q.absmax(k);
             for (int c = 0; c < 16; c++)
                 scaled[c] = q.codeBook[c] * absmax;
-            for (; e < stop; e++) {
-                int b = q.codes[(int) (e >> 1)];
-                into[at++] = scaled[((e & 1) == 0 ? b >> 4 : b) & 15];
+            if ((e & 1) != 0 && e < stop)
+                into[at++] = scaled[q.codes[(int) (e++ >> 1)] & 15];
+            int pairs = (int) (stop - e >> 1);
+            int first = (int) (e >> 1);
+            for (int i = 0; i < pairs; i++) {
+                int b = q.codes[first + i];
+                into[at + 2 * i] = scaled[b >> 4 & 15];
+                into[at + 2 * i + 1] = scaled[b & 15];
             }
+            at += 2 * pairs;
+            e += 2L * pairs;
+            if (e < stop)
+                into[at++] = scaled[q.codes[(int) (e++ >> 1)] >> 4 & 15];
         }
     }
 

@@ -79,6 +79,13 @@ class Nf4Test {
             assertThat(Nf4.code(Math.nextUp(thresholds[c]))).isEqualTo(c + 1);
             assertThat(Nf4.code(Math.nextDown(thresholds[c]))).isEqualTo(c);
         }
+        for (int i = -17; i <= 17; i++)
+            for (float v : new float[] {Math.nextDown(i / 16f), i / 16f, Math.nextUp(i / 16f)}) {
+                int below = 0;
+                for (float t : thresholds)
+                    below += t < v ? 1 : 0;
+                assertThat(Nf4.code(v)).as("%s", v).isEqualTo(below);
+            }
         assertThat(Nf4.code(-0f)).isEqualTo(7);
         assertThat(Nf4.code(Math.nextUp(1f))).as("beyond 1 as if clamped").isEqualTo(15);
         assertThat(Nf4.code(-1.1f)).isEqualTo(0);

@@ -346,7 +346,8 @@ final class Attentions {
                         for (int c = 0; c < D; c += NR) {
                             int panel = c * rows + r * NR;
                             int to = (j0 - k0 + j) * wideD + c;
-                            simd.strips(own, rows - r, w, left + from, 0, w, gP + panel, near, dValues + to, wideD, true);
+                            simd.strips(own, rows - r, w, left + from, 0, w, gP + panel, near, dValues + to, wideD,
+                                    true);
                             simd.strips(own, rows - r, w, leftGrads + from, 0, w, qP + panel, near, dKeys + to, wideD,
                                     true);
                         }

@@ -14,6 +14,7 @@ import dev.gyre.quant.DoubleQuant;
 import dev.gyre.quant.Nf4;
 import java.util.ArrayList;
 import java.util.Collections;
+import java.util.HashMap;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -105,17 +106,24 @@ public final class Llama implements Store.Source, Modules {
 
     /// Random weights as the reference library initialises them: normal with deviation [#INITIALIZER_RANGE], norms 1, biases 0.
     public static Llama random(LlamaConfig config, long seed) {
+        return random(config, seed, Base.F32);
+    }
+
+    /// As [#random] and [#store], weight by weight: both forms of the model never stand side by side.
+    public static Llama random(LlamaConfig config, long seed, Base base) {
         Map<String, HostData> w = new LinkedHashMap<>();
+        Map<Integer, float[]> reused = new HashMap<>();
         Random random = new Random(seed);
         shapes(config).forEach((name, shape) -> {
             int n = 1;
             for (int s : shape)
                 n = Math.multiplyExact(n, s);
-            float[] v = new float[n];
+            boolean kept = stored(base, name, shape.length, DType.F32) == DType.F32;
+            float[] v = kept ? new float[n] : reused.computeIfAbsent(n, float[]::new);
             for (int i = 0; i < n; i++)
                 v[i] = shape.length == 2 ? (float) (random.nextGaussian() * INITIALIZER_RANGE)
                         : name.endsWith("bias") ? 0f : 1f;
-            w.put(name, new HostData.F32(v));
+            w.put(name, stored(base, name, shape.length, new HostData.F32(v)));
         });
         return new Llama(config, w);
     }

@@ -56,6 +56,19 @@ class QuantisedMemoryTest {
         }
     }
 
+    @ParameterizedTest
+    @EnumSource(Llama.Base.class)
+    void randomWeightsRoundedOneByOneAreThoseRoundedTogether(Llama.Base base) {
+        Llama model = Llama.random(CONFIG, 1);
+        model.store(base);
+        Llama oneByOne = Llama.random(CONFIG, 1, base);
+        assertThat(oneByOne.weights().keySet()).isEqualTo(model.weights().keySet());
+        model.weights().forEach((name, w) -> {
+            assertThat(oneByOne.data(name)).as(name).hasSameClassAs(w);
+            assertThat(oneByOne.values(name)).as(name).isEqualTo(model.values(name));
+        });
+    }
+
     @Test
     void onlyOftV1DecodesAWholeWeightAndSaysSo() {
         Llama model = Llama.random(CONFIG, 1);

@@ -91,7 +91,7 @@ public record ModelRef(Path model, List<Path> adapters, RunConfig.Base base) {
     public Llama load() {
         Llama llama;
         try (ModelDir dir = ModelDir.open(model)) {
-            llama = Llama.load(dir);
+            llama = Llama.load(dir, Llama.Base.valueOf(base.name()));
         }
         for (Path a : adapters) {
             String name = name(a);
@@ -99,7 +99,6 @@ public record ModelRef(Path model, List<Path> adapters, RunConfig.Base base) {
             // two folders may be called the same
             llama.attach(llama.adapterNames().contains(name) ? name + " (" + a + ")" : name, adapter);
         }
-        llama.store(Llama.Base.valueOf(base.name()));
         return llama;
     }
 }
