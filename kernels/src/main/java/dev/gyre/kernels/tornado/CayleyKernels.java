@@ -99,7 +99,8 @@ final class CayleyKernels {
 
     /// `R = I + 2 Q + ... + 2 Q^(p-1) + last Q^p` by Horner's rule, p >= 2. Row i of `X Q` is row i of X times Q, so a work item
     /// takes a row through all steps: rows = blocks b items, p b^2 multiply-adds each. x holds two rows for each of them,
-    /// element j of all rows side by side. `at` also has b and p: as constants they would unroll the loops.
+    /// read and written in turn, element j of all rows side by side. `at` also has b and p: as constants they would unroll the
+    /// loops.
     static void polynomialRows(FloatArray q, FloatArray x, FloatArray r, IntArray at, int rows, float last) {
         int rAt = at.get(0);
         int b = at.get(1);
@@ -107,23 +108,20 @@ final class CayleyKernels {
         for (@Parallel int e = 0; e < (rows & ALL); e++) {
             int i = e % b;
             int block = (e - i) * b;
-            int from = e;
-            int to = e + rows * b;
             for (int j = 0; j < b; j++)
-                x.set(from + j * rows, last * q.get(block + i * b + j) + (j == i ? 2f : 0f));
+                x.set(e + j * rows, last * q.get(block + i * b + j) + (j == i ? 2f : 0f));
             for (int s = 2; s <= p; s++) {
+                int from = e + (s & 1) * rows * b;
+                int to = e + (1 - (s & 1)) * rows * b;
                 for (int j = 0; j < b; j++) {
                     float sum = 0f;
                     for (int k = 0; k < b; k++)
                         sum += x.get(from + k * rows) * q.get(block + k * b + j);
                     x.set(to + j * rows, sum + (j == i ? s == p ? 1f : 2f : 0f));
                 }
-                int swap = from;
-                from = to;
-                to = swap;
             }
             for (int j = 0; j < b; j++)
-                r.set(rAt + e * b + j, x.get(from + j * rows));
+                r.set(rAt + e * b + j, x.get(e + (1 - (p & 1)) * rows * b + j * rows));
         }
     }
 
@@ -157,23 +155,20 @@ final class CayleyKernels {
         for (@Parallel int e = 0; e < (rows & ALL); e++) {
             int c = e % b;
             int first = e - c;
-            int from = e;
-            int to = e + rows * b;
             for (int i = 0; i < b; i++)
-                x.set(from + i * rows, a.get(first + i + c * rows));
+                x.set(e + i * rows, a.get(first + i + c * rows));
             for (int s = 1; s < p; s++) {
+                int from = e + (1 - (s & 1)) * rows * b;
+                int to = e + (s & 1) * rows * b;
                 for (int i = 0; i < b; i++) {
                     float sum = 0f;
                     for (int k = 0; k < b; k++)
                         sum += q.get((first + i) * b + k) * x.get(from + k * rows);
                     x.set(to + i * rows, a.get(s * rows * b + first + i + c * rows) - sum);
                 }
-                int swap = from;
-                from = to;
-                to = swap;
             }
             for (int i = 0; i < b; i++)
-                dQ.set((first + i) * b + c, x.get(from + i * rows));
+                dQ.set((first + i) * b + c, x.get(e + (1 - (p & 1)) * rows * b + i * rows));
         }
     }
 

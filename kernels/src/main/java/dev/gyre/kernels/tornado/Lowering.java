@@ -147,7 +147,10 @@ final class Lowering {
                 if (workGroups && o.M() >= SIDE && o.N() >= SIDE)
                     tiledMatMul(o);
                 else
-                    matMul(o);
+                    if (o.M() >= 4)
+                        blockedMatMul(o);
+                    else
+                        matMul(o);
             }
             case Op.AddBias o -> {
                 Floats y = f(o.y());
@@ -458,6 +461,39 @@ final class Lowering {
                     tasks.task("ntNf4", items(o.N(), o.M()), MatMulKernels::ntNf4, a.array(), b.codes(), b.book(),
                             b.maxima(), b.maximaCodes(), b.map(), c.array(), at(a.at(), c.at()), o.M(), o.N(), o.K(),
                             o.alpha(), add, b.block(), b.nested(), b.offset());
+            }
+            case I32 -> throw new IllegalArgumentException(o.b() + " cannot be a factor of a matrix product");
+        }
+    }
+
+    private void blockedMatMul(Op.MatMul o) {
+        Floats a = f(o.a());
+        Floats c = f(o.c());
+        int add = flag(o.accumulate());
+        Grid grid = items(Math.ceilDiv(o.N(), 4), Math.ceilDiv(o.M(), 4));
+        boolean nt = o.form() == Op.MatMul.Form.NT;
+        boolean tn = o.form() == Op.MatMul.Form.TN;
+        int aRow = tn ? 1 : o.K();
+        int aStep = tn ? o.M() : 1;
+        int bRow = nt ? 1 : o.N();
+        int bStep = nt ? o.K() : 1;
+        switch (o.b().dtype()) {
+            case F32 -> {
+                Floats b = f(o.b());
+                tasks.task("blocked", grid, BlockedMatMulKernels::blocked, a.array(), b.array(), c.array(),
+                        at(a.at(), b.at(), c.at()), o.M(), o.N(), o.K(), aRow, aStep, bRow, bStep, o.alpha(), add);
+            }
+            case BF16 -> {
+                Shorts b = memory.shorts(o.b());
+                tasks.task("blockedBf16", grid, BlockedMatMulKernels::blockedBf16, a.array(), b.array(),
+                        memory.powers(), c.array(), at(a.at(), b.at(), c.at()), o.M(), o.N(), o.K(), aRow, aStep, bRow,
+                        bStep, o.alpha(), add);
+            }
+            case NF4 -> {
+                Nf4 b = memory.nf4(o.b());
+                tasks.task("blockedNf4", grid, BlockedMatMulKernels::blockedNf4, a.array(), b.codes(), b.book(),
+                        b.maxima(), b.maximaCodes(), b.map(), c.array(), at(a.at(), c.at()), o.M(), o.N(), o.K(),
+                        flag(nt), o.alpha(), add, b.block(), b.nested(), b.offset());
             }
             case I32 -> throw new IllegalArgumentException(o.b() + " cannot be a factor of a matrix product");
         }

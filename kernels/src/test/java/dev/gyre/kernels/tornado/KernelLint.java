@@ -145,6 +145,8 @@ final class KernelLint {
         }
 
         private void instruction(int k, boolean local) {
+            if (swaps(k))
+                out.add("two variables swapped, which in a loop gives both the same value; compute them anew in each turn");
             switch (instructions.get(k)) {
                 case OperatorInstruction i -> operator(k, i.opcode());
                 case InvokeInstruction i -> call(i, local);
@@ -162,6 +164,22 @@ final class KernelLint {
                 default -> {
                 }
             }
+        }
+
+        /// `t = x; x = y; y = t` where all are locals.
+        private boolean swaps(int k) {
+            if (k + 6 > instructions.size())
+                return false;
+            int[] slot = new int[6];
+            for (int i = 0; i < 6; i++)
+                if (i % 2 == 0 && instructions.get(k + i) instanceof LoadInstruction l)
+                    slot[i] = l.slot();
+                else
+                    if (i % 2 == 1 && instructions.get(k + i) instanceof StoreInstruction s)
+                        slot[i] = s.slot();
+                    else
+                        return false;
+            return slot[0] == slot[3] && slot[2] == slot[5] && slot[1] == slot[4];
         }
 
         private void operator(int k, Opcode op) {

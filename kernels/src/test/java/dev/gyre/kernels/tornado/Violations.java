@@ -30,6 +30,19 @@ final class Violations {
             x.set(i, 0f);
     }
 
+    static void swapsInLoop(FloatArray x, int n) {
+        for (@Parallel int i = 0; i < (n & ALL); i++) {
+            int from = 0;
+            int to = n;
+            for (int s = 0; s < 3; s++) {
+                x.set(to + i, x.get(from + i));
+                int t = from;
+                from = to;
+                to = t;
+            }
+        }
+    }
+
     static void unsignedShift(IntArray x) {
         for (@Parallel int i = 0; i < 4; i++)
             x.set(i, x.get(i) >>> 1);

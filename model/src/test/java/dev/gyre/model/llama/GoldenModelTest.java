@@ -128,12 +128,14 @@ class GoldenModelTest {
         }
     }
 
-    /// The task graphs of the TornadoVM backend, on its stand-in or, with an SDK on the module path, on its first device.
+    /// The task graphs of the TornadoVM backend, on its stand-in or, with an SDK on the module path, on the device that
+    /// `gyre.test.device` names or else the first one (`.ci/sdk`).
     @ParameterizedTest
     @ValueSource(strings = {"tiny-llama", "tiny-llama-nf4"})
     void agreesThroughTaskGraphs(String name) {
         try (Golden g = Golden.open(name)) {
-            agreesInFloat(g, TornadoBackend.open(TornadoDevices.list().getFirst().name()));
+            agreesInFloat(g, TornadoBackend
+                    .open(System.getProperty("gyre.test.device", TornadoDevices.list().getFirst().name())));
         }
     }
 

@@ -194,7 +194,7 @@ class MethodsTest {
     }
 
     @Test
-    void aRunMovesFromATaskGraphDeviceToTheCpuAfterAFirstStepThatIsTheCpus() throws IOException {
+    void aRunMovesFromATaskGraphDeviceToTheCpuAndBackAndFirstStepsAreTheCpus() throws IOException {
         Path file = dir.resolve("moves.yaml");
         Path run = dir.resolve("moves");
         Files.writeString(file, """
@@ -210,13 +210,17 @@ class MethodsTest {
         assertThat(Files.readString(run.resolve("provenance.json"))).contains("first_step_check", "\"jvm: ");
         Cli then = Cli.gyre("train", file, "--set", "train.steps=4", "--set", "device=cpu", "--resume");
         assertThat(then.code).as(then.toString()).isZero();
-        assertThat(then.out).doesNotContain("is the CPU's");
+        assertThat(then.out).doesNotContain("is the CPU's", "compile");
+        Cli back = Cli.gyre("train", file, "--set", "train.steps=6", "--set", "device=jvm", "--resume");
+        assertThat(back.code).as(back.toString()).isZero();
+        assertThat(back.out).containsPattern("check +step 5 is the CPU's: ")
+                .containsPattern("compile +first step compiled in [0-9.]+ s, [1-9][0-9]* kernels");
         List<Double> moved = losses(run);
-        Cli whole = Cli.gyre("train", file, "--set", "train.steps=4", "--set", "output.dir=" + dir.resolve("stays"));
+        Cli whole = Cli.gyre("train", file, "--set", "train.steps=6", "--set", "output.dir=" + dir.resolve("stays"));
         assertThat(whole.code).as(whole.toString()).isZero();
         List<Double> stayed = losses(dir.resolve("stays"));
-        assertThat(moved).hasSize(4);
-        for (int i = 0; i < 4; i++)
+        assertThat(moved).hasSize(6);
+        for (int i = 0; i < 6; i++)
             assertThat(moved.get(i)).isCloseTo(stayed.get(i), org.assertj.core.data.Offset.offset(1e-3));
     }
 
