@@ -5,12 +5,18 @@ import dev.gyre.quant.Nf4;
 import java.util.Random;
 import java.util.function.IntConsumer;
 import java.util.stream.IntStream;
+import org.jspecify.annotations.Nullable;
 
 /// Bases as rows of doubles, contiguous along the long dimension. Everything is independent of the number of threads:
 /// rows run in parallel, the sum over a row does not.
 final class Rows {
     /// Work below which a parallel stream costs more than it saves, in multiply-adds.
     private static final long PARALLEL = 1 << 16;
+    /// Columns that are worked on together: 100 rows of so many take 400 KB.
+    private static final int PART = 512;
+    /// Least square of what is new in a row, as a part of the row's: then the rows' condition is below about 1e5, and
+    /// rounding leaves the second Cholesky factor within 1e-6 of one.
+    private static final double PIVOT = 1e-10;
 
     private Rows() {
     }
@@ -66,21 +72,63 @@ final class Rows {
 
     /// Row `i` of the result is `sum over j of c[j][i] rows[j]`, that is `C^T rows`.
     static double[][] combine(double[][] c, double[][] rows) {
-        int length = rows[0].length;
-        double[][] out = new double[c[0].length][length];
-        forEach(0, out.length, (long) rows.length * length, i -> {
-            for (int j = 0; j < rows.length; j++)
-                axpy(c[j][i], rows[j], out[i]);
+        double[][] out = new double[c[0].length][rows[0].length];
+        columns(rows, out.length, (from, to) -> {
+            double[] f = new double[rows.length];
+            for (int i = 0; i < out.length; i++) {
+                for (int j = 0; j < f.length; j++)
+                    f[j] = c[j][i];
+                addCombined(f, f.length, rows, out[i], from, to);
+            }
         });
         return out;
     }
 
-    /// Makes rows orthonormal in place and returns the lower triangular L with `old rows = L new rows`: modified
-    /// Gram-Schmidt, twice, which leaves them orthonormal to rounding whatever their condition. A row that depends on
-    /// those before it becomes a random one orthogonal to them, with a zero on L's diagonal. Cost `4 count^2 length`.
+    /// `y += sum over j < count of c[j] rows[j]` in columns from..to-1, four rows at a time so that y goes by less often.
+    private static void addCombined(double[] c, int count, double[][] rows, double[] y, int from, int to) {
+        int j = 0;
+        for (; j + 3 < count; j += 4)
+            add4(c[j], rows[j], c[j + 1], rows[j + 1], c[j + 2], rows[j + 2], c[j + 3], rows[j + 3], y, from, to);
+        for (; j < count; j++) {
+            double f = c[j];
+            double[] x = rows[j];
+            for (int k = from; k < to; k++)
+                y[k] += f * x[k];
+        }
+    }
+
+    private static void add4(double a, double[] x0, double b, double[] x1, double c, double[] x2, double d, double[] x3,
+            double[] y, int from, int to) {
+        for (int k = from; k < to; k++)
+            y[k] += a * x0[k] + b * x1[k] + (c * x2[k] + d * x3[k]);
+    }
+
+    private interface Columns {
+        void accept(int from, int to);
+    }
+
+    /// Runs `body` for parts of the columns in parallel; of `rows` a part fits the near cache.
+    ///
+    /// @param each rows that `body` makes from all of them
+    private static void columns(double[][] rows, int each, Columns body) {
+        int length = rows[0].length;
+        forEach(0, (length + PART - 1) / PART, (long) PART * rows.length * each,
+                p -> body.accept(p * PART, Math.min(length, (p + 1) * PART)));
+    }
+
+    /// Makes rows orthonormal in place and returns the lower triangular L with `old rows = L new rows`. A row that depends
+    /// on those before it becomes a random one orthogonal to them, with a zero on L's diagonal.
+    ///
+    /// Twice the Cholesky factor of the rows' products with each other (Yamamoto and others, 2015), which leaves well
+    /// conditioned rows orthonormal to rounding and runs several times as fast as what is done for others: modified
+    /// Gram-Schmidt, twice. Cost `2 count^2 length` or twice that.
     static double[][] orthonormalize(double[][] rows) {
-        double[][] first = gramSchmidt(rows);
-        double[][] second = gramSchmidt(rows);
+        double[][] first = byCholesky(rows);
+        if (first == null)
+            first = gramSchmidt(rows);
+        double[][] second = byCholesky(rows);
+        if (second == null)
+            second = gramSchmidt(rows);
         int count = rows.length;
         double[][] l = new double[count][count];
         for (int i = 0; i < count; i++)
@@ -88,6 +136,88 @@ final class Rows {
                 for (int j = 0; j <= k; j++)
                     l[i][j] += first[i][k] * second[k][j];
         return l;
+    }
+
+    /// `rows <- L^-1 rows` with `L L^T` their products with each other; null, and rows as they were, where these are too
+    /// nearly dependent for that.
+    private static double @Nullable [][] byCholesky(double[][] rows) {
+        int count = rows.length;
+        double[][] l = products(rows);
+        for (int i = 0; i < count; i++) {
+            double own = l[i][i];
+            for (int j = 0; j <= i; j++) {
+                double sum = l[i][j];
+                for (int k = 0; k < j; k++)
+                    sum -= l[i][k] * l[j][k];
+                if (i == j && !(sum > PIVOT * own))
+                    return null;
+                l[i][j] = i == j ? Math.sqrt(sum) : sum / l[j][j];
+            }
+        }
+        columns(rows, count / 2, (from, to) -> {
+            double[] f = new double[count];
+            for (int i = 0; i < count; i++) {
+                for (int j = 0; j < i; j++)
+                    f[j] = -l[i][j];
+                addCombined(f, i, rows, rows[i], from, to);
+                double scale = 1 / l[i][i];
+                for (int k = from; k < to; k++)
+                    rows[i][k] *= scale;
+            }
+        });
+        return l;
+    }
+
+    /// The lower triangle of `rows rows^T`.
+    private static double[][] products(double[][] rows) {
+        int count = rows.length;
+        double[][] g = new double[count][count];
+        forEach(0, (count + 3) / 4, 2L * count * rows[0].length, block -> {
+            int i = 4 * block;
+            int last = count - 1;
+            double[][] some = {rows[i], rows[Math.min(last, i + 1)], rows[Math.min(last, i + 2)],
+                rows[Math.min(last, i + 3)]};
+            double[] sums = new double[8];
+            for (int j = 0; j <= Math.min(last, i + 3); j += 2) {
+                dots(some[0], some[1], some[2], some[3], rows[j], rows[Math.min(last, j + 1)], sums);
+                for (int p = 0; p < 8; p++)
+                    if (i + p / 2 < count && j + p % 2 <= i + p / 2)
+                        g[i + p / 2][j + p % 2] = sums[p];
+            }
+        });
+        return g;
+    }
+
+    /// Products of four rows with two.
+    private static void dots(double[] a, double[] b, double[] c, double[] d, double[] x, double[] y, double[] sums) {
+        double ax = 0;
+        double ay = 0;
+        double bx = 0;
+        double by = 0;
+        double cx = 0;
+        double cy = 0;
+        double dx = 0;
+        double dy = 0;
+        for (int k = 0; k < x.length; k++) {
+            double s = x[k];
+            double t = y[k];
+            ax += a[k] * s;
+            ay += a[k] * t;
+            bx += b[k] * s;
+            by += b[k] * t;
+            cx += c[k] * s;
+            cy += c[k] * t;
+            dx += d[k] * s;
+            dy += d[k] * t;
+        }
+        sums[0] = ax;
+        sums[1] = ay;
+        sums[2] = bx;
+        sums[3] = by;
+        sums[4] = cx;
+        sums[5] = cy;
+        sums[6] = dx;
+        sums[7] = dy;
     }
 
     private static double[][] gramSchmidt(double[][] rows) {
