@@ -13,6 +13,8 @@ final class Panel {
     static final String GREY = "#7b8794";
     private static final String RULE = "#e4e7eb";
     private static final double SMALL = 11.5;
+    /// Distance of labels.
+    private static final double LINE = 15;
 
     private final Picture p;
     private final double x;
@@ -75,17 +77,29 @@ final class Panel {
         label(all, xr, yr, left, right, top, bottom);
     }
 
-    /// Puts the labels beside the last points, moved apart where they would touch.
+    /// Puts the labels beside the lines' right ends, one below the other; a thin line leads to what does not lie beside it.
     private void label(List<Series> all, double[] xr, double[] yr, double left, double right, double top,
             double bottom) {
         List<Series> order = new ArrayList<>(all);
         order.sort(Comparator.comparingDouble((Series s) -> s.ys[s.ys.length - 1]).reversed());
-        double above = Double.NEGATIVE_INFINITY;
-        for (Series s : order) {
-            double at = Math.max(place(s.ys[s.ys.length - 1], yr, bottom, top) + 4, above + 15);
-            p.text(place(s.xs[s.xs.length - 1], xr, left, right) + 9, at, Anchor.START, 12, true, s.color, s.label);
-            above = at;
+        double[] at = new double[order.size()];
+        for (int i = 0; i < at.length; i++)
+            at[i] = Math.max(place(last(order.get(i).ys), yr, bottom, top) + 4, i == 0 ? 0 : at[i - 1] + LINE);
+        double least = bottom + 4;
+        for (int i = at.length - 1; i >= 0; i--, least -= LINE)
+            at[i] = Math.min(at[i], least);
+        for (int i = 0; i < at.length; i++) {
+            Series s = order.get(i);
+            double endX = place(last(s.xs), xr, left, right);
+            double endY = place(last(s.ys), yr, bottom, top);
+            if (endX < right - 1 || Math.abs(endY + 4 - at[i]) > LINE)
+                p.line(s.color, 0.8, false, endX + 5, endY, right + 6, at[i] - 4);
+            p.text(right + 9, at[i], Anchor.START, 12, true, s.color, s.label);
         }
+    }
+
+    private static double last(double[] v) {
+        return v[v.length - 1];
     }
 
     private static double decades(double[] r) {
