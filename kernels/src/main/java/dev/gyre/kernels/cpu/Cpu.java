@@ -16,6 +16,7 @@ final class Cpu implements AutoCloseable {
         void run(int item, int worker);
     }
 
+    private static final float[] NOTHING = {};
     private static final int SPINS = 4000;
     /// Item part of a ticket between two jobs, while `body` and `items` change.
     private static final long NONE = 0x80000000L;
@@ -24,7 +25,7 @@ final class Cpu implements AutoCloseable {
     private final int spins;
     private final Thread[] workers;
     private final float[][][] scratch;
-    private final float[][][] blocks;
+    private final float[][][] sections;
     private final double[][][][] squares;
 
     /// Job number in the upper half, next item in the lower; a thread owns an item once it has counted it up.
@@ -43,7 +44,7 @@ final class Cpu implements AutoCloseable {
         this.threads = threads;
         this.spins = threads > Runtime.getRuntime().availableProcessors() ? 1 : SPINS;
         this.scratch = new float[threads + 1][4][0];
-        this.blocks = new float[threads + 1][0][];
+        this.sections = new float[threads + 1][0][];
         this.squares = new double[threads][4][0][0];
         this.workers = new Thread[threads - 1];
         for (int w = 1; w < threads; w++) {
@@ -68,17 +69,19 @@ final class Cpu implements AutoCloseable {
         return s;
     }
 
-    /// Work space of a worker, or shared where `worker` is [#threads]: `count` arrays of `size` numbers each, which keep their
-    /// size from run to run; contents undefined.
-    float[][] blocks(int worker, int count, int size) {
-        float[][] s = blocks[worker];
+    /// Work space of a worker, or shared where `worker` is [#threads]: `count` arrays of at least `size` numbers, the sections
+    /// that operands of [Simd#strip] have; contents undefined.
+    float[][] sections(int worker, int count, int size) {
+        float[][] s = sections[worker];
         int have = s.length;
         if (have < count) {
             s = Arrays.copyOf(s, count);
-            for (int i = have; i < count; i++)
-                s[i] = new float[size];
-            blocks[worker] = s;
+            Arrays.fill(s, have, count, NOTHING);
+            sections[worker] = s;
         }
+        for (int i = 0; i < count; i++)
+            if (s[i].length < size)
+                s[i] = new float[size];
         return s;
     }
 
@@ -98,8 +101,8 @@ final class Cpu implements AutoCloseable {
     }
 
     long scratchBytes() {
-        return Stream.of(scratch, blocks).flatMap(Arrays::stream).flatMap(Arrays::stream).mapToLong(s -> 4L * s.length)
-                .sum()
+        return Stream.of(scratch, sections).flatMap(Arrays::stream).flatMap(Arrays::stream)
+                .mapToLong(s -> 4L * s.length).sum()
                 + Arrays.stream(squares).flatMap(Arrays::stream).mapToLong(s -> 8L * s.length * s.length).sum();
     }
 

@@ -75,7 +75,8 @@ final class MatMuls {
         private final int NR;
         /// See [Simd#slot].
         private final int slot;
-        private final int section;
+        private final int stripSections;
+        private final int panelSections;
         private final int depth;
         private final int deep;
         private final int rows;
@@ -83,7 +84,8 @@ final class MatMuls {
         private final Cpu.Body pack;
         private final Cpu.Body multiply = this::multiply;
 
-        // the columns and the inner indices at hand, blocks of these, and panels of b: all blocks of a panel side by side
+        // the columns and the inner indices at hand, blocks of these, and panels of b: sections of all blocks of a panel
+        // side by side
         private int jc;
         private int nc;
         private int pc;
@@ -102,7 +104,8 @@ final class MatMuls {
             this.MR = simd.stripRows();
             this.NR = simd.tileCols();
             this.slot = simd.slot();
-            this.section = slot * Simd.DEPTH;
+            this.stripSections = simd.stripSections();
+            this.panelSections = simd.panelSections();
             int blocks = Math.max(1, (op.K() + Simd.DEPTH - 1) / Simd.DEPTH);
             this.depth = ((op.K() + blocks - 1) / blocks + 1) / 2 * 2;
             this.deep = Math.min(blocks, DEEP);
@@ -127,7 +130,7 @@ final class MatMuls {
                 for (pc = 0; pc < op.K(); pc += deep * depth) {
                     kc = Math.min(deep * depth, op.K() - pc);
                     blocks = (kc + depth - 1) / depth;
-                    right = cpu.blocks(cpu.threads(), panels * blocks, NR / slot * section);
+                    right = cpu.sections(cpu.threads(), panels * blocks * panelSections, slot * Simd.DEPTH);
                     cpu.forEach(op.form() == Op.MatMul.Form.NT ? panels : (kc + SLICE - 1) / SLICE, pack);
                     cpu.forEach(rowItems * parts, multiply);
                 }
@@ -155,12 +158,11 @@ final class MatMuls {
                 int k1 = Math.min(k0 + rows, (block + 1) * depth);
                 boolean last = k1 == kc;
                 for (int j = 0; j < nc; j += slot) {
-                    float[] to = right[j / NR * blocks + block];
-                    int at = j % NR / slot * section;
+                    float[] to = right[(j / NR * blocks + block) * panelSections + j % NR / slot];
                     simd.copy(from, first + (k - k0) * ld + j, ld, k1 - k, Math.min(slot, nc - j), to,
-                            at + (k - block * depth) * slot, slot);
+                            (k - block * depth) * slot, slot);
                     if (last)
-                        finish(length(block), to, at);
+                        finish(length(block), to);
                 }
                 k = k1;
             }
@@ -170,28 +172,26 @@ final class MatMuls {
         private void packColumns(int p, int worker) {
             boolean plain = plain(b);
             int end = Math.min(jc + nc, jc + (p + 1) * NR);
-            int at = 0;
-            for (int j = jc + p * NR; j < end; j += slot) {
+            for (int s = 0, j = jc + p * NR; j < end; s++, j += slot) {
                 int width = Math.min(slot, end - j);
                 float[] from = plain ? b.f() : cpu.scratch(worker, 0, slot * kc);
                 if (!plain)
                     for (int i = 0; i < width; i++)
                         load(simd, b, (j + i) * op.K() + pc, from, i * kc, kc);
                 for (int k = 0; k < blocks; k++) {
-                    float[] to = right[p * blocks + k];
+                    float[] to = right[(p * blocks + k) * panelSections + s];
                     simd.transpose(from, (plain ? b.off() + j * op.K() + pc : 0) + k * depth, plain ? op.K() : kc, width,
-                            length(k), to, at, slot);
-                    finish(length(k), to, at);
+                            length(k), to, 0, slot);
+                    finish(length(k), to);
                 }
-                at += section;
             }
         }
 
         /// What [Simd#strip] reads beyond an odd inner length. Rows and columns beyond the matrix need no such care: what comes
         /// of them is not stored.
-        private void finish(int kc, float[] to, int at) {
+        private void finish(int kc, float[] to) {
             if (kc % 2 == 1)
-                Arrays.fill(to, at + kc * slot, at + (kc + 1) * slot, 0f);
+                Arrays.fill(to, kc * slot, (kc + 1) * slot, 0f);
         }
 
         /// Some rows of c, and of these some panels. Where the cuts lie depends on the number of threads, but not which
@@ -203,7 +203,7 @@ final class MatMuls {
             int part = item % parts;
             int end = panels * (part + 1) / parts;
             float[] tile = cpu.scratch(worker, 1, MR * NR + 1);
-            float[][] left = cpu.blocks(worker, rows / MR * blocks, (MR + slot - 1) / slot * section);
+            float[][] left = cpu.sections(worker, rows / MR * blocks * stripSections, slot * Simd.DEPTH);
             packRows(i0, i1, left);
             for (int first = panels * part / parts; first < end; first += GROUP)
                 for (int k = 0; k < blocks; k++) {
@@ -215,9 +215,9 @@ final class MatMuls {
                         for (int i = i0; i < i1; i += MR) {
                             if (far)
                                 tile[MR * NR] = touch(i + MR, Math.min(i1, i + 2 * MR), j0);
-                            simd.strip(length(k), left[(i - i0) / MR * blocks + k], right[p * blocks + k], op.alpha(),
-                                    c.f(), c.off() + i * op.N() + j0, op.N(), Math.min(MR, i1 - i), cols, accumulate,
-                                    tile);
+                            simd.strip(length(k), left, ((i - i0) / MR * blocks + k) * stripSections, right,
+                                    (p * blocks + k) * panelSections, op.alpha(), c.f(), c.off() + i * op.N() + j0,
+                                    op.N(), Math.min(MR, i1 - i), cols, accumulate, tile);
                         }
                     }
                 }
@@ -236,20 +236,19 @@ final class MatMuls {
         /// Rows i0..i1-1 of op(a) in strips. Sections are filled whole where the matrix has rows enough, also beyond the strip's
         /// own: full vectors move faster than parts, and what is not the strip's is not read.
         private void packRows(int i0, int i1, float[][] left) {
-            for (int i = i0; i < i1; i += MR) {
-                for (int at = 0, r = i; r < Math.min(i1, i + MR); at += section, r += slot) {
+            for (int i = i0; i < i1; i += MR)
+                for (int s = 0, r = i; r < Math.min(i1, i + MR); s++, r += slot) {
                     int some = Math.min(slot, op.M() - r);
                     for (int k = 0; k < blocks; k++) {
-                        float[] to = left[(i - i0) / MR * blocks + k];
+                        float[] to = left[((i - i0) / MR * blocks + k) * stripSections + s];
                         int k0 = pc + k * depth;
                         if (op.form() == Op.MatMul.Form.TN)
-                            simd.copy(a.f(), a.off() + k0 * op.M() + r, op.M(), length(k), some, to, at, slot);
+                            simd.copy(a.f(), a.off() + k0 * op.M() + r, op.M(), length(k), some, to, 0, slot);
                         else
-                            simd.transpose(a.f(), a.off() + r * op.K() + k0, op.K(), some, length(k), to, at, slot);
-                        finish(length(k), to, at);
+                            simd.transpose(a.f(), a.off() + r * op.K() + k0, op.K(), some, length(k), to, 0, slot);
+                        finish(length(k), to);
                     }
                 }
-            }
         }
     }
 

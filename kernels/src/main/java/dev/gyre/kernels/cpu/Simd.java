@@ -107,28 +107,38 @@ interface Simd {
     void product(int M, int N, int K, float[] a, int ao, int lda, float[] b, int bo, float[] c, int co, int ldc,
             boolean accumulate, float[] tile);
 
-    /// Rows of a register tile that [#tilesFromRows] makes.
+    /// Rows of the register tile of [#product].
     int tileRows();
 
     /// Columns of a register tile.
     int tileCols();
 
-    /// Longest inner length of a packed strip or panel: with 8 lanes a panel has 48 KiB and a strip 24. Even.
+    /// Inner length up to which an operand of [#strip] is best packed: with 8 lanes a panel has 48 KiB then, a strip 24. Even.
     int DEPTH = 768;
 
     /// Rows of a that [#strip] takes at once.
     int stripRows();
 
-    /// Numbers that stand side by side for each k in a packed operand. A strip of rows of a, or a panel of [#tileCols] columns
-    /// of b, is cut into sections of this many rows or columns, the last perhaps not full: section s from `s * slot * DEPTH`
-    /// on, `slot` numbers for each k. So every index of the tile's loop is a constant away from its one variable.
+    /// Rows of a, or columns of b, of one section of a packed operand of [#strip]: an array with so many numbers for each k. A
+    /// strip of rows and a panel of [#tileCols] columns have several, the last perhaps not full. So each index of the tile's
+    /// loop starts at 0 and is a constant away from its one variable.
     int slot();
 
-    /// A strip of rows times a panel: `c (+)= alpha * sum over k of a[k] b[k]^T` for the upper left `rows x cols` of
-    /// [#stripRows] x [#tileCols]. Where kc is odd, a and b hold zeros for `k = kc`. `tile` is work space for as many numbers
-    /// as the strip has elements.
-    void strip(int kc, float[] a, float[] b, float alpha, float[] c, int co, int ldc, int rows, int cols,
-            boolean accumulate, float[] tile);
+    /// Sections of a packed strip of rows.
+    default int stripSections() {
+        return (stripRows() + slot() - 1) / slot();
+    }
+
+    /// Sections of a packed panel.
+    default int panelSections() {
+        return tileCols() / slot();
+    }
+
+    /// A strip of rows, the sections of a from `ai` on, times a panel, those of b from `bi` on:
+    /// `c (+)= alpha * sum over k of a[k] b[k]^T` for the upper left `rows x cols` of [#stripRows] x [#tileCols]. Where kc is
+    /// odd, sections hold zeros for `k = kc`. `tile` is work space for as many numbers as the strip has elements.
+    void strip(int kc, float[][] a, int ai, float[][] b, int bi, float alpha, float[] c, int co, int ldc, int rows,
+            int cols, boolean accumulate, float[] tile);
 
     /// Rows of a that a packed group of [#strips] holds.
     int groupRows();
@@ -142,11 +152,6 @@ interface Simd {
     /// Small product `c (+)= a b`: a (M,K) in groups of `deep` numbers for each row, of which the first kc count, b one
     /// packed panel ([#tileCols] numbers per k), [#stripRows] rows of c written.
     void strips(int M, int kc, float[] a, int ao, int deep, float[] b, int bo, float[] c, int co, int ldc,
-            boolean accumulate);
-
-    /// Tiles `sum over k of a[k] b[k]^T` of M rows of a, row i at `ao + i*lda`, and a packed panel of b ([#tileCols] numbers
-    /// per k): one below the other from `to` on, the last one whole as well; they replace or are added to what is there.
-    void tilesFromRows(int M, int kc, float[] a, int ao, int lda, float[] b, int bo, float[] tiles, int to,
             boolean accumulate);
 
     /// `c (+)= alpha * tile` for the upper left `rows x cols` of tiles that lie one below the other.

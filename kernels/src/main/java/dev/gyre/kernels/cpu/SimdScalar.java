@@ -314,9 +314,9 @@ final class SimdScalar implements Simd {
     }
 
     @Override
-    public void strip(int kc, float[] a, float[] b, float alpha, float[] c, int co, int ldc, int rows, int cols,
-            boolean accumulate, float[] tile) {
-        fromRows(kc, a, 0, 1, MR, MR, b, 0, tile, 0, false);
+    public void strip(int kc, float[][] a, int ai, float[][] b, int bi, float alpha, float[] c, int co, int ldc,
+            int rows, int cols, boolean accumulate, float[] tile) {
+        fromRows(kc, a[ai], 0, 1, MR, MR, b[bi], 0, tile, 0, false);
         addTile(alpha, tile, c, co, ldc, rows, cols, accumulate);
     }
 
@@ -344,13 +344,6 @@ final class SimdScalar implements Simd {
                 fromRows(kc, a, ao + i * deep, 1, MR, MR, b, bo, tile, 0, false);
                 addTile(1f, tile, c, co + i * ldc, ldc, Math.min(MR, M - i), NR, accumulate);
             }
-    }
-
-    @Override
-    public void tilesFromRows(int M, int kc, float[] a, int ao, int lda, float[] b, int bo, float[] tiles, int to,
-            boolean accumulate) {
-        for (int i = 0; i < M; i += MR)
-            fromRows(kc, a, ao + i * lda, lda, 1, M - i, b, bo, tiles, to + i * NR, accumulate);
     }
 
     /// @param lda distance of rows in a, `step` that of the numbers of a row

@@ -852,34 +852,30 @@ final class SimdVector implements Simd {
             boolean accumulate, float[] tile) {
         int nr = 2 * L;
         int mr = WIDE ? 8 : 6;
-        int whole = M - M % mr;
         for (int j = 0; j < N; j += nr) {
             int panel = bo + j * K;
-            int at = co + j;
-            int i = 0;
-            if (j + nr <= N && whole > 0) {
-                if (accumulate)
-                    panel(whole, K, a, ao, lda, b, panel, c, at, ldc, c, at, ldc);
-                else
-                    panel(whole, K, a, ao, lda, b, panel, ZEROS, 0, 0, c, at, ldc);
-                i = whole;
-            }
-            for (; i < M; i += mr) {
+            // whole tiles go straight to their place
+            int whole = j + nr <= N && !accumulate ? M - M % mr : 0;
+            if (whole > 0)
+                panel(whole, K, a, ao, lda, b, panel, c, co + j, ldc);
+            for (int i = whole; i < M; i += mr) {
                 int some = Math.min(mr, M - i);
-                panel(some, K, a, ao + i * lda, lda, b, panel, ZEROS, 0, 0, tile, 0, nr);
-                addTile(1f, tile, c, at + i * ldc, ldc, some, Math.min(nr, N - j), accumulate);
+                panel(some, K, a, ao + i * lda, lda, b, panel, tile, 0, nr);
+                if (mr == 6 && some == mr && accumulate && j + nr <= N)
+                    addTile6(tile, c, co + i * ldc + j, ldc);
+                else
+                    addTile(1f, tile, c, co + i * ldc + j, ldc, some, Math.min(nr, N - j), accumulate);
             }
         }
     }
 
-    /// Register tiles one below the other, for M rows of a and one panel of b: `c = z + a b`. Rows of a from M on repeat the
-    /// last; c has room for whole tiles.
-    private static void panel(int M, int kc, float[] a, int ao, int lda, float[] b, int bo, float[] z, int zo, int ldz,
-            float[] c, int co, int ldc) {
+    /// Register tiles one below the other, for M rows of a and one panel of b: `c = a b`. Rows of a from M on repeat the last;
+    /// c has room for whole tiles.
+    private static void panel(int M, int kc, float[] a, int ao, int lda, float[] b, int bo, float[] c, int co, int ldc) {
         if (WIDE)
-            panel8(M, kc, a, ao, lda, b, bo, z, zo, ldz, c, co, ldc);
+            panel8(M, kc, a, ao, lda, b, bo, c, co, ldc);
         else
-            panel6(M, kc, a, ao, lda, b, bo, z, zo, ldz, c, co, ldc);
+            panel6(M, kc, a, ao, lda, b, bo, c, co, ldc);
     }
 
     @Override
@@ -894,7 +890,7 @@ final class SimdVector implements Simd {
 
     @Override
     public int stripRows() {
-        return WIDE ? 12 : 6;
+        return L == 8 ? 6 : L == 16 || ARM ? 12 : 4;
     }
 
     @Override
@@ -903,13 +899,17 @@ final class SimdVector implements Simd {
     }
 
     @Override
-    public void strip(int kc, float[] a, float[] b, float alpha, float[] c, int co, int ldc, int rows, int cols,
-            boolean accumulate, float[] tile) {
-        if (WIDE)
-            strip12(kc, a, b, tile);
+    public void strip(int kc, float[][] a, int ai, float[][] b, int bi, float alpha, float[] c, int co, int ldc,
+            int rows, int cols, boolean accumulate, float[] tile) {
+        if (L == 16)
+            strip12(kc, a[ai], b[bi], b[bi + 1], tile);
+        else if (L == 4 && ARM)
+            strip12(kc, a[ai], a[ai + 1], a[ai + 2], b[bi], b[bi + 1], tile);
+        else if (L == 4)
+            strip4(kc, a[ai], b[bi], b[bi + 1], tile);
         else
-            strip6(kc, a, b, tile);
-        if (WIDE || alpha != 1f || rows < 6 || cols < 2 * L)
+            strip6(kc, a[ai], b[bi], b[bi + 1], tile);
+        if (L != 8 || alpha != 1f || rows < 6 || cols < 2 * L)
             addTile(alpha, tile, c, co, ldc, rows, cols, accumulate);
         else if (accumulate)
             addTile6(tile, c, co, ldc);
@@ -953,15 +953,6 @@ final class SimdVector implements Simd {
                 else
                     strip5To(kc, a, ao + r, b, bo, ZEROS, 0, 0, c, at, ldc);
             }
-    }
-
-    @Override
-    public void tilesFromRows(int M, int kc, float[] a, int ao, int lda, float[] b, int bo, float[] tiles, int to,
-            boolean accumulate) {
-        if (accumulate)
-            panel(M, kc, a, ao, lda, b, bo, tiles, to, 2 * L, tiles, to, 2 * L);
-        else
-            panel(M, kc, a, ao, lda, b, bo, ZEROS, 0, 0, tiles, to, 2 * L);
     }
 
     @Override
@@ -1116,23 +1107,8 @@ final class SimdVector implements Simd {
         c111.intoArray(t, to + 23 * L);
     }
 
-    private static final int SECTION = L * DEPTH;
-    /// Where a strip holds its rows, see [Simd#slot].
-    private static final int R0 = 0 / L * SECTION + 0 % L;
-    private static final int R1 = 1 / L * SECTION + 1 % L;
-    private static final int R2 = 2 / L * SECTION + 2 % L;
-    private static final int R3 = 3 / L * SECTION + 3 % L;
-    private static final int R4 = 4 / L * SECTION + 4 % L;
-    private static final int R5 = 5 / L * SECTION + 5 % L;
-    private static final int R6 = 6 / L * SECTION + 6 % L;
-    private static final int R7 = 7 / L * SECTION + 7 % L;
-    private static final int R8 = 8 / L * SECTION + 8 % L;
-    private static final int R9 = 9 / L * SECTION + 9 % L;
-    private static final int R10 = 10 / L * SECTION + 10 % L;
-    private static final int R11 = 11 / L * SECTION + 11 % L;
-
-    /// Twelve rows of a strip times a panel into t, where there are 32 registers.
-    private static void strip12(int kc, float[] a, float[] b, float[] t) {
+    /// Twelve rows of a strip times the halves of a panel into t, where there are 32 registers of 16 lanes.
+    private static void strip12(int kc, float[] a, float[] left, float[] right, float[] t) {
         FloatVector c00 = FloatVector.zero(S);
         FloatVector c01 = FloatVector.zero(S);
         FloatVector c10 = FloatVector.zero(S);
@@ -1159,43 +1135,43 @@ final class SimdVector implements Simd {
         FloatVector c111 = FloatVector.zero(S);
         int end = L * kc;
         for (int p = 0; p < end; p += L) {
-            FloatVector b0 = at(b, p);
-            FloatVector b1 = at(b, p + SECTION);
+            FloatVector b0 = at(left, p);
+            FloatVector b1 = at(right, p);
             FloatVector x;
-            x = FloatVector.broadcast(S, a[p + R0]);
+            x = FloatVector.broadcast(S, a[p]);
             c00 = fma(x, b0, c00);
             c01 = fma(x, b1, c01);
-            x = FloatVector.broadcast(S, a[p + R1]);
+            x = FloatVector.broadcast(S, a[p + 1]);
             c10 = fma(x, b0, c10);
             c11 = fma(x, b1, c11);
-            x = FloatVector.broadcast(S, a[p + R2]);
+            x = FloatVector.broadcast(S, a[p + 2]);
             c20 = fma(x, b0, c20);
             c21 = fma(x, b1, c21);
-            x = FloatVector.broadcast(S, a[p + R3]);
+            x = FloatVector.broadcast(S, a[p + 3]);
             c30 = fma(x, b0, c30);
             c31 = fma(x, b1, c31);
-            x = FloatVector.broadcast(S, a[p + R4]);
+            x = FloatVector.broadcast(S, a[p + 4]);
             c40 = fma(x, b0, c40);
             c41 = fma(x, b1, c41);
-            x = FloatVector.broadcast(S, a[p + R5]);
+            x = FloatVector.broadcast(S, a[p + 5]);
             c50 = fma(x, b0, c50);
             c51 = fma(x, b1, c51);
-            x = FloatVector.broadcast(S, a[p + R6]);
+            x = FloatVector.broadcast(S, a[p + 6]);
             c60 = fma(x, b0, c60);
             c61 = fma(x, b1, c61);
-            x = FloatVector.broadcast(S, a[p + R7]);
+            x = FloatVector.broadcast(S, a[p + 7]);
             c70 = fma(x, b0, c70);
             c71 = fma(x, b1, c71);
-            x = FloatVector.broadcast(S, a[p + R8]);
+            x = FloatVector.broadcast(S, a[p + 8]);
             c80 = fma(x, b0, c80);
             c81 = fma(x, b1, c81);
-            x = FloatVector.broadcast(S, a[p + R9]);
+            x = FloatVector.broadcast(S, a[p + 9]);
             c90 = fma(x, b0, c90);
             c91 = fma(x, b1, c91);
-            x = FloatVector.broadcast(S, a[p + R10]);
+            x = FloatVector.broadcast(S, a[p + 10]);
             c100 = fma(x, b0, c100);
             c101 = fma(x, b1, c101);
-            x = FloatVector.broadcast(S, a[p + R11]);
+            x = FloatVector.broadcast(S, a[p + 11]);
             c110 = fma(x, b0, c110);
             c111 = fma(x, b1, c111);
         }
@@ -1225,11 +1201,111 @@ final class SimdVector implements Simd {
         c111.intoArray(t, 23 * L);
     }
 
-    /// Six rows of a strip times a panel into t, two values of k at a time. C2 schedules a loop's loads as early as
+    /// The same with 32 registers of 4 lanes: three sections of rows.
+    private static void strip12(int kc, float[] a0, float[] a1, float[] a2, float[] left, float[] right, float[] t) {
+        FloatVector c00 = FloatVector.zero(S);
+        FloatVector c01 = FloatVector.zero(S);
+        FloatVector c10 = FloatVector.zero(S);
+        FloatVector c11 = FloatVector.zero(S);
+        FloatVector c20 = FloatVector.zero(S);
+        FloatVector c21 = FloatVector.zero(S);
+        FloatVector c30 = FloatVector.zero(S);
+        FloatVector c31 = FloatVector.zero(S);
+        FloatVector c40 = FloatVector.zero(S);
+        FloatVector c41 = FloatVector.zero(S);
+        FloatVector c50 = FloatVector.zero(S);
+        FloatVector c51 = FloatVector.zero(S);
+        FloatVector c60 = FloatVector.zero(S);
+        FloatVector c61 = FloatVector.zero(S);
+        FloatVector c70 = FloatVector.zero(S);
+        FloatVector c71 = FloatVector.zero(S);
+        FloatVector c80 = FloatVector.zero(S);
+        FloatVector c81 = FloatVector.zero(S);
+        FloatVector c90 = FloatVector.zero(S);
+        FloatVector c91 = FloatVector.zero(S);
+        FloatVector c100 = FloatVector.zero(S);
+        FloatVector c101 = FloatVector.zero(S);
+        FloatVector c110 = FloatVector.zero(S);
+        FloatVector c111 = FloatVector.zero(S);
+        int end = L * kc;
+        for (int p = 0; p < end; p += L) {
+            FloatVector b0 = at(left, p);
+            FloatVector b1 = at(right, p);
+            FloatVector x;
+            x = FloatVector.broadcast(S, a0[p]);
+            c00 = fma(x, b0, c00);
+            c01 = fma(x, b1, c01);
+            x = FloatVector.broadcast(S, a0[p + 1]);
+            c10 = fma(x, b0, c10);
+            c11 = fma(x, b1, c11);
+            x = FloatVector.broadcast(S, a0[p + 2]);
+            c20 = fma(x, b0, c20);
+            c21 = fma(x, b1, c21);
+            x = FloatVector.broadcast(S, a0[p + 3]);
+            c30 = fma(x, b0, c30);
+            c31 = fma(x, b1, c31);
+            x = FloatVector.broadcast(S, a1[p]);
+            c40 = fma(x, b0, c40);
+            c41 = fma(x, b1, c41);
+            x = FloatVector.broadcast(S, a1[p + 1]);
+            c50 = fma(x, b0, c50);
+            c51 = fma(x, b1, c51);
+            x = FloatVector.broadcast(S, a1[p + 2]);
+            c60 = fma(x, b0, c60);
+            c61 = fma(x, b1, c61);
+            x = FloatVector.broadcast(S, a1[p + 3]);
+            c70 = fma(x, b0, c70);
+            c71 = fma(x, b1, c71);
+            x = FloatVector.broadcast(S, a2[p]);
+            c80 = fma(x, b0, c80);
+            c81 = fma(x, b1, c81);
+            x = FloatVector.broadcast(S, a2[p + 1]);
+            c90 = fma(x, b0, c90);
+            c91 = fma(x, b1, c91);
+            x = FloatVector.broadcast(S, a2[p + 2]);
+            c100 = fma(x, b0, c100);
+            c101 = fma(x, b1, c101);
+            x = FloatVector.broadcast(S, a2[p + 3]);
+            c110 = fma(x, b0, c110);
+            c111 = fma(x, b1, c111);
+        }
+        c00.intoArray(t, 0);
+        c01.intoArray(t, L);
+        c10.intoArray(t, 2 * L);
+        c11.intoArray(t, 3 * L);
+        c20.intoArray(t, 4 * L);
+        c21.intoArray(t, 5 * L);
+        c30.intoArray(t, 6 * L);
+        c31.intoArray(t, 7 * L);
+        c40.intoArray(t, 8 * L);
+        c41.intoArray(t, 9 * L);
+        c50.intoArray(t, 10 * L);
+        c51.intoArray(t, 11 * L);
+        c60.intoArray(t, 12 * L);
+        c61.intoArray(t, 13 * L);
+        c70.intoArray(t, 14 * L);
+        c71.intoArray(t, 15 * L);
+        c80.intoArray(t, 16 * L);
+        c81.intoArray(t, 17 * L);
+        c90.intoArray(t, 18 * L);
+        c91.intoArray(t, 19 * L);
+        c100.intoArray(t, 20 * L);
+        c101.intoArray(t, 21 * L);
+        c110.intoArray(t, 22 * L);
+        c111.intoArray(t, 23 * L);
+    }
+
+    /// Keeps what C2 loads behind it from moving before it. On x86 that takes no instruction; elsewhere it would.
+    private static void fence() {
+        if (!ARM)
+            VarHandle.acquireFence();
+    }
+
+    /// Six rows of a strip times the halves of a panel into t, two values of k at a time. C2 schedules a loop's loads as early as
     /// it can: more rows in registers than there are registers for, and accumulators go to memory and back. A fence keeps
     /// loads behind it; on x86 it is no instruction. With all indices one constant away from a loop variable that starts at
     /// 0 this makes 43 instructions for 24 multiply-adds: what counts where another thread shares the core.
-    private static void strip6(int kc, float[] a, float[] b, float[] t) {
+    private static void strip6(int kc, float[] a, float[] left, float[] right, float[] t) {
         FloatVector c00 = FloatVector.zero(S);
         FloatVector c01 = FloatVector.zero(S);
         FloatVector c10 = FloatVector.zero(S);
@@ -1244,57 +1320,57 @@ final class SimdVector implements Simd {
         FloatVector c51 = FloatVector.zero(S);
         int end = L * kc;
         for (int p = 0; p < end; p += 2 * L) {
-            FloatVector b0 = at(b, p);
-            FloatVector b1 = at(b, p + SECTION);
+            FloatVector b0 = at(left, p);
+            FloatVector b1 = at(right, p);
             FloatVector x;
-            VarHandle.acquireFence();
-            x = FloatVector.broadcast(S, a[p + R0]);
+            fence();
+            x = FloatVector.broadcast(S, a[p]);
             c00 = fma(x, b0, c00);
             c01 = fma(x, b1, c01);
-            VarHandle.acquireFence();
-            x = FloatVector.broadcast(S, a[p + R1]);
+            fence();
+            x = FloatVector.broadcast(S, a[p + 1]);
             c10 = fma(x, b0, c10);
             c11 = fma(x, b1, c11);
-            VarHandle.acquireFence();
-            x = FloatVector.broadcast(S, a[p + R2]);
+            fence();
+            x = FloatVector.broadcast(S, a[p + 2]);
             c20 = fma(x, b0, c20);
             c21 = fma(x, b1, c21);
-            VarHandle.acquireFence();
-            x = FloatVector.broadcast(S, a[p + R3]);
+            fence();
+            x = FloatVector.broadcast(S, a[p + 3]);
             c30 = fma(x, b0, c30);
             c31 = fma(x, b1, c31);
-            VarHandle.acquireFence();
-            x = FloatVector.broadcast(S, a[p + R4]);
+            fence();
+            x = FloatVector.broadcast(S, a[p + 4]);
             c40 = fma(x, b0, c40);
             c41 = fma(x, b1, c41);
-            VarHandle.acquireFence();
-            x = FloatVector.broadcast(S, a[p + R5]);
+            fence();
+            x = FloatVector.broadcast(S, a[p + 5]);
             c50 = fma(x, b0, c50);
             c51 = fma(x, b1, c51);
-            b0 = at(b, p + L);
-            b1 = at(b, p + L + SECTION);
-            VarHandle.acquireFence();
-            x = FloatVector.broadcast(S, a[p + L + R0]);
+            b0 = at(left, p + L);
+            b1 = at(right, p + L);
+            fence();
+            x = FloatVector.broadcast(S, a[p + L]);
             c00 = fma(x, b0, c00);
             c01 = fma(x, b1, c01);
-            VarHandle.acquireFence();
-            x = FloatVector.broadcast(S, a[p + L + R1]);
+            fence();
+            x = FloatVector.broadcast(S, a[p + L + 1]);
             c10 = fma(x, b0, c10);
             c11 = fma(x, b1, c11);
-            VarHandle.acquireFence();
-            x = FloatVector.broadcast(S, a[p + L + R2]);
+            fence();
+            x = FloatVector.broadcast(S, a[p + L + 2]);
             c20 = fma(x, b0, c20);
             c21 = fma(x, b1, c21);
-            VarHandle.acquireFence();
-            x = FloatVector.broadcast(S, a[p + L + R3]);
+            fence();
+            x = FloatVector.broadcast(S, a[p + L + 3]);
             c30 = fma(x, b0, c30);
             c31 = fma(x, b1, c31);
-            VarHandle.acquireFence();
-            x = FloatVector.broadcast(S, a[p + L + R4]);
+            fence();
+            x = FloatVector.broadcast(S, a[p + L + 4]);
             c40 = fma(x, b0, c40);
             c41 = fma(x, b1, c41);
-            VarHandle.acquireFence();
-            x = FloatVector.broadcast(S, a[p + L + R5]);
+            fence();
+            x = FloatVector.broadcast(S, a[p + L + 5]);
             c50 = fma(x, b0, c50);
             c51 = fma(x, b1, c51);
         }
@@ -1310,6 +1386,66 @@ final class SimdVector implements Simd {
         c41.intoArray(t, 9 * L);
         c50.intoArray(t, 10 * L);
         c51.intoArray(t, 11 * L);
+    }
+
+    /// Four rows of four lanes.
+    private static void strip4(int kc, float[] a, float[] left, float[] right, float[] t) {
+        FloatVector c00 = FloatVector.zero(S);
+        FloatVector c01 = FloatVector.zero(S);
+        FloatVector c10 = FloatVector.zero(S);
+        FloatVector c11 = FloatVector.zero(S);
+        FloatVector c20 = FloatVector.zero(S);
+        FloatVector c21 = FloatVector.zero(S);
+        FloatVector c30 = FloatVector.zero(S);
+        FloatVector c31 = FloatVector.zero(S);
+        int end = L * kc;
+        for (int p = 0; p < end; p += 2 * L) {
+            FloatVector b0 = at(left, p);
+            FloatVector b1 = at(right, p);
+            FloatVector x;
+            fence();
+            x = FloatVector.broadcast(S, a[p]);
+            c00 = fma(x, b0, c00);
+            c01 = fma(x, b1, c01);
+            fence();
+            x = FloatVector.broadcast(S, a[p + 1]);
+            c10 = fma(x, b0, c10);
+            c11 = fma(x, b1, c11);
+            fence();
+            x = FloatVector.broadcast(S, a[p + 2]);
+            c20 = fma(x, b0, c20);
+            c21 = fma(x, b1, c21);
+            fence();
+            x = FloatVector.broadcast(S, a[p + 3]);
+            c30 = fma(x, b0, c30);
+            c31 = fma(x, b1, c31);
+            b0 = at(left, p + L);
+            b1 = at(right, p + L);
+            fence();
+            x = FloatVector.broadcast(S, a[p + L]);
+            c00 = fma(x, b0, c00);
+            c01 = fma(x, b1, c01);
+            fence();
+            x = FloatVector.broadcast(S, a[p + L + 1]);
+            c10 = fma(x, b0, c10);
+            c11 = fma(x, b1, c11);
+            fence();
+            x = FloatVector.broadcast(S, a[p + L + 2]);
+            c20 = fma(x, b0, c20);
+            c21 = fma(x, b1, c21);
+            fence();
+            x = FloatVector.broadcast(S, a[p + L + 3]);
+            c30 = fma(x, b0, c30);
+            c31 = fma(x, b1, c31);
+        }
+        c00.intoArray(t, 0);
+        c01.intoArray(t, L);
+        c10.intoArray(t, 2 * L);
+        c11.intoArray(t, 3 * L);
+        c20.intoArray(t, 4 * L);
+        c21.intoArray(t, 5 * L);
+        c30.intoArray(t, 6 * L);
+        c31.intoArray(t, 7 * L);
     }
 
     /// A whole tile of [#strip6], without a loop: the tile of a short inner length costs little more than this.
@@ -1389,8 +1525,8 @@ final class SimdVector implements Simd {
         c41.add(at(z, zo + 4 * ldz + L)).intoArray(c, co + 4 * ldc + L);
     }
 
-    private static void panel6(int M, int kc, float[] a, int ao, int lda, float[] b, int bo, float[] z, int zo, int ldz,
-            float[] c, int co, int ldc) {
+    private static void panel6(int M, int kc, float[] a, int ao, int lda, float[] b, int bo, float[] c, int co,
+            int ldc) {
         int last = ao + (M - 1) * lda;
         for (int i = 0; i < M; i += 6) {
             int a0 = ao + i * lda;
@@ -1400,7 +1536,6 @@ final class SimdVector implements Simd {
             int a4 = Math.min(last, a3 + lda);
             int a5 = Math.min(last, a4 + lda);
             int ci = co + i * ldc;
-            int zi = zo + i * ldz;
             FloatVector c00 = FloatVector.zero(S);
             FloatVector c01 = FloatVector.zero(S);
             FloatVector c10 = FloatVector.zero(S);
@@ -1435,23 +1570,23 @@ final class SimdVector implements Simd {
                 c50 = fma(x, b0, c50);
                 c51 = fma(x, b1, c51);
             }
-            c00.add(at(z, zi)).intoArray(c, ci);
-            c01.add(at(z, zi + L)).intoArray(c, ci + L);
-            c10.add(at(z, zi + ldz)).intoArray(c, ci + ldc);
-            c11.add(at(z, zi + ldz + L)).intoArray(c, ci + ldc + L);
-            c20.add(at(z, zi + 2 * ldz)).intoArray(c, ci + 2 * ldc);
-            c21.add(at(z, zi + 2 * ldz + L)).intoArray(c, ci + 2 * ldc + L);
-            c30.add(at(z, zi + 3 * ldz)).intoArray(c, ci + 3 * ldc);
-            c31.add(at(z, zi + 3 * ldz + L)).intoArray(c, ci + 3 * ldc + L);
-            c40.add(at(z, zi + 4 * ldz)).intoArray(c, ci + 4 * ldc);
-            c41.add(at(z, zi + 4 * ldz + L)).intoArray(c, ci + 4 * ldc + L);
-            c50.add(at(z, zi + 5 * ldz)).intoArray(c, ci + 5 * ldc);
-            c51.add(at(z, zi + 5 * ldz + L)).intoArray(c, ci + 5 * ldc + L);
+            c00.intoArray(c, ci);
+            c01.intoArray(c, ci + L);
+            c10.intoArray(c, ci + ldc);
+            c11.intoArray(c, ci + ldc + L);
+            c20.intoArray(c, ci + 2 * ldc);
+            c21.intoArray(c, ci + 2 * ldc + L);
+            c30.intoArray(c, ci + 3 * ldc);
+            c31.intoArray(c, ci + 3 * ldc + L);
+            c40.intoArray(c, ci + 4 * ldc);
+            c41.intoArray(c, ci + 4 * ldc + L);
+            c50.intoArray(c, ci + 5 * ldc);
+            c51.intoArray(c, ci + 5 * ldc + L);
         }
     }
 
-    private static void panel8(int M, int kc, float[] a, int ao, int lda, float[] b, int bo, float[] z, int zo, int ldz,
-            float[] c, int co, int ldc) {
+    private static void panel8(int M, int kc, float[] a, int ao, int lda, float[] b, int bo, float[] c, int co,
+            int ldc) {
         int last = ao + (M - 1) * lda;
         for (int i = 0; i < M; i += 8) {
             int a0 = ao + i * lda;
@@ -1463,7 +1598,6 @@ final class SimdVector implements Simd {
             int a6 = Math.min(last, a5 + lda);
             int a7 = Math.min(last, a6 + lda);
             int ci = co + i * ldc;
-            int zi = zo + i * ldz;
             FloatVector c00 = FloatVector.zero(S);
             FloatVector c01 = FloatVector.zero(S);
             FloatVector c10 = FloatVector.zero(S);
@@ -1508,22 +1642,22 @@ final class SimdVector implements Simd {
                 c70 = fma(x, b0, c70);
                 c71 = fma(x, b1, c71);
             }
-            c00.add(at(z, zi)).intoArray(c, ci);
-            c01.add(at(z, zi + L)).intoArray(c, ci + L);
-            c10.add(at(z, zi + ldz)).intoArray(c, ci + ldc);
-            c11.add(at(z, zi + ldz + L)).intoArray(c, ci + ldc + L);
-            c20.add(at(z, zi + 2 * ldz)).intoArray(c, ci + 2 * ldc);
-            c21.add(at(z, zi + 2 * ldz + L)).intoArray(c, ci + 2 * ldc + L);
-            c30.add(at(z, zi + 3 * ldz)).intoArray(c, ci + 3 * ldc);
-            c31.add(at(z, zi + 3 * ldz + L)).intoArray(c, ci + 3 * ldc + L);
-            c40.add(at(z, zi + 4 * ldz)).intoArray(c, ci + 4 * ldc);
-            c41.add(at(z, zi + 4 * ldz + L)).intoArray(c, ci + 4 * ldc + L);
-            c50.add(at(z, zi + 5 * ldz)).intoArray(c, ci + 5 * ldc);
-            c51.add(at(z, zi + 5 * ldz + L)).intoArray(c, ci + 5 * ldc + L);
-            c60.add(at(z, zi + 6 * ldz)).intoArray(c, ci + 6 * ldc);
-            c61.add(at(z, zi + 6 * ldz + L)).intoArray(c, ci + 6 * ldc + L);
-            c70.add(at(z, zi + 7 * ldz)).intoArray(c, ci + 7 * ldc);
-            c71.add(at(z, zi + 7 * ldz + L)).intoArray(c, ci + 7 * ldc + L);
+            c00.intoArray(c, ci);
+            c01.intoArray(c, ci + L);
+            c10.intoArray(c, ci + ldc);
+            c11.intoArray(c, ci + ldc + L);
+            c20.intoArray(c, ci + 2 * ldc);
+            c21.intoArray(c, ci + 2 * ldc + L);
+            c30.intoArray(c, ci + 3 * ldc);
+            c31.intoArray(c, ci + 3 * ldc + L);
+            c40.intoArray(c, ci + 4 * ldc);
+            c41.intoArray(c, ci + 4 * ldc + L);
+            c50.intoArray(c, ci + 5 * ldc);
+            c51.intoArray(c, ci + 5 * ldc + L);
+            c60.intoArray(c, ci + 6 * ldc);
+            c61.intoArray(c, ci + 6 * ldc + L);
+            c70.intoArray(c, ci + 7 * ldc);
+            c71.intoArray(c, ci + 7 * ldc + L);
         }
     }
 
