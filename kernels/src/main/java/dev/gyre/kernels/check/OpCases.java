@@ -329,7 +329,10 @@ public final class OpCases {
             new Shape(1, 63, 2, 1, 32, 100, "padded"), new Shape(3, 13, 5, 5, 33, 0, "padded"),
             new Shape(1, 207, 3, 3, 17, 31, "packed"), new Shape(1, 130, 4, 2, 64, 0, "packed"),
             new Shape(2, 65, 8, 2, 128, 0, "zeros"), new Shape(1, 403, 3, 1, 19, 0, "zeros"),
-            new Shape(2, 250, 2, 2, 8, 90, "padded")};
+            new Shape(2, 250, 2, 2, 8, 90, "padded"),
+            // many heads: a gradient's chunk holds several tiles of queries and of keys; then two such chunks
+            new Shape(4, 130, 8, 4, 8, 0, "packed"), new Shape(4, 150, 4, 4, 5, 40, "padded"),
+            new Shape(4, 300, 2, 2, 8, 0, "packed")};
         for (Shape z : shapes) {
             int N = z.B * z.T;
             add("Attention " + z, s -> s.op(new Op.Attention(s.in("q", 2, N, z.H * z.D), s.in("k", 1, N, z.KV * z.D),
