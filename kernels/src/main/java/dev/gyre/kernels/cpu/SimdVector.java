@@ -1138,39 +1138,51 @@ final class SimdVector implements Simd {
             FloatVector b0 = at(left, p);
             FloatVector b1 = at(right, p);
             FloatVector x;
+            VarHandle.acquireFence();
             x = FloatVector.broadcast(S, a[p]);
             c00 = fma(x, b0, c00);
             c01 = fma(x, b1, c01);
+            VarHandle.acquireFence();
             x = FloatVector.broadcast(S, a[p + 1]);
             c10 = fma(x, b0, c10);
             c11 = fma(x, b1, c11);
+            VarHandle.acquireFence();
             x = FloatVector.broadcast(S, a[p + 2]);
             c20 = fma(x, b0, c20);
             c21 = fma(x, b1, c21);
+            VarHandle.acquireFence();
             x = FloatVector.broadcast(S, a[p + 3]);
             c30 = fma(x, b0, c30);
             c31 = fma(x, b1, c31);
+            VarHandle.acquireFence();
             x = FloatVector.broadcast(S, a[p + 4]);
             c40 = fma(x, b0, c40);
             c41 = fma(x, b1, c41);
+            VarHandle.acquireFence();
             x = FloatVector.broadcast(S, a[p + 5]);
             c50 = fma(x, b0, c50);
             c51 = fma(x, b1, c51);
+            VarHandle.acquireFence();
             x = FloatVector.broadcast(S, a[p + 6]);
             c60 = fma(x, b0, c60);
             c61 = fma(x, b1, c61);
+            VarHandle.acquireFence();
             x = FloatVector.broadcast(S, a[p + 7]);
             c70 = fma(x, b0, c70);
             c71 = fma(x, b1, c71);
+            VarHandle.acquireFence();
             x = FloatVector.broadcast(S, a[p + 8]);
             c80 = fma(x, b0, c80);
             c81 = fma(x, b1, c81);
+            VarHandle.acquireFence();
             x = FloatVector.broadcast(S, a[p + 9]);
             c90 = fma(x, b0, c90);
             c91 = fma(x, b1, c91);
+            VarHandle.acquireFence();
             x = FloatVector.broadcast(S, a[p + 10]);
             c100 = fma(x, b0, c100);
             c101 = fma(x, b1, c101);
+            VarHandle.acquireFence();
             x = FloatVector.broadcast(S, a[p + 11]);
             c110 = fma(x, b0, c110);
             c111 = fma(x, b1, c111);
@@ -1295,10 +1307,11 @@ final class SimdVector implements Simd {
         c111.intoArray(t, 23 * L);
     }
 
-    /// Six rows of a strip times the halves of a panel into t, two values of k at a time. C2 schedules a loop's loads as early as
-    /// it can: more rows in registers than there are registers for, and accumulators go to memory and back. A fence keeps
-    /// loads behind it; on x86 it is no instruction (called through a method of ours it cost a quarter of the speed). With all indices one constant away from a loop variable that starts at
-    /// 0 this makes 43 instructions for 24 multiply-adds: what counts where another thread shares the core.
+    /// Six rows of a strip times the halves of a panel into t, two values of k at a time. C2 schedules a loop's loads as
+    /// early as it can: more rows in registers than there are registers for, and accumulators go to memory and back. A fence
+    /// keeps loads behind it; on x86 it is no instruction (called through a method of ours it cost a quarter of the speed).
+    /// With all indices one constant away from a loop variable that starts at 0 this makes 43 instructions for 24
+    /// multiply-adds: what counts where another thread shares the core.
     private static void strip6(int kc, float[] a, float[] left, float[] right, float[] t) {
         FloatVector c00 = FloatVector.zero(S);
         FloatVector c01 = FloatVector.zero(S);
