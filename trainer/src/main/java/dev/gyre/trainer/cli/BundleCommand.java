@@ -131,7 +131,7 @@ final class BundleCommand extends GyreCommand {
     }
 
     /// gyre.jar uncompressed, so that the archive compresses it better, and without other systems' libraries.
-    private static void storeJar(Path from, Path to) throws IOException {
+    private static void storeJar(Path from, Path to) throws IOException, InterruptedException {
         String system = "linux-" + (System.getProperty("os.arch").equals("amd64") ? "x86" : "aarch");
         try (JarFile jar = new JarFile(from.toFile());
                 ZipOutputStream zip = new ZipOutputStream(new BufferedOutputStream(Files.newOutputStream(to)))) {
@@ -145,6 +145,8 @@ final class BundleCommand extends GyreCommand {
                 try (InputStream in = jar.getInputStream(e)) {
                     bytes = in.readAllBytes();
                 }
+                if (e.getName().endsWith(".so"))
+                    bytes = stripped(bytes, to.resolveSibling("stripping.so"));
                 CRC32 crc = new CRC32();
                 crc.update(bytes);
                 ZipEntry stored = new ZipEntry(e.getName());
@@ -159,7 +161,19 @@ final class BundleCommand extends GyreCommand {
         }
     }
 
-    private static void copySdk(Path sdk, Path to) throws IOException {
+    private static byte[] stripped(byte[] library, Path scratch) throws IOException, InterruptedException {
+        try {
+            Files.write(scratch, library);
+            call(List.of("strip", "--strip-unneeded", scratch.toString()));
+            return Files.readAllBytes(scratch);
+        } catch (UsageException e) {
+            return library; // no strip on this machine
+        } finally {
+            Files.deleteIfExists(scratch);
+        }
+    }
+
+    private static void copySdk(Path sdk, Path to) throws IOException, InterruptedException {
         if (!Files.isDirectory(sdk.resolve("share/java/tornado")))
             throw new UsageException("TORNADOVM_HOME is " + sdk + ", where no TornadoVM SDK lies");
         copyAll(sdk.resolve("share/java/tornado"), to.resolve("share/java/tornado"), TORNADO, true);
@@ -169,7 +183,8 @@ final class BundleCommand extends GyreCommand {
         copyAll(sdk.resolve("etc/exportLists"), to.resolve("etc/exportLists"), Pattern.compile(".*"), false);
     }
 
-    private static void copyAll(Path from, Path to, Pattern names, boolean jars) throws IOException {
+    private static void copyAll(Path from, Path to, Pattern names, boolean jars)
+            throws IOException, InterruptedException {
         Files.createDirectories(to);
         List<Path> files = new ArrayList<>();
         try (Stream<Path> all = Files.list(from)) {
@@ -187,7 +202,7 @@ final class BundleCommand extends GyreCommand {
         Process p;
         try {
             ProcessBuilder b = new ProcessBuilder(command).redirectErrorStream(true);
-            b.environment().putIfAbsent("XZ_OPT", "-T0"); // all processors: minutes become seconds
+            b.environment().putIfAbsent("XZ_OPT", "-9"); // its dictionary holds the jars side by side
             p = b.start();
         } catch (IOException e) {
             throw new UsageException(command.getFirst() + " cannot be started: " + e.getMessage());
