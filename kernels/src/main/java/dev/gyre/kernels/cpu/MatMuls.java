@@ -180,7 +180,8 @@ final class MatMuls {
                         load(simd, b, (j + i) * op.K() + pc, from, i * kc, kc);
                 for (int k = 0; k < blocks; k++) {
                     float[] to = right[(p * blocks + k) * panelSections + s];
-                    simd.transpose(from, (plain ? b.off() + j * op.K() + pc : 0) + k * depth, plain ? op.K() : kc, width,
+                    simd.transpose(from, (plain ? b.off() + j * op.K() + pc : 0) + k * depth, plain ? op.K() : kc,
+                            width,
                             length(k), to, 0, slot);
                     finish(length(k), to);
                 }

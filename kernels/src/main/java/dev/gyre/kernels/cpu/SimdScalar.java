@@ -339,11 +339,10 @@ final class SimdScalar implements Simd {
     public void strips(int M, int kc, float[] a, int ao, int deep, float[] b, int bo, float[] c, int co, int ldc,
             boolean accumulate) {
         float[] tile = new float[MR * NR];
-        for (int i = 0; i < M; i += MR)
-            {
-                fromRows(kc, a, ao + i * deep, 1, MR, MR, b, bo, tile, 0, false);
-                addTile(1f, tile, c, co + i * ldc, ldc, Math.min(MR, M - i), NR, accumulate);
-            }
+        for (int i = 0; i < M; i += MR) {
+            fromRows(kc, a, ao + i * deep, 1, MR, MR, b, bo, tile, 0, false);
+            addTile(1f, tile, c, co + i * ldc, ldc, Math.min(MR, M - i), NR, accumulate);
+        }
     }
 
     /// @param lda distance of rows in a, `step` that of the numbers of a row

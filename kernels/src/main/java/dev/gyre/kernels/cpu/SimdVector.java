@@ -871,7 +871,8 @@ final class SimdVector implements Simd {
 
     /// Register tiles one below the other, for M rows of a and one panel of b: `c = a b`. Rows of a from M on repeat the last;
     /// c has room for whole tiles.
-    private static void panel(int M, int kc, float[] a, int ao, int lda, float[] b, int bo, float[] c, int co, int ldc) {
+    private static void panel(int M, int kc, float[] a, int ao, int lda, float[] b, int bo, float[] c, int co,
+            int ldc) {
         if (WIDE)
             panel8(M, kc, a, ao, lda, b, bo, c, co, ldc);
         else
@@ -903,18 +904,21 @@ final class SimdVector implements Simd {
             int rows, int cols, boolean accumulate, float[] tile) {
         if (L == 16)
             strip12(kc, a[ai], b[bi], b[bi + 1], tile);
-        else if (L == 4 && ARM)
-            strip12(kc, a[ai], a[ai + 1], a[ai + 2], b[bi], b[bi + 1], tile);
-        else if (L == 4)
-            strip4(kc, a[ai], b[bi], b[bi + 1], tile);
         else
-            strip6(kc, a[ai], b[bi], b[bi + 1], tile);
+            if (L == 4 && ARM)
+                strip12(kc, a[ai], a[ai + 1], a[ai + 2], b[bi], b[bi + 1], tile);
+            else
+                if (L == 4)
+                    strip4(kc, a[ai], b[bi], b[bi + 1], tile);
+                else
+                    strip6(kc, a[ai], b[bi], b[bi + 1], tile);
         if (L != 8 || alpha != 1f || rows < 6 || cols < 2 * L)
             addTile(alpha, tile, c, co, ldc, rows, cols, accumulate);
-        else if (accumulate)
-            addTile6(tile, c, co, ldc);
         else
-            copyTile6(tile, c, co, ldc);
+            if (accumulate)
+                addTile6(tile, c, co, ldc);
+            else
+                copyTile6(tile, c, co, ldc);
     }
 
     @Override

@@ -111,7 +111,8 @@ final class BlockedMatMulKernels {
     }
 
     /// With b in BF16; `powers` as in [MatMulKernels#bf16].
-    static void blockedBf16(FloatArray a, ShortArray b, FloatArray powers, FloatArray c, IntArray at, int M, int N, int K,
+    static void blockedBf16(FloatArray a, ShortArray b, FloatArray powers, FloatArray c, IntArray at, int M, int N,
+            int K,
             int aRow, int aStep, int bRow, int bStep, float alpha, int accumulate) {
         int aAt = at.get(0);
         int bAt = at.get(1);

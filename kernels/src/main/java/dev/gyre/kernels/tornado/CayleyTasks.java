@@ -50,7 +50,8 @@ final class CayleyTasks {
             t.tasks.task("packedGrad", items(t.blocks * t.b * t.b), CayleyKernels::packedGrad, dQ, dV.array(),
                     t.at(dV.at()), t.blocks, t.b);
         else
-            t.tasks.task("fullGrad", items(t.blocks * t.b * t.b), CayleyKernels::fullGrad, dQ, dV.array(), t.at(dV.at()),
+            t.tasks.task("fullGrad", items(t.blocks * t.b * t.b), CayleyKernels::fullGrad, dQ, dV.array(),
+                    t.at(dV.at()),
                     t.blocks, t.b);
     }
 
@@ -91,7 +92,8 @@ final class CayleyTasks {
 
     private FloatArray copyOf(Floats x) {
         FloatArray y = matrix();
-        tasks.task("copyTo", items(blocks * b * b), ElementKernels::copyTo, x.array(), y, at(x.at(), 0), blocks * b * b);
+        tasks.task("copyTo", items(blocks * b * b), ElementKernels::copyTo, x.array(), y, at(x.at(), 0),
+                blocks * b * b);
         return y;
     }
 

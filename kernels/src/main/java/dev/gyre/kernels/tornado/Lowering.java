@@ -446,10 +446,12 @@ final class Lowering {
                 Shorts b = memory.shorts(o.b());
                 if (o.form() == Op.MatMul.Form.NN)
                     tasks.task("nnBf16", items(o.N(), o.M()), MatMulKernels::nnBf16, a.array(), b.array(),
-                            memory.powers(), c.array(), at(a.at(), b.at(), c.at()), o.M(), o.N(), o.K(), o.alpha(), add);
+                            memory.powers(), c.array(), at(a.at(), b.at(), c.at()), o.M(), o.N(), o.K(), o.alpha(),
+                            add);
                 else
                     tasks.task("ntBf16", items(o.N(), o.M()), MatMulKernels::ntBf16, a.array(), b.array(),
-                            memory.powers(), c.array(), at(a.at(), b.at(), c.at()), o.M(), o.N(), o.K(), o.alpha(), add);
+                            memory.powers(), c.array(), at(a.at(), b.at(), c.at()), o.M(), o.N(), o.K(), o.alpha(),
+                            add);
             }
             case NF4 -> {
                 Nf4 b = memory.nf4(o.b());

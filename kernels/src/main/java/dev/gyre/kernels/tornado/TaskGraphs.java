@@ -197,45 +197,51 @@ final class TaskGraphs {
         graph().task(id, code, a1, a2, a3, a4, a5, a6, a7, a8);
     }
 
-    <A1, A2, A3, A4, A5, A6, A7, A8, A9> void task(String kernel, Grid grid, Task9<A1, A2, A3, A4, A5, A6, A7, A8,
-            A9> code, A1 a1, A2 a2, A3 a3, A4 a4, A5 a5, A6 a6, A7 a7, A8 a8, A9 a9) {
+    <A1, A2, A3, A4, A5, A6, A7, A8, A9> void task(String kernel, Grid grid,
+            Task9<A1, A2, A3, A4, A5, A6, A7, A8, A9> code, A1 a1, A2 a2, A3 a3, A4 a4, A5 a5, A6 a6, A7 a7, A8 a8,
+            A9 a9) {
         String id = next(kernel, grid, a1, a2, a3, a4, a5, a6, a7, a8, a9);
         graph().task(id, code, a1, a2, a3, a4, a5, a6, a7, a8, a9);
     }
 
-    <A1, A2, A3, A4, A5, A6, A7, A8, A9, A10> void task(String kernel, Grid grid, Task10<A1, A2, A3, A4, A5, A6, A7,
-            A8, A9, A10> code, A1 a1, A2 a2, A3 a3, A4 a4, A5 a5, A6 a6, A7 a7, A8 a8, A9 a9, A10 a10) {
+    <A1, A2, A3, A4, A5, A6, A7, A8, A9, A10> void task(String kernel, Grid grid,
+            Task10<A1, A2, A3, A4, A5, A6, A7, A8, A9, A10> code, A1 a1, A2 a2, A3 a3, A4 a4, A5 a5, A6 a6, A7 a7,
+            A8 a8, A9 a9, A10 a10) {
         String id = next(kernel, grid, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10);
         graph().task(id, code, a1, a2, a3, a4, a5, a6, a7, a8,
                 a9, a10);
     }
 
-    <A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11> void task(String kernel, Grid grid, Task11<A1, A2, A3, A4, A5, A6,
-            A7, A8, A9, A10, A11> code, A1 a1, A2 a2, A3 a3, A4 a4, A5 a5, A6 a6, A7 a7, A8 a8, A9 a9, A10 a10,
+    <A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11> void task(String kernel, Grid grid,
+            Task11<A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11> code, A1 a1, A2 a2, A3 a3, A4 a4, A5 a5, A6 a6, A7 a7,
+            A8 a8, A9 a9, A10 a10,
             A11 a11) {
         String id = next(kernel, grid, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11);
         graph().task(id, code, a1, a2, a3, a4, a5, a6, a7,
                 a8, a9, a10, a11);
     }
 
-    <A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11, A12> void task(String kernel, Grid grid, Task12<A1, A2, A3, A4, A5,
-            A6, A7, A8, A9, A10, A11, A12> code, A1 a1, A2 a2, A3 a3, A4 a4, A5 a5, A6 a6, A7 a7, A8 a8, A9 a9,
+    <A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11, A12> void task(String kernel, Grid grid,
+            Task12<A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11, A12> code, A1 a1, A2 a2, A3 a3, A4 a4, A5 a5, A6 a6,
+            A7 a7, A8 a8, A9 a9,
             A10 a10, A11 a11, A12 a12) {
         String id = next(kernel, grid, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12);
         graph().task(id, code, a1, a2, a3, a4, a5,
                 a6, a7, a8, a9, a10, a11, a12);
     }
 
-    <A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11, A12, A13> void task(String kernel, Grid grid, Task13<A1, A2, A3,
-            A4, A5, A6, A7, A8, A9, A10, A11, A12, A13> code, A1 a1, A2 a2, A3 a3, A4 a4, A5 a5, A6 a6, A7 a7, A8 a8,
+    <A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11, A12, A13> void task(String kernel, Grid grid,
+            Task13<A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11, A12, A13> code, A1 a1, A2 a2, A3 a3, A4 a4, A5 a5,
+            A6 a6, A7 a7, A8 a8,
             A9 a9, A10 a10, A11 a11, A12 a12, A13 a13) {
         String id = next(kernel, grid, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13);
         graph().task(id, code, a1, a2, a3, a4,
                 a5, a6, a7, a8, a9, a10, a11, a12, a13);
     }
 
-    <A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11, A12, A13, A14> void task(String kernel, Grid grid, Task14<A1, A2,
-            A3, A4, A5, A6, A7, A8, A9, A10, A11, A12, A13, A14> code, A1 a1, A2 a2, A3 a3, A4 a4, A5 a5, A6 a6,
+    <A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11, A12, A13, A14> void task(String kernel, Grid grid,
+            Task14<A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11, A12, A13, A14> code, A1 a1, A2 a2, A3 a3, A4 a4, A5 a5,
+            A6 a6,
             A7 a7, A8 a8, A9 a9, A10 a10, A11 a11, A12 a12, A13 a13, A14 a14) {
         String id = next(kernel, grid, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14);
         graph().task(id, code, a1, a2, a3,

@@ -42,7 +42,8 @@ class KernelLintTest {
     }
 
     @ParameterizedTest
-    @CsvSource(delimiter = '|', value = {"unsignedShift | >>>", "unsignedLongShift | >>>", "swapsInLoop | two variables swapped", "startsAtOne | start at 0",
+    @CsvSource(delimiter = '|', value = {"unsignedShift | >>>", "unsignedLongShift | >>>",
+        "swapsInLoop | two variables swapped", "startsAtOne | start at 0",
         "bareBound | bare parameter",
         "startsAnywhere | start at 0", "stepsByTwo | step by 1", "stepsByArgument | step by 1",
         "twoNests | two @Parallel nests", "fusedMultiplyAdd | Math.fma", "rounds | Math.round",

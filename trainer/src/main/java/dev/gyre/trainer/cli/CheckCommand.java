@@ -28,7 +28,8 @@ import picocli.CommandLine.Parameters;
 @Command(name = "check",
         description = "Validate a configuration and show what it means: every key, trained numbers, batches, memory. With --steps it also trains that many steps and writes nothing. Of a sweep: every run with its trained numbers and memory.")
 final class CheckCommand extends GyreCommand {
-    @Parameters(index = "0", paramLabel = "RUN.yaml", description = "Configuration of gyre train, gyre pretrain or gyre sweep.")
+    @Parameters(index = "0", paramLabel = "RUN.yaml",
+            description = "Configuration of gyre train, gyre pretrain or gyre sweep.")
     @SuppressWarnings("NullAway.Init") // required, set by picocli
     Path file;
 
@@ -166,8 +167,9 @@ final class CheckCommand extends GyreCommand {
             c = ConfigReader.read(file, PretrainConfig.class, set);
         } catch (ConfigException e) {
             throw String.valueOf(first.getMessage()).contains("'adapter.method' is missing")
-                    ? new ConfigException(first.getMessage() + "\n  is it what the runs of a sweep share? Then check the"
-                            + " sweep's file, or add --set adapter.method=oft")
+                    ? new ConfigException(
+                            first.getMessage() + "\n  is it what the runs of a sweep share? Then check the"
+                                    + " sweep's file, or add --set adapter.method=oft")
                     : first;
         }
         ConfigReader.inputs(file, PretrainConfig.class, set);

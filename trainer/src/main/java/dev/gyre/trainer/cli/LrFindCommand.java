@@ -59,8 +59,9 @@ final class LrFindCommand extends GyreCommand {
             screen().result("it never fell: start lower (--from), take more steps (--steps), or larger batches");
             return ExitCode.OK;
         }
-        screen().result(Text.format("it falls fastest at %.1e: a train.lr to try (now %.1e); it is lowest at %.1e, which is"
-                + " too high for a run", f.steepest(), c.train().lr(), f.lowest()));
+        screen().result(
+                Text.format("it falls fastest at %.1e: a train.lr to try (now %.1e); it is lowest at %.1e, which is"
+                        + " too high for a run", f.steepest(), c.train().lr(), f.lowest()));
         return ExitCode.OK;
     }
 

@@ -192,7 +192,8 @@ public final class Report {
                 + " (" + c.model().base().name().toLowerCase(Locale.ROOT) + ") \u00b7 "
                 + c.train().microBatch() + " \u00d7 " + c.train().seqLen() + " tokens \u00d7 " + c.train().accumulate()
                 + (r == null ? " \u00b7 not finished" : " \u00b7 " + r.steps() + (c.train().steps() != null
-                        && r.steps() < c.train().steps() ? " of " + c.train().steps() + " steps, stopped early" : " steps")
+                        && r.steps() < c.train().steps() ? " of " + c.train().steps() + " steps, stopped early"
+                                : " steps")
                         + " \u00b7 " + r.device())
                 + " \u00b7 seed " + c.seed();
     }

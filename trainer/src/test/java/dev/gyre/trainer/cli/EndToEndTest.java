@@ -263,7 +263,8 @@ class EndToEndTest {
     void heldOutTasksAreAnsweredAtEachEvaluationAndChangeNothing() throws IOException {
         Path file = config("silent", "");
         assertThat(Cli.gyre("train", file).code).isZero();
-        Cli c = Cli.gyre("train", file, "--set", "output.dir=" + dir.resolve("asked"), "--set", "eval.samples=3", "--set",
+        Cli c = Cli.gyre("train", file, "--set", "output.dir=" + dir.resolve("asked"), "--set", "eval.samples=3",
+                "--set",
                 "data.also_valid={again: " + data.resolve("valid.jsonl") + "}", "--set",
                 "results.forgetting=" + data.resolve("valid.jsonl"));
         assertThat(c.code).as(c.toString()).isZero();
@@ -287,8 +288,9 @@ class EndToEndTest {
         Cli c = Cli.gyre("lr-find", file, "--steps", 30, "--from", "1e-4", "--to", 3, "--set",
                 "adapter={method: full}");
         assertThat(c.code).as(c.toString()).isZero();
-        Matcher m = Pattern.compile("falls fastest at (\\S+): a train.lr to try \\(now 2.0e-02\\); it is lowest at (\\S+),")
-                .matcher(c.out);
+        Matcher m =
+                Pattern.compile("falls fastest at (\\S+): a train.lr to try \\(now 2.0e-02\\); it is lowest at (\\S+),")
+                        .matcher(c.out);
         assertThat(m.find()).as(c.toString()).isTrue();
         assertThat(Double.parseDouble(m.group(1))).isBetween(1e-4, Double.parseDouble(m.group(2)));
         assertThat(c.out.lines().filter(l -> l.endsWith("#"))).hasSizeBetween(10, 24);

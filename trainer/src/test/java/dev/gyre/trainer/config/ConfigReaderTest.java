@@ -210,7 +210,8 @@ class ConfigReaderTest {
         assertThatThrownBy(() -> ConfigReader.inputs("run.yaml", text, RunConfig.class, List.of()))
                 .isInstanceOf(ConfigException.class).hasMessageStartingWith(
                         "run.yaml:5:21: 'data.also_valid' names gone/old.jsonl, which is not there (looked in ")
-                .hasMessageEndingWith("\n  5 |   also_valid: {old: gone/old.jsonl}\n    |                     ^^^^^^^^^^^^^^");
+                .hasMessageEndingWith(
+                        "\n  5 |   also_valid: {old: gone/old.jsonl}\n    |                     ^^^^^^^^^^^^^^");
         List<String> fixed = List.of("data.also_valid={old: " + train + "}");
         ConfigReader.inputs("run.yaml", text, RunConfig.class, fixed);
         assertThatThrownBy(() -> ConfigReader.inputs("run.yaml", text, RunConfig.class,
