@@ -1,5 +1,6 @@
 'use strict';
 main.style.maxWidth = '1560px';
+document.head.append($('style', {}, '@page { size: landscape }'));
 const rows = DATA.rows, cols = DATA.columns.map(c => ({ ...c, title: c.title.replace("||R'R-I||", '‖RᵀR−I‖').replace('||Q||', '‖Q‖') })), colour = Object.fromEntries([...new Set(rows.map(r => r.method))].map((m, i) => [m, palette()[i % palette().length]]));
 const shapes = ['circle', 'rect', 'triangle', 'rectRot', 'star', 'cross'], bases = [...new Set(rows.map(r => r.base))];
 const shape = b => shapes[bases.indexOf(b) % shapes.length];
