@@ -13,10 +13,12 @@ import java.util.function.Consumer;
 public final class LrFinder {
     /// Width in steps of the bell curve over which losses are averaged, as a share of the ramp.
     private static final double WIDTH = 0.04;
-    /// The test ends when the loss, averaged over about five steps, has climbed back by this share of what it had fallen,
-    /// and by as much at least as batches differ from each other.
+    /// The test ends when the averaged loss has climbed back by this share of what it had fallen, and by this many times
+    /// what the losses of two steps differ by.
     private static final double CLIMBED = 0.15;
-    private static final double NOISE = 0.5;
+    private static final double NOISE = 1.5;
+    /// Steps before that is asked.
+    private static final int EARLIEST = 20;
 
     private LrFinder() {
     }
@@ -43,18 +45,14 @@ public final class LrFinder {
             throw new IllegalArgumentException("a ramp of " + steps + " steps from " + from + " to " + to
                     + ": needs 10 steps at least, and learning rates that grow");
         List<TrainListener.Step> done = new ArrayList<>();
-        double[] mean = {0, 0, Double.POSITIVE_INFINITY};
+        Climb climb = new Climb();
         boolean[] climbed = {false};
         TrainListener watch = new TrainListener() {
             @Override
             public void onStep(Step s) {
                 done.add(s);
                 seen.accept(s);
-                mean[0] = 0.8 * mean[0] + 0.2 * s.loss();
-                mean[1] = 0.8 * mean[1] + 0.2;
-                double now = mean[0] / mean[1];
-                mean[2] = Math.min(mean[2], now);
-                climbed[0] = now > mean[2] + Math.max(NOISE, CLIMBED * (done.getFirst().loss() - mean[2]));
+                climbed[0] = climb.add(s.loss());
             }
         };
         try {
@@ -67,6 +65,36 @@ public final class LrFinder {
         }
         return of(done.stream().mapToDouble(TrainListener.Step::lr).toArray(),
                 done.stream().mapToDouble(TrainListener.Step::loss).toArray(), WIDTH * steps, climbed[0]);
+    }
+
+    /// Sees a loss climb, through the noise of batches.
+    static final class Climb {
+        private static final double KEPT = 0.9;
+
+        private int n;
+        private double sum;
+        private double weight;
+        private double first;
+        private double last;
+        private double differences;
+        private double least = Double.POSITIVE_INFINITY;
+
+        /// @return whether the loss climbs again
+        boolean add(double loss) {
+            if (n == 0)
+                first = loss;
+            else
+                differences += Math.abs(loss - last);
+            last = loss;
+            n++;
+            sum = KEPT * sum + (1 - KEPT) * loss;
+            weight = KEPT * weight + 1 - KEPT;
+            double mean = sum / weight;
+            if (n < EARLIEST)
+                return false;
+            least = Math.min(least, mean);
+            return mean > least + Math.max(NOISE * differences / (n - 1), CLIMBED * (first - least));
+        }
     }
 
     /// What a ramp says.

@@ -92,6 +92,9 @@ public final class TrainingRun implements AutoCloseable {
             Provenance.resume(dir, provenance);
         else
             Provenance.write(dir, provenance);
+        // What reading, rounding and decomposing the weights left behind lies in the old generation, where nothing would
+        // collect it before memory is short: the session's arrays take its place, and the plan holds.
+        System.gc();
         this.session = new TrainSession(s.model(), backend, RunData.shapes(t), s.full(), uses(t));
         dir.write("program.txt", session.programs());
     }

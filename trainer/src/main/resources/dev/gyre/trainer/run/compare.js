@@ -53,9 +53,10 @@ section('What a gain costs', 'The line joins the runs that no other run beats in
 if (rows.some(r => r.valid.step.length)) {
   section('Validation loss', 'Against the step, and against the time that the steps took.');
   const g = $('div', { className: 'grid' }); main.append(g);
+  const losses = rows.flatMap(r => r.valid.loss), wide = Math.max(...losses) > 5 * Math.min(...losses);
   const sets = key => rows.filter(r => r.valid.step.length).map(r => ({ label: r.name, data: points(r.valid[key], r.valid.loss), borderColor: colour[r.method], backgroundColor: colour[r.method], borderDash: [[], [6, 3], [2, 3], [8, 3, 2, 3]][bases.indexOf(r.base) % 4], pointRadius: 2 }));
   for (const [key, title] of [['step', 'by step'], ['seconds', 'by training time']]) { const p = $('div', { className: 'panel' }); g.append(p);
-    const c = curves(p, title, sets(key), { scale: { type: 'logarithmic' } }); c.options.scales.x.title.text = key === 'step' ? 'step' : 'seconds'; c.options.follow = false;
+    const c = curves(p, title, sets(key), { scale: { type: wide ? 'logarithmic' : 'linear' } }); c.options.scales.x.title.text = key === 'step' ? 'step' : 'seconds'; c.options.follow = false;
     c.options.plugins.legend = { position: 'bottom', labels: { usePointStyle: true, pointStyle: 'line', pointStyleWidth: 26, font: { size: 11 } } }; p.querySelector('.chart').style.height = 260 + 9 * rows.length + 'px';
     c.options.plugins.tooltip.callbacks.title = t => c.options.scales.x.title.text + ' ' + sig(t[0].parsed.x); c.update(); }
 }

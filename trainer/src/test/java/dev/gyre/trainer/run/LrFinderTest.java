@@ -37,6 +37,20 @@ class LrFinderTest {
     }
 
     @Test
+    void theNoiseOfBatchesIsNoClimbAndAClimbIsSeen() {
+        Random random = new Random(5);
+        for (int trial = 0; trial < 50; trial++) {
+            LrFinder.Climb c = new LrFinder.Climb();
+            for (int i = 0; i < 60; i++)
+                assertThat(c.add(6.5 + 0.8 * random.nextGaussian())).as("step " + i).isFalse();
+            boolean seen = false;
+            for (int i = 0; i < 30; i++)
+                seen |= c.add(6.5 + 0.3 * i + 0.8 * random.nextGaussian());
+            assertThat(seen).isTrue();
+        }
+    }
+
+    @Test
     void aLossThatNeverFallsGivesNoLearningRate() {
         double[] lr = ramp(20);
         double[] rising = new double[20];
