@@ -42,14 +42,13 @@ class KilledTest {
                 STEPS, dir.resolve("whole")));
     }
 
-    private static Process start(Path run, boolean resume) throws IOException {
+    private static Process start(Path run, String... more) throws IOException {
         ProcessBuilder b = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(),
                 "--add-modules", "jdk.incubator.vector", "-XX:+UseSerialGC", "-Xmx300m", "-XX:TieredStopAtLevel=1",
                 "-cp",
                 System.getProperty("java.class.path"), "dev.gyre.trainer.cli.Main", "train", file.toString(), "--set",
                 "output.dir=" + run);
-        if (resume)
-            b.command().add("--resume");
+        b.command().addAll(List.of(more));
         return b.redirectErrorStream(true).redirectOutput(dir.resolve(run.getFileName() + ".txt").toFile()).start();
     }
 
@@ -81,7 +80,7 @@ class KilledTest {
         List<Predicate<String>> moments = List.of(n -> checkpoint(n, 4), n -> n.startsWith(".checkpoint-"),
                 n -> checkpoint(n, 25) || n.startsWith(".checkpoint-2"));
         for (int i = 0; i < moments.size(); i++) {
-            Process p = start(run, i > 0);
+            Process p = i > 0 ? start(run, "--resume") : start(run);
             if (i > 0)
                 Thread.sleep(700); // past what the one before left
             await(p, run, moments.get(i));
@@ -122,7 +121,8 @@ class KilledTest {
     void interruptAndTerminateFinishTheStepAndSave() throws Exception {
         for (String signal : List.of("INT", "TERM")) {
             Path run = dir.resolve("signal-" + signal);
-            Process p = start(run, false);
+            // more steps than it can take before the signal arrives, however slow this machine is
+            Process p = start(run, "--set", "train.steps=100000");
             await(p, run, n -> checkpoint(n, 2));
             assertThat(new ProcessBuilder("kill", "-" + signal, String.valueOf(p.pid())).start().waitFor()).isZero();
             assertThat(p.waitFor()).isEqualTo(ExitCode.INTERRUPTED);
