@@ -117,15 +117,24 @@ class KilledTest {
         assertThat(any(run, n -> n.startsWith("."))).isFalse();
     }
 
+    /// A shell without job control has what it starts in the background ignore interrupts, and so do its children; the JVM
+    /// leaves it at that.
+    private static boolean interruptsIgnored() throws IOException {
+        Path status = Path.of("/proc/self/status");
+        return Files.exists(status) && Files.readAllLines(status).stream().filter(l -> l.startsWith("SigIgn:"))
+                .anyMatch(l -> (Long.parseUnsignedLong(l.substring(7).strip(), 16) & 2) != 0);
+    }
+
     @Test
     void interruptAndTerminateFinishTheStepAndSave() throws Exception {
-        for (String signal : List.of("INT", "TERM")) {
+        for (String signal : interruptsIgnored() ? List.of("TERM") : List.of("INT", "TERM")) {
             Path run = dir.resolve("signal-" + signal);
             // more steps than it can take before the signal arrives, however slow this machine is
             Process p = start(run, "--set", "train.steps=100000");
             await(p, run, n -> checkpoint(n, 2));
             assertThat(new ProcessBuilder("kill", "-" + signal, String.valueOf(p.pid())).start().waitFor()).isZero();
-            assertThat(p.waitFor()).isEqualTo(ExitCode.INTERRUPTED);
+            assertThat(p.waitFor(60, TimeUnit.SECONDS)).isTrue();
+            assertThat(p.exitValue()).isEqualTo(ExitCode.INTERRUPTED);
             String out = Files.readString(dir.resolve("signal-" + signal + ".txt"));
             assertThat(out).contains("finishing the step, then saving", "stopped after step ", "resume: gyre train ")
                     .doesNotContain("Exception");
