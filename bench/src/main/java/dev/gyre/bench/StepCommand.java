@@ -23,7 +23,7 @@ import tools.jackson.databind.json.JsonMapper;
 public final class StepCommand extends GyreCommand {
     private static final double MIB = 1 << 20;
     /// Kinds of operations that a profile lists one by one.
-    private static final int LISTED = 12;
+    static final int LISTED = 12;
 
     @Option(names = "--size", defaultValue = "S", paramLabel = "SIZE", description = "Model: XS (for a try), S (hidden"
             + " 256, 4 layers), M (768, 12), L (2048, 4), 7B4 (4096, 4), 7B (4096, 32). Default: ${DEFAULT-VALUE}.")

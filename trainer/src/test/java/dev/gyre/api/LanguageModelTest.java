@@ -113,7 +113,7 @@ class LanguageModelTest {
         Process p = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(),
                 "--add-modules", "jdk.incubator.vector", "-XX:+UseSerialGC", "-cp", path, "../examples/FineTune.java",
                 SMALL.toString(), "2", out.toString()).redirectErrorStream(true).redirectOutput(log.toFile()).start();
-        assertThat(p.waitFor(5, TimeUnit.MINUTES)).isTrue();
+        assertThat(p.waitFor(15, TimeUnit.MINUTES)).isTrue();
         String said = Files.readString(log, StandardCharsets.UTF_8);
         assertThat(p.exitValue()).as(said).isZero();
         assertThat(said).contains("training 86800 numbers", "wrote ");

@@ -13,9 +13,12 @@ import dev.gyre.kernels.Op;
 import dev.gyre.kernels.OpTiming;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;
+import java.time.Duration;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
+import java.util.Set;
+import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
 
 class CpuBackendTest {
@@ -208,18 +211,19 @@ class CpuBackendTest {
     void closingEndsTheThreads() throws InterruptedException {
         Buf y = Buf.output("y", 1 << 17);
         Program p = Program.builder("p").add(new Op.Fill(y, 1f)).build();
-        int before = threads();
+        Set<Thread> before = threads(); // of other tests' sessions, some perhaps still ending
         Session s = new CpuBackend(4).open(List.of(p));
         s.run(p);
-        assertThat(threads()).isEqualTo(before + 3);
+        Set<Thread> own = threads();
+        own.removeAll(before);
+        assertThat(own).hasSize(3);
         s.close();
-        for (int i = 0; i < 200 && threads() > before; i++)
-            Thread.sleep(5);
-        assertThat(threads()).isEqualTo(before);
+        for (Thread t : own)
+            assertThat(t.join(Duration.ofMinutes(5))).as(t.getName() + " ended").isTrue();
     }
 
-    private static int threads() {
-        return (int) Thread.getAllStackTraces().keySet().stream().filter(t -> t.getName().startsWith("gyre-cpu"))
-                .count();
+    private static Set<Thread> threads() {
+        return Thread.getAllStackTraces().keySet().stream().filter(t -> t.getName().startsWith("gyre-cpu"))
+                .collect(Collectors.toSet());
     }
 }
