@@ -154,7 +154,7 @@ final class AttentionKernels {
             }
     }
 
-    private static int firstKey(int start, int i, int window) {
+    static int firstKey(int start, int i, int window) {
         return window > 0 ? TornadoMath.max(start, i - window + 1) : start;
     }
 

@@ -7,6 +7,8 @@ import dev.gyre.kernels.Orthogonal;
 import dev.gyre.kernels.Orthogonal.Form;
 import dev.gyre.kernels.Orthogonal.Skew;
 import dev.gyre.kernels.tornado.DeviceMemory.Floats;
+import dev.gyre.kernels.tornado.TaskGraphs.Grid;
+import uk.ac.manchester.tornado.api.KernelContext;
 import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
 import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 
@@ -19,8 +21,10 @@ final class CayleyTasks {
     private final int b;
     private final FloatArray q;
     private final FloatArray norms;
+    private final boolean workGroups;
 
-    private CayleyTasks(TaskGraphs tasks, DeviceMemory memory, Orthogonal map, int blocks, int b) {
+    private CayleyTasks(TaskGraphs tasks, DeviceMemory memory, boolean workGroups, Orthogonal map, int blocks,
+            int b) {
         this.tasks = tasks;
         this.memory = memory;
         this.map = map;
@@ -28,17 +32,18 @@ final class CayleyTasks {
         this.b = b;
         this.q = matrix();
         this.norms = memory.scratch(blocks);
+        this.workGroups = workGroups && b <= CayleyBlockKernels.MAX_BLOCK;
     }
 
-    static void rotation(TaskGraphs tasks, DeviceMemory memory, Op.Cayley op) {
-        CayleyTasks t = new CayleyTasks(tasks, memory, op.map(), op.blocks(), op.b());
+    static void rotation(TaskGraphs tasks, DeviceMemory memory, boolean workGroups, Op.Cayley op) {
+        CayleyTasks t = new CayleyTasks(tasks, memory, workGroups, op.map(), op.blocks(), op.b());
         t.skew(memory.floats(op.v()));
         t.limit();
         t.rotation(memory.floats(op.r()));
     }
 
-    static void gradient(TaskGraphs tasks, DeviceMemory memory, Op.CayleyGrad op) {
-        CayleyTasks t = new CayleyTasks(tasks, memory, op.map(), op.blocks(), op.b());
+    static void gradient(TaskGraphs tasks, DeviceMemory memory, boolean workGroups, Op.CayleyGrad op) {
+        CayleyTasks t = new CayleyTasks(tasks, memory, workGroups, op.map(), op.blocks(), op.b());
         Floats v = memory.floats(op.v());
         t.skew(v);
         t.limit();
@@ -130,11 +135,20 @@ final class CayleyTasks {
         }
     }
 
+    /// A work group for each block.
+    private Grid group() {
+        int side = CayleyBlockKernels.SIDE;
+        return new Grid(blocks * side, side, side, side);
+    }
+
     private void polynomial(Floats r) {
         float[] c = map.coefficients();
         int p = c.length - 1;
         if (p < 2)
             affine(q, r, p == 0 ? 0f : c[1], c[0]);
+        else if (workGroups)
+            tasks.task("polynomialBlock", group(), CayleyBlockKernels::polynomialBlock, new KernelContext(), q,
+                    r.array(), at(r.at(), b, p), b * b, c[p]);
         else {
             int rows = blocks * b;
             tasks.task("polynomialRows", items(rows), CayleyKernels::polynomialRows, q, memory.scratch(2L * rows * b),
@@ -204,6 +218,11 @@ final class CayleyTasks {
             return dQ;
         }
         FloatArray a = memory.scratch((long) p * rows * b);
+        if (workGroups) {
+            tasks.task("polynomialGradBlock", group(), CayleyBlockKernels::polynomialGradBlock, new KernelContext(),
+                    q, dR.array(), a, dQ, at(dR.at(), b, p), blocks, b * b, c[p]);
+            return dQ;
+        }
         tasks.task("polynomialGradRows", items(rows), CayleyKernels::polynomialGradRows, q, dR.array(), a,
                 at(dR.at(), b, p), rows, c[p]);
         tasks.task("polynomialGradColumns", items(rows), CayleyKernels::polynomialGradColumns, q, a,

@@ -15,6 +15,7 @@ import dev.gyre.kernels.tornado.DeviceMemory.Nf4;
 import dev.gyre.kernels.tornado.DeviceMemory.Shorts;
 import dev.gyre.kernels.tornado.TaskGraphs.Grid;
 import java.util.List;
+import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 import uk.ac.manchester.tornado.api.KernelContext;
 import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
@@ -26,6 +27,8 @@ final class Lowering {
     private static final int ROW_PARTS = 32;
     /// Parts of a two-stage sum over all elements.
     private static final int SUM_PARTS = 1024;
+    /// Most work groups of a Givens sweep's gradient, each of which needs room for a gradient and a row's inputs.
+    private static final int SWEEP_PARTS = 256;
 
     private final TaskGraphs tasks;
     private final DeviceMemory memory;
@@ -182,8 +185,13 @@ final class Lowering {
                 Ints start = i(o.start());
                 Floats out = f(o.out());
                 Floats lse = f(o.lse());
-                IntArray at = memory.constants(q.at(), k.at(), v.at(), start.at(), out.at(), lse.at());
-                tasks.task("attend", items(o.H(), o.B() * o.T()), AttentionKernels::attend, q.array(), k.array(),
+                IntArray at = at(q.at(), k.at(), v.at(), start.at(), out.at(), lse.at());
+                if (workGroups && o.D() <= AttentionTileKernels.MAX_D)
+                    tasks.task("attendTile", attentionTiles(o.T(), o.B() * o.H()), AttentionTileKernels::attendTile,
+                            new KernelContext(), q.array(), k.array(), v.array(), start.array(), out.array(),
+                            lse.array(), at, o.T(), o.H(), o.KV(), o.D(), o.scale(), o.window());
+                else
+                    tasks.task("attend", items(o.H(), o.B() * o.T()), AttentionKernels::attend, q.array(), k.array(),
                         v.array(), start.array(), out.array(), lse.array(), at, o.B() * o.T(), o.T(), o.H(), o.KV(),
                         o.D(), o.scale(), o.window());
             }
@@ -231,8 +239,8 @@ final class Lowering {
                             Op.CrossEntropy.IGNORE);
                 }
             }
-            case Op.Cayley o -> CayleyTasks.rotation(tasks, memory, o);
-            case Op.CayleyGrad o -> CayleyTasks.gradient(tasks, memory, o);
+            case Op.Cayley o -> CayleyTasks.rotation(tasks, memory, workGroups, o);
+            case Op.CayleyGrad o -> CayleyTasks.gradient(tasks, memory, workGroups, o);
             case Op.CoftProject o -> {
                 Floats v = f(o.v());
                 tasks.task("coftProject", items(o.blocks()), CayleyKernels::coftProject, v.array(), at(v.at()),
@@ -242,25 +250,22 @@ final class Lowering {
                 Floats x = f(o.x());
                 Floats r = f(o.r());
                 Floats y = f(o.y());
-                if (o.transpose())
-                    tasks.task("blockRotateBack", items(o.d(), o.N()), RotateKernels::blockRotateBack, x.array(),
-                            r.array(), y.array(), at(x.at(), r.at(), y.at()), o.N(), o.d(), o.b(), o.stored(),
-                            flag(o.accumulate()));
+                IntArray at = at(x.at(), r.at(), y.at());
+                if (workGroups && o.b() <= RotateTileKernels.MAX_BLOCK)
+                    tasks.task("rotateRows", new Grid(o.d() / o.b() * RotateTileKernels.WIDTH,
+                            Math.ceilDiv(o.N(), RotateTileKernels.ROWS) * RotateTileKernels.HEIGHT,
+                            RotateTileKernels.WIDTH, RotateTileKernels.HEIGHT), RotateTileKernels::rotateRows,
+                            new KernelContext(), x.array(), r.array(), y.array(), at, o.N(), o.d(), o.b(), o.stored(),
+                            flag(o.transpose()), flag(o.accumulate()));
                 else
-                    tasks.task("blockRotate", items(o.d(), o.N()), RotateKernels::blockRotate, x.array(), r.array(),
-                            y.array(), at(x.at(), r.at(), y.at()), o.N(), o.d(), o.b(), o.stored(),
-                            flag(o.accumulate()));
+                    if (o.transpose())
+                        tasks.task("blockRotateBack", items(o.d(), o.N()), RotateKernels::blockRotateBack, x.array(),
+                                r.array(), y.array(), at, o.N(), o.d(), o.b(), o.stored(), flag(o.accumulate()));
+                    else
+                        tasks.task("blockRotate", items(o.d(), o.N()), RotateKernels::blockRotate, x.array(),
+                                r.array(), y.array(), at, o.N(), o.d(), o.b(), o.stored(), flag(o.accumulate()));
             }
-            case Op.BlockRotateGrad o -> {
-                Floats x = f(o.x());
-                Floats dY = f(o.dY());
-                boolean shared = o.stored() == 1 && o.d() > o.b();
-                Floats dR = shared ? new Floats(memory.scratch((long) o.d() * o.b()), 0) : f(o.dR());
-                tasks.task("blockRotateGrad", items(o.d() * o.b()), RotateKernels::blockRotateGrad, x.array(),
-                        dY.array(), dR.array(), at(x.at(), dY.at(), dR.at()), o.N(), o.d(), o.b());
-                if (shared)
-                    addParts(dR.array(), f(o.dR()), o.b() * o.b(), o.d() / o.b(), false);
-            }
+            case Op.BlockRotateGrad o -> blockRotateGrad(o);
             case Op.Decode o -> decode(o);
             case Op.BlockDiagonal o -> {
                 Floats r = f(o.r());
@@ -339,10 +344,26 @@ final class Lowering {
                         dPhi.array(), at(phi.at(), dG.at(), dPhi.at()), o.n());
             }
             case Op.GivensSweep o -> {
-                copy(f(o.x()), f(o.y()), o.x().length());
-                sweep(f(o.y()), f(o.g()), o.N(), o.d(), 0);
+                Floats x = f(o.x());
+                Floats m = f(o.g());
+                Floats y = f(o.y());
+                if (sweepsRows(o.d())) {
+                    int rows = rowsOfSweep(o.d());
+                    tasks.task("sweepRows", groups(Math.ceilDiv(o.N(), rows), GivensRowKernels.GROUP),
+                            GivensRowKernels::sweepRows, new KernelContext(), x.array(), m.array(), y.array(),
+                            stages(o.d()), at(x.at(), m.at(), y.at(), Givens.stages(o.d()).size()), o.N(), o.d(),
+                            rows);
+                } else {
+                    copy(x, y, o.x().length());
+                    sweep(y, m, o.N(), o.d(), 0);
+                }
             }
-            case Op.GivensSweepGrad o -> givensSweepGrad(o);
+            case Op.GivensSweepGrad o -> {
+                if (sweepsRows(o.d()))
+                    sweepGradRows(o);
+                else
+                    givensSweepGrad(o);
+            }
             case Op.GivensPenalty o -> {
                 Floats m = f(o.g());
                 Floats dG = f(o.dG());
@@ -396,7 +417,17 @@ final class Lowering {
 
     /// A work group for each of `n` rows.
     private static Grid rows(int n) {
-        return new Grid(n * RowKernels.GROUP, 1, RowKernels.GROUP, 1);
+        return groups(n, RowKernels.GROUP);
+    }
+
+    private static Grid groups(int n, int size) {
+        return new Grid(n * size, 1, size, 1);
+    }
+
+    /// A work group for each tile of T tokens and each of some heads.
+    private static Grid attentionTiles(int T, int heads) {
+        int side = AttentionTileKernels.SIDE;
+        return new Grid(Math.ceilDiv(T, AttentionTileKernels.TILE) * side, heads * side, side, side);
     }
 
     private void fill(Floats x, int n, float value) {
@@ -570,15 +601,47 @@ final class Lowering {
         int N = o.B() * o.T();
         tasks.task("outputDot", items(N * o.H()), AttentionKernels::outputDot, out.array(), dOut.array(),
                 delta.array(), at(out.at(), dOut.at(), delta.at()), N * o.H(), o.D());
-        IntArray atQ = memory.constants(q.at(), k.at(), v.at(), start.at(), lse.at(), dOut.at(), delta.at(), dQ.at());
+        IntArray atQ = at(q.at(), k.at(), v.at(), start.at(), lse.at(), dOut.at(), delta.at(), dQ.at());
+        IntArray atK = at(q.at(), k.at(), v.at(), start.at(), lse.at(), dOut.at(), delta.at(), dK.at(), dV.at());
+        if (workGroups && o.D() <= AttentionTileKernels.MAX_D) {
+            tasks.task("queryGradTile", attentionTiles(o.T(), o.B() * o.H()), AttentionTileKernels::queryGradTile,
+                    new KernelContext(), q.array(), k.array(), v.array(), start.array(), lse.array(), dOut.array(),
+                    delta.array(), dQ.array(), atQ, o.T(), o.H(), o.KV(), o.D(), o.scale(), o.window());
+            tasks.task("keyValueGradTile", attentionTiles(o.T(), o.B() * o.KV()),
+                    AttentionTileKernels::keyValueGradTile, new KernelContext(), q.array(), k.array(), v.array(),
+                    start.array(), lse.array(), dOut.array(), delta.array(), dK.array(), dV.array(), atK, o.T(), o.H(),
+                    o.KV(), o.D(), o.scale(), o.window());
+            return;
+        }
         tasks.task("queryGrad", items(o.H(), N), AttentionKernels::queryGrad, q.array(), k.array(), v.array(),
                 start.array(), lse.array(), dOut.array(), delta.array(), dQ.array(), atQ, N, o.T(), o.H(), o.KV(),
                 o.D(), o.scale(), o.window());
-        IntArray atK = memory.constants(q.at(), k.at(), v.at(), start.at(), lse.at(), dOut.at(), delta.at(), dK.at(),
-                dV.at());
         tasks.task("keyValueGrad", items(o.KV(), N), AttentionKernels::keyValueGrad, q.array(), k.array(), v.array(),
                 start.array(), lse.array(), dOut.array(), delta.array(), dK.array(), dV.array(), atK, N, o.T(), o.H(),
                 o.KV(), o.D(), o.scale(), o.window());
+    }
+
+    /// Parts, each of many tiles of rows, so that few blocks still make enough work groups; shared blocks are parts as well.
+    private void blockRotateGrad(Op.BlockRotateGrad o) {
+        Floats x = f(o.x());
+        Floats dY = f(o.dY());
+        int size = o.stored() * o.b() * o.b();
+        int shares = o.d() / o.b() / o.stored();
+        int parts = workGroups ? Math.clamp(o.N() / (4 * RotateTileKernels.TILE), 1, 16) : 1;
+        boolean summed = parts * shares > 1;
+        Floats dR = summed ? new Floats(memory.scratch((long) parts * o.d() * o.b()), 0) : f(o.dR());
+        IntArray at = at(x.at(), dY.at(), dR.at());
+        if (workGroups) {
+            int side = RotateTileKernels.SIDE;
+            int tiles = Math.ceilDiv(o.b(), RotateTileKernels.TILE);
+            tasks.task("rotateGradTile", new Grid(o.d() / o.b() * tiles * tiles * side, parts * side, side, side),
+                    RotateTileKernels::rotateGradTile, new KernelContext(), x.array(), dY.array(), dR.array(), at,
+                    o.N(), o.d(), o.b(), tiles, parts);
+        } else
+            tasks.task("blockRotateGrad", items(o.d() * o.b()), RotateKernels::blockRotateGrad, x.array(),
+                    dY.array(), dR.array(), at, o.N(), o.d(), o.b());
+        if (summed)
+            addParts(dR.array(), f(o.dR()), size, parts * shares, false);
     }
 
     private void cacheRows(Floats x, Floats cache, Ints start, int T, int C) {
@@ -652,6 +715,36 @@ final class Lowering {
         List<Givens.Stage> stages = Givens.stages(d);
         for (int s = stages.size() - 1; s >= last; s--)
             stage(x, m, N, d, stages.get(s), false);
+    }
+
+    private boolean sweepsRows(int d) {
+        return workGroups && d > 1 && d <= GivensRowKernels.MAX_D;
+    }
+
+    private static int rowsOfSweep(int d) {
+        return Math.clamp(GivensRowKernels.MAX_D / d, 1, GivensRowKernels.MAX_ROWS);
+    }
+
+    /// Pairs and first pair of each stage.
+    private IntArray stages(int d) {
+        return at(Givens.stages(d).stream().flatMapToInt(s -> IntStream.of(s.pairs(), s.first())).toArray());
+    }
+
+    private void sweepGradRows(Op.GivensSweepGrad o) {
+        Floats x = f(o.x());
+        Floats m = f(o.g());
+        Floats dY = f(o.dY());
+        Floats dX = f(o.dX());
+        int rows = rowsOfSweep(o.d());
+        int parts = Math.min(Math.ceilDiv(o.N(), rows), SWEEP_PARTS);
+        int pairs = o.d() - 1;
+        FloatArray inputs = memory.scratch(2L * parts * rows * pairs);
+        FloatArray dG = memory.scratch(4L * parts * pairs);
+        tasks.task("sweepGradRows", groups(parts, GivensRowKernels.GROUP), GivensRowKernels::sweepGradRows,
+                new KernelContext(), x.array(), m.array(), dY.array(), inputs, dX.array(), dG, stages(o.d()),
+                at(x.at(), m.at(), dY.at(), dX.at(), Givens.stages(o.d()).size()), o.N(), o.d(), rows, parts,
+                flag(o.accumulate()));
+        addParts(dG, f(o.dG()), 4 * pairs, parts, false);
     }
 
     /// Back through the stages, smallest stride first: their inputs come from the stage's output turned back, or, where the

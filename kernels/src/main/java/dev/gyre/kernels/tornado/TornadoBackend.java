@@ -12,9 +12,13 @@ import uk.ac.manchester.tornado.api.enums.TornadoDeviceType;
 /// Runs programs as TornadoVM task graphs: on a device when a TornadoVM SDK is on the module path, else on the stand-in
 /// (`jvm`), slowly and strictly.
 public final class TornadoBackend implements Backend {
+    /// `true` or `false`: take the kernels that share local memory, whatever the device is; for comparisons.
+    private static final String WORK_GROUPS = "gyre.device.groups";
+    /// Bytes of local memory that those kernels need.
+    private static final int GROUP_MEMORY = 48 << 10;
+
     private final String name;
     private final TornadoDevice device;
-
     private final boolean workGroups;
 
     private TornadoBackend(String name, TornadoDevice device, boolean workGroups) {
@@ -26,7 +30,9 @@ public final class TornadoBackend implements Backend {
     /// The device of that name, as [TornadoDevices#list] gives it: `opencl:0`, `cuda:0`, `ptx:0`, or `jvm`.
     public static TornadoBackend open(String name) {
         TornadoDevice device = TornadoDevices.find(name);
-        return new TornadoBackend(name, device, device.getDeviceType() == TornadoDeviceType.GPU);
+        String asked = System.getProperty(WORK_GROUPS);
+        return new TornadoBackend(name, device, asked == null ? device.getDeviceType() == TornadoDeviceType.GPU
+                && device.getDeviceLocalMemorySize() >= GROUP_MEMORY : Boolean.parseBoolean(asked));
     }
 
     /// The device of that name with the kernels that share local memory in work groups, whatever its type.

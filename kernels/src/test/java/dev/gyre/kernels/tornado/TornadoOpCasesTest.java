@@ -32,8 +32,9 @@ class TornadoOpCasesTest {
 
     /// Those of few elements, for the same reason as below.
     static List<OpCase> rows() {
-        return OpCases.of("RmsNorm", "RmsNormGrad", "CrossEntropy").stream().filter(c -> c.setup(Layout.GUARDED)
-                .operands().stream().mapToInt(OpCase.Operand::size).sum() < 6000).toList();
+        return OpCases.of("RmsNorm", "RmsNormGrad", "CrossEntropy", "Attention", "AttentionGrad", "BlockRotate",
+                "BlockRotateGrad", "Cayley", "CayleyGrad", "GivensSweep", "GivensSweepGrad").stream().filter(c -> c.setup(Layout.GUARDED)
+                .operands().stream().mapToInt(OpCase.Operand::size).sum() < 2500).toList();
     }
 
     @ParameterizedTest

@@ -1,0 +1,161 @@
+package dev.gyre.kernels.tornado;
+
+import uk.ac.manchester.tornado.api.KernelContext;
+import uk.ac.manchester.tornado.api.math.TornadoMath;
+import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
+import uk.ac.manchester.tornado.api.types.arrays.IntArray;
+
+/// The polynomials of [CayleyKernels] for GPUs: a work group of 16 x 16 items keeps a block's Q and the two matrices of a step
+/// in local memory through all steps. An item computes 2 x 2 elements of a product at a time (all of its share where b is at
+/// most 32). Items beyond the last row or column do once more what the last one does, with the same result. No pitch is
+/// needed: a row of items reads neighbours of one matrix and one element of the other. `at` also has b and p: as constants
+/// they would unroll the loops.
+final class CayleyBlockKernels {
+    /// Items along each side of a work group.
+    static final int SIDE = 16;
+    /// Largest block of which three matrices fit 48 KiB.
+    static final int MAX_BLOCK = 64;
+
+    private CayleyBlockKernels() {
+    }
+
+    /// [CayleyKernels#polynomialRows] for blocks of b x b = size elements.
+    static void polynomialBlock(KernelContext context, FloatArray q, FloatArray r, IntArray at, int size, float last) {
+        int rAt = at.get(0);
+        int b = at.get(1);
+        int p = at.get(2);
+        float[] own = context.allocateFloatLocalArray(size);
+        float[] x = context.allocateFloatLocalArray(2 * size);
+        int lane = context.localIdx;
+        int line = context.localIdy;
+        int block = context.groupIdx * size;
+        for (int e = line * SIDE + lane; e < size; e += SIDE * SIDE) {
+            float v = q.get(block + e);
+            own[e] = v;
+            x[e] = last * v + (e / b == e % b ? 2f : 0f);
+        }
+        context.localBarrier();
+        for (int s = 2; s <= p; s++) {
+            int from = (s & 1) * size;
+            int to = size - from;
+            float one = s == p ? 1f : 2f;
+            for (int i = line; i < b; i += 2 * SIDE)
+                for (int j = lane; j < b; j += 2 * SIDE) {
+                    int i1 = TornadoMath.min(i + SIDE, b - 1);
+                    int j1 = TornadoMath.min(j + SIDE, b - 1);
+                    float s00 = 0f;
+                    float s01 = 0f;
+                    float s10 = 0f;
+                    float s11 = 0f;
+                    for (int k = 0; k < b; k++) {
+                        float x0 = x[from + i * b + k];
+                        float x1 = x[from + i1 * b + k];
+                        float q0 = own[k * b + j];
+                        float q1 = own[k * b + j1];
+                        s00 += x0 * q0;
+                        s01 += x0 * q1;
+                        s10 += x1 * q0;
+                        s11 += x1 * q1;
+                    }
+                    x[to + i * b + j] = s00 + (i == j ? one : 0f);
+                    x[to + i * b + j1] = s01 + (i == j1 ? one : 0f);
+                    x[to + i1 * b + j] = s10 + (i1 == j ? one : 0f);
+                    x[to + i1 * b + j1] = s11 + (i1 == j1 ? one : 0f);
+                }
+            context.localBarrier();
+        }
+        int result = (1 - (p & 1)) * size;
+        for (int e = line * SIDE + lane; e < size; e += SIDE * SIDE)
+            r.set(rAt + block + e, x[result + e]);
+    }
+
+    /// [CayleyKernels#polynomialGradRows] and [CayleyKernels#polynomialGradColumns]. The matrices A wait in a (p, blocks, b, b),
+    /// each element for the item that put it there.
+    static void polynomialGradBlock(KernelContext context, FloatArray q, FloatArray dR, FloatArray a, FloatArray dQ,
+            IntArray at, int blocks, int size, float last) {
+        int dRAt = at.get(0);
+        int b = at.get(1);
+        int p = at.get(2);
+        float[] own = context.allocateFloatLocalArray(size);
+        float[] x = context.allocateFloatLocalArray(2 * size);
+        int lane = context.localIdx;
+        int line = context.localIdy;
+        int block = context.groupIdx * size;
+        for (int e = line * SIDE + lane; e < size; e += SIDE * SIDE) {
+            own[e] = q.get(block + e);
+            x[e] = last * dR.get(dRAt + block + e);
+        }
+        context.localBarrier();
+        for (int s = 1; s < p; s++) {
+            int from = (1 - (s & 1)) * size;
+            int to = size - from;
+            for (int i = line; i < b; i += 2 * SIDE)
+                for (int j = lane; j < b; j += 2 * SIDE) {
+                    int i1 = TornadoMath.min(i + SIDE, b - 1);
+                    int j1 = TornadoMath.min(j + SIDE, b - 1);
+                    float s00 = 0f;
+                    float s01 = 0f;
+                    float s10 = 0f;
+                    float s11 = 0f;
+                    for (int k = 0; k < b; k++) {
+                        float x0 = x[from + i * b + k];
+                        float x1 = x[from + i1 * b + k];
+                        float q0 = own[k * b + j];
+                        float q1 = own[k * b + j1];
+                        s00 += x0 * q0;
+                        s01 += x0 * q1;
+                        s10 += x1 * q0;
+                        s11 += x1 * q1;
+                    }
+                    x[to + i * b + j] = -s00;
+                    x[to + i * b + j1] = -s01;
+                    x[to + i1 * b + j] = -s10;
+                    x[to + i1 * b + j1] = -s11;
+                }
+            context.localBarrier();
+            for (int e = line * SIDE + lane; e < size; e += SIDE * SIDE) {
+                float v = 2f * dR.get(dRAt + block + e) + x[to + e];
+                x[to + e] = v;
+                a.set(s * blocks * size + block + e, v);
+            }
+            context.localBarrier();
+        }
+        for (int e = line * SIDE + lane; e < size; e += SIDE * SIDE)
+            x[e] = last * dR.get(dRAt + block + e);
+        context.localBarrier();
+        for (int s = 1; s < p; s++) {
+            int from = (1 - (s & 1)) * size;
+            int to = size - from;
+            for (int i = line; i < b; i += 2 * SIDE)
+                for (int j = lane; j < b; j += 2 * SIDE) {
+                    int i1 = TornadoMath.min(i + SIDE, b - 1);
+                    int j1 = TornadoMath.min(j + SIDE, b - 1);
+                    float s00 = 0f;
+                    float s01 = 0f;
+                    float s10 = 0f;
+                    float s11 = 0f;
+                    for (int k = 0; k < b; k++) {
+                        float q0 = own[i * b + k];
+                        float q1 = own[i1 * b + k];
+                        float x0 = x[from + k * b + j];
+                        float x1 = x[from + k * b + j1];
+                        s00 += q0 * x0;
+                        s01 += q0 * x1;
+                        s10 += q1 * x0;
+                        s11 += q1 * x1;
+                    }
+                    x[to + i * b + j] = -s00;
+                    x[to + i * b + j1] = -s01;
+                    x[to + i1 * b + j] = -s10;
+                    x[to + i1 * b + j1] = -s11;
+                }
+            context.localBarrier();
+            for (int e = line * SIDE + lane; e < size; e += SIDE * SIDE)
+                x[to + e] = x[to + e] + a.get(s * blocks * size + block + e);
+            context.localBarrier();
+        }
+        int result = (1 - (p & 1)) * size;
+        for (int e = line * SIDE + lane; e < size; e += SIDE * SIDE)
+            dQ.set(block + e, x[result + e]);
+    }
+}
