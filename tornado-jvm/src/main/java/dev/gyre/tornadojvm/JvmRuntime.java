@@ -10,6 +10,9 @@ import uk.ac.manchester.tornado.api.enums.TornadoVMBackendType;
 public enum JvmRuntime implements TornadoRuntime, TornadoBackend, TornadoDevice {
     INSTANCE;
 
+    /// Bytes that a work group may share, as on the smallest GPUs of interest.
+    static final int LOCAL_MEMORY = 48 << 10;
+
     @Override
     public TornadoBackend getBackend(int index) {
         only(index, "back end");
@@ -75,7 +78,7 @@ public enum JvmRuntime implements TornadoRuntime, TornadoBackend, TornadoDevice 
 
     @Override
     public long getDeviceLocalMemorySize() {
-        return 48 << 10;
+        return LOCAL_MEMORY;
     }
 
     @Override

@@ -16,15 +16,21 @@ public final class WorkItem {
     private static final class Group {
         private final List<Object> local = new ArrayList<>();
         private final Phaser barrier;
+        private int allocated;
 
         Group(int items) {
             barrier = new Phaser(items);
         }
 
         @SuppressWarnings("unchecked")
-        synchronized <T> T array(int index, T fresh) {
-            if (index == local.size())
+        synchronized <T> T array(int index, T fresh, int bytes) {
+            if (index == local.size()) {
                 local.add(fresh);
+                allocated += bytes;
+                if (allocated > JvmRuntime.LOCAL_MEMORY)
+                    throw new TornadoRuntimeException("a work group needs " + allocated + " bytes of local memory, of "
+                            + JvmRuntime.LOCAL_MEMORY);
+            }
             return (T) local.get(index);
         }
     }
@@ -123,12 +129,12 @@ public final class WorkItem {
     public float[] floats(int size) {
         float[] fresh = new float[size];
         Arrays.fill(fresh, Float.NaN);
-        return shared == null ? fresh : shared.array(allocations++, fresh);
+        return shared == null ? fresh : shared.array(allocations++, fresh, 4 * size);
     }
 
     public int[] ints(int size) {
         int[] fresh = new int[size];
         Arrays.fill(fresh, 0x5a5a5a5a);
-        return shared == null ? fresh : shared.array(allocations++, fresh);
+        return shared == null ? fresh : shared.array(allocations++, fresh, 4 * size);
     }
 }

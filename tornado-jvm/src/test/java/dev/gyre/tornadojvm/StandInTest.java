@@ -175,6 +175,18 @@ class StandInTest {
         assertThatThrownBy(plan::execute).hasMessageContaining("never reach");
     }
 
+    @Test
+    void aWorkGroupHasOnlySoMuchLocalMemory() {
+        FloatArray x = new FloatArray(1);
+        WorkerGrid1D grid = new WorkerGrid1D(1);
+        grid.setLocalWork(1, 1, 1);
+        TaskGraph g = new TaskGraph("g").transferToDevice(EVERY_EXECUTION, x).task("sums", Programs::groupSums,
+                new KernelContext(), x, new FloatArray(1), (48 << 10) / 4 + 1);
+        TornadoExecutionPlan plan = new TornadoExecutionPlan(g.snapshot())
+                .withGridScheduler(new GridScheduler("g.sums", grid));
+        assertThatThrownBy(plan::execute).hasMessageContaining("49156 bytes of local memory, of 49152");
+    }
+
     private static TornadoExecutionPlan groups(FloatArray x, FloatArray sums, WorkerGrid1D grid) {
         TaskGraph g = new TaskGraph("g").transferToDevice(EVERY_EXECUTION, x)
                 .task("sums", Programs::groupSums, new KernelContext(), x, sums, 16)
