@@ -73,9 +73,10 @@ final class MatMuls {
         private final View c;
         private final int MR;
         private final int NR;
+        /// Rows of a strip, and some more up to whole vectors.
+        private final int WHOLE;
         /// See [Simd#slot].
         private final int slot;
-        private final int stripSections;
         private final int panelSections;
         private final int depth;
         private final int deep;
@@ -104,7 +105,7 @@ final class MatMuls {
             this.MR = simd.stripRows();
             this.NR = simd.tileCols();
             this.slot = simd.slot();
-            this.stripSections = simd.stripSections();
+            this.WHOLE = (MR + slot - 1) / slot * slot;
             this.panelSections = simd.panelSections();
             int blocks = Math.max(1, (op.K() + Simd.DEPTH - 1) / Simd.DEPTH);
             this.depth = ((op.K() + blocks - 1) / blocks + 1) / 2 * 2;
@@ -204,7 +205,7 @@ final class MatMuls {
             int part = item % parts;
             int end = panels * (part + 1) / parts;
             float[] tile = cpu.scratch(worker, 1, MR * NR + 1);
-            float[][] left = cpu.sections(worker, rows / MR * blocks * stripSections, slot * Simd.DEPTH);
+            float[][] left = cpu.sections(worker, rows / MR * blocks, WHOLE * Simd.DEPTH);
             packRows(i0, i1, left);
             for (int first = panels * part / parts; first < end; first += GROUP)
                 for (int k = 0; k < blocks; k++) {
@@ -216,7 +217,7 @@ final class MatMuls {
                         for (int i = i0; i < i1; i += MR) {
                             if (far)
                                 tile[MR * NR] = touch(i + MR, Math.min(i1, i + 2 * MR), j0);
-                            simd.strip(length(k), left, ((i - i0) / MR * blocks + k) * stripSections, right,
+                            simd.strip(length(k), left[(i - i0) / MR * blocks + k], right,
                                     (p * blocks + k) * panelSections, op.alpha(), c.f(), c.off() + i * op.N() + j0,
                                     op.N(), Math.min(MR, i1 - i), cols, accumulate, tile);
                         }
@@ -234,21 +235,21 @@ final class MatMuls {
             return sum;
         }
 
-        /// Rows i0..i1-1 of op(a) in strips. Sections are filled whole where the matrix has rows enough, also beyond the strip's
-        /// own: full vectors move faster than parts, and what is not the strip's is not read.
+        /// Rows i0..i1-1 of op(a) in strips. Of a transposed, whole vectors of rows are taken where the matrix has them, also
+        /// beyond the strip's own: they move faster than parts, and what is not the strip's is not read.
         private void packRows(int i0, int i1, float[][] left) {
             for (int i = i0; i < i1; i += MR)
-                for (int s = 0, r = i; r < Math.min(i1, i + MR); s++, r += slot) {
-                    int some = Math.min(slot, op.M() - r);
-                    for (int k = 0; k < blocks; k++) {
-                        float[] to = left[((i - i0) / MR * blocks + k) * stripSections + s];
-                        int k0 = pc + k * depth;
-                        if (op.form() == Op.MatMul.Form.TN)
-                            simd.copy(a.f(), a.off() + k0 * op.M() + r, op.M(), length(k), some, to, 0, slot);
-                        else
-                            simd.transpose(a.f(), a.off() + r * op.K() + k0, op.K(), some, length(k), to, 0, slot);
-                        finish(length(k), to);
-                    }
+                for (int k = 0; k < blocks; k++) {
+                    float[] to = left[(i - i0) / MR * blocks + k];
+                    int k0 = pc + k * depth;
+                    int n = length(k);
+                    if (op.form() == Op.MatMul.Form.TN)
+                        simd.transpose(a.f(), a.off() + k0 * op.M() + i, op.M(), n, Math.min(WHOLE, op.M() - i), to, 0,
+                                Simd.DEPTH);
+                    else
+                        simd.copy(a.f(), a.off() + i * op.K() + k0, op.K(), Math.min(MR, i1 - i), n, to, 0, Simd.DEPTH);
+                    for (int r = 0; n % 2 == 1 && r < MR; r++)
+                        to[r * Simd.DEPTH + n] = 0f;
                 }
         }
     }

@@ -113,32 +113,27 @@ interface Simd {
     /// Columns of a register tile.
     int tileCols();
 
-    /// Inner length up to which an operand of [#strip] is best packed: with 8 lanes a panel has 48 KiB then, a strip 24. Even.
+    /// Inner length up to which operands of [#strip] are packed, and the distance between the rows of a strip: with 8 lanes a
+    /// panel has 48 KiB then, a strip 18. Even.
     int DEPTH = 768;
 
     /// Rows of a that [#strip] takes at once.
     int stripRows();
 
-    /// Rows of a, or columns of b, of one section of a packed operand of [#strip]: an array with so many numbers for each k. A
-    /// strip of rows and a panel of [#tileCols] columns have several, the last perhaps not full. So each index of the tile's
-    /// loop starts at 0 and is a constant away from its one variable.
+    /// Numbers for each k in one section of a packed panel of b: a panel of [#tileCols] columns has [#panelSections] of them,
+    /// each an array of its own, so that each index of the tile's loop starts at 0.
     int slot();
-
-    /// Sections of a packed strip of rows.
-    default int stripSections() {
-        return (stripRows() + slot() - 1) / slot();
-    }
 
     /// Sections of a packed panel.
     default int panelSections() {
         return tileCols() / slot();
     }
 
-    /// A strip of rows, the sections of a from `ai` on, times a panel, those of b from `bi` on:
+    /// A strip of rows of a, [#DEPTH] apart, times a panel, the sections of b from `bi` on:
     /// `c (+)= alpha * sum over k of a[k] b[k]^T` for the upper left `rows x cols` of [#stripRows] x [#tileCols]. Where kc is
-    /// odd, sections hold zeros for `k = kc`. `tile` is work space for as many numbers as the strip has elements.
-    void strip(int kc, float[][] a, int ai, float[][] b, int bi, float alpha, float[] c, int co, int ldc, int rows,
-            int cols, boolean accumulate, float[] tile);
+    /// odd, rows and sections hold zeros for `k = kc`. `tile` is work space for as many numbers as the strip has elements.
+    void strip(int kc, float[] a, float[][] b, int bi, float alpha, float[] c, int co, int ldc, int rows, int cols,
+            boolean accumulate, float[] tile);
 
     /// Rows of a that a packed group of [#strips] holds.
     int groupRows();

@@ -314,9 +314,9 @@ final class SimdScalar implements Simd {
     }
 
     @Override
-    public void strip(int kc, float[][] a, int ai, float[][] b, int bi, float alpha, float[] c, int co, int ldc,
-            int rows, int cols, boolean accumulate, float[] tile) {
-        fromRows(kc, a[ai], 0, 1, MR, MR, b[bi], 0, tile, 0, false);
+    public void strip(int kc, float[] a, float[][] b, int bi, float alpha, float[] c, int co, int ldc, int rows,
+            int cols, boolean accumulate, float[] tile) {
+        fromRows(kc, a, 0, DEPTH, 1, MR, b[bi], 0, tile, 0, false);
         addTile(alpha, tile, c, co, ldc, rows, cols, accumulate);
     }
 

@@ -891,7 +891,7 @@ final class SimdVector implements Simd {
 
     @Override
     public int stripRows() {
-        return L == 8 ? 6 : L == 16 || ARM ? 12 : 4;
+        return L == 8 ? 6 : WIDE ? 12 : 4;
     }
 
     @Override
@@ -900,25 +900,20 @@ final class SimdVector implements Simd {
     }
 
     @Override
-    public void strip(int kc, float[][] a, int ai, float[][] b, int bi, float alpha, float[] c, int co, int ldc,
-            int rows, int cols, boolean accumulate, float[] tile) {
-        if (L == 16)
-            strip12(kc, a[ai], b[bi], b[bi + 1], tile);
+    public void strip(int kc, float[] a, float[][] b, int bi, float alpha, float[] c, int co, int ldc, int rows,
+            int cols, boolean accumulate, float[] tile) {
+        if (L == 8)
+            strip6(kc, a, b[bi], b[bi + 1], tile);
+        else if (WIDE)
+            strip12(kc, a, b[bi], b[bi + 1], tile);
         else
-            if (L == 4 && ARM)
-                strip12(kc, a[ai], a[ai + 1], a[ai + 2], b[bi], b[bi + 1], tile);
-            else
-                if (L == 4)
-                    strip4(kc, a[ai], b[bi], b[bi + 1], tile);
-                else
-                    strip6(kc, a[ai], b[bi], b[bi + 1], tile);
+            strip4(kc, a, b[bi], b[bi + 1], tile);
         if (L != 8 || alpha != 1f || rows < 6 || cols < 2 * L)
             addTile(alpha, tile, c, co, ldc, rows, cols, accumulate);
+        else if (accumulate)
+            addTile6(tile, c, co, ldc);
         else
-            if (accumulate)
-                addTile6(tile, c, co, ldc);
-            else
-                copyTile6(tile, c, co, ldc);
+            copyTile6(tile, c, co, ldc);
     }
 
     @Override
@@ -1137,151 +1132,57 @@ final class SimdVector implements Simd {
         FloatVector c101 = FloatVector.zero(S);
         FloatVector c110 = FloatVector.zero(S);
         FloatVector c111 = FloatVector.zero(S);
-        int end = L * kc;
-        for (int p = 0; p < end; p += L) {
+        for (int k = 0; k < kc; k += 1) {
+            int p = L * k;
             FloatVector b0 = at(left, p);
             FloatVector b1 = at(right, p);
             FloatVector x;
             VarHandle.acquireFence();
-            x = FloatVector.broadcast(S, a[p]);
+            x = FloatVector.broadcast(S, a[k]);
             c00 = fma(x, b0, c00);
             c01 = fma(x, b1, c01);
             VarHandle.acquireFence();
-            x = FloatVector.broadcast(S, a[p + 1]);
+            x = FloatVector.broadcast(S, a[k + DEPTH]);
             c10 = fma(x, b0, c10);
             c11 = fma(x, b1, c11);
             VarHandle.acquireFence();
-            x = FloatVector.broadcast(S, a[p + 2]);
+            x = FloatVector.broadcast(S, a[k + 2 * DEPTH]);
             c20 = fma(x, b0, c20);
             c21 = fma(x, b1, c21);
             VarHandle.acquireFence();
-            x = FloatVector.broadcast(S, a[p + 3]);
+            x = FloatVector.broadcast(S, a[k + 3 * DEPTH]);
             c30 = fma(x, b0, c30);
             c31 = fma(x, b1, c31);
             VarHandle.acquireFence();
-            x = FloatVector.broadcast(S, a[p + 4]);
+            x = FloatVector.broadcast(S, a[k + 4 * DEPTH]);
             c40 = fma(x, b0, c40);
             c41 = fma(x, b1, c41);
             VarHandle.acquireFence();
-            x = FloatVector.broadcast(S, a[p + 5]);
+            x = FloatVector.broadcast(S, a[k + 5 * DEPTH]);
             c50 = fma(x, b0, c50);
             c51 = fma(x, b1, c51);
             VarHandle.acquireFence();
-            x = FloatVector.broadcast(S, a[p + 6]);
+            x = FloatVector.broadcast(S, a[k + 6 * DEPTH]);
             c60 = fma(x, b0, c60);
             c61 = fma(x, b1, c61);
             VarHandle.acquireFence();
-            x = FloatVector.broadcast(S, a[p + 7]);
+            x = FloatVector.broadcast(S, a[k + 7 * DEPTH]);
             c70 = fma(x, b0, c70);
             c71 = fma(x, b1, c71);
             VarHandle.acquireFence();
-            x = FloatVector.broadcast(S, a[p + 8]);
+            x = FloatVector.broadcast(S, a[k + 8 * DEPTH]);
             c80 = fma(x, b0, c80);
             c81 = fma(x, b1, c81);
             VarHandle.acquireFence();
-            x = FloatVector.broadcast(S, a[p + 9]);
+            x = FloatVector.broadcast(S, a[k + 9 * DEPTH]);
             c90 = fma(x, b0, c90);
             c91 = fma(x, b1, c91);
             VarHandle.acquireFence();
-            x = FloatVector.broadcast(S, a[p + 10]);
+            x = FloatVector.broadcast(S, a[k + 10 * DEPTH]);
             c100 = fma(x, b0, c100);
             c101 = fma(x, b1, c101);
             VarHandle.acquireFence();
-            x = FloatVector.broadcast(S, a[p + 11]);
-            c110 = fma(x, b0, c110);
-            c111 = fma(x, b1, c111);
-        }
-        c00.intoArray(t, 0);
-        c01.intoArray(t, L);
-        c10.intoArray(t, 2 * L);
-        c11.intoArray(t, 3 * L);
-        c20.intoArray(t, 4 * L);
-        c21.intoArray(t, 5 * L);
-        c30.intoArray(t, 6 * L);
-        c31.intoArray(t, 7 * L);
-        c40.intoArray(t, 8 * L);
-        c41.intoArray(t, 9 * L);
-        c50.intoArray(t, 10 * L);
-        c51.intoArray(t, 11 * L);
-        c60.intoArray(t, 12 * L);
-        c61.intoArray(t, 13 * L);
-        c70.intoArray(t, 14 * L);
-        c71.intoArray(t, 15 * L);
-        c80.intoArray(t, 16 * L);
-        c81.intoArray(t, 17 * L);
-        c90.intoArray(t, 18 * L);
-        c91.intoArray(t, 19 * L);
-        c100.intoArray(t, 20 * L);
-        c101.intoArray(t, 21 * L);
-        c110.intoArray(t, 22 * L);
-        c111.intoArray(t, 23 * L);
-    }
-
-    /// The same with 32 registers of 4 lanes: three sections of rows.
-    private static void strip12(int kc, float[] a0, float[] a1, float[] a2, float[] left, float[] right, float[] t) {
-        FloatVector c00 = FloatVector.zero(S);
-        FloatVector c01 = FloatVector.zero(S);
-        FloatVector c10 = FloatVector.zero(S);
-        FloatVector c11 = FloatVector.zero(S);
-        FloatVector c20 = FloatVector.zero(S);
-        FloatVector c21 = FloatVector.zero(S);
-        FloatVector c30 = FloatVector.zero(S);
-        FloatVector c31 = FloatVector.zero(S);
-        FloatVector c40 = FloatVector.zero(S);
-        FloatVector c41 = FloatVector.zero(S);
-        FloatVector c50 = FloatVector.zero(S);
-        FloatVector c51 = FloatVector.zero(S);
-        FloatVector c60 = FloatVector.zero(S);
-        FloatVector c61 = FloatVector.zero(S);
-        FloatVector c70 = FloatVector.zero(S);
-        FloatVector c71 = FloatVector.zero(S);
-        FloatVector c80 = FloatVector.zero(S);
-        FloatVector c81 = FloatVector.zero(S);
-        FloatVector c90 = FloatVector.zero(S);
-        FloatVector c91 = FloatVector.zero(S);
-        FloatVector c100 = FloatVector.zero(S);
-        FloatVector c101 = FloatVector.zero(S);
-        FloatVector c110 = FloatVector.zero(S);
-        FloatVector c111 = FloatVector.zero(S);
-        int end = L * kc;
-        for (int p = 0; p < end; p += L) {
-            FloatVector b0 = at(left, p);
-            FloatVector b1 = at(right, p);
-            FloatVector x;
-            x = FloatVector.broadcast(S, a0[p]);
-            c00 = fma(x, b0, c00);
-            c01 = fma(x, b1, c01);
-            x = FloatVector.broadcast(S, a0[p + 1]);
-            c10 = fma(x, b0, c10);
-            c11 = fma(x, b1, c11);
-            x = FloatVector.broadcast(S, a0[p + 2]);
-            c20 = fma(x, b0, c20);
-            c21 = fma(x, b1, c21);
-            x = FloatVector.broadcast(S, a0[p + 3]);
-            c30 = fma(x, b0, c30);
-            c31 = fma(x, b1, c31);
-            x = FloatVector.broadcast(S, a1[p]);
-            c40 = fma(x, b0, c40);
-            c41 = fma(x, b1, c41);
-            x = FloatVector.broadcast(S, a1[p + 1]);
-            c50 = fma(x, b0, c50);
-            c51 = fma(x, b1, c51);
-            x = FloatVector.broadcast(S, a1[p + 2]);
-            c60 = fma(x, b0, c60);
-            c61 = fma(x, b1, c61);
-            x = FloatVector.broadcast(S, a1[p + 3]);
-            c70 = fma(x, b0, c70);
-            c71 = fma(x, b1, c71);
-            x = FloatVector.broadcast(S, a2[p]);
-            c80 = fma(x, b0, c80);
-            c81 = fma(x, b1, c81);
-            x = FloatVector.broadcast(S, a2[p + 1]);
-            c90 = fma(x, b0, c90);
-            c91 = fma(x, b1, c91);
-            x = FloatVector.broadcast(S, a2[p + 2]);
-            c100 = fma(x, b0, c100);
-            c101 = fma(x, b1, c101);
-            x = FloatVector.broadcast(S, a2[p + 3]);
+            x = FloatVector.broadcast(S, a[k + 11 * DEPTH]);
             c110 = fma(x, b0, c110);
             c111 = fma(x, b1, c111);
         }
@@ -1329,59 +1230,59 @@ final class SimdVector implements Simd {
         FloatVector c41 = FloatVector.zero(S);
         FloatVector c50 = FloatVector.zero(S);
         FloatVector c51 = FloatVector.zero(S);
-        int end = L * kc;
-        for (int p = 0; p < end; p += 2 * L) {
+        for (int k = 0; k < kc; k += 2) {
+            int p = L * k;
             FloatVector b0 = at(left, p);
             FloatVector b1 = at(right, p);
             FloatVector x;
             VarHandle.acquireFence();
-            x = FloatVector.broadcast(S, a[p]);
+            x = FloatVector.broadcast(S, a[k]);
             c00 = fma(x, b0, c00);
             c01 = fma(x, b1, c01);
             VarHandle.acquireFence();
-            x = FloatVector.broadcast(S, a[p + 1]);
+            x = FloatVector.broadcast(S, a[k + DEPTH]);
             c10 = fma(x, b0, c10);
             c11 = fma(x, b1, c11);
             VarHandle.acquireFence();
-            x = FloatVector.broadcast(S, a[p + 2]);
+            x = FloatVector.broadcast(S, a[k + 2 * DEPTH]);
             c20 = fma(x, b0, c20);
             c21 = fma(x, b1, c21);
             VarHandle.acquireFence();
-            x = FloatVector.broadcast(S, a[p + 3]);
+            x = FloatVector.broadcast(S, a[k + 3 * DEPTH]);
             c30 = fma(x, b0, c30);
             c31 = fma(x, b1, c31);
             VarHandle.acquireFence();
-            x = FloatVector.broadcast(S, a[p + 4]);
+            x = FloatVector.broadcast(S, a[k + 4 * DEPTH]);
             c40 = fma(x, b0, c40);
             c41 = fma(x, b1, c41);
             VarHandle.acquireFence();
-            x = FloatVector.broadcast(S, a[p + 5]);
+            x = FloatVector.broadcast(S, a[k + 5 * DEPTH]);
             c50 = fma(x, b0, c50);
             c51 = fma(x, b1, c51);
             b0 = at(left, p + L);
             b1 = at(right, p + L);
             VarHandle.acquireFence();
-            x = FloatVector.broadcast(S, a[p + L]);
+            x = FloatVector.broadcast(S, a[k + 1]);
             c00 = fma(x, b0, c00);
             c01 = fma(x, b1, c01);
             VarHandle.acquireFence();
-            x = FloatVector.broadcast(S, a[p + L + 1]);
+            x = FloatVector.broadcast(S, a[k + DEPTH + 1]);
             c10 = fma(x, b0, c10);
             c11 = fma(x, b1, c11);
             VarHandle.acquireFence();
-            x = FloatVector.broadcast(S, a[p + L + 2]);
+            x = FloatVector.broadcast(S, a[k + 2 * DEPTH + 1]);
             c20 = fma(x, b0, c20);
             c21 = fma(x, b1, c21);
             VarHandle.acquireFence();
-            x = FloatVector.broadcast(S, a[p + L + 3]);
+            x = FloatVector.broadcast(S, a[k + 3 * DEPTH + 1]);
             c30 = fma(x, b0, c30);
             c31 = fma(x, b1, c31);
             VarHandle.acquireFence();
-            x = FloatVector.broadcast(S, a[p + L + 4]);
+            x = FloatVector.broadcast(S, a[k + 4 * DEPTH + 1]);
             c40 = fma(x, b0, c40);
             c41 = fma(x, b1, c41);
             VarHandle.acquireFence();
-            x = FloatVector.broadcast(S, a[p + L + 5]);
+            x = FloatVector.broadcast(S, a[k + 5 * DEPTH + 1]);
             c50 = fma(x, b0, c50);
             c51 = fma(x, b1, c51);
         }
@@ -1409,43 +1310,43 @@ final class SimdVector implements Simd {
         FloatVector c21 = FloatVector.zero(S);
         FloatVector c30 = FloatVector.zero(S);
         FloatVector c31 = FloatVector.zero(S);
-        int end = L * kc;
-        for (int p = 0; p < end; p += 2 * L) {
+        for (int k = 0; k < kc; k += 2) {
+            int p = L * k;
             FloatVector b0 = at(left, p);
             FloatVector b1 = at(right, p);
             FloatVector x;
             VarHandle.acquireFence();
-            x = FloatVector.broadcast(S, a[p]);
+            x = FloatVector.broadcast(S, a[k]);
             c00 = fma(x, b0, c00);
             c01 = fma(x, b1, c01);
             VarHandle.acquireFence();
-            x = FloatVector.broadcast(S, a[p + 1]);
+            x = FloatVector.broadcast(S, a[k + DEPTH]);
             c10 = fma(x, b0, c10);
             c11 = fma(x, b1, c11);
             VarHandle.acquireFence();
-            x = FloatVector.broadcast(S, a[p + 2]);
+            x = FloatVector.broadcast(S, a[k + 2 * DEPTH]);
             c20 = fma(x, b0, c20);
             c21 = fma(x, b1, c21);
             VarHandle.acquireFence();
-            x = FloatVector.broadcast(S, a[p + 3]);
+            x = FloatVector.broadcast(S, a[k + 3 * DEPTH]);
             c30 = fma(x, b0, c30);
             c31 = fma(x, b1, c31);
             b0 = at(left, p + L);
             b1 = at(right, p + L);
             VarHandle.acquireFence();
-            x = FloatVector.broadcast(S, a[p + L]);
+            x = FloatVector.broadcast(S, a[k + 1]);
             c00 = fma(x, b0, c00);
             c01 = fma(x, b1, c01);
             VarHandle.acquireFence();
-            x = FloatVector.broadcast(S, a[p + L + 1]);
+            x = FloatVector.broadcast(S, a[k + DEPTH + 1]);
             c10 = fma(x, b0, c10);
             c11 = fma(x, b1, c11);
             VarHandle.acquireFence();
-            x = FloatVector.broadcast(S, a[p + L + 2]);
+            x = FloatVector.broadcast(S, a[k + 2 * DEPTH + 1]);
             c20 = fma(x, b0, c20);
             c21 = fma(x, b1, c21);
             VarHandle.acquireFence();
-            x = FloatVector.broadcast(S, a[p + L + 3]);
+            x = FloatVector.broadcast(S, a[k + 3 * DEPTH + 1]);
             c30 = fma(x, b0, c30);
             c31 = fma(x, b1, c31);
         }
