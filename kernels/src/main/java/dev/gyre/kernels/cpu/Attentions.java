@@ -91,14 +91,14 @@ final class Attentions {
         int columns = s.group() * rows;
         int NR = simd.tileCols();
         int panels = (columns + NR - 1) / NR;
-        int high = simd.stripRows(D);
+        int high = simd.writtenRows(D);
         // per column: the query in panels, the sum of values, what the softmax keeps, and a row
         int queries = ALIGN;
         int sums = queries + panels * NR * D;
         int stats = sums + panels * NR * high;
         int lines = stats + 3 * panels * NR;
         int scores = lines + panels * NR * D;
-        int keys = scores + simd.stripRows(KEYS) * NR;
+        int keys = scores + simd.writtenRows(KEYS) * NR;
         int values = keys + groupsSize(simd, KEYS, D);
         float[] w = cpu.scratch(worker, 0, values + groupsSize(simd, D, KEYS));
         Arrays.fill(w, sums, stats, 0f);
@@ -244,7 +244,7 @@ final class Attentions {
             int values = ALIGN + size;
             int turned = values + size;
             int dKeys = turned + (chunk + KEYS - 1) / KEYS * turn;
-            int high = simd.stripRows(count);
+            int high = simd.writtenRows(count);
             int dValues = dKeys + high * wideD;
             float[] near = cpu.scratch(worker, 2, dValues + high * wideD);
             groups(simd, k.f(), k.off() + own, kd, count, D, near, ALIGN);
@@ -283,7 +283,7 @@ final class Attentions {
             int panels = (rows + NR - 1) / NR;
             int wide = (QUERIES + NR - 1) / NR * NR;
             int wideD = wideD();
-            int high = simd.stripRows(D);
+            int high = simd.writtenRows(D);
             // q^T (scaled), dOut^T, q and dOut in panels, dQ^T; statistics; a panel of scores and of their
             // gradients, both for all panels as left operands
             int qT = ALIGN;

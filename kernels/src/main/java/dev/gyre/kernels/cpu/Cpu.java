@@ -25,7 +25,7 @@ final class Cpu implements AutoCloseable {
     private final int spins;
     private final Thread[] workers;
     private final float[][][] scratch;
-    private final float[][][] sections;
+    private final float[][][][] sections;
     private final double[][][][] squares;
 
     /// Job number in the upper half, next item in the lower; a thread owns an item once it has counted it up.
@@ -44,7 +44,7 @@ final class Cpu implements AutoCloseable {
         this.threads = threads;
         this.spins = threads > Runtime.getRuntime().availableProcessors() ? 1 : SPINS;
         this.scratch = new float[threads + 1][4][0];
-        this.sections = new float[threads + 1][0][];
+        this.sections = new float[threads + 1][2][0][];
         this.squares = new double[threads][4][0][0];
         this.workers = new Thread[threads - 1];
         for (int w = 1; w < threads; w++) {
@@ -69,15 +69,15 @@ final class Cpu implements AutoCloseable {
         return s;
     }
 
-    /// Work space of a worker, or shared where `worker` is [#threads]: `count` arrays of at least `size` numbers, the sections
-    /// that operands of [Simd#strip] have; contents undefined.
-    float[][] sections(int worker, int count, int size) {
-        float[][] s = sections[worker];
+    /// Work space of a worker, or shared where `worker` is [#threads], `which` in 0..1: `count` arrays of at least `size`
+    /// numbers, as operands of [Simd#strip] have them; contents undefined.
+    float[][] sections(int worker, int which, int count, int size) {
+        float[][] s = sections[worker][which];
         int have = s.length;
         if (have < count) {
             s = Arrays.copyOf(s, count);
             Arrays.fill(s, have, count, NOTHING);
-            sections[worker] = s;
+            sections[worker][which] = s;
         }
         for (int i = 0; i < count; i++)
             if (s[i].length < size)
@@ -101,8 +101,8 @@ final class Cpu implements AutoCloseable {
     }
 
     long scratchBytes() {
-        return Stream.of(scratch, sections).flatMap(Arrays::stream).flatMap(Arrays::stream)
-                .mapToLong(s -> 4L * s.length).sum()
+        return Stream.concat(Arrays.stream(scratch), Arrays.stream(sections).flatMap(Arrays::stream))
+                .flatMap(Arrays::stream).mapToLong(s -> 4L * s.length).sum()
                 + Arrays.stream(squares).flatMap(Arrays::stream).mapToLong(s -> 8L * s.length * s.length).sum();
     }
 

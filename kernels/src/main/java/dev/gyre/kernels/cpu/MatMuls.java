@@ -19,6 +19,15 @@ final class MatMuls {
     private static final int GROUP = 4;
     /// Parts of a product for each thread, so that all end at about the same time.
     private static final int ITEMS = 16;
+    /// How many times as many rows as columns make it worth computing `c^T = b^T a` instead of `c = a^T b`: strips of rows
+    /// have to be transposed here, panels of columns only copied.
+    private static final int TALL = 4;
+    /// Strips up to which an item does not share panels with others.
+    private static final int ALONE = 8;
+    /// Parts of rows for each thread, where the product is large enough to be shared.
+    private static final int FAIR = 4;
+    /// Multiply-adds that are worth an item.
+    private static final int SMALL = 1 << 18;
     /// Panels of b that make it worth packing some rows of a.
     private static final int FEW_PANELS = 8;
     /// Rows of b that are packed together.
@@ -35,7 +44,10 @@ final class MatMuls {
         if (op.M() <= FEW && op.form() != Op.MatMul.Form.TN)
             return op.form() == Op.MatMul.Form.NT ? fewRowsNT(cpu, simd, op, a, b, c)
                     : fewRowsNN(cpu, simd, op, a, b, c);
-        return new Packed(cpu, simd, op, a, b, c);
+        if (op.form() == Op.MatMul.Form.TN && op.M() >= TALL * op.N())
+            return new Packed(cpu, simd, new Op.MatMul(Op.MatMul.Form.TN, op.b(), op.a(), op.c(), op.N(), op.M(),
+                    op.K(), op.alpha(), op.accumulate()), b, a, c, true);
+        return new Packed(cpu, simd, op, a, b, c, false);
     }
 
     /// `n` numbers of b from element `e` on, as floats in y.
@@ -71,6 +83,8 @@ final class MatMuls {
         private final View a;
         private final View b;
         private final View c;
+        /// What is computed is the transpose of c.
+        private final boolean flipped;
         private final int MR;
         private final int NR;
         /// Rows of a strip, and some more up to whole vectors.
@@ -82,6 +96,8 @@ final class MatMuls {
         private final int deep;
         private final int rows;
         private final int rowItems;
+        /// The rows fit one item: it packs its panels itself, just before it needs them.
+        private final boolean alone;
         private final Cpu.Body pack;
         private final Cpu.Body multiply = this::multiply;
 
@@ -95,13 +111,14 @@ final class MatMuls {
         private float[][] right = {};
         private int parts;
 
-        Packed(Cpu cpu, Simd simd, Op.MatMul op, View a, View b, View c) {
+        Packed(Cpu cpu, Simd simd, Op.MatMul op, View a, View b, View c, boolean flipped) {
             this.cpu = cpu;
             this.simd = simd;
             this.op = op;
             this.a = a;
             this.b = b;
             this.c = c;
+            this.flipped = flipped;
             this.MR = simd.stripRows();
             this.NR = simd.tileCols();
             this.slot = simd.slot();
@@ -110,10 +127,14 @@ final class MatMuls {
             int blocks = Math.max(1, (op.K() + Simd.DEPTH - 1) / Simd.DEPTH);
             this.depth = ((op.K() + blocks - 1) / blocks + 1) / 2 * 2;
             this.deep = Math.min(blocks, DEEP);
-            this.pack = op.form() == Op.MatMul.Form.NT ? this::packColumns : this::packRowsOfB;
+            this.pack = op.form() == Op.MatMul.Form.NT ? (p, worker) -> packColumns(p, right, p, worker)
+                    : (slice, worker) -> packRowsOfB(slice, right, jc, nc, worker);
             int most = Math.max(1, NEAR / Math.max(1, depth * MR));
             int strips = (op.M() + MR - 1) / MR;
-            int items = (strips + most - 1) / most;
+            this.alone = strips <= Math.min(most, ALONE);
+            long fair = cpu.threads() == 1 ? 1
+                    : Math.min(FAIR * cpu.threads(), (long) op.M() * op.N() * op.K() / SMALL);
+            int items = alone ? 1 : (int) Math.max((strips + most - 1) / most, Math.min(strips, fair));
             this.rows = (strips + items - 1) / items * MR;
             this.rowItems = (op.M() + rows - 1) / rows;
         }
@@ -127,15 +148,22 @@ final class MatMuls {
                 nc = Math.min(width, op.N() - jc);
                 int panels = (nc + NR - 1) / NR;
                 int wanted = cpu.threads() == 1 ? 1 : ITEMS * cpu.threads();
-                parts = Math.min((panels + FEW_PANELS - 1) / FEW_PANELS, (wanted + rowItems - 1) / rowItems);
+                parts = alone ? (panels + GROUP - 1) / GROUP
+                        : Math.min((panels + FEW_PANELS - 1) / FEW_PANELS, (wanted + rowItems - 1) / rowItems);
                 for (pc = 0; pc < op.K(); pc += deep * depth) {
                     kc = Math.min(deep * depth, op.K() - pc);
                     blocks = (kc + depth - 1) / depth;
-                    right = cpu.sections(cpu.threads(), panels * blocks * panelSections, slot * Simd.DEPTH);
-                    cpu.forEach(op.form() == Op.MatMul.Form.NT ? panels : (kc + SLICE - 1) / SLICE, pack);
+                    if (!alone) {
+                        right = panels(cpu.threads(), panels);
+                        cpu.forEach(op.form() == Op.MatMul.Form.NT ? panels : (kc + SLICE - 1) / SLICE, pack);
+                    }
                     cpu.forEach(rowItems * parts, multiply);
                 }
             }
+        }
+
+        private float[][] panels(int worker, int count) {
+            return cpu.sections(worker, 1, count * blocks * panelSections, slot * Simd.DEPTH);
         }
 
         /// Inner length of block k.
@@ -143,34 +171,36 @@ final class MatMuls {
             return Math.min(depth, kc - k * depth);
         }
 
-        /// Some rows of b into all panels, so that b is read along its rows.
-        private void packRowsOfB(int slice, int worker) {
+        /// Some rows of b, of the n columns from j0 on, into panels, so that b is read along its rows.
+        private void packRowsOfB(int slice, float[][] panels, int j0, int n, int worker) {
             int k0 = slice * SLICE;
             int rows = Math.min(SLICE, kc - k0);
             boolean plain = plain(b);
-            float[] from = plain ? b.f() : cpu.scratch(worker, 0, SLICE * nc);
+            float[] from = plain ? b.f() : cpu.scratch(worker, 0, SLICE * n);
             if (!plain)
                 for (int k = 0; k < rows; k++)
-                    load(simd, b, (pc + k0 + k) * op.N() + jc, from, k * nc, nc);
-            int ld = plain ? op.N() : nc;
-            int first = plain ? b.off() + (pc + k0) * op.N() + jc : 0;
+                    load(simd, b, (pc + k0 + k) * op.N() + j0, from, k * n, n);
+            int ld = plain ? op.N() : n;
+            int first = plain ? b.off() + (pc + k0) * op.N() + j0 : 0;
             for (int k = k0; k < k0 + rows;) {
                 int block = k / depth;
                 int k1 = Math.min(k0 + rows, (block + 1) * depth);
                 boolean last = k1 == kc;
-                for (int j = 0; j < nc; j += slot) {
-                    float[] to = right[(j / NR * blocks + block) * panelSections + j % NR / slot];
-                    simd.copy(from, first + (k - k0) * ld + j, ld, k1 - k, Math.min(slot, nc - j), to,
-                            (k - block * depth) * slot, slot);
-                    if (last)
-                        finish(length(block), to);
-                }
+                // no divisions: a section's few rows are copied in less time than they take
+                for (int j = 0, panel = block * panelSections; j < n; panel += blocks * panelSections)
+                    for (int s = 0; s < panelSections && j < n; s++, j += slot) {
+                        float[] to = panels[panel + s];
+                        simd.copy(from, first + (k - k0) * ld + j, ld, k1 - k, Math.min(slot, n - j), to,
+                                (k - block * depth) * slot, slot);
+                        if (last)
+                            finish(length(block), to);
+                    }
                 k = k1;
             }
         }
 
-        /// Panel p from rows of b that hold the inner index.
-        private void packColumns(int p, int worker) {
+        /// Panel p, to the place of panel `at`, from rows of b that hold the inner index.
+        private void packColumns(int p, float[][] panels, int at, int worker) {
             boolean plain = plain(b);
             int end = Math.min(jc + nc, jc + (p + 1) * NR);
             for (int s = 0, j = jc + p * NR; j < end; s++, j += slot) {
@@ -180,7 +210,7 @@ final class MatMuls {
                     for (int i = 0; i < width; i++)
                         load(simd, b, (j + i) * op.K() + pc, from, i * kc, kc);
                 for (int k = 0; k < blocks; k++) {
-                    float[] to = right[(p * blocks + k) * panelSections + s];
+                    float[] to = panels[(at * blocks + k) * panelSections + s];
                     simd.transpose(from, (plain ? b.off() + j * op.K() + pc : 0) + k * depth, plain ? op.K() : kc,
                             width,
                             length(k), to, 0, slot);
@@ -205,9 +235,14 @@ final class MatMuls {
             int part = item % parts;
             int end = panels * (part + 1) / parts;
             float[] tile = cpu.scratch(worker, 1, MR * NR + 1);
-            float[][] left = cpu.sections(worker, rows / MR * blocks, WHOLE * Simd.DEPTH);
+            float[] result = cpu.scratch(worker, 2, MR * NR);
+            float[][] left = cpu.sections(worker, 0, rows / MR * blocks, WHOLE * Simd.DEPTH);
             packRows(i0, i1, left);
-            for (int first = panels * part / parts; first < end; first += GROUP)
+            float[][] right = alone ? panels(worker, GROUP) : this.right;
+            for (int first = panels * part / parts; first < end; first += GROUP) {
+                if (alone)
+                    packGroup(first, Math.min(end, first + GROUP), right, worker);
+                int base = alone ? first : 0;
                 for (int k = 0; k < blocks; k++) {
                     boolean accumulate = op.accumulate() || pc > 0 || k > 0;
                     boolean far = k == 0 && accumulate;
@@ -215,14 +250,45 @@ final class MatMuls {
                         int j0 = jc + p * NR;
                         int cols = Math.min(NR, jc + nc - j0);
                         for (int i = i0; i < i1; i += MR) {
+                            float[] strip = left[(i - i0) / MR * blocks + k];
+                            int panel = ((p - base) * blocks + k) * panelSections;
+                            int some = Math.min(MR, i1 - i);
+                            if (flipped) {
+                                simd.strip(length(k), strip, right, panel, op.alpha(), result, 0, NR, some, NR, false,
+                                        tile);
+                                scatter(result, i, some, j0, cols, accumulate);
+                                continue;
+                            }
                             if (far)
                                 tile[MR * NR] = touch(i + MR, Math.min(i1, i + 2 * MR), j0);
-                            simd.strip(length(k), left[(i - i0) / MR * blocks + k], right,
-                                    (p * blocks + k) * panelSections, op.alpha(), c.f(), c.off() + i * op.N() + j0,
-                                    op.N(), Math.min(MR, i1 - i), cols, accumulate, tile);
+                            simd.strip(length(k), strip, right, panel, op.alpha(), c.f(), c.off() + i * op.N() + j0,
+                                    op.N(), some, cols, accumulate, tile);
                         }
                     }
                 }
+            }
+        }
+
+        /// Panels p0..p1-1, to the first places.
+        private void packGroup(int p0, int p1, float[][] panels, int worker) {
+            if (op.form() == Op.MatMul.Form.NT)
+                for (int p = p0; p < p1; p++)
+                    packColumns(p, panels, p - p0, worker);
+            else
+                for (int slice = 0; slice * SLICE < kc; slice++)
+                    packRowsOfB(slice, panels, jc + p0 * NR, Math.min(nc, p1 * NR) - p0 * NR, worker);
+        }
+
+        /// A tile of the transpose to its place.
+        private void scatter(float[] tile, int i, int rows, int j, int cols, boolean accumulate) {
+            float[] f = c.f();
+            for (int q = 0; q < cols; q++) {
+                int to = c.off() + (j + q) * op.M() + i;
+                for (int r = 0; r < rows; r++) {
+                    float v = tile[r * NR + q];
+                    f[to + r] = accumulate ? f[to + r] + v : v;
+                }
+            }
         }
 
         /// Reads a number of each row of c that comes next, so that all of them are on their way from memory at once,

@@ -142,10 +142,10 @@ interface Simd {
     int groupStride();
 
     /// Rows of c that [#strips] writes for M rows of a: some more than M, whose numbers mean nothing.
-    int stripRows(int M);
+    int writtenRows(int M);
 
     /// Small product `c (+)= a b`: a (M,K) in groups of `deep` numbers for each row, of which the first kc count, b one
-    /// packed panel ([#tileCols] numbers per k), [#stripRows] rows of c written.
+    /// packed panel ([#tileCols] numbers per k), [#writtenRows] rows of c written.
     void strips(int M, int kc, float[] a, int ao, int deep, float[] b, int bo, float[] c, int co, int ldc,
             boolean accumulate);
 

@@ -331,7 +331,7 @@ final class SimdScalar implements Simd {
     }
 
     @Override
-    public int stripRows(int M) {
+    public int writtenRows(int M) {
         return M;
     }
 

@@ -713,8 +713,12 @@ final class SimdVector implements Simd {
         if (cols > 16 * L)
             for (int r = 0; r < rows; r++)
                 System.arraycopy(x, xo + r * ldx, y, yo + r * ldy, cols);
-        else
-            for (int r = 0; r < rows; r++) {
+        else {
+            int r = 0;
+            if (cols == L)
+                for (; r <= rows - 8; r += 8)
+                    copy8(x, xo + r * ldx, ldx, y, yo + r * ldy, ldy);
+            for (; r < rows; r++) {
                 int c = 0;
                 for (; c <= cols - L; c += L)
                     at(x, xo + r * ldx + c).intoArray(y, yo + r * ldy + c);
@@ -723,6 +727,19 @@ final class SimdVector implements Simd {
                 for (; c < cols; c++)
                     y[yo + r * ldy + c] = x[xo + r * ldx + c];
             }
+        }
+    }
+
+    /// Eight rows of a vector each, without a loop, which would take longer to set up than they take.
+    private static void copy8(float[] x, int xo, int ldx, float[] y, int yo, int ldy) {
+        at(x, xo).intoArray(y, yo);
+        at(x, xo + ldx).intoArray(y, yo + ldy);
+        at(x, xo + 2 * ldx).intoArray(y, yo + 2 * ldy);
+        at(x, xo + 3 * ldx).intoArray(y, yo + 3 * ldy);
+        at(x, xo + 4 * ldx).intoArray(y, yo + 4 * ldy);
+        at(x, xo + 5 * ldx).intoArray(y, yo + 5 * ldy);
+        at(x, xo + 6 * ldx).intoArray(y, yo + 6 * ldy);
+        at(x, xo + 7 * ldx).intoArray(y, yo + 7 * ldy);
     }
 
     @Override
@@ -928,7 +945,7 @@ final class SimdVector implements Simd {
     }
 
     @Override
-    public int stripRows(int M) {
+    public int writtenRows(int M) {
         return WIDE ? M : (M + 4) / 5 * 5;
     }
 
@@ -938,7 +955,7 @@ final class SimdVector implements Simd {
         if (WIDE) {
             float[] tile = new float[24 * L];
             for (int i = 0; i < M; i += 12) {
-                tile12(kc, a, ao + i * deep, b, bo, tile, 0);
+                tile12(kc, a, ao + i * deep, b, bo, tile);
                 addTile(1f, tile, c, co + i * ldc, ldc, Math.min(12, M - i), 2 * L, accumulate);
             }
             return;
@@ -1015,7 +1032,7 @@ final class SimdVector implements Simd {
     /// Where the codes of eight elements lie in four bytes: the even element in the upper half of its byte.
     private static final IntVector NIBBLES = IntVector.fromArray(SI8, new int[] {4, 0, 12, 8, 20, 16, 28, 24}, 0);
 
-    private static void tile12(int kc, float[] a, int ao, float[] b, int bo, float[] t, int to) {
+    private static void tile12(int kc, float[] a, int ao, float[] b, int bo, float[] t) {
         FloatVector c00 = FloatVector.zero(S);
         FloatVector c01 = FloatVector.zero(S);
         FloatVector c10 = FloatVector.zero(S);
@@ -1080,30 +1097,30 @@ final class SimdVector implements Simd {
             c110 = fma(x, b0, c110);
             c111 = fma(x, b1, c111);
         }
-        c00.intoArray(t, to);
-        c01.intoArray(t, to + 1 * L);
-        c10.intoArray(t, to + 2 * L);
-        c11.intoArray(t, to + 3 * L);
-        c20.intoArray(t, to + 4 * L);
-        c21.intoArray(t, to + 5 * L);
-        c30.intoArray(t, to + 6 * L);
-        c31.intoArray(t, to + 7 * L);
-        c40.intoArray(t, to + 8 * L);
-        c41.intoArray(t, to + 9 * L);
-        c50.intoArray(t, to + 10 * L);
-        c51.intoArray(t, to + 11 * L);
-        c60.intoArray(t, to + 12 * L);
-        c61.intoArray(t, to + 13 * L);
-        c70.intoArray(t, to + 14 * L);
-        c71.intoArray(t, to + 15 * L);
-        c80.intoArray(t, to + 16 * L);
-        c81.intoArray(t, to + 17 * L);
-        c90.intoArray(t, to + 18 * L);
-        c91.intoArray(t, to + 19 * L);
-        c100.intoArray(t, to + 20 * L);
-        c101.intoArray(t, to + 21 * L);
-        c110.intoArray(t, to + 22 * L);
-        c111.intoArray(t, to + 23 * L);
+        c00.intoArray(t, 0);
+        c01.intoArray(t, 1 * L);
+        c10.intoArray(t, 2 * L);
+        c11.intoArray(t, 3 * L);
+        c20.intoArray(t, 4 * L);
+        c21.intoArray(t, 5 * L);
+        c30.intoArray(t, 6 * L);
+        c31.intoArray(t, 7 * L);
+        c40.intoArray(t, 8 * L);
+        c41.intoArray(t, 9 * L);
+        c50.intoArray(t, 10 * L);
+        c51.intoArray(t, 11 * L);
+        c60.intoArray(t, 12 * L);
+        c61.intoArray(t, 13 * L);
+        c70.intoArray(t, 14 * L);
+        c71.intoArray(t, 15 * L);
+        c80.intoArray(t, 16 * L);
+        c81.intoArray(t, 17 * L);
+        c90.intoArray(t, 18 * L);
+        c91.intoArray(t, 19 * L);
+        c100.intoArray(t, 20 * L);
+        c101.intoArray(t, 21 * L);
+        c110.intoArray(t, 22 * L);
+        c111.intoArray(t, 23 * L);
     }
 
     /// Twelve rows of a strip times the halves of a panel into t, where there are 32 registers of 16 lanes.

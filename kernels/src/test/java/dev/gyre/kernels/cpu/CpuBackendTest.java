@@ -86,7 +86,7 @@ class CpuBackendTest {
             for (Op.MatMul.Form form : Op.MatMul.Form.values()) {
                 if (type == DType.BF16 && form == Op.MatMul.Form.TN)
                     continue;
-                for (int[] z : new int[][] {{207, 702, 901}, {61, 33, 1600}, {6, 1003, 40}}) {
+                for (int[] z : new int[][] {{207, 702, 901}, {61, 33, 1600}, {6, 1003, 40}, {1003, 12, 900}}) {
                     float[] one = product(1, form, type, z[0], z[1], z[2]);
                     for (int threads : new int[] {2, 3, 7})
                         assertThat(product(threads, form, type, z[0], z[1], z[2])).as("%s %s %d threads", form, type,
