@@ -25,8 +25,8 @@ import org.jspecify.annotations.Nullable;
 /// @param runtime the JVM: code, classes, threads, and the young generation
 public record MemoryEstimate(long weights, long adapter, long optimiser, long activations, long workspace, long host,
         long data, long runtime) {
-    /// The young generation that the launcher asks for (`-Xmn32m`), all of which a run touches.
-    static final long YOUNG = 32L << 20;
+    /// The young generation that the launcher asks for (`-Xmn16m`), all of which a run touches.
+    static final long YOUNG = 16L << 20;
     /// JVM without its heap: 25 classes' metadata, compiled code, compiler threads at work. Measured, see docs/memory.md.
     static final long JVM = 128_000_000;
     /// Packing buffers of matrix products and attention: bounded by block sizes that fit caches, not by the model.
