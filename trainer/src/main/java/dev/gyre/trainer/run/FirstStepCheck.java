@@ -9,11 +9,14 @@ import dev.gyre.trainer.loop.Trainee;
 import java.util.List;
 import java.util.Locale;
 import java.util.Objects;
+import java.util.Random;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
-/// Lets a device take the first step of a run and the CPU backend the same one: same state, same batches, same draws. A
+/// Lets a device take the first step of a run and the CPU backend the same one: same state, same batches, same draws. Then
+/// both take a step of one micro-batch from a state whose parameters were all moved a little, because a new adapter's
+/// rotations are the identity, where a wrong one would not show; the device goes on from its own first step, bit for bit. A
 /// device that computes something else stops there, before anything is saved. Later steps go to the device alone.
 final class FirstStepCheck implements Trainee {
     /// The CPU's side: what trains, and how to give its memory back.
@@ -28,9 +31,7 @@ final class FirstStepCheck implements Trainee {
     /// of AdamW's first moment, parameters by their change where the gradient is above a thousandth of its root mean square:
     /// AdamW divides a gradient by its size, so that below rounding only the sign of noise would be compared.
     ///
-    /// @param seconds that the device took, compiling included
-    record Result(double loss, double cpuLoss, double norm, double cpuNorm, double gradient, double update,
-            double seconds, double cpuSeconds) {
+    record Step(double loss, double cpuLoss, double norm, double cpuNorm, double gradient, double update) {
         static final double LOSS = 1e-4;
         static final double NORM = 1e-3;
         static final double GRADIENT = 2e-3;
@@ -62,6 +63,19 @@ final class FirstStepCheck implements Trainee {
         }
     }
 
+    /// The first step, and the one with every parameter moved.
+    ///
+    /// @param seconds that the device took for both, compiling included
+    record Result(Step first, Step moved, double seconds, double cpuSeconds) {
+        @Override
+        public String toString() {
+            return first + "; with every parameter moved: " + moved;
+        }
+    }
+
+    /// Standard deviation of what the parameters are moved by: a block of 32 then turns by about a tenth.
+    private static final double MOVE = 0.01;
+
     private final Trainee device;
     private final String name;
     private final Supplier<Twin> cpu;
@@ -69,6 +83,8 @@ final class FirstStepCheck implements Trainee {
     private boolean done;
     private @Nullable Twin twin;
     private @Nullable TrainState before;
+    private @Nullable Batch batch;
+    private float scale;
     private double loss;
     private double cpuLoss;
     private long nanos;
@@ -96,8 +112,14 @@ final class FirstStepCheck implements Trainee {
             before = s;
             t.trainee().restore(s, device.draws());
         }
+        this.batch = b;
+        this.scale = scale;
+        return both(t.trainee(), b, scale);
+    }
+
+    private double both(Trainee twin, Batch b, float scale) {
         long begun = System.nanoTime();
-        cpuLoss += scale * t.trainee().microBatch(b, scale);
+        cpuLoss += scale * twin.microBatch(b, scale);
         long between = System.nanoTime();
         double sum = device.microBatch(b, scale);
         loss += scale * sum;
@@ -108,32 +130,65 @@ final class FirstStepCheck implements Trainee {
 
     @Override
     public double update(AdamWStep step) {
-        long begun = System.nanoTime();
-        double norm = device.update(step);
-        nanos += System.nanoTime() - begun;
         Twin t = twin;
         if (done || t == null)
-            return norm;
+            return device.update(step);
         done = true;
+        double norm;
         Result r;
         try (t) {
-            begun = System.nanoTime();
-            double cpuNorm = t.trainee().update(step);
-            cpuNanos += System.nanoTime() - begun;
-            r = compare(Objects.requireNonNull(before), device.state(), t.trainee().state(), norm, cpuNorm);
+            TrainState old = Objects.requireNonNull(before);
+            Trainee here = t.trainee();
+            Step first = updateBoth(here, old, step);
+            norm = first.norm();
+            require(first, step, "");
+            TrainState goOn = device.state();
+            long draws = device.draws();
+            TrainState moved = moved(old);
+            here.restore(moved, draws);
+            device.restore(moved, draws);
+            loss = 0;
+            cpuLoss = 0;
+            both(here, Objects.requireNonNull(batch), scale);
+            Step second = updateBoth(here, moved, step);
+            require(second, step, " with every parameter moved");
+            device.restore(goOn, draws);
+            r = new Result(first, second, nanos / 1e9, cpuNanos / 1e9);
         }
         twin = null;
         before = null;
-        if (!r.passed())
-            throw new DeviceException(
-                    "device " + name + " computes something else than the CPU in step " + step.t() + ": "
-                            + r + "; gyre kernels --check --device " + name
-                            + " finds the operation; check_device: false trains without this check");
+        batch = null;
         told.accept(r);
         return norm;
     }
 
-    private Result compare(TrainState old, TrainState there, TrainState here, double norm, double cpuNorm) {
+    private void require(Step s, AdamWStep step, String how) {
+        if (!s.passed())
+            throw new DeviceException(
+                    "device " + name + " computes something else than the CPU in step " + step.t() + how + ": "
+                            + s + "; gyre kernels --check --device " + name
+                            + " finds the operation; check_device: false trains without this check");
+    }
+
+    private Step updateBoth(Trainee here, TrainState old, AdamWStep step) {
+        long begun = System.nanoTime();
+        double norm = device.update(step);
+        long between = System.nanoTime();
+        double cpuNorm = here.update(step);
+        nanos += between - begun;
+        cpuNanos += System.nanoTime() - between;
+        return compare(old, device.state(), here.state(), norm, cpuNorm);
+    }
+
+    private static TrainState moved(TrainState s) {
+        Random random = new Random(1);
+        float[] params = s.params().clone();
+        for (int i = 0; i < params.length; i++)
+            params[i] += (float) (MOVE * random.nextGaussian());
+        return new TrainState(params, s.m().clone(), s.v().clone());
+    }
+
+    private Step compare(TrainState old, TrainState there, TrainState here, double norm, double cpuNorm) {
         int n = old.params().length;
         double size = 0;
         double gradient = 0;
@@ -150,8 +205,7 @@ final class FirstStepCheck implements Trainee {
                 moved += square(here.params()[i] - old.params()[i]);
                 update += square(there.params()[i] - here.params()[i]);
             }
-        return new Result(loss, cpuLoss, norm, cpuNorm, root(gradient, size), root(update, moved),
-                nanos / 1e9, cpuNanos / 1e9);
+        return new Step(loss, cpuLoss, norm, cpuNorm, root(gradient, size), root(update, moved));
     }
 
     private static double square(double x) {

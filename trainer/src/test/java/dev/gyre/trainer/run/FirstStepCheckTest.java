@@ -53,9 +53,13 @@ class FirstStepCheckTest {
             assertThat(step(checked)).isEqualTo(step(plain));
         assertThat(opened).isEqualTo(1);
         assertThat(closed).isEqualTo(1);
+        assertThat(checked.draws()).isEqualTo(plain.draws());
+        assertThat(checked.state().params()).isEqualTo(plain.state().params());
+        assertThat(checked.state().m()).isEqualTo(plain.state().m());
+        assertThat(checked.state().v()).isEqualTo(plain.state().v());
         assertThat(told).hasSize(1);
-        assertThat(told.getFirst().lossError()).isZero();
-        assertThat(told.getFirst().update()).isZero();
+        assertThat(told.getFirst().first().lossError()).isZero();
+        assertThat(told.getFirst().first().update()).isZero();
     }
 
     @Test
@@ -63,7 +67,27 @@ class FirstStepCheckTest {
         FakeTrainee device = new FakeTrainee();
         step(device);
         step(check(device));
-        assertThat(told.getFirst().gradient()).isZero();
+        assertThat(told.getFirst().first().gradient()).isZero();
+    }
+
+    /// A fault that hides where all parameters are 0, as a wrong rotation does at the identity.
+    @Test
+    void aFaultThatOnlyShowsAwayFromTheStartStopsTheRun() {
+        FakeTrainee wrong = new FakeTrainee() {
+            @Override
+            public double microBatch(Batch b, float scale) {
+                boolean start = true;
+                for (float x : state().params())
+                    start &= x == 0;
+                return super.microBatch(b, start ? scale : 1.01f * scale);
+            }
+        };
+        FirstStepCheck c = check(wrong);
+        c.microBatch(BATCH, 0.125f);
+        assertThatThrownBy(() -> c.update(STEP)).isInstanceOf(DeviceException.class)
+                .hasMessageContaining("in step 1 with every parameter moved");
+        assertThat(told).isEmpty();
+        assertThat(closed).isEqualTo(1);
     }
 
     private static void stops(FirstStepCheck c) {
