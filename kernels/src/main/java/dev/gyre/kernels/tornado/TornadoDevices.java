@@ -4,6 +4,7 @@ import dev.gyre.kernels.DeviceException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import java.util.function.Supplier;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
@@ -42,9 +43,11 @@ public final class TornadoDevices {
     }
 
     /// All devices, in TornadoVM's order; only `jvm` without an SDK.
+    ///
+    /// @throws DeviceException when the SDK cannot start
     public static List<Info> list() {
         List<Info> out = new ArrayList<>();
-        TornadoRuntime runtime = TornadoRuntimeProvider.getTornadoRuntime();
+        TornadoRuntime runtime = runtime(TornadoRuntimeProvider::getTornadoRuntime);
         for (int b = 0; b < runtime.getNumBackends(); b++)
             for (int d = 0; d < runtime.getBackend(b).getNumDevices(); d++) {
                 TornadoDevice device = runtime.getBackend(b).getDevice(d);
@@ -53,6 +56,21 @@ public final class TornadoDevices {
                         device.getDeviceLocalMemorySize()));
             }
         return List.copyOf(out);
+    }
+
+    /// TornadoVM starts, and loads the drivers of its backends, when it is first asked for anything.
+    static TornadoRuntime runtime(Supplier<TornadoRuntime> start) {
+        try {
+            return start.get();
+        } catch (LinkageError e) {
+            Throwable cause = e;
+            for (Throwable t = e; t != null; t = t.getCause())
+                cause = t;
+            throw new DeviceException("the TornadoVM SDK cannot start: " + cause.getClass().getSimpleName() + ": "
+                    + String.valueOf(cause.getMessage()).replaceAll("\\s+", " ").strip()
+                    + "; install what it needs (an NVIDIA driver has libcuda.so.1, an OpenCL loader libOpenCL.so.1), or"
+                    + " unset TORNADOVM_HOME to run without it", e);
+        }
     }
 
     private static String name(TornadoVMBackendType type, int device) {
@@ -64,7 +82,7 @@ public final class TornadoDevices {
     /// @throws DeviceException when there is none of that name, or the SDK lacks a flag that it needs for us
     static TornadoDevice find(String name) {
         requireFlags();
-        TornadoRuntime runtime = TornadoRuntimeProvider.getTornadoRuntime();
+        TornadoRuntime runtime = runtime(TornadoRuntimeProvider::getTornadoRuntime);
         for (int b = 0; b < runtime.getNumBackends(); b++) {
             TornadoBackend backend = runtime.getBackend(b);
             for (int d = 0; d < backend.getNumDevices(); d++)

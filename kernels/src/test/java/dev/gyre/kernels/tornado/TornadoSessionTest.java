@@ -197,4 +197,15 @@ class TornadoSessionTest {
         assertThat(device.memory()).isPositive();
         assertThat(TornadoBackend.open(device.name()).describe()).startsWith(device.name() + ": ").contains("MiB");
     }
+
+    @Test
+    void anSdkWithoutItsDriverSaysSoInOneLine() {
+        assertThatThrownBy(() -> TornadoDevices.runtime(() -> {
+            throw new ExceptionInInitializerError(
+                    new UnsatisfiedLinkError("libtornado-ptx.so: libcuda.so.1: cannot open\nshared object file"));
+        })).isInstanceOf(DeviceException.class)
+                .hasMessageStartingWith("the TornadoVM SDK cannot start: UnsatisfiedLinkError: libtornado-ptx.so: "
+                        + "libcuda.so.1: cannot open shared object file; ")
+                .hasMessageNotContaining("\n");
+    }
 }

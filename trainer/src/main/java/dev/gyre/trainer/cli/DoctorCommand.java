@@ -1,5 +1,6 @@
 package dev.gyre.trainer.cli;
 
+import dev.gyre.kernels.DeviceException;
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.kernels.tornado.TornadoDevices;
 import java.lang.management.ManagementFactory;
@@ -112,7 +113,14 @@ final class DoctorCommand extends GyreCommand {
                     "start gyre by its launcher, ./gyre"));
             return;
         }
-        List<TornadoDevices.Info> devices = TornadoDevices.list();
+        List<TornadoDevices.Info> devices;
+        try {
+            devices = TornadoDevices.list();
+        } catch (DeviceException e) {
+            String[] text = String.valueOf(e.getMessage()).split("; ", 2);
+            all.add(new Finding(State.GAP, "devices", text[0], text[1]));
+            return;
+        }
         for (TornadoDevices.Info d : devices)
             all.add(new Finding(State.OK, "device", d.name() + ": " + d.description() + ", " + Text.bytes(d.memory())
                     + " (--device " + d.name() + ")", null));

@@ -1,6 +1,7 @@
 package dev.gyre.trainer.run;
 
 import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.DeviceException;
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.kernels.tornado.TornadoBackend;
 import dev.gyre.kernels.tornado.TornadoDevices;
@@ -36,8 +37,8 @@ public final class Devices {
         List<TornadoDevices.Info> all;
         try {
             all = TornadoDevices.list();
-        } catch (RuntimeException | LinkageError e) {
-            return new Chosen(new CpuBackend(), "auto: TornadoVM's drivers do not load: " + e.getMessage());
+        } catch (DeviceException e) {
+            return new Chosen(new CpuBackend(), "auto: " + e.getMessage());
         }
         for (String backend : List.of("cuda", "ptx", "opencl"))
             for (TornadoDevices.Info d : all)
