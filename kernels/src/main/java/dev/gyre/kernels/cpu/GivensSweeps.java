@@ -116,15 +116,26 @@ final class GivensSweeps {
                 }
         }
 
-        /// Takes the first numbers of the groups of level `l - 1` to level l; all rows lie in w, a whole [#row] apart.
-        void down(int count, float[] w, int wo, int l) {
+        /// Takes the first numbers of the groups of level `l - 1`, whose first row is at `from`, to level l of w, where a row
+        /// takes a whole [#row].
+        void down(int count, float[] from, int at, int ld, float[] w, int l) {
             for (int r = 0; r < count; r++) {
-                int from = wo + r * row() + rows[l - 1];
-                int to = wo + r * row() + rows[l];
+                int to = r * row() + rows[l];
                 for (int j = 0; j < groups[l - 1]; j++)
-                    w[to + j] = w[from + j * W];
+                    w[to + j] = from[at + r * ld + j * W];
                 Arrays.fill(w, to + groups[l - 1], to + groups[l] * W, 0f);
             }
+        }
+
+        void down(int count, float[] w, int l) {
+            down(count, w, rows[l - 1], row(), w, l);
+        }
+
+        /// Turns level l, not 0, from `in` to `out`, which has what the level behind it became.
+        void turn(Simd simd, int count, int l, float[] c, float[] in, float[] out) {
+            boolean last = l == count() - 1;
+            simd.givens(count, groups[l], c, coefficients[l], in, rows[l], row(), last ? in : out,
+                    rows[last ? l : l + 1], row(), out, rows[l], row());
         }
 
         void up(int count, float[] w, int wo, int l) {
@@ -148,29 +159,40 @@ final class GivensSweeps {
     /// Rows that meet a group's coefficients together.
     private static final int ROWS = 8;
 
+    /// Level 0 is turned on its way from x to y, the first numbers of its groups on levels of their own before.
     static Runnable sweep(Cpu cpu, Simd simd, Op.GivensSweep op, View x, View g, View y) {
         int d = op.d();
         Levels s = Levels.of(d, simd.givensWidth());
-        Runnable turn = Columns.rows(cpu, op.N(), d, (from, to, worker) -> {
+        int full = d / s.W;
+        int rest = d % s.W;
+        Cpu.Body body = (item, worker) -> {
             float[] c = cpu.shared(0, 0);
             float[] w = cpu.scratch(worker, 0, ROWS * s.row());
-            for (int t = from; t < to; t += ROWS) {
-                int n = Math.min(ROWS, to - t);
-                s.in(n, x.f(), x.off() + t * d, w, 0);
-                for (int l = 1; l < s.count(); l++)
-                    s.down(n, w, 0, l);
-                for (int l = s.count() - 1; l >= 0; l--) {
-                    simd.givens(n, s.groups[l], c, s.coefficients[l], w, s.rows[l], s.row());
-                    if (l > 0)
-                        s.up(n, w, 0, l);
+            int n = Math.min(ROWS, op.N() - item * ROWS);
+            int in = x.off() + item * ROWS * d;
+            int out = y.off() + item * ROWS * d;
+            for (int l = 1; l < s.count(); l++)
+                s.down(n, l > 1 ? w : x.f(), l > 1 ? s.rows[l - 1] : in, l > 1 ? s.row() : d, w, l);
+            for (int l = s.count() - 1; l > 0; l--)
+                s.turn(simd, n, l, c, w, w);
+            boolean levels = s.count() > 1;
+            simd.givens(n, full, c, 0, x.f(), in, d, levels ? w : x.f(), levels ? s.rows[1] : in, levels ? s.row() : d,
+                    y.f(), out, d);
+            if (rest > 0) {
+                int at = full * s.W;
+                for (int r = 0; r < n; r++) {
+                    System.arraycopy(x.f(), in + r * d + at, w, r * s.row() + at, rest);
+                    Arrays.fill(w, r * s.row() + at + rest, r * s.row() + at + s.W, 0f);
                 }
+                simd.givens(n, 1, c, 2 * s.steps * at, w, at, s.row(), w, levels ? s.rows[1] + full : at, s.row(), w, at,
+                        s.row());
                 for (int r = 0; r < n; r++)
-                    System.arraycopy(w, r * s.row(), y.f(), y.off() + (t + r) * d, d);
+                    System.arraycopy(w, r * s.row() + at, y.f(), out + r * d + at, rest);
             }
-        });
+        };
         return () -> {
             s.fill(g.f(), g.off(), cpu.shared(0, s.size()));
-            turn.run();
+            cpu.forEach((op.N() + ROWS - 1) / ROWS, body);
         };
     }
 
@@ -195,11 +217,9 @@ final class GivensSweeps {
                 int n = Math.min(ROWS, end - t);
                 s.in(n, x.f(), x.off() + t * d, in, 0);
                 for (int l = 1; l < s.count(); l++)
-                    s.down(n, in, 0, l);
+                    s.down(n, in, l);
                 for (int l = s.count() - 1; l > 0; l--) {
-                    for (int r = 0; r < n; r++)
-                        System.arraycopy(in, r * s.row() + s.rows[l], out, r * s.row() + s.rows[l], s.groups[l] * s.W);
-                    simd.givens(n, s.groups[l], c, s.coefficients[l], out, s.rows[l], s.row());
+                    s.turn(simd, n, l, c, in, out);
                     for (int r = 0; r < n; r++)
                         for (int j = 0; j < s.groups[l - 1]; j++)
                             in[r * s.row() + s.rows[l - 1] + j * s.W] = out[r * s.row() + s.rows[l] + j];
@@ -207,7 +227,7 @@ final class GivensSweeps {
                 s.in(n, dY.f(), dY.off() + t * d, w, 0);
                 for (int l = 0; l < s.count(); l++) {
                     if (l > 0)
-                        s.down(n, w, 0, l);
+                        s.down(n, w, l);
                     simd.givensGrad(n, s.groups[l], c, s.coefficients[l], in, s.rows[l], w, s.rows[l], s.row(), sums,
                             so + s.coefficients[l]);
                 }

@@ -74,9 +74,11 @@ interface Simd {
     int givensWidth();
 
     /// Givens rotations within groups of [#givensWidth] neighbours of each row, from the largest stride to stride 1:
-    /// `x[i] <- x[i] a[i] + x[i ^ stride] b[i]`. A group's coefficients are a and b of stride 1, then of stride 2, ...;
-    /// groups follow each other, in the rows as in the coefficients.
-    void givens(int rows, int groups, float[] coefficients, int co, float[] x, int xo, int ldx);
+    /// `y[i] = x[i] a[i] + x[i ^ stride] b[i]`. A group's coefficients are a and b of stride 1, then of stride 2, ...;
+    /// groups follow each other, in the rows as in the coefficients. The first number of group g of row r is not that of x
+    /// but `first[fo + r ldf + g]`. y may be x.
+    void givens(int rows, int groups, float[] coefficients, int co, float[] x, int xo, int ldx, float[] first, int fo,
+            int ldf, float[] y, int yo, int ldy);
 
     /// Gradient of [#givens]: x holds its inputs, w the gradients of its outputs, which become those of its inputs; the
     /// gradients of the coefficients are added to sums, laid out as they are. Rows of x and w are `ld` apart.

@@ -196,12 +196,16 @@ final class SimdScalar implements Simd {
     }
 
     @Override
-    public void givens(int rows, int groups, float[] coefficients, int co, float[] x, int xo, int ldx) {
+    public void givens(int rows, int groups, float[] coefficients, int co, float[] x, int xo, int ldx, float[] first,
+            int fo, int ldf, float[] y, int yo, int ldy) {
         for (int r = 0; r < rows; r++)
             for (int g = 0; g < groups; g++) {
                 int c = co + 4 * GROUP * g;
-                turn(x, xo + r * ldx + g * GROUP, 2, coefficients, c + 2 * GROUP);
-                turn(x, xo + r * ldx + g * GROUP, 1, coefficients, c);
+                int to = yo + r * ldy + g * GROUP;
+                System.arraycopy(x, xo + r * ldx + g * GROUP, y, to, GROUP);
+                y[to] = first[fo + r * ldf + g];
+                turn(y, to, 2, coefficients, c + 2 * GROUP);
+                turn(y, to, 1, coefficients, c);
             }
     }
 

@@ -439,29 +439,52 @@ final class SimdVector implements Simd {
         return L;
     }
 
+    private static final VectorMask<Float> FIRST = S.indexInRange(0, 1);
+    /// Groups of two rows that [#givens] turns before the next rows: with one of all rows at a time, rows a power of two
+    /// apart would take each other's lines out of the near cache.
+    private static final int RUN = 32;
+
     @Override
-    public void givens(int rows, int groups, float[] coefficients, int co, float[] x, int xo, int ldx) {
+    public void givens(int rows, int groups, float[] coefficients, int co, float[] x, int xo, int ldx, float[] first,
+            int fo, int ldf, float[] y, int yo, int ldy) {
+        for (int g = 0; g < groups; g += RUN) {
+            int n = Math.min(RUN, groups - g);
+            for (int r = 0; r < rows; r += 2) {
+                int s = Math.min(r + 1, rows - 1); // the last row of an odd number is turned twice, from the same numbers
+                givens2(n, coefficients, co + 2 * STEPS * L * g, x, xo + r * ldx + g * L, xo + s * ldx + g * L, first,
+                        fo + r * ldf + g, fo + s * ldf + g, y, yo + r * ldy + g * L, yo + s * ldy + g * L);
+            }
+        }
+    }
+
+    private static void givens2(int groups, float[] coefficients, int co, float[] x, int x0, int x1, float[] first,
+            int f0, int f1, float[] y, int y0, int y1) {
         for (int g = 0; g < groups; g++) {
             int at = co + 2 * STEPS * L * g;
-            FloatVector a1 = at(coefficients, at);
-            FloatVector b1 = at(coefficients, at + L);
+            FloatVector v = at(x, x0 + g * L).blend(first[f0 + g], FIRST);
+            FloatVector w = at(x, x1 + g * L).blend(first[f1 + g], FIRST);
+            if (L >= 16) {
+                FloatVector a = at(coefficients, at + 6 * L);
+                FloatVector b = at(coefficients, at + 7 * L);
+                v = fma(v, a, v.rearrange(SWAP8).mul(b));
+                w = fma(w, a, w.rearrange(SWAP8).mul(b));
+            }
+            if (L >= 8) {
+                FloatVector a = at(coefficients, at + 4 * L);
+                FloatVector b = at(coefficients, at + 5 * L);
+                v = fma(v, a, v.rearrange(SWAP4).mul(b));
+                w = fma(w, a, w.rearrange(SWAP4).mul(b));
+            }
             FloatVector a2 = at(coefficients, at + 2 * L);
             FloatVector b2 = at(coefficients, at + 3 * L);
-            FloatVector a4 = L >= 8 ? at(coefficients, at + 4 * L) : a1;
-            FloatVector b4 = L >= 8 ? at(coefficients, at + 5 * L) : a1;
-            FloatVector a8 = L >= 16 ? at(coefficients, at + 6 * L) : a1;
-            FloatVector b8 = L >= 16 ? at(coefficients, at + 7 * L) : a1;
-            for (int r = 0; r < rows; r++) {
-                int i = xo + r * ldx + g * L;
-                FloatVector v = at(x, i);
-                if (L >= 16)
-                    v = fma(v, a8, v.rearrange(SWAP8).mul(b8));
-                if (L >= 8)
-                    v = fma(v, a4, v.rearrange(SWAP4).mul(b4));
-                v = fma(v, a2, v.rearrange(SWAP2).mul(b2));
-                v = fma(v, a1, v.rearrange(SWAP1).mul(b1));
-                v.intoArray(x, i);
-            }
+            v = fma(v, a2, v.rearrange(SWAP2).mul(b2));
+            w = fma(w, a2, w.rearrange(SWAP2).mul(b2));
+            FloatVector a1 = at(coefficients, at);
+            FloatVector b1 = at(coefficients, at + L);
+            v = fma(v, a1, v.rearrange(SWAP1).mul(b1));
+            w = fma(w, a1, w.rearrange(SWAP1).mul(b1));
+            v.intoArray(y, y0 + g * L);
+            w.intoArray(y, y1 + g * L);
         }
     }
 
