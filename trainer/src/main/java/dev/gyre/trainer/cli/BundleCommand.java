@@ -161,6 +161,7 @@ final class BundleCommand extends GyreCommand {
         }
     }
 
+    /// `library` without its debug symbols. `strip` works on files: it passes through `scratch`.
     private static byte[] stripped(byte[] library, Path scratch) throws IOException, InterruptedException {
         try {
             Files.write(scratch, library);

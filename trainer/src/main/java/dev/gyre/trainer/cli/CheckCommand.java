@@ -49,11 +49,10 @@ final class CheckCommand extends GyreCommand {
             return sweep();
         RunConfig c;
         try {
-            c = ConfigReader.read(file, RunConfig.class, set);
+            c = ConfigReader.readWithInputs(file, RunConfig.class, set);
         } catch (ConfigException e) {
             return pretrain(e);
         }
-        ConfigReader.inputs(file, RunConfig.class, set);
         screen().line(ConfigWriter.resolved(c).stripTrailing());
         screen().line("");
         Devices.Chosen device = Devices.open(c.device());
@@ -164,7 +163,7 @@ final class CheckCommand extends GyreCommand {
     private int pretrain(ConfigException first) {
         PretrainConfig c;
         try {
-            c = ConfigReader.read(file, PretrainConfig.class, set);
+            c = ConfigReader.readWithInputs(file, PretrainConfig.class, set);
         } catch (ConfigException e) {
             throw String.valueOf(first.getMessage()).contains("'adapter.method' is missing")
                     ? new ConfigException(
@@ -172,7 +171,6 @@ final class CheckCommand extends GyreCommand {
                                     + " sweep's file, or add --set adapter.method=oft")
                     : first;
         }
-        ConfigReader.inputs(file, PretrainConfig.class, set);
         screen().line(ConfigWriter.resolved(c).stripTrailing());
         screen().line("");
         if (steps > 0)

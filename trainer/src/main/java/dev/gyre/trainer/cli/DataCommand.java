@@ -43,8 +43,7 @@ final class DataCommand extends GyreCommand {
     protected int run() {
         if (show < 0 || from < 1)
             throw new UsageException("--show must be at least 0, --from at least 1");
-        RunConfig c = ConfigReader.read(file, RunConfig.class, set);
-        ConfigReader.inputs(file, RunConfig.class, set);
+        RunConfig c = ConfigReader.readWithInputs(file, RunConfig.class, set);
         try (ModelText text = ModelText.load(Path.of(c.model().path()))) {
             RunData data = RunData.read(c.data(), c.train(), c.eval(), c.seed(), text);
             TokenizedSet s = data.train();

@@ -41,10 +41,7 @@ final class LrFindCommand extends GyreCommand {
 
     @Override
     protected int run() {
-        if (steps < 10 || !(from > 0) || !(to > from))
-            throw new UsageException("--steps must be at least 10, --from above 0 and below --to");
-        RunConfig c = ConfigReader.read(file, RunConfig.class, set);
-        ConfigReader.inputs(file, RunConfig.class, set);
+        RunConfig c = ConfigReader.readWithInputs(file, RunConfig.class, set);
         Devices.Chosen device = Devices.open(c.device());
         LrFinder.Found f = LrFinder.find(c, device.backend(), steps, from, to, s -> screen().status(
                 Text.format("step %d of %d · lr %.1e · loss %.4f", s.t(), steps, s.lr(), s.loss())));

@@ -57,12 +57,9 @@ final class PretrainCommand extends GyreCommand {
         if (file == null && (data == null || out == null))
             throw new UsageException("give a PRETRAIN.yaml, or --data FILE and --out DIR (and --preset NAME)");
         all.addAll(set);
-        PretrainConfig c = file == null ? ConfigReader.parse("command line", "", PretrainConfig.class, all)
-                : ConfigReader.read(file, PretrainConfig.class, all);
-        if (file == null)
-            ConfigReader.inputs("command line", "", PretrainConfig.class, all);
-        else
-            ConfigReader.inputs(file, PretrainConfig.class, all);
+        PretrainConfig c = file == null
+                ? ConfigReader.parseWithInputs("command line", "", PretrainConfig.class, all)
+                : ConfigReader.readWithInputs(file, PretrainConfig.class, all);
         Devices.Chosen device = Devices.open(c.device());
         try (TrainingRun run = FineTuning.open(c, resume, device.backend(), Version.number())) {
             var m = run.model().config();

@@ -44,8 +44,7 @@ final class TrainCommand extends GyreCommand {
             screen().json();
         if (withParent)
             endWithParent();
-        RunConfig c = ConfigReader.read(file, RunConfig.class, set);
-        ConfigReader.inputs(file, RunConfig.class, set);
+        RunConfig c = ConfigReader.readWithInputs(file, RunConfig.class, set);
         Devices.Chosen device = Devices.open(c.device());
         Path dir;
         Results.Training done;

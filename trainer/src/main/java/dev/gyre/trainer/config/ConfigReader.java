@@ -45,14 +45,17 @@ public final class ConfigReader {
         }
     }
 
-    /// Looks whether everything that `file` names for reading is there; where not, the message points at the name.
-    public static void inputs(Path file, Class<? extends Record> type, List<String> overrides) {
-        inputs(file.toString(), text(file), type, overrides);
+    /// As [#read], then looks whether everything that `file` names for reading is there; where not, the message points at
+    /// the name.
+    public static <R extends Record> R readWithInputs(Path file, Class<R> type, List<String> overrides) {
+        return parseWithInputs(file.toString(), text(file), type, overrides);
     }
 
-    /// As [#inputs(Path, Class, List)], with the text at hand.
-    public static void inputs(String name, String text, Class<? extends Record> type, List<String> overrides) {
-        bind(name, text, type, overrides, true);
+    /// As [#readWithInputs], with the text at hand.
+    public static <R extends Record> R parseWithInputs(String name, String text, Class<R> type,
+            List<String> overrides) {
+        bind(name, text, type, overrides, false); // what is wrong in the file comes before what is not there
+        return bind(name, text, type, overrides, true);
     }
 
     /// Whether `key` stands at the top of `file`: by it, kinds of configurations are told apart.

@@ -42,12 +42,13 @@ final class CurvesPicture {
 
     private final List<XYChart> small = new ArrayList<>();
     private final JsonNode report;
-    private final double last;
+    private final double[] step;
 
     private CurvesPicture(JsonNode report) {
         this.report = report;
-        double[] step = numbers(report.path("steps").path("step"));
-        this.last = step.length == 0 ? 1 : step[step.length - 1];
+        this.step = numbers(report.path("steps").path("step"));
+        if (step.length == 0)
+            throw new IllegalArgumentException("the run has no step yet: there is nothing to draw");
     }
 
     /// @param report what the page is made of
@@ -57,10 +58,7 @@ final class CurvesPicture {
 
     private byte[] draw() {
         XYChart loss = chart("Loss", true);
-        double[] step = numbers(report.path("steps").path("step"));
         double[] raw = numbers(report.path("steps").path("loss"));
-        if (step.length == 0)
-            throw new IllegalArgumentException("the run has no step yet: there is nothing to draw");
         line(loss, "loss", step, raw, new Color(0x662563c9, true), 1f);
         line(loss, "smoothed", step, smooth(raw), COLOURS[BLUE], 2.2f);
         int colour = ORANGE;
@@ -128,6 +126,7 @@ final class CurvesPicture {
     }
 
     private XYChart chart(String title, boolean wide) {
+        double last = step[step.length - 1];
         XYChart c = new XYChartBuilder().width(wide ? WIDTH : WIDTH / 2).height(wide ? TALL : LOW).title(title)
                 .xAxisTitle("step").build();
         XYStyler s = c.getStyler();

@@ -15,6 +15,7 @@ import dev.gyre.model.token.Tokenizer;
 import dev.gyre.trainer.config.AdapterConfig;
 import dev.gyre.trainer.config.PretrainConfig;
 import dev.gyre.trainer.config.RunConfig;
+import dev.gyre.trainer.data.Batches;
 import dev.gyre.trainer.data.ModelText;
 import dev.gyre.trainer.loop.Checkpoint;
 import dev.gyre.trainer.loop.LrSchedule;
@@ -32,13 +33,15 @@ import org.jspecify.annotations.Nullable;
 
 /// Turns configurations into runs: the walk from `run.yaml` to a prepared [TrainingRun].
 public final class FineTuning {
+    private static final PrincipalSubspace.Progress NOBODY = (module, captured, residual, gap) -> {
+    };
+
     private FineTuning() {
     }
 
     /// A fine-tuning run: the base model, the adapter on it (or all weights), the data.
     public static TrainingRun open(RunConfig c, boolean resume, Backend backend, String version) {
-        return open(c, resume, backend, version, (module, captured, residual, gap) -> {
-        });
+        return open(c, resume, backend, version, NOBODY);
     }
 
     /// @param progress told about each principal subspace that PSOFT starts from
@@ -83,21 +86,32 @@ public final class FineTuning {
 
     /// Trains the first steps of a run and leaves nothing on the disk.
     public static TrainLoop.Result trial(RunConfig c, Backend backend, int steps, List<TrainListener> listeners) {
-        return trial(c, backend, steps, null, listeners, () -> false);
+        Prepared p = prepare(c, backend, NOBODY);
+        RunData data = RunData.read(c.data(), c.train(), c.eval(), c.seed(), p.text);
+        long most = Math.min(steps, data.steps());
+        return trial(p, backend, data, data.validation(), c.train(), LrSchedule.of(c.train(), most)::at, most,
+                listeners, () -> false);
     }
 
-    /// @param ramp learning rate of each of exactly `steps` steps, however often that takes the data; null: the run's own
-    static TrainLoop.Result trial(RunConfig c, Backend backend, int steps, @Nullable LongToDoubleFunction ramp,
+    /// As [#trial], without validation.
+    ///
+    /// @param lr learning rate of each of exactly `steps` steps, however often that takes the data
+    /// @param stop asked after each step
+    static TrainLoop.Result ramp(RunConfig c, Backend backend, int steps, LongToDoubleFunction lr,
             List<TrainListener> listeners, BooleanSupplier stop) {
-        Prepared p = prepare(c, backend, (module, captured, residual, gap) -> {
-        });
-        RunConfig.Train t = ramp == null ? c.train() : c.train().withSteps(steps);
+        Prepared p = prepare(c, backend, NOBODY);
+        RunConfig.Train t = c.train().withSteps(steps);
         RunData data = RunData.read(c.data(), t, c.eval(), c.seed(), p.text);
-        long most = Math.min(steps, data.steps());
-        try (TrainSession session = new TrainSession(p.model, backend,
-                RunData.shapes(c.train()), p.full, TrainingRun.uses(c.train()))) {
-            return new TrainLoop(Trainee.of(session), data.batches(), ramp == null ? data.validation() : List.of(),
-                    Map.of(), t, ramp == null ? LrSchedule.of(t, most)::at : ramp, most, 0, 0, new TrainLoop.Saver() {
+        return trial(p, backend, data, List.of(), t, lr, steps, listeners, stop);
+    }
+
+    private static TrainLoop.Result trial(Prepared p, Backend backend, RunData data, List<Batches.Micro> validation,
+            RunConfig.Train t, LongToDoubleFunction lr, long steps, List<TrainListener> listeners,
+            BooleanSupplier stop) {
+        try (TrainSession session =
+                new TrainSession(p.model, backend, RunData.shapes(t), p.full, TrainingRun.uses(t))) {
+            return new TrainLoop(Trainee.of(session), data.batches(), validation, Map.of(), t, lr, steps, 0, 0,
+                    new TrainLoop.Saver() {
                         @Override
                         public int every() {
                             return 0;

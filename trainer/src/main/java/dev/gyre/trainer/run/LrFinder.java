@@ -42,8 +42,8 @@ public final class LrFinder {
     public static Found find(RunConfig c, Backend backend, int steps, double from, double to,
             Consumer<TrainListener.Step> seen) {
         if (steps < 10 || !(from > 0) || !(to > from))
-            throw new IllegalArgumentException("a ramp of " + steps + " steps from " + from + " to " + to
-                    + ": needs 10 steps at least, and learning rates that grow");
+            throw new IllegalArgumentException("a ramp of " + steps + " steps from a learning rate of " + from + " to "
+                    + to + ": needs 10 steps at least, and rates that grow from above 0");
         List<TrainListener.Step> done = new ArrayList<>();
         Climb climb = new Climb();
         boolean[] climbed = {false};
@@ -56,7 +56,7 @@ public final class LrFinder {
             }
         };
         try {
-            FineTuning.trial(c, backend, steps, t -> from * Math.pow(to / from, (t - 1) / (steps - 1.0)),
+            FineTuning.ramp(c, backend, steps, t -> from * Math.pow(to / from, (t - 1) / (steps - 1.0)),
                     List.of(watch), () -> climbed[0]);
         } catch (NumericException e) {
             climbed[0] = true;

@@ -61,8 +61,8 @@ public final class Sweep implements AutoCloseable {
                 // output.dir, the last, stays the last
                 List<String> settings = new ArrayList<>(e.settings());
                 settings.addAll(settings.size() - 1, overrides);
-                ConfigReader.inputs(Path.of(c.run()), RunConfig.class, settings);
-                runs.add(new Run(e.name(), ConfigReader.read(Path.of(c.run()), RunConfig.class, settings)));
+                runs.add(new Run(e.name(),
+                        ConfigReader.readWithInputs(Path.of(c.run()), RunConfig.class, settings)));
             } catch (ConfigException x) {
                 throw new ConfigException(file + ": run " + e.name() + ": " + x.getMessage());
             }

@@ -207,14 +207,14 @@ class ConfigReaderTest {
                 output: {dir: runs/x}
                 """.formatted(model, train, train);
         assertThat(parse(text).data().alsoValid()).as("reading alone asks for nothing").containsKey("old");
-        assertThatThrownBy(() -> ConfigReader.inputs("run.yaml", text, RunConfig.class, List.of()))
+        assertThatThrownBy(() -> ConfigReader.parseWithInputs("run.yaml", text, RunConfig.class, List.of()))
                 .isInstanceOf(ConfigException.class).hasMessageStartingWith(
                         "run.yaml:5:21: 'data.also_valid' names gone/old.jsonl, which is not there (looked in ")
                 .hasMessageEndingWith(
                         "\n  5 |   also_valid: {old: gone/old.jsonl}\n    |                     ^^^^^^^^^^^^^^");
         List<String> fixed = List.of("data.also_valid={old: " + train + "}");
-        ConfigReader.inputs("run.yaml", text, RunConfig.class, fixed);
-        assertThatThrownBy(() -> ConfigReader.inputs("run.yaml", text, RunConfig.class,
+        ConfigReader.parseWithInputs("run.yaml", text, RunConfig.class, fixed);
+        assertThatThrownBy(() -> ConfigReader.parseWithInputs("run.yaml", text, RunConfig.class,
                 List.of(fixed.getFirst(), "model.path=gone"))).hasMessageStartingWith(
                         "--set model.path=gone: 'model.path' names gone, which is not there");
     }
