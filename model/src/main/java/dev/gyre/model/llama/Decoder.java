@@ -1,10 +1,12 @@
 package dev.gyre.model.llama;
 
 import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.Buf;
 import dev.gyre.kernels.MemoryPlan;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;
 import dev.gyre.model.adapter.Adapter;
+import dev.gyre.model.config.LlamaConfig;
 import dev.gyre.model.step.Store;
 import dev.gyre.model.step.Tensor;
 import java.util.ArrayList;
@@ -25,19 +27,41 @@ public final class Decoder implements AutoCloseable {
 
     /// @param maxPositions longest sequence, prompt and continuation together
     public Decoder(Llama model, Backend backend, int maxPositions) {
-        List<Tensor> trained = new ArrayList<>();
-        for (Adapter a : model.adapters())
-            trained.addAll(a.tensors());
-        Store store = new Store(model, trained);
-        LlamaProgram emit = new LlamaProgram(model.config(), store, model.byModule(), maxPositions);
-        LlamaProgram.Caches caches = LlamaProgram.Caches.of(model.config(), maxPositions);
+        Emitted e = emit(model.config(), model, model.adapters(), maxPositions);
         this.limit = maxPositions;
         this.V = model.config().vocabSize();
-        this.one = emit.decoding(caches, 1);
-        this.many = emit.decoding(caches, CHUNK);
-        List<Program> programs = List.of(one.program(), many.program());
-        this.session = backend.open(programs);
-        store.fill(session, MemoryPlan.of(programs));
+        this.one = e.one;
+        this.many = e.many;
+        this.session = backend.open(e.programs());
+        e.store.fill(session, MemoryPlan.of(e.programs()));
+    }
+
+    /// Bytes of a decoder beside the weights, which it reads where they are.
+    public static long bytes(Llama model, int maxPositions) {
+        return emit(model.config(), model, model.adapters(), maxPositions).bytes();
+    }
+
+    /// @param one for a single token
+    /// @param many for [#CHUNK] tokens
+    record Emitted(Store store, LlamaProgram.Decoding one, LlamaProgram.Decoding many) {
+        List<Program> programs() {
+            return List.of(one.program(), many.program());
+        }
+
+        long bytes() {
+            MemoryPlan plan = MemoryPlan.of(programs());
+            return plan.bytes() - plan.bytesByRole().getOrDefault(Buf.Role.WEIGHT, 0L);
+        }
+    }
+
+    static Emitted emit(LlamaConfig config, Store.Source source, List<Adapter> adapters, int maxPositions) {
+        List<Tensor> trained = new ArrayList<>();
+        for (Adapter a : adapters)
+            trained.addAll(a.tensors());
+        Store store = new Store(source, trained);
+        LlamaProgram emit = new LlamaProgram(config, store, Llama.byModule(adapters), maxPositions);
+        LlamaProgram.Caches caches = LlamaProgram.Caches.of(config, maxPositions);
+        return new Emitted(store, emit.decoding(caches, 1), emit.decoding(caches, CHUNK));
     }
 
     /// Forgets the sequence.

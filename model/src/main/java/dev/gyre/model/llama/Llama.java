@@ -316,8 +316,12 @@ public final class Llama implements Store.Source, Modules {
 
     /// Adapters by module path, outermost first.
     Map<String, List<ModuleAdapter>> byModule() {
+        return byModule(adapters());
+    }
+
+    static Map<String, List<ModuleAdapter>> byModule(List<Adapter> adapters) {
         Map<String, List<ModuleAdapter>> out = new LinkedHashMap<>();
-        for (Adapter a : adapters())
+        for (Adapter a : adapters)
             for (ModuleAdapter m : a.modules())
                 out.computeIfAbsent(m.module(), _ -> new ArrayList<>()).add(m);
         return out;

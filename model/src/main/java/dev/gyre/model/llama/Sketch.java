@@ -106,6 +106,13 @@ public final class Sketch implements Store.Source, Modules {
         return new StepPlan(config, this, weights, adapter == null ? List.of() : List.of(adapter), shapes, uses);
     }
 
+    /// Bytes of a [Decoder] beside the weights, which it reads where they are.
+    ///
+    /// @param adapter null: none, or all weights are trained
+    public long decoderBytes(@Nullable Adapter adapter, int maxPositions) {
+        return Decoder.emit(config, this, adapter == null ? List.of() : List.of(adapter), maxPositions).bytes();
+    }
+
     @Override
     public DType dtype(String name) {
         return Store.Source.known(types, name);

@@ -6,7 +6,6 @@ import dev.gyre.kernels.MemoryPlan;
 import dev.gyre.kernels.Op;
 import dev.gyre.kernels.Program;
 import dev.gyre.model.adapter.Adapter;
-import dev.gyre.model.adapter.ModuleAdapter;
 import dev.gyre.model.config.LlamaConfig;
 import dev.gyre.model.step.Store;
 import dev.gyre.model.step.Tensor;
@@ -44,16 +43,12 @@ public final class StepPlan {
     StepPlan(LlamaConfig config, Store.Source source, List<Tensor> weights, List<Adapter> adapters,
             List<BatchShape> shapes, Set<TrainSession.Use> uses) {
         List<Tensor> trainable = new ArrayList<>(weights);
-        Map<String, List<ModuleAdapter>> byModule = new LinkedHashMap<>();
-        for (Adapter a : adapters) {
+        for (Adapter a : adapters)
             trainable.addAll(a.tensors());
-            for (ModuleAdapter x : a.modules())
-                byModule.computeIfAbsent(x.module(), _ -> new ArrayList<>()).add(x);
-        }
         this.store = new Store(source, trainable);
         int positions = shapes.stream().mapToInt(BatchShape::T).max()
                 .orElseThrow(() -> new IllegalArgumentException("a session needs at least one batch shape"));
-        LlamaProgram emit = new LlamaProgram(config, store, byModule, positions);
+        LlamaProgram emit = new LlamaProgram(config, store, Llama.byModule(adapters), positions);
         this.lossScale = emit.lossScale();
         for (BatchShape s : new LinkedHashSet<>(shapes)) {
             LlamaProgram.Io b = LlamaProgram.Io.of(s);

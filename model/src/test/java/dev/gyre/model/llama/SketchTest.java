@@ -66,6 +66,7 @@ class SketchTest {
                             assertThat(plan.flops()).as(what).isEqualTo(s.flops());
                             assertThat(plan.trainable()).as(what).isEqualTo(s.trainableNumbers());
                         }
+                        assertThat(sketch.decoderBytes(sketch.adapter(spec), 20)).isEqualTo(Decoder.bytes(model, 20));
                     }
         }
     }
@@ -78,6 +79,17 @@ class SketchTest {
         }
         assertThat(plan.trainable()).isEqualTo((int) CONFIG.parameters());
         assertThatThrownBy(() -> plan.store.tensors().getFirst().values()).hasMessageContaining("planned only");
+    }
+
+    @Test
+    void aDecoderTakesItsCachesAndTheAdaptersNumbersBesideTheWeights() {
+        Sketch sketch = Sketch.of(CONFIG);
+        Adapter adapter = sketch.adapter(LoraSpec.of(Targets.allLinear(), 4));
+        // keys and values of 2 layers, one head of 8 features
+        assertThat(sketch.decoderBytes(null, 30) - sketch.decoderBytes(null, 20))
+                .isGreaterThanOrEqualTo(2 * 2 * 8 * 4 * 10);
+        assertThat(sketch.decoderBytes(adapter, 20) - sketch.decoderBytes(null, 20))
+                .isGreaterThanOrEqualTo(4L * adapter.parameters());
     }
 
     @Test

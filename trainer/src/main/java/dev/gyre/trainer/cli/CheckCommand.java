@@ -58,7 +58,7 @@ final class CheckCommand extends GyreCommand {
         Devices.Chosen device = Devices.open(c.device());
         try (ModelText text = ModelText.load(Path.of(c.model().path()))) {
             RunData data = RunData.read(c.data(), c.train(), c.eval(), c.seed(), text);
-            show(c, device, data);
+            show(c, device, data, text);
         }
         if (steps > 0) {
             FineTuning.trial(c, device.backend(), steps, List.of(new TrainListener() {
@@ -86,13 +86,14 @@ final class CheckCommand extends GyreCommand {
                     "trained", "share", "process"));
             int impossible = 0;
             // most runs of a sweep read the same examples
-            Map<List<Object>, Long> known = new HashMap<>();
+            Map<List<Object>, MemoryEstimate.Load> known = new HashMap<>();
             for (Sweep.Run run : sweep.runs()) {
                 RunConfig c = run.config();
-                long tokens = known.computeIfAbsent(List.of(c.model().path(), c.data(), c.train().seqLen()),
-                        _ -> tokens(c));
+                MemoryEstimate.Load load = known.computeIfAbsent(
+                        List.of(c.model().path(), c.data(), c.train().microBatch(), c.train().seqLen(), c.eval()),
+                        _ -> RunPlan.load(c));
                 RunPlan.Row own = RunPlan.with(c, Runtime.getRuntime().availableProcessors(),
-                        plan -> plan.own(tokens));
+                        plan -> plan.own(load));
                 MemoryEstimate m = own.memory();
                 String head = Text.format("%-" + width + "s  %-6s %-10s %8s ", run.name(), own.method(),
                         PlanTable.word(own.base()), Text.format("%.1e", c.train().lr()));
@@ -108,13 +109,7 @@ final class CheckCommand extends GyreCommand {
         }
     }
 
-    private static long tokens(RunConfig c) {
-        try (ModelText text = ModelText.load(Path.of(c.model().path()))) {
-            return RunData.read(c.data(), c.train(), c.eval(), c.seed(), text).tokens();
-        }
-    }
-
-    private void show(RunConfig c, Devices.Chosen device, RunData data) {
+    private void show(RunConfig c, Devices.Chosen device, RunData data, ModelText text) {
         RunConfig.Train t = c.train();
         screen().line("device    " + device.backend().describe() + " (" + device.reason() + ")");
         long perStep = (long) t.microBatch() * t.accumulate() * t.seqLen();
@@ -134,7 +129,8 @@ final class CheckCommand extends GyreCommand {
         if (Files.exists(out))
             screen().line("note      " + out + " exists; a new run needs another output.dir, or go on with --resume");
         RunPlan.with(c, Runtime.getRuntime().availableProcessors(), plan -> {
-            RunPlan.Row own = plan.own(data.tokens());
+            MemoryEstimate.Load load = data.load(plan.context(), text);
+            RunPlan.Row own = plan.own(load);
             MemoryEstimate m = own.memory();
             if (m == null)
                 throw new ConfigException(file + ": " + own.impossible());
@@ -150,7 +146,7 @@ final class CheckCommand extends GyreCommand {
             PlanTable.parts(m).forEach(screen()::line);
             screen().line("");
             screen().line("other methods at their defaults, over the same base");
-            for (RunPlan.Row r : plan.methods(PlanTable.methods(), data.tokens()))
+            for (RunPlan.Row r : plan.methods(PlanTable.methods(), load))
                 screen().line(r.memory() == null ? Text.format("  %-10s %s", r.method(), r.impossible())
                         : Text.format("  %-10s %12s trained (%s) · process %s", r.method(), Text.count(r.trained()),
                                 Text.percent(r.trained(), r.parameters()), Text.bytes(r.memory().total())));

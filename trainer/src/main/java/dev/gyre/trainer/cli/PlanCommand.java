@@ -3,9 +3,7 @@ package dev.gyre.trainer.cli;
 import dev.gyre.trainer.config.ConfigException;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.RunConfig;
-import dev.gyre.trainer.data.ModelText;
 import dev.gyre.trainer.run.MemoryEstimate;
-import dev.gyre.trainer.run.RunData;
 import dev.gyre.trainer.run.RunPlan;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -39,9 +37,9 @@ final class PlanCommand extends GyreCommand {
         RunConfig c = ConfigReader.read(file, RunConfig.class, set);
         long most = limit == null ? 0 : size(limit);
         int threads = Runtime.getRuntime().availableProcessors();
-        long tokens = tokens(c);
+        MemoryEstimate.Load load = load(c);
         return RunPlan.with(c, threads, plan -> {
-            RunPlan.Row own = plan.own(tokens);
+            RunPlan.Row own = plan.own(load);
             MemoryEstimate m = own.memory();
             if (m == null)
                 throw new ConfigException(file + ": " + own.impossible());
@@ -51,19 +49,20 @@ final class PlanCommand extends GyreCommand {
             screen().result("");
             screen().result("every method at its defaults (this run's own as configured), every base:");
             screen().result(PlanTable.heading());
-            plan.sideBySide(PlanTable.methods(), tokens).forEach(r -> screen().result(PlanTable.row(r)));
+            plan.sideBySide(PlanTable.methods(), load).forEach(r -> screen().result(PlanTable.row(r)));
             if (most > 0) {
                 screen().result("");
-                fit(plan, "the CPU", most, MemoryEstimate::total, tokens);
-                fit(plan, "a device", most, MemoryEstimate::session, tokens);
+                fit(plan, "the CPU", most, MemoryEstimate::total, load);
+                fit(plan, "a device", most, MemoryEstimate::session, load);
             }
             return ExitCode.OK;
         });
     }
 
-    private void fit(RunPlan plan, String where, long most, RunPlan.Measure measure, long tokens) {
-        int batch = plan.largestBatch(most, measure, tokens);
-        int sequence = plan.largestSequence(most, measure, tokens);
+    private void fit(RunPlan plan, String where, long most, RunPlan.Measure measure,
+            MemoryEstimate.Load load) {
+        int batch = plan.largestBatch(most, measure, load);
+        int sequence = plan.largestSequence(most, measure, load);
         screen().result("within " + limit + " on " + where + ": " + (batch == 0
                 ? "no micro_batch fits at seq_len " + plan.shape().T()
                 : "train.micro_batch " + batch + " at seq_len " + plan.shape().T())
@@ -73,16 +72,14 @@ final class PlanCommand extends GyreCommand {
                                 + (sequence == plan.context() ? " (the model's context)" : "")));
     }
 
-    private long tokens(RunConfig c) {
+    private MemoryEstimate.Load load(RunConfig c) {
         for (String f : c.data().valid() == null ? List.of(c.data().train())
                 : List.of(c.data().train(), c.data().valid()))
             if (!Files.exists(Path.of(f))) {
-                screen().note("note: " + f + " is not there; its tokens are left out");
-                return 0;
+                screen().note("note: " + f + " is not there; what the data take is left out");
+                return new MemoryEstimate.Load(0, 0);
             }
-        try (ModelText text = ModelText.load(Path.of(c.model().path()))) {
-            return RunData.read(c.data(), c.train(), c.eval(), c.seed(), text).tokens();
-        }
+        return RunPlan.load(c);
     }
 
     /// `8GiB`, `500MB`, `2g`

@@ -30,16 +30,19 @@ final class PlanTable {
 
     /// The parts of one estimate, a line each.
     static List<String> parts(MemoryEstimate m) {
-        return List.of(part("weights", m.weights(), "frozen, as they are held, with tables and factors"),
+        List<String> out = new ArrayList<>(List.of(part("weights", m.weights(), "frozen, as they are held, with tables and factors"),
                 part("adapter", m.adapter(), "trained numbers and their gradients"),
                 part("optimiser", m.optimiser(), "AdamW's two moments"),
                 part("activations", m.activations(), "one arena, exact"),
                 part("workspace", m.workspace(), "packing buffers of the kernels, estimated"),
-                part("host", m.host(), "copies for files, checkpoints and for looking at rotations"),
-                part("data", m.data(), "tokens of the examples"),
+                part("host", m.host(), "copies for files, checkpoints and for looking at rotations")));
+        if (m.decoder() > 0)
+            out.add(part("decoder", m.decoder(), "answers while training (eval.samples): caches and arena"));
+        out.addAll(List.of(part("data", m.data(), "tokens of the examples"),
                 part("runtime", m.runtime(), "the JVM: code, classes, young generation, measured"),
                 part("process", m.total(), "peak of the process on the CPU"),
-                part("device", m.session(), "what a run on a device takes there"));
+                part("device", m.session(), "what a run on a device takes there")));
+        return out;
     }
 
     private static String part(String name, long bytes, String what) {

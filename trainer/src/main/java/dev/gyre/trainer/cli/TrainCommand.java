@@ -46,28 +46,33 @@ final class TrainCommand extends GyreCommand {
             endWithParent();
         RunConfig c = ConfigReader.readWithInputs(file, RunConfig.class, set);
         Devices.Chosen device = Devices.open(c.device());
-        Path dir;
-        Results.Training done;
-        try (TrainingRun run = FineTuning.open(c, resume, device.backend(), Version.number())) {
-            dir = run.dir().path();
-            int code = RunScreen.train(screen(), run, device, c.train(), c.output(), c.seed(), model(c, run),
-                    RunScreen.again("train", dir));
-            if (code != ExitCode.OK) {
-                screen().result("report    " + Report.write(dir));
-                return code;
-            }
-            done = Results.Training.of(run, Memory.resident());
+        Done done = train(c, device);
+        // from here on nothing holds the run: its memory is free for two models one after the other
+        if (done.code != ExitCode.OK) {
+            screen().result("report    " + Report.write(done.dir));
+            return done.code;
         }
-        // the run is closed: what it held is free for two models one after the other
         screen().status("measuring base model and result ...");
-        Results r = Results.measure(c, dir, done, device.backend());
+        Results r = Results.measure(c, done.dir, done.training, device.backend());
         if (c.results().report())
-            Report.examine(c, dir, device.backend());
-        Path page = Report.write(dir);
+            Report.examine(c, done.dir, device.backend());
+        Path page = Report.write(done.dir);
         screen().done();
         ResultsText.beforeAndAfter(r.before(), r.after()).forEach(screen()::result);
         screen().result("report    " + page);
         return ExitCode.OK;
+    }
+
+    private record Done(int code, Path dir, Results.Training training) {
+    }
+
+    private Done train(RunConfig c, Devices.Chosen device) {
+        try (TrainingRun run = FineTuning.open(c, resume, device.backend(), Version.number())) {
+            Path dir = run.dir().path();
+            int code = RunScreen.train(screen(), run, device, c.train(), c.output(), c.seed(), model(c, run),
+                    RunScreen.again("train", dir));
+            return new Done(code, dir, Results.Training.of(run, Memory.resident()));
+        }
     }
 
     static String model(RunConfig c, TrainingRun run) {

@@ -44,6 +44,7 @@ public final class Evaluation {
     public static Loss loss(Llama model, Backend backend, List<Batches.Micro> all) {
         double sum = 0;
         long tokens = 0;
+        MemoryEstimate.collect();
         try (TrainSession s = new TrainSession(model, backend, List.of(all.getFirst().batch().shape()), false,
                 EnumSet.of(TrainSession.Use.EVALUATE))) {
             for (Batches.Micro m : all) {
@@ -74,8 +75,8 @@ public final class Evaluation {
 
     /// Tokens of an answer that is written out, at most.
     private static final int ANSWER_TOKENS = 64;
-    /// Logits that are looked at together, at most (64 MB).
-    private static final int LOGITS = 1 << 24;
+    /// Logits that are looked at together, at most (16 MB here, and as much in the session).
+    private static final int LOGITS = 1 << 22;
 
     /// Answers to the examples that have a prompt and a completion. No token needs to be generated for that: greedy
     /// decoding gives an answer exactly when each of its tokens is the likeliest behind the right ones before it, which
@@ -90,12 +91,13 @@ public final class Evaluation {
         int V = model.config().vocabSize();
         int B = (int) Math.clamp(LOGITS / ((long) T * V), 1, Math.min(32, tasks.size()));
         int known = Math.min(V, text.tokenizer().vocabSize());
-        float[] logits = new float[Math.multiplyExact(Math.multiplyExact(B, T), V)];
         int[] labels = new int[B * T];
         Arrays.fill(labels, Op.CrossEntropy.IGNORE);
         int right = 0;
         long rightTokens = 0;
         long tokens = 0;
+        MemoryEstimate.collect();
+        float[] logits = new float[Math.multiplyExact(Math.multiplyExact(B, T), V)];
         try (TrainSession s = new TrainSession(model, backend, List.of(new BatchShape(B, T)), false,
                 EnumSet.of(TrainSession.Use.LOGITS))) {
             for (int first = 0; first < tasks.size(); first += B) {
@@ -132,11 +134,17 @@ public final class Evaluation {
         return out;
     }
 
+    /// Longest sequence when the tasks are answered.
+    static int room(List<Example.Completion> tasks, int context, ModelText text) {
+        int longest = tasks.stream().mapToInt(t -> text.prompt(t.prompt()).length).max().orElse(1);
+        return Math.min(longest + ANSWER_TOKENS, context);
+    }
+
     /// What a model answers greedily, token by token.
     static List<String> given(Llama model, Backend backend, List<Example.Completion> tasks, ModelText text) {
-        int longest = tasks.stream().mapToInt(t -> text.prompt(t.prompt()).length).max().orElse(1);
-        int room = Math.min(longest + ANSWER_TOKENS, model.config().maxPositionEmbeddings());
+        int room = room(tasks, model.config().maxPositionEmbeddings(), text);
         List<String> out = new ArrayList<>();
+        MemoryEstimate.collect();
         try (Decoder decoder = new Decoder(model, backend, room)) {
             for (Example.Completion t : tasks) {
                 int[] prompt = text.prompt(t.prompt());

@@ -21,10 +21,11 @@ import org.jspecify.annotations.Nullable;
 /// @param workspace what kernels pack and unpack into
 /// @param host copies on the host: trained numbers for files and for looking at rotations, a checkpoint being written,
 ///     and on a device the model that it was loaded from
-/// @param data tokens of the examples
+/// @param decoder what answers the tasks of `eval.samples` while training: caches, arena, a copy of the adapter's numbers
+/// @param data examples as tokens, validation batches
 /// @param runtime the JVM: code, classes, threads, and the young generation
 public record MemoryEstimate(long weights, long adapter, long optimiser, long activations, long workspace, long host,
-        long data, long runtime) {
+        long decoder, long data, long runtime) {
     /// The young generation that the launcher asks for (`-Xmn16m`), all of which a run touches.
     static final long YOUNG = 16L << 20;
     /// JVM without its heap: 25 classes' metadata, compiled code, compiler threads at work. Measured, see docs/memory.md.
@@ -33,29 +34,40 @@ public record MemoryEstimate(long weights, long adapter, long optimiser, long ac
     static final long WORKSPACE_PER_THREAD = 3_000_000;
     /// Floats for each trained number: in the tensors and a buffer to read them into; value and moments of a checkpoint.
     private static final long HOST_PER_NUMBER = 4 * (2 + 3);
-    /// An id, and whether it is trained on.
-    private static final long DATA_PER_TOKEN = 4 + 1;
 
-    /// @param shapes of the micro-batches
-    public static MemoryEstimate of(Sketch model, @Nullable Adapter adapter, List<BatchShape> shapes,
-            Set<TrainSession.Use> uses, long tokens, int threads) {
-        StepPlan plan = model.plan(adapter, shapes, uses);
-        return of(model, plan, adapter == null, tokens, threads);
+    /// What a run's data take and ask for.
+    ///
+    /// @param bytes of examples and validation batches
+    /// @param room longest sequence when the model answers while training; 0 where it does not
+    public record Load(long bytes, int room) {
     }
 
     /// On the CPU.
-    static MemoryEstimate of(Sketch model, StepPlan plan, boolean full, long tokens, int threads) {
+    ///
+    /// @param shapes of the micro-batches
+    public static MemoryEstimate of(Sketch model, @Nullable Adapter adapter, List<BatchShape> shapes,
+            Set<TrainSession.Use> uses, Load load, int threads) {
+        StepPlan plan = model.plan(adapter, shapes, uses);
+        boolean full = adapter == null;
         Map<Role, Long> by = plan.memory().bytesByRole();
         long frozen = full ? model.bytes() : get(by, Role.WEIGHT) - model.plannedBytes() + model.bytes();
         return new MemoryEstimate(frozen, get(by, Role.PARAM) + get(by, Role.GRAD), get(by, Role.STATE),
                 get(by, Role.ACTIVATION) + get(by, Role.INPUT) + get(by, Role.OUTPUT),
                 threads * WORKSPACE_PER_THREAD,
-                HOST_PER_NUMBER * plan.trainable(), DATA_PER_TOKEN * tokens, YOUNG + JVM);
+                HOST_PER_NUMBER * plan.trainable(), load.room == 0 ? 0 : model.decoderBytes(adapter, load.room),
+                load.bytes, YOUNG + JVM);
     }
 
     /// What lies beside the programs' own memory.
-    static long beside(long trainable, long tokens, int threads) {
-        return HOST_PER_NUMBER * trainable + DATA_PER_TOKEN * tokens + threads * WORKSPACE_PER_THREAD + YOUNG + JVM;
+    static long beside(long trainable, long data, int threads) {
+        return HOST_PER_NUMBER * trainable + data + threads * WORKSPACE_PER_THREAD + YOUNG + JVM;
+    }
+
+    /// Collects what a session that was closed, or a model that is no longer needed, left behind. Large arrays lie in the old
+    /// generation, where nothing collects them before memory is short: each new session would lie beside the last one, and
+    /// no estimate would hold.
+    static void collect() {
+        System.gc();
     }
 
     private static long get(Map<Role, Long> by, Role role) {
@@ -64,11 +76,11 @@ public record MemoryEstimate(long weights, long adapter, long optimiser, long ac
 
     /// Of the whole process on the host.
     public long total() {
-        return weights + adapter + optimiser + activations + workspace + host + data + runtime;
+        return weights + adapter + optimiser + activations + workspace + host + decoder + data + runtime;
     }
 
-    /// What a session takes: on a device, the memory there.
+    /// What sessions take on a device; the one that answers while training has weights of its own there.
     public long session() {
-        return weights + adapter + optimiser + activations;
+        return weights + adapter + optimiser + activations + (decoder == 0 ? 0 : weights + decoder);
     }
 }

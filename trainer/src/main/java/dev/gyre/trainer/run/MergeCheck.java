@@ -21,16 +21,10 @@ public record MergeCheck(int logits, double difference, double relative) {
     private static final int LENGTH = 32;
 
     public static MergeCheck of(Llama before, Llama after, Backend backend, long seed) {
-        int V = before.config().vocabSize();
-        int T = Math.min(LENGTH, before.config().maxPositionEmbeddings());
-        SplittableRandom random = new SplittableRandom(seed);
-        int[] ids = new int[ROWS * T];
-        Arrays.setAll(ids, _ -> random.nextInt(V));
-        int[] labels = new int[ids.length];
-        Arrays.fill(labels, Op.CrossEntropy.IGNORE);
-        Batch batch = Batch.rows(ROWS, T, ids, labels);
-        float[] a = logits(before, backend, batch);
-        float[] b = logits(after, backend, batch);
+        return of(logits(before, backend, seed), logits(after, backend, seed));
+    }
+
+    static MergeCheck of(float[] a, float[] b) {
         double largest = 0;
         double difference = 0;
         for (int i = 0; i < a.length; i++) {
@@ -41,11 +35,19 @@ public record MergeCheck(int logits, double difference, double relative) {
         return new MergeCheck(a.length, difference, difference / largest);
     }
 
-    private static float[] logits(Llama llama, Backend backend, Batch batch) {
-        float[] out = new float[Math.multiplyExact(batch.ids().length, llama.config().vocabSize())];
-        try (TrainSession s = new TrainSession(llama, backend, List.of(new BatchShape(batch.B(), batch.T())), false,
+    /// A model's logits on the random tokens of `seed`.
+    static float[] logits(Llama llama, Backend backend, long seed) {
+        int V = llama.config().vocabSize();
+        int T = Math.min(LENGTH, llama.config().maxPositionEmbeddings());
+        SplittableRandom random = new SplittableRandom(seed);
+        int[] ids = new int[ROWS * T];
+        Arrays.setAll(ids, _ -> random.nextInt(V));
+        int[] labels = new int[ids.length];
+        Arrays.fill(labels, Op.CrossEntropy.IGNORE);
+        float[] out = new float[Math.multiplyExact(ids.length, V)];
+        try (TrainSession s = new TrainSession(llama, backend, List.of(new BatchShape(ROWS, T)), false,
                 EnumSet.of(TrainSession.Use.LOGITS))) {
-            s.logits(batch, out);
+            s.logits(Batch.rows(ROWS, T, ids, labels), out);
         }
         return out;
     }

@@ -66,12 +66,10 @@ public final class Report {
         if (!result.adapters().isEmpty()) {
             for (WeightGeometry w : WeightGeometry.of(result, backend))
                 energy.addObject().put("weight", w.weight()).put("before", w.before()).put("after", w.after());
-            Llama merged = new ModelRef(base, List.of(), c.model().base()).load();
-            for (String name : Merge.changed(result))
-                merged.replace(name, Merge.weight(result, backend, name));
-            o.putObject("merge").put("relative", MergeCheck.of(result, merged, backend, 1).relative());
         }
         timings(c, result, text, backend, o.putArray("timings"));
+        if (!result.adapters().isEmpty())
+            merge(result, Results.read(dir), backend, o.putObject("merge"));
         AtomicFiles.write(dir.resolve(DATA), Json.pretty(o));
     }
 
@@ -109,6 +107,27 @@ public final class Report {
         }
     }
 
+    /// How far base and adapter are from the merged model. That holds all changed weights in F32, eight times what they take
+    /// in 4 bits: it is left out where this is more than the training took, which may be all there is.
+    ///
+    /// @param result comes out merged
+    private static void merge(Llama result, @Nullable Results cost, Backend backend, ObjectNode out) {
+        List<String> changed = Merge.changed(result);
+        long bytes = 0;
+        for (var w : result.weights().entrySet())
+            bytes += changed.contains(w.getKey()) ? 4L * w.getValue().size() : w.getValue().bytes();
+        if (cost != null && bytes > cost.memory().planned()) {
+            out.put("bytes", bytes);
+            return;
+        }
+        float[] apart = MergeCheck.logits(result, backend, 1);
+        for (String name : changed)
+            result.replace(name, Merge.weight(result, backend, name));
+        List.copyOf(result.adapterNames()).forEach(result::detach);
+        MemoryEstimate.collect();
+        out.put("relative", MergeCheck.of(apart, MergeCheck.logits(result, backend, 1)).relative());
+    }
+
     private static TokenizedSet train(RunConfig c, ModelText text) {
         RunConfig.Data d = c.data();
         return TokenizedSet.read(Path.of(d.train()),
@@ -134,7 +153,7 @@ public final class Report {
                 c.data().packing(), 1).getFirst();
         try (TrainSession s = new TrainSession(model, backend,
                 List.of(new BatchShape(c.train().microBatch(), c.train().seqLen())),
-                c.adapter() instanceof AdapterConfig.Full)) {
+                c.adapter() instanceof AdapterConfig.Full, TrainingRun.uses(c.train()))) {
             // a learning rate of zero leaves the model as it is
             AdamWStep update = new AdamWStep(1, 0f, 0.9f, 0.999f, 1e-8f, 0f, 1f);
             for (int i = 0; i < 2; i++) {

@@ -94,10 +94,10 @@ public record Results(String method, String base, String model, String device, l
     public static Results measure(RunConfig c, Path dir, Training t, Backend backend) {
         Path base = Path.of(c.model().path());
         ModelText text = ModelText.load(base);
-        Llama model = new ModelRef(base, List.of(), c.model().base()).load();
-        long parameters = model.parameters();
-        Scores before = scores(c, model, text, backend);
+        // one model after the other: none is held here while the next is read
+        Scores before = scores(c, new ModelRef(base, List.of(), c.model().base()).load(), text, backend);
         Llama result = ModelRef.of(dir, List.of()).load();
+        long parameters = result.parameters();
         Scores after = scores(c, result, text, backend);
         List<Geometry> g = result.adapters().stream().flatMap(a -> a.modules().stream())
                 .<Geometry>mapMulti((m, out) -> {

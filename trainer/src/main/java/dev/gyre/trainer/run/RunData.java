@@ -6,18 +6,21 @@ import dev.gyre.trainer.data.Batches;
 import dev.gyre.trainer.data.ModelText;
 import dev.gyre.trainer.data.TokenizedSet;
 import dev.gyre.trainer.loop.TrainLoop;
+import dev.gyre.trainer.data.Example;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /// The examples of a run as tokens and batches.
 ///
+/// @param tasks that the model answers while training
 /// @param steps optimiser steps of the run
 public record RunData(TokenizedSet train, @Nullable TokenizedSet valid, Batches batches, List<Batches.Micro> validation,
-        Map<String, List<Batches.Micro>> alsoValid, long steps) {
+        Map<String, List<Batches.Micro>> alsoValid, List<Example.Completion> tasks, long steps) {
     public static RunData read(RunConfig.Data d, RunConfig.Train t, RunConfig.Eval eval, long seed, ModelText text) {
         TokenizedSet.Rules rules = new TokenizedSet.Rules(d.format(), d.trainOn(), d.tooLong(), t.seqLen());
         TokenizedSet train = TokenizedSet.read(Path.of(d.train()), rules, text);
@@ -30,7 +33,9 @@ public record RunData(TokenizedSet train, @Nullable TokenizedSet valid, Batches 
         d.alsoValid()
                 .forEach((name, file) -> also.put(name, Batches.inOrder(TokenizedSet.read(Path.of(file), rules, text),
                         t.microBatch(), t.seqLen(), d.packing(), eval.batches())));
-        return new RunData(train, valid, batches, validation, also, TrainLoop.steps(t, batches));
+        List<Example.Completion> tasks = d.valid() == null ? List.of()
+                : Evaluation.tasks(Path.of(d.valid()), d.format(), eval.samples());
+        return new RunData(train, valid, batches, validation, also, tasks, TrainLoop.steps(t, batches));
     }
 
     /// Shapes of the micro-batches.
@@ -40,8 +45,15 @@ public record RunData(TokenizedSet train, @Nullable TokenizedSet valid, Batches 
         return out;
     }
 
-    /// Tokens of all examples.
-    public long tokens() {
-        return train.tokens() + (valid == null ? 0L : valid.tokens());
+    /// What the memory of the run depends on.
+    ///
+    /// @param context of the model
+    public MemoryEstimate.Load load(int context, ModelText text) {
+        // a token is an id and whether it is trained on; a place of a batch has four numbers
+        long bytes = 5 * (train.tokens() + (valid == null ? 0L : valid.tokens()));
+        for (List<Batches.Micro> set : Stream.concat(Stream.of(validation), alsoValid.values().stream()).toList())
+            for (Batches.Micro m : set)
+                bytes += 16L * m.batch().ids().length;
+        return new MemoryEstimate.Load(bytes, tasks.isEmpty() ? 0 : Evaluation.room(tasks, context, text));
     }
 }

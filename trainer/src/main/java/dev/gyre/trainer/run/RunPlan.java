@@ -8,6 +8,7 @@ import dev.gyre.model.llama.Llama;
 import dev.gyre.model.llama.Sketch;
 import dev.gyre.trainer.config.AdapterConfig;
 import dev.gyre.trainer.config.RunConfig;
+import dev.gyre.trainer.data.ModelText;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -34,6 +35,15 @@ public final class RunPlan {
         }
     }
 
+    /// What the run's data take and ask for: reads them.
+    public static MemoryEstimate.Load load(RunConfig c) {
+        Path model = Path.of(c.model().path());
+        try (ModelText text = ModelText.load(model); ModelDir files = ModelDir.open(model)) {
+            return RunData.read(c.data(), c.train(), c.eval(), c.seed(), text)
+                    .load(files.config().maxPositionEmbeddings(), text);
+        }
+    }
+
     /// A method over a base, and what it takes.
     ///
     /// @param method as written in `adapter.method`
@@ -43,8 +53,8 @@ public final class RunPlan {
             @Nullable MemoryEstimate memory, @Nullable String impossible) {
     }
 
-    public Row own(long tokens) {
-        return row(config.adapter(), config.model().base(), shape(), tokens);
+    public Row own(MemoryEstimate.Load load) {
+        return row(config.adapter(), config.model().base(), shape(), load);
     }
 
     public BatchShape shape() {
@@ -63,23 +73,23 @@ public final class RunPlan {
     /// The run as it is configured, with other methods at their defaults and over other bases.
     ///
     /// @param others one configuration of each method
-    public List<Row> sideBySide(List<AdapterConfig> others, long tokens) {
+    public List<Row> sideBySide(List<AdapterConfig> others, MemoryEstimate.Load load) {
         List<Row> out = new ArrayList<>();
         for (AdapterConfig a : others)
             for (RunConfig.Base base : RunConfig.Base.values()) {
                 if (base == RunConfig.Base.AS_STORED || a instanceof AdapterConfig.Full && base != RunConfig.Base.F32)
                     continue;
-                out.add(row(a.getClass() == config.adapter().getClass() ? config.adapter() : a, base, shape(), tokens));
+                out.add(row(a.getClass() == config.adapter().getClass() ? config.adapter() : a, base, shape(), load));
             }
         return out;
     }
 
     /// Other methods over the configured base.
-    public List<Row> methods(List<AdapterConfig> others, long tokens) {
+    public List<Row> methods(List<AdapterConfig> others, MemoryEstimate.Load load) {
         List<Row> out = new ArrayList<>();
         for (AdapterConfig a : others)
             if (a.getClass() != config.adapter().getClass())
-                out.add(row(a, config.model().base(), shape(), tokens));
+                out.add(row(a, config.model().base(), shape(), load));
         return out;
     }
 
@@ -88,7 +98,7 @@ public final class RunPlan {
         return files.config().maxPositionEmbeddings();
     }
 
-    private Row row(AdapterConfig adapter, RunConfig.Base base, BatchShape shape, long tokens) {
+    private Row row(AdapterConfig adapter, RunConfig.Base base, BatchShape shape, MemoryEstimate.Load load) {
         Llama.Base held = Llama.Base.valueOf(base.name());
         String method = adapter.getClass().getSimpleName().toLowerCase(Locale.ROOT);
         Sketch sketch = Sketch.of(files, held);
@@ -98,7 +108,7 @@ public final class RunPlan {
                 case AdapterConfig.OnModules on -> {
                     Adapter a = sketch.adapter(Adapters.spec(on, config.seed()));
                     yield new Row(method, base, all, a.parameters(), a.modules().size(),
-                            MemoryEstimate.of(sketch, a, shapes(shape), TrainingRun.uses(config.train()), tokens,
+                            MemoryEstimate.of(sketch, a, shapes(shape), TrainingRun.uses(config.train()), load,
                                     threads),
                             null);
                 }
@@ -107,7 +117,7 @@ public final class RunPlan {
                         throw new IllegalArgumentException("weights stored in 4 bits cannot be trained whole");
                     yield new Row(method, base, all, all, 0,
                             MemoryEstimate.of(Sketch.of(files, Llama.Base.AS_STORED), null, shapes(shape),
-                                    TrainingRun.uses(config.train()), tokens, threads),
+                                    TrainingRun.uses(config.train()), load, threads),
                             null);
                 }
             };
@@ -119,15 +129,15 @@ public final class RunPlan {
     /// The largest `micro_batch` at the configured `seq_len` whose memory stays within a limit; 0 when none does.
     ///
     /// @param measure which of an estimate's figures the limit is for
-    public int largestBatch(long limit, Measure measure, long tokens) {
-        return largest(65536, n -> new BatchShape(n, config.train().seqLen()), limit, measure, tokens);
+    public int largestBatch(long limit, Measure measure, MemoryEstimate.Load load) {
+        return largest(65536, n -> new BatchShape(n, config.train().seqLen()), limit, measure, load);
     }
 
     /// The largest `seq_len` at the configured `micro_batch`, at most the model's context.
-    public int largestSequence(long limit, Measure measure, long tokens) {
+    public int largestSequence(long limit, Measure measure, MemoryEstimate.Load load) {
         return largest(files.config().maxPositionEmbeddings(), n -> new BatchShape(config.train().microBatch(), n),
                 limit,
-                measure, tokens);
+                measure, load);
     }
 
     /// Picks what a limit is about.
@@ -136,17 +146,18 @@ public final class RunPlan {
     }
 
     /// Memory grows with the shape: doubling, then halving the interval finds the border.
-    private int largest(int most, IntFunction<BatchShape> shape, long limit, Measure measure, long tokens) {
+    private int largest(int most, IntFunction<BatchShape> shape, long limit, Measure measure,
+            MemoryEstimate.Load load) {
         int fits = 0;
         int tooMany = 1;
-        while (tooMany <= most && fits(shape, tooMany, limit, measure, tokens)) {
+        while (tooMany <= most && fits(shape, tooMany, limit, measure, load)) {
             fits = tooMany;
             tooMany *= 2;
         }
         tooMany = Math.min(tooMany, most + 1);
         while (tooMany - fits > 1) {
             int middle = (fits + tooMany) / 2;
-            if (fits(shape, middle, limit, measure, tokens))
+            if (fits(shape, middle, limit, measure, load))
                 fits = middle;
             else
                 tooMany = middle;
@@ -154,9 +165,10 @@ public final class RunPlan {
         return fits;
     }
 
-    private boolean fits(IntFunction<BatchShape> shape, int n, long limit, Measure measure, long tokens) {
+    private boolean fits(IntFunction<BatchShape> shape, int n, long limit, Measure measure,
+            MemoryEstimate.Load load) {
         try {
-            Row r = row(config.adapter(), config.model().base(), shape.apply(n), tokens);
+            Row r = row(config.adapter(), config.model().base(), shape.apply(n), load);
             MemoryEstimate m = r.memory();
             return m != null && measure.bytes(m) <= limit;
         } catch (ArithmeticException e) {

@@ -4,6 +4,7 @@ import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.HostData;
 import dev.gyre.kernels.Session;
 import dev.gyre.kernels.cpu.CpuBackend;
+import dev.gyre.model.llama.Decoder;
 import dev.gyre.model.llama.Llama;
 import dev.gyre.model.llama.TrainSession;
 import dev.gyre.trainer.config.ConfigException;
@@ -69,8 +70,7 @@ public final class TrainingRun implements AutoCloseable {
         // everything that can be wrong with the inputs shows before the run directory is touched
         this.data = RunData.read(d, t, s.eval(), s.seed(), s.text());
         this.steps = data.steps();
-        this.tasks = d.valid() == null ? List.of()
-                : Evaluation.tasks(Path.of(d.valid()), d.format(), s.eval().samples());
+        this.tasks = data.tasks();
         Path path = Path.of(s.output().dir());
         if (resume)
             checkConfig(path);
@@ -92,9 +92,7 @@ public final class TrainingRun implements AutoCloseable {
             Provenance.resume(dir, provenance);
         else
             Provenance.write(dir, provenance);
-        // What reading, rounding and decomposing the weights left behind lies in the old generation, where nothing would
-        // collect it before memory is short: the session's arrays take its place, and the plan holds.
-        System.gc();
+        MemoryEstimate.collect(); // what reading, rounding and decomposing the weights left behind
         this.session = new TrainSession(s.model(), backend, RunData.shapes(t), s.full(), uses(t));
         dir.write("program.txt", session.programs());
     }
@@ -243,8 +241,9 @@ public final class TrainingRun implements AutoCloseable {
     /// Peak of the process as [MemoryEstimate] has it, on the CPU.
     public long expectedPeak() {
         long stored = setup.full() ? setup.model().weights().values().stream().mapToLong(HostData::bytes).sum() : 0;
-        return stored + session.plannedBytes()
-                + MemoryEstimate.beside(session.trainableNumbers(), data.tokens(),
+        MemoryEstimate.Load load = data.load(setup.model().config().maxPositionEmbeddings(), setup.text());
+        return stored + session.plannedBytes() + (load.room() == 0 ? 0 : Decoder.bytes(setup.model(), load.room()))
+                + MemoryEstimate.beside(session.trainableNumbers(), load.bytes(),
                         Runtime.getRuntime().availableProcessors());
     }
 

@@ -98,8 +98,11 @@ if (DATA.samples.length) {
 
 if (DATA.merge) {
   section('Merge check');
-  main.append($('p', {}, `Merged into the base weights (F32), the model's logits on random tokens differ from those of base and adapter by at most ${DATA.merge.relative.toExponential(1)} of the largest logit: `,
-    $('b', { className: DATA.merge.relative <= 1e-4 ? 'good' : 'bad' }, DATA.merge.relative <= 1e-4 ? 'the same model.' : 'more than rounding.')));
+  const m = DATA.merge;
+  main.append(m.relative === undefined
+    ? $('p', {}, `Left out: the merged weights in F32 would take ${bytes(m.bytes)}, more than the training took. gyre merge RUN --out DIR --verify looks.`)
+    : $('p', {}, `Merged into the base weights (F32), the model's logits on random tokens differ from those of base and adapter by at most ${m.relative.toExponential(1)} of the largest logit: `,
+      $('b', { className: m.relative <= 1e-4 ? 'good' : 'bad' }, m.relative <= 1e-4 ? 'the same model.' : 'more than rounding.')));
 }
 section('Configuration and origin');
 main.append($('details', {}, $('summary', {}, 'run.yaml, resolved'), $('pre', {}, DATA.config)), $('details', {}, $('summary', {}, 'provenance.json'), $('pre', {}, DATA.provenance)));

@@ -164,7 +164,7 @@ class PresetTest {
     }
 
     @Test
-    void planComparesEveryMethodOverEveryBaseAndFindsWhatFits() {
+    void planComparesEveryMethodOverEveryBaseAndFindsWhatFits() throws IOException {
         Path file = dir.resolve("plan.yaml");
         assertThat(Cli.gyre("init", "--preset", "lora", "--out", file).code).isZero();
         Cli c = Cli.gyre(words("plan", file, small(true, "plan"), "--limit", "400MB"));
@@ -178,6 +178,9 @@ class PresetTest {
                 .isLessThanOrEqualTo(400.5);
         assertThat(process(words("plan", file, small(true, "plan"), "--set", "train.micro_batch=" + (most + 1))))
                 .isGreaterThanOrEqualTo(399.5);
+        Path tasks = Files.writeString(dir.resolve("tasks.jsonl"), "{\"prompt\": \"ab\", \"completion\": \"cd\"}\n");
+        assertThat(Cli.gyre(words("plan", file, small(true, "plan"), "--set", "data.valid=" + tasks, "--set",
+                "eval.samples=4")).out).as("a decoder answers while training").contains("eval.samples");
         assertThat(Cli.gyre("plan", file, "--limit", "many").err).contains("--limit many: not a size");
     }
 
