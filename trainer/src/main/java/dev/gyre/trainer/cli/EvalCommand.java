@@ -29,7 +29,7 @@ final class EvalCommand extends GyreCommand {
     ModelArgs model = new ModelArgs();
 
     @Parameters(index = "1", paramLabel = "FILE",
-            description = "JSONL (text, prompt + completion, or messages) or plain text.")
+            description = "JSONL (text; prompt + completion; messages; keys of Alpaca or ShareGPT) or plain text.")
     @SuppressWarnings("NullAway.Init") // required, set by picocli
     Path file;
 

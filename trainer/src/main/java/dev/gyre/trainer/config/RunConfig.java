@@ -39,7 +39,7 @@ public record RunConfig(
     }
 
     public record Data(
-            @Key(doc = "training examples: .jsonl (text, prompt + completion, or messages) or plain text",
+            @Key(doc = "training examples: .jsonl (text; prompt + completion; messages; keys of Alpaca or ShareGPT) or plain text",
                     example = "data/train.jsonl", input = true) String train,
             @Key(doc = "validation examples; without them nothing is evaluated", def = "null",
                     example = "data/valid.jsonl", input = true) @Nullable String valid,

@@ -15,6 +15,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 import tools.jackson.core.JacksonException;
 import tools.jackson.core.StreamReadFeature;
@@ -23,8 +24,9 @@ import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
 import tools.jackson.databind.node.ObjectNode;
 
-/// Reads example files line by line: JSONL with `text`, with `prompt` and `completion`, or with `messages` (other keys
-/// are ignored, kinds may be mixed), or plain text.
+/// Reads example files line by line: JSONL with `text`, with `prompt` and `completion`, with `messages`, or as data sets for
+/// other trainers have it, `instruction`, `input` and `output` (Alpaca) or `conversations` (ShareGPT); other keys are
+/// ignored, kinds may be mixed. Or plain text.
 public final class ExampleReader {
     /// A plain text file is handed on in pieces of about this many characters, cut between lines, so that a tokenizer
     /// never sees a whole book at once.
@@ -131,15 +133,35 @@ public final class ExampleReader {
             throw new DataException(file, line,
                     "not a JSON object; each line must be one, such as {\"text\": \"...\"}");
         boolean completion = o.has("prompt") || o.has("completion");
-        int kinds = (o.has("text") ? 1 : 0) + (completion ? 1 : 0) + (o.has("messages") ? 1 : 0);
+        // Alpaca files may carry the whole as `text` beside; the parts say what is to be trained on
+        boolean instruction = o.has("instruction");
+        boolean plain = o.has("text") && !instruction;
+        JsonNode messages = o.get("messages");
+        JsonNode conversations = o.get("conversations");
+        int kinds = (plain ? 1 : 0) + (completion ? 1 : 0) + (instruction ? 1 : 0) + (messages == null ? 0 : 1)
+                + (conversations == null ? 0 : 1);
         if (kinds != 1)
             throw new DataException(file, line, (kinds == 0 ? "has none" : "has more than one")
-                    + " of: text; prompt and completion; messages. Give exactly one" + found(o));
-        if (o.has("text"))
+                    + " of: text; prompt and completion; messages; instruction and output; conversations. Give exactly"
+                    + " one" + found(o));
+        if (plain)
             return new Example.Text(string(file, line, o, "text"));
         if (completion)
             return new Example.Completion(string(file, line, o, "prompt"), string(file, line, o, "completion"));
-        return chat(file, line, o.get("messages"));
+        if (instruction)
+            return alpaca(string(file, line, o, "instruction"), o.has("input") ? string(file, line, o, "input") : "",
+                    string(file, line, o, "output"));
+        return messages != null ? chat(file, line, messages, "messages", "role", "content")
+                : chat(file, line, Objects.requireNonNull(conversations), "conversations", "from", "value");
+    }
+
+    /// In the words that such data sets are used with.
+    private static Example alpaca(String instruction, String input, String output) {
+        String rest = input.isBlank() ? "" : "\n\n### Input:\n" + input;
+        return new Example.Completion("Below is an instruction that describes a task"
+                + (input.isBlank() ? "" : ", paired with an input that provides further context")
+                + ". Write a response that appropriately completes the request.\n\n### Instruction:\n" + instruction + rest
+                + "\n\n### Response:\n", output);
     }
 
     private static String found(ObjectNode o) {
@@ -157,14 +179,23 @@ public final class ExampleReader {
         return v.stringValue();
     }
 
-    private static Example chat(Path file, int line, JsonNode messages) {
-        if (!messages.isArray() || messages.isEmpty())
-            throw new DataException(file, line, "'messages' must be a list of {\"role\": ..., \"content\": ...}");
+    /// @param role key of who speaks
+    /// @param content key of what is said
+    private static Example chat(Path file, int line, JsonNode list, String key, String role, String content) {
+        String wanted = "'" + key + "' must be a list of {\"" + role + "\": ..., \"" + content + "\": ...}";
+        if (!list.isArray() || list.isEmpty())
+            throw new DataException(file, line, wanted);
         List<ChatTemplate.Message> out = new ArrayList<>();
-        for (JsonNode m : messages) {
+        for (JsonNode m : list) {
             if (!(m instanceof ObjectNode o))
-                throw new DataException(file, line, "'messages' must be a list of {\"role\": ..., \"content\": ...}");
-            out.add(new ChatTemplate.Message(string(file, line, o, "role"), string(file, line, o, "content")));
+                throw new DataException(file, line, wanted);
+            String who = string(file, line, o, role);
+            // ShareGPT's names
+            out.add(new ChatTemplate.Message(switch (who) {
+                case "human" -> "user";
+                case "gpt" -> "assistant";
+                default -> who;
+            }, string(file, line, o, content)));
         }
         return new Example.Chat(out);
     }

@@ -121,8 +121,12 @@ public final class Report {
             return;
         }
         float[] apart = MergeCheck.logits(result, backend, 1);
-        for (String name : changed)
-            result.replace(name, Merge.weight(result, backend, name));
+        MemoryEstimate.Litter litter = new MemoryEstimate.Litter();
+        for (String name : changed) {
+            float[] merged = Merge.weight(result, backend, name);
+            result.replace(name, merged);
+            litter.add((long) Float.BYTES * merged.length);
+        }
         List.copyOf(result.adapterNames()).forEach(result::detach);
         MemoryEstimate.collect();
         out.put("relative", MergeCheck.of(apart, MergeCheck.logits(result, backend, 1)).relative());
@@ -151,6 +155,7 @@ public final class Report {
     private static void timings(RunConfig c, Llama model, ModelText text, Backend backend, ArrayNode out) {
         Batches.Micro m = Batches.inOrder(train(c, text), c.train().microBatch(), c.train().seqLen(),
                 c.data().packing(), 1).getFirst();
+        MemoryEstimate.collect();
         try (TrainSession s = new TrainSession(model, backend,
                 List.of(new BatchShape(c.train().microBatch(), c.train().seqLen())),
                 c.adapter() instanceof AdapterConfig.Full, TrainingRun.uses(c.train()))) {

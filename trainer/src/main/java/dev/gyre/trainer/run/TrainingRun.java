@@ -160,7 +160,13 @@ public final class TrainingRun implements AutoCloseable {
                     all.forEach(l -> l.onDeviceCheck(text, r.seconds(), r.cpuSeconds()));
                 });
             all.addFirst(new TrainListener() {
+                private final MemoryEstimate.Litter litter = new MemoryEstimate.Litter();
                 private boolean told;
+
+                @Override
+                public void onCheckpoint(long t, Path where, boolean best) {
+                    litter.add(3L * Float.BYTES * session.trainableNumbers());
+                }
 
                 @Override
                 public void onStep(Step step) {

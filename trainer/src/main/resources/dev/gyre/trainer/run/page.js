@@ -47,7 +47,7 @@ function chart(panel, config) {
 
 function curves(panel, title, sets, y = {}) {
   panel.append($('h3', {}, title));
-  return chart(panel, { type: 'line', data: { datasets: sets.map((s, i) => ({ borderColor: palette()[i], backgroundColor: palette()[i], borderWidth: 1.6, pointRadius: 0, pointHitRadius: 0, ...s })) },
+  return chart(panel, { type: 'line', data: { datasets: sets.map((s, i) => ({ borderColor: palette()[i], backgroundColor: palette()[i], borderWidth: 1.6, clip: 6, pointRadius: 0, pointHitRadius: 0, ...s })) },
     options: { follow: true, parsing: false, interaction: { mode: 'nearest', axis: 'x', intersect: false },
       plugins: { tooltip: { callbacks: { title: t => 'step ' + t[0].parsed.x, label: t => ' ' + (t.dataset.label ?? '') + ' ' + sig(t.parsed.y) } } },
       scales: { x: { type: 'linear', title: { display: true, text: 'step' }, grid: { display: false }, min: 0, max: y.last, ticks: { maxTicksLimit: 9, precision: 0 } }, y: { ticks: { callback: sig, maxTicksLimit: 7 }, grid: { color: css('line') }, ...y.scale } } } });

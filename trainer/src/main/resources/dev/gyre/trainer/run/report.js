@@ -40,7 +40,7 @@ const place = name => { const m = name.match(/layers\.(\d+)\.(?:self_attn\.|mlp\
 function heat(title, values, most, show) {
   const cells = Object.entries(values).map(([n, v]) => [...place(n), v]), names = [...new Set(cells.map(c => c[1]))], layers = [...new Set(cells.map(c => c[0]))].sort((x, y) => x - y);
   const body = names.map(r => $('tr', {}, $('th', {}, r), ...layers.map(c => { const x = cells.find(k => k[0] === c && k[1] === r); if (!x) return $('td');
-    const s = most > 0 ? Math.min(1, Math.abs(x[2]) / most) : 0; return $('td', { title: `layer ${c}, ${r}: ${x[2]}`, style: `background:color-mix(in oklab, ${css('a')} ${Math.round(6 + 84 * s)}%, ${css('card')});color:${s > .55 ? css('bg') : css('ink')}` }, show(x[2])); })));
+    const s = most > 0 ? Math.min(1, Math.abs(x[2]) / most) : 0; return $('td', { title: `layer ${c}, ${r}: ${x[2]}`, style: `background:color-mix(in oklab, ${css('a')} ${Math.round(6 + 84 * s)}%, ${css('card')});color:${s > .75 ? css('bg') : css('ink')}` }, show(x[2])); })));
   return $('div', { className: 'panel' + (layers.length > 8 ? ' wide' : '') }, $('h3', {}, title), $('div', { className: 'scroll' }, $('table', { className: 'heat' },
     $('thead', {}, $('tr', {}, $('th', {}, 'layer'), ...layers.map(c => $('th', {}, c < 0 ? '' : c)))), $('tbody', {}, ...body))));
 }

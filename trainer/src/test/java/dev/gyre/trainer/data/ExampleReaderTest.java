@@ -39,6 +39,22 @@ class ExampleReaderTest {
                         "4 Chat[messages=[Message[role=user, content=u], Message[role=assistant, content=a]]]");
     }
 
+    @Test
+    void dataSetsForOtherTrainersAreRead() throws IOException {
+        assertThat(read("a.jsonl", """
+                {"instruction":"Add.","input":"1 2","output":"3","text":"all of it"}
+                {"instruction":"Greet.","input":"","output":"Hi"}
+                {"conversations":[{"from":"system","value":"s"},{"from":"human","value":"u"},{"from":"gpt","value":"a"}]}
+                """)).containsExactly(
+                "1 Completion[prompt=Below is an instruction that describes a task, paired with an input that provides"
+                        + " further context. Write a response that appropriately completes the request.\n\n"
+                        + "### Instruction:\nAdd.\n\n### Input:\n1 2\n\n### Response:\n, completion=3]",
+                "2 Completion[prompt=Below is an instruction that describes a task. Write a response that appropriately"
+                        + " completes the request.\n\n### Instruction:\nGreet.\n\n### Response:\n, completion=Hi]",
+                "3 Chat[messages=[Message[role=system, content=s], Message[role=user, content=u],"
+                        + " Message[role=assistant, content=a]]]");
+    }
+
     @ParameterizedTest
     @CsvSource(delimiter = '|', quoteCharacter = '`', value = {
         "{\"text\": 3}                     | 'text' must be a string",
@@ -46,11 +62,14 @@ class ExampleReaderTest {
         "{\"text\": \"a\"                  | not valid JSON",
         "{\"text\":\"a\",\"text\":\"b\"}   | not valid JSON at column 19: Duplicate Object property \"text\"",
         "[1]                               | not a JSON object",
-        "{\"txt\": \"a\"}                  | has none of: text; prompt and completion; messages. Give exactly one (keys here: txt)",
+        "{\"txt\": \"a\"}                  | has none of: text; prompt and completion; messages; instruction and output; conversations. Give exactly one (keys here: txt)",
         "{\"text\":\"a\",\"prompt\":\"b\"} | has more than one of",
         "{\"prompt\": \"a\"}               | 'completion' is missing",
         "{\"messages\": []}                | 'messages' must be a list",
         "{\"messages\": [{\"role\":\"u\"}]}| 'content' is missing",
+        "{\"instruction\": \"a\"}          | 'output' is missing",
+        "{\"conversations\": [3]}          | 'conversations' must be a list of {\"from\"",
+        "{\"conversations\":[], \"text\":\"\"}| has more than one of",
     })
     void aBadLineIsNamedWithFileAndLine(String line, String message) {
         assertThatThrownBy(() -> read("b.jsonl", "{\"text\":\"good\"}\n" + line + "\n"))
