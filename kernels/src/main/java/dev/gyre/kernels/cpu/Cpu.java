@@ -69,9 +69,8 @@ final class Cpu implements AutoCloseable {
         return s;
     }
 
-    /// Work space of a worker, or shared where `worker` is [#threads], `which` in 0..1: `count` arrays of at least `size`
-    /// numbers, as operands of [Simd#strip] have them; contents undefined.
-    float[][] sections(int worker, int which, int count, int size) {
+    /// Places for `count` arrays of a worker, or shared where `worker` is [#threads], `which` in 0..1; see [#section].
+    float[][] sections(int worker, int which, int count) {
         float[][] s = sections[worker][which];
         int have = s.length;
         if (have < count) {
@@ -79,10 +78,14 @@ final class Cpu implements AutoCloseable {
             Arrays.fill(s, have, count, NOTHING);
             sections[worker][which] = s;
         }
-        for (int i = 0; i < count; i++)
-            if (s[i].length < size)
-                s[i] = new float[size];
         return s;
+    }
+
+    /// Array i, of at least `size` numbers, as operands of [Simd#strip] have them; contents undefined.
+    static float[] section(float[][] sections, int i, int size) {
+        if (sections[i].length < size)
+            sections[i] = new float[size];
+        return sections[i];
     }
 
     /// Work space that the items of one job share.

@@ -44,8 +44,8 @@ final class CpuSession implements Session {
         this.cpu = new Cpu(threads);
         for (Program p : programs) {
             Runnable[] tasks = new Runnable[p.ops().size()];
-            for (int i = 0; i < tasks.length; i++)
-                tasks[i] = task(p.ops().get(i));
+            for (int i = 0; i < tasks.length;)
+                i = task(p.ops(), i, tasks);
             List<Slot> weights = new ArrayList<>();
             for (Buf b : p.roots())
                 if (b.role() == Buf.Role.WEIGHT)
@@ -225,6 +225,28 @@ final class CpuSession implements Session {
     @Override
     public void close() {
         cpu.close();
+    }
+
+    /// The task of operation i, or of it and the products after it that only add to its result, which then have nothing left to
+    /// do; gives the operation after them. The sum is in the same order as if they ran alone.
+    private int task(List<Op> ops, int i, Runnable[] tasks) {
+        int end = i + 1;
+        if (ops.get(i) instanceof Op.MatMul first)
+            while (end < ops.size() && ops.get(end) instanceof Op.MatMul next && MatMuls.joins(first, next))
+                end++;
+        if (end == i + 1) {
+            tasks[i] = task(ops.get(i));
+            return end;
+        }
+        List<PackedProduct.Term> terms = new ArrayList<>();
+        for (int j = i; j < end; j++) {
+            Op.MatMul m = (Op.MatMul) ops.get(j);
+            terms.add(new PackedProduct.Term(m, at(m.a()), at(m.b())));
+            tasks[j] = () -> {
+            };
+        }
+        tasks[i] = new PackedProduct(cpu, simd, terms, at(((Op.MatMul) ops.get(i)).c()));
+        return end;
     }
 
     private Runnable task(Op op) {

@@ -14,6 +14,7 @@ import dev.gyre.kernels.OpTiming;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
@@ -99,7 +100,7 @@ class CpuBackendTest {
     @Test
     void productsBeyondAllThatIsPackedAtOnceAgreeWithPlainLoops() {
         for (Op.MatMul.Form form : Op.MatMul.Form.values())
-            for (int[] z : new int[][] {{7, 2803, 31}, {5, 701, 6301}}) {
+            for (int[] z : new int[][] {{61, 401, 6301}, {5, 701, 6301}}) {
                 int M = z[0];
                 int N = z[1];
                 int K = z[2];
@@ -147,6 +148,44 @@ class CpuBackendTest {
             s.run(p);
             return s.read(c);
         }
+    }
+
+    /// A base product and the low-rank ones that are added to it go through c together.
+    @Test
+    void sumsOfProductsAreToTheBitWhatTheProductsMakeOneAfterTheOther() {
+        int[][] sizes = {{1030, 77, 300, 17}, {61, 130, 1601, 8}, {7, 1003, 900, 3}, {3, 65, 64, 2}};
+        for (Op.MatMul.Form form : List.of(Op.MatMul.Form.NT, Op.MatMul.Form.NN))
+            for (int[] z : sizes) {
+                Buf x = Buf.param("x", z[0], z[2]);
+                Buf w = Buf.param("w", z[1], z[2]);
+                Buf h = Buf.param("h", z[0], z[3]);
+                Buf b = Buf.param("b", z[1], z[3]);
+                Buf t = Buf.param("t", z[3], z[0]);
+                Buf b2 = Buf.param("b2", z[3], z[1]);
+                Buf c = Buf.output("c", z[0], z[1]);
+                List<Op> ops = List.of(new Op.MatMul(form, x, w, c, z[0], z[1], z[2], 1f, false),
+                        new Op.MatMul(form, h, b, c, z[0], z[1], z[3], -0.75f, true),
+                        new Op.MatMul(Op.MatMul.Form.TN, t, b2, c, z[0], z[1], z[3], 2f, true));
+                Program.Builder joined = Program.builder("joined");
+                ops.forEach(joined::add);
+                List<Program> all = new ArrayList<>(List.of(joined.build()));
+                for (Op op : ops)
+                    all.add(Program.builder("alone").add(op).build());
+                try (Session s = new CpuBackend(2).open(all)) {
+                    Random random = new Random(3);
+                    for (Buf in : List.of(x, w, h, b, t, b2)) {
+                        float[] f = new float[in.length()];
+                        for (int i = 0; i < f.length; i++)
+                            f[i] = random.nextFloat() - 0.5f;
+                        s.write(in, f);
+                    }
+                    s.run(all.getFirst());
+                    float[] together = s.read(c);
+                    for (Program p : all.subList(1, all.size()))
+                        s.run(p);
+                    assertThat(together).as("%s %s", form, Arrays.toString(z)).isEqualTo(s.read(c));
+                }
+            }
     }
 
     @Test

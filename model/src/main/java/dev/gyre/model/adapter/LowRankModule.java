@@ -78,10 +78,11 @@ final class LowRankModule implements ModuleAdapter {
 
         @Override
         public void forward(Emitter e, Buf x, Buf y, int N) {
-            inner.forward(e, x, y, N);
             Buf dropped = drop.forward(e, x, N);
             Buf zz = e.act("z", N, r);
             e.add(new Op.MatMul(Form.NT, dropped, store.param(a), zz, N, r, info.in(), 1f, false));
+            // next to each other, so that a backend can compute the sum of both
+            inner.forward(e, x, y, N);
             e.add(new Op.MatMul(Form.NT, zz, store.param(b), y, N, info.out(), r, scale, true));
             z = zz;
         }
@@ -89,11 +90,11 @@ final class LowRankModule implements ModuleAdapter {
         @Override
         public void backward(Emitter e, @Nullable Buf x, Buf dY, @Nullable Buf dX, boolean accumulate, int N) {
             Objects.requireNonNull(x);
-            inner.backward(e, x, dY, dX, accumulate, N);
             Buf h = e.act("h", N, r);
             e.add(new Op.MatMul(Form.NN, dY, store.param(b), h, N, r, info.out(), scale, false));
             e.add(new Op.MatMul(Form.TN, dY, Objects.requireNonNull(z), store.grad(b), info.out(), r, N, scale, true));
             e.add(new Op.MatMul(Form.TN, h, drop.forward(e, x, N), store.grad(a), r, info.in(), N, 1f, true));
+            inner.backward(e, x, dY, dX, accumulate, N);
             if (dX != null)
                 drop.backward(e, h, store.param(a), dX, N, r);
         }

@@ -194,11 +194,12 @@ final class PsoftModule implements ModuleAdapter {
         public void forward(Emitter e, Buf x, Buf y, int N) {
             Buf rot = rotation(e, store);
             Buf k = core(e, store, rot);
-            inner.forward(e, x, y, N);
             Buf zz = e.act("z", N, r);
             e.add(new Op.MatMul(Form.NT, drop.forward(e, x, N), a, zz, N, r, info.in(), 1f, false));
             Buf u = e.act("u", N, r);
             e.add(new Op.MatMul(Form.NT, zz, k, u, N, r, r, 1f, false));
+            // next to each other, so that a backend can compute the sum of both
+            inner.forward(e, x, y, N);
             e.add(new Op.MatMul(Form.NT, u, b, y, N, info.out(), r, scale, true));
             R = rot;
             core = k;
@@ -207,7 +208,6 @@ final class PsoftModule implements ModuleAdapter {
 
         @Override
         public void backward(Emitter e, @Nullable Buf x, Buf dY, @Nullable Buf dX, boolean accumulate, int N) {
-            inner.backward(e, x, dY, dX, accumulate, N);
             Buf rot = Objects.requireNonNull(R);
             Buf h = e.act("h", N, r);
             e.add(new Op.MatMul(Form.NN, dY, b, h, N, r, info.out(), scale, false));
@@ -220,9 +220,12 @@ final class PsoftModule implements ModuleAdapter {
                 e.add(new Op.Axpy(1f, dR, store.grad(rotation)));
             else
                 e.add(new Op.CayleyGrad(map, store.param(rotation), dR, store.grad(rotation), 1, r));
-            if (dX != null) {
+            if (dX == null) {
+                inner.backward(e, x, dY, null, accumulate, N);
+            } else {
                 Buf dZ = e.act("d z", N, r);
                 e.add(new Op.MatMul(Form.NN, h, Objects.requireNonNull(core), dZ, N, r, r, 1f, false));
+                inner.backward(e, x, dY, dX, accumulate, N);
                 drop.backward(e, dZ, a, dX, N, r);
             }
         }

@@ -1,0 +1,343 @@
+package dev.gyre.kernels.cpu;
+
+import dev.gyre.kernels.Op;
+import dev.gyre.kernels.Op.MatMul.Form;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+
+/// A sum of products, `c (+)= sum over terms of alpha op(a) op(b)`: a product alone, or a frozen weight's and the low-rank
+/// one that is added to it, so that c goes by once. The inner indices of all terms are cut into blocks. Those of b are
+/// packed into panels as wide as the register tile (decoded, where the weight is BF16 or NF4) that all threads share; each
+/// item packs some rows of a, block by block, and multiplies them with some panels.
+final class PackedProduct implements Runnable {
+    /// One product of the sum.
+    record Term(Op.MatMul op, View a, View b) {
+    }
+
+    /// Inner indices `k0 .. k0+n-1` of a term.
+    private record Block(Term term, int k0, int n) {
+    }
+
+    /// Numbers of packed b: 8 MiB, within the far cache.
+    private static final int PACKED = 1 << 21;
+    /// Numbers of packed a that stay in the near cache while the panels of b go by.
+    private static final int NEAR = 48 << 10;
+    /// Blocks that are packed at once.
+    private static final int DEEP = 8;
+    /// Panels whose part of c, for some rows, stays in the near cache from one block to the next.
+    private static final int GROUP = 4;
+    /// Parts of a product for each thread, so that all end at about the same time.
+    private static final int ITEMS = 16;
+    /// Parts of the rows for each thread, where the product is large enough to be shared.
+    private static final int FAIR = 4;
+    /// Multiply-adds that are worth an item.
+    private static final int SMALL = 1 << 18;
+    /// Strips up to which items do not share panels.
+    private static final int ALONE = 8;
+    /// Panels of b that make it worth packing some rows of a.
+    private static final int FEW_PANELS = 8;
+    /// Rows of b that are packed together.
+    private static final int SLICE = 8;
+    /// How many times as many rows as columns make it worth computing `c^T = b^T a` instead of `c = a^T b`: strips have to be
+    /// transposed here, panels only copied.
+    private static final int TALL = 4;
+
+    private final Cpu cpu;
+    private final Simd simd;
+    private final View c;
+    private final int M;
+    private final int N;
+    private final boolean accumulate;
+    /// What is computed is the transpose of c.
+    private final boolean flipped;
+    private final int MR;
+    private final int NR;
+    /// Rows of a strip, and some more up to whole vectors.
+    private final int whole;
+    /// See [Simd#slot].
+    private final int slot;
+    private final int sections;
+    private final Block[] blocks;
+    /// Columns whose panels are packed at once.
+    private final int width;
+    /// Rows of an item, and items of one part of the columns.
+    private final int rows;
+    private final int rowItems;
+    /// The rows fit one item: it packs its panels itself, just before it needs them.
+    private final boolean alone;
+    private final Cpu.Body pack = this::pack;
+    private final Cpu.Body multiply = this::multiply;
+
+    // the columns and the blocks at hand, and the parts in which items take the columns
+    private int jc;
+    private int nc;
+    private int first;
+    private int last;
+    private int parts;
+    /// Sections of the shared panels: block by block, panel by panel.
+    private float[][] shared = {};
+
+    static PackedProduct of(Cpu cpu, Simd simd, Op.MatMul op, View a, View b, View c) {
+        if (!tall(op))
+            return new PackedProduct(cpu, simd, List.of(new Term(op, a, b)), c, false);
+        Op.MatMul transposed = new Op.MatMul(Form.TN, op.b(), op.a(), op.c(), op.N(), op.M(), op.K(), op.alpha(),
+                op.accumulate());
+        return new PackedProduct(cpu, simd, List.of(new Term(transposed, b, a)), c, true);
+    }
+
+    /// Whether the product is not one of a sum, because its transpose is computed.
+    static boolean tall(Op.MatMul op) {
+        return op.form() == Form.TN && op.M() >= TALL * op.N();
+    }
+
+    /// @param terms of one size and one c; all but the first add to it
+    PackedProduct(Cpu cpu, Simd simd, List<Term> terms, View c) {
+        this(cpu, simd, terms, c, false);
+    }
+
+    private PackedProduct(Cpu cpu, Simd simd, List<Term> terms, View c, boolean flipped) {
+        this.cpu = cpu;
+        this.simd = simd;
+        this.c = c;
+        this.flipped = flipped;
+        Op.MatMul op = terms.getFirst().op;
+        this.M = op.M();
+        this.N = op.N();
+        this.accumulate = op.accumulate();
+        this.MR = simd.stripRows();
+        this.NR = simd.tileCols();
+        this.slot = simd.slot();
+        this.whole = (MR + slot - 1) / slot * slot;
+        this.sections = simd.panelSections();
+        List<Block> all = new ArrayList<>();
+        int deepest = 1;
+        long work = 0;
+        for (Term t : terms) {
+            int K = t.op.K();
+            int count = (K + Simd.DEPTH - 1) / Simd.DEPTH;
+            int depth = count == 0 ? 0 : ((K + count - 1) / count + 1) / 2 * 2;
+            for (int k = 0; k < K; k += depth)
+                all.add(new Block(t, k, Math.min(depth, K - k)));
+            deepest = Math.max(deepest, depth);
+            work += (long) M * N * K;
+        }
+        this.blocks = all.toArray(Block[]::new);
+        int packed = 1;
+        for (int k = 0; k < blocks.length; k += DEEP)
+            packed = Math.max(packed, Arrays.stream(blocks, k, Math.min(blocks.length, k + DEEP)).mapToInt(Block::n).sum());
+        this.width = Math.max(NR, PACKED / packed / NR * NR);
+        int most = Math.max(1, NEAR / (deepest * MR));
+        int strips = (M + MR - 1) / MR;
+        this.alone = strips <= Math.min(most, ALONE);
+        long fair = cpu.threads() == 1 ? 1 : Math.min(FAIR * cpu.threads(), work / SMALL);
+        int items = alone ? 1 : (int) Math.max((strips + most - 1) / most, Math.min(strips, fair));
+        this.rows = (strips + items - 1) / items * MR;
+        this.rowItems = (M + rows - 1) / rows;
+    }
+
+    @Override
+    public void run() {
+        if (blocks.length == 0 && !accumulate)
+            Arrays.fill(c.f(), c.off(), c.off() + M * N, 0f);
+        int wanted = cpu.threads() == 1 ? 1 : ITEMS * cpu.threads();
+        for (jc = 0; jc < N; jc += width) {
+            nc = Math.min(width, N - jc);
+            int panels = panels(nc);
+            parts = alone ? (panels + GROUP - 1) / GROUP
+                    : Math.min((panels + FEW_PANELS - 1) / FEW_PANELS, (wanted + rowItems - 1) / rowItems);
+            for (first = 0; first < blocks.length; first += DEEP) {
+                last = Math.min(blocks.length, first + DEEP);
+                if (!alone) {
+                    shared = room(cpu.threads(), panels);
+                    int jobs = 0;
+                    for (int k = first; k < last; k++)
+                        jobs += jobs(blocks[k], nc);
+                    cpu.forEach(jobs, pack);
+                }
+                cpu.forEach(rowItems * parts, multiply);
+            }
+        }
+    }
+
+    private int panels(int columns) {
+        return (columns + NR - 1) / NR;
+    }
+
+    /// Sections for so many panels of the blocks at hand.
+    private float[][] room(int worker, int panels) {
+        float[][] all = cpu.sections(worker, 1, (last - first) * panels * sections);
+        for (int k = first, i = 0; k < last; k++)
+            for (int end = i + panels * sections; i < end; i++)
+                Cpu.section(all, i, slot * even(blocks[k].n));
+        return all;
+    }
+
+    private static int even(int n) {
+        return n + n % 2;
+    }
+
+    /// Parts in which n columns of a block of b are packed: panels, where b holds them as rows, else slices of rows.
+    private int jobs(Block k, int n) {
+        return k.term.op.form() == Form.NT ? panels(n) : (k.n + SLICE - 1) / SLICE;
+    }
+
+    private void pack(int item, int worker) {
+        int k = first;
+        for (; item >= jobs(blocks[k], nc); k++)
+            item -= jobs(blocks[k], nc);
+        pack(k, item, shared, jc, nc, worker);
+    }
+
+    /// One of a block's [#jobs] for the n columns from j0 on.
+    private void pack(int k, int job, float[][] to, int j0, int n, int worker) {
+        Block block = blocks[k];
+        int at = (k - first) * panels(n) * sections;
+        if (block.term.op.form() == Form.NT)
+            packColumns(block, j0 + job * NR, Math.min(NR, n - job * NR), to, at + job * sections, worker);
+        else
+            packSlice(block, job * SLICE, to, at, j0, n, worker);
+    }
+
+    /// Some rows of b into all panels, so that b is read along its rows.
+    private void packSlice(Block block, int k0, float[][] to, int at, int j0, int n, int worker) {
+        View b = block.term.b;
+        int rows = Math.min(SLICE, block.n - k0);
+        int row = block.k0 + k0;
+        boolean plain = MatMuls.plain(b);
+        float[] from = plain ? b.f() : cpu.scratch(worker, 0, SLICE * n);
+        int ld = plain ? N : n;
+        int fo = plain ? b.off() + row * N + j0 : 0;
+        if (!plain)
+            for (int k = 0; k < rows; k++)
+                MatMuls.load(simd, b, (row + k) * N + j0, from, k * n, n);
+        boolean ends = k0 + rows == block.n;
+        for (int j = 0; j < n; j += slot, at++) {
+            simd.copy(from, fo + j, ld, rows, Math.min(slot, n - j), to[at], k0 * slot, slot);
+            if (ends)
+                finish(block.n, to[at]);
+        }
+    }
+
+    /// A panel of at most NR columns from rows of b that hold the inner index.
+    private void packColumns(Block block, int j0, int n, float[][] to, int at, int worker) {
+        View b = block.term.b;
+        int K = block.term.op.K();
+        boolean plain = MatMuls.plain(b);
+        for (int j = j0; j < j0 + n; j += slot, at++) {
+            int some = Math.min(slot, j0 + n - j);
+            float[] from = plain ? b.f() : cpu.scratch(worker, 0, slot * block.n);
+            if (!plain)
+                for (int i = 0; i < some; i++)
+                    MatMuls.load(simd, b, (j + i) * K + block.k0, from, i * block.n, block.n);
+            simd.transpose(from, plain ? b.off() + j * K + block.k0 : 0, plain ? K : block.n, some, block.n, to[at], 0,
+                    slot);
+            finish(block.n, to[at]);
+        }
+    }
+
+    /// What [Simd#strip] reads beyond an odd inner length. Rows and columns beyond the matrix need no such care: what comes
+    /// of them is not stored.
+    private void finish(int n, float[] to) {
+        if (n % 2 == 1)
+            Arrays.fill(to, n * slot, (n + 1) * slot, 0f);
+    }
+
+    /// Rows i0..i1-1 of op(a) in strips, block by block. Of a transposed, whole vectors of rows are taken where the matrix has
+    /// them, also beyond the strip's own: they move faster than parts, and what is not the strip's is not read.
+    private float[][] packRows(int i0, int i1, int worker) {
+        int strips = rows / MR;
+        float[][] left = cpu.sections(worker, 0, (last - first) * strips);
+        for (int k = first, at = 0; k < last; k++, at += strips) {
+            Block block = blocks[k];
+            Op.MatMul op = block.term.op;
+            View a = block.term.a;
+            for (int i = i0, s = at; i < i1; i += MR, s++) {
+                float[] to = Cpu.section(left, s, whole * Simd.DEPTH);
+                if (op.form() == Form.TN)
+                    simd.transpose(a.f(), a.off() + block.k0 * M + i, M, block.n, Math.min(whole, M - i), to, 0,
+                            Simd.DEPTH);
+                else
+                    simd.copy(a.f(), a.off() + i * op.K() + block.k0, op.K(), Math.min(MR, i1 - i), block.n, to, 0,
+                            Simd.DEPTH);
+                for (int r = 0; block.n % 2 == 1 && r < MR; r++)
+                    to[r * Simd.DEPTH + block.n] = 0f;
+            }
+        }
+        return left;
+    }
+
+    /// Some rows of c, and of these some panels. Where the cuts lie depends on the number of threads, but not which
+    /// group of rows and which panel an element belongs to, and so not a bit of it.
+    private void multiply(int item, int worker) {
+        int i0 = item / parts * rows;
+        int i1 = Math.min(M, i0 + rows);
+        int part = item % parts;
+        int panels = panels(nc);
+        int end = panels * (part + 1) / parts;
+        float[][] left = packRows(i0, i1, worker);
+        for (int p = panels * part / parts; p < end; p += GROUP) {
+            int some = Math.min(GROUP, end - p);
+            if (!alone) {
+                group(i0, i1, left, shared, p, panels, p, some, worker);
+                continue;
+            }
+            int j0 = p * NR;
+            int n = Math.min(nc, j0 + some * NR) - j0;
+            float[][] own = room(worker, some);
+            for (int k = first; k < last; k++)
+                for (int job = 0; job < jobs(blocks[k], n); job++)
+                    pack(k, job, own, jc + j0, n, worker);
+            group(i0, i1, left, own, 0, some, p, some, worker);
+        }
+    }
+
+    /// Rows i0..i1-1 of c of `some` panels from p on, which are the ones from `at` on of the `panels` in `right`.
+    private void group(int i0, int i1, float[][] left, float[][] right, int at, int panels, int p, int some, int worker) {
+        float[] tile = cpu.scratch(worker, 1, MR * NR + 1);
+        float[] result = cpu.scratch(worker, 2, MR * NR);
+        for (int k = first; k < last; k++) {
+            int n = blocks[k].n;
+            float alpha = blocks[k].term.op.alpha();
+            boolean add = accumulate || k > 0;
+            for (int q = 0; q < some; q++) {
+                int j0 = jc + (p + q) * NR;
+                int cols = Math.min(NR, jc + nc - j0);
+                int panel = ((k - first) * panels + at + q) * sections;
+                for (int i = i0, s = (k - first) * (rows / MR); i < i1; i += MR, s++) {
+                    int high = Math.min(MR, i1 - i);
+                    if (flipped) {
+                        simd.strip(n, left[s], right, panel, alpha, result, 0, NR, high, NR, false, tile);
+                        scatter(result, i, high, j0, cols, add);
+                        continue;
+                    }
+                    if (add && k == first)
+                        tile[MR * NR] = touch(i + MR, Math.min(i1, i + 2 * MR), j0);
+                    simd.strip(n, left[s], right, panel, alpha, c.f(), c.off() + i * N + j0, N, high, cols, add, tile);
+                }
+            }
+        }
+    }
+
+    /// A tile of the transpose to its place.
+    private void scatter(float[] tile, int i, int high, int j, int cols, boolean add) {
+        float[] f = c.f();
+        for (int q = 0; q < cols; q++) {
+            int to = c.off() + (j + q) * M + i;
+            for (int r = 0; r < high; r++) {
+                float v = tile[r * NR + q];
+                f[to + r] = add ? f[to + r] + v : v;
+            }
+        }
+    }
+
+    /// Reads a number of each row of c that comes next, so that all of them are on their way from memory at once,
+    /// before they are needed; the sum only keeps the compiler from leaving them out.
+    private float touch(int from, int to, int j) {
+        float[] f = c.f();
+        float sum = 0;
+        for (int i = from; i < to; i++)
+            sum += f[c.off() + i * N + j];
+        return sum;
+    }
+}
