@@ -18,6 +18,8 @@ public final class Decoder implements AutoCloseable {
     /// Tokens of a prompt fed at once.
     public static final int CHUNK = 32;
 
+    private final Store store;
+    private final MemoryPlan plan;
     private final Session session;
     private final LlamaProgram.Decoding one;
     private final LlamaProgram.Decoding many;
@@ -32,8 +34,16 @@ public final class Decoder implements AutoCloseable {
         this.V = model.config().vocabSize();
         this.one = e.one;
         this.many = e.many;
+        this.store = e.store;
         this.session = backend.open(e.programs());
-        e.store.fill(session, MemoryPlan.of(e.programs()));
+        this.plan = MemoryPlan.of(e.programs());
+        store.fill(session, plan);
+    }
+
+    /// Takes over what the adapters' tensors hold now, and forgets the sequence. The weights stay as they were.
+    public void reload() {
+        store.fillParams(session, plan);
+        reset();
     }
 
     /// Bytes of a decoder beside the weights, which it reads where they are.

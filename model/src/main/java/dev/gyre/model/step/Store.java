@@ -185,6 +185,11 @@ public final class Store {
             if (plan.persistent().contains(b))
                 session.write(b, values);
         });
+        fillParams(session, plan);
+    }
+
+    /// Writes the trainable tensors' numbers, once more after they changed.
+    public void fillParams(Session session, MemoryPlan plan) {
         if (params != null && plan.persistent().contains(params)) {
             float[] all = new float[size];
             for (Tensor t : tensors)

@@ -143,20 +143,25 @@ public final class Evaluation {
     /// What a model answers greedily, token by token.
     static List<String> given(Llama model, Backend backend, List<Example.Completion> tasks, ModelText text) {
         int room = room(tasks, model.config().maxPositionEmbeddings(), text);
-        List<String> out = new ArrayList<>();
         MemoryEstimate.collect();
         try (Decoder decoder = new Decoder(model, backend, room)) {
-            for (Example.Completion t : tasks) {
-                int[] prompt = text.prompt(t.prompt());
-                StringBuilder s = new StringBuilder();
-                StreamDecoder stream = text.stream();
-                Generator.run(decoder, prompt, Math.clamp(room - prompt.length, 0, ANSWER_TOKENS), text.stops(),
-                        Sampler.greedy(text.tokenizer().vocabSize()), token -> {
-                            s.append(stream.add(token));
-                            return true;
-                        });
-                out.add(s.append(stream.finish()).toString());
-            }
+            return given(decoder, room, tasks, text);
+        }
+    }
+
+    /// @param room positions of the decoder
+    static List<String> given(Decoder decoder, int room, List<Example.Completion> tasks, ModelText text) {
+        List<String> out = new ArrayList<>();
+        for (Example.Completion t : tasks) {
+            int[] prompt = text.prompt(t.prompt());
+            StringBuilder s = new StringBuilder();
+            StreamDecoder stream = text.stream();
+            Generator.run(decoder, prompt, Math.clamp(room - prompt.length, 0, ANSWER_TOKENS), text.stops(),
+                    Sampler.greedy(text.tokenizer().vocabSize()), token -> {
+                        s.append(stream.add(token));
+                        return true;
+                    });
+            out.add(s.append(stream.finish()).toString());
         }
         return out;
     }

@@ -58,6 +58,7 @@ public final class TrainingRun implements AutoCloseable {
     private final List<Example.Completion> tasks;
     private final long steps;
     private long done;
+    private @Nullable Decoder decoder;
 
     private TrainingRun(Setup s, boolean resume, Backend backend) {
         this.setup = s;
@@ -211,8 +212,7 @@ public final class TrainingRun implements AutoCloseable {
             public void onEvaluation(Evaluation e) {
                 long start = System.nanoTime();
                 session.pull();
-                List<String> answers = dev.gyre.trainer.run.Evaluation.given(setup.model(), backend, tasks,
-                        setup.text());
+                List<String> answers = answers();
                 List<Sample> all = new ArrayList<>();
                 for (int i = 0; i < tasks.size(); i++)
                     all.add(new Sample(tasks.get(i).prompt(), tasks.get(i).completion(), answers.get(i)));
@@ -220,6 +220,22 @@ public final class TrainingRun implements AutoCloseable {
                 others.forEach(l -> l.onSamples(s));
             }
         };
+    }
+
+    /// A device keeps the decoder, whose kernels it compiled. The CPU compiles nothing and has its memory back; and a decoder
+    /// does not see weights that change, as in full training.
+    private List<String> answers() {
+        int room = dev.gyre.trainer.run.Evaluation.room(tasks, setup.model().config().maxPositionEmbeddings(),
+                setup.text());
+        if (backend instanceof CpuBackend || setup.full())
+            return dev.gyre.trainer.run.Evaluation.given(setup.model(), backend, tasks, setup.text());
+        Decoder d = decoder;
+        if (d == null) {
+            d = new Decoder(setup.model(), backend, room);
+            decoder = d;
+        } else
+            d.reload();
+        return dev.gyre.trainer.run.Evaluation.given(d, room, tasks, setup.text());
     }
 
     private FirstStepCheck.Twin cpuTwin() {
@@ -299,6 +315,9 @@ public final class TrainingRun implements AutoCloseable {
 
     @Override
     public void close() {
+        Decoder d = decoder;
+        if (d != null)
+            d.close();
         session.close();
     }
 }
