@@ -16,7 +16,8 @@ import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 ///
 /// Items next to each other fetch neighbouring features, whole lines of memory. The odd pitch of the tiles keeps rows in
 /// different banks; what a row of items needs alike is broadcast. A pitch has room for four features an item, whose surplus is
-/// never stored. Longest work groups come first.
+/// never stored. Longest work groups come first. `at` also has D and the length of a tile, for the inner loops: as constants
+/// they would unroll them, and an item would take three times the registers.
 final class AttentionTileKernels {
     /// Items along each side of a work group.
     static final int SIDE = 16;
@@ -46,6 +47,8 @@ final class AttentionTileKernels {
     static void attendTile(KernelContext context, FloatArray q, FloatArray k, FloatArray v, IntArray start,
             FloatArray out, FloatArray lse, IntArray at, int T, int H, int KV, int D, float scale, int window) {
         int pitch = pitch(D);
+        int features = at.get(6);
+        int length = at.get(7);
         float[] own = context.allocateFloatLocalArray(TILE * pitch);
         float[] tile = context.allocateFloatLocalArray(TILE * pitch);
         float[] scores = context.allocateFloatLocalArray(TILE * SCORES);
@@ -61,7 +64,7 @@ final class AttentionTileKernels {
         int firstA = firstKey(start.get(startAt + TornadoMath.min(ia, T - 1)), ia, window);
         int firstB = firstKey(start.get(startAt + TornadoMath.min(ib, T - 1)), ib, window);
         int low = T - 1;
-        for (int r = 0; r < TILE; r++) {
+        for (int r = 0; r < length; r++) {
             int i = TornadoMath.min(i0 + r, T - 1);
             low = TornadoMath.min(low, firstKey(start.get(startAt + i), i, window));
         }
@@ -87,7 +90,7 @@ final class AttentionTileKernels {
             float ab = 0f;
             float ba = 0f;
             float bb = 0f;
-            for (int c = 0; c < D; c++) {
+            for (int c = 0; c < features; c++) {
                 float qa = own[y * pitch + c];
                 float qb = own[(y + SIDE) * pitch + c];
                 float ka = tile[x * pitch + c];
@@ -110,7 +113,7 @@ final class AttentionTileKernels {
             context.localBarrier();
             float newA = maxA;
             float newB = maxB;
-            for (int j = 0; j < TILE; j++) {
+            for (int j = 0; j < length; j++) {
                 newA = TornadoMath.max(newA, scores[y * SCORES + j]);
                 newB = TornadoMath.max(newB, scores[(y + SIDE) * SCORES + j]);
             }
@@ -139,7 +142,7 @@ final class AttentionTileKernels {
                 float b3 = 0f;
                 addA = 0f;
                 addB = 0f;
-                for (int j = 0; j < TILE; j++) {
+                for (int j = 0; j < length; j++) {
                     float pa = scores[y * SCORES + j];
                     float pb = scores[(y + SIDE) * SCORES + j];
                     float v0 = tile[j * pitch + c];
@@ -188,6 +191,8 @@ final class AttentionTileKernels {
             FloatArray lse, FloatArray dOut, FloatArray delta, FloatArray dQ, IntArray at, int T, int H, int KV, int D,
             float scale, int window) {
         int pitch = pitch(D);
+        int features = at.get(8);
+        int length = at.get(9);
         float[] own = context.allocateFloatLocalArray(TILE * pitch);
         float[] tile = context.allocateFloatLocalArray(TILE * pitch);
         float[] scores = context.allocateFloatLocalArray(TILE * SCORES);
@@ -213,7 +218,7 @@ final class AttentionTileKernels {
         int dOutA = at.get(5) + headA * D;
         int dOutB = at.get(5) + headB * D;
         int low = T - 1;
-        for (int r = 0; r < TILE; r++) {
+        for (int r = 0; r < length; r++) {
             int i = TornadoMath.min(i0 + r, T - 1);
             low = TornadoMath.min(low, firstKey(start.get(startAt + i), i, window));
         }
@@ -233,7 +238,7 @@ final class AttentionTileKernels {
             float dAb = 0f;
             float dBa = 0f;
             float dBb = 0f;
-            for (int c = 0; c < D; c++) {
+            for (int c = 0; c < features; c++) {
                 float da = dOut.get(dOutA + c);
                 float db = dOut.get(dOutB + c);
                 float va = tile[x * pitch + c];
@@ -253,7 +258,7 @@ final class AttentionTileKernels {
             float ab = 0f;
             float ba = 0f;
             float bb = 0f;
-            for (int c = 0; c < D; c++) {
+            for (int c = 0; c < features; c++) {
                 float qa = own[y * pitch + c];
                 float qb = own[(y + SIDE) * pitch + c];
                 float ka = tile[x * pitch + c];
@@ -284,7 +289,7 @@ final class AttentionTileKernels {
                 float b1 = 0f;
                 float b2 = 0f;
                 float b3 = 0f;
-                for (int j = 0; j < TILE; j++) {
+                for (int j = 0; j < length; j++) {
                     float sa = scores[y * SCORES + j];
                     float sb = scores[(y + SIDE) * SCORES + j];
                     float k0 = tile[j * pitch + c];
@@ -320,6 +325,8 @@ final class AttentionTileKernels {
             FloatArray lse, FloatArray dOut, FloatArray delta, FloatArray dK, FloatArray dV, IntArray at, int T, int H,
             int KV, int D, float scale, int window) {
         int pitch = pitch(D);
+        int features = at.get(9);
+        int length = at.get(10);
         float[] tileQ = context.allocateFloatLocalArray(TILE * pitch);
         float[] tileO = context.allocateFloatLocalArray(TILE * pitch);
         float[] p = context.allocateFloatLocalArray(TILE * SCORES);
@@ -354,7 +361,7 @@ final class AttentionTileKernels {
                 float dAb = 0f;
                 float dBa = 0f;
                 float dBb = 0f;
-                for (int c = 0; c < D; c++) {
+                for (int c = 0; c < features; c++) {
                     float ka = k.get(at.get(1) + rowA + c);
                     float kb = k.get(at.get(1) + rowB + c);
                     float va = v.get(at.get(2) + rowA + c);
@@ -404,7 +411,7 @@ final class AttentionTileKernels {
                     float va1 = 0f;
                     float vb0 = 0f;
                     float vb1 = 0f;
-                    for (int i = 0; i < TILE; i++) {
+                    for (int i = 0; i < length; i++) {
                         float pa = p[y * SCORES + i];
                         float pb = p[(y + SIDE) * SCORES + i];
                         float sa = dS[y * SCORES + i];

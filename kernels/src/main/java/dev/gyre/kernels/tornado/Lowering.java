@@ -185,7 +185,8 @@ final class Lowering {
                 Ints start = i(o.start());
                 Floats out = f(o.out());
                 Floats lse = f(o.lse());
-                IntArray at = at(q.at(), k.at(), v.at(), start.at(), out.at(), lse.at());
+                IntArray at = at(q.at(), k.at(), v.at(), start.at(), out.at(), lse.at(), o.D(),
+                        AttentionTileKernels.TILE);
                 if (workGroups && o.D() <= AttentionTileKernels.MAX_D)
                     tasks.task("attendTile", attentionTiles(o.T(), o.B() * o.H()), AttentionTileKernels::attendTile,
                             new KernelContext(), q.array(), k.array(), v.array(), start.array(), out.array(),
@@ -548,19 +549,19 @@ final class Lowering {
             case F32 -> {
                 Floats b = f(o.b());
                 tasks.task("tiled", grid, TiledMatMulKernels::tiled, context, a.array(), b.array(), c.array(),
-                        at(a.at(), b.at(), c.at()), o.M(), o.N(), o.K(), tn ? 1 : o.K(), tn ? o.M() : 1, bRow, bStep,
+                        at(a.at(), b.at(), c.at(), o.K()), o.M(), o.N(), o.K(), tn ? 1 : o.K(), tn ? o.M() : 1, bRow, bStep,
                         o.alpha(), add);
             }
             case BF16 -> {
                 Shorts b = memory.shorts(o.b());
                 tasks.task("tiledBf16", grid, TiledMatMulKernels::tiledBf16, context, a.array(), b.array(),
-                        memory.powers(), c.array(), at(a.at(), b.at(), c.at()), o.M(), o.N(), o.K(), bRow, bStep,
+                        memory.powers(), c.array(), at(a.at(), b.at(), c.at(), o.K()), o.M(), o.N(), o.K(), bRow, bStep,
                         o.alpha(), add);
             }
             case NF4 -> {
                 Nf4 b = memory.nf4(o.b());
                 tasks.task("tiledNf4", grid, TiledMatMulKernels::tiledNf4, context, a.array(), b.codes(), b.book(),
-                        b.maxima(), b.maximaCodes(), b.map(), c.array(), at(a.at(), c.at()), o.M(), o.N(), o.K(),
+                        b.maxima(), b.maximaCodes(), b.map(), c.array(), at(a.at(), c.at(), o.K()), o.M(), o.N(), o.K(),
                         flag(nt), o.alpha(), add, b.block(), b.nested(), b.offset());
             }
             case I32 -> throw new IllegalArgumentException(o.b() + " cannot be a factor of a matrix product");
@@ -601,8 +602,10 @@ final class Lowering {
         int N = o.B() * o.T();
         tasks.task("outputDot", items(N * o.H()), AttentionKernels::outputDot, out.array(), dOut.array(),
                 delta.array(), at(out.at(), dOut.at(), delta.at()), N * o.H(), o.D());
-        IntArray atQ = at(q.at(), k.at(), v.at(), start.at(), lse.at(), dOut.at(), delta.at(), dQ.at());
-        IntArray atK = at(q.at(), k.at(), v.at(), start.at(), lse.at(), dOut.at(), delta.at(), dK.at(), dV.at());
+        int tile = AttentionTileKernels.TILE;
+        IntArray atQ = at(q.at(), k.at(), v.at(), start.at(), lse.at(), dOut.at(), delta.at(), dQ.at(), o.D(), tile);
+        IntArray atK = at(q.at(), k.at(), v.at(), start.at(), lse.at(), dOut.at(), delta.at(), dK.at(), dV.at(), o.D(),
+                tile);
         if (workGroups && o.D() <= AttentionTileKernels.MAX_D) {
             tasks.task("queryGradTile", attentionTiles(o.T(), o.B() * o.H()), AttentionTileKernels::queryGradTile,
                     new KernelContext(), q.array(), k.array(), v.array(), start.array(), lse.array(), dOut.array(),

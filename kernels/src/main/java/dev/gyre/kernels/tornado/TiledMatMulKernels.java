@@ -9,7 +9,8 @@ import uk.ac.manchester.tornado.api.types.arrays.ShortArray;
 /// The matrix products of [MatMulKernels] for GPUs. A work group of 16 x 16 items computes a tile of 32 x 32 elements
 /// of c, each item 2 x 2 of them. Slabs of 16 columns of a and 16 rows of b come through local memory, so that each number
 /// of a and b is fetched (and a weight decoded) once per tile and not once per element. Items next to each other fetch
-/// neighbours in memory, whichever way the matrix lies. The row pitch of 33 keeps them in different banks.
+/// neighbours in memory, whichever way the matrix lies. The row pitch of 33 keeps them in different banks. `at`
+/// also has K, for the loop over slabs: a small constant would unroll it, and items run out of registers.
 final class TiledMatMulKernels {
     /// Items along each side of a work group.
     static final int SIDE = 16;
@@ -28,6 +29,7 @@ final class TiledMatMulKernels {
         int aAt = at.get(0);
         int bAt = at.get(1);
         int cAt = at.get(2);
+        int depth = at.get(3);
         float[] tileA = context.allocateFloatLocalArray(SLAB * PITCH);
         float[] tileB = context.allocateFloatLocalArray(SLAB * PITCH);
         int x = context.localIdx;
@@ -38,7 +40,7 @@ final class TiledMatMulKernels {
         float c01 = 0f;
         float c10 = 0f;
         float c11 = 0f;
-        for (int k0 = 0; k0 < K; k0 += SLAB) {
+        for (int k0 = 0; k0 < depth; k0 += SLAB) {
             for (int e = y * SIDE + x; e < TILE * SLAB; e += SIDE * SIDE) {
                 int ka = aStep == 1 ? e & 15 : e >> 5;
                 int ia = aStep == 1 ? e >> 4 : e & 31;
@@ -78,6 +80,7 @@ final class TiledMatMulKernels {
         int aAt = at.get(0);
         int bAt = at.get(1);
         int cAt = at.get(2);
+        int depth = at.get(3);
         float[] tileA = context.allocateFloatLocalArray(SLAB * PITCH);
         float[] tileB = context.allocateFloatLocalArray(SLAB * PITCH);
         int x = context.localIdx;
@@ -88,7 +91,7 @@ final class TiledMatMulKernels {
         float c01 = 0f;
         float c10 = 0f;
         float c11 = 0f;
-        for (int k0 = 0; k0 < K; k0 += SLAB) {
+        for (int k0 = 0; k0 < depth; k0 += SLAB) {
             for (int e = y * SIDE + x; e < TILE * SLAB; e += SIDE * SIDE) {
                 int ka = e & 15;
                 int ia = e >> 4;
@@ -128,6 +131,7 @@ final class TiledMatMulKernels {
             float alpha, int accumulate, int block, int nested, float offset) {
         int aAt = at.get(0);
         int cAt = at.get(1);
+        int depth = at.get(2);
         float[] tileA = context.allocateFloatLocalArray(SLAB * PITCH);
         float[] tileB = context.allocateFloatLocalArray(SLAB * PITCH);
         int x = context.localIdx;
@@ -138,7 +142,7 @@ final class TiledMatMulKernels {
         float c01 = 0f;
         float c10 = 0f;
         float c11 = 0f;
-        for (int k0 = 0; k0 < K; k0 += SLAB) {
+        for (int k0 = 0; k0 < depth; k0 += SLAB) {
             for (int e = y * SIDE + x; e < TILE * SLAB; e += SIDE * SIDE) {
                 int ka = e & 15;
                 int ia = e >> 4;
