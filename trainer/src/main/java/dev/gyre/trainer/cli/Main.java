@@ -14,8 +14,8 @@ import picocli.CommandLine.Spec;
 @Command(name = "gyre", versionProvider = Version.class,
         description = "Orthogonal fine-tuning of language models on the JVM.", synopsisSubcommandLabel = "COMMAND",
         subcommandsRepeatable = false, footer = {
-            "", "Exit codes: 0 ok, 1 failure, 2 usage, configuration or input, 3 numeric (NaN, check above its limit),",
-            "130 interrupted and saved. `gyre COMMAND --help` explains a command."})
+            "", "Exit codes: 0 ok, 1 failure, 2 usage, configuration or input, 3 numeric (NaN, check above its limit),"
+                    + " 130 interrupted and saved. `gyre COMMAND --help` explains a command."})
 public final class Main implements Runnable {
     @Spec
     @SuppressWarnings("NullAway.Init") // set by picocli
