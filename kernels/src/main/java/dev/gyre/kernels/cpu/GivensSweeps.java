@@ -184,7 +184,8 @@ final class GivensSweeps {
                     System.arraycopy(x.f(), in + r * d + at, w, r * s.row() + at, rest);
                     Arrays.fill(w, r * s.row() + at + rest, r * s.row() + at + s.W, 0f);
                 }
-                simd.givens(n, 1, c, 2 * s.steps * at, w, at, s.row(), w, levels ? s.rows[1] + full : at, s.row(), w, at,
+                simd.givens(n, 1, c, 2 * s.steps * at, w, at, s.row(), w, levels ? s.rows[1] + full : at, s.row(), w,
+                        at,
                         s.row());
                 for (int r = 0; r < n; r++)
                     System.arraycopy(w, r * s.row() + at, y.f(), out + r * d + at, rest);

@@ -125,7 +125,8 @@ final class PackedProduct implements Runnable {
         this.blocks = all.toArray(Block[]::new);
         int packed = 1;
         for (int k = 0; k < blocks.length; k += DEEP)
-            packed = Math.max(packed, Arrays.stream(blocks, k, Math.min(blocks.length, k + DEEP)).mapToInt(Block::n).sum());
+            packed = Math.max(packed,
+                    Arrays.stream(blocks, k, Math.min(blocks.length, k + DEEP)).mapToInt(Block::n).sum());
         this.width = Math.max(NR, PACKED / packed / NR * NR);
         int most = Math.max(1, NEAR / (deepest * MR));
         int strips = (M + MR - 1) / MR;
@@ -293,7 +294,8 @@ final class PackedProduct implements Runnable {
     }
 
     /// Rows i0..i1-1 of c of `some` panels from p on, which are the ones from `at` on of the `panels` in `right`.
-    private void group(int i0, int i1, float[][] left, float[][] right, int at, int panels, int p, int some, int worker) {
+    private void group(int i0, int i1, float[][] left, float[][] right, int at, int panels, int p, int some,
+            int worker) {
         float[] tile = cpu.scratch(worker, 1, MR * NR + 1);
         float[] result = cpu.scratch(worker, 2, MR * NR);
         for (int k = first; k < last; k++) {

@@ -944,16 +944,18 @@ final class SimdVector implements Simd {
             int cols, boolean accumulate, float[] tile) {
         if (L == 8)
             strip6(kc, a, b[bi], b[bi + 1], tile);
-        else if (WIDE)
-            strip12(kc, a, b[bi], b[bi + 1], tile);
         else
-            strip4(kc, a, b[bi], b[bi + 1], tile);
+            if (WIDE)
+                strip12(kc, a, b[bi], b[bi + 1], tile);
+            else
+                strip4(kc, a, b[bi], b[bi + 1], tile);
         if (L != 8 || alpha != 1f || rows < 6 || cols < 2 * L)
             addTile(alpha, tile, c, co, ldc, rows, cols, accumulate);
-        else if (accumulate)
-            addTile6(tile, c, co, ldc);
         else
-            copyTile6(tile, c, co, ldc);
+            if (accumulate)
+                addTile6(tile, c, co, ldc);
+            else
+                copyTile6(tile, c, co, ldc);
     }
 
     @Override

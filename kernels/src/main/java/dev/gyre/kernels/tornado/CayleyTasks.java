@@ -146,14 +146,16 @@ final class CayleyTasks {
         int p = c.length - 1;
         if (p < 2)
             affine(q, r, p == 0 ? 0f : c[1], c[0]);
-        else if (workGroups)
-            tasks.task("polynomialBlock", group(), CayleyBlockKernels::polynomialBlock, new KernelContext(), q,
-                    r.array(), at(r.at(), b, p), b * b, c[p]);
-        else {
-            int rows = blocks * b;
-            tasks.task("polynomialRows", items(rows), CayleyKernels::polynomialRows, q, memory.scratch(2L * rows * b),
-                    r.array(), at(r.at(), b, p), rows, c[p]);
-        }
+        else
+            if (workGroups)
+                tasks.task("polynomialBlock", group(), CayleyBlockKernels::polynomialBlock, new KernelContext(), q,
+                        r.array(), at(r.at(), b, p), b * b, c[p]);
+            else {
+                int rows = blocks * b;
+                tasks.task("polynomialRows", items(rows), CayleyKernels::polynomialRows, q,
+                        memory.scratch(2L * rows * b),
+                        r.array(), at(r.at(), b, p), rows, c[p]);
+            }
     }
 
     /// `(I - Q)^-1` for the plus form, `(I + Q)^-1` for the minus form.

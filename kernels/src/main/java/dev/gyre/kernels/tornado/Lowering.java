@@ -193,8 +193,8 @@ final class Lowering {
                             lse.array(), at, o.T(), o.H(), o.KV(), o.D(), o.scale(), o.window());
                 else
                     tasks.task("attend", items(o.H(), o.B() * o.T()), AttentionKernels::attend, q.array(), k.array(),
-                        v.array(), start.array(), out.array(), lse.array(), at, o.B() * o.T(), o.T(), o.H(), o.KV(),
-                        o.D(), o.scale(), o.window());
+                            v.array(), start.array(), out.array(), lse.array(), at, o.B() * o.T(), o.T(), o.H(), o.KV(),
+                            o.D(), o.scale(), o.window());
             }
             case Op.AttentionGrad o -> attentionGrad(o);
             case Op.CacheStore o -> {
@@ -549,7 +549,8 @@ final class Lowering {
             case F32 -> {
                 Floats b = f(o.b());
                 tasks.task("tiled", grid, TiledMatMulKernels::tiled, context, a.array(), b.array(), c.array(),
-                        at(a.at(), b.at(), c.at(), o.K()), o.M(), o.N(), o.K(), tn ? 1 : o.K(), tn ? o.M() : 1, bRow, bStep,
+                        at(a.at(), b.at(), c.at(), o.K()), o.M(), o.N(), o.K(), tn ? 1 : o.K(), tn ? o.M() : 1, bRow,
+                        bStep,
                         o.alpha(), add);
             }
             case BF16 -> {

@@ -30,12 +30,13 @@ final class PlanTable {
 
     /// The parts of one estimate, a line each.
     static List<String> parts(MemoryEstimate m) {
-        List<String> out = new ArrayList<>(List.of(part("weights", m.weights(), "frozen, as they are held, with tables and factors"),
-                part("adapter", m.adapter(), "trained numbers and their gradients"),
-                part("optimiser", m.optimiser(), "AdamW's two moments"),
-                part("activations", m.activations(), "one arena, exact"),
-                part("workspace", m.workspace(), "packing buffers of the kernels, estimated"),
-                part("host", m.host(), "copies for files, checkpoints and for looking at rotations")));
+        List<String> out = new ArrayList<>(
+                List.of(part("weights", m.weights(), "frozen, as they are held, with tables and factors"),
+                        part("adapter", m.adapter(), "trained numbers and their gradients"),
+                        part("optimiser", m.optimiser(), "AdamW's two moments"),
+                        part("activations", m.activations(), "one arena, exact"),
+                        part("workspace", m.workspace(), "packing buffers of the kernels, estimated"),
+                        part("host", m.host(), "copies for files, checkpoints and for looking at rotations")));
         if (m.decoder() > 0)
             out.add(part("decoder", m.decoder(), "answers while training (eval.samples): caches and arena"));
         out.addAll(List.of(part("data", m.data(), "tokens of the examples"),

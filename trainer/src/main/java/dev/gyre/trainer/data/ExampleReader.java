@@ -160,7 +160,8 @@ public final class ExampleReader {
         String rest = input.isBlank() ? "" : "\n\n### Input:\n" + input;
         return new Example.Completion("Below is an instruction that describes a task"
                 + (input.isBlank() ? "" : ", paired with an input that provides further context")
-                + ". Write a response that appropriately completes the request.\n\n### Instruction:\n" + instruction + rest
+                + ". Write a response that appropriately completes the request.\n\n### Instruction:\n" + instruction
+                + rest
                 + "\n\n### Response:\n", output);
     }
 

@@ -217,7 +217,7 @@ public final class Report {
                 + c.train().microBatch() + " \u00d7 " + c.train().seqLen() + " tokens \u00d7 " + c.train().accumulate()
                 + (r == null ? " \u00b7 not finished" : " \u00b7 " + r.steps() + (c.train().steps() != null
                         && r.steps() < c.train().steps() ? " of " + c.train().steps() + " steps, stopped early"
-                                : r.steps() == 1 ? " step" : " steps")
+                        : r.steps() == 1 ? " step" : " steps")
                         + " \u00b7 " + r.device())
                 + " \u00b7 seed " + c.seed();
     }

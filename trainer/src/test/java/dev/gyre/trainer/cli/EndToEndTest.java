@@ -295,7 +295,8 @@ class EndToEndTest {
         assertThat(Double.parseDouble(m.group(1))).isBetween(1e-4, Double.parseDouble(m.group(2)));
         assertThat(c.out.lines().filter(l -> l.endsWith("#"))).hasSizeBetween(10, 24);
         assertThat(dir.resolve("found")).doesNotExist();
-        assertThat(Cli.gyre("lr-find", file, "--steps", 5).err).contains("a ramp of 5 steps").contains("needs 10 steps at least");
+        assertThat(Cli.gyre("lr-find", file, "--steps", 5).err).contains("a ramp of 5 steps")
+                .contains("needs 10 steps at least");
     }
 
     @Test
