@@ -23,8 +23,11 @@ final class PackedProduct implements Runnable {
     private static final int PACKED = 1 << 21;
     /// Numbers of packed a that stay in the near cache while the panels of b go by.
     private static final int NEAR = 48 << 10;
-    /// Blocks that are packed at once.
-    private static final int DEEP = 8;
+    /// Strips of an item, at most: their rows lie far apart, each on a page of its own.
+    private static final int STRIPS = 24;
+    /// Columns that are packed together, at least, before further inner indices: each time that the columns are cut, all of a is
+    /// packed once more, and each time that the inner indices are, c goes by once more.
+    private static final int COLUMNS = 1 << 10;
     /// Panels whose part of c, for some rows, stays in the near cache from one block to the next.
     private static final int GROUP = 4;
     /// Parts of a product for each thread, so that all end at about the same time.
@@ -124,11 +127,10 @@ final class PackedProduct implements Runnable {
         }
         this.blocks = all.toArray(Block[]::new);
         int packed = 1;
-        for (int k = 0; k < blocks.length; k += DEEP)
-            packed = Math.max(packed,
-                    Arrays.stream(blocks, k, Math.min(blocks.length, k + DEEP)).mapToInt(Block::n).sum());
+        for (int k = 0; k < blocks.length; k = end(k))
+            packed = Math.max(packed, Arrays.stream(blocks, k, end(k)).mapToInt(Block::n).sum());
         this.width = Math.max(NR, PACKED / packed / NR * NR);
-        int most = Math.max(1, NEAR / (deepest * MR));
+        int most = Math.clamp(NEAR / (deepest * MR), 1, STRIPS);
         int strips = (M + MR - 1) / MR;
         this.alone = strips <= Math.min(most, ALONE);
         long fair = cpu.threads() == 1 ? 1 : Math.min(FAIR * cpu.threads(), work / SMALL);
@@ -147,8 +149,8 @@ final class PackedProduct implements Runnable {
             int panels = panels(nc);
             parts = alone ? (panels + GROUP - 1) / GROUP
                     : Math.min((panels + FEW_PANELS - 1) / FEW_PANELS, (wanted + rowItems - 1) / rowItems);
-            for (first = 0; first < blocks.length; first += DEEP) {
-                last = Math.min(blocks.length, first + DEEP);
+            for (first = 0; first < blocks.length; first = last) {
+                last = end(first);
                 if (!alone) {
                     shared = room(cpu.threads(), panels);
                     int jobs = 0;
@@ -159,6 +161,16 @@ final class PackedProduct implements Runnable {
                 cpu.forEach(rowItems * parts, multiply);
             }
         }
+    }
+
+    /// Where the blocks end that are packed together with block k: those of so many columns fit.
+    private int end(int k) {
+        int columns = Math.min(N, COLUMNS);
+        int n = 0;
+        int end = k;
+        for (; end < blocks.length && (end == k || (long) (n + blocks[end].n) * columns <= PACKED); end++)
+            n += blocks[end].n;
+        return end;
     }
 
     private int panels(int columns) {
