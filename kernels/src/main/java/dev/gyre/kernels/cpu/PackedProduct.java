@@ -67,7 +67,8 @@ final class PackedProduct implements Runnable {
     /// Rows of an item, and items of one part of the columns.
     private final int rows;
     private final int rowItems;
-    /// The rows fit one item: it packs its panels itself, just before it needs them.
+    /// The rows fit one item: it packs its panels itself, just before it needs them. Not where the rows of b hold its columns:
+    /// only whole ones come from memory at its speed.
     private final boolean alone;
     private final Cpu.Body pack = this::pack;
     private final Cpu.Body multiply = this::multiply;
@@ -132,9 +133,11 @@ final class PackedProduct implements Runnable {
         this.width = Math.max(NR, PACKED / packed / NR * NR);
         int most = Math.clamp(NEAR / (deepest * MR), 1, STRIPS);
         int strips = (M + MR - 1) / MR;
-        this.alone = strips <= Math.min(most, ALONE);
+        this.alone = strips <= Math.min(most, ALONE) && terms.stream().allMatch(t -> t.op.form() == Form.NT);
         long fair = cpu.threads() == 1 ? 1 : Math.min(FAIR * cpu.threads(), work / SMALL);
-        int items = alone ? 1 : (int) Math.max((strips + most - 1) / most, Math.min(strips, fair));
+        // a panel serves several strips while it is near, unless all panels stay near
+        int apart = panels(N) <= GROUP ? strips : strips / ALONE;
+        int items = alone ? 1 : (int) Math.max((strips + most - 1) / most, Math.min(apart, fair));
         this.rows = (strips + items - 1) / items * MR;
         this.rowItems = (M + rows - 1) / rows;
     }

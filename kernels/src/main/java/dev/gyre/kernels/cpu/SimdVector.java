@@ -736,12 +736,8 @@ final class SimdVector implements Simd {
         if (cols > 16 * L)
             for (int r = 0; r < rows; r++)
                 System.arraycopy(x, xo + r * ldx, y, yo + r * ldy, cols);
-        else {
-            int r = 0;
-            if (cols == L)
-                for (; r <= rows - 8; r += 8)
-                    copy8(x, xo + r * ldx, ldx, y, yo + r * ldy, ldy);
-            for (; r < rows; r++) {
+        else
+            for (int r = 0; r < rows; r++) {
                 int c = 0;
                 for (; c <= cols - L; c += L)
                     at(x, xo + r * ldx + c).intoArray(y, yo + r * ldy + c);
@@ -750,19 +746,6 @@ final class SimdVector implements Simd {
                 for (; c < cols; c++)
                     y[yo + r * ldy + c] = x[xo + r * ldx + c];
             }
-        }
-    }
-
-    /// Eight rows of a vector each, without a loop, which would take longer to set up than they take.
-    private static void copy8(float[] x, int xo, int ldx, float[] y, int yo, int ldy) {
-        at(x, xo).intoArray(y, yo);
-        at(x, xo + ldx).intoArray(y, yo + ldy);
-        at(x, xo + 2 * ldx).intoArray(y, yo + 2 * ldy);
-        at(x, xo + 3 * ldx).intoArray(y, yo + 3 * ldy);
-        at(x, xo + 4 * ldx).intoArray(y, yo + 4 * ldy);
-        at(x, xo + 5 * ldx).intoArray(y, yo + 5 * ldy);
-        at(x, xo + 6 * ldx).intoArray(y, yo + 6 * ldy);
-        at(x, xo + 7 * ldx).intoArray(y, yo + 7 * ldy);
     }
 
     @Override
