@@ -1131,7 +1131,7 @@ final class SimdVector implements Simd {
         c111.intoArray(t, 23 * L);
     }
 
-    /// Twelve rows of a strip times the halves of a panel into t, where there are 32 registers of 16 lanes.
+    /// Twelve rows of a strip times the halves of a panel into t, where there are 32 registers.
     private static void strip12(int kc, float[] a, float[] left, float[] right, float[] t) {
         FloatVector c00 = FloatVector.zero(S);
         FloatVector c01 = FloatVector.zero(S);
@@ -1157,7 +1157,7 @@ final class SimdVector implements Simd {
         FloatVector c101 = FloatVector.zero(S);
         FloatVector c110 = FloatVector.zero(S);
         FloatVector c111 = FloatVector.zero(S);
-        for (int k = 0; k < kc; k += 1) {
+        for (int k = 0; k < kc; k++) {
             int p = L * k;
             FloatVector b0 = at(left, p);
             FloatVector b1 = at(right, p);

@@ -225,10 +225,10 @@ public final class TrainingRun implements AutoCloseable {
     /// A device keeps the decoder, whose kernels it compiled. The CPU compiles nothing and has its memory back; and a decoder
     /// does not see weights that change, as in full training.
     private List<String> answers() {
-        int room = dev.gyre.trainer.run.Evaluation.room(tasks, setup.model().config().maxPositionEmbeddings(),
-                setup.text());
         if (backend instanceof CpuBackend || setup.full())
             return dev.gyre.trainer.run.Evaluation.given(setup.model(), backend, tasks, setup.text());
+        int room = dev.gyre.trainer.run.Evaluation.room(tasks, setup.model().config().maxPositionEmbeddings(),
+                setup.text());
         Decoder d = decoder;
         if (d == null) {
             d = new Decoder(setup.model(), backend, room);

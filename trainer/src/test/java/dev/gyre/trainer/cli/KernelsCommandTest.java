@@ -4,11 +4,11 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.Buf;
-import dev.gyre.kernels.HostData;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;
 import dev.gyre.kernels.check.SizedCases;
 import dev.gyre.kernels.cpu.CpuBackend;
+import dev.gyre.trainer.run.ForwardingSession;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.PrintStream;
@@ -57,43 +57,12 @@ class KernelsCommandTest {
 
         @Override
         public Session open(List<Program> programs) {
-            Session s = cpu.open(programs);
-            return new Session() {
-                @Override
-                public void bind(Buf weight, HostData data) {
-                    s.bind(weight, data);
-                }
-
-                @Override
-                public void write(Buf buf, float[] values) {
-                    s.write(buf, values);
-                }
-
-                @Override
-                public void write(Buf buf, int[] values) {
-                    s.write(buf, values);
-                }
-
+            return new ForwardingSession(cpu.open(programs)) {
                 @Override
                 public void read(Buf buf, float[] into) {
-                    s.read(buf, into);
+                    super.read(buf, into);
                     if (buf.role() == Buf.Role.OUTPUT)
                         into[1] += 1e-3f;
-                }
-
-                @Override
-                public void run(Program program) {
-                    s.run(program);
-                }
-
-                @Override
-                public long bytes() {
-                    return s.bytes();
-                }
-
-                @Override
-                public void close() {
-                    s.close();
                 }
             };
         }
