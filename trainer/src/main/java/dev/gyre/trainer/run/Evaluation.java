@@ -44,7 +44,7 @@ public final class Evaluation {
     public static Loss loss(Llama model, Backend backend, List<Batches.Micro> all) {
         double sum = 0;
         long tokens = 0;
-        MemoryEstimate.collect();
+        Garbage.collect();
         try (TrainSession s = new TrainSession(model, backend, List.of(all.getFirst().batch().shape()), false,
                 EnumSet.of(TrainSession.Use.EVALUATE))) {
             for (Batches.Micro m : all) {
@@ -96,7 +96,7 @@ public final class Evaluation {
         int right = 0;
         long rightTokens = 0;
         long tokens = 0;
-        MemoryEstimate.collect();
+        Garbage.collect();
         float[] logits = new float[Math.multiplyExact(Math.multiplyExact(B, T), V)];
         try (TrainSession s = new TrainSession(model, backend, List.of(new BatchShape(B, T)), false,
                 EnumSet.of(TrainSession.Use.LOGITS))) {
@@ -143,7 +143,7 @@ public final class Evaluation {
     /// What a model answers greedily, token by token.
     static List<String> given(Llama model, Backend backend, List<Example.Completion> tasks, ModelText text) {
         int room = room(tasks, model.config().maxPositionEmbeddings(), text);
-        MemoryEstimate.collect();
+        Garbage.collect();
         try (Decoder decoder = new Decoder(model, backend, room)) {
             return given(decoder, room, tasks, text);
         }

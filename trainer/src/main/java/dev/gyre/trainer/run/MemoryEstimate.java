@@ -63,27 +63,6 @@ public record MemoryEstimate(long weights, long adapter, long optimiser, long ac
         return HOST_PER_NUMBER * trainable + data + threads * WORKSPACE_PER_THREAD + YOUNG + JVM;
     }
 
-    /// Counts what is made and thrown away, and collects it each time that it may have become as much as the young generation:
-    /// what is promoted from there would otherwise lie in the old one until all memory is taken.
-    static final class Litter {
-        private long bytes;
-
-        void add(long made) {
-            bytes += made;
-            if (bytes < YOUNG)
-                return;
-            bytes = 0;
-            collect();
-        }
-    }
-
-    /// Collects what a session that was closed, or a model that is no longer needed, left behind. Large arrays lie in the old
-    /// generation, where nothing collects them before memory is short: each new session would lie beside the last one, and
-    /// no estimate would hold.
-    static void collect() {
-        System.gc();
-    }
-
     private static long get(Map<Role, Long> by, Role role) {
         return by.getOrDefault(role, 0L);
     }

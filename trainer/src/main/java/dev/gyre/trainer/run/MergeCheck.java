@@ -44,7 +44,7 @@ public record MergeCheck(int logits, double difference, double relative) {
         Arrays.setAll(ids, _ -> random.nextInt(V));
         int[] labels = new int[ids.length];
         Arrays.fill(labels, Op.CrossEntropy.IGNORE);
-        MemoryEstimate.collect();
+        Garbage.collect();
         float[] out = new float[Math.multiplyExact(ids.length, V)];
         try (TrainSession s = new TrainSession(llama, backend, List.of(new BatchShape(ROWS, T)), false,
                 EnumSet.of(TrainSession.Use.LOGITS))) {

@@ -38,14 +38,13 @@ public final class Merging {
             ModelDirWriter writer = ModelDirWriter.like(source);
             TensorType narrowest = TensorType.F32;
             double[] growth = {1};
-            MemoryEstimate.Litter litter = new MemoryEstimate.Litter();
             for (String name : changed) {
                 TensorType t = type != null ? type : source.originalType(name);
                 if (t == TensorType.BF16 || t == TensorType.F16 && narrowest == TensorType.F32)
                     narrowest = t;
                 writer.tensor(name, t, () -> {
                     progress.accept(name);
-                    litter.add(2L * Float.BYTES * llama.data(name).size());
+                    Garbage.collect();
                     if (!undo)
                         return Merge.weight(llama, backend, name);
                     Merge.Unmerged w = Merge.unmerge(llama, backend, name, llama.values(name));

@@ -89,7 +89,7 @@ public record ModelRef(Path model, List<Path> adapters, RunConfig.Base base) {
 
     /// Reads model and adapters.
     public Llama load() {
-        MemoryEstimate.collect();
+        Garbage.collect();
         Llama llama;
         try (ModelDir dir = ModelDir.open(model)) {
             llama = Llama.load(dir, Llama.Base.valueOf(base.name()));

@@ -121,14 +121,12 @@ public final class Report {
             return;
         }
         float[] apart = MergeCheck.logits(result, backend, 1);
-        MemoryEstimate.Litter litter = new MemoryEstimate.Litter();
         for (String name : changed) {
-            float[] merged = Merge.weight(result, backend, name);
-            result.replace(name, merged);
-            litter.add((long) Float.BYTES * merged.length);
+            result.replace(name, Merge.weight(result, backend, name));
+            Garbage.collect();
         }
         List.copyOf(result.adapterNames()).forEach(result::detach);
-        MemoryEstimate.collect();
+        Garbage.collect();
         out.put("relative", MergeCheck.of(apart, MergeCheck.logits(result, backend, 1)).relative());
     }
 
@@ -155,7 +153,7 @@ public final class Report {
     private static void timings(RunConfig c, Llama model, ModelText text, Backend backend, ArrayNode out) {
         Batches.Micro m = Batches.inOrder(train(c, text), c.train().microBatch(), c.train().seqLen(),
                 c.data().packing(), 1).getFirst();
-        MemoryEstimate.collect();
+        Garbage.collect();
         try (TrainSession s = new TrainSession(model, backend,
                 List.of(new BatchShape(c.train().microBatch(), c.train().seqLen())),
                 c.adapter() instanceof AdapterConfig.Full, TrainingRun.uses(c.train()))) {

@@ -93,7 +93,7 @@ public final class TrainingRun implements AutoCloseable {
             Provenance.resume(dir, provenance);
         else
             Provenance.write(dir, provenance);
-        MemoryEstimate.collect(); // what reading, rounding and decomposing the weights left behind
+        Garbage.collect(); // what reading, rounding and decomposing the weights left behind
         this.session = new TrainSession(s.model(), backend, RunData.shapes(t), s.full(), uses(t));
         dir.write("program.txt", session.programs());
     }
@@ -161,12 +161,11 @@ public final class TrainingRun implements AutoCloseable {
                     all.forEach(l -> l.onDeviceCheck(text, r.seconds(), r.cpuSeconds()));
                 });
             all.addFirst(new TrainListener() {
-                private final MemoryEstimate.Litter litter = new MemoryEstimate.Litter();
                 private boolean told;
 
                 @Override
                 public void onCheckpoint(long t, Path where, boolean best) {
-                    litter.add(3L * Float.BYTES * session.trainableNumbers());
+                    Garbage.collect();
                 }
 
                 @Override

@@ -21,7 +21,6 @@ import org.jspecify.annotations.Nullable;
 public record WeightGeometry(String weight, @Nullable Geometry geometry, double before, double after) {
     /// Seed of the sampled neurons of very wide layers.
     private static final long SEED = 1;
-    private static final long SESSIONS = 8 << 20;
 
     /// Every weight that the model's adapters change.
     public static List<WeightGeometry> of(Llama model, Backend backend) {
@@ -33,14 +32,12 @@ public record WeightGeometry(String weight, @Nullable Geometry geometry, double 
                     known.put(m.module() + ".weight", g);
             }
         List<WeightGeometry> rows = new ArrayList<>();
-        MemoryEstimate.Litter litter = new MemoryEstimate.Litter();
         for (String name : Merge.changed(model)) {
             int[] d = model.dims(name);
             if (d.length == 2) {
                 rows.add(new WeightGeometry(name, known.get(name), energy(model.data(name), d, backend),
                         energy(new HostData.F32(Merge.weight(model, backend, name)), d, backend)));
-                // the merged weight, directions of both, and what the sessions worked in
-                litter.add(3L * Float.BYTES * d[0] * d[1] + SESSIONS);
+                Garbage.collect(); // the merged weight, directions of both, and what the sessions worked in
             }
         }
         return rows;
