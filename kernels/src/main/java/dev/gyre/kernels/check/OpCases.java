@@ -223,6 +223,8 @@ public final class OpCases {
         for (Form form : Form.values())
             for (int[] mnk : new int[][] {{7, 35, 6203}, {130, 17, 1601}, {1601, 9, 33}})
                 matMul(form, mnk, DType.F32, -0.25f, true);
+        matMul(Form.TN, new int[] {650, 130, 33}, DType.F32, 1f, false);
+        matMul(Form.TN, new int[] {650, 130, 33}, DType.F32, -0.25f, true);
         for (Form form : new Form[] {Form.NN, Form.NT})
             for (int[] mnk : new int[][] {{5, 96, 100}, {100, 130, 160}, {9, 1601, 33}}) {
                 matMul(form, mnk, DType.BF16, 1f, false);

@@ -7,17 +7,29 @@ import dev.gyre.kernels.Op.MatMul.Form;
 import java.util.Arrays;
 
 /// The matrix product in its three forms, mostly by [PackedProduct]. A few rows against a large b, as in decoding, take a
-/// path of their own that reads b once and packs nothing.
+/// path of their own that reads b once and packs nothing, and so do the gradients of low-rank factors.
 final class MatMuls {
     /// Up to this many rows b is not worth packing.
     private static final int FEW = 4;
     /// Elements of b that one item of the few-rows path reads.
     private static final int STRIPE = 1 << 15;
+    /// Rank up to which a transposed product is taken as a low-rank one.
+    private static final int NARROW = 128;
+    /// How many times as wide the other matrix is then, at least.
+    private static final int WIDE = 4;
+    /// Columns and rows of the wide matrix that are near at once.
+    private static final int COLUMNS = 128;
+    private static final int DEEP = 64;
+    /// Rows of them lie so far apart, lest rows of 2^n numbers should all fall on the same few lines of the cache.
+    private static final int APART = COLUMNS + 16;
 
     private MatMuls() {
     }
 
     static Runnable matMul(Cpu cpu, Simd simd, Op.MatMul op, View a, View b, View c) {
+        if (narrow(op))
+            return op.M() < op.N() ? narrow(cpu, simd, op, op.M(), op.N(), a, b, c, false)
+                    : narrow(cpu, simd, op, op.N(), op.M(), b, a, c, true);
         if (!few(op))
             return PackedProduct.of(cpu, simd, op, a, b, c);
         return op.form() == Form.NT ? fewRowsNT(cpu, simd, op, a, b, c) : fewRowsNN(cpu, simd, op, a, b, c);
@@ -30,8 +42,16 @@ final class MatMuls {
     /// Whether the second product, which follows the first, only adds to what that one computes.
     static boolean joins(Op.MatMul op, Op.MatMul next) {
         return next.accumulate() && next.c() == op.c() && next.M() == op.M() && next.N() == op.N()
-                && next.a().root() != op.c().root() && next.b().root() != op.c().root() && !few(op)
-                && !PackedProduct.tall(op) && !PackedProduct.tall(next);
+                && next.a().root() != op.c().root() && next.b().root() != op.c().root() && packed(op) && packed(next);
+    }
+
+    private static boolean packed(Op.MatMul op) {
+        return !few(op) && !narrow(op) && !PackedProduct.tall(op);
+    }
+
+    private static boolean narrow(Op.MatMul op) {
+        int R = Math.min(op.M(), op.N());
+        return op.form() == Form.TN && R <= NARROW && Math.max(op.M(), op.N()) >= WIDE * R;
     }
 
     /// `n` numbers of b from element `e` on, as floats in y.
@@ -113,5 +133,39 @@ final class MatMuls {
             }
         };
         return () -> cpu.forEach((N + some - 1) / some, body);
+    }
+
+    /// `c (R,W) (+)= alpha t^T x` of t (K,R) and x (K,W), or c^T (W,R): what the gradients of low-rank factors are. Items own
+    /// columns of x, which is much the larger one and goes by once: a register tile takes it from a copy of a few rows,
+    /// without the panels that other products share.
+    private static Runnable narrow(Cpu cpu, Simd simd, Op.MatMul op, int R, int W, View t, View x, View c,
+            boolean transposed) {
+        int K = op.K();
+        Cpu.Body body = (item, worker) -> {
+            int j = item * COLUMNS;
+            int n = Math.min(COLUMNS, W - j);
+            float[] near = cpu.scratch(worker, 0, DEEP * APART);
+            float[] sum = cpu.scratch(worker, 1, R * APART);
+            if (K == 0)
+                Arrays.fill(sum, 0, R * APART, 0f);
+            for (int k = 0; k < K; k += DEEP) {
+                int deep = Math.min(DEEP, K - k);
+                simd.copy(x.f(), x.off() + k * W + j, W, deep, n, near, 0, APART);
+                simd.mulAdd(R, n, deep, t.f(), t.off() + k * R, 1, R, near, 0, APART, sum, 0, APART, k > 0);
+            }
+            for (int i = 0; i < R; i++)
+                if (transposed)
+                    for (int q = 0; q < n; q++) {
+                        int at = c.off() + (j + q) * R + i;
+                        float v = op.alpha() * sum[i * APART + q];
+                        c.f()[at] = op.accumulate() ? c.f()[at] + v : v;
+                    }
+                else
+                    if (op.accumulate())
+                        simd.axpy(op.alpha(), sum, i * APART, c.f(), c.off() + i * W + j, n);
+                    else
+                        simd.scale(op.alpha(), sum, i * APART, c.f(), c.off() + i * W + j, n);
+        };
+        return () -> cpu.forEach((W + COLUMNS - 1) / COLUMNS, body);
     }
 }
