@@ -41,11 +41,16 @@ public final class Json {
         try {
             node = MAPPER.readTree(bytes, from, length);
         } catch (JacksonException e) {
-            throw new FormatException(file, place + "not valid JSON" + at(e) + ": " + e.getOriginalMessage(), e);
+            throw new FormatException(file, place + "not valid JSON" + at(e) + ": " + reason(e), e);
         }
         if (!(node instanceof ObjectNode object))
             throw new FormatException(file, place + "not a JSON object");
         return object;
+    }
+
+    /// What is wrong, in one line, without the parser's own words for where.
+    public static String reason(JacksonException e) {
+        return e.getOriginalMessage().replaceAll("\\s+", " ").replaceAll(" \\([^(]*\\[Source: .*", "");
     }
 
     static String at(JacksonException e) {

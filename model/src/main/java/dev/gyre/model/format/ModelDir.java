@@ -41,11 +41,16 @@ public final class ModelDir implements AutoCloseable {
         this.tensors = tensors;
     }
 
-    public static ModelDir open(Path directory) {
+    /// @throws FormatException when `directory` is not one
+    public static void require(Path directory) {
         if (!Files.isDirectory(directory))
             throw new FormatException(directory, Files.exists(directory)
                     ? "is a file, expected a model directory with " + CONFIG
                     : "no such directory; give a Hugging Face model directory with " + CONFIG);
+    }
+
+    public static ModelDir open(Path directory) {
+        require(directory);
         Path configFile = directory.resolve(CONFIG);
         ObjectNode json = Json.readObject(configFile);
         LlamaConfig config = HfConfig.parse(configFile, json);

@@ -13,6 +13,7 @@ import dev.gyre.model.adapter.ModuleAdapter;
 import dev.gyre.model.step.Store;
 import dev.gyre.model.step.Tensor;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -36,7 +37,7 @@ public final class TrainSession implements AutoCloseable {
     private final Store store;
     private final Session session;
     private long dropoutDraws;
-    private float[] pulled = {};
+    private float[] numbers = {};
 
     /// Opens training and evaluation programs for batches of the given shapes.
     public TrainSession(Llama model, Backend backend, List<BatchShape> shapes, boolean full) {
@@ -169,7 +170,7 @@ public final class TrainSession implements AutoCloseable {
     /// @return the first operation that writes NaN or infinity, null when none does or the backend cannot tell
     public @Nullable Op firstNonFinite(Batch b, float scale) {
         load(b, scale);
-        session.write(store.grads(), new float[store.size()]);
+        session.write(store.grads(), zeros());
         return session.firstNonFinite(program(plan.training, b.shape()));
     }
 
@@ -178,7 +179,7 @@ public final class TrainSession implements AutoCloseable {
         float[] all = session.read(store.grads());
         Map<Tensor, float[]> out = new LinkedHashMap<>();
         for (Tensor t : store.tensors())
-            out.put(t, java.util.Arrays.copyOfRange(all, store.offset(t), store.offset(t) + t.size()));
+            out.put(t, Arrays.copyOfRange(all, store.offset(t), store.offset(t) + t.size()));
         return out;
     }
 
@@ -199,7 +200,7 @@ public final class TrainSession implements AutoCloseable {
         session.write(store.params(), s.params());
         session.write(m, s.m());
         session.write(v, s.v());
-        session.write(store.grads(), new float[store.size()]);
+        session.write(store.grads(), zeros());
     }
 
     /// Where the rotations of the attached adapters stand, module by module.
@@ -223,14 +224,26 @@ public final class TrainSession implements AutoCloseable {
     private void pull(boolean weights) {
         if (store.size() == 0)
             return;
-        if (pulled.length != store.size())
-            pulled = new float[store.size()];
-        session.read(store.params(), pulled);
+        float[] all = numbers();
+        session.read(store.params(), all);
         for (Tensor t : store.tensors()) {
-            System.arraycopy(pulled, store.offset(t), t.values(), 0, t.size());
+            System.arraycopy(all, store.offset(t), t.values(), 0, t.size());
             if (weights && model.weights().containsKey(t.name()))
                 model.replace(t.name(), t.values());
         }
+    }
+
+    /// Room for all trained numbers, made once.
+    private float[] numbers() {
+        if (numbers.length != store.size())
+            numbers = new float[store.size()];
+        return numbers;
+    }
+
+    private float[] zeros() {
+        float[] all = numbers();
+        Arrays.fill(all, 0);
+        return all;
     }
 
     /// Peak memory of weights, state and activations, known before the first run; workspace of kernels not counted.

@@ -113,7 +113,7 @@ public final class HfTokenizer implements Tokenizer {
                         p.skipChildren();
             }
         } catch (JacksonException e) {
-            throw new FormatException(file, Files.exists(file) ? "not valid JSON: " + e.getOriginalMessage()
+            throw new FormatException(file, Files.exists(file) ? "not valid JSON: " + Json.reason(e)
                     : "no such file", e);
         }
         if (highest < 0)

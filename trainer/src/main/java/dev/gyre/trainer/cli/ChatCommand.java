@@ -23,7 +23,7 @@ import picocli.CommandLine.Option;
 /// `gyre chat`: a conversation, line by line.
 @Command(name = "chat",
         description = "Talk with a model: each line is a message, the answer comes as it is made. A model with a chat template keeps the conversation in mind; one without continues each line by itself. Works in a pipe.",
-        footer = {"", "/reset forgets the conversation, /exit (or the end of the input) ends it."})
+        footer = {"", "/reset forgets the conversation, /exit (or the end of the input) ends it. Ctrl-C stops an answer; at the prompt it ends the program."})
 final class ChatCommand extends GyreCommand {
     @Mixin
     ModelArgs model = new ModelArgs();
@@ -124,19 +124,21 @@ final class ChatCommand extends GyreCommand {
             }
             StringBuilder answer = new StringBuilder();
             StreamDecoder stream = text.stream();
-            float[] logits = feed(tokens);
-            for (int n = 0; n < most; n++) {
-                int token = sampler.next(logits);
-                if (text.stops().contains(token))
-                    break;
-                String piece = stream.add(token);
-                answer.append(piece);
-                screen().part(piece);
-                if (fed.length == context || n + 1 == most)
-                    break;
-                fed = Arrays.copyOf(fed, fed.length + 1);
-                fed[fed.length - 1] = token;
-                logits = decoder.next(token);
+            try (Interrupt interrupt = Interrupt.ofAnswer()) {
+                float[] logits = feed(tokens);
+                for (int n = 0; n < most && !interrupt.requested(); n++) {
+                    int token = sampler.next(logits);
+                    if (text.stops().contains(token))
+                        break;
+                    String piece = stream.add(token);
+                    answer.append(piece);
+                    screen().part(piece);
+                    if (fed.length == context || n + 1 == most)
+                        break;
+                    fed = Arrays.copyOf(fed, fed.length + 1);
+                    fed[fed.length - 1] = token;
+                    logits = decoder.next(token);
+                }
             }
             String rest = stream.finish();
             screen().result(rest);

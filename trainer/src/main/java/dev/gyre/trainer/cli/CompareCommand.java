@@ -4,6 +4,7 @@ import dev.gyre.model.format.AtomicFiles;
 import dev.gyre.trainer.run.Comparison;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Command;
@@ -51,7 +52,9 @@ final class CompareCommand extends GyreCommand {
     protected int run() {
         Comparison c = Comparison.of(runs, relative);
         if (c.rows().isEmpty())
-            throw new UsageException("no run among these is finished: " + c.missing());
+            throw new UsageException("no run among these is finished: "
+                    + c.missing().entrySet().stream().map(e -> e.getKey() + " (" + e.getValue() + ")")
+                            .collect(Collectors.joining(", ")));
         As a = as;
         if (a != null)
             screen().result((a.markdown ? c.markdown() : a.csv ? c.csv() : c.latex()).stripTrailing());

@@ -1,24 +1,39 @@
 package dev.gyre.trainer.cli;
 
+import java.util.LinkedHashMap;
+import java.util.Map;
 import java.util.concurrent.atomic.AtomicInteger;
 import sun.misc.Signal;
+import sun.misc.SignalHandler;
 
-/// Ctrl-C: the first asks the run to finish its step and save, the second ends the process.
+/// Ctrl-C: the first asks for an end in good order, the second ends the process.
 final class Interrupt implements AutoCloseable {
     private final AtomicInteger count = new AtomicInteger();
-    private final Signal signal = new Signal("INT");
-    private final Signal terminate = new Signal("TERM");
-    private final sun.misc.SignalHandler before;
-    private final sun.misc.SignalHandler beforeTerminate;
+    private final Map<Signal, SignalHandler> before = new LinkedHashMap<>();
 
-    Interrupt(Screen screen) {
-        sun.misc.SignalHandler handler = _ -> {
+    private Interrupt(Runnable first, String... signals) {
+        SignalHandler handler = _ -> {
             if (count.incrementAndGet() > 1)
                 Runtime.getRuntime().halt(ExitCode.INTERRUPTED);
-            screen.note("finishing the step, then saving; press Ctrl-C again to stop at once");
+            first.run();
         };
-        before = Signal.handle(signal, handler);
-        beforeTerminate = Signal.handle(terminate, handler);
+        for (String name : signals) {
+            Signal s = new Signal(name);
+            before.put(s, Signal.handle(s, handler));
+        }
+    }
+
+    /// Of a run, which finishes its step and saves; being asked to terminate is the same.
+    static Interrupt ofRun(Screen screen) {
+        return new Interrupt(
+                () -> screen.note("finishing the step, then saving; press Ctrl-C again to stop at once"), "INT",
+                "TERM");
+    }
+
+    /// Of an answer, which ends where it is.
+    static Interrupt ofAnswer() {
+        return new Interrupt(() -> {
+        }, "INT");
     }
 
     boolean requested() {
@@ -27,7 +42,6 @@ final class Interrupt implements AutoCloseable {
 
     @Override
     public void close() {
-        Signal.handle(signal, before);
-        Signal.handle(terminate, beforeTerminate);
+        before.forEach(Signal::handle);
     }
 }

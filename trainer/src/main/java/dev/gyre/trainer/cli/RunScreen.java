@@ -28,7 +28,7 @@ final class RunScreen {
             header(screen, run, device, t, output, seed, model);
             long begun = System.nanoTime();
             TrainLoop.Result r;
-            try (Interrupt interrupt = new Interrupt(screen)) {
+            try (Interrupt interrupt = Interrupt.ofRun(screen)) {
                 screen.line(Progress.heading());
                 r = run.run(List.of(screen.isJson() ? new MetricsLines(screen::data)
                         : new Progress(screen, run.from(), run.steps(), output.logEvery())),

@@ -71,7 +71,7 @@ final class SweepCommand extends GyreCommand {
         sweep.lock();
         int n = sweep.runs().size();
         int failed = 0;
-        try (Interrupt interrupt = new Interrupt(screen())) {
+        try (Interrupt interrupt = Interrupt.ofRun(screen())) {
             for (int i = 0; i < n; i++) {
                 Sweep.Run r = sweep.runs().get(i);
                 String head = Text.format("%" + String.valueOf(n).length() + "d/%d  %s", i + 1, n, r.name());

@@ -1,5 +1,6 @@
 package dev.gyre.trainer.data;
 
+import dev.gyre.model.format.Json;
 import dev.gyre.model.token.ChatTemplate;
 import dev.gyre.trainer.config.RunConfig.Format;
 import java.io.BufferedInputStream;
@@ -127,7 +128,7 @@ public final class ExampleReader {
         } catch (JacksonException e) {
             int column = e.getLocation() == null ? 0 : e.getLocation().getColumnNr();
             throw new DataException(file, line, "not valid JSON" + (column > 0 ? " at column " + column : "") + ": "
-                    + e.getOriginalMessage().replaceAll("\\s+", " "));
+                    + Json.reason(e));
         }
         if (!(node instanceof ObjectNode o))
             throw new DataException(file, line,

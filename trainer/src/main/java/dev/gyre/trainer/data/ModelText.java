@@ -2,6 +2,7 @@ package dev.gyre.trainer.data;
 
 import dev.gyre.model.format.FormatException;
 import dev.gyre.model.format.Json;
+import dev.gyre.model.format.ModelDir;
 import dev.gyre.model.token.ByteTokenizer;
 import dev.gyre.model.token.ChatTemplate;
 import dev.gyre.model.token.Encoding;
@@ -43,8 +44,7 @@ public final class ModelText implements AutoCloseable {
 
     /// The text side of a model directory.
     public static ModelText load(Path directory) {
-        if (!Files.isDirectory(directory))
-            throw new FormatException(directory, "no such directory; give a Hugging Face model directory");
+        ModelDir.require(directory);
         Set<Integer> stops = new LinkedHashSet<>();
         for (String file : List.of("generation_config.json", "config.json"))
             if (Files.exists(directory.resolve(file))) {

@@ -32,6 +32,7 @@ public record ModelRef(Path model, List<Path> adapters, RunConfig.Base base) {
     /// @param given a model directory or a run directory
     /// @param adapters adapter directories, or run directories for their results
     public static ModelRef of(Path given, List<Path> adapters) {
+        ModelDir.require(given);
         List<Path> all = new ArrayList<>();
         RunConfig.Base base = RunConfig.Base.AS_STORED;
         Path model = given;

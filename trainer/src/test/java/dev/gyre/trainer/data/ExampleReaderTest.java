@@ -74,7 +74,7 @@ class ExampleReaderTest {
     void aBadLineIsNamedWithFileAndLine(String line, String message) {
         assertThatThrownBy(() -> read("b.jsonl", "{\"text\":\"good\"}\n" + line + "\n"))
                 .isInstanceOf(DataException.class).hasMessageContaining("b.jsonl:2: " + message)
-                .satisfies(e -> assertThat(e.getMessage()).doesNotContain("\n"));
+                .satisfies(e -> assertThat(e.getMessage()).doesNotContain("\n", "Source"));
     }
 
     @Test
