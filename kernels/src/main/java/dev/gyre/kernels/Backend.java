@@ -16,4 +16,9 @@ public interface Backend {
     ///
     /// @throws DeviceException when a device is too small, with the planned and the available bytes in its message
     Session open(List<Program> programs);
+
+    /// How it multiplies large matrices.
+    default Precision precision() {
+        return Precision.F32;
+    }
 }

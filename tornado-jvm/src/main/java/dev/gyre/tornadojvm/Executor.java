@@ -42,9 +42,9 @@ public final class Executor {
         for (Graph g : graphs)
             for (Graph.Task t : g.tasks()) {
                 List<Object> mine = t.constants();
-                List<Object> first = constants.putIfAbsent(g.name() + "." + t.id() + "-" + t.code().name(), mine);
+                List<Object> first = constants.putIfAbsent(g.name() + "." + t.id() + "-" + t.code(), mine);
                 if (first != null && !first.equals(mine))
-                    throw new TornadoRuntimeException("two tasks " + g.name() + "." + t.id() + " run " + t.code().name()
+                    throw new TornadoRuntimeException("two tasks " + g.name() + "." + t.id() + " run " + t.code()
                             + " with the numbers " + first + " and " + mine
                             + "; the second would run the code that was compiled for the first");
             }

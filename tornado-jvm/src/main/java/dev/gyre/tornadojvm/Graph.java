@@ -9,7 +9,10 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
+import java.util.function.IntFunction;
 import uk.ac.manchester.tornado.api.KernelContext;
+import uk.ac.manchester.tornado.api.common.Access;
+import uk.ac.manchester.tornado.api.common.LibraryTaskDescriptor;
 import uk.ac.manchester.tornado.api.enums.DataTransferMode;
 import uk.ac.manchester.tornado.api.exceptions.TornadoRuntimeException;
 import uk.ac.manchester.tornado.api.types.arrays.TornadoNativeArray;
@@ -21,8 +24,11 @@ public final class Graph {
         void run(Object[] arguments);
     }
 
-    /// One kernel launch; scalars among the arguments are as they were when the task was added.
-    record Task(String id, KernelCode code, Call call, Object[] arguments) {
+    /// One kernel launch or call of a library; scalars among the arguments are as they were when the task was added.
+    ///
+    /// @param code name of the kernel or the library's function
+    /// @param access how it touches an argument
+    record Task(String id, String code, IntFunction<KernelCode.Access> access, Call call, Object[] arguments) {
         /// What a compiler knows: the numbers, and of other arguments their type.
         List<Object> constants() {
             return Arrays.stream(arguments).map(a -> a instanceof Number ? a : a.getClass().getSimpleName()).toList();
@@ -89,6 +95,21 @@ public final class Graph {
     }
 
     public void task(String id, Serializable code, Call call, Object... arguments) {
+        KernelCode kernel = KernelCode.of(code);
+        add(id, kernel.name(), kernel::access, call, arguments);
+    }
+
+    public void library(String id, LibraryTaskDescriptor d) {
+        Access[] access = d.getAccess();
+        add(id, d.getFunctionName(), i -> switch (access[i]) {
+            case NONE -> KernelCode.Access.NONE;
+            case READ_ONLY -> KernelCode.Access.READ;
+            case WRITE_ONLY -> KernelCode.Access.WRITE;
+            case READ_WRITE -> KernelCode.Access.READ_WRITE;
+        }, new CuBlasCall(d), d.getParameters());
+    }
+
+    private void add(String id, String code, IntFunction<KernelCode.Access> access, Call call, Object[] arguments) {
         checked(new Object[0]);
         for (Task t : tasks)
             if (t.id.equals(id))
@@ -105,8 +126,7 @@ public final class Graph {
         if (described > DESCRIPTION_BYTES)
             throw new TornadoRuntimeException(name + ": too many tasks; a graph describes them in " + DESCRIPTION_BYTES
                     + " bytes, 15 a task and 5 an argument");
-        KernelCode kernel = KernelCode.of(code);
-        tasks.add(new Task(id, kernel, call, arguments.clone()));
+        tasks.add(new Task(id, code, access, call, arguments.clone()));
     }
 
     public Graph snapshot() {
@@ -162,7 +182,7 @@ public final class Graph {
             KernelCode.Access all = KernelCode.Access.NONE;
             for (int i = 0; i < t.arguments.length; i++)
                 if (t.arguments[i] == array)
-                    all = all.and(t.code.access(i));
+                    all = all.and(t.access.apply(i));
             if (all != KernelCode.Access.NONE)
                 return all;
         }

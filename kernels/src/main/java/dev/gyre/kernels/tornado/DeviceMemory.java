@@ -16,6 +16,8 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.function.Consumer;
+import java.util.function.IntFunction;
 import java.util.function.Predicate;
 import org.jspecify.annotations.Nullable;
 import uk.ac.manchester.tornado.api.types.arrays.ByteArray;
@@ -51,7 +53,8 @@ final class DeviceMemory {
     private final Map<Buf, Nf4> nf4 = new IdentityHashMap<>();
     private final List<FloatArray> pool = new ArrayList<>();
     private final List<FloatArray> scratch = new ArrayList<>();
-    private final List<FloatArray> inUse = new ArrayList<>();
+    private final List<ShortArray> shortScratch = new ArrayList<>();
+    private final List<TornadoNativeArray> inUse = new ArrayList<>();
     private final Map<List<Integer>, IntArray> constants = new HashMap<>();
     private final IntArray ticks = new IntArray(1);
     private @Nullable FloatArray powers;
@@ -147,16 +150,26 @@ final class DeviceMemory {
 
     /// A workspace of at least `n` floats until [#freeScratch].
     FloatArray scratch(long n) {
+        return scratch(scratch, n, FloatArray::new, a -> a.init(Float.NaN));
+    }
+
+    /// A workspace of at least `n` shorts until [#freeScratch].
+    ShortArray shortScratch(long n) {
+        return scratch(shortScratch, n, ShortArray::new, _ -> {
+        });
+    }
+
+    private <A extends TornadoNativeArray> A scratch(List<A> made, long n, IntFunction<A> make, Consumer<A> fill) {
         int need = Math.max(1, Math.toIntExact(n));
-        FloatArray best = null;
-        for (FloatArray a : scratch)
+        A best = null;
+        for (A a : made)
             if (a.getSize() >= need && a.getSize() <= Math.max(4096, 4L * need) && !inUse.contains(a)
                     && (best == null || a.getSize() < best.getSize()))
                 best = a;
         if (best == null) {
-            best = new FloatArray(need);
-            best.init(Float.NaN);
-            scratch.add(best);
+            best = make.apply(need);
+            fill.accept(best);
+            made.add(best);
         }
         inUse.add(best);
         return best;
@@ -192,6 +205,7 @@ final class DeviceMemory {
     Object[] fixed() {
         List<Object> all = new ArrayList<>(pool);
         all.addAll(scratch);
+        all.addAll(shortScratch);
         all.addAll(constants.values());
         all.add(ticks);
         if (powers != null)

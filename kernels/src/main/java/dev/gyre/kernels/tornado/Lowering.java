@@ -8,6 +8,7 @@ import dev.gyre.kernels.Buf;
 import dev.gyre.kernels.DType;
 import dev.gyre.kernels.Givens;
 import dev.gyre.kernels.Op;
+import dev.gyre.kernels.Precision;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.tornado.DeviceMemory.Floats;
 import dev.gyre.kernels.tornado.DeviceMemory.Ints;
@@ -33,16 +34,24 @@ final class Lowering {
     private final TaskGraphs tasks;
     private final DeviceMemory memory;
     private final boolean workGroups;
+    private final @Nullable CuBlasTasks cuBlas;
 
-    private Lowering(TaskGraphs tasks, DeviceMemory memory, boolean workGroups) {
-        this.tasks = tasks;
-        this.memory = memory;
-        this.workGroups = workGroups;
+    /// Which kernels to take.
+    ///
+    /// @param workGroups those that share local memory in work groups, where there are any
+    /// @param cuBlas cuBLAS in this precision for large matrix products, null for kernels of our own
+    record Choice(boolean workGroups, @Nullable Precision cuBlas) {
     }
 
-    /// @param workGroups whether to take the kernels that share local memory in work groups, where there are any
-    static void lower(Program program, TaskGraphs tasks, DeviceMemory memory, boolean workGroups) {
-        Lowering l = new Lowering(tasks, memory, workGroups);
+    private Lowering(TaskGraphs tasks, DeviceMemory memory, Choice choice) {
+        this.tasks = tasks;
+        this.memory = memory;
+        this.workGroups = choice.workGroups();
+        this.cuBlas = choice.cuBlas() == null ? null : new CuBlasTasks(tasks, memory, choice.cuBlas());
+    }
+
+    static void lower(Program program, TaskGraphs tasks, DeviceMemory memory, Choice choice) {
+        Lowering l = new Lowering(tasks, memory, choice);
         for (Op op : program.ops()) {
             tasks.operation(op);
             l.lower(op);
@@ -147,13 +156,16 @@ final class Lowering {
                 addParts(partial, f(o.dWeight()), o.C(), parts, true);
             }
             case Op.MatMul o -> {
-                if (workGroups && o.M() >= SIDE && o.N() >= SIDE)
-                    tiledMatMul(o);
+                if (cuBlas != null && cuBlas.takes(o))
+                    cuBlas.product(o);
                 else
-                    if (o.M() >= 4)
-                        blockedMatMul(o);
+                    if (workGroups && o.M() >= SIDE && o.N() >= SIDE)
+                        tiledMatMul(o);
                     else
-                        matMul(o);
+                        if (o.M() >= 4)
+                            blockedMatMul(o);
+                        else
+                            matMul(o);
             }
             case Op.AddBias o -> {
                 Floats y = f(o.y());

@@ -15,6 +15,7 @@ import uk.ac.manchester.tornado.api.TaskGraph;
 import uk.ac.manchester.tornado.api.WorkerGrid;
 import uk.ac.manchester.tornado.api.WorkerGrid1D;
 import uk.ac.manchester.tornado.api.WorkerGrid2D;
+import uk.ac.manchester.tornado.api.common.LibraryTaskDescriptor;
 import uk.ac.manchester.tornado.api.common.TornadoFunctions.Task10;
 import uk.ac.manchester.tornado.api.common.TornadoFunctions.Task11;
 import uk.ac.manchester.tornado.api.common.TornadoFunctions.Task12;
@@ -87,6 +88,7 @@ final class TaskGraphs {
     private final Map<Integer, Integer> uses = new HashMap<>();
     private final Set<Buf> roots = new LinkedHashSet<>();
     private int tasks = MAX_TASKS;
+    private int calls;
 
     TaskGraphs(IntArray ticks) {
         this.ticks = ticks;
@@ -142,11 +144,8 @@ final class TaskGraphs {
         for (Object a : arguments)
             key.add(a instanceof TornadoNativeArray ? a.getClass() : a instanceof Number ? a : "context");
         int number = kernels.computeIfAbsent(key, _ -> kernels.size());
-        if (++tasks >= MAX_TASKS || uses.getOrDefault(number, 0) >= MAX_USES) {
-            parts.add(new Part(new TaskGraph(NAME), new LinkedHashSet<>(), new HashSet<>()));
-            tasks = 1;
-            uses.clear();
-        }
+        if (++tasks >= MAX_TASKS || uses.getOrDefault(number, 0) >= MAX_USES)
+            begin();
         int use = uses.merge(number, 1, Integer::sum);
         String id = kernel + "_" + number + (use == 1 ? "" : "_" + use);
         Part part = parts.getLast();
@@ -157,8 +156,22 @@ final class TaskGraphs {
         return id;
     }
 
+    private void begin() {
+        parts.add(new Part(new TaskGraph(NAME), new LinkedHashSet<>(), new HashSet<>()));
+        tasks = 1;
+        uses.clear();
+    }
+
     private TaskGraph graph() {
         return parts.getLast().graph();
+    }
+
+    /// A call of a library. Nothing is compiled for it and it chooses its own grid, so each has a name of its own.
+    void library(LibraryTaskDescriptor call) {
+        if (++tasks >= MAX_TASKS)
+            begin();
+        parts.getLast().roots().addAll(roots);
+        graph().libraryTask("call_" + ++calls, c -> c, call);
     }
 
     // one for each number of arguments that kernels have

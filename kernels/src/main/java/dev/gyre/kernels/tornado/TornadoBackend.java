@@ -3,11 +3,14 @@ package dev.gyre.kernels.tornado;
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.DeviceException;
 import dev.gyre.kernels.MemoryPlan;
+import dev.gyre.kernels.Precision;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;
 import java.util.List;
+import java.util.Locale;
 import uk.ac.manchester.tornado.api.common.TornadoDevice;
 import uk.ac.manchester.tornado.api.enums.TornadoDeviceType;
+import uk.ac.manchester.tornado.api.enums.TornadoVMBackendType;
 
 /// Runs programs as TornadoVM task graphs: on a device when a TornadoVM SDK is on the module path, else on the stand-in
 /// (`jvm`), slowly and strictly.
@@ -19,25 +22,60 @@ public final class TornadoBackend implements Backend {
 
     private final String name;
     private final TornadoDevice device;
-    private final boolean workGroups;
+    private final Lowering.Choice choice;
+    private final String products;
 
-    private TornadoBackend(String name, TornadoDevice device, boolean workGroups) {
+    private TornadoBackend(String name, TornadoDevice device, Lowering.Choice choice, String products) {
         this.name = name;
         this.device = device;
-        this.workGroups = workGroups;
+        this.choice = choice;
+        this.products = products;
     }
 
-    /// The device of that name, as [TornadoDevices#list] gives it: `opencl:0`, `cuda:0`, `ptx:0`, or `jvm`.
+    /// [#open(String,Precision)] with products in F32.
     public static TornadoBackend open(String name) {
+        return open(name, Precision.F32);
+    }
+
+    /// The device of that name, as [TornadoDevices#list] gives it: `opencl:0`, `cuda:0`, `ptx:0`, or `jvm`. On `cuda:N`
+    /// cuBLAS multiplies large matrices where it is installed.
+    ///
+    /// @throws DeviceException when there is no such device, or when it cannot multiply in that precision
+    public static TornadoBackend open(String name, Precision precision) {
         TornadoDevice device = TornadoDevices.find(name);
         String asked = System.getProperty(WORK_GROUPS);
-        return new TornadoBackend(name, device, asked == null ? device.getDeviceType() == TornadoDeviceType.GPU
-                && device.getDeviceLocalMemorySize() >= GROUP_MEMORY : Boolean.parseBoolean(asked));
+        boolean workGroups = asked == null
+                ? device.getDeviceType() == TornadoDeviceType.GPU && device.getDeviceLocalMemorySize() >= GROUP_MEMORY
+                : Boolean.parseBoolean(asked);
+        if (device.getTornadoVMBackend() != TornadoVMBackendType.CUDA) {
+            if (precision != Precision.F32)
+                throw new DeviceException("precision " + text(precision) + " needs cuBLAS, which only devices cuda:N have;"
+                        + " device " + name + " computes in f32 (precision: f32)");
+            return new TornadoBackend(name, device, new Lowering.Choice(workGroups, null), "");
+        }
+        String missing = CuBlasTasks.missing();
+        if (missing == null)
+            return new TornadoBackend(name, device, new Lowering.Choice(workGroups, precision),
+                    ", products by cuBLAS in " + text(precision));
+        if (precision != Precision.F32)
+            throw new DeviceException("precision " + text(precision) + " on " + name + " needs cuBLAS: " + missing
+                    + "; install CUDA's cuBLAS and an SDK with tornado-cublas, or set precision: f32 for our own kernels");
+        return new TornadoBackend(name, device, new Lowering.Choice(workGroups, null),
+                ", products by our own kernels (no cuBLAS: " + missing + ")");
+    }
+
+    private static String text(Precision p) {
+        return p.name().toLowerCase(Locale.ROOT);
     }
 
     /// The device of that name with the kernels that share local memory in work groups, whatever its type.
     static TornadoBackend withWorkGroups(String name) {
-        return new TornadoBackend(name, TornadoDevices.find(name), true);
+        return new TornadoBackend(name, TornadoDevices.find(name), new Lowering.Choice(true, null), "");
+    }
+
+    /// The device of that name with cuBLAS in this precision, whatever its type; the stand-in has it too.
+    static TornadoBackend withCuBlas(String name, Precision precision) {
+        return new TornadoBackend(name, TornadoDevices.find(name), new Lowering.Choice(true, precision), "");
     }
 
     @Override
@@ -47,7 +85,12 @@ public final class TornadoBackend implements Backend {
 
     @Override
     public String describe() {
-        return TornadoDevices.describe(name, device);
+        return TornadoDevices.describe(name, device) + products;
+    }
+
+    @Override
+    public Precision precision() {
+        return choice.cuBlas() == null ? Precision.F32 : choice.cuBlas();
     }
 
     /// @throws DeviceException when the device has less than `need` bytes
@@ -69,6 +112,6 @@ public final class TornadoBackend implements Backend {
     public Session open(List<Program> programs) {
         MemoryPlan plan = MemoryPlan.of(programs);
         requireMemory(name, device, plan.bytes());
-        return new TornadoSession(name, device, workGroups, programs, plan);
+        return new TornadoSession(name, device, choice, programs, plan);
     }
 }

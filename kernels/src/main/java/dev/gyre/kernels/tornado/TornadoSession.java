@@ -44,7 +44,7 @@ import uk.ac.manchester.tornado.api.exceptions.TornadoExecutionPlanException;
 final class TornadoSession implements Session {
     private final String name;
     private final TornadoDevice device;
-    private final boolean workGroups;
+    private final Lowering.Choice choice;
     private final List<Program> programs;
     private final MemoryPlan memoryPlan;
     private final DeviceMemory memory;
@@ -63,11 +63,11 @@ final class TornadoSession implements Session {
     private @Nullable TornadoExecutionPlan plan;
     private @Nullable TornadoExecutionResult last;
 
-    TornadoSession(String name, TornadoDevice device, boolean workGroups, List<Program> programs,
+    TornadoSession(String name, TornadoDevice device, Lowering.Choice choice, List<Program> programs,
             MemoryPlan memoryPlan) {
         this.name = name;
         this.device = device;
-        this.workGroups = workGroups;
+        this.choice = choice;
         this.programs = List.copyOf(programs);
         this.first = new int[programs.size() + 1];
         this.memoryPlan = memoryPlan;
@@ -187,7 +187,7 @@ final class TornadoSession implements Session {
         TaskGraphs tasks = new TaskGraphs(memory.ticks());
         List<List<TaskGraphs.Part>> graphs = new ArrayList<>();
         for (Program program : programs) {
-            Lowering.lower(program, tasks, memory, workGroups);
+            Lowering.lower(program, tasks, memory, choice);
             graphs.add(tasks.finish());
         }
         // only now are all arrays known that the programs' workspaces and constants add

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.gyre.kernels.Op;
+import dev.gyre.kernels.Precision;
 import dev.gyre.kernels.check.OpCase;
 import dev.gyre.kernels.check.OpCase.Layout;
 import dev.gyre.kernels.check.OpCases;
@@ -62,5 +63,15 @@ class TornadoOpCasesTest {
         assumeTrue(c.setup(Layout.GUARDED).ops().stream().mapToLong(Op::flops).sum() < 1_000_000);
         assertThat(OpCheck.check(TornadoBackend.withWorkGroups(TornadoDevices.list().getFirst().name()), c))
                 .isLessThanOrEqualTo(1);
+    }
+
+    /// The products that cuBLAS takes on an NVIDIA GPU, through the stand-in's library calls; on an SDK with it, cuBLAS itself.
+    @ParameterizedTest
+    @MethodSource("products")
+    void productsByCuBlasAgreeWithTheReference(OpCase c) {
+        assumeTrue(c.setup(Layout.GUARDED).ops().stream().mapToLong(Op::flops).sum() < 1_000_000);
+        String device = TornadoDevices.list().getFirst().name();
+        assumeTrue(device.equals("jvm") || device.startsWith("cuda:"));
+        assertThat(OpCheck.check(TornadoBackend.withCuBlas(device, Precision.F32), c)).isLessThanOrEqualTo(1);
     }
 }

@@ -55,7 +55,7 @@ final class CheckCommand extends GyreCommand {
         }
         screen().line(ConfigWriter.resolved(c).stripTrailing());
         screen().line("");
-        Devices.Chosen device = Devices.open(c.device());
+        Devices.Chosen device = Devices.open(c.device(), c.precision());
         try (ModelText text = ModelText.load(Path.of(c.model().path()))) {
             RunData data = RunData.read(c.data(), c.train(), c.eval(), c.seed(), text);
             show(c, device, data, text);

@@ -42,7 +42,7 @@ final class LrFindCommand extends GyreCommand {
     @Override
     protected int run() {
         RunConfig c = ConfigReader.readWithInputs(file, RunConfig.class, set);
-        Devices.Chosen device = Devices.open(c.device());
+        Devices.Chosen device = Devices.open(c.device(), c.precision());
         LrFinder.Found f = LrFinder.find(c, device.backend(), steps, from, to, s -> screen().status(
                 Text.format("step %d of %d · lr %.1e · loss %.4f", s.t(), steps, s.lr(), s.loss())));
         screen().done();

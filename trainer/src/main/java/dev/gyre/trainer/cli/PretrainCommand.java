@@ -60,7 +60,7 @@ final class PretrainCommand extends GyreCommand {
         PretrainConfig c = file == null
                 ? ConfigReader.parseWithInputs("command line", "", PretrainConfig.class, all)
                 : ConfigReader.readWithInputs(file, PretrainConfig.class, all);
-        Devices.Chosen device = Devices.open(c.device());
+        Devices.Chosen device = Devices.open(c.device(), c.precision());
         try (TrainingRun run = FineTuning.open(c, resume, device.backend(), Version.number())) {
             var m = run.model().config();
             String model = "new, " + Text.big(run.model().parameters()) + " parameters · " + m.numLayers()

@@ -72,7 +72,7 @@ final class QuickstartCommand extends GyreCommand {
                         "data.valid=" + quoted(valid), "output.dir=" + quoted(dir)));
         settings.addAll(set);
         RunConfig c = ConfigReader.read(recipe, RunConfig.class, settings);
-        Devices.Chosen device = Devices.open(c.device());
+        Devices.Chosen device = Devices.open(c.device(), c.precision());
         screen().line("teaching " + base + " a new skill: " + NEW.word() + ", such as `"
                 + ((Example.Completion) fresh.getFirst()).prompt()
                 + ((Example.Completion) fresh.getFirst()).completion()

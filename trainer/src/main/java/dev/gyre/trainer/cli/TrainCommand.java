@@ -45,7 +45,7 @@ final class TrainCommand extends GyreCommand {
         if (withParent)
             endWithParent();
         RunConfig c = ConfigReader.readWithInputs(file, RunConfig.class, set);
-        Devices.Chosen device = Devices.open(c.device());
+        Devices.Chosen device = Devices.open(c.device(), c.precision());
         Done done = train(c, device);
         // from here on nothing holds the run: its memory is free for two models one after the other
         if (done.code != ExitCode.OK) {

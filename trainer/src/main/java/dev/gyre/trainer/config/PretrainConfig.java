@@ -1,5 +1,6 @@
 package dev.gyre.trainer.config;
 
+import dev.gyre.kernels.Precision;
 import org.jspecify.annotations.Nullable;
 
 /// Configuration of `gyre pretrain`: a model from scratch, all weights trained.
@@ -9,6 +10,8 @@ public record PretrainConfig(@Key(doc = "shape of the new model") Model model,
         @Key(doc = "evaluation during training") RunConfig.Eval eval,
         @Key(doc = "the run directory; the model comes to lie in its folder model/") RunConfig.Output output,
         @Key(doc = "where to compute: cpu, opencl:N, cuda:N, ptx:N, jvm, or auto", def = "auto") String device,
+        @Key(doc = "how large matrices are multiplied on cuda:N with cuBLAS: f32, tf32 or bf16; elsewhere only f32",
+                def = "f32") Precision precision,
         @Key(doc = "on a device other than the CPU: compute the first step on the CPU as well, and stop where the two differ",
                 def = "true") boolean checkDevice,
         @Key(doc = "seed of everything random: first weights, order of the data", def = "1", min = 0) long seed) {

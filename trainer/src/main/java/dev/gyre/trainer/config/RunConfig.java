@@ -1,5 +1,6 @@
 package dev.gyre.trainer.config;
 
+import dev.gyre.kernels.Precision;
 import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
@@ -14,6 +15,8 @@ public record RunConfig(
         @Key(doc = "what base model and result are measured on when training is done") Results results,
         @Key(doc = "the run directory") Output output,
         @Key(doc = "where to compute: cpu, opencl:N, cuda:N, ptx:N, jvm, or auto", def = "auto") String device,
+        @Key(doc = "how large matrices are multiplied on cuda:N with cuBLAS: f32, tf32 or bf16; elsewhere only f32",
+                def = "f32") Precision precision,
         @Key(doc = "on a device other than the CPU: compute the first step on the CPU as well, and stop where the two differ",
                 def = "true") boolean checkDevice,
         @Key(doc = "seed of everything random: adapter start, order of the data", def = "1", min = 0) long seed) {

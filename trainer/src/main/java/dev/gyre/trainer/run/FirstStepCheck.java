@@ -1,6 +1,7 @@
 package dev.gyre.trainer.run;
 
 import dev.gyre.kernels.DeviceException;
+import dev.gyre.kernels.Precision;
 import dev.gyre.model.adapter.Geometry;
 import dev.gyre.model.llama.AdamWStep;
 import dev.gyre.model.llama.Batch;
@@ -27,15 +28,22 @@ final class FirstStepCheck implements Trainee {
         void close();
     }
 
+    /// Largest relative differences.
+    record Limits(double loss, double norm, double gradient, double update) {
+        static Limits of(Precision precision) {
+            return switch (precision) {
+                case F32 -> new Limits(1e-4, 1e-3, 2e-3, 1e-2);
+                case TF32 -> new Limits(1e-3, 1e-2, 2e-2, 1e-1);
+                case BF16 -> new Limits(1e-2, 5e-2, 1e-1, 3e-1);
+            };
+        }
+    }
+
     /// What a step left, on the device and on the CPU, and their relative differences. Gradients are compared by the change
     /// of AdamW's first moment, parameters by their change where the gradient is above a thousandth of its root mean square:
     /// AdamW divides a gradient by its size, so that below rounding only the sign of noise would be compared.
-    ///
-    record Step(double loss, double cpuLoss, double norm, double cpuNorm, double gradient, double update) {
-        static final double LOSS = 1e-4;
-        static final double NORM = 1e-3;
-        static final double GRADIENT = 2e-3;
-        static final double UPDATE = 1e-2;
+    record Step(double loss, double cpuLoss, double norm, double cpuNorm, double gradient, double update,
+            Limits limits) {
 
         double lossError() {
             return relative(loss, cpuLoss);
@@ -47,7 +55,8 @@ final class FirstStepCheck implements Trainee {
 
         /// False also for NaN.
         boolean passed() {
-            return lossError() <= LOSS && normError() <= NORM && gradient <= GRADIENT && update <= UPDATE;
+            return lossError() <= limits.loss && normError() <= limits.norm && gradient <= limits.gradient
+                    && update <= limits.update;
         }
 
         @Override
@@ -55,7 +64,8 @@ final class FirstStepCheck implements Trainee {
             return String.format(Locale.ROOT,
                     "loss %.6f and %.6f (CPU), relative differences: loss %.1e (limit %.0e), gradient norm %.1e (%.0e),"
                             + " gradients %.1e (%.0e), update %.1e (%.0e)",
-                    loss, cpuLoss, lossError(), LOSS, normError(), NORM, gradient, GRADIENT, update, UPDATE);
+                    loss, cpuLoss, lossError(), limits.loss, normError(), limits.norm, gradient, limits.gradient, update,
+                    limits.update);
         }
 
         private static double relative(double x, double reference) {
@@ -78,6 +88,7 @@ final class FirstStepCheck implements Trainee {
 
     private final Trainee device;
     private final String name;
+    private final Limits limits;
     private final Supplier<Twin> cpu;
     private final Consumer<Result> told;
     private boolean done;
@@ -91,11 +102,13 @@ final class FirstStepCheck implements Trainee {
     private long cpuNanos;
 
     /// @param name of the device
+    /// @param precision of its products
     /// @param cpu opened at the first step, closed after it
     /// @param told gets the result when it is good
-    FirstStepCheck(Trainee device, String name, Supplier<Twin> cpu, Consumer<Result> told) {
+    FirstStepCheck(Trainee device, String name, Precision precision, Supplier<Twin> cpu, Consumer<Result> told) {
         this.device = device;
         this.name = name;
+        this.limits = Limits.of(precision);
         this.cpu = cpu;
         this.told = told;
     }
@@ -205,7 +218,8 @@ final class FirstStepCheck implements Trainee {
                 moved += square(here.params()[i] - old.params()[i]);
                 update += square(there.params()[i] - here.params()[i]);
             }
-        return new Step(loss, cpuLoss, norm, cpuNorm, root(gradient, size), root(update, moved));
+        return new Step(loss, cpuLoss, norm, cpuNorm, root(gradient, size), root(update, moved),
+                limits);
     }
 
     private static double square(double x) {

@@ -120,7 +120,7 @@ public final class TrainingRun implements AutoCloseable {
                 || key.equals("train.steps")
                 || key.equals("train.epochs")
                 || key.equals("train.gradient_checkpointing")
-                || key.equals("device") || key.equals("check_device");
+                || key.equals("device") || key.equals("precision") || key.equals("check_device");
     }
 
     private void checkConfig(Path path) {
@@ -155,7 +155,7 @@ public final class TrainingRun implements AutoCloseable {
                 all.add(sampling(List.copyOf(all)));
             Trainee trainee = Trainee.of(session);
             if (setup.checkDevice() && !(backend instanceof CpuBackend))
-                trainee = new FirstStepCheck(trainee, backend.name(), this::cpuTwin, r -> {
+                trainee = new FirstStepCheck(trainee, backend.name(), backend.precision(), this::cpuTwin, r -> {
                     Provenance.add(dir, "first_step_check", r.toString());
                     String text = "step " + (from() + 1) + " is the CPU's: " + r;
                     all.forEach(l -> l.onDeviceCheck(text, r.seconds(), r.cpuSeconds()));

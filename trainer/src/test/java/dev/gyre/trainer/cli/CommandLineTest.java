@@ -78,6 +78,9 @@ class CommandLineTest {
         // one folder stands for all that must be there
         usage(Cli.gyre("train", file, "--set", "device=gpu", "--set", "model.path=" + dir, "--set",
                 "data.train=" + dir), "device gpu: unknown; use cpu");
+        for (String device : new String[] {"cpu", "auto"})
+            usage(Cli.gyre("train", file, "--set", "device=" + device, "--set", "precision=tf32", "--set",
+                    "model.path=" + dir, "--set", "data.train=" + dir), "precision tf32 needs cuBLAS");
         usage(Cli.gyre("train", file, "--set", "device=cpu:0", "--set", "model.path=" + dir, "--set",
                 "data.train=" + dir), "'0' is not a number of at least 1");
         Cli missing = Cli.gyre("train", file);

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.gyre.kernels.DeviceException;
+import dev.gyre.kernels.Precision;
 import dev.gyre.model.llama.AdamWStep;
 import dev.gyre.model.llama.Batch;
 import dev.gyre.model.llama.TrainState;
@@ -22,7 +23,7 @@ class FirstStepCheckTest {
     private final List<FirstStepCheck.Result> told = new ArrayList<>();
 
     private FirstStepCheck check(Trainee device) {
-        return new FirstStepCheck(device, "opencl:9", () -> {
+        return new FirstStepCheck(device, "opencl:9", Precision.F32, () -> {
             opened++;
             FakeTrainee cpu = new FakeTrainee();
             return new FirstStepCheck.Twin() {

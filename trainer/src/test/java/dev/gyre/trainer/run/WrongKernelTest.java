@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.DeviceException;
 import dev.gyre.kernels.Op;
+import dev.gyre.kernels.Precision;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;
 import dev.gyre.kernels.cpu.CpuBackend;
@@ -68,7 +69,7 @@ class WrongKernelTest {
     /// The first two steps of a device that does `change` to its operations; the second without a check.
     private static float[] steps(UnaryOperator<Op> change, List<FirstStepCheck.Result> told) {
         try (TrainSession device = session(new Changed(change))) {
-            Trainee t = new FirstStepCheck(Trainee.of(device), "opencl:9", () -> {
+            Trainee t = new FirstStepCheck(Trainee.of(device), "opencl:9", Precision.F32, () -> {
                 TrainSession cpu = session(new CpuBackend(1));
                 return new FirstStepCheck.Twin() {
                     @Override

@@ -1,6 +1,7 @@
 package uk.ac.manchester.tornado.api;
 
 import dev.gyre.tornadojvm.Graph;
+import uk.ac.manchester.tornado.api.common.TornadoFunctions.LibraryTask1;
 import uk.ac.manchester.tornado.api.common.TornadoFunctions.Task;
 import uk.ac.manchester.tornado.api.common.TornadoFunctions.Task1;
 import uk.ac.manchester.tornado.api.common.TornadoFunctions.Task10;
@@ -62,6 +63,12 @@ public class TaskGraph {
     /// Takes arrays over from the graph executed immediately before, whichever it is.
     public TaskGraph consumeFromDevice(Object... objects) {
         graph.consume("", objects);
+        return this;
+    }
+
+    /// A call of a native library; `code` describes it.
+    public <T1> TaskGraph libraryTask(String id, LibraryTask1<T1> code, T1 a1) {
+        graph.library(id, code.apply(a1));
         return this;
     }
 

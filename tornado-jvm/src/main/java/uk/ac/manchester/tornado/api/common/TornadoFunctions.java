@@ -104,4 +104,7 @@ public class TornadoFunctions {
                 T14 a14, T15 a15, T16 a16, T17 a17, T18 a18, T19 a19, T20 a20);
     }
 
+    public interface LibraryTask1<T1> {
+        LibraryTaskDescriptor apply(T1 a1);
+    }
 }

@@ -1,0 +1,157 @@
+package dev.gyre.kernels.tornado;
+
+import static dev.gyre.kernels.tornado.TaskGraphs.items;
+
+import dev.gyre.kernels.Buf;
+import dev.gyre.kernels.DType;
+import dev.gyre.kernels.Op;
+import dev.gyre.kernels.Precision;
+import dev.gyre.kernels.tornado.DeviceMemory.Floats;
+import dev.gyre.kernels.tornado.DeviceMemory.Nf4;
+import dev.gyre.kernels.tornado.DeviceMemory.Shorts;
+import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
+import uk.ac.manchester.tornado.api.common.Access;
+import uk.ac.manchester.tornado.api.common.LibraryTaskDescriptor;
+import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
+import uk.ac.manchester.tornado.api.types.arrays.ShortArray;
+import uk.ac.manchester.tornado.cublas.CuBlas;
+
+/// Large matrix products by cuBLAS, on the arrays of the session. A weight in BF16 or NF4 is decoded as a whole into a
+/// workspace first, once more for each product: that reads and writes it once, where the product itself does 2 M operations
+/// for each of its elements.
+///
+/// | precision | a | b | c |
+/// |---|---|---|---|
+/// | F32, TF32 | as it is | decoded to F32 | written or added to |
+/// | BF16 | rounded into a workspace | as it is (BF16), or rounded into a workspace | from a workspace in BF16 |
+///
+/// cuBLAS has column-major matrices, so the row-major `c = op(a) op(b)` is computed as `c^T = op(b)^T op(a)^T`. It takes no
+/// offset into an array either: a product of parts of arrays is left to our own kernels ([#takes]).
+final class CuBlasTasks {
+    private static final String MODULE = "tornado.cublas";
+    private static final String NATIVE = "tornado-cublas";
+
+    private final TaskGraphs tasks;
+    private final DeviceMemory memory;
+    private final Precision precision;
+
+    CuBlasTasks(TaskGraphs tasks, DeviceMemory memory, Precision precision) {
+        this.tasks = tasks;
+        this.memory = memory;
+        this.precision = precision;
+    }
+
+    /// What keeps this JVM from calling cuBLAS; null when nothing does.
+    static @Nullable String missing() {
+        if (ModuleLayer.boot().findModule(MODULE).isEmpty())
+            return "the SDK has no module " + MODULE;
+        try {
+            System.loadLibrary(NATIVE);
+            return null;
+        } catch (UnsatisfiedLinkError e) {
+            return String.valueOf(e.getMessage()).replaceAll("\\s+", " ").strip();
+        }
+    }
+
+    /// Large, and of whole arrays.
+    boolean takes(Op.MatMul o) {
+        boolean whole = precision == Precision.BF16
+                ? o.b().dtype() != DType.BF16 || o.b().offset() == 0
+                : o.a().offset() == 0 && o.c().offset() == 0
+                        && (o.b().dtype() != DType.F32 || o.b().offset() == 0);
+        return whole && o.M() >= TiledMatMulKernels.SIDE && o.N() >= TiledMatMulKernels.SIDE;
+    }
+
+    void product(Op.MatMul o) {
+        if (precision == Precision.BF16)
+            brain(o);
+        else
+            single(o);
+    }
+
+    private void single(Op.MatMul o) {
+        FloatArray a = memory.floats(o.a()).array();
+        FloatArray b = decoded(o.b());
+        FloatArray c = memory.floats(o.c()).array();
+        float beta = o.accumulate() ? 1f : 0f;
+        tasks.library(precision == Precision.TF32
+                ? CuBlas.cublasSgemmTF32(transB(o), transA(o), o.N(), o.M(), o.K(), o.alpha(), b, ldb(o), a, lda(o), beta,
+                        c, o.N())
+                : CuBlas.cublasSgemm(transB(o), transA(o), o.N(), o.M(), o.K(), o.alpha(), b, ldb(o), a, lda(o), beta, c,
+                        o.N()));
+    }
+
+    private FloatArray decoded(Buf b) {
+        if (b.dtype() == DType.F32)
+            return memory.floats(b).array();
+        int n = b.length();
+        FloatArray w = memory.scratch(n);
+        if (b.dtype() == DType.BF16) {
+            Shorts s = memory.shorts(b);
+            tasks.task("decodeBf16", items(n), MatMulKernels::decodeBf16, s.array(), memory.powers(), w,
+                    memory.constants(s.at(), 0), n);
+        } else {
+            Nf4 q = memory.nf4(b);
+            tasks.task("decodeNf4", items(n), MatMulKernels::decodeNf4, q.codes(), q.book(), q.maxima(),
+                    q.maximaCodes(), q.map(), w, memory.constants(0), n, q.block(), q.nested(), q.offset());
+        }
+        return w;
+    }
+
+    private void brain(Op.MatMul o) {
+        ShortArray a = rounded(memory.floats(o.a()), o.a().length());
+        ShortArray b = roundedWeight(o.b());
+        int n = o.c().length();
+        ShortArray c = memory.shortScratch(n);
+        // by hand: TornadoVM's own factory wants arrays of another class for the same bits
+        Object[] arguments = {transB(o), transA(o), o.N(), o.M(), o.K(), o.alpha(), b, ldb(o), a, lda(o), 0f, c, o.N()};
+        Access[] access = new Access[arguments.length];
+        Arrays.fill(access, Access.READ_ONLY);
+        access[11] = Access.WRITE_ONLY;
+        tasks.library(new LibraryTaskDescriptor().withLibrary(CuBlas.LIBRARY_NAME).withFunction("cublasGemmExBF16")
+                .withParameters(arguments).withAccess(access));
+        Floats out = memory.floats(o.c());
+        tasks.task("fromBf16", items(n), BrainFloatKernels::fromBf16, c, memory.powers(), out.array(),
+                memory.constants(out.at()), n, o.accumulate() ? 1 : 0);
+    }
+
+    private ShortArray rounded(Floats x, int n) {
+        ShortArray y = memory.shortScratch(n);
+        tasks.task("toBf16", items(n), BrainFloatKernels::toBf16, x.array(), memory.powers(), y,
+                memory.constants(x.at()), n);
+        return y;
+    }
+
+    private ShortArray roundedWeight(Buf b) {
+        return switch (b.dtype()) {
+            case BF16 -> memory.shorts(b).array();
+            case F32 -> rounded(memory.floats(b), b.length());
+            case NF4 -> {
+                Nf4 q = memory.nf4(b);
+                ShortArray y = memory.shortScratch(b.length());
+                tasks.task("nf4ToBf16", items(b.length()), BrainFloatKernels::nf4ToBf16, q.codes(), q.book(),
+                        q.maxima(), q.maximaCodes(), q.map(), memory.powers(), y, b.length(), q.block(), q.nested(),
+                        q.offset());
+                yield y;
+            }
+            case I32 -> throw new IllegalArgumentException(b + " cannot be a factor of a matrix product");
+        };
+    }
+
+    private static int transB(Op.MatMul o) {
+        return o.form() == Op.MatMul.Form.NT ? 1 : 0;
+    }
+
+    private static int transA(Op.MatMul o) {
+        return o.form() == Op.MatMul.Form.TN ? 1 : 0;
+    }
+
+    private static int ldb(Op.MatMul o) {
+        return o.form() == Op.MatMul.Form.NT ? o.K() : o.N();
+    }
+
+    private static int lda(Op.MatMul o) {
+        return o.form() == Op.MatMul.Form.TN ? o.M() : o.K();
+    }
+}

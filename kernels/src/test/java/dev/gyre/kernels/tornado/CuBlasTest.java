@@ -1,0 +1,165 @@
+package dev.gyre.kernels.tornado;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import dev.gyre.kernels.Buf;
+import dev.gyre.kernels.DType;
+import dev.gyre.kernels.DeviceException;
+import dev.gyre.kernels.HostData;
+import dev.gyre.kernels.MemoryPlan;
+import dev.gyre.kernels.Op;
+import dev.gyre.kernels.Op.MatMul.Form;
+import dev.gyre.kernels.Precision;
+import dev.gyre.kernels.Program;
+import dev.gyre.kernels.Session;
+import dev.gyre.kernels.check.Nf4Data;
+import java.util.List;
+import java.util.Random;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
+import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
+
+/// Products by cuBLAS in each precision: on the stand-in, or with a TornadoVM SDK whose first device is an NVIDIA GPU on
+/// that. Operations in F32 are in [TornadoOpCasesTest].
+class CuBlasTest {
+    private static final int M = 20;
+    private static final int N = 24;
+    private static final int K = 40;
+
+    private static String device() {
+        String device = TornadoDevices.list().getFirst().name();
+        assumeTrue(device.equals("jvm") || device.startsWith("cuda:"));
+        return device;
+    }
+
+    static Stream<Arguments> products() {
+        return Stream.of(Precision.values()).flatMap(p -> Stream.of(Form.values())
+                .flatMap(f -> Stream.of(DType.F32, DType.BF16, DType.NF4).filter(t -> f != Form.TN || t == DType.F32)
+                        .flatMap(t -> Stream.of(true, false).map(add -> Arguments.of(p, f, t, add)))));
+    }
+
+    /// TF32 rounds each factor by at most 2^-11 of itself, BF16 by 2^-9 and the product once more: the first limit below.
+    /// Results that are closer than the second were not rounded at all.
+    @ParameterizedTest
+    @MethodSource("products")
+    void productsAreAsExactAsTheirPrecision(Precision precision, Form form, DType type, boolean accumulate) {
+        Random random = new Random(1);
+        Buf a = Buf.param("a", M * K);
+        Buf b = Buf.weight("b", type, N * K);
+        Buf c = Buf.param("c", M * N);
+        float[] x = numbers(random, M * K);
+        float[] old = numbers(random, M * N);
+        HostData weight = switch (type) {
+            case F32 -> new HostData.F32(numbers(random, N * K));
+            case BF16 -> new HostData.BF16(brainFloats(random, N * K));
+            case NF4 -> Nf4Data.plain(N * K, 64, random);
+            case I32 -> throw new IllegalArgumentException();
+        };
+        float[] y = decoded(weight);
+        float[] result = old.clone();
+        Program p = Program.builder("product").add(new Op.MatMul(form, a, b, c, M, N, K, 0.5f, accumulate)).build();
+        try (Session s = TornadoBackend.withCuBlas(device(), precision).open(List.of(p))) {
+            s.bind(b, weight);
+            s.write(a, x);
+            s.write(c, old);
+            s.run(p);
+            s.read(c, result);
+        }
+        double limit = switch (precision) {
+            case F32 -> 1e-6;
+            case TF32 -> 1.0 / 1024;
+            case BF16 -> 1.0 / 128;
+        };
+        double rounding = precision == Precision.TF32 ? 1e-5 : precision == Precision.BF16 ? 1e-4 : 0;
+        double worst = 0;
+        for (int i = 0; i < M; i++)
+            for (int j = 0; j < N; j++) {
+                double sum = accumulate ? old[i * N + j] : 0;
+                double size = Math.abs(sum);
+                for (int k = 0; k < K; k++) {
+                    double product = 0.5 * x[form == Form.TN ? k * M + i : i * K + k]
+                            * y[form == Form.NT ? j * K + k : k * N + j];
+                    sum += product;
+                    size += Math.abs(product);
+                }
+                double error = Math.abs(result[i * N + j] - sum) / size;
+                assertThat(error <= limit).as("%d,%d: %s for %s", i, j, result[i * N + j], sum).isTrue();
+                worst = Math.max(worst, error);
+            }
+        assertThat(worst).isGreaterThanOrEqualTo(rounding);
+    }
+
+    private static float[] numbers(Random random, int n) {
+        float[] a = new float[n];
+        for (int i = 0; i < n; i++)
+            a[i] = (float) random.nextGaussian();
+        return a;
+    }
+
+    private static short[] brainFloats(Random random, int n) {
+        short[] a = new short[n];
+        for (int i = 0; i < n; i++)
+            a[i] = (short) (Float.floatToRawIntBits((float) random.nextGaussian()) >> 16);
+        return a;
+    }
+
+    private static float[] decoded(HostData weight) {
+        float[] out = new float[N * K];
+        for (int i = 0; i < out.length; i++)
+            out[i] = switch (weight) {
+                case HostData.F32 d -> d.values[i];
+                case HostData.BF16 d -> Float.intBitsToFloat(d.bits[i] << 16);
+                case HostData.NF4 d -> d.value(i);
+            };
+        return out;
+    }
+
+    /// Ties go to even; what is beyond the range becomes infinite, and NaN stays.
+    @ParameterizedTest
+    @ValueSource(floats = {0f, 1f, -1f, 1.00390625f, 1.01171875f, 1.0039063f, 0.99902344f, -3.1415927f, 1e-38f, 1e-40f,
+        -1e-45f, 1.1754944e-38f, 3.3895314e38f, 3.4e38f, Float.MAX_VALUE, Float.POSITIVE_INFINITY,
+        Float.NEGATIVE_INFINITY, 9.1835e-41f, 4.6e-41f, 65504f, 1e30f, 0.1f})
+    void brainFloatsAreTheNearest(float x) {
+        int bits = Float.floatToRawIntBits(x);
+        assertThat(BrainFloatKernels.bits(x, powers()) & 0xffff).isEqualTo(bits + 0x7fff + (bits >> 16 & 1) >>> 16);
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void notANumberStaysWhereItBelongs(Precision precision) {
+        Buf a = Buf.param("a", M * K);
+        Buf b = Buf.param("b", N * K);
+        Buf c = Buf.param("c", M * N);
+        float[] x = numbers(new Random(1), M * K);
+        x[3 * K + 5] = Float.NaN;
+        float[] result = new float[M * N];
+        Program p = Program.builder("product").add(new Op.MatMul(Form.NT, a, b, c, M, N, K, 1f, false)).build();
+        try (Session s = TornadoBackend.withCuBlas(device(), precision).open(List.of(p))) {
+            s.write(a, x);
+            s.write(b, numbers(new Random(2), N * K));
+            s.run(p);
+            s.read(c, result);
+        }
+        for (int i = 0; i < M * N; i++)
+            assertThat(Float.isNaN(result[i])).as("row %d", i / N).isEqualTo(i / N == 3);
+    }
+
+    private static FloatArray powers() {
+        return new DeviceMemory(List.of(), MemoryPlan.of(List.of())).powers();
+    }
+
+    @Test
+    void aDeviceWithoutCuBlasRefusesItsPrecisions() {
+        assumeTrue(TornadoDevices.list().getFirst().name().equals("jvm"));
+        assertThatThrownBy(() -> TornadoBackend.open("jvm", Precision.TF32)).isInstanceOf(DeviceException.class)
+                .hasMessageContaining("precision tf32 needs cuBLAS").hasMessageContaining("jvm");
+        assertThat(CuBlasTasks.missing()).contains("no module tornado.cublas");
+    }
+}
