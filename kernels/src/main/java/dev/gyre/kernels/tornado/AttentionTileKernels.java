@@ -23,7 +23,7 @@ final class AttentionTileKernels {
     static final int SIDE = 16;
     /// Queries and keys of a tile.
     static final int TILE = 32;
-    /// Largest head dimension whose tiles fit 48 KiB.
+    /// Largest head dimension whose tiles fit 48 KiB; items of a work group and keys of a tile where queries are few.
     static final int MAX_D = 128;
     private static final int SCORES = TILE + 1;
     private static final float NONE = -1e30f;
@@ -184,6 +184,55 @@ final class AttentionTileKernels {
             lse.set(lseA, maxA + TornadoMath.log(sumA));
         if (x == 0 && ib < T)
             lse.set(lseA + SIDE * H, maxB + TornadoMath.log(sumB));
+    }
+
+    /// [AttentionKernels#attendCache]: a work group a query and head. An item has one of 128 keys at a time, whose score it computes,
+    /// and then one of the features: items next to each other read neighbours of a row of v. Few groups, but each reads its keys once.
+    static void attendCacheRow(KernelContext context, FloatArray q, FloatArray k, FloatArray v, IntArray start,
+            FloatArray out, IntArray at, int H, int KV, int D, float scale, int window) {
+        int features = at.get(5);
+        int length = at.get(6);
+        float[] own = context.allocateFloatLocalArray(MAX_D);
+        float[] scores = context.allocateFloatLocalArray(MAX_D);
+        int x = context.localIdx;
+        int n = context.groupIdx / H;
+        int group = context.groupIdx % H / (H / KV);
+        int row = context.groupIdx * D;
+        int i = start.get(at.get(3)) + n;
+        int c = TornadoMath.min(x, D - 1);
+        own[x] = scale * q.get(at.get(0) + row + c);
+        float max = NONE;
+        float sum = 0f;
+        float value = 0f;
+        context.localBarrier();
+        for (int j0 = firstKey(0, i, window); j0 <= i; j0 += MAX_D) {
+            int kAt = at.get(1) + (TornadoMath.min(j0 + x, i) * KV + group) * D;
+            int vAt = at.get(2) + (j0 * KV + group) * D + c;
+            int keys = TornadoMath.min(i - j0 + 1, length);
+            float score = 0f;
+            for (int f = 0; f < features; f++)
+                score += own[f] * k.get(kAt + f);
+            scores[x] = score;
+            context.localBarrier();
+            float newMax = max;
+            for (int j = 0; j < keys; j++)
+                newMax = TornadoMath.max(newMax, scores[j]);
+            context.localBarrier();
+            scores[x] = TornadoMath.exp(score - newMax);
+            context.localBarrier();
+            float keep = TornadoMath.exp(max - newMax);
+            sum *= keep;
+            value *= keep;
+            for (int j = 0; j < keys; j++) {
+                float p = scores[j];
+                sum += p;
+                value += p * v.get(vAt + j * KV * D);
+            }
+            max = newMax;
+            context.localBarrier();
+        }
+        if (x < D)
+            out.set(at.get(4) + row + x, value / sum);
     }
 
     /// [AttentionKernels#queryGrad]; rows of dOut are read where they stand, since all items of a row read the same.

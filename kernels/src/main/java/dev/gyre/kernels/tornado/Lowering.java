@@ -220,9 +220,16 @@ final class Lowering {
                 Floats v = f(o.vCache());
                 Ints start = i(o.start());
                 Floats out = f(o.out());
-                IntArray at = memory.constants(q.at(), k.at(), v.at(), start.at(), out.at());
-                tasks.task("attendCache", items(o.H(), o.T()), AttentionKernels::attendCache, q.array(), k.array(),
-                        v.array(), start.array(), out.array(), at, o.T(), o.H(), o.KV(), o.D(), o.scale(), o.window());
+                int most = AttentionTileKernels.MAX_D;
+                IntArray at = at(q.at(), k.at(), v.at(), start.at(), out.at(), o.D(), most);
+                if (workGroups && o.D() <= most)
+                    tasks.task("attendCacheRow", groups(o.T() * o.H(), most), AttentionTileKernels::attendCacheRow,
+                            new KernelContext(), q.array(), k.array(), v.array(), start.array(), out.array(), at,
+                            o.H(), o.KV(), o.D(), o.scale(), o.window());
+                else
+                    tasks.task("attendCache", items(o.H(), o.T()), AttentionKernels::attendCache, q.array(), k.array(),
+                            v.array(), start.array(), out.array(), at, o.T(), o.H(), o.KV(), o.D(), o.scale(),
+                            o.window());
             }
             case Op.SwiGlu o -> {
                 Floats gate = f(o.gate());

@@ -35,10 +35,11 @@ class TornadoOpCasesTest {
 
     /// Up to eight of each operation, from the first to the last that has few elements.
     static List<OpCase> groups() {
-        return Stream.of("RmsNorm", "RmsNormGrad", "CrossEntropy", "Attention", "AttentionGrad", "BlockRotate",
-                "BlockRotateGrad", "Cayley", "CayleyGrad", "GivensSweep", "GivensSweepGrad").flatMap(op -> {
+        return Stream.of("RmsNorm", "RmsNormGrad", "CrossEntropy", "Attention", "AttentionGrad", "CachedAttention",
+                "BlockRotate", "BlockRotateGrad", "Cayley", "CayleyGrad", "GivensSweep", "GivensSweepGrad")
+                .flatMap(op -> {
                     // attention over several tiles, packed and with windows, needs more
-                    int limit = op.startsWith("Attention") ? 20_000 : 2500;
+                    int limit = op.startsWith("Attention") ? 20_000 : op.startsWith("Cached") ? 100_000 : 2500;
                     List<OpCase> few = OpCases.of(op).stream().filter(c -> elements(c) < limit).toList();
                     int n = Math.min(8, few.size());
                     return IntStream.range(0, n).mapToObj(i -> few.get(i * (few.size() - 1) / Math.max(1, n - 1)));
