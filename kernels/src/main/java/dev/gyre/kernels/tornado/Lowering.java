@@ -36,11 +36,12 @@ final class Lowering {
     private final boolean workGroups;
     private final @Nullable CuBlasTasks cuBlas;
 
-    /// Which kernels to take.
+    /// How to run programs on a device.
     ///
-    /// @param workGroups those that share local memory in work groups, where there are any
-    /// @param cuBlas cuBLAS in this precision for large matrix products, null for kernels of our own
-    record Choice(boolean workGroups, @Nullable Precision cuBlas) {
+    /// @param workGroups by the kernels that share local memory in work groups, where there are any
+    /// @param cuBlas by cuBLAS in this precision where matrix products are large, null for kernels of our own
+    /// @param cudaGraphs each task graph recorded when it first runs, and from then on one launch
+    record Choice(boolean workGroups, @Nullable Precision cuBlas, boolean cudaGraphs) {
     }
 
     private Lowering(TaskGraphs tasks, DeviceMemory memory, Choice choice) {

@@ -17,6 +17,8 @@ import uk.ac.manchester.tornado.api.enums.TornadoVMBackendType;
 public final class TornadoBackend implements Backend {
     /// `true` or `false`: take the kernels that share local memory, whatever the device is; for comparisons.
     private static final String WORK_GROUPS = "gyre.device.groups";
+    /// `true`: launch task graphs on `cuda:N` as CUDA graphs. Off by default: it has run on an emulated device only.
+    private static final String CUDA_GRAPHS = "gyre.device.cudagraphs";
     /// Bytes of local memory that those kernels need.
     private static final int GROUP_MEMORY = 48 << 10;
 
@@ -51,17 +53,21 @@ public final class TornadoBackend implements Backend {
             if (precision != Precision.F32)
                 throw new DeviceException("precision " + text(precision) + " needs cuBLAS, which only devices cuda:N have;"
                         + " device " + name + " computes in f32 (precision: f32)");
-            return new TornadoBackend(name, device, new Lowering.Choice(workGroups, null), "");
+            return new TornadoBackend(name, device, new Lowering.Choice(workGroups, null, false), "");
         }
         String missing = CuBlasTasks.missing();
         if (missing == null)
-            return new TornadoBackend(name, device, new Lowering.Choice(workGroups, precision),
+            return new TornadoBackend(name, device, new Lowering.Choice(workGroups, precision, cudaGraphs()),
                     ", products by cuBLAS in " + text(precision));
         if (precision != Precision.F32)
             throw new DeviceException("precision " + text(precision) + " on " + name + " needs cuBLAS: " + missing
                     + "; install CUDA's cuBLAS and an SDK with tornado-cublas, or set precision: f32 for our own kernels");
-        return new TornadoBackend(name, device, new Lowering.Choice(workGroups, null),
+        return new TornadoBackend(name, device, new Lowering.Choice(workGroups, null, cudaGraphs()),
                 ", products by our own kernels (no cuBLAS: " + missing + ")");
+    }
+
+    private static boolean cudaGraphs() {
+        return Boolean.getBoolean(CUDA_GRAPHS);
     }
 
     private static String text(Precision p) {
@@ -70,12 +76,12 @@ public final class TornadoBackend implements Backend {
 
     /// The device of that name with the kernels that share local memory in work groups, whatever its type.
     static TornadoBackend withWorkGroups(String name) {
-        return new TornadoBackend(name, TornadoDevices.find(name), new Lowering.Choice(true, null), "");
+        return new TornadoBackend(name, TornadoDevices.find(name), new Lowering.Choice(true, null, false), "");
     }
 
     /// The device of that name with cuBLAS in this precision, whatever its type; the stand-in has it too.
     static TornadoBackend withCuBlas(String name, Precision precision) {
-        return new TornadoBackend(name, TornadoDevices.find(name), new Lowering.Choice(true, precision), "");
+        return new TornadoBackend(name, TornadoDevices.find(name), new Lowering.Choice(true, precision, cudaGraphs()), "");
     }
 
     @Override

@@ -216,6 +216,8 @@ final class TornadoSession implements Session {
         // TornadoVM refuses a scheduler without a grid for any task
         if (tasks.hasGrids())
             p.withGridScheduler(tasks.grids());
+        if (choice.cudaGraphs())
+            p.withCUDAGraph();
         plan = p;
         last = execute(p, "upload of the weights", 0);
         return p;

@@ -28,13 +28,14 @@ final class FirstStepCheck implements Trainee {
         void close();
     }
 
-    /// Largest relative differences.
+    /// Largest relative differences. Rounded factors move more than the sums' order: seen on the shipped model are for
+    /// TF32 5.6e-5, 2.9e-4, 1.6e-3, 2.0e-2 and for BF16 5.0e-4, 4.0e-3, 1.6e-2, 1.3e-1.
     record Limits(double loss, double norm, double gradient, double update) {
         static Limits of(Precision precision) {
             return switch (precision) {
                 case F32 -> new Limits(1e-4, 1e-3, 2e-3, 1e-2);
                 case TF32 -> new Limits(1e-3, 1e-2, 2e-2, 1e-1);
-                case BF16 -> new Limits(1e-2, 5e-2, 1e-1, 3e-1);
+                case BF16 -> new Limits(1e-2, 5e-2, 2e-1, 5e-1);
             };
         }
     }

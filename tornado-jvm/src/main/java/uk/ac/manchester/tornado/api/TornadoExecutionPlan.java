@@ -37,6 +37,11 @@ public class TornadoExecutionPlan implements AutoCloseable {
         return this;
     }
 
+    /// Records what a graph does and replays it: here it is done anew, with the same result.
+    public TornadoExecutionPlan withCUDAGraph() {
+        return this;
+    }
+
     public TornadoExecutionResult execute() {
         executor.execute();
         return new TornadoExecutionResult(executor);
