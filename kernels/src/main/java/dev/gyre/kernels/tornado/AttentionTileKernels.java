@@ -186,8 +186,8 @@ final class AttentionTileKernels {
             lse.set(lseA + SIDE * H, maxB + TornadoMath.log(sumB));
     }
 
-    /// [AttentionKernels#attendCache]: a work group a query and head. An item has one of 128 keys at a time, whose score it computes,
-    /// and then one of the features: items next to each other read neighbours of a row of v. Few groups, but each reads its keys once.
+    /// [AttentionKernels#attendCache]: a work group a query and head. An item has one of 128 keys at a time, whose score
+    /// it computes, and then one of the features: items next to each other read neighbours of a row of v.
     static void attendCacheRow(KernelContext context, FloatArray q, FloatArray k, FloatArray v, IntArray start,
             FloatArray out, IntArray at, int H, int KV, int D, float scale, int window) {
         int features = at.get(5);

@@ -38,7 +38,8 @@ final class BundleCommand extends GyreCommand {
     /// Native libraries of other systems and processors inside gyre.jar.
     private static final Pattern NATIVE = Pattern.compile("(native/lib|com/sun/jna)/(([a-z]+[0-9]*)-([a-z0-9_-]+))/.*");
     /// Tables of libraries that nothing of ours reads: lists of models, random directions, benchmarks.
-    private static final Pattern UNREAD = Pattern.compile("(nlp|assets)/.*|META-INF/(BenchmarkList|CompilerHints)|findbugs.xml");
+    private static final Pattern UNREAD =
+            Pattern.compile("(nlp|assets)/.*|META-INF/(BenchmarkList|CompilerHints)|findbugs.xml");
     /// What starts Gyre, but for its benchmarks, and TornadoVM. Their kernels are compiled from what debuggers read.
     private static final Pattern OURS = Pattern.compile("dev/gyre/(?!bench/jmh/).*|uk/ac/manchester/.*");
     private static final Pattern OF_JAVA_DESKTOP = Pattern.compile("org/knowm/.*");
@@ -72,13 +73,15 @@ final class BundleCommand extends GyreCommand {
         try {
             Path root = Files.createDirectory(work.resolve("gyre"));
             screen().status("runtime ...");
+            Path excluded = xmlParsers(work.resolve("excluded"));
             call(List.of(jlink.toString(), "--add-modules", MODULES, "--strip-java-debug-attributes",
-                    "--no-header-files", "--no-man-pages", "--compress", "zip-0", "--exclude-resources=@" + xmlParsers(work.resolve("excluded")), "--output", root.resolve("runtime").toString()));
+                    "--no-header-files", "--no-man-pages", "--compress", "zip-0", "--exclude-resources=@" + excluded,
+                    "--output", root.resolve("runtime").toString()));
             strip(root.resolve("runtime"));
             screen().status("jars ...");
             JarPruner gyre = new JarPruner(List.of(jar));
-            gyre.write(root.resolve("lib"), _ -> true, gyre.reached(OURS.asMatchPredicate(), OF_JAVA_DESKTOP.asMatchPredicate()),
-                    OURS.asMatchPredicate(), BundleCommand::resource);
+            gyre.write(root.resolve("lib"), _ -> true,
+                    gyre.reached(OURS.asMatchPredicate(), OF_JAVA_DESKTOP.asMatchPredicate()), OURS.asMatchPredicate(), BundleCommand::resource);
             Files.copy(launcher, root.resolve("gyre"), StandardCopyOption.COPY_ATTRIBUTES);
             copyFile("LICENSE", root);
             copyFile("examples/quickstart.yaml", root);
@@ -117,8 +120,8 @@ final class BundleCommand extends GyreCommand {
         throw new UsageException("bundling needs gyre.jar: start gyre by its launcher, ./gyre");
     }
 
-    /// Writes to `list` which classes jlink is to leave out: of java.xml, whose types Jackson names, all that reads and writes XML,
-    /// but for the first class of each package, which a module must have.
+    /// Writes to `list` which classes jlink is to leave out: of java.xml, whose types Jackson names, all that reads and
+    /// writes XML, but for the first class of each package, which a module must have.
     private static Path xmlParsers(Path list) throws IOException {
         Path xml = FileSystems.getFileSystem(URI.create("jrt:/")).getPath("/modules/java.xml");
         Set<Path> packages = new HashSet<>();

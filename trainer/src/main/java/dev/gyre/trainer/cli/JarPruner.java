@@ -42,16 +42,16 @@ import java.util.zip.ZipOutputStream;
 
 /// Jars reduced to the classes that some of them, the roots, can reach, stored without compression for an archive to
 /// compress. Everything that stands in a class's constants and is the name of a class counts as reached: code, types,
-/// signatures, annotations, and strings, by which reflection finds classes. A service's providers are reached with the service.
-/// Names put together while a program runs are not seen: classes found so must be roots.
+/// signatures, annotations, and strings, by which reflection finds classes. A service's providers are reached with the
+/// service. Names put together while a program runs are not seen: classes found so must be roots.
 final class JarPruner {
     private static final String CLASS = ".class";
     private static final String MODULE = "module-info.class";
     private static final String SERVICES = "META-INF/services/";
     private static final Pattern VERSIONED = Pattern.compile("META-INF/versions/\\d+/");
     private static final Pattern TYPES = Pattern.compile("L([\\w/$]+)[;<]");
-    /// What Graal's annotation processors make of a class, its host. Their services list thousands, each of which refers to its
-    /// host: they are reached only by it.
+    /// What Graal's annotation processors make of a class, its host. Their services list hundreds, each of which refers to
+    /// its host: they are reached only by it.
     private static final Pattern COMPANION = Pattern.compile("(.*/)(?:PluginFactory_(\\w+)|(\\w+)_OptionDescriptors)");
 
     /// What happens to an entry that is no class.
@@ -169,8 +169,8 @@ final class JarPruner {
             todo.add(c);
     }
 
-    /// Writes the `chosen` jars with those of their classes that were `reached` to a folder. A module's package keeps its smallest
-    /// class at least, since descriptions and options name packages.
+    /// Writes the `chosen` jars with those of their classes that were `reached` to a folder. A module's package keeps its
+    /// smallest class at least, since descriptions and options name packages.
     ///
     /// @param debug classes that keep their lines and variables
     void write(Path folder, Predicate<Path> chosen, Set<String> reached, Predicate<String> debug, Resource resource)
@@ -220,7 +220,8 @@ final class JarPruner {
         return out;
     }
 
-    /// A module's description without the providers that are not `kept`: a module that names a class it has not does not start.
+    /// A module's description without the providers that are not `kept`: one that names a class it has not does not
+    /// start.
     private static byte[] providing(byte[] module, Set<String> kept) {
         ClassFile file = ClassFile.of();
         ClassModel model = file.parse(module);
