@@ -29,7 +29,6 @@ final class BrainFloatKernels {
 
     /// `y (+)= x`.
     @SuppressWarnings("IdentityBinaryExpression") // infinity less itself is NaN
-    @SuppressWarnings("IdentityBinaryExpression") // infinity less infinity is not a number
     static void fromBf16(ShortArray x, FloatArray powers, FloatArray y, IntArray at, int n, int accumulate) {
         int yAt = at.get(0);
         for (@Parallel int i = 0; i < (n & ALL); i++) {
@@ -44,7 +43,6 @@ final class BrainFloatKernels {
     /// The nearest brain float's bits, ties to even; zero loses its sign. The exponent is found by halving among the powers of two, because the
     /// device compilers cannot compute with reinterpreted bits; all steps are exact, also where they are fused.
     @SuppressWarnings("IdentityBinaryExpression") // only NaN is not itself, and device compilers know that
-    @SuppressWarnings("IdentityBinaryExpression") // asks for NaN; the device compilers have no isNaN
     static short bits(float x, FloatArray powers) {
         float size = x < 0f ? -x : x;
         int exponent = size >= powers.get(128) ? 128 : 0;
