@@ -69,7 +69,10 @@ public final class FineTuning {
                     model = Llama.load(dir, Llama.Base.valueOf(c.model().base().name()));
                     // PSOFT's factors come from the weights as the files have them, before they are rounded
                     adapter = Adapter.create(spec, model, c.seed(),
-                            new PrincipalSubspace(Llama.reading(dir), backend, progress));
+                            new PrincipalSubspace(Llama.reading(dir), backend, (module, captured, residual, gap) -> {
+                                Garbage.collect(); // a weight in F32, and the sessions of its decomposition
+                                progress.done(module, captured, residual, gap);
+                            }));
                 }
                 model.attach(adapter);
                 yield new Prepared(model, false, text, to -> adapter.write(to, c.model().path()));

@@ -49,6 +49,8 @@ public final class Report {
     /// Evaluations whose answers the page shows side by side, at most.
     private static final int COLUMNS = 6;
     private static final int BARS = 24;
+    /// Steps that are measured for the times of single operations.
+    private static final int TIMED = 3;
 
     private Report() {
     }
@@ -149,7 +151,7 @@ public final class Report {
                     .put("before", before.get(i)).put("after", after.get(i));
     }
 
-    /// One step on the first rows of the data, after one that nobody measures.
+    /// Steps on the first rows of the data, after one that nobody measures.
     private static void timings(RunConfig c, Llama model, ModelText text, Backend backend, ArrayNode out) {
         Batches.Micro m = Batches.inOrder(train(c, text), c.train().microBatch(), c.train().seqLen(),
                 c.data().packing(), 1).getFirst();
@@ -159,17 +161,27 @@ public final class Report {
                 c.adapter() instanceof AdapterConfig.Full, TrainingRun.uses(c.train()))) {
             // a learning rate of zero leaves the model as it is
             AdamWStep update = new AdamWStep(1, 0f, 0.9f, 0.999f, 1e-8f, 0f, 1f);
-            for (int i = 0; i < 2; i++) {
-                s.time(i == 1);
+            List<OpTiming> least = List.of();
+            for (int i = 0; i <= TIMED; i++) {
+                s.time(i > 0);
                 s.microBatch(m.batch(), 1f / Math.max(1, m.trained()));
                 s.update(update);
+                least = i < 2 ? s.timings() : faster(least, s.timings());
             }
-            for (OpTiming t : OpTiming.byKind(s.timings())) {
+            for (OpTiming t : OpTiming.byKind(least)) {
                 double seconds = t.nanos() / 1e9;
                 out.addObject().put("kind", t.kind()).put("calls", t.calls()).put("seconds", seconds)
                         .put("gflops", seconds > 0 ? t.flops() / seconds / 1e9 : 0);
             }
         }
+    }
+
+    /// Each operation's faster time: whatever else the machine does makes single ones ten times as long.
+    private static List<OpTiming> faster(List<OpTiming> a, List<OpTiming> b) {
+        List<OpTiming> out = new ArrayList<>();
+        for (int i = 0; i < a.size(); i++)
+            out.add(a.get(i).nanos() <= b.get(i).nanos() ? a.get(i) : b.get(i));
+        return out;
     }
 
     /// Writes `report.html` from what the run directory holds; returns its path.

@@ -65,7 +65,7 @@ if (DATA.energy.length) {
 }
 
 if (DATA.timings.length) {
-  section('Where the time goes', 'Operations of one training step on the finished model, measured one by one. The rest of a step is what happens between them.');
+  section('Where the time goes', 'Operations of one training step on the finished model, measured one by one, each at its fastest of three. The rest of a step is what happens between them.');
   const p = $('div', { className: 'panel wide' }), all = DATA.timings.reduce((s, t) => s + t.seconds, 0); main.append(p);
   const box = chart(p, { type: 'bar', data: { labels: DATA.timings.map(t => t.kind), datasets: [{ data: DATA.timings.map(t => 100 * t.seconds / all), backgroundColor: css('a'), borderRadius: 3, maxBarThickness: 18 }] },
     options: { indexAxis: 'y', plugins: { tooltip: { callbacks: { label: t => { const k = DATA.timings[t.dataIndex]; return ` ${t.parsed.x.toFixed(1)} % · ${(1e3 * k.seconds).toFixed(2)} ms in ${k.calls} calls` + (k.gflops ? ` · ${k.gflops.toFixed(1)} GFLOP/s` : ''); } } } },
