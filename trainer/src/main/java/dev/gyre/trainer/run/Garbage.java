@@ -13,6 +13,15 @@ final class Garbage {
     private Garbage() {
     }
 
+    /// Collects before `bytes` are made. What they take the place of, a model or a session, may have been alive when the old
+    /// generation was last collected, and then does not count as grown.
+    static void collectFor(long bytes) {
+        if (bytes >= WORTH)
+            System.gc();
+        else
+            collect();
+    }
+
     /// Collects, if the old generation has grown since it was last collected. Large arrays lie there, and nothing else
     /// collects them before memory is short: each new session would lie beside the last one, and no estimate would hold.
     static void collect() {

@@ -4,6 +4,7 @@ import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.format.FormatException;
 import dev.gyre.model.format.ModelDir;
 import dev.gyre.model.llama.Llama;
+import dev.gyre.model.llama.Sketch;
 import dev.gyre.trainer.config.ConfigException;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.RunConfig;
@@ -90,10 +91,11 @@ public record ModelRef(Path model, List<Path> adapters, RunConfig.Base base) {
 
     /// Reads model and adapters.
     public Llama load() {
-        Garbage.collect();
+        Llama.Base held = Llama.Base.valueOf(base.name());
         Llama llama;
         try (ModelDir dir = ModelDir.open(model)) {
-            llama = Llama.load(dir, Llama.Base.valueOf(base.name()));
+            Garbage.collectFor(Sketch.of(dir, held).bytes());
+            llama = Llama.load(dir, held);
         }
         for (Path a : adapters) {
             String name = name(a);

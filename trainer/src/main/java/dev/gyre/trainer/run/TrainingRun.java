@@ -95,6 +95,7 @@ public final class TrainingRun implements AutoCloseable {
             Provenance.write(dir, provenance);
         Garbage.collect(); // what reading, rounding and decomposing the weights left behind
         this.session = new TrainSession(s.model(), backend, RunData.shapes(t), s.full(), uses(t));
+        Garbage.collect(); // the array that the trained numbers came in
         dir.write("program.txt", session.programs());
     }
 
