@@ -160,10 +160,10 @@ final class MatMuls {
                         float v = op.alpha() * sum[i * APART + q];
                         c.f()[at] = op.accumulate() ? c.f()[at] + v : v;
                     }
-                else
+            else
                     if (op.accumulate())
                         simd.axpy(op.alpha(), sum, i * APART, c.f(), c.off() + i * W + j, n);
-                    else
+            else
                         simd.scale(op.alpha(), sum, i * APART, c.f(), c.off() + i * W + j, n);
         };
         return () -> cpu.forEach((W + COLUMNS - 1) / COLUMNS, body);

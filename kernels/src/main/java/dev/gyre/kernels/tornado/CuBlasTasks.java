@@ -76,9 +76,11 @@ final class CuBlasTasks {
         FloatArray c = memory.floats(o.c()).array();
         float beta = o.accumulate() ? 1f : 0f;
         tasks.library(precision == Precision.TF32
-                ? CuBlas.cublasSgemmTF32(transB(o), transA(o), o.N(), o.M(), o.K(), o.alpha(), b, ldb(o), a, lda(o), beta,
+                ? CuBlas.cublasSgemmTF32(transB(o), transA(o), o.N(), o.M(), o.K(), o.alpha(), b, ldb(o), a, lda(o),
+                        beta,
                         c, o.N())
-                : CuBlas.cublasSgemm(transB(o), transA(o), o.N(), o.M(), o.K(), o.alpha(), b, ldb(o), a, lda(o), beta, c,
+                : CuBlas.cublasSgemm(transB(o), transA(o), o.N(), o.M(), o.K(), o.alpha(), b, ldb(o), a, lda(o), beta,
+                        c,
                         o.N()));
     }
 

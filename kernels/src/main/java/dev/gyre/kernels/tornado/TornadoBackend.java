@@ -51,8 +51,9 @@ public final class TornadoBackend implements Backend {
                 : Boolean.parseBoolean(asked);
         if (device.getTornadoVMBackend() != TornadoVMBackendType.CUDA) {
             if (precision != Precision.F32)
-                throw new DeviceException("precision " + text(precision) + " needs cuBLAS, which only devices cuda:N have;"
-                        + " device " + name + " computes in f32 (precision: f32)");
+                throw new DeviceException(
+                        "precision " + text(precision) + " needs cuBLAS, which only devices cuda:N have;"
+                                + " device " + name + " computes in f32 (precision: f32)");
             return new TornadoBackend(name, device, new Lowering.Choice(workGroups, null, false), "");
         }
         String missing = CuBlasTasks.missing();
@@ -81,7 +82,8 @@ public final class TornadoBackend implements Backend {
 
     /// The device of that name with cuBLAS in this precision, whatever its type; the stand-in has it too.
     static TornadoBackend withCuBlas(String name, Precision precision) {
-        return new TornadoBackend(name, TornadoDevices.find(name), new Lowering.Choice(true, precision, cudaGraphs()), "");
+        return new TornadoBackend(name, TornadoDevices.find(name), new Lowering.Choice(true, precision, cudaGraphs()),
+                "");
     }
 
     @Override

@@ -69,7 +69,8 @@ class TornadoOpCasesTest {
     /// Every eighth product of at least 16 rows and columns, which cuBLAS takes, that is small enough for plain loops.
     static List<OpCase> largeProducts() {
         List<OpCase> large = products().stream().filter(c -> c.setup(Layout.GUARDED).ops().stream()
-                .allMatch(o -> o instanceof Op.MatMul m && m.M() >= 16 && m.N() >= 16 && m.flops() < 1_000_000)).toList();
+                .allMatch(o -> o instanceof Op.MatMul m && m.M() >= 16 && m.N() >= 16 && m.flops() < 1_000_000))
+                .toList();
         return IntStream.range(0, (large.size() + 7) / 8).mapToObj(i -> large.get(8 * i)).toList();
     }
 

@@ -81,7 +81,8 @@ final class BundleCommand extends GyreCommand {
             screen().status("jars ...");
             JarPruner gyre = new JarPruner(List.of(jar));
             gyre.write(root.resolve("lib"), _ -> true,
-                    gyre.reached(OURS.asMatchPredicate(), OF_JAVA_DESKTOP.asMatchPredicate()), OURS.asMatchPredicate(), BundleCommand::resource);
+                    gyre.reached(OURS.asMatchPredicate(), OF_JAVA_DESKTOP.asMatchPredicate()), OURS.asMatchPredicate(),
+                    BundleCommand::resource);
             Files.copy(launcher, root.resolve("gyre"), StandardCopyOption.COPY_ATTRIBUTES);
             copyFile("LICENSE", root);
             copyFile("examples/quickstart.yaml", root);

@@ -23,7 +23,8 @@ import picocli.CommandLine.Option;
 /// `gyre chat`: a conversation, line by line.
 @Command(name = "chat",
         description = "Talk with a model: each line is a message, the answer comes as it is made. A model with a chat template keeps the conversation in mind; one without continues each line by itself. Works in a pipe.",
-        footer = {"", "/reset forgets the conversation, /exit (or the end of the input) ends it. Ctrl-C stops an answer; at the prompt it ends the program."})
+        footer = {"",
+            "/reset forgets the conversation, /exit (or the end of the input) ends it. Ctrl-C stops an answer; at the prompt it ends the program."})
 final class ChatCommand extends GyreCommand {
     @Mixin
     ModelArgs model = new ModelArgs();

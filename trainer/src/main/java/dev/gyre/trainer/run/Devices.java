@@ -33,7 +33,7 @@ public final class Devices {
             case "cpu" -> cpu(part.length == 1 ? new CpuBackend() : new CpuBackend(number(device, part[1], 1)),
                     "asked for", precision);
             case "opencl", "cuda", "ptx", "spirv", "jvm" ->
-                new Chosen(TornadoBackend.open(device, precision), "asked for");
+                    new Chosen(TornadoBackend.open(device, precision), "asked for");
             default -> throw new ConfigException("device " + device
                     + ": unknown; use cpu, cpu:THREADS, auto, opencl:N, cuda:N, ptx:N or jvm");
         };

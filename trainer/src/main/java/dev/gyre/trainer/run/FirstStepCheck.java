@@ -65,7 +65,8 @@ final class FirstStepCheck implements Trainee {
             return String.format(Locale.ROOT,
                     "loss %.6f and %.6f (CPU), relative differences: loss %.1e (limit %.0e), gradient norm %.1e (%.0e),"
                             + " gradients %.1e (%.0e), update %.1e (%.0e)",
-                    loss, cpuLoss, lossError(), limits.loss, normError(), limits.norm, gradient, limits.gradient, update,
+                    loss, cpuLoss, lossError(), limits.loss, normError(), limits.norm, gradient, limits.gradient,
+                    update,
                     limits.update);
         }
 

@@ -28,7 +28,8 @@ final class Garbage {
         long grown = 0;
         for (MemoryPoolMXBean pool : ManagementFactory.getMemoryPoolMXBeans()) {
             MemoryUsage collected = pool.getCollectionUsage();
-            if (pool.getType() == MemoryType.HEAP && collected != null && !pool.getName().matches(".*(Eden|Survivor).*"))
+            if (pool.getType() == MemoryType.HEAP && collected != null
+                    && !pool.getName().matches(".*(Eden|Survivor).*"))
                 grown += pool.getUsage().getUsed() - collected.getUsed();
         }
         if (grown >= WORTH)

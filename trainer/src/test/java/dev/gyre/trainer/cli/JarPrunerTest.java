@@ -59,8 +59,8 @@ class JarPrunerTest {
         add("lost.Larger", "a text that makes it larger");
         entries.put("META-INF/services/lib.Service",
                 "lib.Provider # the one\nlib.PluginFactory_Unused\n".getBytes(StandardCharsets.UTF_8));
-        entries.put("table.bin", new byte[]{1, 2});
-        entries.put("unread.bin", new byte[]{3});
+        entries.put("table.bin", new byte[] {1, 2});
+        entries.put("unread.bin", new byte[] {3});
         ModuleDesc base = ModuleDesc.of("java.base");
         entries.put("module-info.class", ClassFile.of().buildModule(ModuleAttribute.of(ModuleDesc.of("some.module"),
                 m -> m.requires(ModuleRequireInfo.of(base, ClassFile.ACC_MANDATED, null))
