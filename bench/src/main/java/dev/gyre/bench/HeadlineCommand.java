@@ -3,6 +3,7 @@ package dev.gyre.bench;
 import dev.gyre.bench.Panel.Bar;
 import dev.gyre.bench.Panel.Series;
 import dev.gyre.bench.Picture.Anchor;
+import dev.gyre.kernels.Precision;
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.model.format.AtomicFiles;
 import dev.gyre.trainer.cli.CheckFailedException;
@@ -62,7 +63,7 @@ public final class HeadlineCommand extends GyreCommand {
 
     @Override
     protected int run() throws IOException {
-        CpuBackend backend = (CpuBackend) BackendArgs.backend(null, threads);
+        CpuBackend backend = (CpuBackend) BackendArgs.backend(null, threads, Precision.F32);
         Files.createDirectories(out);
         Headline h = new Headline(backend, quick, json ? _ -> {
         } : screen()::line);

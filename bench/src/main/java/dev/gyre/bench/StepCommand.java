@@ -134,6 +134,7 @@ public final class StepCommand extends GyreCommand {
         out.put("seq", s.seq());
         out.put("tokens", s.tokens());
         out.put("device", backend.name());
+        out.put("precision", backend.precision().name().toLowerCase(Locale.ROOT));
         out.put("threads", backend instanceof CpuBackend b ? b.threads() : null);
         out.put("backend", backend.describe());
         out.put("step_ms", Stats.rounded(r.samples().median(), 5));

@@ -57,6 +57,7 @@ class OpsCommandTest {
             --only Nonsense  | --only Nonsense: no operation is called so
             --only (         | --only (:
             --seconds 0      | --seconds 0.0 is not positive
+            --precision bf16 | precision bf16 needs cuBLAS, which only devices cuda:N have; the CPU
             """)
     void wrongFlagGivesOneLine(String flags, String expected) {
         Cli r = Cli.gyre((Object[]) ("bench ops " + flags).split(" +"));

@@ -3,6 +3,7 @@ package dev.gyre.bench;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.withinPercentage;
 
+import dev.gyre.kernels.Precision;
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.model.llama.Llama;
 import java.util.ArrayList;
@@ -39,6 +40,7 @@ class StepCommandTest {
         assertThat(j.get("method").asString()).isEqualTo("oft8");
         assertThat(j.get("tokens").asInt()).isEqualTo(16);
         assertThat(j.get("threads").asInt()).isEqualTo(1);
+        assertThat(j.get("precision").asString()).isEqualTo("f32");
         assertThat(j.get("step_ms").asDouble()).isPositive();
         assertThat(j.get("step_ms").asDouble()).isGreaterThanOrEqualTo(j.get("opt_ms").asDouble());
         assertThat(j.get("peak_gflops").asDouble()).isPositive();
@@ -80,9 +82,10 @@ class StepCommandTest {
 
     @Test
     void threadsCountWhereTheCpuIsNamed() {
-        assertThat(BackendArgs.backend("cpu", 3)).isInstanceOfSatisfying(CpuBackend.class,
+        assertThat(BackendArgs.backend("cpu", 3, Precision.F32)).isInstanceOfSatisfying(CpuBackend.class,
                 b -> assertThat(b.threads()).isEqualTo(3));
-        assertThat(BackendArgs.backend(null, 3).describe()).isEqualTo(BackendArgs.backend("cpu", 3).describe());
+        assertThat(BackendArgs.backend(null, 3, Precision.F32).describe())
+                .isEqualTo(BackendArgs.backend("cpu", 3, Precision.F32).describe());
     }
 
     @ParameterizedTest
@@ -123,6 +126,8 @@ class StepCommandTest {
             --threads 0                     | --threads 0 is below 1
             --threads 2 --device jvm        | --threads is for the CPU
             --device tpu                    | device tpu: unknown
+            --precision tf32                | precision tf32 needs cuBLAS, which only devices cuda:N have; the CPU
+            --precision f16                 | --precision
             --batch 0                       | --batch 0 is below 1
             --seconds 0                     | --seconds must be positive
             --stepz 3                       | did you mean --steps?

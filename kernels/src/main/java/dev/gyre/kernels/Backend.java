@@ -21,4 +21,9 @@ public interface Backend {
     default Precision precision() {
         return Precision.F32;
     }
+
+    /// How it multiplies these: F32 where they are not large.
+    default Precision precision(Op.MatMul product) {
+        return precision();
+    }
 }

@@ -1,5 +1,6 @@
 package dev.gyre.kernels.check;
 
+import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.Buf;
 import dev.gyre.kernels.DType;
 import dev.gyre.kernels.HostData;
@@ -129,6 +130,19 @@ public record OpCase(String name, Recipe recipe) {
                     yield used;
                 }
             };
+        }
+
+        /// The operands, with what they may differ by on a backend: it may round the factors of products.
+        List<Operand> operands(Backend on) {
+            List<Operand> out = new ArrayList<>();
+            for (Operand o : operands) {
+                Tol tol = o.tol();
+                for (Op op : ops)
+                    if (tol != null && op instanceof Op.MatMul product)
+                        tol = tol.rounded(on.precision(product));
+                out.add(new Operand(o.name(), o.host(), o.result(), o.initial(), o.from(), o.size(), tol));
+            }
+            return out;
         }
 
         /// Integers set by the host; guards around them are indices that nobody may use.

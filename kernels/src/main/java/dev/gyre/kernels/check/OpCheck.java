@@ -61,8 +61,9 @@ public final class OpCheck {
             throw new AssertionError(where + " threw " + e, e);
         }
         Deviation worst = Deviation.NONE;
+        List<Operand> operands = setup.operands(backend);
         for (int k = 0; k < first.size(); k++) {
-            Operand o = setup.operands().get(k);
+            Operand o = operands.get(k);
             worst = worst.orWorse(compare(where + ", " + o.name(), o, first.get(k), reference.get(k)));
             sameBits(where + ", " + o.name() + ": second run differs from the first", first.get(k), second.get(k));
         }

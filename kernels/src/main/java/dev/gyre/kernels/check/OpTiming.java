@@ -57,8 +57,9 @@ public final class OpTiming {
             if (check) {
                 worst = Deviation.NONE;
                 List<double[]> reference = OpCheck.reference(c.setup(Layout.PLAIN));
+                List<Operand> operands = setup.operands(backend);
                 for (int k = 0; k < reference.size(); k++) {
-                    Operand o = setup.operands().get(k);
+                    Operand o = operands.get(k);
                     worst = worst.orWorse(OpCheck.compare(c.name() + " on " + backend.name() + ", " + o.name(), o,
                             session.read(o.result()), reference.get(k)));
                 }

@@ -1,5 +1,7 @@
 package dev.gyre.kernels.check;
 
+import dev.gyre.kernels.Precision;
+
 /// Allowed distance of an F32 result from the double reference: `atol + rtol * max|reference|`, the maximum over the
 /// output. `why` says where the numbers come from. Measured on the CPU backend, scalar and vector: where more than a
 /// rounding or two is allowed, the worst error of an operation's cases is 0.05 to 0.6 of what is allowed.
@@ -27,6 +29,17 @@ public record Tol(double atol, double rtol, String why) {
     /// The same for sums whose terms, of about `size`, may cancel: eight roundings of a term more.
     public Tol cancelling(double size) {
         return new Tol(atol + 8 * ROUNDING * size, rtol, why + ", terms of " + size);
+    }
+
+    /// The same for results of a matrix product whose factors are rounded. Roundings of `n` random products are as
+    /// independent as the products, so they add up to a share of the sum that does not grow with `n`: about a third of the
+    /// factors' unit where the sum is largest, beside the rounding of a BF16 result.
+    public Tol rounded(Precision precision) {
+        return switch (precision) {
+            case F32 -> this;
+            case TF32 -> new Tol(atol, rtol + 0x1p-10, why + ", factors in TF32");
+            case BF16 -> new Tol(atol, rtol + 0x1p-7, why + ", factors and results in BF16");
+        };
     }
 
     public double allowed(double maxReference) {

@@ -54,8 +54,12 @@ final class CuBlasTasks {
         }
     }
 
-    /// Large, and of whole arrays.
     boolean takes(Op.MatMul o) {
+        return takes(o, precision);
+    }
+
+    /// Large, and of whole arrays.
+    static boolean takes(Op.MatMul o, Precision precision) {
         boolean whole = precision == Precision.BF16
                 ? o.b().dtype() != DType.BF16 || o.b().offset() == 0
                 : o.a().offset() == 0 && o.c().offset() == 0

@@ -3,6 +3,7 @@ package dev.gyre.kernels.tornado;
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.DeviceException;
 import dev.gyre.kernels.MemoryPlan;
+import dev.gyre.kernels.Op;
 import dev.gyre.kernels.Precision;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;
@@ -99,6 +100,12 @@ public final class TornadoBackend implements Backend {
     @Override
     public Precision precision() {
         return choice.cuBlas() == null ? Precision.F32 : choice.cuBlas();
+    }
+
+    @Override
+    public Precision precision(Op.MatMul product) {
+        Precision p = choice.cuBlas();
+        return p != null && CuBlasTasks.takes(product, p) ? p : Precision.F32;
     }
 
     /// @throws DeviceException when the device has less than `need` bytes

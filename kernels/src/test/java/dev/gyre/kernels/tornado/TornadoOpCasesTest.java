@@ -9,10 +9,13 @@ import dev.gyre.kernels.check.OpCase;
 import dev.gyre.kernels.check.OpCase.Layout;
 import dev.gyre.kernels.check.OpCases;
 import dev.gyre.kernels.check.OpCheck;
+import dev.gyre.kernels.check.SizedCases;
 import java.util.List;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /// Every operation in every mode through task graphs, against the reference: on the stand-in, or with a TornadoVM SDK on
@@ -80,6 +83,35 @@ class TornadoOpCasesTest {
     void productsByCuBlasAgreeWithTheReference(OpCase c) {
         String device = TornadoDevices.list().getFirst().name();
         assumeTrue(device.equals("jvm") || device.startsWith("cuda:"));
-        assertThat(OpCheck.check(TornadoBackend.withCuBlas(device, Precision.F32), c)).isLessThanOrEqualTo(1);
+        for (Precision p : Precision.values()) {
+            TornadoBackend backend = TornadoBackend.withCuBlas(device, p);
+            assertThat(OpCheck.check(backend, c)).as(p.name()).isLessThanOrEqualTo(1);
+        }
+    }
+
+    /// Each precision has limits of its own, needs a good part of them, and stays within.
+    @ParameterizedTest
+    @EnumSource
+    void limitsFollowThePrecision(Precision precision) {
+        String device = TornadoDevices.list().getFirst().name();
+        assumeTrue(device.equals("jvm") || device.startsWith("cuda:"));
+        OpCase c = SizedCases.of(SizedCases.Size.XS).getFirst();
+        var deviation = OpCheck.deviation(TornadoBackend.withCuBlas(device, precision), c, Layout.PLAIN);
+        assertThat(deviation.share()).isBetween(precision == Precision.F32 ? 0.0 : 0.1, 1.0);
+        double f32 = OpCheck.deviation(TornadoBackend.withWorkGroups(device), c, Layout.PLAIN).allowed();
+        assertThat(deviation.allowed() / f32).isBetween(precision == Precision.F32 ? 1.0 : 100,
+                precision == Precision.F32 ? 1.0 : 10_000);
+    }
+
+    /// Small products are our own kernels' in any precision, and held to F32's limits.
+    @Test
+    void smallProductsStayInF32() {
+        String device = TornadoDevices.list().getFirst().name();
+        assumeTrue(device.equals("jvm") || device.startsWith("cuda:"));
+        TornadoBackend backend = TornadoBackend.withCuBlas(device, Precision.BF16);
+        for (OpCase c : products())
+            for (Op op : c.setup(Layout.PLAIN).ops())
+                if (op instanceof Op.MatMul m && (m.M() < 16 || m.N() < 16))
+                    assertThat(backend.precision(m)).isEqualTo(Precision.F32);
     }
 }

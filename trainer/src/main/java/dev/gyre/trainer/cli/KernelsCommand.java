@@ -1,6 +1,7 @@
 package dev.gyre.trainer.cli;
 
 import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.Precision;
 import dev.gyre.kernels.check.OpCase;
 import dev.gyre.kernels.check.OpCases;
 import dev.gyre.kernels.check.OpCheck;
@@ -13,6 +14,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
 import java.util.regex.Pattern;
@@ -31,6 +33,10 @@ final class KernelsCommand extends GyreCommand {
     @Option(names = "--device", defaultValue = "auto", paramLabel = "D",
             description = "cpu, cpu:THREADS, opencl:N, cuda:N, ptx:N, jvm or auto (default: ${DEFAULT-VALUE}).")
     String device = "auto";
+
+    @Option(names = "--precision", defaultValue = "F32", paramLabel = "P",
+            description = "How cuBLAS multiplies on cuda:N: f32, tf32 or bf16 (default: f32). The limits follow it.")
+    Precision precision = Precision.F32;
 
     @Option(names = "--size", defaultValue = "S",
             description = "Shapes: ${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE}). XS is for a first look.")
@@ -76,7 +82,8 @@ final class KernelsCommand extends GyreCommand {
     }
 
     /// All that was found.
-    record Findings(String device, String cpu, String size, List<Row> rows, List<Checked> checked) {
+    record Findings(String device, Precision precision, String cpu, String size, List<Row> rows,
+            List<Checked> checked) {
         long failed() {
             return rows.stream().filter(r -> r.error != null).count()
                     + checked.stream().mapToLong(c -> c.failures.size()).sum();
@@ -87,7 +94,7 @@ final class KernelsCommand extends GyreCommand {
     protected int run() {
         if (cases < 0 || !(seconds >= 0))
             throw new UsageException("--cases and --seconds must not be negative");
-        return run(Devices.open(device).backend());
+        return run(Devices.open(device, precision).backend());
     }
 
     int run(Backend on) {
@@ -120,7 +127,7 @@ final class KernelsCommand extends GyreCommand {
         List<Checked> checked = check ? checkAll(only, on) : List.of();
         if (rows.isEmpty() && checked.isEmpty())
             throw new UsageException("--ops " + ops + " matches no operation");
-        Findings f = new Findings(on.describe(), cpu.describe(), size.toString(), rows, checked);
+        Findings f = new Findings(on.describe(), on.precision(), cpu.describe(), size.toString(), rows, checked);
         if (json)
             screen().result(json(f).toString());
         if (html != null) {
@@ -191,7 +198,8 @@ final class KernelsCommand extends GyreCommand {
 
     private static ObjectNode json(Findings f) {
         ObjectNode o = JsonNodeFactory.instance.objectNode();
-        o.put("gyre", Version.number()).put("device", f.device).put("cpu", f.cpu).put("size", f.size)
+        o.put("gyre", Version.number()).put("device", f.device)
+                .put("precision", f.precision.name().toLowerCase(Locale.ROOT)).put("cpu", f.cpu).put("size", f.size)
                 .put("failed", f.failed());
         ArrayNode rows = o.putArray("operations");
         for (Row r : f.rows) {

@@ -1,5 +1,6 @@
 package dev.gyre.trainer.cli;
 
+import dev.gyre.kernels.Precision;
 import dev.gyre.kernels.check.OpCheck.Deviation;
 import dev.gyre.kernels.check.OpTiming.Measured;
 import dev.gyre.trainer.cli.KernelsCommand.Checked;
@@ -108,7 +109,9 @@ final class KernelsReport {
         }
         s.append(
                 "</table>\n<p>Deviation: the largest difference from a double-precision reference, beside what is allowed"
-                        + " for F32. First ms: with compiling and the transfer of the inputs. ms: median of the runs after it, each"
+                        + " for F32" + (f.precision() == Precision.F32 ? "" : ", and for products by cuBLAS in "
+                                + f.precision())
+                        + ". First ms: with compiling and the transfer of the inputs. ms: median of the runs after it, each"
                         + " with its launch. GB/s: each operand once, over that time.</p>\n");
         if (!f.checked().isEmpty()) {
             s.append("<h2>Odd sizes</h2>\n<table><tr><th>operation<th>cases<th>largest error / limit<th>failed</tr>\n");

@@ -87,6 +87,18 @@ class KernelsCommandTest {
     }
 
     @Test
+    void aPrecisionThatTheDeviceDoesNotHaveIsRefused() {
+        Cli onCpu = Cli.gyre("kernels", "--device", "cpu", "--precision", "tf32");
+        assertThat(onCpu.code).isEqualTo(ExitCode.USAGE);
+        assertThat(onCpu.err.strip()).contains("precision tf32 needs cuBLAS, which only devices cuda:N have")
+                .doesNotContain("\n");
+        Cli onStandIn = Cli.gyre("kernels", "--device", "jvm", "--precision", "bf16");
+        assertThat(onStandIn.code).isEqualTo(ExitCode.FAILURE);
+        assertThat(onStandIn.err.strip()).contains("precision bf16 needs cuBLAS", "device jvm computes in f32")
+                .doesNotContain("\n");
+    }
+
+    @Test
     void aPatternThatMatchesNothingIsSaid() {
         Cli c = Cli.gyre("kernels", "--ops", "Nothing");
         assertThat(c.code).isEqualTo(ExitCode.USAGE);
