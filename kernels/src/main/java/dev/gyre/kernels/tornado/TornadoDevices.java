@@ -8,6 +8,7 @@ import java.util.function.Supplier;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
 import uk.ac.manchester.tornado.api.TornadoBackend;
 import uk.ac.manchester.tornado.api.TornadoRuntime;
 import uk.ac.manchester.tornado.api.common.TornadoDevice;
@@ -71,6 +72,11 @@ public final class TornadoDevices {
                     + "; install what it needs (an NVIDIA driver has libcuda.so.1, an OpenCL loader libOpenCL.so.1), or"
                     + " unset TORNADOVM_HOME to run without it", e);
         }
+    }
+
+    /// What keeps devices `cuda:N` from multiplying by cuBLAS; null when nothing does.
+    public static @Nullable String missingCuBlas() {
+        return CuBlasTasks.missing();
     }
 
     private static String name(TornadoVMBackendType type, int device) {

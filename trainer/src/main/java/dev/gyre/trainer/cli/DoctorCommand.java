@@ -21,7 +21,7 @@ final class DoctorCommand extends GyreCommand {
     @Option(names = "--json", description = "Print a JSON array instead of text.")
     boolean json;
 
-    private enum State {
+    enum State {
         OK("ok"), GAP("gap"), NONE("-");
 
         final String mark;
@@ -32,7 +32,7 @@ final class DoctorCommand extends GyreCommand {
     }
 
     /// @param fix a command or an action; null where nothing is to be done
-    private record Finding(State state, String what, String found, @Nullable String fix) {
+    record Finding(State state, String what, String found, @Nullable String fix) {
     }
 
     @Override
@@ -124,8 +124,18 @@ final class DoctorCommand extends GyreCommand {
         for (TornadoDevices.Info d : devices)
             all.add(new Finding(State.OK, "device", d.name() + ": " + d.description() + ", " + Text.bytes(d.memory())
                     + " (--device " + d.name() + ")", null));
+        if (devices.stream().anyMatch(d -> d.name().startsWith("cuda:")))
+            all.add(cuBlas(TornadoDevices.missingCuBlas()));
         if (devices.isEmpty())
             all.add(new Finding(State.GAP, "devices", "the SDK's drivers find none",
                     "install the driver of your GPU, or pocl-opencl-icd to try OpenCL on the CPU"));
+    }
+
+    /// For devices `cuda:N`.
+    static Finding cuBlas(@Nullable String missing) {
+        return missing == null
+                ? new Finding(State.OK, "cublas", "multiplies large matrices on cuda:N (precision f32, tf32, bf16)", null)
+                : new Finding(State.GAP, "cublas", "none, so our own kernels multiply on cuda:N, in f32: " + missing,
+                        "install CUDA's cuBLAS (libcublas, libcublasLt, libcudart) and an SDK with tornado-cublas");
     }
 }

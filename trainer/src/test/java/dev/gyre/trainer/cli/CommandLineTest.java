@@ -2,6 +2,7 @@ package dev.gyre.trainer.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.gyre.kernels.tornado.TornadoDevices;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -94,6 +95,15 @@ class CommandLineTest {
         assertThat(c.code).isZero();
         assertThat(c.out).contains("jdk", "vectors", "memory", "tornadovm", "base model");
         assertThat(Cli.gyre("doctor", "--json").out).startsWith("[{\"state\":\"ok\",\"what\":\"jdk\"");
+    }
+
+    @Test
+    void doctorSaysWhatKeepsCuBlasAway() {
+        assertThat(DoctorCommand.cuBlas(null).state()).isEqualTo(DoctorCommand.State.OK);
+        DoctorCommand.Finding gap = DoctorCommand.cuBlas(TornadoDevices.missingCuBlas());
+        assertThat(gap.state()).isEqualTo(DoctorCommand.State.GAP);
+        assertThat(gap.found()).contains("our own kernels", "the SDK has no module tornado.cublas");
+        assertThat(gap.fix()).contains("tornado-cublas");
     }
 
     @Test
