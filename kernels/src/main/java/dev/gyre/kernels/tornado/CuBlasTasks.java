@@ -79,7 +79,7 @@ final class CuBlasTasks {
         FloatArray b = decoded(o.b());
         FloatArray c = memory.floats(o.c()).array();
         float beta = o.accumulate() ? 1f : 0f;
-        tasks.library(precision == Precision.TF32
+        tasks.library(() -> precision == Precision.TF32
                 ? CuBlas.cublasSgemmTF32(transB(o), transA(o), o.N(), o.M(), o.K(), o.alpha(), b, ldb(o), a, lda(o),
                         beta,
                         c, o.N())
@@ -115,7 +115,7 @@ final class CuBlasTasks {
         Access[] access = new Access[arguments.length];
         Arrays.fill(access, Access.READ_ONLY);
         access[11] = Access.WRITE_ONLY;
-        tasks.library(new LibraryTaskDescriptor().withLibrary(CuBlas.LIBRARY_NAME).withFunction("cublasGemmExBF16")
+        tasks.library(() -> new LibraryTaskDescriptor().withLibrary(CuBlas.LIBRARY_NAME).withFunction("cublasGemmExBF16")
                 .withParameters(arguments).withAccess(access));
         Floats out = memory.floats(o.c());
         tasks.task("fromBf16", items(n), BrainFloatKernels::fromBf16, c, memory.powers(), out.array(),

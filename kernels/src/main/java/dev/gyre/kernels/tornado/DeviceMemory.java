@@ -48,6 +48,9 @@ final class DeviceMemory {
 
     /// Inputs of up to this many elements travel with every run, larger ones (position tables) only when written.
     private static final int SMALL = 1 << 14;
+    /// Elements of a block of an NF4 weight, and blocks whose maxima are quantised together.
+    private static final int NF4_BLOCK = 64;
+    private static final int NF4_NESTED = 256;
 
     private final Map<Buf, TornadoNativeArray> arrays = new LinkedHashMap<>();
     private final Map<Buf, Nf4> nf4 = new IdentityHashMap<>();
@@ -57,20 +60,67 @@ final class DeviceMemory {
     private final List<TornadoNativeArray> inUse = new ArrayList<>();
     private final Map<List<Integer>, IntArray> constants = new HashMap<>();
     private final IntArray ticks = new IntArray(1);
+    /// The length that each array would have, where only their sizes are asked for ([#sizes]); null where they are real.
+    private final @Nullable Map<TornadoNativeArray, Long> lengths;
     private @Nullable FloatArray powers;
 
     DeviceMemory(List<Program> programs, MemoryPlan plan) {
+        this(programs, plan, null);
+    }
+
+    private DeviceMemory(List<Program> programs, MemoryPlan plan,
+            @Nullable Map<TornadoNativeArray, Long> lengths) {
+        this.lengths = lengths;
         for (Buf b : plan.persistent())
             if (b.role() != Buf.Role.WEIGHT)
-                arrays.put(b, b.dtype() == DType.I32 ? new IntArray(atLeastOne(b)) : new FloatArray(atLeastOne(b)));
+                arrays.put(b, b.dtype() == DType.I32 ? made(b.size(), IntArray::new) : made(b.size(), FloatArray::new));
         for (Program p : programs)
             placeActivations(p, plan);
         for (FloatArray a : pool)
             a.init(Float.NaN);
     }
 
-    private static int atLeastOne(Buf b) {
-        return Math.max(1, b.length());
+    /// The memory that programs will take, with nothing behind it: each array has one element and stands for a longer one.
+    ///
+    /// @param doubled whether the maxima of NF4 weights are quantised again; weights have the layout that Gyre stores
+    static DeviceMemory sizes(List<Program> programs, MemoryPlan plan, boolean doubled) {
+        DeviceMemory m = new DeviceMemory(programs, plan, new IdentityHashMap<>());
+        for (Buf b : plan.persistent())
+            if (b.role() == Buf.Role.WEIGHT)
+                m.outline(b, doubled);
+        return m;
+    }
+
+    private void outline(Buf weight, boolean doubled) {
+        long n = weight.size();
+        switch (weight.dtype()) {
+            case F32 -> arrays.put(weight, made(n, FloatArray::new));
+            case BF16 -> arrays.put(weight, made(n, ShortArray::new));
+            case NF4 -> {
+                long blocks = Math.ceilDiv(n, NF4_BLOCK);
+                ByteArray codes = made(Math.ceilDiv(n, 2), ByteArray::new);
+                arrays.put(weight, codes);
+                nf4.put(weight, new Nf4(codes, made(16, FloatArray::new),
+                        made(doubled ? Math.ceilDiv(blocks, NF4_NESTED) : blocks, FloatArray::new),
+                        made(doubled ? blocks : 1, ByteArray::new), made(doubled ? 256 : 1, FloatArray::new),
+                        NF4_BLOCK, doubled ? NF4_NESTED : 0, 0f));
+            }
+            case I32 -> throw new IllegalArgumentException(weight + " cannot be a weight");
+        }
+    }
+
+    /// An array of `n` elements, or of one that stands for them.
+    private <A extends TornadoNativeArray> A made(long n, IntFunction<A> make) {
+        long length = Math.max(1, n);
+        if (lengths == null)
+            return make.apply(Math.toIntExact(length));
+        A a = make.apply(1);
+        lengths.put(a, length);
+        return a;
+    }
+
+    private long length(TornadoNativeArray a) {
+        return lengths == null ? a.getSize() : lengths.getOrDefault(a, (long) a.getSize());
     }
 
     /// Largest first, each into the smallest array that is free over its lifetime and at most twice as long.
@@ -83,12 +133,12 @@ final class DeviceMemory {
             Lifetime mine = plan.lifetime(b);
             FloatArray best = null;
             for (FloatArray a : pool)
-                if (a.getSize() >= b.size() && a.getSize() <= Math.max(1024, 2 * b.size())
+                if (length(a) >= b.size() && length(a) <= Math.max(1024, 2 * b.size())
                         && taken.getOrDefault(a, List.of()).stream().noneMatch(l -> meet(l, mine))
-                        && (best == null || a.getSize() < best.getSize()))
+                        && (best == null || length(a) < length(best)))
                     best = a;
             if (best == null) {
-                best = new FloatArray(atLeastOne(b));
+                best = made(b.size(), FloatArray::new);
                 pool.add(best);
             }
             taken.computeIfAbsent(best, _ -> new ArrayList<>()).add(mine);
@@ -160,14 +210,13 @@ final class DeviceMemory {
     }
 
     private <A extends TornadoNativeArray> A scratch(List<A> made, long n, IntFunction<A> make, Consumer<A> fill) {
-        int need = Math.max(1, Math.toIntExact(n));
         A best = null;
         for (A a : made)
-            if (a.getSize() >= need && a.getSize() <= Math.max(4096, 4L * need) && !inUse.contains(a)
-                    && (best == null || a.getSize() < best.getSize()))
+            if (length(a) >= n && length(a) <= Math.max(4096, 4 * n) && !inUse.contains(a)
+                    && (best == null || length(a) < length(best)))
                 best = a;
         if (best == null) {
-            best = make.apply(need);
+            best = made(n, make);
             fill.accept(best);
             made.add(best);
         }
@@ -241,7 +290,7 @@ final class DeviceMemory {
         return roots.stream().filter(which).map(this::array).toArray();
     }
 
-    /// Bytes of all arrays.
+    /// Bytes of all arrays, or of those that they stand for.
     long bytes() {
         Map<Object, Boolean> seen = new IdentityHashMap<>();
         long sum = 0;
@@ -249,7 +298,11 @@ final class DeviceMemory {
         all.addAll(arrays.values());
         for (Object a : all)
             if (seen.put(a, true) == null)
-                sum += ((TornadoNativeArray) a).getNumBytesOfSegmentWithHeader();
+                sum += bytes((TornadoNativeArray) a);
         return sum;
+    }
+
+    private long bytes(TornadoNativeArray a) {
+        return a.getNumBytesOfSegmentWithHeader() + (length(a) - a.getSize()) * a.getElementSize();
     }
 }

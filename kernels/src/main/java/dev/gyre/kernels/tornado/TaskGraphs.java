@@ -9,7 +9,11 @@ import java.util.HashSet;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
+import java.util.function.BiConsumer;
+import java.util.function.Supplier;
+import org.jspecify.annotations.Nullable;
 import uk.ac.manchester.tornado.api.GridScheduler;
 import uk.ac.manchester.tornado.api.TaskGraph;
 import uk.ac.manchester.tornado.api.WorkerGrid;
@@ -78,7 +82,7 @@ final class TaskGraphs {
     record Part(TaskGraph graph, Set<Buf> roots, Set<String> names) {
     }
 
-    private final IntArray ticks;
+    private final @Nullable IntArray ticks;
     private final GridScheduler grids = new GridScheduler();
     /// Number of each kernel with its constants.
     private final Map<List<Object>, Integer> kernels = new HashMap<>();
@@ -90,7 +94,9 @@ final class TaskGraphs {
     private int tasks = MAX_TASKS;
     private int calls;
 
-    TaskGraphs(IntArray ticks) {
+    /// @param ticks what the last task of each graph counts; null to make no graphs, where only the memory is asked for
+    ///        that tasks need
+    TaskGraphs(@Nullable IntArray ticks) {
         this.ticks = ticks;
     }
 
@@ -105,7 +111,7 @@ final class TaskGraphs {
     /// The graphs since the last call; what comes next begins another one.
     List<Part> finish() {
         for (Part p : parts)
-            tick(p.graph(), ticks);
+            tick(p.graph(), Objects.requireNonNull(ticks));
         List<Part> done = List.copyOf(parts);
         parts.clear();
         tasks = MAX_TASKS;
@@ -167,122 +173,109 @@ final class TaskGraphs {
     }
 
     /// A call of a library. Nothing is compiled for it and it chooses its own grid, so each has a name of its own.
-    void library(LibraryTaskDescriptor call) {
+    void library(Supplier<LibraryTaskDescriptor> call) {
+        if (ticks == null)
+            return;
         if (++tasks >= MAX_TASKS)
             begin();
         parts.getLast().roots().addAll(roots);
-        graph().libraryTask("call_" + ++calls, c -> c, call);
+        graph().libraryTask("call_" + ++calls, c -> c, call.get());
+    }
+
+    private void add(String kernel, Grid grid, BiConsumer<TaskGraph, String> task, Object... arguments) {
+        if (ticks != null) {
+            String id = next(kernel, grid, arguments); // it may begin another graph
+            task.accept(graph(), id);
+        }
     }
 
     // one for each number of arguments that kernels have
 
     <A1, A2, A3> void task(String kernel, Grid grid, Task3<A1, A2, A3> code, A1 a1, A2 a2, A3 a3) {
-        String id = next(kernel, grid, a1, a2, a3);
-        graph().task(id, code, a1, a2, a3);
+        add(kernel, grid, (g, id) -> g.task(id, code, a1, a2, a3), a1, a2, a3);
     }
 
     <A1, A2, A3, A4> void task(String kernel, Grid grid, Task4<A1, A2, A3, A4> code, A1 a1, A2 a2, A3 a3, A4 a4) {
-        String id = next(kernel, grid, a1, a2, a3, a4);
-        graph().task(id, code, a1, a2, a3, a4);
+        add(kernel, grid, (g, id) -> g.task(id, code, a1, a2, a3, a4), a1, a2, a3, a4);
     }
 
     <A1, A2, A3, A4, A5> void task(String kernel, Grid grid, Task5<A1, A2, A3, A4, A5> code, A1 a1, A2 a2, A3 a3,
             A4 a4, A5 a5) {
-        String id = next(kernel, grid, a1, a2, a3, a4, a5);
-        graph().task(id, code, a1, a2, a3, a4, a5);
+        add(kernel, grid, (g, id) -> g.task(id, code, a1, a2, a3, a4, a5), a1, a2, a3, a4, a5);
     }
 
     <A1, A2, A3, A4, A5, A6> void task(String kernel, Grid grid, Task6<A1, A2, A3, A4, A5, A6> code, A1 a1, A2 a2,
             A3 a3, A4 a4, A5 a5, A6 a6) {
-        String id = next(kernel, grid, a1, a2, a3, a4, a5, a6);
-        graph().task(id, code, a1, a2, a3, a4, a5, a6);
+        add(kernel, grid, (g, id) -> g.task(id, code, a1, a2, a3, a4, a5, a6), a1, a2, a3, a4, a5, a6);
     }
 
     <A1, A2, A3, A4, A5, A6, A7> void task(String kernel, Grid grid, Task7<A1, A2, A3, A4, A5, A6, A7> code, A1 a1,
             A2 a2, A3 a3, A4 a4, A5 a5, A6 a6, A7 a7) {
-        String id = next(kernel, grid, a1, a2, a3, a4, a5, a6, a7);
-        graph().task(id, code, a1, a2, a3, a4, a5, a6, a7);
+        add(kernel, grid, (g, id) -> g.task(id, code, a1, a2, a3, a4, a5, a6, a7), a1, a2, a3, a4, a5, a6, a7);
     }
 
     <A1, A2, A3, A4, A5, A6, A7, A8> void task(String kernel, Grid grid, Task8<A1, A2, A3, A4, A5, A6, A7, A8> code,
             A1 a1, A2 a2, A3 a3, A4 a4, A5 a5, A6 a6, A7 a7, A8 a8) {
-        String id = next(kernel, grid, a1, a2, a3, a4, a5, a6, a7, a8);
-        graph().task(id, code, a1, a2, a3, a4, a5, a6, a7, a8);
+        add(kernel, grid, (g, id) -> g.task(id, code, a1, a2, a3, a4, a5, a6, a7, a8), a1, a2, a3, a4, a5, a6, a7, a8);
     }
 
     <A1, A2, A3, A4, A5, A6, A7, A8, A9> void task(String kernel, Grid grid,
             Task9<A1, A2, A3, A4, A5, A6, A7, A8, A9> code, A1 a1, A2 a2, A3 a3, A4 a4, A5 a5, A6 a6, A7 a7, A8 a8,
             A9 a9) {
-        String id = next(kernel, grid, a1, a2, a3, a4, a5, a6, a7, a8, a9);
-        graph().task(id, code, a1, a2, a3, a4, a5, a6, a7, a8, a9);
+        add(kernel, grid, (g, id) -> g.task(id, code, a1, a2, a3, a4, a5, a6, a7, a8, a9), a1, a2, a3, a4, a5, a6, a7, a8, a9);
     }
 
     <A1, A2, A3, A4, A5, A6, A7, A8, A9, A10> void task(String kernel, Grid grid,
             Task10<A1, A2, A3, A4, A5, A6, A7, A8, A9, A10> code, A1 a1, A2 a2, A3 a3, A4 a4, A5 a5, A6 a6, A7 a7,
             A8 a8, A9 a9, A10 a10) {
-        String id = next(kernel, grid, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10);
-        graph().task(id, code, a1, a2, a3, a4, a5, a6, a7, a8,
-                a9, a10);
+        add(kernel, grid, (g, id) -> g.task(id, code, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10), a1, a2, a3, a4, a5, a6, a7, a8, a9, a10);
     }
 
     <A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11> void task(String kernel, Grid grid,
             Task11<A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11> code, A1 a1, A2 a2, A3 a3, A4 a4, A5 a5, A6 a6, A7 a7,
             A8 a8, A9 a9, A10 a10,
             A11 a11) {
-        String id = next(kernel, grid, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11);
-        graph().task(id, code, a1, a2, a3, a4, a5, a6, a7,
-                a8, a9, a10, a11);
+        add(kernel, grid, (g, id) -> g.task(id, code, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11), a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11);
     }
 
     <A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11, A12> void task(String kernel, Grid grid,
             Task12<A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11, A12> code, A1 a1, A2 a2, A3 a3, A4 a4, A5 a5, A6 a6,
             A7 a7, A8 a8, A9 a9,
             A10 a10, A11 a11, A12 a12) {
-        String id = next(kernel, grid, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12);
-        graph().task(id, code, a1, a2, a3, a4, a5,
-                a6, a7, a8, a9, a10, a11, a12);
+        add(kernel, grid, (g, id) -> g.task(id, code, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12), a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12);
     }
 
     <A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11, A12, A13> void task(String kernel, Grid grid,
             Task13<A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11, A12, A13> code, A1 a1, A2 a2, A3 a3, A4 a4, A5 a5,
             A6 a6, A7 a7, A8 a8,
             A9 a9, A10 a10, A11 a11, A12 a12, A13 a13) {
-        String id = next(kernel, grid, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13);
-        graph().task(id, code, a1, a2, a3, a4,
-                a5, a6, a7, a8, a9, a10, a11, a12, a13);
+        add(kernel, grid, (g, id) -> g.task(id, code, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13), a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13);
     }
 
     <A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11, A12, A13, A14> void task(String kernel, Grid grid,
             Task14<A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11, A12, A13, A14> code, A1 a1, A2 a2, A3 a3, A4 a4, A5 a5,
             A6 a6,
             A7 a7, A8 a8, A9 a9, A10 a10, A11 a11, A12 a12, A13 a13, A14 a14) {
-        String id = next(kernel, grid, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14);
-        graph().task(id, code, a1, a2, a3,
-                a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14);
+        add(kernel, grid, (g, id) -> g.task(id, code, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14), a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14);
     }
 
     <A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11, A12, A13, A14, A15, A16> void task(String kernel, Grid grid,
             Task16<A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11, A12, A13, A14, A15, A16> code, A1 a1, A2 a2, A3 a3,
             A4 a4, A5 a5, A6 a6, A7 a7, A8 a8, A9 a9, A10 a10, A11 a11, A12 a12, A13 a13, A14 a14, A15 a15, A16 a16) {
-        String id = next(kernel, grid, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16);
-        graph().task(id, code,
-                a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16);
+        add(kernel, grid, (g, id) -> g.task(id, code, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16), a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16);
     }
 
     <A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11, A12, A13, A14, A15, A16, A17> void task(String kernel, Grid grid,
             Task17<A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11, A12, A13, A14, A15, A16, A17> code, A1 a1, A2 a2,
             A3 a3, A4 a4, A5 a5, A6 a6, A7 a7, A8 a8, A9 a9, A10 a10, A11 a11, A12 a12, A13 a13, A14 a14, A15 a15,
             A16 a16, A17 a17) {
-        String id = next(kernel, grid, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16, a17);
-        graph().task(id, code, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16, a17);
+        add(kernel, grid, (g, id) -> g.task(id, code, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16, a17), a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16, a17);
     }
 
     <A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11, A12, A13, A14, A15, A16, A17, A18> void task(String kernel,
             Grid grid, Task18<A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11, A12, A13, A14, A15, A16, A17, A18> code,
             A1 a1, A2 a2, A3 a3, A4 a4, A5 a5, A6 a6, A7 a7, A8 a8, A9 a9, A10 a10, A11 a11, A12 a12, A13 a13,
             A14 a14, A15 a15, A16 a16, A17 a17, A18 a18) {
-        String id = next(kernel, grid, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16, a17,
-                a18);
-        graph().task(id, code, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16, a17, a18);
+        add(kernel, grid, (g, id) -> g.task(id, code, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16, a17, a18), a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16, a17, a18);
     }
 }

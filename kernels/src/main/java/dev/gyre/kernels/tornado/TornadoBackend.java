@@ -9,6 +9,7 @@ import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;
 import java.util.List;
 import java.util.Locale;
+import org.jspecify.annotations.Nullable;
 import uk.ac.manchester.tornado.api.common.TornadoDevice;
 import uk.ac.manchester.tornado.api.enums.TornadoDeviceType;
 import uk.ac.manchester.tornado.api.enums.TornadoVMBackendType;
@@ -123,10 +124,38 @@ public final class TornadoBackend implements Backend {
         return Math.ceilDiv(bytes, 1 << 20) + " MiB";
     }
 
+    /// Bytes that a session of these programs takes on this device, workspaces of its kernels included; nothing is allocated.
+    ///
+    /// @param doubled whether the maxima of NF4 weights are quantised again
+    public long bytes(List<Program> programs, boolean doubled) {
+        return bytes(programs, MemoryPlan.of(programs), doubled, choice);
+    }
+
+    /// [#bytes(List,boolean)] for a GPU that need not be at hand.
+    ///
+    /// @param cuBlas how cuBLAS multiplies there; null for a GPU without it
+    public static long bytesOnGpu(List<Program> programs, boolean doubled, @Nullable Precision cuBlas) {
+        return bytes(programs, MemoryPlan.of(programs), doubled, new Lowering.Choice(true, cuBlas, false));
+    }
+
+    private static long bytes(List<Program> programs, MemoryPlan plan, boolean doubled, Lowering.Choice choice) {
+        return withWorkspaces(DeviceMemory.sizes(programs, plan, doubled), programs, choice);
+    }
+
+    private static long withWorkspaces(DeviceMemory sizes, List<Program> programs, Lowering.Choice choice) {
+        TaskGraphs none = new TaskGraphs(null);
+        for (Program p : programs)
+            Lowering.lower(p, none, sizes, choice);
+        return sizes.bytes();
+    }
+
     @Override
     public Session open(List<Program> programs) {
         MemoryPlan plan = MemoryPlan.of(programs);
-        requireMemory(name, device, plan.bytes());
+        // whether NF4 weights are quantised twice is known when they are bound; the session asks again then
+        DeviceMemory sizes = DeviceMemory.sizes(programs, plan, true);
+        requireMemory(name, device, sizes.bytes()); // a buffer beyond the lengths of arrays has no tasks
+        requireMemory(name, device, withWorkspaces(sizes, programs, choice));
         return new TornadoSession(name, device, choice, programs, plan);
     }
 }

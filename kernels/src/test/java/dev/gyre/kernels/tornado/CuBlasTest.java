@@ -15,6 +15,8 @@ import dev.gyre.kernels.Precision;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;
 import dev.gyre.kernels.check.Nf4Data;
+import dev.gyre.kernels.check.OpCase;
+import dev.gyre.kernels.check.SizedCases;
 import java.util.List;
 import java.util.Random;
 import java.util.stream.Stream;
@@ -149,6 +151,31 @@ class CuBlasTest {
         }
         for (int i = 0; i < M * N; i++)
             assertThat(Float.isNaN(result[i])).as("row %d", i / N).isEqualTo(i / N == 3);
+    }
+
+    /// What a session says of its arrays after the first run is what it was planned to take before anything was allocated.
+    @ParameterizedTest
+    @EnumSource
+    void workspacesAreCountedBeforehand(Precision precision) {
+        TornadoBackend cuBlas = TornadoBackend.withCuBlas(device(), precision);
+        TornadoBackend own = TornadoBackend.withWorkGroups(device());
+        long more = 0;
+        for (OpCase c : SizedCases.of(SizedCases.Size.XS).stream().filter(x -> x.op().equals("MatMul")).toList())
+            for (TornadoBackend backend : List.of(cuBlas, own)) {
+                OpCase.Setup setup = c.setup(OpCase.Layout.PLAIN);
+                Program p = setup.program(c.name());
+                boolean doubled = c.name().contains("double");
+                long planned = backend.bytes(List.of(p), doubled);
+                assertThat(planned).isEqualTo(TornadoBackend.bytesOnGpu(List.of(p), doubled,
+                        backend == cuBlas ? precision : null));
+                try (Session s = backend.open(List.of(p))) {
+                    setup.weights().forEach(s::bind);
+                    s.run(p);
+                    assertThat(planned).as(c + " on " + backend.precision()).isEqualTo(s.bytes());
+                }
+                more += backend == cuBlas ? planned : -planned;
+            }
+        assertThat(more).isPositive(); // decoded weights
     }
 
     private static FloatArray powers() {

@@ -2,6 +2,7 @@ package dev.gyre.model.llama;
 
 import dev.gyre.kernels.DType;
 import dev.gyre.kernels.HostData;
+import dev.gyre.kernels.Program;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.adapter.AdapterSpec;
 import dev.gyre.model.adapter.Modules;
@@ -104,6 +105,18 @@ public final class Sketch implements Store.Source, Modules {
         if (adapter == null)
             dims.forEach((name, d) -> weights.add(Tensor.planned(name, d.length == 2, d)));
         return new StepPlan(config, this, weights, adapter == null ? List.of() : List.of(adapter), shapes, uses);
+    }
+
+    /// Whether the maxima of NF4 weights are quantised again.
+    public boolean doubled() {
+        return doubled;
+    }
+
+    /// The programs of a [Decoder].
+    ///
+    /// @param adapter null: none, or all weights are trained
+    public List<Program> decoder(@Nullable Adapter adapter, int maxPositions) {
+        return Decoder.emit(config, this, adapter == null ? List.of() : List.of(adapter), maxPositions).programs();
     }
 
     /// Bytes of a [Decoder] beside the weights, which it reads where they are.

@@ -251,6 +251,11 @@ public final class TrainSession implements AutoCloseable {
         return plan.memory().bytes();
     }
 
+    /// Bytes that the session holds; on a device from the first run on with the workspaces of its kernels.
+    public long bytes() {
+        return session.bytes();
+    }
+
     public Map<Role, Long> bytesByRole() {
         return plan.memory().bytesByRole();
     }

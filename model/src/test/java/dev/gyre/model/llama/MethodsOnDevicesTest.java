@@ -25,12 +25,13 @@ import java.util.EnumSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.Set;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /// Logits, loss and every gradient of every method over every base: TornadoVM's kernels (on the JVM) against the CPU
-/// backend, on one small model.
+/// backend, on one small model; and what the session takes there, against its plan.
 class MethodsOnDevicesTest {
     private static final Targets ALL = Targets.allLinear();
 
@@ -67,8 +68,8 @@ class MethodsOnDevicesTest {
                 t.values()[i] += (float) (0.1 * random.nextGaussian());
         model.store(base);
         model.attach(a);
-        List<float[]> cpu = values(model, new CpuBackend(1));
-        List<float[]> graphs = values(model, TornadoBackend.open("jvm"));
+        List<float[]> cpu = values(model, new CpuBackend(1), false);
+        List<float[]> graphs = values(model, TornadoBackend.open("jvm"), base == Llama.Base.NF4_DOUBLE);
         assertThat(graphs).hasSize(cpu.size());
         for (int k = 0; k < cpu.size(); k++) {
             double top = 0;
@@ -82,13 +83,13 @@ class MethodsOnDevicesTest {
         }
     }
 
-    private static List<float[]> values(Llama model, Backend backend) {
+    private static List<float[]> values(Llama model, Backend backend, boolean doubled) {
         int[] ids = {3, 7, 1, 19, 4, 4};
         Batch batch = Batch.rows(2, 3, ids, new int[] {7, 1, -100, 4, 4, -100});
         float[] logits = new float[ids.length * 20];
         List<float[]> out = new ArrayList<>();
-        try (TrainSession s = new TrainSession(model, backend, List.of(batch.shape()), false,
-                EnumSet.of(TrainSession.Use.TRAIN, TrainSession.Use.LOGITS))) {
+        Set<TrainSession.Use> uses = EnumSet.of(TrainSession.Use.TRAIN, TrainSession.Use.LOGITS);
+        try (TrainSession s = new TrainSession(model, backend, List.of(batch.shape()), false, uses)) {
             double loss = s.logits(batch, logits);
             s.microBatch(batch, 0.25f);
             out.add(logits);
@@ -101,6 +102,8 @@ class MethodsOnDevicesTest {
                 System.arraycopy(g, 0, all, at, g.length);
             }
             out.add(all);
+            if (backend instanceof TornadoBackend device)
+                assertThat(device.bytes(new StepPlan(model.config(), model, List.of(), model.adapters(), List.of(batch.shape()), uses).programs(), doubled)).as("planned").isEqualTo(s.bytes());
         }
         return out;
     }

@@ -143,7 +143,7 @@ final class CheckCommand extends GyreCommand {
                         + plan.context());
             screen().line("");
             screen().line("memory");
-            PlanTable.parts(m).forEach(screen()::line);
+            PlanTable.parts(m, plan.device()).forEach(screen()::line);
             screen().line("");
             screen().line("other methods at their defaults, over the same base");
             for (RunPlan.Row r : plan.methods(PlanTable.methods(), load))

@@ -45,7 +45,7 @@ final class PlanCommand extends GyreCommand {
                 throw new ConfigException(file + ": " + own.impossible());
             screen().result("memory of " + own.method() + " over " + PlanTable.word(own.base()) + " with "
                     + plan.shape().B() + " x " + plan.shape().T() + " tokens at once:");
-            PlanTable.parts(m).forEach(screen()::result);
+            PlanTable.parts(m, plan.device()).forEach(screen()::result);
             screen().result("");
             screen().result("every method at its defaults (this run's own as configured), every base:");
             screen().result(PlanTable.heading());
@@ -53,7 +53,7 @@ final class PlanCommand extends GyreCommand {
             if (most > 0) {
                 screen().result("");
                 fit(plan, "the CPU", most, MemoryEstimate::total, load);
-                fit(plan, "a device", most, MemoryEstimate::session, load);
+                fit(plan, plan.device(), most, MemoryEstimate::device, load);
             }
             return ExitCode.OK;
         });

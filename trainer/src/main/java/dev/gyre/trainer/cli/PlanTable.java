@@ -29,7 +29,9 @@ final class PlanTable {
     }
 
     /// The parts of one estimate, a line each.
-    static List<String> parts(MemoryEstimate m) {
+    ///
+    /// @param device that it is about
+    static List<String> parts(MemoryEstimate m, String device) {
         List<String> out = new ArrayList<>(
                 List.of(part("weights", m.weights(), "frozen, as they are held, with tables and factors"),
                         part("adapter", m.adapter(), "trained numbers and their gradients"),
@@ -42,7 +44,7 @@ final class PlanTable {
         out.addAll(List.of(part("data", m.data(), "tokens of the examples"),
                 part("runtime", m.runtime(), "the JVM: code, classes, young generation, measured"),
                 part("process", m.total(), "peak of the process on the CPU"),
-                part("device", m.session(), "what a run on a device takes there")));
+                part("device", m.device(), "what a run on " + device + " takes there, exact")));
         return out;
     }
 
@@ -62,6 +64,6 @@ final class PlanTable {
         return Text.format("  %-10s %-11s %10s %8s %10s %10s %10s %11s %10s %10s", r.method(), word(r.base()),
                 Text.big(r.trained()), Text.format("%.2f %%", 100.0 * r.trained() / r.parameters()),
                 Text.bytes(m.weights()), Text.bytes(m.adapter()), Text.bytes(m.optimiser()),
-                Text.bytes(m.activations()), Text.bytes(m.total()), Text.bytes(m.session()));
+                Text.bytes(m.activations()), Text.bytes(m.total()), Text.bytes(m.device()));
     }
 }

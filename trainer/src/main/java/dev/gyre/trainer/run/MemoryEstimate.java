@@ -24,8 +24,10 @@ import org.jspecify.annotations.Nullable;
 /// @param decoder what answers the tasks of `eval.samples` while training: caches, arena, a copy of the adapter's numbers
 /// @param data examples as tokens, validation batches
 /// @param runtime the JVM: code, classes, threads, and the young generation
+/// @param device what sessions take on a device, exact: weights, activations, workspaces of its kernels; the session that
+///     answers while training has weights of its own there
 public record MemoryEstimate(long weights, long adapter, long optimiser, long activations, long workspace, long host,
-        long decoder, long data, long runtime) {
+        long decoder, long data, long runtime, long device) {
     /// The young generation that the launcher asks for (`-Xmn16m`), all of which a run touches.
     static final long YOUNG = 16L << 20;
     /// JVM without its heap: 25 classes' metadata, compiled code, compiler threads at work. Measured, see docs/memory.md.
@@ -42,20 +44,22 @@ public record MemoryEstimate(long weights, long adapter, long optimiser, long ac
     public record Load(long bytes, int room) {
     }
 
-    /// On the CPU.
-    ///
     /// @param shapes of the micro-batches
+    /// @param device whose memory is asked for beside the process's on the CPU
     public static MemoryEstimate of(Sketch model, @Nullable Adapter adapter, List<BatchShape> shapes,
-            Set<TrainSession.Use> uses, Load load, int threads) {
+            Set<TrainSession.Use> uses, Load load, int threads, PlannedDevice device) {
         StepPlan plan = model.plan(adapter, shapes, uses);
         boolean full = adapter == null;
         Map<Role, Long> by = plan.memory().bytesByRole();
+        long there = device.size().bytes(plan.programs(), model.doubled());
+        if (load.room > 0)
+            there += device.size().bytes(model.decoder(adapter, load.room), model.doubled());
         long frozen = full ? model.bytes() : get(by, Role.WEIGHT) - model.plannedBytes() + model.bytes();
         return new MemoryEstimate(frozen, get(by, Role.PARAM) + get(by, Role.GRAD), get(by, Role.STATE),
                 get(by, Role.ACTIVATION) + get(by, Role.INPUT) + get(by, Role.OUTPUT),
                 threads * WORKSPACE_PER_THREAD,
                 HOST_PER_NUMBER * plan.trainable(), load.room == 0 ? 0 : model.decoderBytes(adapter, load.room),
-                load.bytes, YOUNG + JVM);
+                load.bytes, YOUNG + JVM, there);
     }
 
     /// What lies beside the programs' own memory.
@@ -70,10 +74,5 @@ public record MemoryEstimate(long weights, long adapter, long optimiser, long ac
     /// Of the whole process on the host.
     public long total() {
         return weights + adapter + optimiser + activations + workspace + host + decoder + data + runtime;
-    }
-
-    /// What sessions take on a device; the one that answers while training has weights of its own there.
-    public long session() {
-        return weights + adapter + optimiser + activations + (decoder == 0 ? 0 : weights + decoder);
     }
 }

@@ -21,11 +21,13 @@ public final class RunPlan {
     private final RunConfig config;
     private final ModelDir files;
     private final int threads;
+    private final PlannedDevice device;
 
     private RunPlan(RunConfig config, ModelDir files, int threads) {
         this.config = config;
         this.files = files;
         this.threads = threads;
+        this.device = PlannedDevice.of(config.device(), config.precision());
     }
 
     /// @param threads of the CPU backend
@@ -93,6 +95,11 @@ public final class RunPlan {
         return out;
     }
 
+    /// The device that [MemoryEstimate#device] is about.
+    public String device() {
+        return device.name();
+    }
+
     /// The longest sequence that the model declares.
     public int context() {
         return files.config().maxPositionEmbeddings();
@@ -109,7 +116,7 @@ public final class RunPlan {
                     Adapter a = sketch.adapter(Adapters.spec(on, config.seed()));
                     yield new Row(method, base, all, a.parameters(), a.modules().size(),
                             MemoryEstimate.of(sketch, a, shapes(shape), TrainingRun.uses(config.train()), load,
-                                    threads),
+                                    threads, device),
                             null);
                 }
                 case AdapterConfig.Full _ -> {
@@ -117,7 +124,7 @@ public final class RunPlan {
                         throw new IllegalArgumentException("weights stored in 4 bits cannot be trained whole");
                     yield new Row(method, base, all, all, 0,
                             MemoryEstimate.of(Sketch.of(files, Llama.Base.AS_STORED), null, shapes(shape),
-                                    TrainingRun.uses(config.train()), load, threads),
+                                    TrainingRun.uses(config.train()), load, threads, device),
                             null);
                 }
             };

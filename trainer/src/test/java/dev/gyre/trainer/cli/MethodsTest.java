@@ -2,6 +2,12 @@ package dev.gyre.trainer.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.gyre.trainer.config.ConfigReader;
+import dev.gyre.trainer.config.RunConfig;
+import dev.gyre.trainer.run.Devices;
+import dev.gyre.trainer.run.FineTuning;
+import dev.gyre.trainer.run.RunPlan;
+import dev.gyre.trainer.run.TrainingRun;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -14,6 +20,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /// Every method over every base, by the commands: train, eval, merge, generate.
@@ -76,6 +83,34 @@ class MethodsTest {
         Cli m = Cli.gyre("merge", run, "--out", merged, "--verify", "--dtype", "f32");
         assertThat(m.code).as(m.toString()).isZero();
         assertThat(Cli.gyre("generate", run, "-p", "copy a = ", "-n", 3).code).isZero();
+    }
+
+    /// `gyre plan` states before a run what its session takes on a device.
+    @ParameterizedTest
+    @CsvSource(delimiter = '|', textBlock = """
+            {method: oft, block_size: 8} | as_stored
+            {method: oft, block_size: 8} | nf4_double
+            {method: psoft, r: 4}        | bf16
+            {method: qgoft}              | nf4
+            {method: hra, r: 4}          | as_stored
+            {method: full}               | as_stored
+            """)
+    void plannedDeviceMemoryIsWhatTheSessionTakes(String method, String held) {
+        RunConfig c = ConfigReader.parse("run.yaml", """
+                model: {path: %s, base: %s}
+                adapter: %s
+                data: {train: %s}
+                train: {steps: 1, seq_len: 40, micro_batch: 3}
+                output: {dir: %s}
+                device: jvm
+                check_device: false
+                """.formatted(base, held, method, data.resolve("train.jsonl"), dir.resolve("planned" + method.hashCode()
+                + held)), RunConfig.class, List.of());
+        long planned = RunPlan.with(c, 1, p -> p.own(RunPlan.load(c)).memory()).device();
+        try (TrainingRun run = FineTuning.open(c, false, Devices.open("jvm").backend(), "test")) {
+            run.run(List.of(), () -> false);
+            assertThat(run.session().bytes()).isEqualTo(planned);
+        }
     }
 
     private static Path trained(String name, String adapter) throws IOException {
