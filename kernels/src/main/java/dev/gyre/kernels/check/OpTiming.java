@@ -12,6 +12,8 @@ import dev.gyre.kernels.check.OpCase.Layout;
 import dev.gyre.kernels.check.OpCase.Operand;
 import dev.gyre.kernels.check.OpCase.Setup;
 import dev.gyre.kernels.check.OpCheck.Deviation;
+import java.lang.management.CompilationMXBean;
+import java.lang.management.ManagementFactory;
 import java.util.Arrays;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
@@ -20,6 +22,8 @@ import org.jspecify.annotations.Nullable;
 public final class OpTiming {
     private static final int MIN_RUNS = 5;
     private static final int MAX_RUNS = 10_000;
+    /// Longest warm-up, in times of the timing.
+    private static final int WARM_UP = 50;
 
     private OpTiming() {
     }
@@ -64,9 +68,7 @@ public final class OpTiming {
                             session.read(o.result()), reference.get(k)));
                 }
             }
-            long warm = System.nanoTime() + (long) (seconds * 0.5e9);
-            do session.run(program);
-            while (System.nanoTime() < warm);
+            warmUp(() -> session.run(program), seconds);
             double[] ms = new double[MAX_RUNS];
             int runs = 0;
             long end = System.nanoTime() + (long) (seconds * 1e9);
@@ -77,6 +79,29 @@ public final class OpTiming {
             }
             Arrays.sort(ms, 0, runs);
             return new Measured(worst, first, ms[runs / 2], bytes(setup), program.flops());
+        }
+    }
+
+    /// Runs until runs are as fast as they will be. The CPU backend's code is slow by a factor of a hundred and more until the
+    /// JVM has compiled it, which on a busy machine takes longer than the timing: it is warm when for three windows of
+    /// `seconds` the compilers had little to do and no run was faster than those before. A device is warm at once.
+    private static void warmUp(Runnable run, double seconds) {
+        CompilationMXBean compilers = ManagementFactory.getCompilationMXBean();
+        long begun = System.nanoTime();
+        double fastest = Double.POSITIVE_INFINITY;
+        for (int quiet = 0; quiet < 3 && System.nanoTime() - begun <= WARM_UP * seconds * 1e9;) {
+            long window = System.nanoTime();
+            long compiled = compilers == null ? 0 : compilers.getTotalCompilationTime();
+            double best = Double.POSITIVE_INFINITY;
+            do {
+                long t = System.nanoTime();
+                run.run();
+                best = Math.min(best, System.nanoTime() - t);
+            } while (System.nanoTime() - window < seconds * 1e9);
+            double elapsed = (System.nanoTime() - window) / 1e6;
+            double compiling = compilers == null ? 0 : compilers.getTotalCompilationTime() - compiled;
+            quiet = compiling < 0.1 * elapsed && best > 0.95 * fastest ? quiet + 1 : 0;
+            fastest = Math.min(fastest, best);
         }
     }
 
