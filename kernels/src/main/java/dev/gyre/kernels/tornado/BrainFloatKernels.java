@@ -40,19 +40,19 @@ final class BrainFloatKernels {
         }
     }
 
-    /// The nearest brain float's bits, ties to even; zero loses its sign. The exponent is found by halving among the powers of two, because the
-    /// device compilers cannot compute with reinterpreted bits; all steps are exact, also where they are fused.
-    @SuppressWarnings("IdentityBinaryExpression") // only NaN is not itself, and device compilers know that
+    /// The nearest brain float's bits, ties to even; zero loses its sign. The exponent is found by halving among the powers of
+    /// two, because the device compilers cannot compute with reinterpreted bits; all steps are exact, also where they are fused.
+    @SuppressWarnings("IdentityBinaryExpression") // only NaN is not itself, and CUDA's compiler knows that
     static short bits(float x, FloatArray powers) {
         float size = x < 0f ? -x : x;
-        int exponent = size >= powers.get(128) ? 128 : 0;
-        exponent += size >= powers.get(exponent + 64) ? 64 : 0;
-        exponent += size >= powers.get(exponent + 32) ? 32 : 0;
-        exponent += size >= powers.get(exponent + 16) ? 16 : 0;
-        exponent += size >= powers.get(exponent + 8) ? 8 : 0;
-        exponent += size >= powers.get(exponent + 4) ? 4 : 0;
-        exponent += size >= powers.get(exponent + 2) ? 2 : 0;
-        exponent += size >= powers.get(exponent + 1) ? 1 : 0;
+        int exponent = size < powers.get(128) ? 0 : 128;
+        exponent += size < powers.get(exponent + 64) ? 0 : 64;
+        exponent += size < powers.get(exponent + 32) ? 0 : 32;
+        exponent += size < powers.get(exponent + 16) ? 0 : 16;
+        exponent += size < powers.get(exponent + 8) ? 0 : 8;
+        exponent += size < powers.get(exponent + 4) ? 0 : 4;
+        exponent += size < powers.get(exponent + 2) ? 0 : 2;
+        exponent += size < powers.get(exponent + 1) ? 0 : 1;
         // [128, 256) for normal numbers, less for subnormal ones
         float scaled = size / powers.get(exponent) * 128f;
         int whole = (int) scaled;
@@ -60,7 +60,7 @@ final class BrainFloatKernels {
         int up = rest > 0.5f ? 1 : rest == 0.5f ? whole & 1 : 0;
         // a mantissa that becomes 256 carries into the exponent
         int rounded = exponent * 128 + whole + up - (exponent > 0 ? 128 : 0);
-        // NaN first: TornadoVM compiles `size >= y` as `not size < y`, which holds for it
+        // NaN is no less than any power
         int value = size == size ? exponent == 255 ? 0x7f80 : rounded : 0x7fc0;
         return (short) (x < 0f ? value - 0x8000 : value);
     }

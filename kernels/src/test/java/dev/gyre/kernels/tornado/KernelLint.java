@@ -36,6 +36,11 @@ import java.util.Set;
 
 /// Finds in the bytecode of kernels what TornadoVM 5.2 compiles wrongly without a word, or not at all. The stand-in runs
 /// plain Java and would not notice.
+///
+/// Three silent traps cannot be seen in a kernel, and the stand-in or [TaskGraphs] has them: an array that is written in part
+/// only (the stand-in leaves garbage in the rest), a grid that is no multiple of its groups and a kernel without a grid (each
+/// task gets one, rounded up). A division by an argument that happens to be a power of two is one by a constant there; whether
+/// its operand may be negative is not known here, and indices are not.
 final class KernelLint {
     private static final String TORNADO = "uk/ac/manchester/tornado/api/";
     private static final String PARALLEL = "Luk/ac/manchester/tornado/api/annotations/Parallel;";
@@ -53,6 +58,9 @@ final class KernelLint {
             Map.entry("java/lang/Float.isNaN", "isNaN is always false under OpenCL's relaxed arithmetic"),
             Map.entry("java/lang/Float.isInfinite", "isInfinite is always false under OpenCL's relaxed arithmetic"),
             Map.entry("java/lang/Float.isFinite", "isFinite is always true under OpenCL's relaxed arithmetic"),
+            Map.entry("java/lang/Double.isNaN", "isNaN is always false under OpenCL's relaxed arithmetic"),
+            Map.entry("java/lang/Double.isInfinite", "isInfinite is always false under OpenCL's relaxed arithmetic"),
+            Map.entry("java/lang/Double.isFinite", "isFinite is always true under OpenCL's relaxed arithmetic"),
             Map.entry("java/lang/Math.floorMod", "floorMod is not an instruction of a device; keep operands positive"));
 
     /// Words and built-in functions of OpenCL C that a kernel may not be named after; CUDA C shares most.
@@ -196,9 +204,24 @@ final class KernelLint {
                             && Long.bitCount(n.longValue()) == 1)
                         out.add("signed division by a power of two is wrong for negative operands; shift or mask");
                 }
+                case FCMPL, FCMPG, DCMPL, DCMPG -> comparison(k, op);
                 default -> {
                 }
             }
+        }
+
+        /// TornadoVM compiles `x >= y` as `not x < y`, which holds for NaN on a device that knows it (CUDA). The compiler uses
+        /// one form of the comparison for `>` and `>=`, the other for `<` and `<=`; the jump behind it tells them apart.
+        private void comparison(int k, Opcode op) {
+            boolean greater = op == Opcode.FCMPL || op == Opcode.DCMPL;
+            if (k + 1 < instructions.size() && instructions.get(k + 1) instanceof BranchInstruction b
+                    && (greater ? b.opcode() == Opcode.IFLT || b.opcode() == Opcode.IFGE
+                            : b.opcode() == Opcode.IFGT || b.opcode() == Opcode.IFLE))
+                out.add((greater ? ">=" : "<=") + " of floats holds for NaN; write the opposite with "
+                        + (greater ? "<" : ">"));
+            if (k > 1 && instructions.get(k - 1) instanceof LoadInstruction y
+                    && instructions.get(k - 2) instanceof LoadInstruction x && x.slot() == y.slot())
+                out.add("a number compared with itself, which is always equal under OpenCL's relaxed arithmetic");
         }
 
         private void call(InvokeInstruction i, boolean local) {

@@ -12,6 +12,7 @@ import java.lang.classfile.ClassFile;
 import java.lang.classfile.ClassFile.DebugElementsOption;
 import java.lang.classfile.ClassModel;
 import java.lang.classfile.ClassTransform;
+import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -33,7 +34,11 @@ class KernelLintTest {
     @ParameterizedTest
     @MethodSource("kernelClasses")
     void kernelsUseNothingThatTornadoVmCompilesWrongly(String name) throws Exception {
-        assertThat(KernelLint.check(parse(Class.forName(name)))).isEmpty();
+        List<String> found = new ArrayList<>(KernelLint.check(parse(Class.forName(name))));
+        // beside cuBLAS alone, and CUDA C knows NaN
+        if (name.equals(BrainFloatKernels.class.getName()))
+            assertThat(found.removeIf(c -> c.startsWith("bits: a number compared with itself"))).isTrue();
+        assertThat(found).isEmpty();
     }
 
     @Test
@@ -48,6 +53,11 @@ class KernelLintTest {
         "startsAnywhere | start at 0", "stepsByTwo | step by 1", "stepsByArgument | step by 1",
         "twoNests | two @Parallel nests", "fusedMultiplyAdd | Math.fma", "rounds | Math.round",
         "halfFloats | float16ToFloat", "reinterprets | reinterpreted bits", "asksForNaN | isNaN", "reduces | @Reduce",
+        "asksForInfinity | isInfinite", "asksForInfinity | isFinite", "asksForNaNInDouble | isNaN",
+        "comparesWithItself | compared with itself", "atLeast | >= of floats", "notAtLeast | >= of floats",
+        "atMost | <= of floats", "atMostInDouble | <= of floats", "roundsToHalfFloat | floatToFloat16",
+        "takesBits | floatToRawIntBits", "takesBits | floatToIntBits", "remainderAboveZero | floorMod",
+        "fourLoops | more than three", "runsDown | start at 0", "runsDown | step by 1",
         "takesBoolean | boolean parameter", "readsStaticTable | static array TABLE",
         "localArrayLeaves | local array handed to first", "dividesByPowerOfTwo | power of two",
         "remainderOfPowerOfTwo | power of two", "hashes | undefined in C", "throwsUp | throw",

@@ -5,9 +5,11 @@ import static dev.gyre.kernels.tornado.TaskGraphs.ALL;
 import uk.ac.manchester.tornado.api.KernelContext;
 import uk.ac.manchester.tornado.api.annotations.Parallel;
 import uk.ac.manchester.tornado.api.annotations.Reduce;
+import uk.ac.manchester.tornado.api.types.arrays.DoubleArray;
 import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
 import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 import uk.ac.manchester.tornado.api.types.arrays.LongArray;
+import uk.ac.manchester.tornado.api.types.arrays.ShortArray;
 
 /// One violation each of what [KernelLint] forbids, and one kernel without.
 final class Violations {
@@ -21,7 +23,8 @@ final class Violations {
         for (@Parallel int i = 0; i < (n & ALL); i++)
             for (@Parallel int j = 0; j < n * b; j++) {
                 tile[0] = x.get(i);
-                x.set(i * n + j, tile[0] / b + (i >> 1) + i % b + Math.max(1, j));
+                if (tile[0] > x.get(j) || !(tile[0] < 1f) || i >= j)
+                    x.set(i * n + j, tile[0] / b + (i >> 1) + i % b + Math.max(1, j));
             }
     }
 
@@ -103,6 +106,74 @@ final class Violations {
     static void asksForNaN(FloatArray x) {
         for (@Parallel int i = 0; i < 4; i++)
             x.set(i, Float.isNaN(x.get(i)) ? 0f : 1f);
+    }
+
+    static void asksForInfinity(FloatArray x) {
+        for (@Parallel int i = 0; i < 4; i++)
+            x.set(i, Float.isInfinite(x.get(i)) || !Float.isFinite(x.get(i)) ? 0f : 1f);
+    }
+
+    static void asksForNaNInDouble(DoubleArray x) {
+        for (@Parallel int i = 0; i < 4; i++)
+            x.set(i, Double.isNaN(x.get(i)) ? 0 : 1);
+    }
+
+    @SuppressWarnings("IdentityBinaryExpression") // is the violation
+    static void comparesWithItself(FloatArray x) {
+        for (@Parallel int i = 0; i < 4; i++) {
+            float v = x.get(i);
+            x.set(i, v != v ? 0f : v);
+        }
+    }
+
+    static void atLeast(FloatArray x, float limit) {
+        for (@Parallel int i = 0; i < 4; i++)
+            x.set(i, x.get(i) >= limit ? 0f : 1f);
+    }
+
+    static void notAtLeast(FloatArray x, float limit) {
+        for (@Parallel int i = 0; i < 4; i++)
+            if (!(x.get(i) >= limit))
+                x.set(i, 0f);
+    }
+
+    static void atMost(FloatArray x, float limit) {
+        for (@Parallel int i = 0; i < 4; i++)
+            if (x.get(i) <= limit)
+                x.set(i, 0f);
+    }
+
+    static void atMostInDouble(DoubleArray x, double limit) {
+        for (@Parallel int i = 0; i < 4; i++)
+            x.set(i, x.get(i) <= limit ? 0 : 1);
+    }
+
+    static void roundsToHalfFloat(FloatArray x, ShortArray y) {
+        for (@Parallel int i = 0; i < 4; i++)
+            y.set(i, Float.floatToFloat16(x.get(i)));
+    }
+
+    static void takesBits(FloatArray x, IntArray y) {
+        for (@Parallel int i = 0; i < 4; i++)
+            y.set(i, Float.floatToRawIntBits(x.get(i)) + Float.floatToIntBits(x.get(i)));
+    }
+
+    static void remainderAboveZero(IntArray x) {
+        for (@Parallel int i = 0; i < 4; i++)
+            x.set(i, Math.floorMod(x.get(i), 3));
+    }
+
+    static void fourLoops(FloatArray x) {
+        for (@Parallel int i = 0; i < 4; i++)
+            for (@Parallel int j = 0; j < 4; j++)
+                for (@Parallel int k = 0; k < 4; k++)
+                    for (@Parallel int l = 0; l < 4; l++)
+                        x.set(i + j + k + l, 0f);
+    }
+
+    static void runsDown(FloatArray x) {
+        for (@Parallel int i = 3; i > -1; i--)
+            x.set(i, 0f);
     }
 
     static void reduces(FloatArray x, @Reduce FloatArray sum) {
