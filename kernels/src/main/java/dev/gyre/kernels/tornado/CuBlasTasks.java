@@ -115,8 +115,8 @@ final class CuBlasTasks {
         Access[] access = new Access[arguments.length];
         Arrays.fill(access, Access.READ_ONLY);
         access[11] = Access.WRITE_ONLY;
-        tasks.library(() -> new LibraryTaskDescriptor().withLibrary(CuBlas.LIBRARY_NAME).withFunction("cublasGemmExBF16")
-                .withParameters(arguments).withAccess(access));
+        tasks.library(() -> new LibraryTaskDescriptor().withLibrary(CuBlas.LIBRARY_NAME)
+                .withFunction("cublasGemmExBF16").withParameters(arguments).withAccess(access));
         Floats out = memory.floats(o.c());
         tasks.task("fromBf16", items(n), BrainFloatKernels::fromBf16, c, memory.powers(), out.array(),
                 memory.constants(out.at()), n, o.accumulate() ? 1 : 0);

@@ -134,7 +134,8 @@ final class DoctorCommand extends GyreCommand {
     /// For devices `cuda:N`.
     static Finding cuBlas(@Nullable String missing) {
         return missing == null
-                ? new Finding(State.OK, "cublas", "multiplies large matrices on cuda:N (precision f32, tf32, bf16)", null)
+                ? new Finding(State.OK, "cublas", "multiplies large matrices on cuda:N (precision f32, tf32, bf16)",
+                        null)
                 : new Finding(State.GAP, "cublas", "none, so our own kernels multiply on cuda:N, in f32: " + missing,
                         "install CUDA's cuBLAS (libcublas, libcublasLt, libcudart) and an SDK with tornado-cublas");
     }

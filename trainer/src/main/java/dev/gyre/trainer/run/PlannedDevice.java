@@ -30,7 +30,8 @@ public record PlannedDevice(String name, Size size) {
                 // planned for another machine
             }
         if (precision == Precision.F32 && !device.startsWith("cuda:"))
-            return new PlannedDevice("a GPU", (programs, doubled) -> TornadoBackend.bytesOnGpu(programs, doubled, null));
+            return new PlannedDevice("a GPU",
+                    (programs, doubled) -> TornadoBackend.bytesOnGpu(programs, doubled, null));
         return new PlannedDevice("a GPU with cuBLAS in " + precision.name().toLowerCase(Locale.ROOT),
                 (programs, doubled) -> TornadoBackend.bytesOnGpu(programs, doubled, precision));
     }
