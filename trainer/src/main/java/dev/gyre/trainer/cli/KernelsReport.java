@@ -111,8 +111,8 @@ final class KernelsReport {
                 "</table>\n<p>Deviation: the largest difference from a double-precision reference, beside what is allowed"
                         + " for F32" + (f.precision() == Precision.F32 ? "" : ", and for products by cuBLAS in "
                                 + f.precision())
-                        + ". First ms: with compiling and the transfer of the inputs. ms: median of the runs after it, each"
-                        + " with its launch. GB/s: each operand once, over that time.</p>\n");
+                        + ". First ms: with compiling and the transfer of the inputs. ms: median of warm runs, each with"
+                        + " its launch. GB/s: each operand once, over that time.</p>\n");
         if (!f.checked().isEmpty()) {
             s.append("<h2>Odd sizes</h2>\n<table><tr><th>operation<th>cases<th>largest error / limit<th>failed</tr>\n");
             for (Checked c : f.checked()) {
