@@ -184,7 +184,7 @@ class TornadoSessionTest {
         Program p = Program.builder("huge").add(new Op.Copy(huge, Buf.output("out", 1 << 30, 1 << 6))).build();
         assertThatThrownBy(() -> TornadoBackend.open(TornadoDevices.list().getFirst().name()).open(List.of(p)))
                 .isInstanceOf(DeviceException.class).hasMessageContaining("out of memory")
-                .hasMessageContaining("524288 MiB")
+                .hasMessageContaining("524289 MiB")
                 .hasMessageContaining("take a smaller micro-batch");
         assertThat(TornadoDevices.parseBytes("4GB")).isEqualTo(4L << 30);
         assertThat(TornadoDevices.parseBytes("512mb")).isEqualTo(512L << 20);
