@@ -228,7 +228,7 @@ final class CpuSession implements Session {
     }
 
     /// The task of operation i, or of it and the products after it that only add to its result, which then have nothing left to
-    /// do; gives the operation after them. The sum is in the same order as if they ran alone.
+    /// do; gives the operation after them.
     private int task(List<Op> ops, int i, Runnable[] tasks) {
         int end = i + 1;
         if (ops.get(i) instanceof Op.MatMul first)

@@ -7,16 +7,24 @@ import java.util.Arrays;
 import java.util.List;
 
 /// A sum of products, `c (+)= sum over terms of alpha op(a) op(b)`: a product alone, or a frozen weight's and the low-rank
-/// one that is added to it, so that c goes by once. The inner indices of all terms are cut into blocks. Those of b are
-/// packed into panels as wide as the register tile (decoded, where the weight is BF16 or NF4) that all threads share; each
-/// item packs some rows of a, block by block, and multiplies them with some panels.
+/// one that is added to it, as if it were one product of the terms' inner indices in a row, `[a1 a2] [b1; b2]`: c goes by once,
+/// and a few more inner indices cost no more than that. These are cut into blocks. Those of b are packed into panels as wide
+/// as the register tile (decoded, where the weight is BF16 or NF4) that all threads share; each item packs some rows of a,
+/// multiplied by alpha, block by block, and multiplies them with some panels.
 final class PackedProduct implements Runnable {
     /// One product of the sum.
     record Term(Op.MatMul op, View a, View b) {
     }
 
-    /// Inner indices `k0 .. k0+n-1` of a term.
-    private record Block(Term term, int k0, int n) {
+    /// Inner indices `k0 .. k0+n-1` of a term, which are those from `at` on of a block of `size`.
+    private record Piece(Term term, int k0, int n, int at, int size) {
+        boolean last() {
+            return at + n == size;
+        }
+    }
+
+    /// Inner indices that are packed and multiplied in one go.
+    private record Block(List<Piece> pieces, int n) {
     }
 
     /// Numbers of packed b: 8 MiB, within the far cache.
@@ -114,19 +122,13 @@ final class PackedProduct implements Runnable {
         this.slot = simd.slot();
         this.whole = (MR + slot - 1) / slot * slot;
         this.sections = simd.panelSections();
-        List<Block> all = new ArrayList<>();
+        this.blocks = cut(terms).toArray(Block[]::new);
         int deepest = 1;
         long work = 0;
-        for (Term t : terms) {
-            int K = t.op.K();
-            int count = (K + Simd.DEPTH - 1) / Simd.DEPTH;
-            int depth = count == 0 ? 0 : ((K + count - 1) / count + 1) / 2 * 2;
-            for (int k = 0; k < K; k += depth)
-                all.add(new Block(t, k, Math.min(depth, K - k)));
-            deepest = Math.max(deepest, depth);
-            work += (long) M * N * K;
+        for (Block b : blocks) {
+            deepest = Math.max(deepest, b.n);
+            work += (long) M * N * b.n;
         }
-        this.blocks = all.toArray(Block[]::new);
         int packed = 1;
         for (int k = 0; k < blocks.length; k = end(k))
             packed = Math.max(packed, Arrays.stream(blocks, k, end(k)).mapToInt(Block::n).sum());
@@ -140,6 +142,33 @@ final class PackedProduct implements Runnable {
         int items = alone ? 1 : (int) Math.max((strips + most - 1) / most, Math.min(apart, fair));
         this.rows = (strips + items - 1) / items * MR;
         this.rowItems = (M + rows - 1) / rows;
+    }
+
+    /// The inner indices of all terms in blocks of about one length, at most [Simd#DEPTH].
+    private static List<Block> cut(List<Term> terms) {
+        int all = terms.stream().mapToInt(t -> t.op.K()).sum();
+        int count = (all + Simd.DEPTH - 1) / Simd.DEPTH;
+        int depth = count == 0 ? 1 : even((all + count - 1) / count);
+        List<Block> blocks = new ArrayList<>();
+        List<Piece> pieces = new ArrayList<>();
+        int at = 0;
+        int from = 0;
+        for (Term t : terms) {
+            for (int k = 0; k < t.op.K();) {
+                int size = Math.min(depth, all - from);
+                int n = Math.min(t.op.K() - k, size - at);
+                pieces.add(new Piece(t, k, n, at, size));
+                k += n;
+                at += n;
+                if (at == size) {
+                    blocks.add(new Block(List.copyOf(pieces), size));
+                    pieces.clear();
+                    from += size;
+                    at = 0;
+                }
+            }
+        }
+        return blocks;
     }
 
     @Override
@@ -193,9 +222,16 @@ final class PackedProduct implements Runnable {
         return n + n % 2;
     }
 
-    /// Parts in which n columns of a block of b are packed: panels, where b holds them as rows, else slices of rows.
-    private int jobs(Block k, int n) {
-        return k.term.op.form() == Form.NT ? panels(n) : (k.n + SLICE - 1) / SLICE;
+    private int jobs(Block block, int n) {
+        int jobs = 0;
+        for (Piece p : block.pieces)
+            jobs += jobs(p, n);
+        return jobs;
+    }
+
+    /// Parts in which n columns of a piece of b are packed: panels, where b holds them as rows, else slices of rows.
+    private int jobs(Piece p, int n) {
+        return p.term.op.form() == Form.NT ? panels(n) : (p.n + SLICE - 1) / SLICE;
     }
 
     private void pack(int item, int worker) {
@@ -207,19 +243,22 @@ final class PackedProduct implements Runnable {
 
     /// One of a block's [#jobs] for the n columns from j0 on.
     private void pack(int k, int job, float[][] to, int j0, int n, int worker) {
-        Block block = blocks[k];
         int at = (k - first) * panels(n) * sections;
-        if (block.term.op.form() == Form.NT)
-            packColumns(block, j0 + job * NR, Math.min(NR, n - job * NR), to, at + job * sections, worker);
+        int i = 0;
+        for (; job >= jobs(blocks[k].pieces.get(i), n); i++)
+            job -= jobs(blocks[k].pieces.get(i), n);
+        Piece p = blocks[k].pieces.get(i);
+        if (p.term.op.form() == Form.NT)
+            packColumns(p, j0 + job * NR, Math.min(NR, n - job * NR), to, at + job * sections, worker);
         else
-            packSlice(block, job * SLICE, to, at, j0, n, worker);
+            packSlice(p, job * SLICE, to, at, j0, n, worker);
     }
 
     /// Some rows of b into all panels, so that b is read along its rows.
-    private void packSlice(Block block, int k0, float[][] to, int at, int j0, int n, int worker) {
-        View b = block.term.b;
-        int rows = Math.min(SLICE, block.n - k0);
-        int row = block.k0 + k0;
+    private void packSlice(Piece piece, int k0, float[][] to, int at, int j0, int n, int worker) {
+        View b = piece.term.b;
+        int rows = Math.min(SLICE, piece.n - k0);
+        int row = piece.k0 + k0;
         boolean plain = MatMuls.plain(b);
         float[] from = plain ? b.f() : cpu.scratch(worker, 0, SLICE * n);
         int ld = plain ? N : n;
@@ -227,28 +266,29 @@ final class PackedProduct implements Runnable {
         if (!plain)
             for (int k = 0; k < rows; k++)
                 MatMuls.load(simd, b, (row + k) * N + j0, from, k * n, n);
-        boolean ends = k0 + rows == block.n;
+        boolean ends = piece.last() && k0 + rows == piece.n;
         for (int j = 0; j < n; j += slot, at++) {
-            simd.copy(from, fo + j, ld, rows, Math.min(slot, n - j), to[at], k0 * slot, slot);
+            simd.copy(from, fo + j, ld, rows, Math.min(slot, n - j), to[at], (piece.at + k0) * slot, slot);
             if (ends)
-                finish(block.n, to[at]);
+                finish(piece.size, to[at]);
         }
     }
 
     /// A panel of at most NR columns from rows of b that hold the inner index.
-    private void packColumns(Block block, int j0, int n, float[][] to, int at, int worker) {
-        View b = block.term.b;
-        int K = block.term.op.K();
+    private void packColumns(Piece piece, int j0, int n, float[][] to, int at, int worker) {
+        View b = piece.term.b;
+        int K = piece.term.op.K();
         boolean plain = MatMuls.plain(b);
         for (int j = j0; j < j0 + n; j += slot, at++) {
             int some = Math.min(slot, j0 + n - j);
-            float[] from = plain ? b.f() : cpu.scratch(worker, 0, slot * block.n);
+            float[] from = plain ? b.f() : cpu.scratch(worker, 0, slot * piece.n);
             if (!plain)
                 for (int i = 0; i < some; i++)
-                    MatMuls.load(simd, b, (j + i) * K + block.k0, from, i * block.n, block.n);
-            simd.transpose(from, plain ? b.off() + j * K + block.k0 : 0, plain ? K : block.n, some, block.n, to[at], 0,
-                    slot);
-            finish(block.n, to[at]);
+                    MatMuls.load(simd, b, (j + i) * K + piece.k0, from, i * piece.n, piece.n);
+            simd.transpose(from, plain ? b.off() + j * K + piece.k0 : 0, plain ? K : piece.n, some, piece.n, to[at],
+                    piece.at * slot, slot);
+            if (piece.last())
+                finish(piece.size, to[at]);
         }
     }
 
@@ -259,28 +299,31 @@ final class PackedProduct implements Runnable {
             Arrays.fill(to, n * slot, (n + 1) * slot, 0f);
     }
 
-    /// Rows i0..i1-1 of op(a) in strips, block by block. Of a transposed, whole vectors of rows are taken where the matrix has
-    /// them, also beyond the strip's own: they move faster than parts, and what is not the strip's is not read.
+    /// Rows i0..i1-1 of op(a) in strips, block by block.
     private float[][] packRows(int i0, int i1, int worker) {
         int strips = rows / MR;
         float[][] left = cpu.sections(worker, 0, (last - first) * strips);
-        for (int k = first, at = 0; k < last; k++, at += strips) {
-            Block block = blocks[k];
-            Op.MatMul op = block.term.op;
-            View a = block.term.a;
-            for (int i = i0, s = at; i < i1; i += MR, s++) {
-                float[] to = Cpu.section(left, s, whole * Simd.DEPTH);
-                if (op.form() == Form.TN)
-                    simd.transpose(a.f(), a.off() + block.k0 * M + i, M, block.n, Math.min(whole, M - i), to, 0,
-                            Simd.DEPTH);
-                else
-                    simd.copy(a.f(), a.off() + i * op.K() + block.k0, op.K(), Math.min(MR, i1 - i), block.n, to, 0,
-                            Simd.DEPTH);
-                for (int r = 0; block.n % 2 == 1 && r < MR; r++)
-                    to[r * Simd.DEPTH + block.n] = 0f;
-            }
-        }
+        for (int k = first, at = 0; k < last; k++, at += strips)
+            for (int i = i0, s = at; i < i1; i += MR, s++)
+                packStrip(blocks[k], i, Math.min(MR, i1 - i), Cpu.section(left, s, whole * Simd.DEPTH));
         return left;
+    }
+
+    /// Rows i.. of alpha op(a). Of a transposed, whole vectors of rows are taken where the matrix has them, also beyond the
+    /// strip's own: they move faster than parts, and what is not the strip's is not read.
+    private void packStrip(Block block, int i, int high, float[] to) {
+        for (Piece p : block.pieces) {
+            Op.MatMul op = p.term.op;
+            View a = p.term.a;
+            if (op.form() == Form.TN)
+                simd.transpose(a.f(), a.off() + p.k0 * M + i, M, p.n, Math.min(whole, M - i), to, p.at, Simd.DEPTH);
+            else
+                simd.copy(a.f(), a.off() + i * op.K() + p.k0, op.K(), high, p.n, to, p.at, Simd.DEPTH);
+            for (int r = 0; op.alpha() != 1f && r < high; r++)
+                simd.scale(op.alpha(), to, r * Simd.DEPTH + p.at, to, r * Simd.DEPTH + p.at, p.n);
+        }
+        for (int r = 0; block.n % 2 == 1 && r < MR; r++)
+            to[r * Simd.DEPTH + block.n] = 0f;
     }
 
     /// Some rows of c, and of these some panels. Where the cuts lie depends on the number of threads, but not which
@@ -315,7 +358,6 @@ final class PackedProduct implements Runnable {
         float[] result = cpu.scratch(worker, 2, MR * NR);
         for (int k = first; k < last; k++) {
             int n = blocks[k].n;
-            float alpha = blocks[k].term.op.alpha();
             boolean add = accumulate || k > 0;
             for (int q = 0; q < some; q++) {
                 int j0 = jc + (p + q) * NR;
@@ -324,13 +366,13 @@ final class PackedProduct implements Runnable {
                 for (int i = i0, s = (k - first) * (rows / MR); i < i1; i += MR, s++) {
                     int high = Math.min(MR, i1 - i);
                     if (flipped) {
-                        simd.strip(n, left[s], right, panel, alpha, result, 0, NR, high, NR, false, tile);
+                        simd.strip(n, left[s], right, panel, result, 0, NR, high, NR, false, tile);
                         scatter(result, i, high, j0, cols, add);
                         continue;
                     }
                     if (add && k == first)
                         tile[MR * NR] = touch(i + MR, Math.min(i1, i + 2 * MR), j0);
-                    simd.strip(n, left[s], right, panel, alpha, c.f(), c.off() + i * N + j0, N, high, cols, add, tile);
+                    simd.strip(n, left[s], right, panel, c.f(), c.off() + i * N + j0, N, high, cols, add, tile);
                 }
             }
         }

@@ -116,8 +116,9 @@ interface Simd {
     int tileCols();
 
     /// Inner length up to which operands of [#strip] are packed, and the distance between the rows of a strip: with 8 lanes a
-    /// panel has 48 KiB then, a strip 18. Even.
-    int DEPTH = 768;
+    /// panel has 52 KiB then, a strip 19.5. Even, and a little more than a round number, so that a low-rank term fits in the same
+    /// block as the weight's.
+    int DEPTH = 832;
 
     /// Rows of a that [#strip] takes at once.
     int stripRows();
@@ -132,9 +133,9 @@ interface Simd {
     }
 
     /// A strip of rows of a, [#DEPTH] apart, times a panel, the sections of b from `bi` on:
-    /// `c (+)= alpha * sum over k of a[k] b[k]^T` for the upper left `rows x cols` of [#stripRows] x [#tileCols]. Where kc is
+    /// `c (+)= sum over k of a[k] b[k]^T` for the upper left `rows x cols` of [#stripRows] x [#tileCols]. Where kc is
     /// odd, rows and sections hold zeros for `k = kc`. `tile` is work space for as many numbers as the strip has elements.
-    void strip(int kc, float[] a, float[][] b, int bi, float alpha, float[] c, int co, int ldc, int rows, int cols,
+    void strip(int kc, float[] a, float[][] b, int bi, float[] c, int co, int ldc, int rows, int cols,
             boolean accumulate, float[] tile);
 
     /// Rows of a that a packed group of [#strips] holds.
@@ -151,8 +152,8 @@ interface Simd {
     void strips(int M, int kc, float[] a, int ao, int deep, float[] b, int bo, float[] c, int co, int ldc,
             boolean accumulate);
 
-    /// `c (+)= alpha * tile` for the upper left `rows x cols` of tiles that lie one below the other.
-    void addTile(float alpha, float[] tile, float[] c, int co, int ldc, int rows, int cols, boolean accumulate);
+    /// `c (+)= tile` for the upper left `rows x cols` of tiles that lie one below the other.
+    void addTile(float[] tile, float[] c, int co, int ldc, int rows, int cols, boolean accumulate);
 
     /// Brain floats to floats.
     void decodeBf16(short[] x, int xo, float[] y, int yo, int n);

@@ -293,7 +293,7 @@ final class SimdScalar implements Simd {
         for (int j = 0; j < N; j += NR)
             for (int i = 0; i < M; i += MR) {
                 fromRows(K, a, ao + i * lda, lda, 1, M - i, b, bo + j * K, tile, 0, false);
-                addTile(1f, tile, c, co + i * ldc + j, ldc, Math.min(MR, M - i), Math.min(NR, N - j), accumulate);
+                addTile(tile, c, co + i * ldc + j, ldc, Math.min(MR, M - i), Math.min(NR, N - j), accumulate);
             }
     }
 
@@ -318,10 +318,10 @@ final class SimdScalar implements Simd {
     }
 
     @Override
-    public void strip(int kc, float[] a, float[][] b, int bi, float alpha, float[] c, int co, int ldc, int rows,
-            int cols, boolean accumulate, float[] tile) {
+    public void strip(int kc, float[] a, float[][] b, int bi, float[] c, int co, int ldc, int rows, int cols,
+            boolean accumulate, float[] tile) {
         fromRows(kc, a, 0, DEPTH, 1, MR, b[bi], 0, tile, 0, false);
-        addTile(alpha, tile, c, co, ldc, rows, cols, accumulate);
+        addTile(tile, c, co, ldc, rows, cols, accumulate);
     }
 
     @Override
@@ -345,7 +345,7 @@ final class SimdScalar implements Simd {
         float[] tile = new float[MR * NR];
         for (int i = 0; i < M; i += MR) {
             fromRows(kc, a, ao + i * deep, 1, MR, MR, b, bo, tile, 0, false);
-            addTile(1f, tile, c, co + i * ldc, ldc, Math.min(MR, M - i), NR, accumulate);
+            addTile(tile, c, co + i * ldc, ldc, Math.min(MR, M - i), NR, accumulate);
         }
     }
 
@@ -417,11 +417,11 @@ final class SimdScalar implements Simd {
     }
 
     @Override
-    public void addTile(float alpha, float[] tile, float[] c, int co, int ldc, int rows, int cols,
+    public void addTile(float[] tile, float[] c, int co, int ldc, int rows, int cols,
             boolean accumulate) {
         for (int i = 0; i < rows; i++)
             for (int j = 0; j < cols; j++) {
-                float v = alpha * tile[i * NR + j];
+                float v = tile[i * NR + j];
                 int at = co + i * ldc + j;
                 c[at] = accumulate ? c[at] + v : v;
             }

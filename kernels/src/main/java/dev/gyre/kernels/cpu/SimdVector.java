@@ -887,7 +887,7 @@ final class SimdVector implements Simd {
                 if (mr == 6 && some == mr && accumulate && j + nr <= N)
                     addTile6(tile, c, co + i * ldc + j, ldc);
                 else
-                    addTile(1f, tile, c, co + i * ldc + j, ldc, some, Math.min(nr, N - j), accumulate);
+                    addTile(tile, c, co + i * ldc + j, ldc, some, Math.min(nr, N - j), accumulate);
             }
         }
     }
@@ -923,8 +923,8 @@ final class SimdVector implements Simd {
     }
 
     @Override
-    public void strip(int kc, float[] a, float[][] b, int bi, float alpha, float[] c, int co, int ldc, int rows,
-            int cols, boolean accumulate, float[] tile) {
+    public void strip(int kc, float[] a, float[][] b, int bi, float[] c, int co, int ldc, int rows, int cols,
+            boolean accumulate, float[] tile) {
         if (L == 8)
             strip6(kc, a, b[bi], b[bi + 1], tile);
         else
@@ -932,8 +932,8 @@ final class SimdVector implements Simd {
                 strip12(kc, a, b[bi], b[bi + 1], tile);
             else
                 strip4(kc, a, b[bi], b[bi + 1], tile);
-        if (L != 8 || alpha != 1f || rows < 6 || cols < 2 * L)
-            addTile(alpha, tile, c, co, ldc, rows, cols, accumulate);
+        if (L != 8 || rows < 6 || cols < 2 * L)
+            addTile(tile, c, co, ldc, rows, cols, accumulate);
         else
             if (accumulate)
                 addTile6(tile, c, co, ldc);
@@ -964,7 +964,7 @@ final class SimdVector implements Simd {
             float[] tile = new float[24 * L];
             for (int i = 0; i < M; i += 12) {
                 tile12(kc, a, ao + i * deep, b, bo, tile);
-                addTile(1f, tile, c, co + i * ldc, ldc, Math.min(12, M - i), 2 * L, accumulate);
+                addTile(tile, c, co + i * ldc, ldc, Math.min(12, M - i), 2 * L, accumulate);
             }
             return;
         }
@@ -980,24 +980,21 @@ final class SimdVector implements Simd {
     }
 
     @Override
-    public void addTile(float alpha, float[] tile, float[] c, int co, int ldc, int rows, int cols,
+    public void addTile(float[] tile, float[] c, int co, int ldc, int rows, int cols,
             boolean accumulate) {
         int nr = tileCols();
-        FloatVector va = FloatVector.broadcast(S, alpha);
         for (int i = 0; i < rows; i++) {
             int ci = co + i * ldc;
             int ti = i * nr;
             int j = 0;
             if (accumulate)
                 for (; j <= cols - L; j += L)
-                    fma(at(tile, ti + j), va, at(c, ci + j)).intoArray(c, ci + j);
+                    at(tile, ti + j).add(at(c, ci + j)).intoArray(c, ci + j);
             else
                 for (; j <= cols - L; j += L)
-                    at(tile, ti + j).mul(va).intoArray(c, ci + j);
-            for (; j < cols; j++) {
-                float v = alpha * tile[ti + j];
-                c[ci + j] = accumulate ? c[ci + j] + v : v;
-            }
+                    at(tile, ti + j).intoArray(c, ci + j);
+            for (; j < cols; j++)
+                c[ci + j] = accumulate ? c[ci + j] + tile[ti + j] : tile[ti + j];
         }
     }
 
