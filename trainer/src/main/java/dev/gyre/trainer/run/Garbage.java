@@ -13,13 +13,10 @@ final class Garbage {
     private Garbage() {
     }
 
-    /// Collects before `bytes` are made. What they take the place of, a model or a session, may have been alive when the old
-    /// generation was last collected, and then does not count as grown.
-    static void collectFor(long bytes) {
-        if (bytes >= WORTH)
-            System.gc();
-        else
-            collect();
+    /// Collects in any case: before a model is read. What it takes the place of, a model or the session of a whole run, was
+    /// alive when the old generation was last collected, and so does not count as grown.
+    static void collectAll() {
+        System.gc();
     }
 
     /// Collects, if the old generation has grown since it was last collected. Large arrays lie there, and nothing else

@@ -4,7 +4,6 @@ import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.format.FormatException;
 import dev.gyre.model.format.ModelDir;
 import dev.gyre.model.llama.Llama;
-import dev.gyre.model.llama.Sketch;
 import dev.gyre.trainer.config.ConfigException;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.RunConfig;
@@ -94,7 +93,7 @@ public record ModelRef(Path model, List<Path> adapters, RunConfig.Base base) {
         Llama.Base held = Llama.Base.valueOf(base.name());
         Llama llama;
         try (ModelDir dir = ModelDir.open(model)) {
-            Garbage.collectFor(Sketch.of(dir, held).bytes());
+            Garbage.collectAll();
             llama = Llama.load(dir, held);
         }
         for (Path a : adapters) {
