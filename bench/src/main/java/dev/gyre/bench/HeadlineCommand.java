@@ -11,7 +11,6 @@ import dev.gyre.trainer.cli.GyreCommand;
 import java.io.IOException;
 import java.math.BigDecimal;
 import java.math.MathContext;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -64,7 +63,7 @@ public final class HeadlineCommand extends GyreCommand {
     @Override
     protected int run() throws IOException {
         CpuBackend backend = (CpuBackend) BackendArgs.backend(null, threads, Precision.F32);
-        Files.createDirectories(out);
+        AtomicFiles.createFolder(out);
         Headline h = new Headline(backend, quick, json ? _ -> {
         } : screen()::line);
         Sampler.Watch watch = new Sampler.Watch();

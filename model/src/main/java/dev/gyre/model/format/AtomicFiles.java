@@ -106,6 +106,40 @@ public final class AtomicFiles {
         }
     }
 
+    /// Finds out, before the work that goes into it, whether `file` can be written.
+    public static void checkFile(Path file) {
+        if (Files.isDirectory(file))
+            throw failed(file, new IOException("it is a folder"));
+        probe(file, folder(file.toAbsolutePath().normalize()));
+    }
+
+    /// Finds out, before the work that goes into it, whether `folder` takes files, or the folder that it would be made in.
+    public static void checkFolder(Path folder) {
+        Path at = folder.toAbsolutePath().normalize();
+        while (!Files.exists(at) && at.getParent() != null)
+            at = at.getParent();
+        probe(folder, at);
+    }
+
+    /// Makes `folder`, and those that it would be in, where it is not there yet.
+    public static void createFolder(Path folder) {
+        checkFolder(folder);
+        try {
+            Files.createDirectories(folder);
+        } catch (IOException e) {
+            throw failed(folder, e);
+        }
+    }
+
+    /// Rights, read-only file systems and full disks all show when a file is made.
+    private static void probe(Path what, Path folder) {
+        try {
+            Files.delete(Files.createTempFile(folder, ".", ".probe"));
+        } catch (IOException e) {
+            throw failed(what, e);
+        }
+    }
+
     private static final Pattern ASIDE =
             Pattern.compile("\\.(.+)\\.(tmp|old)-[0-9a-f-]+");
 

@@ -1,5 +1,6 @@
 package dev.gyre.trainer.cli;
 
+import dev.gyre.model.format.AtomicFiles;
 import java.io.IOException;
 import java.net.URI;
 import java.net.URISyntaxException;
@@ -59,6 +60,7 @@ final class BundleCommand extends GyreCommand {
             throw new UsageException("--out " + out + ": the name must end in .tar.xz or .tar.gz");
         if (Files.exists(out))
             throw new UsageException(out + ": exists already");
+        AtomicFiles.checkFile(out);
         Path jar = jar();
         Path launcher = Home.find("gyre");
         Path jlink = Path.of(System.getProperty("java.home"), "bin", "jlink");
@@ -66,10 +68,7 @@ final class BundleCommand extends GyreCommand {
             throw new UsageException("the launcher ./gyre was not found; start gyre in its repository");
         if (!Files.isExecutable(jlink))
             throw new UsageException(jlink + " is missing: bundling needs a whole JDK; point GYRE_JAVA_HOME to one");
-        Path parent = out.toAbsolutePath().getParent();
-        if (parent == null || !Files.isDirectory(parent))
-            throw new UsageException(out + ": its folder does not exist");
-        Path work = Files.createTempDirectory(parent, ".bundle");
+        Path work = Files.createTempDirectory(out.toAbsolutePath().getParent(), ".bundle");
         try {
             Path root = Files.createDirectory(work.resolve("gyre"));
             screen().status("runtime ...");

@@ -50,6 +50,8 @@ final class CompareCommand extends GyreCommand {
 
     @Override
     protected int run() {
+        if (out != null)
+            AtomicFiles.checkFile(out);
         Comparison c = Comparison.of(runs, relative);
         if (c.rows().isEmpty())
             throw new UsageException("no run among these is finished: "

@@ -2,6 +2,7 @@ package dev.gyre.trainer.cli;
 
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.adapter.LoraExport;
+import dev.gyre.model.format.AtomicFiles;
 import dev.gyre.model.llama.Llama;
 import dev.gyre.trainer.run.Devices;
 import dev.gyre.trainer.run.ModelRef;
@@ -30,6 +31,7 @@ final class ExportCommand extends GyreCommand {
             throw new UsageException("give one --adapter DIR, or a run directory as MODEL");
         if (Files.exists(out))
             throw new UsageException(out + ": exists already; choose another --out or remove it");
+        AtomicFiles.checkFolder(out);
         Llama llama = new ModelRef(ref.model(), List.of(), ref.base()).load();
         Adapter psoft = Adapter.read(ref.adapters().getFirst(), llama);
         Adapter lora = LoraExport.of(psoft, Devices.open(model.device).backend());

@@ -94,6 +94,8 @@ final class KernelsCommand extends GyreCommand {
     protected int run() {
         if (cases < 0 || !(seconds >= 0))
             throw new UsageException("--cases and --seconds must not be negative");
+        if (html != null)
+            AtomicFiles.checkFile(html);
         return run(Devices.open(device, precision).backend());
     }
 

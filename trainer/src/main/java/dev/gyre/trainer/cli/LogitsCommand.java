@@ -1,6 +1,7 @@
 package dev.gyre.trainer.cli;
 
 import dev.gyre.kernels.Op;
+import dev.gyre.model.format.AtomicFiles;
 import dev.gyre.model.format.FormatException;
 import dev.gyre.model.format.Json;
 import dev.gyre.model.format.SafeTensorsWriter;
@@ -55,6 +56,7 @@ final class LogitsCommand extends GyreCommand {
     protected int run() {
         if (Files.exists(out))
             throw new UsageException(out + ": exists already; choose another --out or remove it");
+        AtomicFiles.checkFile(out);
         Tokens in = Tokens.read(tokens);
         Llama llama = model.ref().load();
         int V = llama.config().vocabSize();

@@ -64,6 +64,7 @@ final class MergeCommand extends GyreCommand {
         ModelRef ref = model.ref();
         if (ref.adapters().isEmpty())
             throw new UsageException("nothing to merge: give --adapter DIR, or a run directory as MODEL");
+        AtomicFiles.checkFolder(out);
         TensorType wanted = dtype == null ? null : type(dtype);
         Llama llama = ref.load();
         Backend backend = Devices.open(model.device).backend();

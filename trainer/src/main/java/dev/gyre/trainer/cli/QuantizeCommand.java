@@ -2,6 +2,7 @@ package dev.gyre.trainer.cli;
 
 import dev.gyre.kernels.HostData;
 import dev.gyre.model.config.LlamaConfig;
+import dev.gyre.model.format.AtomicFiles;
 import dev.gyre.model.format.ModelDir;
 import dev.gyre.model.format.ModelDirWriter;
 import dev.gyre.quant.DoubleQuant;
@@ -42,6 +43,7 @@ final class QuantizeCommand extends GyreCommand {
         String[] there = Files.isDirectory(out) ? out.toFile().list() : null;
         if (Files.exists(out) && (there == null || there.length > 0))
             throw new UsageException(out + ": exists already; choose another --out or remove it");
+        AtomicFiles.checkFolder(out);
         try (ModelDir source = ModelDir.open(model)) {
             ModelDirWriter writer = ModelDirWriter.like(source).nf4Config(doubleQuant);
             long before = 0;

@@ -1,5 +1,6 @@
 package dev.gyre.trainer.cli;
 
+import dev.gyre.model.format.AtomicFiles;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.run.Devices;
@@ -32,6 +33,9 @@ final class ReportCommand extends GyreCommand {
     protected int run() {
         if (!Files.exists(dir.resolve("run.yaml")))
             throw new UsageException(dir + ": no run directory (no run.yaml)");
+        AtomicFiles.checkFile(dir.resolve(Report.PAGE));
+        if (png != null)
+            AtomicFiles.checkFile(png);
         RunConfig c = ConfigReader.read(dir.resolve("run.yaml"), RunConfig.class, java.util.List.of());
         if (Results.read(dir) != null && (again || !Report.isExamined(dir))) {
             screen().status("looking at the result ...");

@@ -1,9 +1,6 @@
 package dev.gyre.trainer.data;
 
 import dev.gyre.model.format.AtomicFiles;
-import java.io.IOException;
-import java.io.UncheckedIOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -204,13 +201,9 @@ public final class Skills {
             }
             s.append(o).append('\n');
         }
-        try {
-            Path parent = file.toAbsolutePath().getParent();
-            if (parent != null)
-                Files.createDirectories(parent);
-        } catch (IOException e) {
-            throw new UncheckedIOException(new IOException(file + ": cannot be written: " + e.getMessage(), e));
-        }
+        Path parent = file.getParent();
+        if (parent != null)
+            AtomicFiles.createFolder(parent);
         AtomicFiles.write(file, s.toString());
     }
 }

@@ -47,6 +47,7 @@ public final class FineTuning {
     /// @param progress told about each principal subspace that PSOFT starts from
     public static TrainingRun open(RunConfig c, boolean resume, Backend backend, String version,
             PrincipalSubspace.Progress progress) {
+        RunDir.check(Path.of(c.output().dir()), resume);
         Prepared p = prepare(c, backend, progress);
         return TrainingRun.open(new TrainingRun.Setup(c, c.data(), c.train(), c.eval(), c.output(), c.seed(),
                 c.checkDevice(), p.model, p.full, p.text, List.of(Path.of(c.model().path())), p.export,
@@ -130,6 +131,7 @@ public final class FineTuning {
 
     /// A run that trains a new model from random weights.
     public static TrainingRun open(PretrainConfig c, boolean resume, Backend backend, String version) {
+        RunDir.check(Path.of(c.output().dir()), resume);
         boolean bytes = c.model().tokenizer().equals("bytes");
         Path tokenizer = Path.of(c.model().tokenizer());
         ModelText text = bytes ? ModelText.bytes() : ModelText.load(tokenizer);

@@ -4,7 +4,6 @@ import dev.gyre.model.format.AtomicFiles;
 import dev.gyre.model.format.FormatException;
 import dev.gyre.trainer.loop.Checkpoint;
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -36,20 +35,29 @@ public final class RunDir {
         this.path = path;
     }
 
+    /// Finds out whether a run can have its folder, before it costs anything.
+    static void check(Path path, boolean resume) {
+        if (resume)
+            open(path);
+        else
+            free(path);
+        AtomicFiles.checkFolder(path);
+    }
+
     /// A new run; the folder must not exist or be empty.
     public static RunDir create(Path path) {
+        free(path);
+        AtomicFiles.createFolder(path);
+        return new RunDir(path);
+    }
+
+    private static void free(Path path) {
         if (Files.isDirectory(path))
             AtomicFiles.recover(path);
         if (Files.exists(path) && !(Files.isDirectory(path) && list(path).isEmpty()))
             throw new FormatException(path, Files.isDirectory(path)
                     ? "exists and is not empty; continue that run with --resume, choose another output.dir, or remove it"
                     : "exists and is not a directory; choose another output.dir");
-        try {
-            Files.createDirectories(path);
-        } catch (IOException e) {
-            throw new UncheckedIOException(new IOException(path + ": cannot be created: " + e.getMessage(), e));
-        }
-        return new RunDir(path);
     }
 
     /// An existing run.

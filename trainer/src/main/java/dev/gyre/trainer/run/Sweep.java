@@ -129,8 +129,8 @@ public final class Sweep implements AutoCloseable {
 
     /// Makes the folder this process's own until it is closed.
     public void lock() {
+        AtomicFiles.createFolder(folder);
         try {
-            Files.createDirectories(folder);
             FileChannel c = FileChannel.open(folder.resolve(".lock"), StandardOpenOption.CREATE,
                     StandardOpenOption.WRITE);
             FileLock l = tryLock(c);

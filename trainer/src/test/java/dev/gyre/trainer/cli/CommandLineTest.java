@@ -1,6 +1,7 @@
 package dev.gyre.trainer.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assumptions.assumeThat;
 
 import dev.gyre.kernels.tornado.TornadoDevices;
 import java.io.IOException;
@@ -59,6 +60,58 @@ class CommandLineTest {
         assertThat(c.code).isEqualTo(ExitCode.USAGE);
         assertThat(c.err).isEqualTo("gyre: " + file + ":2:1: unknown key 'adpater'; did you mean 'adapter'?\n"
                 + "  2 | adpater: {method: oft}\n    | ^^^^^^^\n");
+    }
+
+    /// Named before anything else is looked at: neither models nor runs are there.
+    @Test
+    void whatCannotBeWrittenEndsACommandAtOnce() throws IOException {
+        Path closed = closed();
+        Path out = closed.resolve("out");
+        Path run = Files.createDirectory(dir.resolve("run"));
+        Path file = run.resolve("run.yaml");
+        Files.writeString(file, """
+                model: {path: %s}
+                adapter: {method: oft}
+                data: {train: %s}
+                output: {dir: %s}
+                """.formatted(dir, file, out));
+        cannotWrite(out, Cli.gyre("train", file));
+        cannotWrite(out, Cli.gyre("pretrain", "--data", file, "--out", out));
+        cannotWrite(out, Cli.gyre("init", "--out", out));
+        cannotWrite(out, Cli.gyre("skills", "--out", out));
+        cannotWrite(out, Cli.gyre("merge", dir, "--adapter", dir, "--out", out));
+        cannotWrite(out, Cli.gyre("quantize", dir, "--out", out));
+        cannotWrite(out, Cli.gyre("export", dir, "--adapter", dir, "--out", out));
+        cannotWrite(out, Cli.gyre("logits", dir, "--tokens", file, "--out", out));
+        cannotWrite(out, Cli.gyre("kernels", "--html", out));
+        cannotWrite(out, Cli.gyre("report", run, "--png", out));
+        cannotWrite(out, Cli.gyre("compare", dir, "--out", out));
+        cannotWrite(closed.resolve("out.tar.gz"), Cli.gyre("bundle", "--out", closed.resolve("out.tar.gz")));
+        Path sweep = dir.resolve("sweep.yaml");
+        Files.writeString(sweep, "run: " + file + "\noutput: " + out + "\nruns:\n  a: {adapter.method: lora}\n");
+        cannotWrite(out, Cli.gyre("sweep", sweep));
+        assertThat(run.toFile().list()).containsExactly("run.yaml");
+        try (var left = Files.list(dir)) {
+            assertThat(left.filter(p -> !p.endsWith("closed"))).containsExactlyInAnyOrder(run, sweep);
+        }
+    }
+
+    private static void cannotWrite(Path out, Cli c) {
+        assertThat(c.code).as(c.toString()).isEqualTo(ExitCode.FAILURE);
+        assertThat(c.err).startsWith("gyre: " + out).contains(": cannot be written; ").doesNotContain("internal");
+        assertThat(c.err.strip().lines()).as("one line").hasSize(1);
+        assertThat(c.out).isEmpty();
+    }
+
+    /// A folder in which nothing can be made: for root, whom no rights stop, one of the kernel's.
+    private Path closed() throws IOException {
+        Path folder = Files.createDirectory(dir.resolve("closed"));
+        assertThat(folder.toFile().setWritable(false)).isTrue();
+        if (!Files.isWritable(folder))
+            return folder;
+        Path kernel = Path.of("/proc");
+        assumeThat(kernel).isDirectory();
+        return kernel;
     }
 
     @Test
