@@ -323,8 +323,8 @@ public final class Report {
             Double before = r.before().forgetting();
             Double after = r.after().forgetting();
             if (before != null && after != null && after > before + 0.5)
-                out.add(String.format(Locale.ROOT, "The loss on the base data rose from %.2f to %.2f: mix some of the"
-                        + " base data into the training data, or lower the learning rate.", before, after));
+                out.add(String.format(Locale.ROOT, "The loss on the base data rose from %.2f to %.2f: more of the base"
+                        + " data among the training data, or a lower learning rate, forgets less.", before, after));
         }
         if (o.path("merge").path("relative").asDouble(0) > 1e-4)
             out.add("The merged model differs from base and adapter by more than rounding.");

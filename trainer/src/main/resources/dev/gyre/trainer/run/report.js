@@ -46,10 +46,10 @@ function heat(title, values, most, show) {
 }
 
 if (DATA.rotations.length) {
-  section('Rotation by layer', 'Every adapted weight: the largest angle of its rotation, and how far the rotation is from orthogonal. Move the slider to see earlier steps.');
+  section('Rotation by layer', 'Every adapted weight: the largest angle of its rotation, and how far the rotation is from orthogonal.');
   const host = $('div', { className: 'grid' }), step = $('span'), slide = $('input', { type: 'range', min: 0, max: DATA.rotations.length - 1, value: DATA.rotations.length - 1, style: 'width:min(420px,60vw)' });
   slide.setAttribute('aria-label', 'step');
-  main.append($('div', { className: 'row' }, slide, step), host);
+  main.append($('div', { className: 'row' }, slide, step, $('span', { className: 'hint' }, 'the slider shows earlier steps')), host);
   const most = i => Math.max(...DATA.rotations.flatMap(r => Object.values(r.modules).map(v => v[i])));
   const of = (r, i) => Object.fromEntries(Object.entries(r.modules).map(([n, v]) => [n, v[i]]));
   const draw = () => { const r = DATA.rotations[+slide.value]; step.textContent = 'step ' + r.step;
