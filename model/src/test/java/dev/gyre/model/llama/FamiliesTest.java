@@ -7,6 +7,8 @@ import dev.gyre.kernels.Op;
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.config.LlamaConfig;
+import dev.gyre.model.adapter.AdapterSpec;
+import dev.gyre.model.adapter.PrincipalSubspace;
 import dev.gyre.model.config.RopeScaling;
 import dev.gyre.model.config.RopeTable;
 import dev.gyre.model.format.ModelDir;
@@ -16,6 +18,7 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.Random;
 import java.util.Set;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -75,6 +78,31 @@ class FamiliesTest {
                             null, 1);
             }
             decodesLikeTheWholeRow(model, cpu, ids, T, V, logits);
+        }
+    }
+
+    /// Generation with caches gives what the whole row gives, for every method.
+    @ParameterizedTest
+    @ValueSource(strings = {"llama-bias-llama3", "llama-yarn-tied", "mistral-window", "qwen2-mixed-window", "qwen3"})
+    void everyMethodDecodesLikeTheWholeRow(String name) {
+        Backend cpu = new CpuBackend(2);
+        int T = 12;
+        try (ModelDir dir = ModelDir.open(FAMILIES.resolve(name))) {
+            for (AdapterSpec spec : MethodsOnDevicesTest.methods()) {
+                Llama model = Llama.load(dir);
+                Adapter a = Adapter.create(spec, model, 2, new PrincipalSubspace(model, cpu, (m, c, r, g) -> {
+                }));
+                Random random = new Random(8);
+                for (Tensor t : a.tensors())
+                    for (int i = 0; i < t.size(); i++)
+                        t.values()[i] += (float) (0.1 * random.nextGaussian());
+                Batch row = row(T);
+                float[] base = rowLogits(model, row, List.of(row.shape()));
+                model.attach(a);
+                float[] logits = rowLogits(model, row, List.of(row.shape()));
+                assertThat(logits).as(spec.toString()).isNotEqualTo(base);
+                decodesLikeTheWholeRow(model, cpu, row.ids(), T, model.config().vocabSize(), logits);
+            }
         }
     }
 

@@ -35,8 +35,9 @@ import org.junit.jupiter.params.provider.MethodSource;
 class MethodsOnDevicesTest {
     private static final Targets ALL = Targets.allLinear();
 
-    static List<Arguments> cases() {
-        List<AdapterSpec> specs = List.of(OftSpec.of(ALL, 8),
+    /// Every method, in its forms.
+    static List<AdapterSpec> methods() {
+        return List.of(OftSpec.of(ALL, 8),
                 oft(Orthogonal.of(Form.CAYLEY_MINUS, 0), true, OftSpec.Form.INPUT),
                 oft(Orthogonal.of(Form.NEWTON_SCHULZ, 6), false, OftSpec.Form.INPUT),
                 oft(Orthogonal.neumann(5), false, OftSpec.Form.WEIGHT_DENSE),
@@ -45,8 +46,11 @@ class MethodsOnDevicesTest {
                 new GivensSpec(ALL, true, true, 0), new GivensSpec(ALL, false, false, 0.01),
                 new BoftSpec(ALL, 4, 0, 2, 0, true), new HraSpec(ALL, 4, false, true), new HraSpec(ALL, 3, true, false),
                 new LoraSpec(ALL, 4, 8, 0, true, false, true, Map.of(), Map.of()));
+    }
+
+    static List<Arguments> cases() {
         List<Arguments> out = new ArrayList<>();
-        for (AdapterSpec s : specs)
+        for (AdapterSpec s : methods())
             for (Llama.Base b : List.of(Llama.Base.F32, Llama.Base.BF16, Llama.Base.NF4, Llama.Base.NF4_DOUBLE))
                 out.add(Arguments.of(s, b));
         return out;
