@@ -3,6 +3,8 @@ package dev.gyre.trainer.cli;
 import dev.gyre.trainer.config.Schema;
 import java.util.List;
 import java.util.ServiceLoader;
+import java.util.logging.Level;
+import java.util.logging.Logger;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
@@ -17,6 +19,10 @@ import picocli.CommandLine.Spec;
             "", "Exit codes: 0 ok, 1 failure, 2 usage, configuration or input, 3 numeric (NaN, check above its limit),"
                     + " 130 interrupted and saved. `gyre COMMAND --help` explains a command."})
 public final class Main implements Runnable {
+    /// DJL, which brings the tokenizers, tells of GPUs and platforms that Gyre does not ask it for. Kept here: levels of
+    /// loggers that nobody holds are forgotten.
+    private static final Logger TOKENIZERS = Logger.getLogger("ai.djl");
+
     @Spec
     @SuppressWarnings("NullAway.Init") // set by picocli
     CommandSpec spec;
@@ -58,6 +64,7 @@ public final class Main implements Runnable {
 
     /// Runs a command line and returns its exit code; what tests call.
     public static int run(Screen screen, String... args) {
+        TOKENIZERS.setLevel(Level.SEVERE);
         CommandLine gyre = commands();
         gyre.setOut(screen.writer());
         gyre.setCaseInsensitiveEnumValuesAllowed(true);

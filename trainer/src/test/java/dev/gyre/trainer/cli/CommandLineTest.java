@@ -7,6 +7,8 @@ import dev.gyre.kernels.tornado.TornadoDevices;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.logging.Level;
+import java.util.logging.Logger;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -140,6 +142,12 @@ class CommandLineTest {
         Cli missing = Cli.gyre("train", file);
         assertThat(missing.code).isEqualTo(ExitCode.USAGE);
         assertThat(missing.err).startsWith("gyre: " + file + ":1:15: 'model.path' names m, which is not there");
+    }
+
+    @Test
+    void librariesKeepTheirRemarksToThemselves() {
+        Cli.gyre("--version");
+        assertThat(Logger.getLogger("ai.djl.util.Platform").isLoggable(Level.WARNING)).isFalse();
     }
 
     @Test
