@@ -156,7 +156,7 @@ class CpuBackendTest {
     @Test
     void sumsOfProductsAreWhatTheProductsMakeOneAfterTheOther() {
         int[][] sizes = {{1030, 77, 300, 17}, {61, 130, 1601, 8}, {7, 1003, 900, 3}, {3, 65, 64, 2}, {200, 96, 831, 40},
-                {65, 48, 17, 1100}, {130, 33, 1, 1}};
+            {65, 48, 17, 1100}, {130, 33, 1, 1}};
         for (Op.MatMul.Form form : List.of(Op.MatMul.Form.NT, Op.MatMul.Form.NN))
             for (int[] z : sizes) {
                 Buf x = Buf.param("x", z[0], z[2]);
