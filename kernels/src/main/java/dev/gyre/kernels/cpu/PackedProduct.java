@@ -48,6 +48,8 @@ final class PackedProduct implements Runnable {
     private static final int ALONE = 8;
     /// Panels of b that make it worth packing some rows of a.
     private static final int FEW_PANELS = 8;
+    /// Inner indices of a block of the first term, at most: the rest of [Simd#DEPTH] is for low-rank ones.
+    private static final int BLOCK = Simd.DEPTH - 64;
     /// Rows of b that are packed together.
     private static final int SLICE = 8;
     /// How many times as many rows as columns make it worth computing `c^T = b^T a` instead of `c = a^T b`: strips have to be
@@ -144,10 +146,10 @@ final class PackedProduct implements Runnable {
         this.rowItems = (M + rows - 1) / rows;
     }
 
-    /// The inner indices of all terms in blocks of about one length, at most [Simd#DEPTH].
+    /// The inner indices of all terms in blocks of about one length: as many as the first term alone makes, where they fit.
     private static List<Block> cut(List<Term> terms) {
         int all = terms.stream().mapToInt(t -> t.op.K()).sum();
-        int count = (all + Simd.DEPTH - 1) / Simd.DEPTH;
+        int count = Math.max(Math.ceilDiv(terms.getFirst().op.K(), BLOCK), Math.ceilDiv(all, Simd.DEPTH));
         int depth = count == 0 ? 1 : even((all + count - 1) / count);
         List<Block> blocks = new ArrayList<>();
         List<Piece> pieces = new ArrayList<>();
