@@ -41,10 +41,11 @@ section('What a gain costs', 'The line joins the runs that no other run beats in
       const sx = cols[i].better === 'MORE' ? -1 : 1, sy = cols[j].better === 'MORE' ? -1 : 1;
       const front = ps.filter(q => !ps.some(o => sx * o.x <= sx * q.x && sy * o.y <= sy * q.y && (o.x !== q.x || o.y !== q.y))).sort((a, b) => a.x - b.x);
       const span = ps.map(q => q.x), log = Math.min(...span) > 0 && Math.max(...span) / Math.min(...span) > 20;
-      c.data.datasets = Object.keys(colour).map(m => ({ label: m, data: ps.filter(q => q.method === m), backgroundColor: colour[m], borderColor: colour[m], pointRadius: 6, pointHoverRadius: 8, pointStyle: ctx => ctx.raw ? shape(ctx.raw.base) : 'circle' }));
+      c.data.datasets = Object.keys(colour).map(m => ({ label: m, data: ps.filter(q => q.method === m), backgroundColor: colour[m], borderColor: colour[m], pointRadius: 6, pointHoverRadius: 8, pointStyle: ctx => ctx.raw ? shape(ctx.raw.base) : 'circle', clip: 8 }));
       c.data.datasets.push({ label: '', type: 'line', data: front, borderColor: css('dim'), borderDash: [5, 4], borderWidth: 1.4, pointRadius: 0, pointHitRadius: 0, fill: false });
-      Object.assign(c.options.scales.x, { type: log ? 'logarithmic' : 'linear', ticks: { autoSkip: !log, callback: v => !log || [1, 2, 5].includes(Math.round(v / 10 ** Math.floor(Math.log10(v) + 1e-9))) ? v.toLocaleString('en-US') : '' } }); c.options.scales.x.title.text = cols[i].title; c.options.scales.y.title.text = cols[j].title;
-      c.options.scales.y.ticks = { callback: v => cols[j].title.endsWith('%') && v > 100 + 1e-9 ? '' : sig(v) }; c.update(); };
+      Object.assign(c.options.scales.x, { type: log ? 'logarithmic' : 'linear', ticks: { autoSkip: !log, callback: v => !log || [1, 2, 5].includes(Math.round(v / 10 ** Math.floor(Math.log10(v) + 1e-9))) ? sig(v) : '' } }); c.options.scales.x.title.text = cols[i].title; c.options.scales.y.title.text = cols[j].title;
+      c.options.scales.y.ticks = { callback: v => sig(v) };
+      c.options.scales.y.max = cols[j].title.endsWith('%') && Math.max(...ps.map(q => q.y)) > 90 ? 100 : undefined; c.update(); }; // no share exceeds 100 %
     x.onchange = y.onchange = draw; draw(); };
   // what a method costs in size, and what it costs in what the model knew; where nothing was measured on old data, in time
   pareto('trained', gain); pareto(has('forgotten') ? 'forgotten' : 'step_seconds', gain);
