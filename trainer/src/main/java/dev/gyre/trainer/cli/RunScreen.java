@@ -45,7 +45,9 @@ final class RunScreen {
                     + (r.bestLoss() == null ? ""
                             : Text.format(" · best validation %.4f at step %d", r.bestLoss(), r.bestStep()))
                     + " · wall " + wall + " · peak of the process "
-                    + Text.bytes(Math.max(Memory.resident(), Memory.peak())));
+                    + Text.bytes(Math.max(Memory.resident(), Memory.peak()))
+                    + (onCpu(device.backend()) ? ""
+                            : " · " + Text.bytes(run.session().bytes()) + " on " + device.backend().name()));
             return ExitCode.OK;
         } finally {
             screen.done();
@@ -69,7 +71,9 @@ final class RunScreen {
         screen.line("memory    planned " + Text.bytes(run.session().plannedBytes()) + ": weights "
                 + Text.bytes(of(by, Role.WEIGHT)) + ", trained with gradients and AdamW "
                 + Text.bytes(of(by, Role.PARAM) + of(by, Role.GRAD) + of(by, Role.STATE)) + ", activations "
-                + Text.bytes(of(by, Role.ACTIVATION)) + " · process about " + Text.bytes(run.expectedPeak()));
+                + Text.bytes(of(by, Role.ACTIVATION))
+                + (onCpu(backend) ? " · process about " + Text.bytes(run.expectedPeak())
+                        : " · on " + backend.name() + " also workspaces of its kernels"));
         screen.line("data      " + data(run.train(), run, t));
         TokenizedSet valid = run.valid();
         if (valid != null)
@@ -88,6 +92,10 @@ final class RunScreen {
                 + " of tokens trained · "
                 + Text.many(run.batches().epochRows(), "row") + " an epoch, "
                 + Text.percent(used, (double) run.batches().epochRows() * t.seqLen()) + " filled";
+    }
+
+    private static boolean onCpu(Backend backend) {
+        return backend.name().equals("cpu");
     }
 
     private static long of(Map<Role, Long> by, Role role) {

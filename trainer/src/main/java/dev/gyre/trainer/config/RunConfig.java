@@ -120,7 +120,7 @@ public record RunConfig(
             if (epochs != null && !(epochs > 0))
                 throw new Conflict("epochs", "epochs must be above 0");
             if (steps != null && warmup > steps)
-                throw new Conflict("warmup", "warmup " + warmup + " is longer than the " + steps + " steps of the run");
+                throw new Conflict("warmup", "warmup " + warmup + " is longer than the run (steps " + steps + ")");
         }
 
         /// The same for another number of steps, without what watches or shapes a run of its own length.
