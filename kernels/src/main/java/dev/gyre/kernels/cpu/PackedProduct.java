@@ -50,6 +50,9 @@ final class PackedProduct implements Runnable {
     private static final int FEW_PANELS = 8;
     /// Inner indices of a block of the first term, at most: the rest of [Simd#DEPTH] is for low-rank ones.
     private static final int BLOCK = Simd.DEPTH - 64;
+    /// Strips of a transposed a that are packed together, and inner indices of each at a time: a line of the cache.
+    private static final int NEIGHBOURS = 4;
+    private static final int LINE = 16;
     /// Rows of b that are packed together.
     private static final int SLICE = 8;
     /// How many times as many rows as columns make it worth computing `c^T = b^T a` instead of `c = a^T b`: strips have to be
@@ -305,21 +308,36 @@ final class PackedProduct implements Runnable {
     private float[][] packRows(int i0, int i1, int worker) {
         int strips = rows / MR;
         float[][] left = cpu.sections(worker, 0, (last - first) * strips);
-        for (int k = first, at = 0; k < last; k++, at += strips)
+        for (int k = first, at = 0; k < last; k++, at += strips) {
             for (int i = i0, s = at; i < i1; i += MR, s++)
-                packStrip(blocks[k], i, Math.min(MR, i1 - i), Cpu.section(left, s, whole * Simd.DEPTH));
+                Cpu.section(left, s, whole * Simd.DEPTH);
+            for (Piece p : blocks[k].pieces)
+                if (p.term.op.form() == Form.TN)
+                    for (int i = i0, s = at; i < i1; i += NEIGHBOURS * MR, s += NEIGHBOURS)
+                        packTransposed(p, i, Math.min(i1, i + NEIGHBOURS * MR), left, s);
+            for (int i = i0, s = at; i < i1; i += MR, s++)
+                packStrip(blocks[k], i, Math.min(MR, i1 - i), left[s]);
+        }
         return left;
     }
 
-    /// Rows i.. of alpha op(a). Of a transposed, whole vectors of rows are taken where the matrix has them, also beyond the
-    /// strip's own: they move faster than parts, and what is not the strip's is not read.
+    /// Rows i0..i1-1 of op(a), strips that lie side by side in the lines of a, which hold the rows in pieces: a line is fetched
+    /// once for all of them. Whole vectors of rows are taken where the matrix has them, also beyond the strip's own: they move
+    /// faster than parts, and what is not the strip's is not read.
+    private void packTransposed(Piece p, int i0, int i1, float[][] to, int at) {
+        View a = p.term.a;
+        for (int k = 0; k < p.n; k += LINE)
+            for (int i = i0, s = at; i < i1; i += MR, s++)
+                simd.transpose(a.f(), a.off() + (p.k0 + k) * M + i, M, Math.min(LINE, p.n - k),
+                        Math.min(whole, M - i), to[s], p.at + k, Simd.DEPTH);
+    }
+
+    /// Rows i.. of alpha op(a), those of a transposed one being there.
     private void packStrip(Block block, int i, int high, float[] to) {
         for (Piece p : block.pieces) {
             Op.MatMul op = p.term.op;
             View a = p.term.a;
-            if (op.form() == Form.TN)
-                simd.transpose(a.f(), a.off() + p.k0 * M + i, M, p.n, Math.min(whole, M - i), to, p.at, Simd.DEPTH);
-            else
+            if (op.form() != Form.TN)
                 simd.copy(a.f(), a.off() + i * op.K() + p.k0, op.K(), high, p.n, to, p.at, Simd.DEPTH);
             for (int r = 0; op.alpha() != 1f && r < high; r++)
                 simd.scale(op.alpha(), to, r * Simd.DEPTH + p.at, to, r * Simd.DEPTH + p.at, p.n);
