@@ -80,7 +80,8 @@ public final class HfConfig {
     }
 
     private static Rope rope(Fields top, int maxPositions) {
-        Fields f = top.isSet("rope_scaling") ? top.object("rope_scaling")
+        // an empty object says as little as null
+        Fields f = top.isSet("rope_scaling") && !top.object("rope_scaling").isEmpty() ? top.object("rope_scaling")
                 : top.isSet("rope_parameters") ? top.object("rope_parameters") : null;
         if (f == null)
             return new Rope(top.number("rope_theta", 10000), new RopeScaling.Default());
@@ -91,11 +92,12 @@ public final class HfConfig {
                 throw f.bad(layerType, "the same rotary parameters for all layers");
         double theta = f.isSet("rope_theta") ? f.number("rope_theta") : top.number("rope_theta", 10000);
         String key = f.isSet("rope_type") || !f.isSet("type") ? "rope_type" : "type";
+        // transformers lets the outer length win
+        Fields length = top.isSet("original_max_position_embeddings") ? top : f;
+        int original = length.integer("original_max_position_embeddings", maxPositions);
         // a negative or zero original length or factor would give NaN or negative frequencies
-        int original = f.integer("original_max_position_embeddings",
-                top.integer("original_max_position_embeddings", maxPositions));
         if (original <= 0)
-            throw f.bad("original_max_position_embeddings", "a positive number");
+            throw length.bad("original_max_position_embeddings", "a positive number");
         RopeScaling scaling = switch (f.text(key, "default")) {
             case "default" -> new RopeScaling.Default();
             case "linear" -> new RopeScaling.Linear(factor(f));
@@ -127,32 +129,30 @@ public final class HfConfig {
     private static List<Integer> windows(Fields f, Family family, int n) {
         return switch (family) {
             case LLAMA -> Collections.nCopies(n, 0);
-            case MISTRAL -> Collections.nCopies(n, window(f, 4096));
-            case QWEN2, QWEN3 -> {
-                int window = f.bool("use_sliding_window", false) ? window(f, 4096) : 0;
-                int from = f.integer("max_window_layers", 28);
-                List<String> types = f.isSet("layer_types") ? f.texts("layer_types") : null;
-                if (types != null && types.size() != n)
-                    throw f.bad("layer_types", n + " entries, one per layer");
-                List<Integer> all = new ArrayList<>();
-                for (int i = 0; i < n; i++)
-                    all.add(types == null ? i >= from ? window : 0 : typed(f, types.get(i), window));
-                yield all;
-            }
+            // transformers takes a Mistral with layer_types for a Ministral
+            case MISTRAL -> windows(f, n, window(f, 4096), 0, "sliding_window is set");
+            case QWEN2, QWEN3 -> windows(f, n, f.bool("use_sliding_window", false) ? window(f, 4096) : 0,
+                    f.integer("max_window_layers", 28), "use_sliding_window is true and sliding_window is set");
         };
     }
 
-    private static int typed(Fields f, String type, int window) {
-        return switch (type) {
-            case "full_attention" -> 0;
-            case "sliding_attention" -> {
-                if (window == 0)
-                    throw f.bad("layer_types", "no sliding_attention unless use_sliding_window is true and"
-                            + " sliding_window is set");
-                yield window;
-            }
-            default -> throw f.bad("layer_types", "full_attention or sliding_attention in each entry");
-        };
+    /// By `layer_types`, without them `window` from layer `from` on; `when` there are windows at all.
+    private static List<Integer> windows(Fields f, int n, int window, int from, String when) {
+        List<String> types = f.isSet("layer_types") ? f.texts("layer_types") : null;
+        if (types != null && types.size() != n)
+            throw f.bad("layer_types", n + " entries, one per layer");
+        List<Integer> all = new ArrayList<>();
+        for (int i = 0; i < n; i++)
+            all.add(types == null ? i >= from ? window : 0 : switch (types.get(i)) {
+                case "full_attention" -> 0;
+                case "sliding_attention" -> {
+                    if (window == 0)
+                        throw f.bad("layer_types", "no sliding_attention unless " + when);
+                    yield window;
+                }
+                default -> throw f.bad("layer_types", "full_attention or sliding_attention in each entry");
+            });
+        return all;
     }
 
     /// Absent means the class default, null means none.
@@ -239,6 +239,8 @@ public final class HfConfig {
                     o.putNull("sliding_window");
                 else
                     o.put("sliding_window", window);
+                if (c.windows().stream().anyMatch(w -> w != window))
+                    putLayerTypes(o, c);
             }
             case QWEN2, QWEN3 -> {
                 o.put("use_sliding_window", window > 0);
@@ -247,12 +249,16 @@ public final class HfConfig {
                     return;
                 }
                 o.put("sliding_window", window);
-                ArrayNode types = o.putArray("layer_types");
-                c.windows().forEach(w -> types.add(w == 0 ? "full_attention" : "sliding_attention"));
+                putLayerTypes(o, c);
                 int from = c.windows().indexOf(window);
                 o.put("max_window_layers", from);
             }
         }
+    }
+
+    private static void putLayerTypes(ObjectNode o, LlamaConfig c) {
+        ArrayNode types = o.putArray("layer_types");
+        c.windows().forEach(w -> types.add(w == 0 ? "full_attention" : "sliding_attention"));
     }
 
     private static JsonNode toJson(RopeScaling scaling) {

@@ -59,6 +59,7 @@ public final class ModelDir implements AutoCloseable {
             ModelDir opened = new ModelDir(directory, json, config, files, locate(directory, files));
             opened.readStates();
             opened.checkTensors();
+            opened.checkTied();
             files = List.of();
             return opened;
         } finally {
@@ -137,6 +138,18 @@ public final class ModelDir implements AutoCloseable {
                         + ", but " + CONFIG + " calls for " + TensorInfo.text(e.getValue())
                         + "; use the config.json that belongs to these weights");
         }
+    }
+
+    /// transformers ties head and embedding only where they are equal (before 5.0 in any case), so which of the two this
+    /// model means is for the user to say.
+    private void checkTied() {
+        String head = "lm_head.weight";
+        String embedding = "model.embed_tokens.weight";
+        if (config.tieWordEmbeddings() && tensors.containsKey(head)
+                && !file(head).same(head, file(embedding), embedding))
+            throw new FormatException(directory.resolve(CONFIG), "tie_word_embeddings is true, but the weights hold a"
+                    + " '" + head + "' that differs from '" + embedding + "'; set tie_word_embeddings to false to use"
+                    + " both, or take '" + head + "' out of the weights");
     }
 
     private String hint(String name) {

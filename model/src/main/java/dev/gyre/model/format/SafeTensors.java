@@ -294,6 +294,28 @@ public final class SafeTensors implements AutoCloseable {
         return values;
     }
 
+    /// Whether two tensors have the same type, shape and bytes; read a piece at a time.
+    boolean same(String name, SafeTensors other, String otherName) {
+        TensorInfo a = info(name);
+        TensorInfo b = other.info(otherName);
+        if (a.type() != b.type() || !a.shape().equals(b.shape()))
+            return false;
+        ByteBuffer mine = ByteBuffer.allocateDirect((int) Math.min(PIECE, Math.max(1, a.bytes())));
+        ByteBuffer theirs = ByteBuffer.allocateDirect(mine.capacity());
+        try {
+            for (long at = 0; at < a.bytes(); at += mine.limit()) {
+                int n = (int) Math.min(mine.capacity(), a.bytes() - at);
+                fully(file, channel, mine.clear().limit(n), a.begin() + at);
+                fully(other.file, other.channel, theirs.clear().limit(n), b.begin() + at);
+                if (!mine.flip().equals(theirs.flip()))
+                    return false;
+            }
+            return true;
+        } catch (IOException e) {
+            throw FormatException.unreadable(file, e);
+        }
+    }
+
     /// Copies the stored bytes of a tensor, a piece at a time.
     public void copyTo(String name, WritableByteChannel out) throws IOException {
         TensorInfo t = info(name);

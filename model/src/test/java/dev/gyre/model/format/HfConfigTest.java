@@ -121,6 +121,13 @@ class HfConfigTest {
                 + "{'rope_type':'default','rope_theta':7}");
         assertThat(inner.ropeTheta()).isEqualTo(7);
         assertThat(inner.ropeScaling()).isEqualTo(new RopeScaling.Default());
+        // an empty object says nothing
+        assertThat(config("llama", ",'rope_scaling':{},'rope_parameters':{'rope_type':'linear','factor':3,"
+                + "'rope_theta':7}")).isEqualTo(config("llama", ",'rope_theta':7,'rope_scaling':{'type':'linear',"
+                        + "'factor':3}"));
+        // the original length beside the object wins over the one inside
+        assertThat(config("llama", ",'original_max_position_embeddings':4096,'rope_scaling':" + dict + "}")
+                .ropeScaling()).isEqualTo(new RopeScaling.Llama3(32, 1, 4, 4096));
         assertThat(config("qwen2", ",'max_position_embeddings':512,'rope_scaling':{'type':'yarn','factor':4,"
                 + "'mscale':0.7,'mscale_all_dim':1,'truncate':false,'beta_fast':16}").ropeScaling())
                 .isEqualTo(new RopeScaling.Yarn(4, 512, 16, 1, null, 0.7, 1.0, false));
@@ -130,6 +137,12 @@ class HfConfigTest {
     void slidingWindowsFollowTheFamilysRule() {
         assertThat(config("llama", ",'sliding_window':16").windows()).containsExactly(0, 0, 0);
         assertThat(config("mistral", ",'sliding_window':16").windows()).containsExactly(16, 16, 16);
+        // what transformers reads as Ministral
+        assertThat(config("mistral", ",'sliding_window':16,'layer_types':['full_attention','sliding_attention',"
+                + "'full_attention']").windows()).containsExactly(0, 16, 0);
+        assertThat(config("mistral", ",'sliding_window':16,'layer_types':null").windows()).containsExactly(16, 16, 16);
+        assertThat(config("mistral", ",'sliding_window':null,'layer_types':['full_attention','full_attention',"
+                + "'full_attention']").windows()).containsExactly(0, 0, 0);
         assertThat(config("qwen2", ",'sliding_window':16,'max_window_layers':1").windows()).containsExactly(0, 0, 0);
         assertThat(config("qwen2", ",'sliding_window':16,'max_window_layers':1,'use_sliding_window':true").windows())
                 .containsExactly(0, 16, 16);
@@ -155,6 +168,9 @@ class HfConfigTest {
         "llama | ,'eos_token_id':[1,'x'] | eos_token_id | whole number",
         "llama | ,'partial_rotary_factor':0.5 | partial_rotary_factor: 0.5 | 1",
         "mistral | ,'sliding_window':-3 | sliding_window: -3 | positive",
+        "llama | ,'rope_scaling':{'type':'dynamic','factor':2},'original_max_position_embeddings':-4 | original_max_position_embeddings: -4 | positive",
+        "mistral | ,'sliding_window':null,'layer_types':['full_attention','full_attention','sliding_attention'] | layer_types | sliding_window is set",
+        "mistral | ,'layer_types':['full_attention'] | layer_types | 3 entries",
         "qwen2 | ,'layer_types':['full_attention'] | layer_types | 3 entries",
         "qwen2 | ,'layer_types':['full_attention','full_attention','linear_attention'] | layer_types | sliding_attention",
         "qwen2 | ,'layer_types':['full_attention','full_attention','sliding_attention'] | layer_types | use_sliding_window",
@@ -191,23 +207,29 @@ class HfConfigTest {
     @ParameterizedTest
     @EnumSource(Family.class)
     void aWrittenConfigurationReadsBackEqual(Family family) {
-        boolean q3 = family == Family.QWEN3;
-        boolean llama = family == Family.LLAMA;
         List<Integer> windows = switch (family) {
             case LLAMA -> Collections.nCopies(3, 0);
             case MISTRAL -> Collections.nCopies(3, 24);
             case QWEN2 -> List.of(0, 24, 24);
             case QWEN3 -> List.of(24, 0, 24);
         };
-        for (RopeScaling scaling : List.of(new RopeScaling.Default(), new RopeScaling.Linear(2.5),
+        assertReadsBackEqual(family, windows, new RopeScaling.Default());
+        if (family == Family.MISTRAL)
+            assertReadsBackEqual(family, List.of(0, 24, 0), new RopeScaling.Default());
+        for (RopeScaling scaling : List.of(new RopeScaling.Linear(2.5),
                 new RopeScaling.Dynamic(2), new RopeScaling.Llama3(8, 1, 4, 64),
                 new RopeScaling.Yarn(4, 32, 32, 1, null, 0.7, 1.0, true),
-                new RopeScaling.Yarn(4, 32, 16, 2, 1.1, null, null, false))) {
-            var c = new LlamaConfig(family, 96, 64, 160, 3, 4, 2, 24, 1e-5, true, 128, 1e6, scaling, windows,
+                new RopeScaling.Yarn(4, 32, 16, 2, 1.1, null, null, false)))
+            assertReadsBackEqual(family, windows, scaling);
+    }
+
+    private static void assertReadsBackEqual(Family family, List<Integer> windows, RopeScaling scaling) {
+        boolean q3 = family == Family.QWEN3;
+        boolean llama = family == Family.LLAMA;
+        var c = new LlamaConfig(family, 96, 64, 160, 3, 4, 2, 24, 1e-5, true, 128, 1e6, scaling, windows,
                     llama || family == Family.QWEN2 || q3, llama || q3, llama, q3, 1, List.of(2, 3), null, "bfloat16",
                     null);
-            assertThat(parse(Json.pretty(HfConfig.toJson(c)))).isEqualTo(c);
-        }
+        assertThat(parse(Json.pretty(HfConfig.toJson(c)))).isEqualTo(c);
     }
 
     @Test

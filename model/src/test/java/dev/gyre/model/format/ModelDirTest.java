@@ -214,6 +214,29 @@ class ModelDirTest {
         assertRefused(model, "lack the prefix 'model.'");
     }
 
+    /// transformers ties the two only where they are equal, and warns; older versions take the embedding.
+    @Test
+    void aTiedHeadThatIsAnotherThanTheEmbeddingIsRefused() throws IOException {
+        Path model = copyOf("tiny-llama");
+        Path config = model.resolve("config.json");
+        Files.writeString(config, Files.readString(config).replace("\"tie_word_embeddings\": false",
+                "\"tie_word_embeddings\": true"));
+        assertRefused(model, "lm_head.weight");
+        rewrite(model, e -> {
+            try (SafeTensors s = SafeTensors.open(Golden.path("tiny-llama/model.safetensors"))) {
+                float[] embedding = s.f32("model.embed_tokens.weight");
+                long[] shape = e.shape().stream().mapToLong(Long::longValue).toArray();
+                return e.name().equals("lm_head.weight")
+                        ? SafeTensorsWriter.Entry.floats(e.name(), TensorType.F32, () -> embedding, shape)
+                        : e;
+            }
+        });
+        try (ModelDir m = ModelDir.open(model)) {
+            assertThat(m.config().tieWordEmbeddings()).isTrue();
+            assertThat(m.unusedTensors()).isEmpty();
+        }
+    }
+
     private static void assertRefused(Path model, String problem) {
         assertThatThrownBy(() -> {
             try (ModelDir m = ModelDir.open(model)) {
