@@ -41,10 +41,15 @@ final class Builder {
     static List<Tensor> whole(AdapterSpec spec, List<Modules.Info> adapted, Modules model, Source source) {
         List<Tensor> out = new ArrayList<>();
         for (Modules.Info info : model.linears()) {
-            if (spec.targets().trainsBias(info, adapted.contains(info)))
+            boolean saved = spec.targets().modules().modulesToSave().stream()
+                    .anyMatch(m -> info.path().equals(m) || info.path().endsWith("." + m));
+            if (saved && info.bias() || spec.targets().trainsBias(info, adapted.contains(info)))
                 out.add(copy(info.path() + ".bias", model, source, info.out()));
-            if (spec.targets().modules().modulesToSave().stream()
-                    .anyMatch(m -> info.path().equals(m) || info.path().endsWith("." + m)))
+            if (saved && !model.weight(info).equals(info.path() + ".weight"))
+                throw new IllegalArgumentException(info.path() + ": modules_to_save trains it apart from the embedding,"
+                        + " to which the model ties it (tie_word_embeddings); fold the adapter in with PEFT"
+                        + " (merge_and_unload) and take that model, or leave the module out");
+            if (saved)
                 out.add(copy(info.path() + ".weight", model, source, info.out(), info.in()));
         }
         return out;

@@ -1,12 +1,15 @@
 package dev.gyre.model.adapter;
 
+import dev.gyre.model.format.PeftFile;
+
 /// Where PSOFT's frozen factors come from: computed from the weight, or read from beside the adapter.
 public interface Factors {
     /// None at hand.
     Factors NONE = (info, spec) -> {
         throw new IllegalArgumentException(info.path()
-                + ": PSOFT needs the principal factors of the weight, which are not"
-                + " here; they are computed from the base weights (with a sign rule of our own) when recomputing is asked for");
+                + ": the adapter has no " + PeftFile.PSOFT_FACTORS + ", which Gyre writes beside a"
+                + " PSOFT adapter; PEFT recomputes the factors, with signs that differ between machines: fold the"
+                + " adapter in where it was trained (merge_and_unload) and take that model");
     };
 
     /// A (r, in) and B (out, r) of one module.

@@ -1,5 +1,7 @@
 package dev.gyre.model.adapter;
 
+import java.util.Collections;
+import java.util.LinkedHashMap;
 import java.util.Map;
 
 /// LoRA.
@@ -10,7 +12,8 @@ import java.util.Map;
 /// @param rsLora scale `alpha / sqrt(r)`
 /// @param gaussianInit A normal with deviation 1/r instead of uniform in +-1/sqrt(in)
 /// @param initWeights B starts at zero; otherwise at random too
-/// @param rankPattern ranks of single modules, by name or regular expression as PEFT matches them
+/// @param rankPattern ranks of single modules, by name or regular expression as PEFT matches them; the first that
+///     matches counts
 /// @param alphaPattern the same for alpha
 public record LoraSpec(Targets targets, int r, double alpha, double dropout, boolean rsLora, boolean gaussianInit,
         boolean initWeights, Map<String, Integer> rankPattern, Map<String, Double> alphaPattern)
@@ -21,8 +24,8 @@ public record LoraSpec(Targets targets, int r, double alpha, double dropout, boo
             throw new IllegalArgumentException("lora: rank " + r + " is below 1");
         if (!(dropout >= 0 && dropout < 1))
             throw new IllegalArgumentException("lora: dropout " + dropout + " is outside 0 .. 1");
-        rankPattern = Map.copyOf(rankPattern);
-        alphaPattern = Map.copyOf(alphaPattern);
+        rankPattern = Collections.unmodifiableMap(new LinkedHashMap<>(rankPattern));
+        alphaPattern = Collections.unmodifiableMap(new LinkedHashMap<>(alphaPattern));
     }
 
     /// Rank r with alpha = 2 r and PEFT's other defaults.

@@ -27,7 +27,8 @@ final class PeftDirectory {
     static Adapter read(Path directory, Modules model, Factors recompute) {
         PeftFile file = PeftFile.open(directory);
         PeftConfig config = file.config();
-        AdapterSpec spec = spec(config);
+        List<String> warnings = new ArrayList<>(file.warnings());
+        AdapterSpec spec = withFactorsOf(file, spec(config), warnings);
         List<Modules.Info> infos = spec.targets().on(model);
         Set<String> read = new LinkedHashSet<>();
         Builder.Source source = (name, init, dims) -> {
@@ -50,10 +51,24 @@ final class PeftDirectory {
         };
         List<Tensor> whole = Builder.whole(spec, infos, model, stored);
         for (Modules.Info info : infos)
-            if (keepsBase(info.path()) && file.tensors().containsKey(info.path() + ".base_layer.weight"))
+            if (keepsBase(info.path()) && file.tensors().containsKey(info.path() + ".base_layer.weight")) {
+                requireSameBase(file, base(model, info.path()));
                 read.add(info.path() + ".base_layer.weight");
+            }
         file.requireOnly(read);
-        return new Adapter(spec, modules, whole, file.warnings(), model);
+        return new Adapter(spec, modules, whole, warnings, model);
+    }
+
+    /// PEFT loads the file's copy over the model's weight. Gyre keeps the model's, which must therefore be the same, up to
+    /// the rounding of a copy in 16 bits.
+    private static void requireSameBase(PeftFile file, PeftFile.Tensor model) {
+        float[] copy = file.tensor(model.name, model.shape().stream().mapToLong(Long::longValue).toArray()).values;
+        for (int i = 0; i < copy.length; i++)
+            if (!(Math.abs(copy[i] - model.values[i]) <= 0x1p-8f * Math.abs(model.values[i]) + 0x1p-24f))
+                throw new FormatException(file.directory().resolve(PeftFile.WEIGHTS), "tensor 'base_model.model."
+                        + model.name + "' differs from the model's own; give the model that the adapter was trained on"
+                        + " (with its vocabulary and its embedding), or fold the adapter in with PEFT"
+                        + " (merge_and_unload)");
     }
 
     /// PEFT saves a copy of the weight below an adapted embedding or output head (its `save_embedding_layers`).
@@ -93,6 +108,17 @@ final class PeftDirectory {
                     + " numbers, which is no block size b(b-1)/2 that divides the width " + info.in()
                     + "; the adapter belongs to another model");
         return oft.withBlockSize(b);
+    }
+
+    /// Where its kernel cannot be compiled, PEFT makes BOFT with one factor and saves the number that was asked for.
+    private static AdapterSpec withFactorsOf(PeftFile file, AdapterSpec spec, List<String> warnings) {
+        if (!(spec instanceof BoftSpec boft) || boft.factors() == 1
+                || file.tensors().values().stream().filter(t -> t.name.endsWith(".boft_R"))
+                        .anyMatch(t -> t.shape().getFirst() != 1))
+            return spec;
+        warnings.add(file.directory() + ": boft_n_butterfly_factor says " + boft.factors()
+                + ", but the weights have one factor, as PEFT makes them without its compiled kernel; one is used");
+        return new BoftSpec(boft.targets(), boft.blockSize(), boft.blocks(), 1, boft.dropout(), boft.initWeights());
     }
 
     private static float[] factor(PeftFile file, String name, int rows, int columns) {
@@ -198,7 +224,8 @@ final class PeftDirectory {
             case PeftMethod.Hra m -> new HraSpec(t, m.r(), m.applyGs(), init);
             case PeftMethod.Lora m -> {
                 if (m.loraBias())
-                    throw new IllegalArgumentException("lora_bias is not supported; train the adapter without it");
+                    throw new IllegalArgumentException(PeftConfig.FILE + ": lora_bias true is not supported; train the"
+                            + " adapter without it, or fold it in with PEFT (merge_and_unload)");
                 yield new LoraSpec(t, m.r(), m.alpha(), m.dropout(), m.useRslora(), m.gaussianInit(), init,
                         m.rankPattern(), m.alphaPattern());
             }

@@ -216,8 +216,8 @@ public record PeftConfig(PeftMethod method, TargetModules targetModules, @Nullab
             throw f.bad("loftq_config", "{}; LoftQ changes the base weights");
         JsonNode init = f.node("init_lora_weights");
         boolean gaussian = init.isString() && init.stringValue().equalsIgnoreCase("gaussian");
-        if (init.isString() && !gaussian && !init.stringValue().equals("eva"))
-            throw f.bad("init_lora_weights", "true, false, gaussian or eva; other starts change the base weights, save"
+        if (init.isString() && !gaussian && !List.of("eva", "orthogonal").contains(init.stringValue()))
+            throw f.bad("init_lora_weights", "true, false, gaussian, orthogonal or eva; other starts change the base weights, save"
                     + " the adapter converted to plain LoRA (path_initial_model_for_weight_conversion)");
         Map<String, Integer> ranks = new LinkedHashMap<>();
         pattern(f, "rank_pattern").forEach((k, v) -> ranks.put(k, v.intValue()));
@@ -345,9 +345,9 @@ public record PeftConfig(PeftMethod method, TargetModules targetModules, @Nullab
         else
             o.put("init_lora_weights", initWeights);
         ObjectNode ranks = o.putObject("rank_pattern");
-        new TreeMap<>(m.rankPattern()).forEach(ranks::put);
+        m.rankPattern().forEach(ranks::put);
         ObjectNode alphas = o.putObject("alpha_pattern");
-        new TreeMap<>(m.alphaPattern()).forEach((k, v) -> putNumber(alphas, k, v));
+        m.alphaPattern().forEach((k, v) -> putNumber(alphas, k, v));
         o.put("use_dora", false).put("use_qalora", false).put("qalora_group_size", 16)
                 .put("megatron_core", "megatron.core").put("ensure_weight_tying", false).putObject("loftq_config");
         for (String key : List.of("megatron_config", "trainable_token_indices", "eva_config", "corda_config",

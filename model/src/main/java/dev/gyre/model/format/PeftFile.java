@@ -180,8 +180,16 @@ public final class PeftFile {
                                 + " for another model");
         for (String name : tensors.keySet())
             if (!expected.contains(name))
-                throw new FormatException(file, "tensor '" + PREFIX + name + "' belongs to no adapted module of this"
-                        + " model; check target_modules and the base model");
+                throw new FormatException(file, "tensor '" + PREFIX + name + "' "
+                        + (savedWhole(name) ? "was trained whole (modules_to_save), which Gyre takes for linear layers"
+                                + " only; fold the adapter in with PEFT (merge_and_unload) and take that model"
+                                : "belongs to no adapted module of this model; check target_modules and the base model"));
+    }
+
+    /// PEFT looks for names that end in an entry of modules_to_save.
+    private boolean savedWhole(String tensor) {
+        return config.targetModules().modulesToSave().stream()
+                .anyMatch(m -> tensor.contains(m + "."));
     }
 
     /// Writes an adapter directory aside and renames it; an adapter that is there is replaced, anything else is not.

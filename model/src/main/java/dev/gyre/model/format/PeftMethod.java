@@ -1,5 +1,7 @@
 package dev.gyre.model.format;
 
+import java.util.Collections;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
@@ -73,13 +75,15 @@ public sealed interface PeftMethod {
     }
 
     /// @param gaussianInit `init_lora_weights` is "gaussian"
+    /// @param rankPattern in the file's order: the first that matches a module counts
+    /// @param alphaPattern the same
     record Lora(int r, double alpha, double dropout, boolean useRslora, boolean gaussianInit,
             Map<String, Integer> rankPattern, Map<String, Double> alphaPattern, boolean loraBias)
             implements
             PeftMethod {
         public Lora {
-            rankPattern = Map.copyOf(rankPattern);
-            alphaPattern = Map.copyOf(alphaPattern);
+            rankPattern = Collections.unmodifiableMap(new LinkedHashMap<>(rankPattern));
+            alphaPattern = Collections.unmodifiableMap(new LinkedHashMap<>(alphaPattern));
         }
 
         @Override

@@ -92,7 +92,7 @@ public record TargetModules(Selector targets, @Nullable Selector exclude, @Nulla
         if (layersPattern.isEmpty())
             return layers.contains(number(FIRST_NUMBER.matcher(path)));
         for (String name : layersPattern) {
-            int n = number(compile(".*\\." + name + "\\.(\\d+)\\.").matcher(path));
+            int n = number(compile("(?:^|.*?\\.)" + name + "\\.(\\d+)\\.").matcher(path));
             if (n >= 0)
                 return layers.contains(n);
         }

@@ -6,15 +6,21 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import dev.gyre.kernels.Orthogonal;
 import dev.gyre.kernels.Orthogonal.Form;
 import dev.gyre.kernels.cpu.CpuBackend;
+import dev.gyre.model.config.Family;
+import dev.gyre.model.config.LlamaConfig;
+import dev.gyre.model.config.RopeScaling;
 import dev.gyre.model.format.FormatException;
 import dev.gyre.model.format.ModelDir;
 import dev.gyre.model.format.SafeTensors;
+import dev.gyre.model.format.SafeTensorsWriter;
 import dev.gyre.model.format.TargetModules;
+import dev.gyre.model.format.TensorType;
 import dev.gyre.model.llama.Batch;
 import dev.gyre.model.llama.Llama;
 import dev.gyre.model.llama.Merge;
 import dev.gyre.model.llama.TrainSession;
 import dev.gyre.model.step.Tensor;
+import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -211,6 +217,89 @@ class PeftDirectoryTest {
             assertThat(f.names()).noneMatch(n -> n.contains("q_proj.base_layer")).hasSize(6);
         }
         assertThat(Adapter.read(dir, model).warnings()).isEmpty();
+    }
+
+    /// Writes an adapter's weights again with one tensor added or replaced.
+    private static void put(Path adapter, String key, TensorType type, float[] values, long... shape) {
+        Path file = adapter.resolve("adapter_model.safetensors");
+        try (SafeTensors f = SafeTensors.open(file)) {
+            var w = new SafeTensorsWriter().floats(key, type, () -> values, shape);
+            for (String name : f.names())
+                if (!name.equals(key))
+                    w.f32(name, f.f32(name), f.info(name).shape().stream().mapToLong(Long::longValue).toArray());
+            w.write(file);
+        }
+    }
+
+    /// PEFT puts the file's copy into the model it loads the adapter on; what Gyre does not, it must not pass over.
+    @Test
+    void aBaseWeightThatIsNotTheModelsIsRefused() {
+        Llama model = model();
+        Path dir = temp.resolve("adapter");
+        Adapter.create(OftSpec.of(Targets.names("lm_head", "q_proj"), 16), model, 1).write(dir, "m");
+        String key = "base_model.model.lm_head.base_layer.weight";
+        float[] head = model.values("lm_head.weight").clone();
+        put(dir, key, TensorType.BF16, head, 128, 64);
+        assertThat(Adapter.read(dir, model).warnings()).as("the same but for rounding").isEmpty();
+        head[70] += 0.01f;
+        put(dir, key, TensorType.F32, head, 128, 64);
+        assertThatThrownBy(() -> Adapter.read(dir, model)).isInstanceOf(FormatException.class)
+                .hasMessageContaining(key).hasMessageContaining("differs from the model's");
+        put(dir, key, TensorType.F32, new float[130 * 64], 130, 64);
+        assertThatThrownBy(() -> Adapter.read(dir, model)).isInstanceOf(FormatException.class)
+                .hasMessageContaining(key).hasMessageContaining("(130, 64)");
+    }
+
+    /// Without its compiled kernel PEFT makes one factor, whatever the configuration that it saves says.
+    @Test
+    void boftOfOneFactorIsReadWhateverTheConfigurationSays() throws IOException {
+        Llama model = model();
+        Adapter one = Adapter.create(BoftSpec.of(Targets.names("q_proj"), 4, 1), model, 1);
+        disturb(one, 0.1);
+        Path dir = temp.resolve("adapter");
+        one.write(dir, "m");
+        Path config = dir.resolve("adapter_config.json");
+        Files.writeString(config, Files.readString(config).replace("\"boft_n_butterfly_factor\": 1",
+                "\"boft_n_butterfly_factor\": 3"));
+        Adapter read = Adapter.read(dir, model);
+        assertThat(((BoftSpec) read.spec()).factors()).isEqualTo(1);
+        assertThat(read.warnings()).singleElement().asString().contains("boft_n_butterfly_factor", "3");
+        for (int i = 0; i < read.tensors().size(); i++)
+            assertThat(read.tensors().get(i).values()).containsExactly(one.tensors().get(i).values());
+    }
+
+    private static Targets saving(String... whole) {
+        return new Targets(new TargetModules(TargetModules.names("q_proj").targets(), null, null, List.of(),
+                List.of(whole)), "none");
+    }
+
+    private static Llama small(boolean tied, boolean bias) {
+        return Llama.random(new LlamaConfig(Family.LLAMA, 32, 24, 40, 1, 2, 1, 12, 1e-5, tied, 16, 1e4,
+                new RopeScaling.Default(), List.of(0), bias, bias, bias, false, null, List.of(), null, null, null), 1);
+    }
+
+    @Test
+    void aModuleTrainedWholeBringsItsBias() {
+        Llama model = small(false, true);
+        for (String bias : List.of("none", "all", "oft_only")) {
+            Adapter a = Adapter.create(new OftSpec(new Targets(saving("down_proj").modules(), bias), 0, 8,
+                    Orthogonal.neumann(5), false, false, 6e-5, 0, true, OftSpec.Form.INPUT), model, 1);
+            assertThat(a.whole()).extracting(Tensor::name).contains("model.layers.0.mlp.down_proj.weight",
+                    "model.layers.0.mlp.down_proj.bias").doesNotHaveDuplicates();
+        }
+    }
+
+    @Test
+    void modulesThatCannotBeTrainedWholeAreNamedWithAWayOut() {
+        Llama model = small(false, false);
+        Path dir = temp.resolve("adapter");
+        Adapter.create(OftSpec.of(saving("embed_tokens"), 8), model, 1).write(dir, "m");
+        put(dir, "base_model.model.model.embed_tokens.weight", TensorType.F32, new float[32 * 24], 32, 24);
+        assertThatThrownBy(() -> Adapter.read(dir, model)).isInstanceOf(FormatException.class)
+                .hasMessageContaining("model.embed_tokens.weight").hasMessageContaining("modules_to_save")
+                .hasMessageContaining("merge_and_unload");
+        assertThatThrownBy(() -> Adapter.create(OftSpec.of(saving("lm_head"), 8), small(true, false), 1))
+                .hasMessageContaining("lm_head").hasMessageContaining("tie_word_embeddings");
     }
 
     @Test

@@ -140,6 +140,25 @@ class PeftTest {
                 .layers()).containsExactly(3);
     }
 
+    /// Several patterns may match one module; PEFT takes the first.
+    @Test
+    void patternsKeepTheirOrder() {
+        List<String> names = List.of("v_proj", "zz", "q_proj", "a", ".*_proj", "down_proj", "k_proj", "b", "up_proj");
+        String text = String.join(",", names.stream().map(n -> "'" + n + "':3").toList());
+        PeftConfig c = config("{'peft_type':'LORA','rank_pattern':{" + text + "},'alpha_pattern':{" + text + "}}");
+        var lora = (PeftMethod.Lora) c.method();
+        assertThat(lora.rankPattern().keySet()).containsExactlyElementsOf(names);
+        assertThat(lora.alphaPattern().keySet()).containsExactlyElementsOf(names);
+        for (String key : List.of("rank_pattern", "alpha_pattern"))
+            assertThat(c.toJson().get(key).propertyNames()).containsExactlyElementsOf(names);
+    }
+
+    @Test
+    void startsThatLeaveTheBaseWeightsAloneAreRead() {
+        for (String init : List.of("eva", "orthogonal", "gaussian"))
+            assertThat(config("{'peft_type':'LORA','init_lora_weights':'" + init + "'}").warnings()).isEmpty();
+    }
+
     @Test
     void unknownFieldsAreKeptAndReported() {
         PeftConfig c = config("{'peft_type':'HRA','future':{'a':[1]},'other':null}");

@@ -84,6 +84,9 @@ class TargetModulesTest {
         assertThat(select(names("q_proj"), null, List.of(1), List.of("layers"), List.of()))
                 .containsExactly("model.layers.1.self_attn.q_proj");
         assertThat(select(names("q_proj"), null, List.of(1), List.of("blocks", "layers"), List.of())).hasSize(1);
+        // a pattern may begin where the path does
+        assertThat(select(names("q_proj"), null, List.of(1), List.of("model.layers"), List.of()))
+                .containsExactly("model.layers.1.self_attn.q_proj");
         assertThatThrownBy(() -> select(names("q_proj"), null, List.of(1), List.of("blocks"), List.of()))
                 .hasMessageContaining("in layers [1]");
         assertThat(select(names("q_proj", "model.layers.5.mlp.up_proj"), null, List.of(1), List.of(), List.of()))
