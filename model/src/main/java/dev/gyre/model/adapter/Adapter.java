@@ -6,6 +6,9 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import java.util.Random;
+import java.util.TreeSet;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 /// An adapter on a model: its specification, the state of every module it sits on, and the model weights that are trained
 /// whole beside it (biases, `modules_to_save`).
@@ -36,6 +39,12 @@ public final class Adapter {
     public static Adapter create(AdapterSpec spec, Modules model, long seed, Factors factors) {
         List<ModuleAdapter> out = new ArrayList<>();
         List<Modules.Info> infos = spec.targets().on(model);
+        List<String> misspelt = spec.targets().unmatched(model);
+        if (!misspelt.isEmpty())
+            throw new IllegalArgumentException("targets " + misspelt + " match no module; the model has "
+                    + Stream.concat(Stream.of(model.embedding()), model.linears().stream())
+                            .map(i -> i.path().substring(i.path().lastIndexOf('.') + 1))
+                            .collect(Collectors.toCollection(TreeSet::new)));
         for (Modules.Info info : infos)
             out.add(Builder.build(spec, info, model, Builder.fresh(), factors,
                     new Random(seed ^ info.path().hashCode() * 0x9E3779B97F4A7C15L)));

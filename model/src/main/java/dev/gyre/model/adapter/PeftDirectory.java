@@ -30,6 +30,10 @@ final class PeftDirectory {
         List<String> warnings = new ArrayList<>(file.warnings());
         AdapterSpec spec = withFactorsOf(file, spec(config), warnings);
         List<Modules.Info> infos = spec.targets().on(model);
+        // one list for models of several kinds is usual
+        List<String> idle = spec.targets().unmatched(model);
+        if (!idle.isEmpty())
+            warnings.add(file.directory() + ": target_modules " + idle + " match no module of this model");
         Set<String> read = new LinkedHashSet<>();
         Builder.Source source = (name, init, dims) -> {
             read.add(name);

@@ -28,11 +28,24 @@ public record Targets(TargetModules modules, String bias) {
 
     /// The modules of `model` that are adapted, in its order.
     List<Modules.Info> on(Modules model) {
+        List<String> selected = modules.select(paths(model));
+        return all(model).stream().filter(i -> selected.contains(i.path())).toList();
+    }
+
+    /// Names among the targets that no module of `model` has.
+    List<String> unmatched(Modules model) {
+        return modules.unmatched(paths(model));
+    }
+
+    private static List<String> paths(Modules model) {
+        return all(model).stream().map(Modules.Info::path).toList();
+    }
+
+    private static List<Modules.Info> all(Modules model) {
         List<Modules.Info> all = new ArrayList<>();
         all.add(model.embedding());
         all.addAll(model.linears());
-        List<String> selected = modules.select(all.stream().map(Modules.Info::path).toList());
-        return all.stream().filter(i -> selected.contains(i.path())).toList();
+        return all;
     }
 
     boolean trainsBias(Modules.Info info, boolean adapted) {

@@ -186,8 +186,18 @@ public final class ModelDir implements AutoCloseable {
         return tensors.containsKey(name);
     }
 
-    /// Tensors that a model of this configuration does not use, a tied output head aside. Worth a warning: biases
-    /// among them mean that config.json and weights do not belong together.
+    /// What a user should hear about the files: biases among tensors that are not used mean that config.json and weights
+    /// do not belong together.
+    public List<String> warnings() {
+        List<String> unused = unusedTensors();
+        return unused.isEmpty() ? List.of()
+                : List.of(directory + ": " + unused.size() + (unused.size() == 1 ? " tensor is" : " tensors are")
+                        + " ignored, for which " + CONFIG + " calls for nothing: "
+                        + String.join(", ", unused.subList(0, Math.min(3, unused.size())))
+                        + (unused.size() > 3 ? ", ..." : ""));
+    }
+
+    /// Tensors that a model of this configuration does not use, a tied output head aside.
     public List<String> unusedTensors() {
         var used = config.tensorShapes().keySet();
         return tensors.keySet().stream().filter(n -> !used.contains(n) && !BnbLayout.isCompanion(n)

@@ -303,6 +303,12 @@ class PeftDirectoryTest {
     }
 
     @Test
+    void aFreshAdapterTakesNoNameThatTheModelDoesNotHave() {
+        assertThatThrownBy(() -> Adapter.create(OftSpec.of(Targets.names("q_proj", "vproj"), 8), model(), 1))
+                .hasMessageContaining("[vproj] match no module").hasMessageContaining("v_proj");
+    }
+
+    @Test
     void twoAdaptersCannotBothBringTheSameTrainedWeight() {
         Llama model = model();
         OftSpec spec = OftSpec.of(new Targets(new TargetModules(TargetModules.names("q_proj").targets(), null, null,

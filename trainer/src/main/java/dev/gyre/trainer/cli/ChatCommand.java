@@ -49,7 +49,7 @@ final class ChatCommand extends GyreCommand {
         ModelText text = ModelText.load(ref.model());
         if (system != null && !text.hasTemplate())
             throw new UsageException("--system needs a chat template, which " + ref.model() + " does not have");
-        Llama llama = ref.load();
+        Llama llama = ref.load(screen()::note);
         int context = llama.config().maxPositionEmbeddings();
         Sampler sampler = sampling.sampler(text.tokenizer().vocabSize());
         screen().line(text.hasTemplate() ? "/reset forgets the conversation, /exit ends it"

@@ -11,6 +11,7 @@ import dev.gyre.trainer.loop.TrainListener;
 import dev.gyre.trainer.run.Devices;
 import dev.gyre.trainer.run.FineTuning;
 import dev.gyre.trainer.run.MemoryEstimate;
+import dev.gyre.trainer.run.ModelRef;
 import dev.gyre.trainer.run.RunData;
 import dev.gyre.trainer.run.RunPlan;
 import dev.gyre.trainer.run.Sweep;
@@ -59,6 +60,7 @@ final class CheckCommand extends GyreCommand {
         try (ModelText text = ModelText.load(Path.of(c.model().path()))) {
             RunData data = RunData.read(c.data(), c.train(), c.eval(), c.seed(), text);
             show(c, device, data, text);
+            ModelRef.remarks(Path.of(c.model().path())).forEach(screen()::note);
         }
         if (steps > 0) {
             FineTuning.trial(c, device.backend(), steps, List.of(new TrainListener() {

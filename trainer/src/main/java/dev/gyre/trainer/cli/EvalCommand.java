@@ -88,7 +88,7 @@ final class EvalCommand extends GyreCommand {
         List<Measured> first =
                 twice ? measure(new ModelRef(ref.model(), List.of(), ref.base()).load(), text, backend, files)
                         : List.of();
-        Llama llama = ref.load();
+        Llama llama = ref.load(screen()::note);
         List<Measured> now = measure(llama, text, backend, files);
         List<WeightGeometry> rotations = geometry ? WeightGeometry.of(llama, backend) : List.of();
         Measured main = now.getFirst();

@@ -32,8 +32,9 @@ final class ExportCommand extends GyreCommand {
         if (Files.exists(out))
             throw new UsageException(out + ": exists already; choose another --out or remove it");
         AtomicFiles.checkFolder(out);
-        Llama llama = new ModelRef(ref.model(), List.of(), ref.base()).load();
+        Llama llama = new ModelRef(ref.model(), List.of(), ref.base()).load(screen()::note);
         Adapter psoft = Adapter.read(ref.adapters().getFirst(), llama);
+        psoft.warnings().forEach(screen()::note);
         Adapter lora = LoraExport.of(psoft, Devices.open(model.device).backend());
         lora.write(out, ref.model().toString());
         screen().result("wrote " + out + ": lora, " + Text.big(lora.parameters())

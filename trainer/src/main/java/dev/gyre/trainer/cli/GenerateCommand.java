@@ -44,7 +44,7 @@ final class GenerateCommand extends GyreCommand {
             throw new UsageException("--max-tokens must be at least 1");
         ModelRef ref = model.ref();
         ModelText text = ModelText.load(ref.model());
-        Llama llama = ref.load();
+        Llama llama = ref.load(screen()::note);
         Sampler sampler = sampling.sampler(text.tokenizer().vocabSize());
         int[] tokens = chat ? text.prompt(List.of(new ChatTemplate.Message("user", prompt)))
                 : text.prompt(prompt);

@@ -58,7 +58,7 @@ final class LogitsCommand extends GyreCommand {
             throw new UsageException(out + ": exists already; choose another --out or remove it");
         AtomicFiles.checkFile(out);
         Tokens in = Tokens.read(tokens);
-        Llama llama = model.ref().load();
+        Llama llama = model.ref().load(screen()::note);
         int V = llama.config().vocabSize();
         if (gradients && llama.adapters().isEmpty())
             throw new UsageException("--gradients needs an adapter to take gradients of; give --adapter DIR");

@@ -66,7 +66,7 @@ final class MergeCommand extends GyreCommand {
             throw new UsageException("nothing to merge: give --adapter DIR, or a run directory as MODEL");
         AtomicFiles.checkFolder(out);
         TensorType wanted = dtype == null ? null : type(dtype);
-        Llama llama = ref.load();
+        Llama llama = ref.load(screen()::note);
         Backend backend = Devices.open(model.device).backend();
         Path target = out.toAbsolutePath().normalize();
         Path aside = target.resolveSibling("." + target.getFileName() + ".merging");

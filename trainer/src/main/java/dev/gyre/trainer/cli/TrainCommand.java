@@ -5,6 +5,7 @@ import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.run.Devices;
 import dev.gyre.trainer.run.FineTuning;
+import dev.gyre.trainer.run.ModelRef;
 import dev.gyre.trainer.run.Report;
 import dev.gyre.trainer.run.Results;
 import dev.gyre.trainer.run.TrainingRun;
@@ -69,6 +70,7 @@ final class TrainCommand extends GyreCommand {
     private Done train(RunConfig c, Devices.Chosen device) {
         try (TrainingRun run = FineTuning.open(c, resume, device.backend(), Version.number())) {
             Path dir = run.dir().path();
+            ModelRef.remarks(Path.of(c.model().path())).forEach(screen()::note);
             int code = RunScreen.train(screen(), run, device, c.train(), c.output(), c.seed(), model(c, run),
                     RunScreen.again("train", dir));
             return new Done(code, dir, Results.Training.of(run, Memory.resident()));

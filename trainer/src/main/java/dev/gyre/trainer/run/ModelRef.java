@@ -12,6 +12,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.List;
+import java.util.function.Consumer;
 import java.util.stream.Collectors;
 
 /// A model as a user names it: a model directory with adapter directories, or a run directory, which stands for its base
@@ -88,17 +89,34 @@ public record ModelRef(Path model, List<Path> adapters, RunConfig.Base base) {
         return adapter;
     }
 
-    /// Reads model and adapters.
+    /// What a user should hear about the files of a model directory.
+    public static List<String> remarks(Path model) {
+        try (ModelDir dir = ModelDir.open(model)) {
+            return dir.warnings();
+        }
+    }
+
+    /// Reads model and adapters, which are known to be in order.
     public Llama load() {
+        return load(_ -> {
+        });
+    }
+
+    /// Reads model and adapters.
+    ///
+    /// @param remarks told what a user should hear about the files
+    public Llama load(Consumer<String> remarks) {
         Llama.Base held = Llama.Base.valueOf(base.name());
         Llama llama;
         try (ModelDir dir = ModelDir.open(model)) {
+            dir.warnings().forEach(remarks);
             Garbage.collectAll();
             llama = Llama.load(dir, held);
         }
         for (Path a : adapters) {
             String name = name(a);
             Adapter adapter = Adapter.read(a, llama);
+            adapter.warnings().forEach(remarks);
             // two folders may be called the same
             llama.attach(llama.adapterNames().contains(name) ? name + " (" + a + ")" : name, adapter);
         }

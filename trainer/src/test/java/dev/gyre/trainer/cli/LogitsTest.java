@@ -3,6 +3,7 @@ package dev.gyre.trainer.cli;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.gyre.model.format.SafeTensors;
+import dev.gyre.model.format.SafeTensorsWriter;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -93,6 +94,31 @@ class LogitsTest {
         float[] left = logits(m, "{\"input_ids\": [[0, 0, 5, 6, 7]], \"attention_mask\": [[0, 0, 1, 1, 1]]}", "c");
         for (int i = 0; i < plain.length; i++)
             assertThat(!(Math.abs(left[2 * 128 + i] - plain[i]) <= 1e-5)).as("logit " + i).isFalse();
+    }
+
+    /// A field of a newer PEFT may change what an adapter computes, weights that config.json does not call for a model.
+    @Test
+    void whatIsIgnoredOfModelAndAdapterIsSaid() throws IOException {
+        Path m = Files.createDirectories(dir.resolve("model"));
+        Path a = Files.createDirectories(dir.resolve("adapter"));
+        Files.copy(GOLDEN.resolve("tiny-llama/config.json"), m.resolve("config.json"));
+        try (SafeTensors s = SafeTensors.open(GOLDEN.resolve("tiny-llama/model.safetensors"))) {
+            var w = new SafeTensorsWriter();
+            for (String name : s.names())
+                w.f32(name, s.f32(name), s.info(name).shape().stream().mapToLong(Long::longValue).toArray());
+            w.f32("model.layers.0.mlp.up_proj.bias", new float[160], 160).write(m.resolve("model.safetensors"));
+        }
+        Path golden = GOLDEN.resolve("tiny-llama/adapter_oft");
+        Files.copy(golden.resolve("adapter_model.safetensors"), a.resolve("adapter_model.safetensors"));
+        Files.writeString(a.resolve("adapter_config.json"), Files.readString(golden.resolve("adapter_config.json"))
+                .replaceFirst("\\{", "{\"turned\": 7,").replace("\"q_proj\"", "\"q_proj\", \"c_attn\""));
+        Path tokens = dir.resolve("tokens.json");
+        Files.writeString(tokens, "{\"input_ids\": [[5, 6, 7]]}");
+        Cli c = Cli.gyre("logits", m, "--adapter", a, "--tokens", tokens, "--out", dir.resolve("o.safetensors"));
+        assertThat(c.code).as(c.toString()).isZero();
+        assertThat(c.err.lines()).hasSize(3).anyMatch(l -> l.contains("unknown fields are ignored: turned"))
+                .anyMatch(l -> l.contains("[c_attn] match no module"))
+                .anyMatch(l -> l.contains("1 tensor is ignored") && l.contains("up_proj.bias"));
     }
 
     private float[] logits(Path model, String json, String name) throws IOException {
