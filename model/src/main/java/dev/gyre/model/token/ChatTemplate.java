@@ -64,13 +64,7 @@ public final class ChatTemplate {
     public static @Nullable ChatTemplate load(Path directory) {
         Path config = directory.resolve("tokenizer_config.json");
         ObjectNode json = Files.exists(config) ? Json.readObject(config) : null;
-        Map<String, Object> variables = new TreeMap<>();
-        if (json != null)
-            for (Map.Entry<String, JsonNode> e : json.properties()) {
-                String token = e.getKey().endsWith("_token") ? SpecialTokens.content(e.getValue()) : null;
-                if (token != null)
-                    variables.put(e.getKey(), token);
-            }
+        Map<String, Object> variables = new TreeMap<>(SpecialTokens.named(directory));
         Path file = directory.resolve("chat_template.jinja");
         if (Files.exists(file))
             try {
@@ -171,7 +165,10 @@ public final class ChatTemplate {
     }
 
     private String render(List<Message> messages, boolean addGenerationPrompt, Recorder recorder) {
-        Map<String, Object> all = new LinkedHashMap<>(variables);
+        Map<String, @Nullable Object> all = new LinkedHashMap<>(variables);
+        // None, as transformers passes them: templates ask whether they are none, not only whether they are defined
+        all.put("tools", null);
+        all.put("documents", null);
         List<Map<String, Object>> list = new ArrayList<>();
         for (int i = 0; i < messages.size(); i++) {
             Map<String, Object> m = new LinkedHashMap<>();

@@ -8,13 +8,15 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.HashMap;
+import java.util.HashSet;
+import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 import tools.jackson.core.JacksonException;
 import tools.jackson.core.JsonParser;
 import tools.jackson.core.JsonToken;
 import tools.jackson.databind.json.JsonMapper;
-import tools.jackson.databind.node.ObjectNode;
 
 /// A `tokenizer.json`, run by Hugging Face's own library through DJL's binding.
 ///
@@ -39,16 +41,24 @@ public final class HfTokenizer implements Tokenizer {
 
     /// Opens `tokenizer.json`; the special tokens are those that `tokenizer_config.json` beside it names.
     public static HfTokenizer open(Path file) {
-        var added = new HashMap<String, Integer>();
-        int size = readVocabulary(file, added);
-        Path config = file.resolveSibling("tokenizer_config.json");
-        ObjectNode json = Files.exists(config) ? Json.readObject(config) : null;
+        Path directory = file.resolveSibling("");
+        Map<String, String> named = SpecialTokens.named(directory);
+        Set<String> needed = SpecialTokens.added(directory);
+        for (String name : List.of("bos_token", "eos_token"))
+            needed.add(named.getOrDefault(name, ""));
+        needed.remove("");
+        Set<String> wanted = new HashSet<>(needed);
+        wanted.addAll(named.values());
+        var ids = new HashMap<String, Integer>();
+        int size = readVocabulary(file, wanted, ids);
         int[] special = new int[3];
         String[] names = {"bos_token", "eos_token", "pad_token"};
-        for (int i = 0; i < 3; i++) {
-            String token = json == null ? null : SpecialTokens.content(json.path(names[i]));
-            special[i] = token == null ? -1 : added.getOrDefault(token, -1);
-        }
+        for (int i = 0; i < 3; i++)
+            special[i] = ids.getOrDefault(named.getOrDefault(names[i], ""), -1);
+        for (String token : needed)
+            if (!ids.containsKey(token))
+                throw new FormatException(file, "does not have the token '" + token + "', which a file beside it names;"
+                        + " write it again with transformers: AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)");
         return new HfTokenizer(load(file), size, special[0], special[1], special[2]);
     }
 
@@ -94,9 +104,9 @@ public final class HfTokenizer implements Tokenizer {
             System.setProperty(name, value);
     }
 
-    /// Streams through the file: notes the added tokens and returns the highest id plus one. A tree of a vocabulary of
-    /// 150 000 would take a hundred megabytes.
-    private static int readVocabulary(Path file, Map<String, Integer> added) {
+    /// Streams through the file: notes the ids of the tokens wanted and returns the highest id plus one. A tree of a
+    /// vocabulary of 150 000 would take a hundred megabytes.
+    private static int readVocabulary(Path file, Set<String> wanted, Map<String, Integer> ids) {
         int highest = -1;
         try (JsonParser p = JsonMapper.builder().build().createParser(file.toFile())) {
             if (p.nextToken() != JsonToken.START_OBJECT)
@@ -105,10 +115,10 @@ public final class HfTokenizer implements Tokenizer {
                 String key = p.currentName();
                 JsonToken value = p.nextToken();
                 if (key.equals("added_tokens") && value == JsonToken.START_ARRAY)
-                    highest = Math.max(highest, readAdded(p, added));
+                    highest = Math.max(highest, readAdded(p, wanted, ids));
                 else
                     if (key.equals("model") && value == JsonToken.START_OBJECT)
-                        highest = Math.max(highest, readModel(p, added));
+                        highest = Math.max(highest, readModel(p, wanted, ids));
                     else
                         p.skipChildren();
             }
@@ -121,7 +131,7 @@ public final class HfTokenizer implements Tokenizer {
         return highest + 1;
     }
 
-    private static int readAdded(JsonParser p, Map<String, Integer> added) {
+    private static int readAdded(JsonParser p, Set<String> wanted, Map<String, Integer> ids) {
         int highest = -1;
         while (p.nextToken() == JsonToken.START_OBJECT) {
             int id = -1;
@@ -138,15 +148,15 @@ public final class HfTokenizer implements Tokenizer {
                         p.skipChildren();
             }
             highest = Math.max(highest, id);
-            if (content != null)
-                added.put(content, id);
+            if (content != null && wanted.contains(content))
+                ids.put(content, id);
         }
         return highest;
     }
 
     /// `vocab` is an object of ids (BPE, WordPiece) or a list of pairs in id order (Unigram). Special tokens may stand
     /// there without being added.
-    private static int readModel(JsonParser p, Map<String, Integer> added) {
+    private static int readModel(JsonParser p, Set<String> wanted, Map<String, Integer> ids) {
         int highest = -1;
         while (p.nextToken() == JsonToken.PROPERTY_NAME) {
             boolean vocab = p.currentName().equals("vocab");
@@ -156,16 +166,16 @@ public final class HfTokenizer implements Tokenizer {
                     String token = p.currentName();
                     p.nextToken();
                     highest = Math.max(highest, p.getIntValue());
-                    if (token.startsWith("<") && token.endsWith(">"))
-                        added.putIfAbsent(token, p.getIntValue());
+                    if (wanted.contains(token))
+                        ids.putIfAbsent(token, p.getIntValue());
                 }
             } else if (vocab && value == JsonToken.START_ARRAY) {
                 while (p.nextToken() == JsonToken.START_ARRAY) {
                     p.nextToken();
                     String token = p.getString();
                     highest++;
-                    if (token.startsWith("<") && token.endsWith(">"))
-                        added.putIfAbsent(token, highest);
+                    if (wanted.contains(token))
+                        ids.putIfAbsent(token, highest);
                     while (p.nextToken() != JsonToken.END_ARRAY)
                         p.skipChildren();
                 }

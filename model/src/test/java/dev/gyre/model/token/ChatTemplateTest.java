@@ -157,6 +157,14 @@ class ChatTemplateTest {
                 .hasMessageContaining("tokenizer_config.json: chat template, line").hasMessageContaining(problem);
     }
 
+    /// As transformers calls a template: without tools and documents, which are there all the same.
+    @Test
+    void toolsAndDocumentsAreNone() {
+        assertThat(ChatTemplate.of(Path.of("t"), "{% if tools is not none %}T{% endif %}{{ tools is defined }} "
+                + "{{ documents is none }}{% if tools %}T{% endif %}", Map.of()).render(chat("user", "hi"), false))
+                .isEqualTo("True True");
+    }
+
     @Test
     void theTemplateOfADirectoryIsFoundWithItsSpecialTokens() throws IOException {
         assertThat(ChatTemplate.load(dir)).isNull();

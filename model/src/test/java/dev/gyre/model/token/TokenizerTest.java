@@ -10,6 +10,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import java.util.SplittableRandom;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -196,6 +197,46 @@ class TokenizerTest {
                             .anyMatch(i -> e.to(i) > at && e.from(i) <= at)).isTrue();
             }
         }
+    }
+
+    /// Before tokenizer_config.json had `added_tokens_decoder`, what special_tokens_map.json says counted more.
+    @Test
+    void specialTokensOfOlderFilesAreFound() throws IOException {
+        sentencePieceLike();
+        Path config = dir.resolve("tokenizer_config.json");
+        Path map = dir.resolve("special_tokens_map.json");
+        Files.writeString(map, "{\"bos_token\": {\"content\": \"<s>\"}, \"eos_token\": \"re\"}");
+        String template = "\"chat_template\": \"{{ bos_token }}{{ eos_token }}\"";
+        Files.writeString(config, "{\"eos_token\": \"</s>\", " + template + "}");
+        try (Tokenizer t = Tokenizers.load(dir)) {
+            assertThat(t.bosId()).isEqualTo(1);
+            assertThat(t.decodeWithSpecial(t.eosId())).isEqualTo("re");
+        }
+        assertThat(Objects.requireNonNull(ChatTemplate.load(dir)).render(List.of(), false)).isEqualTo("<s>re");
+        Files.writeString(config, "{\"eos_token\": \"</s>\", \"added_tokens_decoder\": {}, " + template + "}");
+        try (Tokenizer t = Tokenizers.load(dir)) {
+            assertThat(List.of(t.bosId(), t.eosId())).containsExactly(-1, 2);
+        }
+        assertThat(Objects.requireNonNull(ChatTemplate.load(dir)).render(List.of(), false)).isEqualTo("</s>");
+    }
+
+    /// transformers adds such tokens when it loads the files; Gyre would take their text apart.
+    @Test
+    void addedTokensThatTokenizerJsonDoesNotHaveAreRefused() throws IOException {
+        sentencePieceLike();
+        Path config = dir.resolve("tokenizer_config.json");
+        for (String field : List.of("'added_tokens_decoder': {'270': {'content': '<tool>', 'special': true}}",
+                "'additional_special_tokens': ['<s>', '<tool>']", "'extra_special_tokens': {'tool_token': '<tool>'}",
+                "'extra_special_tokens': [{'content': '<tool>'}]", "'eos_token': '<tool>'")) {
+            Files.writeString(config, ("{'bos_token': '<s>', " + field + "}").replace('\'', '"'));
+            assertThatThrownBy(() -> Tokenizers.load(dir)).as(field).isInstanceOf(FormatException.class)
+                    .hasMessageContaining("tokenizer.json").hasMessageContaining("'<tool>'")
+                    .hasMessageContaining("save_pretrained");
+        }
+        Files.writeString(config, "{\"added_tokens_decoder\": {\"260\": {\"content\": \"h\"}}, \"pad_token\": \"[P]\"}");
+        Tokenizers.load(dir).close();
+        Files.writeString(dir.resolve("added_tokens.json"), "{\"<tool>\": 270}");
+        assertThatThrownBy(() -> Tokenizers.load(dir)).hasMessageContaining("'<tool>'");
     }
 
     @Test

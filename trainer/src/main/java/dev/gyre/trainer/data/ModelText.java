@@ -80,9 +80,15 @@ public final class ModelText implements AutoCloseable {
         return Set.copyOf(stops);
     }
 
-    /// Tokens of a prompt, with what the model expects before a text.
+    /// Tokens of a prompt, with what the model expects before a text. The end that some tokenizers put behind every text
+    /// is left out: a prompt goes on.
     public int[] prompt(String text) {
-        return tokenizer.encode(text, true);
+        int[] ids = tokenizer.encode(text, true);
+        return endsIn(eos, ids) && !endsIn(eos, more(text)) ? Arrays.copyOf(ids, ids.length - 1) : ids;
+    }
+
+    private static boolean endsIn(int id, int[] ids) {
+        return id >= 0 && ids.length > 0 && ids[ids.length - 1] == id;
     }
 
     /// Tokens of a conversation up to where the assistant begins to speak.
@@ -119,11 +125,13 @@ public final class ModelText implements AutoCloseable {
         };
     }
 
-    /// The answer starts at the first token that reaches behind character `from`; the end token belongs to it.
+    /// The answer starts at the first token that reaches behind character `from`; the end token belongs to it, which some
+    /// tokenizers have put there already.
     private Masked ended(Encoding e, int from) {
-        int n = e.size();
-        int[] ids = eos < 0 ? e.ids() : Arrays.copyOf(e.ids(), n + 1);
-        if (eos >= 0)
+        boolean ended = eos < 0 || endsIn(eos, e.ids());
+        int n = eos >= 0 && ended ? e.size() - 1 : e.size();
+        int[] ids = ended ? e.ids() : Arrays.copyOf(e.ids(), n + 1);
+        if (!ended)
             ids[n] = eos;
         int first = 0;
         while (from > 0 && first < n && e.to(first) <= from)

@@ -75,6 +75,35 @@ class TokenizedSetTest {
         assertThat(m.target().toString()).isEqualTo("{2, 3, 4}");
     }
 
+    /// A tokenizer whose template ends every text ends an example once, and a prompt not at all.
+    @Test
+    void aTokenizerThatEndsTextsItselfEndsThemOnce() throws IOException {
+        new ByteTokenizer().save(dir);
+        Files.delete(dir.resolve("gyre_tokenizer.json"));
+        Path file = dir.resolve("tokenizer.json");
+        String json = Files.readString(file);
+        String ending = json.replaceFirst("(?s)\"post_processor\": .*?\n  \\}",
+                "\"post_processor\": {\"type\": \"TemplateProcessing\", \"single\": "
+                        + "[{\"SpecialToken\": {\"id\": \"<|bos|>\", \"type_id\": 0}}, "
+                        + "{\"Sequence\": {\"id\": \"A\", \"type_id\": 0}}, "
+                        + "{\"SpecialToken\": {\"id\": \"<|eos|>\", \"type_id\": 0}}], \"pair\": [], "
+                        + "\"special_tokens\": {\"<|bos|>\": {\"id\": \"<|bos|>\", \"ids\": [256], \"tokens\": [\"<|bos|>\"]}, "
+                        + "\"<|eos|>\": {\"id\": \"<|eos|>\", \"ids\": [257], \"tokens\": [\"<|eos|>\"]}}}");
+        assertThat(ending).isNotEqualTo(json);
+        Files.writeString(file, ending);
+        try (ModelText text = ModelText.load(dir)) {
+            assertThat(text.tokenizer().encode("ab", true)).containsExactly(256, 'a', 'b', 257);
+            ModelText.Masked m = text.masked(new Example.Completion("ab", "c"), false);
+            assertThat(m.tokens()).containsExactly(256, 'a', 'b', 'c', 257);
+            assertThat(m.target().toString()).isEqualTo("{3, 4}");
+            assertThat(text.prompt("ab")).containsExactly(256, 'a', 'b');
+            assertThat(text.prompt("ab<|eos|>")).endsWith(257);
+            ModelText.Task task = text.tasks(List.of(new Example.Completion("ab", "c"))).getFirst();
+            assertThat(task.prompt()).containsExactly(256, 'a', 'b');
+            assertThat(task.answer()).containsExactly('c');
+        }
+    }
+
     @Test
     void longExamplesAreTruncatedOrDroppedAndCountedOnce() throws IOException {
         String lines = """
