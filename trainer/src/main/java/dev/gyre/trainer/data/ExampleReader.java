@@ -152,6 +152,7 @@ public final class ExampleReader {
         if (instruction)
             return alpaca(string(file, line, o, "instruction"), o.has("input") ? string(file, line, o, "input") : "",
                     string(file, line, o, "output"));
+        refuse(file, line, o, "", "tools", "functions");
         return messages != null ? chat(file, line, messages, "messages", "role", "content")
                 : chat(file, line, Objects.requireNonNull(conversations), "conversations", "from", "value");
     }
@@ -181,6 +182,17 @@ public final class ExampleReader {
         return v.stringValue();
     }
 
+    /// Templates write these as well; without them the model would learn to say less than the example does.
+    private static void refuse(Path file, int line, ObjectNode o, String where, String... keys) {
+        for (String key : keys) {
+            JsonNode v = o.path(key);
+            boolean empty = v.isString() ? List.of("", "[]").contains(v.stringValue()) : v.isEmpty();
+            if (!empty)
+                throw new DataException(file, line, "'" + key + "'" + where + " is not supported; write it as text, the"
+                        + " way the model's chat template does, into the contents of messages");
+        }
+    }
+
     /// @param role key of who speaks
     /// @param content key of what is said
     private static Example chat(Path file, int line, JsonNode list, String key, String role, String content) {
@@ -191,6 +203,7 @@ public final class ExampleReader {
         for (JsonNode m : list) {
             if (!(m instanceof ObjectNode o))
                 throw new DataException(file, line, wanted);
+            refuse(file, line, o, " of a message", "tool_calls", "function_call", "reasoning_content");
             String who = string(file, line, o, role);
             // ShareGPT's names
             out.add(new ChatTemplate.Message(switch (who) {

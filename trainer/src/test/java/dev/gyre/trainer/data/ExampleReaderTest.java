@@ -67,6 +67,9 @@ class ExampleReaderTest {
         "{\"prompt\": \"a\"}               | 'completion' is missing",
         "{\"messages\": []}                | 'messages' must be a list",
         "{\"messages\": [{\"role\":\"u\"}]}| 'content' is missing",
+        "{\"messages\": [{\"role\":\"assistant\",\"content\":\"\",\"tool_calls\":[{}]}]}| 'tool_calls' of a message is not supported",
+        "{\"messages\": [{\"role\":\"assistant\",\"content\":\"a\",\"reasoning_content\":\"b\"}]}| 'reasoning_content' of a message",
+        "{\"messages\": [{\"role\":\"user\",\"content\":\"a\"}], \"tools\": [{}]}| 'tools' is not supported",
         "{\"instruction\": \"a\"}          | 'output' is missing",
         "{\"conversations\": [3]}          | 'conversations' must be a list of {\"from\"",
         "{\"conversations\":[], \"text\":\"\"}| has more than one of",
@@ -75,6 +78,12 @@ class ExampleReaderTest {
         assertThatThrownBy(() -> read("b.jsonl", "{\"text\":\"good\"}\n" + line + "\n"))
                 .isInstanceOf(DataException.class).hasMessageContaining("b.jsonl:2: " + message)
                 .satisfies(e -> assertThat(e.getMessage()).doesNotContain("\n", "Source"));
+    }
+
+    @Test
+    void emptyToolsAreNoTools() throws IOException {
+        assertThat(read("e.jsonl", "{\"messages\": [{\"role\":\"user\",\"content\":\"a\",\"tool_calls\":null,"
+                + "\"reasoning_content\":\"\"}], \"tools\": \"[]\", \"functions\": []}")).hasSize(1);
     }
 
     @Test
