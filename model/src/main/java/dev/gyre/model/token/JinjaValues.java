@@ -75,6 +75,11 @@ final class JinjaValues {
         };
     }
 
+    /// What map, select and reject go over: nothing of None, and of all else that is false.
+    private static List<@Nullable Object> each(int line, @Nullable Object v) {
+        return truth(v) ? items(line, v) : new ArrayList<>();
+    }
+
     static boolean equal(@Nullable Object a, @Nullable Object b) {
         if (a instanceof Undefined && b instanceof Undefined)
             return true;
@@ -284,7 +289,7 @@ final class JinjaValues {
                 yield pairs;
             }
             case "map" -> {
-                List<@Nullable Object> all = items(line, v);
+                List<@Nullable Object> all = each(line, v);
                 Object attribute = named.get("attribute");
                 if (attribute != null)
                     all.replaceAll(x -> lookup(x, text(attribute)));
@@ -294,14 +299,14 @@ final class JinjaValues {
                 yield all;
             }
             case "select", "reject" -> {
-                List<@Nullable Object> all = items(line, v);
+                List<@Nullable Object> all = each(line, v);
                 boolean keep = name.equals("select");
                 all.removeIf(x -> keep != (args.isEmpty() ? truth(x)
                         : test(line, text(args.getFirst()), x, args.subList(1, args.size()))));
                 yield all;
             }
             case "selectattr", "rejectattr" -> {
-                List<@Nullable Object> all = items(line, v);
+                List<@Nullable Object> all = each(line, v);
                 boolean keep = name.equals("selectattr");
                 String key = text(argument(line, name, args));
                 all.removeIf(x -> keep != (args.size() == 1 ? truth(lookup(x, key))

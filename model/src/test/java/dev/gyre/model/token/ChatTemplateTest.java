@@ -163,6 +163,9 @@ class ChatTemplateTest {
         assertThat(ChatTemplate.of(Path.of("t"), "{% if tools is not none %}T{% endif %}{{ tools is defined }} "
                 + "{{ documents is none }}{% if tools %}T{% endif %}", Map.of()).render(chat("user", "hi"), false))
                 .isEqualTo("True True");
+        assertThat(ChatTemplate.of(Path.of("t"), "{{ tools | selectattr('type', 'equalto', 'x') | list | length }}"
+                + "{{ tools | rejectattr('a') | list }}{{ tools | map(attribute='a') | list }}{{ tools | select | list }}",
+                Map.of()).render(chat("user", "hi"), false)).isEqualTo("0[][][]");
     }
 
     @Test
