@@ -102,6 +102,13 @@ public final class Adapter {
         return Collections.unmodifiableList(out);
     }
 
+    /// The name of one of its tensors in adapter_model.safetensors, without what stands before all of them.
+    public String nameInFile(Tensor t) {
+        return whole.contains(t)
+                ? PeftDirectory.fileName(t.name(), modules.stream().map(ModuleAdapter::module).toList())
+                : t.name();
+    }
+
     /// Number of trainable numbers.
     public long parameters() {
         return tensors().stream().mapToLong(Tensor::size).sum();

@@ -163,7 +163,7 @@ final class PeftDirectory {
     }
 
     /// Biases of adapted modules sit below PEFT's wrapper: `module.base_layer.bias`.
-    private static String fileName(String weight, List<String> adapted) {
+    static String fileName(String weight, List<String> adapted) {
         int dot = weight.lastIndexOf('.');
         String module = weight.substring(0, dot);
         return adapted.contains(module) ? module + ".base_layer" + weight.substring(dot) : weight;

@@ -1,6 +1,7 @@
 package dev.gyre.trainer.cli;
 
 import dev.gyre.kernels.Op;
+import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.format.AtomicFiles;
 import dev.gyre.model.format.FormatException;
 import dev.gyre.model.format.Json;
@@ -85,8 +86,7 @@ final class LogitsCommand extends GyreCommand {
             }
             if (gradients)
                 session.gradients()
-                        .forEach((t, g) -> file.f32("grad/" + owner(llama, t) + "base_model.model." + t.name(),
-                                g, Arrays.stream(t.dims()).asLongStream().toArray()));
+                        .forEach((t, g) -> file.f32("grad/" + place(llama, t), g, Arrays.stream(t.dims()).asLongStream().toArray()));
         }
         file.f32("logits", logits, in.B, in.T, V);
         if (in.trained > 0)
@@ -97,13 +97,13 @@ final class LogitsCommand extends GyreCommand {
         return ExitCode.OK;
     }
 
-    /// Empty for the only adapter; of several, the adapter's name and a slash.
-    private static String owner(Llama llama, Tensor t) {
-        if (llama.adapters().size() < 2)
-            return "";
-        for (String name : llama.adapterNames())
-            if (llama.named(name).tensors().contains(t))
-                return name + "/";
+    /// The tensor's name in the only adapter's file; of several adapters, the adapter's name and a slash before it.
+    private static String place(Llama llama, Tensor t) {
+        for (String name : llama.adapterNames()) {
+            Adapter a = llama.named(name);
+            if (a.tensors().contains(t))
+                return (llama.adapters().size() < 2 ? "" : name + "/") + "base_model.model." + a.nameInFile(t);
+        }
         throw new IllegalStateException(t + " belongs to no adapter");
     }
 

@@ -2,8 +2,14 @@ package dev.gyre.trainer.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.gyre.model.adapter.Adapter;
+import dev.gyre.model.adapter.OftSpec;
+import dev.gyre.model.adapter.Targets;
+import dev.gyre.model.format.ModelDir;
 import dev.gyre.model.format.SafeTensors;
 import dev.gyre.model.format.SafeTensorsWriter;
+import dev.gyre.model.format.TargetModules;
+import dev.gyre.model.llama.Llama;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -119,6 +125,27 @@ class LogitsTest {
         assertThat(c.err.lines()).hasSize(3).anyMatch(l -> l.contains("unknown fields are ignored: turned"))
                 .anyMatch(l -> l.contains("[c_attn] match no module"))
                 .anyMatch(l -> l.contains("1 tensor is ignored") && l.contains("up_proj.bias"));
+    }
+
+    @Test
+    void gradientsOfBiasesAreNamedAsInTheAdapter() throws IOException {
+        Path m = Path.of("../model/src/test/resources/golden/families/qwen2-mixed-window");
+        Path adapter = dir.resolve("adapter");
+        try (ModelDir d = ModelDir.open(m)) {
+            Llama llama = Llama.load(d);
+            Adapter.create(OftSpec.of(new Targets(TargetModules.names("q_proj"), "all"), 8), llama, 1).write(adapter,
+                    "m");
+        }
+        Path tokens = dir.resolve("tokens.json");
+        Files.writeString(tokens, "{\"input_ids\": [[5, 6, 7]], \"labels\": [[5, 6, 7]]}");
+        Path out = dir.resolve("o.safetensors");
+        Cli c = Cli.gyre("logits", m, "--adapter", adapter, "--tokens", tokens, "--out", out, "--gradients");
+        assertThat(c.code).as(c.toString()).isZero();
+        try (SafeTensors got = SafeTensors.open(out);
+                SafeTensors file = SafeTensors.open(adapter.resolve("adapter_model.safetensors"))) {
+            assertThat(got.names().stream().filter(n -> n.startsWith("grad/")).map(n -> n.substring(5)))
+                    .containsExactlyInAnyOrderElementsOf(file.names());
+        }
     }
 
     private float[] logits(Path model, String json, String name) throws IOException {
