@@ -43,10 +43,13 @@ public final class ModelDirWriter {
         return new ModelDirWriter(HfConfig.toJson(config));
     }
 
-    /// A copy of `source`, which must stay open until this is written; weights in it can be replaced.
+    /// A copy of `source`, which must stay open until this is written; weights in it can be replaced. A head that is tied
+    /// to the embedding is left out: it would stay as it is when the embedding is replaced.
     public static ModelDirWriter like(ModelDir source) {
         var w = new ModelDirWriter(source.configJson());
-        source.tensors().keySet().forEach(n -> w.put(SafeTensorsWriter.Entry.copy(source.file(n), n)));
+        for (String n : source.tensors().keySet())
+            if (!source.config().tieWordEmbeddings() || !n.equals("lm_head.weight"))
+                w.put(SafeTensorsWriter.Entry.copy(source.file(n), n));
         return w.filesFrom(source.directory());
     }
 

@@ -234,6 +234,12 @@ class ModelDirTest {
         try (ModelDir m = ModelDir.open(model)) {
             assertThat(m.config().tieWordEmbeddings()).isTrue();
             assertThat(m.unusedTensors()).isEmpty();
+            // a copy whose embedding changes must not keep the head as it was
+            ModelDirWriter.like(m).tensor("model.embed_tokens.weight", TensorType.F32, () -> new float[128 * 64], 128,
+                    64).write(dir.resolve("trained"));
+        }
+        try (ModelDir m = ModelDir.open(dir.resolve("trained"))) {
+            assertThat(m.contains("lm_head.weight")).isFalse();
         }
     }
 
