@@ -9,12 +9,14 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.function.Supplier;
+import tools.jackson.databind.node.ArrayNode;
 import tools.jackson.databind.node.ObjectNode;
 
 /// Writes a model directory that transformers loads: `config.json`, the weights in one file or in shards with an
@@ -30,6 +32,8 @@ public final class ModelDirWriter {
 
     private final ObjectNode config;
     private final Map<String, SafeTensorsWriter.Entry> entries = new LinkedHashMap<>();
+    /// Weights that were in 4 bits and are no longer.
+    private final Set<String> widened = new LinkedHashSet<>();
     private final List<Path> companions = new ArrayList<>();
     private final Map<String, String> texts = new TreeMap<>();
     private long shardLimit = SHARD_LIMIT;
@@ -60,7 +64,8 @@ public final class ModelDirWriter {
     /// Adds or replaces a tensor, stored as `type` (F32, F16 or BF16, rounded to nearest even). An NF4 weight of that
     /// name is replaced with all that lies beside it.
     public ModelDirWriter tensor(String name, TensorType type, Supplier<float[]> values, long... shape) {
-        removeCompanions(name);
+        if (removeCompanions(name))
+            widened.add(name);
         put(SafeTensorsWriter.Entry.floats(name, type, values, shape));
         return this;
     }
@@ -68,6 +73,7 @@ public final class ModelDirWriter {
     /// Adds or replaces a weight (n, d) in 4-bit NormalFloat; `original` is the dtype it was quantised from.
     public ModelDirWriter nf4(String name, HostData.NF4 data, long n, long d, TensorType original) {
         removeCompanions(name);
+        widened.remove(name);
         String dtype = switch (original) {
             case F32 -> "float32";
             case F16 -> "float16";
@@ -106,8 +112,8 @@ public final class ModelDirWriter {
         return this;
     }
 
-    private void removeCompanions(String weight) {
-        entries.keySet().removeIf(key -> BnbLayout.isCompanion(key) && key.startsWith(weight + "."));
+    private boolean removeCompanions(String weight) {
+        return entries.keySet().removeIf(key -> BnbLayout.isCompanion(key) && key.startsWith(weight + "."));
     }
 
     /// Copies tokenizer and generation files, templates and licences of `directory`, those that are there.
@@ -146,6 +152,8 @@ public final class ModelDirWriter {
         else
             if (!config.hasNonNull("quantization_config"))
                 throw new IllegalStateException("4-bit weights in a model whose configuration is not quantised");
+        if (quantized && !widened.isEmpty())
+            skipWidened((ObjectNode) config.get("quantization_config"));
         AtomicFiles.createDirectory(directory, aside -> {
             for (Path f : companions)
                 Files.copy(f, aside.resolve(f.getFileName().toString()));
@@ -154,6 +162,16 @@ public final class ModelDirWriter {
             Files.writeString(aside.resolve(ModelDir.CONFIG), Json.pretty(config));
             writeWeights(aside);
         });
+    }
+
+    /// transformers makes a 4-bit layer of every linear module that is not named here; where nothing is, the output head is
+    /// left out by itself.
+    private void skipWidened(ObjectNode quantization) {
+        String key = "llm_int8_skip_modules";
+        ArrayNode skip = quantization.path(key) instanceof ArrayNode given ? given
+                : quantization.putArray(key).add("lm_head");
+        for (String weight : widened)
+            skip.add(weight.substring(0, weight.length() - ".weight".length()));
     }
 
     private void writeWeights(Path directory) {

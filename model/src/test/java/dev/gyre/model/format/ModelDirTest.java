@@ -189,6 +189,32 @@ class ModelDirTest {
         }
     }
 
+    /// transformers takes every linear layer for a 4-bit one that llm_int8_skip_modules does not name; without such a list
+    /// it leaves the head alone by itself, with one it does not.
+    @Test
+    void aWeightThatIsNoLongerIn4BitsIsNamedInTheConfiguration() {
+        String up = Q.replace("self_attn.q_proj", "mlp.up_proj");
+        try (ModelDir m = ModelDir.open(Golden.path("tiny-llama-nf4"))) {
+            var q = (HostData.NF4) m.weight(up, false);
+            ModelDirWriter.like(m).tensor(Q, TensorType.F32, () -> new float[64 * 64], 64, 64)
+                    .tensor("lm_head.weight", TensorType.F32, () -> new float[128 * 64], 128, 64)
+                    .tensor(up, TensorType.F32, () -> new float[128 * 64], 128, 64)
+                    .nf4(up, q, 128, 64, TensorType.F32).write(dir.resolve("mixed"));
+        }
+        try (ModelDir m = ModelDir.open(dir.resolve("mixed"))) {
+            assertThat(m.config().quantization().skipModules()).containsExactly("lm_head",
+                    "model.layers.0.self_attn.q_proj");
+            assertThat(m.isQuantized(Q)).isFalse();
+            assertThat(m.isQuantized(up)).isTrue();
+            ModelDirWriter.like(m).tensor(Q.replace("q_", "k_"), TensorType.F32, () -> new float[32 * 64], 32, 64)
+                    .write(dir.resolve("more"));
+        }
+        try (ModelDir m = ModelDir.open(dir.resolve("more"))) {
+            assertThat(m.config().quantization().skipModules()).containsExactly("lm_head",
+                    "model.layers.0.self_attn.q_proj", "model.layers.0.self_attn.k_proj");
+        }
+    }
+
     @Test
     void missingTensorsWrongShapesAndTypesAreNamedWithTheExpectation() throws IOException {
         Path model = copyOf("tiny-llama");
