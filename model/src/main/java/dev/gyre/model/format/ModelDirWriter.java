@@ -112,6 +112,12 @@ public final class ModelDirWriter {
         return this;
     }
 
+    /// Says in config.json that the model is one of 32 bits; transformers rounds what it loads to the type named there.
+    public ModelDirWriter f32Config() {
+        config.put(config.has("dtype") ? "dtype" : "torch_dtype", "float32");
+        return this;
+    }
+
     private boolean removeCompanions(String weight) {
         return entries.keySet().removeIf(key -> BnbLayout.isCompanion(key) && key.startsWith(weight + "."));
     }

@@ -36,6 +36,8 @@ public final class Merging {
         try (ModelDir source = ModelDir.open(base)) {
             List<String> changed = Merge.changed(llama);
             ModelDirWriter writer = ModelDirWriter.like(source);
+            if (type == TensorType.F32)
+                writer.f32Config();
             TensorType narrowest = TensorType.F32;
             double[] growth = {1};
             for (String name : changed) {

@@ -14,6 +14,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.List;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
@@ -145,6 +146,23 @@ class LogitsTest {
                 SafeTensors file = SafeTensors.open(adapter.resolve("adapter_model.safetensors"))) {
             assertThat(got.names().stream().filter(n -> n.startsWith("grad/")).map(n -> n.substring(5)))
                     .containsExactlyInAnyOrderElementsOf(file.names());
+        }
+    }
+
+    /// transformers loads a model in the type that its configuration names, whatever the weights are stored in.
+    @Test
+    void aModelMergedInto32BitsSaysSo() throws IOException {
+        Path m = Files.createDirectories(dir.resolve("model"));
+        Path golden = GOLDEN.resolve("tiny-llama");
+        Files.copy(golden.resolve("model.safetensors"), m.resolve("model.safetensors"));
+        Files.writeString(m.resolve("config.json"), Files.readString(golden.resolve("config.json"))
+                .replace("\"float32\"", "\"bfloat16\""));
+        for (String type : List.of("f32", "f16")) {
+            Path out = dir.resolve(type);
+            Cli c = Cli.gyre("merge", m, "--adapter", golden.resolve("adapter_oft"), "--out", out, "--dtype", type);
+            assertThat(c.code).as(c.toString()).isZero();
+            assertThat(Files.readString(out.resolve("config.json")))
+                    .contains(type.equals("f32") ? "dtype\": \"float32\"" : "dtype\": \"bfloat16\"");
         }
     }
 
