@@ -217,8 +217,9 @@ public record PeftConfig(PeftMethod method, TargetModules targetModules, @Nullab
         JsonNode init = f.node("init_lora_weights");
         boolean gaussian = init.isString() && init.stringValue().equalsIgnoreCase("gaussian");
         if (init.isString() && !gaussian && !List.of("eva", "orthogonal").contains(init.stringValue()))
-            throw f.bad("init_lora_weights", "true, false, gaussian, orthogonal or eva; other starts change the base weights, save"
-                    + " the adapter converted to plain LoRA (path_initial_model_for_weight_conversion)");
+            throw f.bad("init_lora_weights",
+                    "true, false, gaussian, orthogonal or eva; other starts change the base weights, save"
+                            + " the adapter converted to plain LoRA (path_initial_model_for_weight_conversion)");
         Map<String, Integer> ranks = new LinkedHashMap<>();
         pattern(f, "rank_pattern").forEach((k, v) -> ranks.put(k, v.intValue()));
         double alpha = f.number("lora_alpha", 8);

@@ -227,8 +227,8 @@ class HfConfigTest {
         boolean q3 = family == Family.QWEN3;
         boolean llama = family == Family.LLAMA;
         var c = new LlamaConfig(family, 96, 64, 160, 3, 4, 2, 24, 1e-5, true, 128, 1e6, scaling, windows,
-                    llama || family == Family.QWEN2 || q3, llama || q3, llama, q3, 1, List.of(2, 3), null, "bfloat16",
-                    null);
+                llama || family == Family.QWEN2 || q3, llama || q3, llama, q3, 1, List.of(2, 3), null, "bfloat16",
+                null);
         assertThat(parse(Json.pretty(HfConfig.toJson(c)))).isEqualTo(c);
     }
 

@@ -233,7 +233,8 @@ class TokenizerTest {
                     .hasMessageContaining("tokenizer.json").hasMessageContaining("'<tool>'")
                     .hasMessageContaining("save_pretrained");
         }
-        Files.writeString(config, "{\"added_tokens_decoder\": {\"260\": {\"content\": \"h\"}}, \"pad_token\": \"[P]\"}");
+        Files.writeString(config,
+                "{\"added_tokens_decoder\": {\"260\": {\"content\": \"h\"}}, \"pad_token\": \"[P]\"}");
         Tokenizers.load(dir).close();
         Files.writeString(dir.resolve("added_tokens.json"), "{\"<tool>\": 270}");
         assertThatThrownBy(() -> Tokenizers.load(dir)).hasMessageContaining("'<tool>'");

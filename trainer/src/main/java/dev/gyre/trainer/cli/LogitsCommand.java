@@ -86,7 +86,8 @@ final class LogitsCommand extends GyreCommand {
             }
             if (gradients)
                 session.gradients()
-                        .forEach((t, g) -> file.f32("grad/" + place(llama, t), g, Arrays.stream(t.dims()).asLongStream().toArray()));
+                        .forEach((t, g) -> file.f32("grad/" + place(llama, t), g,
+                                Arrays.stream(t.dims()).asLongStream().toArray()));
         }
         file.f32("logits", logits, in.B, in.T, V);
         if (in.trained > 0)
