@@ -7,7 +7,8 @@ public interface Factors {
     /// None at hand.
     Factors NONE = (info, spec) -> {
         throw new IllegalArgumentException(info.path()
-                + ": the adapter has no " + PeftFile.PSOFT_FACTORS + ", which Gyre writes beside a"
+                + ": the principal factors of the weight are not here: no " + PeftFile.PSOFT_FACTORS
+                + ", which Gyre writes beside a"
                 + " PSOFT adapter; PEFT recomputes the factors, with signs that differ between machines: fold the"
                 + " adapter in where it was trained (merge_and_unload) and take that model");
     };
