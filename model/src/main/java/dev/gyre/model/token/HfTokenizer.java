@@ -188,7 +188,26 @@ public final class HfTokenizer implements Tokenizer {
 
     @Override
     public int[] encode(String text, boolean addSpecial) {
-        return ints(tokenizer.encode(text, addSpecial, false).getIds());
+        return ints(tokenizer.encode(whole(text), addSpecial, false).getIds());
+    }
+
+    /// An unpaired surrogate has no UTF-8. The library is handed three characters for one, which would shift the offsets of
+    /// all that follows, and with them what is trained on; so it becomes one here.
+    private static String whole(String text) {
+        StringBuilder s = null;
+        for (int i = 0; i < text.length(); i++) {
+            char c = text.charAt(i);
+            if (!Character.isSurrogate(c))
+                continue;
+            if (Character.isHighSurrogate(c) && i + 1 < text.length() && Character.isLowSurrogate(text.charAt(i + 1))) {
+                i++;
+                continue;
+            }
+            if (s == null)
+                s = new StringBuilder(text);
+            s.setCharAt(i, '\uFFFD');
+        }
+        return s == null ? text : s.toString();
     }
 
     private static int[] ints(long[] ids) {
@@ -200,7 +219,7 @@ public final class HfTokenizer implements Tokenizer {
 
     @Override
     public Encoding encodeWithOffsets(String text, boolean addSpecial) {
-        var e = tokenizer.encode(text, addSpecial, false);
+        var e = tokenizer.encode(whole(text), addSpecial, false);
         int[] ids = ints(e.getIds());
         int[] from = new int[ids.length];
         int[] to = new int[ids.length];

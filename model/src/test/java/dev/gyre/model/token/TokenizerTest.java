@@ -74,6 +74,23 @@ class TokenizerTest {
         }
     }
 
+    /// Half an emoji is what scripts leave that cut texts to a number of UTF-16 units; JSON can write it down.
+    @Test
+    void halfACharacterShiftsNoOffsetBehindIt() {
+        new ByteTokenizer().save(dir);
+        String s = "a \ud83d b\udc00\ud83d\ude42c";
+        try (Tokenizer t = HfTokenizer.open(dir.resolve(HfTokenizer.FILE))) {
+            Encoding e = t.encodeWithOffsets(s, false);
+            assertOffsets(t, s, e);
+            assertThat(t.decode(e.ids())).isEqualTo("a \uFFFD b\uFFFD\ud83d\ude42c");
+            assertThat(t.encode(s, false)).isEqualTo(e.ids());
+            int b = 0;
+            while (e.id(b) != 'b')
+                b++;
+            assertThat(e.from(b)).isEqualTo(s.indexOf('b'));
+        }
+    }
+
     @Test
     void theSavedFilesGiveTheSameIdsToHuggingFacesLibrary() throws IOException {
         var own = new ByteTokenizer(List.of("<|user|>"), "{{ bos_token }}");
