@@ -5,7 +5,6 @@ import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.adapter.AdapterSpec;
 import dev.gyre.model.adapter.PrincipalSubspace;
 import dev.gyre.model.format.ModelDir;
-import dev.gyre.model.llama.BatchShape;
 import dev.gyre.model.llama.Decoder;
 import dev.gyre.model.llama.Llama;
 import dev.gyre.model.llama.TrainSession;
@@ -23,8 +22,10 @@ import dev.gyre.trainer.run.Devices;
 import dev.gyre.trainer.run.Evaluation;
 import dev.gyre.trainer.run.Generator;
 import dev.gyre.trainer.run.Merging;
+import dev.gyre.trainer.run.RunData;
 import dev.gyre.trainer.run.Sampler;
 import java.nio.file.Path;
+import java.util.EnumSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -133,10 +134,12 @@ public final class LanguageModel implements AutoCloseable {
         if (llama.adapters().isEmpty())
             throw new IllegalStateException("nothing to train: add an adapter with adapt(), or switch one on");
         RunConfig.Train t = options.train();
-        Batches batches = new Batches(tokens(examples, t.seqLen()), t.microBatch(), t.seqLen(), true, true,
+        Batches batches = new Batches(tokens(examples, t.seqLen()), t.microBatch(), t.seqLen(), t.buckets(), true, true,
                 options.seed(), t.epochs() == null ? Double.POSITIVE_INFINITY : t.epochs());
-        try (TrainSession session = new TrainSession(llama, backend,
-                List.of(new BatchShape(t.microBatch(), t.seqLen())), false, Set.of(TrainSession.Use.TRAIN))) {
+        Set<TrainSession.Use> uses = EnumSet.of(TrainSession.Use.TRAIN);
+        if (t.gradientCheckpointing())
+            uses.add(TrainSession.Use.GRADIENT_CHECKPOINTING);
+        try (TrainSession session = new TrainSession(llama, backend, RunData.shapes(t), false, uses)) {
             TrainLoop.Saver toAdapters = new TrainLoop.Saver() {
                 @Override
                 public int every() {

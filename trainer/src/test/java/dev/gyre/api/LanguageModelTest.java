@@ -73,6 +73,19 @@ class LanguageModelTest {
     }
 
     @Test
+    void everyTrainingOptionCounts() {
+        try (LanguageModel model = LanguageModel.load(SMALL, "cpu:1")) {
+            model.adapt("twice", LoraSpec.of(Targets.names("q_proj"), 2), 1);
+            List<Long> places = new ArrayList<>();
+            TrainOptions o = TrainOptions.steps(1).with("seq_len", 64).with("micro_batch", 1)
+                    .with("gradient_checkpointing", true);
+            model.train(TASKS.subList(0, 1), o, s -> places.add(s.tokens()));
+            model.train(TASKS.subList(0, 1), o.with("buckets", List.of(24)), s -> places.add(s.tokens()));
+            assertThat(places).containsExactly(64L, 24L);
+        }
+    }
+
+    @Test
     void adaptersStackOverFourBitWeights() {
         try (LanguageModel model = LanguageModel.load(SMALL, "cpu:1")) {
             model.adapt("inside", PsoftSpec.of(Targets.names("q_proj", "v_proj"), 8), 1);
