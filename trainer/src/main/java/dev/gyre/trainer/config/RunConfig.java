@@ -100,8 +100,8 @@ public record RunConfig(
             @Key(doc = "decoupled weight decay of AdamW", def = "0", min = 0) double weightDecay,
             @Key(doc = "AdamW's decay of the mean of gradients", def = "0.9", min = 0, max = 0.999999) double beta1,
             @Key(doc = "AdamW's decay of the mean of squared gradients", def = "0.999", min = 0,
-                    max = 0.999999999) double beta2,
-            @Key(doc = "AdamW's eps", def = "1e-8", min = 0) double eps,
+                    max = 0.9999999) double beta2,
+            @Key(doc = "AdamW's eps", def = "1e-8", min = 1e-30) double eps,
             @Key(doc = "layers keep only their inputs and run forward again in the backward pass: about a third more time,"
                     + " less memory, the same gradients",
                     def = "false") boolean gradientCheckpointing,

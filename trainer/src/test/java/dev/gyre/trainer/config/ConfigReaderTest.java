@@ -145,6 +145,8 @@ class ConfigReaderTest {
         "train.lr=.nan                | 'train.lr' must be a number, not .nan",
         "train.lr=1e-4f               | 'train.lr' must be a number, not 1e-4f",
         "train.beta1=1                | 'train.beta1' must be between 0 and 0.999999, not 1",
+        "train.beta2=0.99999999       | 'train.beta2' must be between 0 and 0.9999999, not 0.99999999",
+        "train.eps=0                  | 'train.eps' must be at least 1.0e-30, not 0",
         "train.lr=[1]                 | 'train.lr' must be a single value",
         "train.lr=                    | 'train.lr' has no value",
         "train.schedule=cosin         | 'train.schedule' must be one of constant, linear, cosine; did you mean cosine?",
