@@ -36,7 +36,8 @@ final class RunScreen {
             }
             String wall = Text.time((System.nanoTime() - begun) / 1e9);
             if (!r.finished()) {
-                screen.result("stopped after step " + r.step() + ", saved " + r.saved() + " · resume: " + again);
+                screen.result("stopped after step " + r.step()
+                        + (r.saved() == null ? "" : ", saved " + r.saved()) + " · resume: " + again);
                 return ExitCode.INTERRUPTED;
             }
             screen.result((run.from() >= run.steps() ? "the run was complete; wrote " : "wrote ") + run.result()

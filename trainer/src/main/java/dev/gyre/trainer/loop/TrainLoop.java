@@ -135,7 +135,8 @@ public final class TrainLoop {
                     tellRotations();
                 tell(l -> l.onStepEnd(t));
             }
-            return new Result(t, t == steps || early, early, lastLoss, bestStep == 0 ? null : best, bestStep, saved);
+            // a run that goes on from behind the last step, because it was told to be shorter, is done as well
+            return new Result(t, t >= steps || early, early, lastLoss, bestStep == 0 ? null : best, bestStep, saved);
         } catch (RuntimeException | Error e) {
             failure = e;
             throw e;

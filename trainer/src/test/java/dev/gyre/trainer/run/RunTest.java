@@ -195,6 +195,9 @@ class RunTest {
         assertThat(again.finished()).isTrue();
         assertThat(again.saved()).isNull();
         assertThat(new Run(config("x", "train.steps=23"), true).run().step()).isEqualTo(23);
+        TrainLoop.Result fewer = new Run(config("x", "train.steps=8"), true).run();
+        assertThat(fewer.finished()).as("nothing is left to do").isTrue();
+        assertThat(fewer.step()).isEqualTo(23);
     }
 
     @Test
