@@ -26,8 +26,12 @@ import org.jspecify.annotations.Nullable;
 /// | `adapter/` or `model/` | the result |
 /// | `program.txt` | the operations of a step |
 /// | `log.txt` | what the screen showed |
+/// | `.lock` | there while a process trains |
 public final class RunDir {
     private static final Pattern CHECKPOINT = Pattern.compile("checkpoint-(\\d+)");
+
+    private static final String BUSY =
+            "a run is going on there; wait for it or end it first, or choose another output.dir";
 
     private final Path path;
 
@@ -53,8 +57,8 @@ public final class RunDir {
 
     private static void free(Path path) {
         if (Files.isDirectory(path))
-            AtomicFiles.recover(path);
-        if (Files.exists(path) && !(Files.isDirectory(path) && list(path).isEmpty()))
+            recover(path);
+        if (Files.exists(path) && !(Files.isDirectory(path) && list(path).stream().allMatch(RunDir::isLock)))
             throw new FormatException(path, Files.isDirectory(path)
                     ? "exists and is not empty; continue that run with --resume, choose another output.dir, or remove it"
                     : "exists and is not a directory; choose another output.dir");
@@ -63,10 +67,25 @@ public final class RunDir {
     /// An existing run.
     public static RunDir open(Path path) {
         if (Files.isDirectory(path))
-            AtomicFiles.recover(path);
+            recover(path);
         if (!Files.isRegularFile(path.resolve("run.yaml")))
             throw new FormatException(path, "holds no run to resume (no run.yaml); start it without --resume");
         return new RunDir(path);
+    }
+
+    /// What looks left over in the folder of a run that is still going on is being written.
+    private static void recover(Path path) {
+        FolderLock.check(path, BUSY);
+        AtomicFiles.recover(path);
+    }
+
+    private static boolean isLock(Path p) {
+        return p.endsWith(FolderLock.FILE);
+    }
+
+    /// Makes the folder this process's own: two that train into one would delete each other's checkpoints.
+    FolderLock lock() {
+        return FolderLock.take(path, BUSY);
     }
 
     public Path path() {

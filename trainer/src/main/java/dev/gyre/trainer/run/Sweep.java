@@ -8,14 +8,8 @@ import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.ConfigWriter;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.config.SweepConfig;
-import java.io.IOException;
-import java.io.UncheckedIOException;
-import java.nio.channels.FileChannel;
-import java.nio.channels.FileLock;
-import java.nio.channels.OverlappingFileLockException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -43,7 +37,7 @@ public final class Sweep implements AutoCloseable {
 
     private final Path folder;
     private final List<Run> runs;
-    private @Nullable FileChannel lock;
+    private @Nullable FolderLock lock;
 
     private Sweep(Path folder, List<Run> runs) {
         this.folder = folder;
@@ -130,26 +124,7 @@ public final class Sweep implements AutoCloseable {
     /// Makes the folder this process's own until it is closed.
     public void lock() {
         AtomicFiles.createFolder(folder);
-        try {
-            FileChannel c = FileChannel.open(folder.resolve(".lock"), StandardOpenOption.CREATE,
-                    StandardOpenOption.WRITE);
-            FileLock l = tryLock(c);
-            if (l == null) {
-                c.close();
-                throw new FormatException(folder, "another sweep is running there; wait for it or end it first");
-            }
-            lock = c;
-        } catch (IOException e) {
-            throw new UncheckedIOException(new IOException(folder + ": cannot be written: " + e.getMessage(), e));
-        }
-    }
-
-    private static @Nullable FileLock tryLock(FileChannel c) throws IOException {
-        try {
-            return c.tryLock();
-        } catch (OverlappingFileLockException e) {
-            return null;
-        }
+        lock = FolderLock.take(folder, "another sweep is running there; wait for it or end it first");
     }
 
     /// Writes a run's configuration beside its folder and makes the folder ready to start or to go on.
@@ -186,13 +161,8 @@ public final class Sweep implements AutoCloseable {
 
     @Override
     public void close() {
-        FileChannel l = lock;
-        if (l != null)
-            try {
-                l.close();
-            } catch (IOException e) {
-                throw new UncheckedIOException(e);
-            }
+        if (lock != null)
+            lock.close();
         lock = null;
     }
 }

@@ -51,6 +51,7 @@ public final class TrainingRun implements AutoCloseable {
     private final Setup setup;
     private final Backend backend;
     private final RunDir dir;
+    private final FolderLock lock;
     private final RunData data;
     private final TrainSession session;
     private final @Nullable Checkpoint from;
@@ -76,27 +77,33 @@ public final class TrainingRun implements AutoCloseable {
         if (resume)
             checkConfig(path);
         this.dir = resume ? RunDir.open(path) : RunDir.create(path);
-        this.from = resume ? dir.latest() : null;
-        if (resume && from == null)
-            notes.add("no checkpoint yet in " + path + ": starting from step 0");
-        if (from != null && from.step() >= steps)
-            notes.add("the run is complete at step " + from.step() + "; raise train.steps to train on");
-        List<Path> inputs = new ArrayList<>(s.inputs());
-        inputs.add(Path.of(d.train()));
-        if (d.valid() != null)
-            inputs.add(Path.of(d.valid()));
-        d.alsoValid().values().forEach(f -> inputs.add(Path.of(f)));
-        var provenance = Provenance.describe(s.version(), backend.describe(), inputs);
-        // first of all files: what is killed from here on can be resumed
-        dir.write("run.yaml", ConfigWriter.resolved(s.config()));
-        if (resume)
-            Provenance.resume(dir, provenance);
-        else
-            Provenance.write(dir, provenance);
-        Garbage.collect(); // what reading, rounding and decomposing the weights left behind
-        this.session = new TrainSession(s.model(), backend, RunData.shapes(t), s.full(), uses(t));
-        Garbage.collect(); // the array that the trained numbers came in
-        dir.write("program.txt", session.programs());
+        this.lock = dir.lock();
+        try {
+            this.from = resume ? dir.latest() : null;
+            if (resume && from == null)
+                notes.add("no checkpoint yet in " + path + ": starting from step 0");
+            if (from != null && from.step() >= steps)
+                notes.add("the run is complete at step " + from.step() + "; raise train.steps to train on");
+            List<Path> inputs = new ArrayList<>(s.inputs());
+            inputs.add(Path.of(d.train()));
+            if (d.valid() != null)
+                inputs.add(Path.of(d.valid()));
+            d.alsoValid().values().forEach(f -> inputs.add(Path.of(f)));
+            var provenance = Provenance.describe(s.version(), backend.describe(), inputs);
+            // first of all files: what is killed from here on can be resumed
+            dir.write("run.yaml", ConfigWriter.resolved(s.config()));
+            if (resume)
+                Provenance.resume(dir, provenance);
+            else
+                Provenance.write(dir, provenance);
+            Garbage.collect(); // what reading, rounding and decomposing the weights left behind
+            this.session = new TrainSession(s.model(), backend, RunData.shapes(t), s.full(), uses(t));
+            Garbage.collect(); // the array that the trained numbers came in
+            dir.write("program.txt", session.programs());
+        } catch (RuntimeException | Error e) {
+            lock.close();
+            throw e;
+        }
     }
 
     /// What a run opens its session for.
@@ -316,8 +323,10 @@ public final class TrainingRun implements AutoCloseable {
     @Override
     public void close() {
         Decoder d = decoder;
-        if (d != null)
-            d.close();
-        session.close();
+        try (lock) {
+            if (d != null)
+                d.close();
+            session.close();
+        }
     }
 }

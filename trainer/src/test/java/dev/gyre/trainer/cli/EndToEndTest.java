@@ -154,6 +154,30 @@ class EndToEndTest {
     }
 
     @Test
+    void aFolderThatARunIsGoingOnInIsLeftAlone() throws IOException {
+        Path file = config("busy", "");
+        RunConfig c = ConfigReader.read(file, RunConfig.class, List.of());
+        Path run = dir.resolve("busy");
+        try (TrainingRun first = FineTuning.open(c, false, Devices.open(c.device()).backend(), "test")) {
+            Path half = Files.createDirectory(run.resolve(".checkpoint-3.tmp-0"));
+            for (Object[] again : new Object[][] {{"train", file}, {"train", file, "--resume"}}) {
+                Cli second = Cli.gyre(again);
+                assertThat(second.code).as(second.toString()).isEqualTo(ExitCode.USAGE);
+                assertThat(second.err).contains("busy: a run is going on there");
+            }
+            assertThat(half).as("a checkpoint that is being written").exists();
+            assertThat(first.run(List.of(), () -> false).finished()).isTrue();
+        }
+        assertThat(run.resolve(".lock")).doesNotExist();
+        assertThat(Cli.gyre("train", file, "--resume").code).isZero();
+
+        Path killed = dir.resolve("killed-at-once");
+        Files.createDirectory(killed);
+        Files.createFile(killed.resolve(".lock"));
+        assertThat(Cli.gyre("train", config("killed-at-once", "")).code).isZero();
+    }
+
+    @Test
     void resumingAnotherConfigurationOrOtherDataIsRefused() throws IOException {
         Path file = config("guarded", "");
         assertThat(Cli.gyre("train", file).code).isZero();
