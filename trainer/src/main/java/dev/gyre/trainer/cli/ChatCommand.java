@@ -1,5 +1,6 @@
 package dev.gyre.trainer.cli;
 
+import dev.gyre.kernels.Backend;
 import dev.gyre.model.llama.Decoder;
 import dev.gyre.model.llama.Llama;
 import dev.gyre.model.token.ChatTemplate;
@@ -15,6 +16,7 @@ import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.function.IntFunction;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -55,8 +57,8 @@ final class ChatCommand extends GyreCommand {
         screen().line(text.hasTemplate() ? "/reset forgets the conversation, /exit ends it"
                 : "this model has no chat template: each line is a text that it continues by itself; /exit ends");
         BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
-        try (Decoder decoder = new Decoder(llama, Devices.open(model.device).backend(), context)) {
-            Talk talk = new Talk(text, decoder, sampler, context);
+        Backend backend = Devices.open(model.device).backend();
+        try (Talk talk = new Talk(text, n -> new Decoder(llama, backend, n), sampler, context)) {
             for (String line = ask(in); line != null; line = ask(in))
                 switch (line.strip()) {
                 case "" -> {
@@ -87,17 +89,20 @@ final class ChatCommand extends GyreCommand {
     }
 
     /// The conversation and the tokens of it that the decoder holds.
-    private final class Talk {
+    private final class Talk implements AutoCloseable {
         private final ModelText text;
-        private final Decoder decoder;
+        private final IntFunction<Decoder> decoders;
+        private @Nullable Decoder decoder;
+        private int room;
         private final Sampler sampler;
         private final int context;
         private final List<ChatTemplate.Message> messages = new ArrayList<>();
         private int[] fed = {};
 
-        Talk(ModelText text, Decoder decoder, Sampler sampler, int context) {
+        /// @param decoders opens one for so many tokens
+        Talk(ModelText text, IntFunction<Decoder> decoders, Sampler sampler, int context) {
             this.text = text;
-            this.decoder = decoder;
+            this.decoders = decoders;
             this.sampler = sampler;
             this.context = context;
             reset();
@@ -126,7 +131,8 @@ final class ChatCommand extends GyreCommand {
             StringBuilder answer = new StringBuilder();
             StreamDecoder stream = text.stream();
             try (Interrupt interrupt = Interrupt.ofAnswer()) {
-                float[] logits = feed(tokens);
+                Decoder decoder = decoder((int) Math.min(context, (long) tokens.length + most));
+                float[] logits = feed(decoder, tokens);
                 for (int n = 0; n < most && !interrupt.requested(); n++) {
                     int token = sampler.next(logits);
                     if (text.stops().contains(token))
@@ -147,8 +153,30 @@ final class ChatCommand extends GyreCommand {
                 messages.add(new ChatTemplate.Message("assistant", answer + rest));
         }
 
+        /// A decoder for that many tokens. Its caches for the whole context of a model would take gigabytes that hardly any
+        /// conversation needs, so they grow with it; a new decoder reads the conversation anew.
+        private Decoder decoder(int tokens) {
+            Decoder d = decoder;
+            if (d == null || room < tokens) {
+                close();
+                fed = new int[0];
+                room = (int) Math.min(context, Math.max(tokens, 2L * room));
+                d = decoders.apply(room);
+                decoder = d;
+            }
+            return d;
+        }
+
+        @Override
+        public void close() {
+            Decoder d = decoder;
+            if (d != null)
+                d.close();
+            decoder = null;
+        }
+
         /// Feeds what of `tokens` the decoder does not hold already: in a conversation, the last message.
-        private float[] feed(int[] tokens) {
+        private float[] feed(Decoder decoder, int[] tokens) {
             int same = Arrays.mismatch(fed, tokens);
             // at least one token is fed anew, because its logits are wanted
             int keep = Math.min(same < 0 ? fed.length : same, tokens.length - 1);

@@ -60,6 +60,21 @@ class ChatTest {
         assertThat(c.out).isEqualTo(first + "\n" + second + "\n" + first + "\n");
     }
 
+    /// Caches for all that a model could read would take gigabytes where its context is 131 072 tokens.
+    @Test
+    void aLongContextTakesMemoryOnlyAsItIsUsed(@TempDir Path dir) throws IOException {
+        try (Stream<Path> files = Files.list(BASE)) {
+            for (Path f : files.toList())
+                Files.copy(f, dir.resolve(f.getFileName().toString()));
+        }
+        Path config = dir.resolve("config.json");
+        Files.writeString(config, Files.readString(config).replace("\"max_position_embeddings\": 256",
+                "\"max_position_embeddings\": 1073741824"));
+        Cli c = chat(dir, "copy abc = \n");
+        assertThat(c.code).as(c.toString()).isZero();
+        assertThat(c.out).isEqualTo("abc\n");
+    }
+
     private static String answer(Path dir, ModelText text, List<Message> messages) {
         StringBuilder s = new StringBuilder();
         try (Decoder d = new Decoder(new ModelRef(dir, List.of()).load(), new CpuBackend(), 256)) {
