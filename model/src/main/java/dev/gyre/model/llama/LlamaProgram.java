@@ -53,7 +53,7 @@ final class LlamaProgram {
         }
     }
 
-    /// A program that also leaves all logits (N, V) in an output buffer.
+    /// A program that also leaves logits in an output buffer: all (N, V), or those of the last tokens of each row.
     record WithLogits(Program program, Buf logits) {
     }
 
@@ -99,10 +99,13 @@ final class LlamaProgram {
         return e.build();
     }
 
-    /// Forward with all logits kept, row losses.
-    WithLogits logits(Io io) {
+    /// Forward with logits kept, row losses.
+    ///
+    /// @param last how many tokens at the end of each row have logits and losses; at most T, which is all
+    WithLogits logits(Io io, int last) {
         Emitter e = new Emitter("logits " + io.shape.B() + "x" + io.shape.T(), store, false);
-        Buf logits = Buf.output("logits " + io.shape.B() + "x" + io.shape.T(), io.shape.tokens(), V);
+        Buf logits = Buf.output("logits " + io.shape.B() + "x" + io.shape.T(), Math.multiplyExact(io.shape.B(), last),
+                V);
         run(e, io, false, false, logits);
         return new WithLogits(e.build(), logits);
     }
@@ -129,14 +132,22 @@ final class LlamaProgram {
         e.scope("lm_head");
         // a chunk's inputs make room for their gradient, unless the head reads them again
         Buf dH = !back ? null : first.needsInput() ? e.act("d h", N, C) : norm.y();
-        int most = keepLogits != null ? N : Math.clamp(LOGITS_CHUNK / V, 1, N);
+        int most = Math.clamp(LOGITS_CHUNK / V, 1, N);
         int chunks = (N + most - 1) / most;
         int chunk = (N + chunks - 1) / chunks;
-        for (int row = 0; row < N; row += chunk) {
+        int skipped = 0;
+        if (keepLogits != null) {
+            boolean all = keepLogits.dim(0) == N;
+            chunk = all ? N : keepLogits.dim(0) / shape.B();
+            skipped = all ? 0 : shape.T() - chunk;
+        }
+        // what lies between the last tokens of two rows is passed over
+        for (int row = skipped, kept = 0; row < N; row += chunk + skipped, kept += chunk) {
             int n = Math.min(chunk, N - row);
             AdaptedLinear head = head();
             Buf hc = norm.y().view("h rows", (long) row * C, n, C);
-            Buf logits = keepLogits != null ? keepLogits : e.act("logits", n, V);
+            Buf logits = keepLogits != null ? keepLogits.view("logits", (long) kept * V, n, V)
+                    : e.act("logits", n, V);
             head.forward(e, hc, logits, n);
             e.add(new Op.CrossEntropy(logits, io.labels.view("labels", row, n), io.rowLoss.view("row loss", row, n),
                     lossScale, n, V, training));

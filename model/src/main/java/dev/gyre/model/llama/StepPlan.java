@@ -37,11 +37,18 @@ public final class StepPlan {
     private final List<Program> programs = new ArrayList<>();
     private final MemoryPlan memory;
 
+    /// As below, with logits of all tokens.
+    StepPlan(LlamaConfig config, Store.Source source, List<Tensor> weights, List<Adapter> adapters,
+            List<BatchShape> shapes, Set<TrainSession.Use> uses) {
+        this(config, source, weights, adapters, shapes, uses, Integer.MAX_VALUE);
+    }
+
     /// @param source of the frozen weights
     /// @param weights model weights that are trained themselves
     /// @param adapters trained beside them
+    /// @param last tokens at the end of each row that logits are wanted of
     StepPlan(LlamaConfig config, Store.Source source, List<Tensor> weights, List<Adapter> adapters,
-            List<BatchShape> shapes, Set<TrainSession.Use> uses) {
+            List<BatchShape> shapes, Set<TrainSession.Use> uses, int last) {
         List<Tensor> trainable = new ArrayList<>(weights);
         for (Adapter a : adapters)
             trainable.addAll(a.tensors());
@@ -58,7 +65,7 @@ public final class StepPlan {
             if (uses.contains(TrainSession.Use.EVALUATE))
                 evaluation.put(s, added(emit.evaluation(b)));
             if (uses.contains(TrainSession.Use.LOGITS)) {
-                LlamaProgram.WithLogits l = emit.logits(b);
+                LlamaProgram.WithLogits l = emit.logits(b, Math.min(last, s.T()));
                 added(l.program());
                 logits.put(s, l);
             }

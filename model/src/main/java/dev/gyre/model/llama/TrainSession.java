@@ -46,12 +46,24 @@ public final class TrainSession implements AutoCloseable {
 
     /// @param full whether all weights are trained instead of the attached adapters
     public TrainSession(Llama model, Backend backend, List<BatchShape> shapes, boolean full, Set<Use> uses) {
+        this(model, backend, new StepPlan(model.config(), model, full ? model.allWeights() : List.of(),
+                model.adapters(), shapes, uses));
+    }
+
+    private TrainSession(Llama model, Backend backend, StepPlan plan) {
         this.model = model;
-        this.plan = new StepPlan(model.config(), model, full ? model.allWeights() : List.of(), model.adapters(), shapes,
-                uses);
+        this.plan = plan;
         this.store = plan.store;
         this.session = backend.open(plan.programs());
         store.fill(session, plan.memory());
+    }
+
+    /// For logits of the last tokens of each row only: those of long rows over a large vocabulary are gigabytes.
+    ///
+    /// @param last tokens at the end of each row whose logits [#logits] gives
+    public static TrainSession ofLastLogits(Llama model, Backend backend, BatchShape shape, int last) {
+        return new TrainSession(model, backend, new StepPlan(model.config(), model, List.of(), model.adapters(),
+                List.of(shape), Set.of(Use.LOGITS), last));
     }
 
     /// Trainable tensors in the order in which [TrainState] and gradients lie.
@@ -80,7 +92,8 @@ public final class TrainSession implements AutoCloseable {
         return lossSum(i);
     }
 
-    /// All logits (B, T, V) of a batch into `out`; returns the sum of the token losses.
+    /// All logits (B, T, V) of a batch into `out`; returns the sum of the token losses. In a session of [#ofLastLogits], the
+    /// logits of these, and nothing about losses.
     public double logits(Batch b, float[] out) {
         LlamaProgram.Io i = load(b, 0f);
         LlamaProgram.WithLogits l = program(plan.logits, b.shape());

@@ -18,7 +18,9 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.EnumSet;
+import java.util.IdentityHashMap;
 import java.util.List;
+import java.util.Map;
 
 /// Measures a model on examples.
 public final class Evaluation {
@@ -75,52 +77,99 @@ public final class Evaluation {
 
     /// Tokens of an answer that is written out, at most.
     private static final int ANSWER_TOKENS = 64;
-    /// Logits that are looked at together, at most (16 MB here, and as much in the session).
-    private static final int LOGITS = 1 << 22;
+    /// Logits that are looked at together, at most (32 MiB here, and as much in the session), and tokens that are fed.
+    private static final int LOGITS = 1 << 23;
+    private static final int TOKENS = 1 << 11;
+
+    /// A part of an answer that is looked at in one row: the tokens `from .. to - 1`, the end counting as the last. The row
+    /// ends just before the last of them, so that what predicts them stands at its end.
+    private record Piece(ModelText.Task task, int from, int to) {
+        /// Tokens to feed.
+        int length() {
+            return task.prompt().length + to - 1;
+        }
+
+        void put(int[] ids, int end) {
+            System.arraycopy(task.prompt(), 0, ids, end - length(), task.prompt().length);
+            System.arraycopy(task.answer(), 0, ids, end - to + 1, to - 1);
+        }
+    }
 
     /// Answers to the examples that have a prompt and a completion. No token needs to be generated for that: greedy
     /// decoding gives an answer exactly when each of its tokens is the likeliest behind the right ones before it, which
     /// one pass over prompt and answer shows. The end of an answer counts for models that have a token for it.
     public static Answers answers(Llama model, Backend backend, List<? extends Example> examples, ModelText text) {
+        return answers(model, backend, examples, text, LOGITS);
+    }
+
+    /// @param most logits that are looked at together; longer answers are looked at in pieces
+    static Answers answers(Llama model, Backend backend, List<? extends Example> examples, ModelText text, int most) {
         List<ModelText.Task> tasks = text.tasks(examples).stream().filter(t -> t.prompt().length > 0).toList();
-        if (tasks.isEmpty())
-            return new Answers(0, 0, 0, 0);
-        int T = 1;
-        for (ModelText.Task t : tasks)
-            T = Math.max(T, t.prompt().length + t.answer().length);
         int V = model.config().vocabSize();
-        int B = (int) Math.clamp(LOGITS / ((long) T * V), 1, Math.min(32, tasks.size()));
+        int end = text.stops().isEmpty() ? 0 : 1;
+        int rows = Math.max(1, most / V);
+        List<Piece> pieces = new ArrayList<>();
+        int T = 1;
+        int last = 1;
+        for (ModelText.Task t : tasks) {
+            int n = t.answer().length + end;
+            for (int from = 0; from < n; from += rows)
+                pieces.add(new Piece(t, from, Math.min(n, from + rows)));
+            T = Math.max(T, t.prompt().length + n - 1);
+            last = Math.max(last, Math.min(n, rows));
+        }
+        Map<ModelText.Task, Integer> right = new IdentityHashMap<>();
+        if (!pieces.isEmpty())
+            count(model, backend, pieces, text, (int) Math.clamp(
+                    Math.min(most / ((long) last * V), TOKENS / T), 1, Math.min(32, pieces.size())), T, last, right);
+        int exact = 0;
+        long rightTokens = 0;
+        long tokens = 0;
+        for (ModelText.Task t : tasks) {
+            int got = right.getOrDefault(t, 0);
+            tokens += t.answer().length + end;
+            rightTokens += got;
+            if (got == t.answer().length + end)
+                exact++;
+        }
+        return new Answers(exact, tasks.size(), rightTokens, tokens);
+    }
+
+    /// @param B pieces at once
+    /// @param T tokens of the longest
+    /// @param last tokens that a piece is about, at most
+    /// @param right tokens of each answer that are the likeliest
+    private static void count(Llama model, Backend backend, List<Piece> pieces, ModelText text, int B, int T, int last,
+            Map<ModelText.Task, Integer> right) {
+        int V = model.config().vocabSize();
         int known = Math.min(V, text.tokenizer().vocabSize());
         int[] labels = new int[B * T];
         Arrays.fill(labels, Op.CrossEntropy.IGNORE);
-        int right = 0;
-        long rightTokens = 0;
-        long tokens = 0;
         Garbage.collect();
-        float[] logits = new float[Math.multiplyExact(Math.multiplyExact(B, T), V)];
-        try (TrainSession s = new TrainSession(model, backend, List.of(new BatchShape(B, T)), false,
-                EnumSet.of(TrainSession.Use.LOGITS))) {
-            for (int first = 0; first < tasks.size(); first += B) {
-                int n = Math.min(B, tasks.size() - first);
+        float[] logits = new float[Math.multiplyExact(Math.multiplyExact(B, last), V)];
+        try (TrainSession s = TrainSession.ofLastLogits(model, backend, new BatchShape(B, T), last)) {
+            for (int first = 0; first < pieces.size(); first += B) {
+                List<Piece> some = pieces.subList(first, Math.min(pieces.size(), first + B));
                 int[] ids = new int[B * T];
-                for (int b = 0; b < n; b++) {
-                    ModelText.Task t = tasks.get(first + b);
-                    System.arraycopy(t.prompt(), 0, ids, b * T, t.prompt().length);
-                    System.arraycopy(t.answer(), 0, ids, b * T + t.prompt().length, t.answer().length);
+                int[] positions = new int[B * T];
+                int[] start = new int[B * T];
+                for (int b = 0; b < B; b++) {
+                    int length = b < some.size() ? some.get(b).length() : 0;
+                    if (length > 0)
+                        some.get(b).put(ids, (b + 1) * T);
+                    for (int t = 0; t < T; t++) {
+                        // what stands before a piece sees only itself
+                        positions[b * T + t] = Math.max(0, t - (T - length));
+                        start[b * T + t] = Math.min(t, T - length);
+                    }
                 }
-                s.logits(Batch.rows(B, T, ids, labels), logits);
-                for (int b = 0; b < n; b++) {
-                    ModelText.Task t = tasks.get(first + b);
-                    int of = t.answer().length + (text.stops().isEmpty() ? 0 : 1);
-                    int got = rightTokens(t, text, logits, b * T + t.prompt().length - 1, V, known);
-                    tokens += of;
-                    rightTokens += got;
-                    if (got == of)
-                        right++;
+                s.logits(new Batch(B, T, ids, labels, positions, start), logits);
+                for (int b = 0; b < some.size(); b++) {
+                    Piece p = some.get(b);
+                    right.merge(p.task, rightTokens(p, text, logits, (b + 1) * last, V, known), Integer::sum);
                 }
             }
         }
-        return new Answers(right, tasks.size(), rightTokens, tokens);
     }
 
     /// The first `most` tasks of a file.
@@ -166,16 +215,16 @@ public final class Evaluation {
         return out;
     }
 
-    /// @param row of the logits behind the prompt
-    private static int rightTokens(ModelText.Task t, ModelText text, float[] logits, int row, int V, int known) {
+    /// @param end row behind the logits of the piece
+    private static int rightTokens(Piece p, ModelText text, float[] logits, int end, int V, int known) {
         int right = 0;
-        for (int i = 0; i <= t.answer().length; i++) {
-            int at = (row + i) * V;
+        for (int i = p.from; i < p.to; i++) {
+            int at = (end - p.to + i) * V;
             int best = 0;
             for (int v = 1; v < known; v++)
                 if (logits[at + v] > logits[at + best])
                     best = v;
-            if (i < t.answer().length ? best == t.answer()[i] : text.stops().contains(best))
+            if (i < p.task.answer().length ? best == p.task.answer()[i] : text.stops().contains(best))
                 right++;
         }
         return right;

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.cpu.CpuBackend;
+import dev.gyre.model.config.LlamaConfig;
 import dev.gyre.model.format.ModelDir;
 import dev.gyre.model.llama.Decoder;
 import dev.gyre.model.llama.Llama;
@@ -56,6 +57,18 @@ class EvaluationTest {
         assertThat(right).isBetween(5, 32);
         assertThat(Evaluation.answers(model, backend, examples, text))
                 .isEqualTo(new Evaluation.Answers(right, 37, rightTokens, tokens));
+        assertThat(Evaluation.answers(model, backend, examples, text, 3 * model.config().vocabSize()))
+                .as("three tokens at a time").isEqualTo(new Evaluation.Answers(right, 37, rightTokens, tokens));
+    }
+
+    /// All logits of this task would be more numbers than an array holds, and gigabytes for one a tenth as long.
+    @Test
+    void aLongPromptOverALargeVocabularyNeedsLogitsOnlyOfItsAnswer() {
+        Llama model = Llama.random(LlamaConfig.llama(1 << 18, 8, 8, 1, 1, 1, 16384, true, 256, List.of(257), null), 1);
+        Evaluation.Answers a = Evaluation.answers(model, new CpuBackend(),
+                List.of(new Example.Completion("a".repeat(8200), "bcd")), ModelText.bytes());
+        assertThat(a.all()).isEqualTo(1);
+        assertThat(a.tokens()).isEqualTo(4);
     }
 
     @Test
