@@ -31,8 +31,12 @@ public final class ModelText implements AutoCloseable {
     private final Path origin;
     private final int eos;
     private final Set<Integer> stops;
+    /// Tokens that the model has rows for.
+    private final int vocabulary;
 
-    private ModelText(Tokenizer tokenizer, @Nullable ChatTemplate template, Path origin, Set<Integer> stops) {
+    private ModelText(Tokenizer tokenizer, @Nullable ChatTemplate template, Path origin, Set<Integer> stops,
+            int vocabulary) {
+        this.vocabulary = vocabulary;
         this.tokenizer = tokenizer;
         this.template = template;
         this.origin = origin;
@@ -54,7 +58,10 @@ public final class ModelText implements AutoCloseable {
                 for (JsonNode id : ids)
                     stops.add(id.asInt(-1));
             }
-        return new ModelText(Tokenizers.load(directory), ChatTemplate.load(directory), directory, stops);
+        Path config = directory.resolve("config.json");
+        int vocabulary = Files.exists(config) ? Json.readObject(config).path("vocab_size").asInt(Integer.MAX_VALUE)
+                : Integer.MAX_VALUE;
+        return new ModelText(Tokenizers.load(directory), ChatTemplate.load(directory), directory, stops, vocabulary);
     }
 
     /// Bytes as tokens, without a chat template.
@@ -63,7 +70,8 @@ public final class ModelText implements AutoCloseable {
     }
 
     static ModelText of(Tokenizer tokenizer, @Nullable ChatTemplate template) {
-        return new ModelText(tokenizer, template, Path.of("tokenizer"), new LinkedHashSet<>());
+        return new ModelText(tokenizer, template, Path.of("tokenizer"), new LinkedHashSet<>(),
+                Integer.MAX_VALUE);
     }
 
     public Tokenizer tokenizer() {
@@ -83,7 +91,7 @@ public final class ModelText implements AutoCloseable {
     /// Tokens of a prompt, with what the model expects before a text. The end that some tokenizers put behind every text
     /// is left out: a prompt goes on.
     public int[] prompt(String text) {
-        int[] ids = tokenizer.encode(text, true);
+        int[] ids = known(tokenizer.encode(text, true));
         return endsIn(eos, ids) && !endsIn(eos, more(text)) ? Arrays.copyOf(ids, ids.length - 1) : ids;
     }
 
@@ -93,12 +101,22 @@ public final class ModelText implements AutoCloseable {
 
     /// Tokens of a conversation up to where the assistant begins to speak.
     public int[] prompt(List<ChatTemplate.Message> messages) {
-        return tokenizer.encode(template().render(messages, true), false);
+        return known(tokenizer.encode(template().render(messages, true), false));
     }
 
     /// Tokens of more text behind other text.
     int[] more(String text) {
-        return tokenizer.encode(text, false);
+        return known(tokenizer.encode(text, false));
+    }
+
+    /// A token that was added to the tokenizer and not to the model would end a run at the first step that meets it.
+    private int[] known(int... ids) {
+        for (int id : ids)
+            if (id >= vocabulary)
+                throw new IllegalArgumentException("the token '" + tokenizer.decodeWithSpecial(id) + "' (" + id
+                        + ") has no row in the model, whose vocab_size is " + vocabulary
+                        + "; add rows with transformers: model.resize_token_embeddings(len(tokenizer)), or leave it out");
+        return ids;
     }
 
     public StreamDecoder stream() {
@@ -111,6 +129,12 @@ public final class ModelText implements AutoCloseable {
 
     /// @param all whether everything counts, not only answers
     Masked masked(Example example, boolean all) {
+        Masked m = marked(example, all);
+        known(m.tokens);
+        return m;
+    }
+
+    private Masked marked(Example example, boolean all) {
         return switch (example) {
             case Example.Text t -> ended(tokenizer.encodeWithOffsets(t.text(), true), 0);
             case Example.Completion c -> ended(tokenizer.encodeWithOffsets(c.prompt() + c.completion(), true),

@@ -76,7 +76,12 @@ public final class TokenizedSet {
         int[] n = {all[0].length};
         read = 1;
         ExampleReader.read(file, Format.TEXT, (example, at) -> {
-            int[] t = text.more(((Example.Text) example).text());
+            int[] t;
+            try {
+                t = text.more(((Example.Text) example).text());
+            } catch (IllegalArgumentException e) {
+                throw new DataException(file, String.valueOf(e.getMessage()));
+            }
             if (n[0] + t.length > all[0].length)
                 all[0] = Arrays.copyOf(all[0], Math.max(Math.max(1024, 2 * all[0].length), n[0] + t.length));
             System.arraycopy(t, 0, all[0], n[0], t.length);

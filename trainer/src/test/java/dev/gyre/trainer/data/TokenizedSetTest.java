@@ -68,6 +68,22 @@ class TokenizedSetTest {
     }
 
     @Test
+    void aTokenThatTheModelHasNoRowForIsNamedWithItsLine() throws IOException {
+        Path model = dir.resolve("model");
+        Files.createDirectory(model);
+        new ByteTokenizer(List.of("<new>"), null).save(model);
+        Files.writeString(model.resolve("config.json"), "{\"vocab_size\": 259}");
+        Path file = dir.resolve("a.jsonl");
+        Files.writeString(file, "{\"text\": \"old\"}\n{\"text\": \"a <new> one\"}\n");
+        try (ModelText text = ModelText.load(model)) {
+            assertThatThrownBy(() -> TokenizedSet.read(file,
+                    new TokenizedSet.Rules(Format.AUTO, TrainOn.ALL, TooLong.TRUNCATE, 9), text))
+                    .isInstanceOf(DataException.class)
+                    .hasMessageContaining("a.jsonl:2: the token '<new>' (259) has no row in the model");
+        }
+    }
+
+    @Test
     void aTokenThatJoinsPromptAndAnswerBelongsToTheAnswer() throws IOException {
         ModelText joining = ModelText.of(new ByteTokenizer(List.of("ab"), null), null);
         ModelText.Masked m = joining.masked(new Example.Completion("xa", "by"), false);
