@@ -234,7 +234,7 @@ public final class LanguageModel implements AutoCloseable {
     public void merge(Path to) {
         if (llama.adapters().isEmpty())
             throw new IllegalStateException("nothing to merge: no adapter is switched on");
-        Merging.write(llama, directory, held, false, null, backend, to, name -> {
+        Merging.write(llama, directory, held, false, null, null, backend, to, name -> {
         });
     }
 

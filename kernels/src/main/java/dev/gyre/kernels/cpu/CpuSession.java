@@ -62,9 +62,13 @@ final class CpuSession implements Session {
                 slabs[i] = new float[Math.toIntExact(sizes[i])];
             return slabs;
         } catch (OutOfMemoryError e) {
-            throw new OutOfMemoryError("activations need " + plan.arenaBytes() + " bytes, the Java heap has "
-                    + Runtime.getRuntime().maxMemory() + ": raise -Xmx, or lower the batch or the sequence length");
+            throw new OutOfMemoryError("activations need " + mib(plan.arenaBytes()) + ", the Java heap has "
+                    + mib(Runtime.getRuntime().maxMemory()));
         }
+    }
+
+    private static String mib(long bytes) {
+        return Math.ceilDiv(bytes, 1 << 20) + " MiB";
     }
 
     private static Slot slot(Buf b) {
@@ -73,8 +77,8 @@ final class CpuSession implements Session {
         try {
             return b.dtype() == DType.I32 ? new Slot(b, new int[b.length()]) : new Slot(b, new float[b.length()]);
         } catch (OutOfMemoryError e) {
-            throw new OutOfMemoryError(b + " needs " + b.dtype().bytes(b.size()) + " bytes, the Java heap has "
-                    + Runtime.getRuntime().maxMemory() + " in all: raise -Xmx");
+            throw new OutOfMemoryError(b + " needs " + mib(b.dtype().bytes(b.size())) + ", the Java heap has "
+                    + mib(Runtime.getRuntime().maxMemory()) + " in all");
         }
     }
 

@@ -59,6 +59,7 @@ final class CheckCommand extends GyreCommand {
         Devices.Chosen device = Devices.open(c.device(), c.precision());
         try (ModelText text = ModelText.load(Path.of(c.model().path()))) {
             RunData data = RunData.read(c.data(), c.train(), c.eval(), c.seed(), text);
+            RunData.requireForgetting(c, text);
             show(c, device, data, text);
             ModelRef.remarks(Path.of(c.model().path())).forEach(screen()::note);
         }

@@ -53,7 +53,8 @@ final class InitCommand extends GyreCommand {
         if (Files.exists(to))
             throw new UsageException(to + ": exists already; name another file with --out, or remove it");
         AtomicFiles.write(to, yaml);
-        screen().result("wrote " + to + " (preset " + preset + "); look at data.train and model.path, then: gyre check "
+        screen().result("wrote " + to + " (preset " + preset + "); look at data.train and model.path, then: "
+                + Main.called() + " check "
                 + to);
         return ExitCode.OK;
     }

@@ -92,6 +92,11 @@ public final class Main implements Runnable {
         }
     }
 
+    /// What a user types to call it here, for lines that are copied.
+    static String called() {
+        return System.getProperty("gyre.called", "gyre");
+    }
+
     private static int failed(Screen screen, Throwable e, CommandLine at) {
         screen.done();
         screen.note("gyre: " + Errors.message(e));

@@ -8,6 +8,7 @@ import dev.gyre.model.llama.Llama;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.run.Devices;
 import dev.gyre.trainer.run.MergeCheck;
+import dev.gyre.trainer.run.MergeRecord;
 import dev.gyre.trainer.run.Merging;
 import dev.gyre.trainer.run.ModelRef;
 import java.io.IOException;
@@ -65,6 +66,7 @@ final class MergeCommand extends GyreCommand {
         if (ref.adapters().isEmpty())
             throw new UsageException("nothing to merge: give --adapter DIR, or a run directory as MODEL");
         AtomicFiles.checkFolder(out);
+        String record = MergeRecord.after(ref.model(), ref.adapters(), undo);
         TensorType wanted = dtype == null ? null : type(dtype);
         Llama llama = ref.load(screen()::note);
         Backend backend = Devices.open(model.device).backend();
@@ -73,7 +75,7 @@ final class MergeCommand extends GyreCommand {
         AtomicFiles.delete(aside);
         try {
             Merging.Written written =
-                    Merging.write(llama, ref.model(), ref.base() != RunConfig.Base.AS_STORED, undo, wanted,
+                    Merging.write(llama, ref.model(), ref.base() != RunConfig.Base.AS_STORED, undo, record, wanted,
                             backend, aside, name -> screen().status((undo ? "undoing " : "merging ") + name));
             screen().done();
             if (verify)

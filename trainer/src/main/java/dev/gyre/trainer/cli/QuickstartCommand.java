@@ -106,8 +106,8 @@ final class QuickstartCommand extends GyreCommand {
                         + " at its peak");
         screen().result("adapter (PEFT): " + dir.resolve("adapter") + " · run: " + dir);
         String task = ((Example.Completion) fresh.getLast()).prompt();
-        screen().result("try it: gyre generate " + dir + " --prompt \"" + task + "\"");
-        screen().result("        gyre merge " + dir + " --out " + to.resolve("merged") + " --verify");
+        screen().result("try it: " + Main.called() + " generate " + dir + " --prompt \"" + task + "\"");
+        screen().result("        " + Main.called() + " merge " + dir + " --out " + to.resolve("merged") + " --verify");
         return ExitCode.OK;
     }
 

@@ -103,8 +103,8 @@ final class RunScreen {
         return by.getOrDefault(role, 0L);
     }
 
-    /// `gyre train runs/x/run.yaml --resume`
+    /// `./gyre train runs/x/run.yaml --resume`
     static String again(String command, Path run) {
-        return "gyre " + command + " " + run.resolve("run.yaml") + " --resume";
+        return Main.called() + " " + command + " " + run.resolve("run.yaml") + " --resume";
     }
 }

@@ -92,7 +92,7 @@ final class SweepCommand extends GyreCommand {
                 String why = runOne(sweep, r, head);
                 String wall = Text.time((System.nanoTime() - begun) / 1e9);
                 if (interrupt.requested()) {
-                    screen().result("stopped · go on: gyre sweep " + file);
+                    screen().result("stopped · go on: " + Main.called() + " sweep " + file);
                     return ExitCode.INTERRUPTED;
                 }
                 if (why.isEmpty()) {
@@ -111,7 +111,7 @@ final class SweepCommand extends GyreCommand {
         screen().result("");
         screen().result(
                 n - failed + " of " + Text.many(n, "run") + " done" + (failed == 0 ? "" : ", " + failed + " failed")
-                        + " · gyre compare " + sweep.folder() + " shows them side by side");
+                        + " · " + Main.called() + " compare " + sweep.folder() + " shows them side by side");
         return failed == 0 ? ExitCode.OK : ExitCode.FAILURE;
     }
 

@@ -73,8 +73,15 @@ final class TrainCommand extends GyreCommand {
             ModelRef.remarks(Path.of(c.model().path())).forEach(screen()::note);
             int code = RunScreen.train(screen(), run, device, c.train(), c.output(), c.seed(), model(c, run),
                     RunScreen.again("train", dir));
-            return new Done(code, dir, Results.Training.of(run, Memory.resident()));
+            return new Done(code, dir,
+                    Results.Training.of(run, run.from() < run.done() ? Memory.resident() : trainedIn(dir)));
         }
+    }
+
+    /// What the process took that trained a run which was found complete; 0 where nobody knows.
+    private static long trainedIn(Path dir) {
+        Results r = Results.read(dir);
+        return r == null ? 0 : r.memory().process();
     }
 
     static String model(RunConfig c, TrainingRun run) {

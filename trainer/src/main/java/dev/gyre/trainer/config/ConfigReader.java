@@ -41,6 +41,9 @@ public final class ConfigReader {
         } catch (CharacterCodingException e) {
             throw new ConfigException(file + ": not UTF-8 text; save it as UTF-8");
         } catch (IOException e) {
+            if (Files.isDirectory(file))
+                throw new ConfigException(file + ": is a folder; name a configuration, such as "
+                        + file.resolve("run.yaml"));
             throw new ConfigException(file + ": cannot be read: " + e);
         }
     }

@@ -36,6 +36,9 @@ public final class ExampleReader {
     private static final JsonMapper JSON = JsonMapper.builder().enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
             .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS).build();
 
+    /// Files of examples that are not read; as running text they would train on nonsense without a word.
+    private static final List<String> TABLES = List.of(".csv", ".tsv", ".parquet", ".arrow", ".xlsx");
+
     private ExampleReader() {
     }
 
@@ -50,6 +53,9 @@ public final class ExampleReader {
         if (wanted != Format.AUTO)
             return wanted;
         String name = String.valueOf(file.getFileName()).toLowerCase(Locale.ROOT);
+        if (TABLES.stream().anyMatch(name::endsWith))
+            throw new DataException(file, "is a table; write an object with the same keys a line (.jsonl), or set"
+                    + " data.format: text to train on it as running text");
         return name.endsWith(".jsonl") || name.endsWith(".json") || name.endsWith(".ndjson") ? Format.JSONL
                 : Format.TEXT;
     }
@@ -126,9 +132,12 @@ public final class ExampleReader {
         try {
             node = JSON.readTree(text);
         } catch (JacksonException e) {
+            if (text.startsWith("[") && line == 1)
+                throw new DataException(file, line, "a JSON list; write one object a line (JSONL)");
             int column = e.getLocation() == null ? 0 : e.getLocation().getColumnNr();
             throw new DataException(file, line, "not valid JSON" + (column > 0 ? " at column " + column : "") + ": "
-                    + Json.reason(e));
+                    + (e.getMessage().contains("CTRL-CHAR, code 10") ? "the line ends inside a string"
+                            : Json.reason(e)));
         }
         if (!(node instanceof ObjectNode o))
             throw new DataException(file, line,

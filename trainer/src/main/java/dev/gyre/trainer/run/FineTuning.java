@@ -61,6 +61,7 @@ public final class FineTuning {
     private static Prepared prepare(RunConfig c, Backend backend, PrincipalSubspace.Progress progress) {
         Path base = Path.of(c.model().path());
         ModelText text = ModelText.load(base);
+        RunData.requireForgetting(c, text);
         return switch (c.adapter()) {
             case AdapterConfig.OnModules on -> {
                 AdapterSpec spec = Adapters.spec(on, c.seed());

@@ -29,10 +29,11 @@ public final class Merging {
     /// @param held whether the weights are held otherwise than in the files; then all of them are written as they are
     ///        held, because the adapters belong to those
     /// @param undo whether `llama` holds merged weights, out of which the adapters are to be taken
+    /// @param record what the written directory says of the adapters in it, of [MergeRecord#after]; null: nothing
     /// @param type of the changed weights; null: as the model directory had them before any 4-bit quantisation
     /// @param progress told each weight's name before it is computed
-    public static Written write(Llama llama, Path base, boolean held, boolean undo, @Nullable TensorType type,
-            Backend backend, Path to, Consumer<String> progress) {
+    public static Written write(Llama llama, Path base, boolean held, boolean undo, @Nullable String record,
+            @Nullable TensorType type, Backend backend, Path to, Consumer<String> progress) {
         try (ModelDir source = ModelDir.open(base)) {
             List<String> changed = Merge.changed(llama);
             ModelDirWriter writer = ModelDirWriter.like(source);
@@ -59,6 +60,8 @@ public final class Merging {
                     if (!changed.contains(name) && llama.dims(name).length == 2)
                         writer.tensor(name, type != null ? type : source.originalType(name), () -> llama.values(name),
                                 shape(source, name));
+            if (record != null)
+                writer.file(MergeRecord.FILE, record);
             writer.write(to);
             return new Written(changed.size(), narrowest, growth[0]);
         }

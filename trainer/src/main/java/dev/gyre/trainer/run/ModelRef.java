@@ -83,8 +83,9 @@ public record ModelRef(Path model, List<Path> adapters, RunConfig.Base base) {
     private static Path result(Path run) {
         Path adapter = run.resolve("adapter");
         if (!Files.isDirectory(adapter))
-            throw new FormatException(run,
-                    "has no adapter yet: the run is not finished; finish it with --resume, or name one of"
+            throw new FormatException(run, !Files.exists(run.resolve("provenance.json"))
+                    ? "has a run.yaml, but no run was made here; name that file's output.dir"
+                    : "has no adapter yet: the run is not finished; finish it with --resume, or name one of"
                             + " its checkpoints (--adapter " + run.resolve("checkpoint-N").resolve("adapter") + ")");
         return adapter;
     }

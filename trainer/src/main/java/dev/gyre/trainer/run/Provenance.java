@@ -84,7 +84,8 @@ final class Provenance {
         }
     }
 
-    private static @Nullable String sha256(Path file) {
+    /// Of a file, in hexadecimal.
+    static String sha256(Path file) {
         try (InputStream in = Files.newInputStream(file)) {
             MessageDigest digest = MessageDigest.getInstance("SHA-256");
             byte[] piece = new byte[1 << 20];

@@ -38,6 +38,16 @@ public record RunData(TokenizedSet train, @Nullable TokenizedSet valid, Batches 
         return new RunData(train, valid, batches, validation, also, tasks, TrainLoop.steps(t, batches));
     }
 
+    /// Reads what is read only when training is done: a mistake in it would show after hours.
+    public static void requireForgetting(RunConfig c, ModelText text) {
+        String old = c.results().forgetting();
+        if (old == null)
+            return;
+        TokenizedSet.read(Path.of(old), new TokenizedSet.Rules(c.data().format(), c.data().trainOn(),
+                c.data().tooLong(), c.train().seqLen()), text);
+        Evaluation.tasks(Path.of(old), c.data().format(), c.results().answers());
+    }
+
     /// Shapes of the micro-batches.
     public static List<BatchShape> shapes(RunConfig.Train t) {
         List<BatchShape> out = new ArrayList<>(List.of(new BatchShape(t.microBatch(), t.seqLen())));

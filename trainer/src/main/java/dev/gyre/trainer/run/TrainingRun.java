@@ -24,6 +24,7 @@ import java.util.ArrayList;
 import java.util.EnumSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.function.BooleanSupplier;
@@ -76,10 +77,11 @@ public final class TrainingRun implements AutoCloseable {
         Path path = Path.of(s.output().dir());
         if (resume)
             checkConfig(path);
-        this.dir = resume ? RunDir.open(path) : RunDir.create(path);
-        this.lock = dir.lock();
+        RunDir folder = resume ? RunDir.open(path) : null;
+        FolderLock own = folder == null ? null : folder.lock();
+        TrainSession opened = null;
         try {
-            this.from = resume ? dir.latest() : null;
+            this.from = folder == null ? null : folder.latest();
             if (resume && from == null)
                 notes.add("no checkpoint yet in " + path + ": starting from step 0");
             if (from != null && from.step() >= steps)
@@ -90,20 +92,31 @@ public final class TrainingRun implements AutoCloseable {
                 inputs.add(Path.of(d.valid()));
             d.alsoValid().values().forEach(f -> inputs.add(Path.of(f)));
             var provenance = Provenance.describe(s.version(), backend.describe(), inputs);
-            // first of all files: what is killed from here on can be resumed
-            dir.write("run.yaml", ConfigWriter.resolved(s.config()));
-            if (resume)
-                Provenance.resume(dir, provenance);
-            else
-                Provenance.write(dir, provenance);
             Garbage.collect(); // what reading, rounding and decomposing the weights left behind
-            this.session = new TrainSession(s.model(), backend, RunData.shapes(t), s.full(), uses(t));
+            // before any file: a run that does not fit leaves no folder that would be in the way of one that does
+            opened = new TrainSession(s.model(), backend, RunData.shapes(t), s.full(), uses(t));
             Garbage.collect(); // the array that the trained numbers came in
-            dir.write("program.txt", session.programs());
+            if (folder == null) {
+                folder = RunDir.create(path);
+                own = folder.lock();
+            }
+            // first of all files: what is killed from here on can be resumed
+            folder.write("run.yaml", ConfigWriter.resolved(s.config()));
+            if (resume)
+                Provenance.resume(folder, provenance);
+            else
+                Provenance.write(folder, provenance);
+            folder.write("program.txt", opened.programs());
         } catch (RuntimeException | Error e) {
-            lock.close();
+            if (opened != null)
+                opened.close();
+            if (own != null)
+                own.close();
             throw e;
         }
+        this.dir = folder;
+        this.lock = Objects.requireNonNull(own);
+        this.session = opened;
     }
 
     /// What a run opens its session for.

@@ -203,6 +203,36 @@ class EndToEndTest {
     }
 
     @Test
+    void whatCannotRunLeavesNoFolder() throws IOException {
+        Path file = config("large", "");
+        Cli large = Cli.gyre("train", file, "--set", "train.micro_batch=60000", "--set", "train.seq_len=1000");
+        assertThat(large.code).isNotZero();
+        assertThat(large.err).startsWith("gyre: ");
+        assertThat(dir.resolve("large")).doesNotExist();
+        Path broken = dir.resolve("broken.jsonl");
+        Files.writeString(broken, "{\"prompt\": \"a\"}\n");
+        for (String command : new String[] {"train", "check"}) {
+            Cli old = Cli.gyre(command, file, "--set", "results.forgetting=" + broken);
+            assertThat(old.code).as("read before the training, not after").isEqualTo(ExitCode.USAGE);
+            assertThat(old.err).contains("broken.jsonl:1: 'completion' is missing");
+        }
+        assertThat(dir.resolve("large")).doesNotExist();
+    }
+
+    @Test
+    void aCompleteRunKeepsWhatItsTrainingTook() throws IOException {
+        Path file = config("kept", "");
+        assertThat(Cli.gyre("train", file).code).isZero();
+        Path results = dir.resolve("kept/results.json");
+        String first = Files.readString(results);
+        String other = first.replaceAll("(\"process\": )\\d+", "$1123456789");
+        assertThat(other).isNotEqualTo(first);
+        Files.writeString(results, other);
+        assertThat(Cli.gyre("train", file, "--resume").code).isZero();
+        assertThat(Files.readString(results)).contains("\"process\": 123456789");
+    }
+
+    @Test
     void oneMicroBatchOfFourEqualsFourOfOne() throws IOException {
         Path four = config("four", "");
         assertThat(Cli.gyre("train", four, "--set", "train.micro_batch=4", "--set", "train.accumulate=1").code)

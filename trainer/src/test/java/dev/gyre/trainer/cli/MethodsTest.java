@@ -157,6 +157,12 @@ class MethodsTest {
         Cli none = Cli.gyre("merge", merged, "--undo", "--out", dir.resolve("nothing"));
         assertThat(none.code).isEqualTo(ExitCode.USAGE);
         assertThat(none.err).contains("--adapter");
+        Path one1 = dir.resolve("turn-merged");
+        assertThat(Cli.gyre("merge", base, "--adapter", turn, "--out", one1).code).isZero();
+        Cli foreign = Cli.gyre("merge", one1, "--undo", "--adapter", add, "--out", dir.resolve("nothing"));
+        assertThat(foreign.code).isEqualTo(ExitCode.USAGE);
+        assertThat(foreign.err).contains("turn-merged: does not have the adapter").contains("but turn (");
+        assertThat(dir.resolve("nothing")).doesNotExist();
 
         Path tokens = dir.resolve("stack.json");
         Files.writeString(tokens, "{\"input_ids\": [[1, 2, 3, 4]], \"labels\": [[1, 2, 3, 4]]}");

@@ -62,6 +62,7 @@ class ExampleReaderTest {
         "{\"text\": \"a\"                  | not valid JSON",
         "{\"text\":\"a\",\"text\":\"b\"}   | not valid JSON at column 19: Duplicate Object property \"text\"",
         "[1]                               | not a JSON object",
+        "{\"text\": \"a                     | not valid JSON at column 12: the line ends inside a string",
         "{\"txt\": \"a\"}                  | has none of: text; prompt and completion; messages; instruction and output; conversations. Give exactly one (keys here: txt)",
         "{\"text\":\"a\",\"prompt\":\"b\"} | has more than one of",
         "{\"prompt\": \"a\"}               | 'completion' is missing",
@@ -78,6 +79,13 @@ class ExampleReaderTest {
         assertThatThrownBy(() -> read("b.jsonl", "{\"text\":\"good\"}\n" + line + "\n"))
                 .isInstanceOf(DataException.class).hasMessageContaining("b.jsonl:2: " + message)
                 .satisfies(e -> assertThat(e.getMessage()).doesNotContain("\n", "Source"));
+    }
+
+    @Test
+    void listsAndTablesAreNotTakenForLinesOrText() {
+        assertThatThrownBy(() -> read("f.json", "[\n{\"text\":\"a\"}\n]"))
+                .hasMessageContaining("f.json:1: a JSON list; write one object a line");
+        assertThatThrownBy(() -> read("t.csv", "prompt,completion\na,b\n")).hasMessageContaining("t.csv: is a table");
     }
 
     @Test
