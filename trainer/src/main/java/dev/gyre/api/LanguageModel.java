@@ -4,6 +4,8 @@ import dev.gyre.kernels.Backend;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.adapter.AdapterSpec;
 import dev.gyre.model.adapter.PrincipalSubspace;
+import dev.gyre.model.format.AtomicFiles;
+import dev.gyre.model.format.FormatException;
 import dev.gyre.model.format.ModelDir;
 import dev.gyre.model.llama.Decoder;
 import dev.gyre.model.llama.Llama;
@@ -24,6 +26,8 @@ import dev.gyre.trainer.run.Generator;
 import dev.gyre.trainer.run.Merging;
 import dev.gyre.trainer.run.RunData;
 import dev.gyre.trainer.run.Sampler;
+import java.nio.file.Files;
+import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.util.EnumSet;
 import java.util.List;
@@ -222,15 +226,19 @@ public final class LanguageModel implements AutoCloseable {
         return all.toString();
     }
 
-    /// Writes an adapter as a PEFT directory; an adapter that is there is replaced, anything else is not.
+    /// Writes an adapter as a PEFT directory.
+    ///
+    /// @param to must not exist or be empty
     public void saveAdapter(String name, Path to) {
+        if (Files.exists(to, LinkOption.NOFOLLOW_LINKS) && !AtomicFiles.isEmptyDirectory(to))
+            throw new FormatException(to, "exists already; choose another directory or remove it");
         llama.named(name).write(to, directory.toString());
     }
 
     /// Writes a model directory with the adapters that are switched on folded into the weights. The model in memory does
     /// not change.
     ///
-    /// @param to must not exist
+    /// @param to must not exist or be empty
     public void merge(Path to) {
         if (llama.adapters().isEmpty())
             throw new IllegalStateException("nothing to merge: no adapter is switched on");

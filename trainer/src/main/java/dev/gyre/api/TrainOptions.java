@@ -2,6 +2,7 @@ package dev.gyre.api;
 
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.RunConfig;
+import dev.gyre.trainer.config.Schema;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -32,10 +33,15 @@ public final class TrainOptions {
     }
 
     /// @param key of the section `train` of `run.yaml`: `lr`, `seq_len`, `micro_batch`, `accumulate`, `schedule`, ...
+    /// @throws dev.gyre.trainer.config.ConfigException for an unknown key
     public TrainOptions with(String key, Object value) {
         Map<String, Object> m = new LinkedHashMap<>(given);
         m.put(key, value);
-        return new TrainOptions(m, seed);
+        TrainOptions all = new TrainOptions(m, seed);
+        if (!Schema.has(RunConfig.Train.class, key))
+            // a value may fit once further keys are given, a key that does not exist never does; this says which ones do
+            all.train();
+        return all;
     }
 
     /// Seed of the order of the examples (default 1).
@@ -47,7 +53,7 @@ public final class TrainOptions {
         return seed;
     }
 
-    /// @throws dev.gyre.trainer.config.ConfigException for an unknown key or a value that does not fit
+    /// @throws dev.gyre.trainer.config.ConfigException for a value that does not fit
     RunConfig.Train train() {
         StringBuilder yaml = new StringBuilder();
         given.forEach((key, value) -> yaml.append(key).append(": ").append(value).append('\n'));

@@ -7,6 +7,7 @@ import dev.gyre.model.adapter.LoraSpec;
 import dev.gyre.model.adapter.OftSpec;
 import dev.gyre.model.adapter.PsoftSpec;
 import dev.gyre.model.adapter.Targets;
+import dev.gyre.model.format.FormatException;
 import dev.gyre.model.llama.Llama;
 import dev.gyre.trainer.config.ConfigException;
 import dev.gyre.trainer.data.DataException;
@@ -106,8 +107,8 @@ class LanguageModelTest {
             assertThatThrownBy(() -> model.train(TASKS, TrainOptions.steps(1), _ -> {
             })).isInstanceOf(IllegalStateException.class).hasMessageContaining("adapt()");
             model.adapt("a", OftSpec.of(Targets.allLinear(), 8), 1);
-            assertThatThrownBy(() -> model.train(TASKS, TrainOptions.steps(1).with("learning_rate", 1), _ -> {
-            })).isInstanceOf(ConfigException.class).hasMessageContaining("learning_rate");
+            assertThatThrownBy(() -> model.train(TASKS, TrainOptions.steps(1).with("lr", -1), _ -> {
+            })).isInstanceOf(ConfigException.class).hasMessageContaining("'lr' must be");
             assertThatThrownBy(() -> model.train(List.of(), TrainOptions.steps(1), _ -> {
             })).isInstanceOf(DataException.class).hasMessageContaining("no examples");
             assertThatThrownBy(() -> model.adapt("a", OftSpec.of(Targets.allLinear(), 8), 1))
@@ -116,6 +117,31 @@ class LanguageModelTest {
                     .hasMessageContaining("the model takes");
         }
         assertThatThrownBy(() -> LanguageModel.load(dir.resolve("nowhere"))).hasMessageContaining("nowhere");
+    }
+
+    @Test
+    void anUnknownKeyIsNamedWhereItIsGiven() {
+        TrainOptions options = TrainOptions.steps(1);
+        assertThatThrownBy(() -> options.with("lrr", 1)).isInstanceOf(ConfigException.class)
+                .hasMessageContaining("unknown key 'lrr'; did you mean 'lr'?");
+        // a bucket fits once the rows are longer
+        options.with("buckets", List.of(600)).with("seq_len", 1000);
+    }
+
+    @Test
+    void anAdapterIsNotWrittenOverWhatIsThere() throws Exception {
+        Path there = Files.createDirectory(dir.resolve("there"));
+        try (LanguageModel model = LanguageModel.load(SMALL)) {
+            model.adapt("a", LoraSpec.of(Targets.names("down_proj"), 4), 1);
+            model.saveAdapter("a", there);
+            Path file = there.resolve("adapter_model.safetensors");
+            byte[] first = Files.readAllBytes(file);
+            model.removeAdapter("a");
+            model.adapt("a", LoraSpec.of(Targets.names("down_proj"), 2), 1);
+            assertThatThrownBy(() -> model.saveAdapter("a", there)).isInstanceOf(FormatException.class)
+                    .hasMessage(there + ": exists already; choose another directory or remove it");
+            assertThat(file).hasBinaryContent(first);
+        }
     }
 
     @Test

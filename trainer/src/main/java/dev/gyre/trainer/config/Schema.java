@@ -29,6 +29,11 @@ public final class Schema {
         return Arrays.stream(record.getRecordComponents()).map(Schema::key).toList();
     }
 
+    /// Whether `record` has a key of that name.
+    public static boolean has(Class<?> record, String key) {
+        return keys(record).contains(key);
+    }
+
     static String word(Enum<?> e) {
         return e.name().toLowerCase(Locale.ROOT);
     }
