@@ -1,19 +1,25 @@
 package dev.gyre.trainer.run;
 
+import dev.gyre.model.adapter.Geometry;
 import dev.gyre.model.format.FormatException;
 import dev.gyre.trainer.config.ConfigReader;
+import dev.gyre.trainer.config.ConfigWriter;
 import dev.gyre.trainer.config.RunConfig;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.IdentityHashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Set;
+import java.util.TreeSet;
 import java.util.function.ToDoubleFunction;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import tools.jackson.databind.JsonNode;
@@ -26,6 +32,24 @@ public final class Comparison {
     /// A finished run.
     public record Row(String name, Path dir, RunConfig config, Results results) {
     }
+
+    /// The format of rates: as many digits as they need, up to three.
+    private static final String SHORTEST = "%.2e";
+    private static final String DEFECT = "orthogonality_defect";
+    /// What the mark "!" means.
+    private static final String DRIFTED = String.format(Locale.ROOT,
+            "! ||Q|| grew above %.1f, where the Cayley-Neumann series is not orthogonal any more: lower train.lr, or"
+                    + " adapter.cayley: newton_schulz or exact",
+            Geometry.WARN);
+    /// Keys that other columns tell, or that change nothing in them.
+    private static final Set<String> IN_COLUMNS = Set.of("adapter.method", "adapter.r", "adapter.block_size",
+            "adapter.blocks", "adapter.factors", "adapter.form", "adapter.scaler", "model.base", "train.lr",
+            "eval.samples",
+            "results.report", "check_device");
+
+    private static final Set<String> NOTHING = Set.of("null", "[]", "{}");
+    /// Characters of the settings in a terminal, unless all is asked for.
+    private static final int NARROW = 60;
 
     /// Which way is better.
     enum Better {
@@ -52,11 +76,13 @@ public final class Comparison {
     private final List<Row> rows;
     private final Map<String, String> missing;
     private final List<Column> columns;
+    private final Map<Row, String> settings;
 
     private Comparison(List<Row> rows, Map<String, String> missing, List<Column> columns) {
         this.rows = List.copyOf(rows);
         this.missing = missing;
         this.columns = List.copyOf(columns);
+        this.settings = settings(this.rows);
     }
 
     /// @param given run directories, or folders of them (a sweep's)
@@ -136,8 +162,8 @@ public final class Comparison {
 
     private static List<Column> columns() {
         return new ArrayList<>(List.of(
-                new Column("learning_rate", "lr", "%.0e", 1, Better.NEITHER, r -> r.config.train().lr()),
-                new Column("trained", "trained", "%,.0f", 1, Better.NEITHER, r -> r.results.trained()),
+                new Column("learning_rate", "lr", SHORTEST, 1, Better.NEITHER, r -> r.config.train().lr()),
+                new Column("trained", "trained", "%,.0f", 1, Better.LESS, r -> r.results.trained()),
                 new Column("trained_share", "of model, %", "%.2f", 100, Better.NEITHER,
                         r -> r.results.trained() / (double) r.results.parameters()),
                 new Column("exact_before", "exact before, %", "%.1f", 100, Better.NEITHER,
@@ -168,7 +194,7 @@ public final class Comparison {
                         r -> rotation(r, Results.Rotation::skewNorm)).asDetail(),
                 new Column("angle", "angle, deg", "%.1f", 1, Better.NEITHER,
                         r -> rotation(r, Results.Rotation::angle)).asDetail(),
-                new Column("orthogonality_defect", "||R'R-I||", "%.0e", 1, Better.NEITHER,
+                new Column(DEFECT, "||R'R-I||", "%.0e", 1, Better.NEITHER,
                         r -> rotation(r, Results.Rotation::defect))));
     }
 
@@ -192,21 +218,45 @@ public final class Comparison {
     }
 
     static String cell(Column c, Row r) {
-        double v = c.value.applyAsDouble(r);
-        return Double.isNaN(v) ? "-" : String.format(Locale.ROOT, c.format, c.scale * v);
+        return cell(c, c.value.applyAsDouble(r));
     }
 
-    /// Whether no other run is better in this column; never where all are equal.
+    private static String cell(Column c, double v) {
+        if (Double.isNaN(v))
+            return "-";
+        String s = String.format(Locale.ROOT, c.format, c.scale * v);
+        if (c.format.equals(SHORTEST))
+            return s.replaceFirst("\\.?0*e", "e");
+        // what rounds to nothing has no sign: it would look like another number than its neighbour
+        return s.matches("-0\\.?0*") ? (c.format.startsWith("%+") ? "+" : "") + s.substring(1) : s;
+    }
+
+    /// As [#cell], with a mark where [#DRIFTED] explains one.
+    private static String marked(Column c, Row r) {
+        return drifted(c, r) ? cell(c, r) + "!" : cell(c, r);
+    }
+
+    private static boolean drifted(Column c, Row r) {
+        Results.Rotation x = r.results.rotation();
+        return c.key.equals(DEFECT) && x != null && Report.drifted(x.skewNorm(), x.defect());
+    }
+
+    private boolean anyDrifted() {
+        return rows.stream().anyMatch(r -> columns.stream().anyMatch(c -> drifted(c, r)));
+    }
+
+    /// Whether no other run is better in this column, as far as its text shows; never where all are equal.
     boolean best(Column c, Row r) {
         double[] all = rows.stream().mapToDouble(c.value).filter(x -> !Double.isNaN(x)).toArray();
         double v = c.value.applyAsDouble(r);
         double least = Arrays.stream(all).min().orElse(Double.NaN);
         double most = Arrays.stream(all).max().orElse(Double.NaN);
-        return least < most && switch (c.better) {
-            case LESS -> v == least;
-            case MORE -> v == most;
-            case NEITHER -> false;
-        };
+        if (c.better == Better.NEITHER || Double.isNaN(v))
+            return false;
+        // 0.00021 and 0.00023 are both shown as 0.0002: a reader sees no difference, and there is hardly one
+        String best = cell(c, c.better == Better.LESS ? least : most);
+        String worst = cell(c, c.better == Better.LESS ? most : least);
+        return !best.equals(worst) && cell(c, v).equals(best);
     }
 
     /// The settings by which the runs' methods differ in size: block size, rank, form.
@@ -231,6 +281,8 @@ public final class Comparison {
 
     private List<String> head(List<Column> cs) {
         List<String> out = new ArrayList<>(List.of("run", "method", "base"));
+        if (hasSettings())
+            out.add("settings");
         cs.forEach(c -> out.add(c.title));
         return out;
     }
@@ -238,6 +290,74 @@ public final class Comparison {
     private static String method(Row r) {
         String v = variant(r.config);
         return r.results.method() + (v.isEmpty() ? "" : " " + v);
+    }
+
+    /// What stands before the numbers.
+    private List<String> names(Row r) {
+        List<String> out = new ArrayList<>(List.of(r.name, method(r), r.results.base()));
+        if (hasSettings())
+            out.add(settings(r));
+        return out;
+    }
+
+    private boolean hasSettings() {
+        return settings.values().stream().anyMatch(s -> !s.isEmpty());
+    }
+
+    private String settings(Row r) {
+        return settings.getOrDefault(r, "");
+    }
+
+    /// The keys in which runs differ and that no other column shows, with their values. Those of `adapter` are held against
+    /// runs of the same method, all others against all runs.
+    private static Map<Row, String> settings(List<Row> rows) {
+        Map<Row, Map<String, String>> all = new IdentityHashMap<>();
+        rows.forEach(r -> all.put(r, told(r)));
+        Set<String> differing = new TreeSet<>();
+        for (Row a : rows)
+            for (Row b : rows) {
+                boolean same = a.results.method().equals(b.results.method());
+                all.getOrDefault(a, Map.of()).forEach((key, value) -> {
+                    if ((same || !key.startsWith("adapter."))
+                            && !value.equals(all.getOrDefault(b, Map.of()).getOrDefault(key, "")))
+                        differing.add(key);
+                });
+            }
+        // those with the most values first: they are what the runs are about
+        List<String> sorted = differing.stream().sorted(java.util.Comparator.comparingLong(
+                key -> -all.values().stream().map(m -> m.getOrDefault(key, "")).filter(v -> !v.isEmpty()).distinct()
+                        .count()))
+                .toList();
+        Map<Row, String> out = new IdentityHashMap<>();
+        for (Row r : rows) {
+            Map<String, String> own = all.getOrDefault(r, Map.of());
+            // what another method of the same sweep has under the same name says nothing about this one
+            out.put(r, sorted.stream().filter(key -> own.containsKey(key) && (!key.startsWith("adapter.")
+                    || rows.stream().anyMatch(o -> o.results.method().equals(r.results.method())
+                            && !own.get(key).equals(all.getOrDefault(o, Map.of()).get(key)))))
+                    .map(key -> last(key, sorted) + "=" + own.get(key)).collect(Collectors.joining(" ")));
+        }
+        return out;
+    }
+
+    /// The configuration by key, without what other columns tell, what was not set, and where the run was written.
+    private static Map<String, String> told(Row r) {
+        Map<String, String> out = ConfigWriter.flat(r.config);
+        String rank = out.get("adapter.r");
+        String alpha = out.get("adapter.alpha");
+        if (rank != null && alpha != null)
+            // it follows the rank unless it was given
+            out.put("adapter.alpha", alpha.equals(rank) ? "r"
+                    : alpha.equals(String.valueOf(2 * Long.parseLong(rank))) ? "2r" : alpha);
+        out.keySet().removeAll(IN_COLUMNS);
+        out.entrySet().removeIf(e -> e.getKey().startsWith("output.") || NOTHING.contains(e.getValue()));
+        return out;
+    }
+
+    /// `cayley` for `adapter.cayley`, where no other of the keys ends like it.
+    private static String last(String key, List<String> keys) {
+        String end = key.substring(key.lastIndexOf('.') + 1);
+        return keys.stream().filter(k -> k.equals(end) || k.endsWith("." + end)).count() == 1 ? end : key;
     }
 
     /// Aligned columns for a terminal.
@@ -248,42 +368,57 @@ public final class Comparison {
         List<List<String>> table = new ArrayList<>();
         table.add(head(cs));
         for (Row r : rows) {
-            List<String> line = new ArrayList<>(List.of(r.name, method(r), r.results.base()));
-            cs.forEach(c -> line.add(cell(c, r)));
+            List<String> line = names(r);
+            if (hasSettings() && !all)
+                line.set(3, cut(line.get(3)));
+            for (Column c : cs)
+                // the digits stay below each other
+                line.add(marked(c, r) + (rows.stream().anyMatch(o -> drifted(c, o)) && !drifted(c, r) ? " " : ""));
             table.add(line);
         }
-        int[] width = new int[cs.size() + 3];
+        int left = table.getFirst().size() - cs.size();
+        int[] width = new int[table.getFirst().size()];
         table.forEach(line -> Arrays.setAll(width, i -> Math.max(width[i], line.get(i).length())));
         List<String> out = new ArrayList<>();
         for (List<String> line : table) {
             StringBuilder s = new StringBuilder();
             for (int i = 0; i < width.length; i++)
-                s.append(i == 0 ? "" : "  ").append(i < 3 ? line.get(i) : " ".repeat(width[i] - line.get(i).length()))
-                        .append(i < 3 ? " ".repeat(width[i] - line.get(i).length()) : line.get(i));
+                s.append(i == 0 ? "" : "  ")
+                        .append(i < left ? line.get(i) : " ".repeat(width[i] - line.get(i).length()))
+                        .append(i < left ? " ".repeat(width[i] - line.get(i).length()) : line.get(i));
             out.add(s.toString().stripTrailing());
         }
+        if (anyDrifted())
+            out.add(DRIFTED);
+        if (!all && rows.stream().anyMatch(r -> settings(r).length() > NARROW))
+            out.add("... more settings differ: --all shows them");
         missing.forEach((name, why) -> out.add(name + ": " + why));
         return out;
     }
 
+    private static String cut(String s) {
+        return s.length() <= NARROW ? s : s.substring(0, Math.max(1, s.lastIndexOf(' ', NARROW - 4))) + " ...";
+    }
+
     public String markdown() {
         List<Column> cs = shown();
-        StringBuilder s = new StringBuilder("| " + String.join(" | ", head(cs)) + " |\n|---|---|---|"
+        StringBuilder s = new StringBuilder("| " + String.join(" | ", head(cs)).replace("||", "\\|\\|") + " |\n|"
+                + "---|".repeat(head(cs).size() - cs.size())
                 + "---:|".repeat(cs.size()) + "\n");
         for (Row r : rows) {
-            s.append("| ").append(r.name).append(" | ").append(method(r)).append(" | ").append(r.results.base());
+            s.append("| ").append(String.join(" | ", names(r).stream().map(x -> x.replace("|", "\\|")).toList()));
             for (Column c : cs)
-                s.append(" | ").append(best(c, r) ? "**" + cell(c, r) + "**" : cell(c, r));
+                s.append(" | ").append(best(c, r) ? "**" + marked(c, r) + "**" : marked(c, r));
             s.append(" |\n");
         }
-        return s.toString();
+        return s + (anyDrifted() ? "\n" + DRIFTED + "\n" : "");
     }
 
     /// Every column, full precision, in base units (bytes, seconds, shares).
     public String csv() {
         StringBuilder s = new StringBuilder("run,method,variant,base");
         columns.forEach(c -> s.append(',').append(c.key));
-        s.append('\n');
+        s.append(",settings\n");
         for (Row r : rows) {
             s.append(quoted(r.name)).append(',').append(r.results.method()).append(',')
                     .append(quoted(variant(r.config))).append(',').append(r.results.base());
@@ -292,7 +427,7 @@ public final class Comparison {
                 s.append(',').append(Double.isNaN(v) ? "" : v == Math.rint(v) && Math.abs(v) < 1e15
                         ? String.valueOf((long) v) : Objects.requireNonNull(String.valueOf(v)));
             }
-            s.append('\n');
+            s.append(',').append(quoted(settings(r))).append('\n');
         }
         return s.toString();
     }
@@ -304,17 +439,18 @@ public final class Comparison {
     /// A `tabular` with the rules of package booktabs.
     public String latex() {
         List<Column> cs = shown();
-        StringBuilder s = new StringBuilder("\\begin{tabular}{lll" + "r".repeat(cs.size()) + "}\n\\toprule\n"
-                + String.join(" & ", head(cs).stream().map(Comparison::tex).toList()) + " \\\\\n\\midrule\n");
+        StringBuilder s = new StringBuilder(
+                "\\begin{tabular}{" + "l".repeat(head(cs).size() - cs.size()) + "r".repeat(cs.size()) + "}\n\\toprule\n"
+                        + String.join(" & ", head(cs).stream().map(Comparison::tex).toList()) + " \\\\\n\\midrule\n");
         for (Row r : rows) {
-            s.append(tex(r.name)).append(" & ").append(tex(method(r))).append(" & ").append(tex(r.results.base()));
+            s.append(String.join(" & ", names(r).stream().map(Comparison::tex).toList()));
             for (Column c : cs) {
-                String v = tex(cell(c, r));
+                String v = tex(marked(c, r));
                 s.append(" & ").append(best(c, r) ? "\\textbf{" + v + "}" : v);
             }
             s.append(" \\\\\n");
         }
-        return s.append("\\bottomrule\n\\end{tabular}\n").toString();
+        return s.append("\\bottomrule\n\\end{tabular}\n") + (anyDrifted() ? "\n" + tex(DRIFTED) + "\n" : "");
     }
 
     private static String tex(String s) {
@@ -333,20 +469,23 @@ public final class Comparison {
         ArrayNode out = o.putArray("rows");
         for (Row r : rows) {
             ObjectNode x = out.addObject().put("name", r.name).put("method", r.results.method())
-                    .put("label", method(r)).put("base", r.results.base());
+                    .put("label", method(r)).put("base", r.results.base()).put("settings", settings(r));
             ArrayNode values = x.putArray("values");
             ArrayNode cells = x.putArray("cells");
             ArrayNode best = x.putArray("best");
+            ArrayNode bad = x.putArray("bad");
             for (Column c : cs) {
                 double v = c.scale * c.value.applyAsDouble(r);
                 values.add(Double.isNaN(v) ? null : Double.valueOf(v));
-                cells.add(cell(c, r));
+                cells.add(marked(c, r));
                 best.add(best(c, r));
+                bad.add(drifted(c, r));
             }
             valid(Metrics.read(r.dir.resolve("metrics.jsonl")), x.putObject("valid"));
         }
         ObjectNode none = o.putObject("missing");
         missing.forEach(none::put);
+        o.put("note", anyDrifted() ? DRIFTED : "");
         o.put("markdown", markdown()).put("csv", csv()).put("latex", latex());
         return Page.html(title, "compare.js", o);
     }

@@ -10,8 +10,10 @@ import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
+import java.util.stream.DoubleStream;
 import javax.imageio.ImageIO;
 import org.knowm.xchart.XYChart;
 import org.knowm.xchart.XYChartBuilder;
@@ -29,6 +31,8 @@ final class CurvesPicture {
     private static final int HEAD = 64;
     /// Pixels of the file for one unit.
     private static final int SCALE = 2;
+    /// As on the page: more than this between the largest and the smallest value, and the axis is logarithmic.
+    private static final double SPAN = 20;
     private static final Color INK = new Color(0x1d2330);
     private static final Color DIM = new Color(0x667085);
     private static final Color LINE = new Color(0xe4e6ea);
@@ -65,6 +69,7 @@ final class CurvesPicture {
         for (JsonNode v : report.path("valid"))
             line(loss, v.path("name").asString(""), numbers(v.path("step")), numbers(v.path("loss")),
                     COLOURS[colour++ % COLOURS.length], 2f).setMarker(SeriesMarkers.CIRCLE);
+        fit(loss);
         small("Gradient norm, before clipping", step, numbers(report.path("steps").path("grad_norm")), VIOLET, false);
         small("Learning rate", step, numbers(report.path("steps").path("lr")), GREEN, true);
         small("Tokens per second, padding included", step,
@@ -122,6 +127,8 @@ final class CurvesPicture {
         line(c, title, x, y, COLOURS[colour], 1.6f);
         if (fromZero)
             c.getStyler().setYAxisMin(0.0);
+        else
+            fit(c);
         small.add(c);
     }
 
@@ -146,6 +153,26 @@ final class CurvesPicture {
         c.addSeries("uneven", new double[] {0, 0.3, last}, new double[] {Double.NaN, Double.NaN, Double.NaN})
                 .setShowInLegend(false);
         return c;
+    }
+
+    /// Gives a chart a logarithmic axis where a linear one would show a flat line at the bottom.
+    private static void fit(XYChart c) {
+        List<XYSeries> lines = List.copyOf(c.getSeriesCollection());
+        double low = positive(lines).min().orElse(0);
+        double high = positive(lines).max().orElse(0);
+        if (!(high > SPAN * low) || low == 0)
+            return;
+        // a loss that is 0 has no place there: it stands at the bottom
+        for (XYSeries s : lines) {
+            double[] y = s.getYData();
+            for (int i = 0; i < y.length; i++)
+                y[i] = y[i] <= 0 ? low : y[i];
+        }
+        c.getStyler().setYAxisLogarithmic(true).setYAxisMin(low / 1.1).setYAxisMax(high * 1.1);
+    }
+
+    private static DoubleStream positive(List<XYSeries> lines) {
+        return lines.stream().flatMapToDouble(s -> Arrays.stream(s.getYData())).filter(y -> y > 0);
     }
 
     private static String tick(double x) {

@@ -214,6 +214,7 @@ public final class Report {
         o.put("name", String.valueOf(dir.toAbsolutePath().normalize().getFileName()));
         o.put("summary", summary(c, r));
         o.set("results", r == null ? null : r.json());
+        o.put("forgot", r != null && forgot(r));
         steps(m, o.putObject("steps"));
         valid(m, o.putArray("valid"));
         answered(m, o.putArray("answered"));
@@ -304,9 +305,8 @@ public final class Report {
         if (r == null)
             out.add("The run is not finished: this page shows its curves so far.");
         List<JsonNode> turns = m.with("modules");
-        // an exact map stays orthogonal however far it turns
-        if (!turns.isEmpty() && turns.getLast().path("skew_norm").doubleValue() > Geometry.WARN
-                && turns.getLast().path("orthogonality_defect").doubleValue() > 1e-3)
+        if (!turns.isEmpty() && drifted(turns.getLast().path("skew_norm").doubleValue(),
+                turns.getLast().path("orthogonality_defect").doubleValue()))
             out.add(String.format(Locale.ROOT, "\u2016Q\u2016 of %s is %.2f at the end; Cayley-Neumann loses"
                     + " orthogonality above %.1f. Lower train.lr, or use adapter.cayley: newton_schulz or exact.",
                     turns.getLast().path("skew_norm_module").asString(""),
@@ -334,6 +334,24 @@ public final class Report {
         if (o.path("merge").path("relative").asDouble(0) > 1e-4)
             out.add("The merged model differs from base and adapter by more than rounding.");
         return out;
+    }
+
+    /// Whether a rotation left the range in which the Cayley-Neumann series is orthogonal. An exact map stays orthogonal
+    /// however far it turns.
+    static boolean drifted(double skewNorm, double defect) {
+        return skewNorm > Geometry.WARN && defect > 1e-3;
+    }
+
+    /// Whether a run lost what the base model knew, rather than a little of its sureness: exact answers tell, where the base
+    /// model had any; else the perplexity.
+    static boolean forgot(Results r) {
+        Double loss = r.before().forgetting();
+        Double lossAfter = r.after().forgetting();
+        Double kept = r.before().kept();
+        Double keptAfter = r.after().kept();
+        if (kept != null && keptAfter != null && kept > 0.02)
+            return keptAfter < kept - 0.02;
+        return loss != null && lossAfter != null && Math.exp(lossAfter - loss) > 1.05;
     }
 
     private static String read(Path file) {

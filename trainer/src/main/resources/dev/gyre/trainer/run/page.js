@@ -45,13 +45,22 @@ function chart(panel, config) {
   const c = new Chart(canvas, config); charts.push(c); return c;
 }
 
+// `y.log`: the axis is logarithmic where the values span much, with a switch; { last, scale } are of the axes
 function curves(panel, title, sets, y = {}) {
-  panel.append($('h3', {}, title));
-  return chart(panel, { type: 'line', data: { datasets: sets.map((s, i) => ({ borderColor: palette()[i], backgroundColor: palette()[i], borderWidth: 1.6, clip: 6, pointRadius: 0, pointHitRadius: 0, ...s })) },
+  const values = sets.flatMap(s => s.data.map(p => p.y)).filter(v => v > 0), low = Math.min(...values), high = Math.max(...values);
+  const axis = log => ({ type: log ? 'logarithmic' : 'linear', min: log ? low / 1.1 : undefined, ticks: { callback: v => !log || high < 1000 * low && [2, 5].includes(lead(v)) || lead(v) === 1 ? sig(v) : '', maxTicksLimit: log ? undefined : 7, autoSkip: !log }, grid: { color: c => log && lead(c.tick?.value) !== 1 ? 'transparent' : css('line') }, ...y.scale });
+  const pick = y.log && low < high ? $('select', {}, $('option', { value: 'linear' }, 'linear'), $('option', { value: 'log' }, 'logarithmic')) : null, wide = pick != null && high > SPAN * low;
+  if (pick) { pick.value = wide ? 'log' : 'linear'; pick.setAttribute('aria-label', title + ', axis'); }
+  panel.append($('div', { className: 'head' }, $('h3', {}, title), ...(pick ? [pick] : [])));
+  const c = chart(panel, { type: 'line', data: { datasets: sets.map((s, i) => ({ borderColor: palette()[i], backgroundColor: palette()[i], borderWidth: 1.6, clip: 6, pointRadius: 0, pointHitRadius: 0, ...s })) },
     options: { follow: true, parsing: false, interaction: { mode: 'nearest', axis: 'x', intersect: false },
       plugins: { tooltip: { callbacks: { title: t => 'step ' + t[0].parsed.x, label: t => ' ' + (t.dataset.label ?? '') + ' ' + sig(t.parsed.y) } } },
-      scales: { x: { type: 'linear', title: { display: true, text: 'step' }, grid: { display: false }, min: 0, max: y.last, ticks: { maxTicksLimit: 9, precision: 0 } }, y: { ticks: { callback: sig, maxTicksLimit: 7 }, grid: { color: css('line') }, ...y.scale } } } });
+      scales: { x: { type: 'linear', title: { display: true, text: 'step' }, grid: { display: false }, min: 0, max: y.last, ticks: { maxTicksLimit: 9, precision: 0 } }, y: axis(wide) } } });
+  if (pick) pick.onchange = () => { c.options.scales.y = axis(pick.value === 'log'); c.update(); };
+  return c;
 }
+const SPAN = 20; // more than this between the largest and the smallest value: a linear axis shows only the large ones
+const lead = v => { const d = v / 10 ** Math.floor(Math.log10(v) + 1e-9), n = Math.round(d); return Math.abs(d - n) < 1e-6 ? n : 0; }; // 5 of 0.05, 0 of 0.15
 
 const points = (xs, ys) => xs.map((x, i) => ({ x, y: ys[i] })).filter(p => p.y != null && isFinite(p.y));
 function smooth(ps, share) { // exponential mean, corrected for its start

@@ -14,7 +14,7 @@ if (R) {
   if (a.exact != null) card('exact answers', percent(a.exact), `before ${percent(b.exact)} · ${a.answered} tasks`, better(a.exact, b.exact));
   if (a.tokens != null) card('right tokens', percent(a.tokens), `before ${percent(b.tokens)}`, better(a.tokens, b.tokens));
   if (a.loss != null) card('validation loss', fixed(a.loss, 4), `before ${fixed(b.loss, 4)} · perplexity ${fixed(Math.exp(a.loss), 3)}`, better(b.loss, a.loss));
-  if (a.forgetting != null) card('loss on base data', fixed(a.forgetting, 4), `before ${fixed(b.forgetting, 4)}${a.kept == null ? '' : ` · exact ${percent(b.kept)} → ${percent(a.kept)}`}`, better(b.forgetting, a.forgetting));
+  if (a.forgetting != null) card('loss on base data', fixed(a.forgetting, 4), `before ${fixed(b.forgetting, 4)}${a.kept == null ? '' : ` · exact ${percent(b.kept)} → ${percent(a.kept)}`}`, DATA.forgot ? 'bad' : b.forgetting - a.forgetting > .05 ? 'good' : '');
   card('trained', count(R.trained), `${(100 * R.trained / R.parameters).toFixed(2)} % of ${count(R.parameters)}`);
   card('step', R.step_seconds < 1 ? fixed(1e3 * R.step_seconds, 0) + ' ms' : fixed(R.step_seconds, 2) + ' s', `median · ${count(R.tokens_per_second)} tokens/s`);
   card('memory', bytes(R.memory.planned), 'planned' + (R.memory.process ? ` · process ${bytes(R.memory.process)}` : ''));
@@ -28,8 +28,8 @@ if (S.step.length) {
   const raw = points(S.step, S.loss), sets = [{ label: 'loss', data: raw, borderWidth: 1, borderColor: css('a') + '66', backgroundColor: css('a') + '66' },
     { label: 'smoothed', data: smooth(raw, Math.min(.9, 1 - 8 / Math.max(16, raw.length) - .15)), borderColor: css('a'), backgroundColor: css('a'), borderWidth: 2.2 }];
   DATA.valid.forEach((v, i) => sets.push({ label: v.name, data: points(v.step, v.loss), borderColor: palette()[i + 1], backgroundColor: palette()[i + 1], borderWidth: 2, pointRadius: 3 }));
-  curves(panel(g, true), 'Loss', sets, { last });
-  curves(panel(g), 'Gradient norm, before clipping', [{ data: points(S.step, S.grad_norm), borderColor: css('d') }], { last });
+  curves(panel(g, true), 'Loss', sets, { last, log: true });
+  curves(panel(g), 'Gradient norm, before clipping', [{ data: points(S.step, S.grad_norm), borderColor: css('d') }], { last, log: true });
   curves(panel(g), 'Learning rate', [{ data: points(S.step, S.lr), borderColor: css('c') }], { last, scale: { beginAtZero: true } });
   curves(panel(g), 'Tokens per second, padding included', [{ data: points(S.step, S.tokens_per_second), borderColor: css('b') }], { last, scale: { beginAtZero: true } });
   if (DATA.rotations.length) curves(panel(g), 'Largest rotation, degrees', [{ data: DATA.rotations.map(r => ({ x: r.step, y: Math.max(...Object.values(r.modules).map(m => m[1])) })), borderColor: css('a'), pointRadius: 2 }], { last, scale: { beginAtZero: true } });
