@@ -10,9 +10,10 @@ import java.util.Random;
 
 /// Fine-tunes the small model of this repository from a Java program: the new skill is to write a word twice.
 ///
-///     java --add-modules jdk.incubator.vector -cp bench/target/gyre.jar examples/FineTune.java
+///     $JAVA_HOME/bin/java --add-modules jdk.incubator.vector -cp bench/target/gyre.jar examples/FineTune.java
 ///
-/// Arguments, all optional: model directory, steps, output directory for the adapter and the merged model.
+/// with the folder of a JDK 25 as JAVA_HOME. Arguments, all optional: model directory, steps, output directory
+/// for the adapter and the merged model.
 void main(String[] args) {
     Path directory = Path.of(args.length > 0 ? args[0] : "examples/small-llama");
     int steps = args.length > 1 ? Integer.parseInt(args[1]) : 120;

@@ -40,7 +40,8 @@ final class CompareCommand extends GyreCommand {
         boolean latex;
     }
 
-    @Option(names = "--all", description = "Show every column: also tokens, base-data loss, process memory, rotations.")
+    @Option(names = "--all",
+            description = "Show every column: also tokens, base-data loss, process memory, rotations, and all settings in which runs differ.")
     boolean all;
 
     @Option(names = "--out", paramLabel = "FILE.html",
