@@ -41,7 +41,7 @@ final class CompareCommand extends GyreCommand {
     }
 
     @Option(names = "--all",
-            description = "Show every column: also tokens, base-data loss, process memory, rotations, and all settings in which runs differ.")
+            description = "Show every column (CSV has them in any case): also tokens, base-data loss, process memory, rotations, and all settings in which runs differ.")
     boolean all;
 
     @Option(names = "--out", paramLabel = "FILE.html",
@@ -60,7 +60,7 @@ final class CompareCommand extends GyreCommand {
                             .collect(Collectors.joining(", ")));
         As a = as;
         if (a != null)
-            screen().result((a.markdown ? c.markdown() : a.csv ? c.csv() : c.latex()).stripTrailing());
+            screen().result((a.markdown ? c.markdown(all) : a.csv ? c.csv() : c.latex(all)).stripTrailing());
         else
             c.text(all).forEach(screen()::result);
         if (out != null) {

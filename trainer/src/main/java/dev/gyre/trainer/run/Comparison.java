@@ -217,6 +217,10 @@ public final class Comparison {
                 && !c.key.equals("tokens_per_second")).toList();
     }
 
+    private List<Column> shown(boolean all) {
+        return shown().stream().filter(c -> all || !c.detail).toList();
+    }
+
     static String cell(Column c, Row r) {
         return cell(c, c.value.applyAsDouble(r));
     }
@@ -364,7 +368,7 @@ public final class Comparison {
     ///
     /// @param all with the details
     public List<String> text(boolean all) {
-        List<Column> cs = shown().stream().filter(c -> all || !c.detail).toList();
+        List<Column> cs = shown(all);
         List<List<String>> table = new ArrayList<>();
         table.add(head(cs));
         for (Row r : rows) {
@@ -400,8 +404,8 @@ public final class Comparison {
         return s.length() <= NARROW ? s : s.substring(0, Math.max(1, s.lastIndexOf(' ', NARROW - 4))) + " ...";
     }
 
-    public String markdown() {
-        List<Column> cs = shown();
+    public String markdown(boolean all) {
+        List<Column> cs = shown(all);
         StringBuilder s = new StringBuilder("| " + String.join(" | ", head(cs)).replace("||", "\\|\\|") + " |\n|"
                 + "---|".repeat(head(cs).size() - cs.size())
                 + "---:|".repeat(cs.size()) + "\n");
@@ -437,8 +441,8 @@ public final class Comparison {
     }
 
     /// A `tabular` with the rules of package booktabs.
-    public String latex() {
-        List<Column> cs = shown();
+    public String latex(boolean all) {
+        List<Column> cs = shown(all);
         StringBuilder s = new StringBuilder(
                 "\\begin{tabular}{" + "l".repeat(head(cs).size() - cs.size()) + "r".repeat(cs.size()) + "}\n\\toprule\n"
                         + String.join(" & ", head(cs).stream().map(Comparison::tex).toList()) + " \\\\\n\\midrule\n");
@@ -486,7 +490,7 @@ public final class Comparison {
         ObjectNode none = o.putObject("missing");
         missing.forEach(none::put);
         o.put("note", anyDrifted() ? DRIFTED : "");
-        o.put("markdown", markdown()).put("csv", csv()).put("latex", latex());
+        o.put("markdown", markdown(true)).put("csv", csv()).put("latex", latex(true));
         return Page.html(title, "compare.js", o);
     }
 

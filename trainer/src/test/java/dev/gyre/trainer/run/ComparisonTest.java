@@ -65,7 +65,7 @@ class ComparisonTest {
         assertThat(text.get(4)).containsPattern("neumann +oft b=8 +nf4 +cayley=neumann beta2=0.95 +1e-02 ");
         assertThat(compare().csv()).startsWith("run,method,variant,base,learning_rate")
                 .contains(",settings\n", ",cayley=neumann beta2=0.95\n");
-        assertThat(compare().latex()).startsWith("\\begin{tabular}{llllr").contains("& cayley=neumann beta2=0.95 &");
+        assertThat(compare().latex(true)).startsWith("\\begin{tabular}{llllr").contains("& cayley=neumann beta2=0.95 &");
         assertThat(compare().html("x")).contains("\"settings\":\"cayley=neumann beta2=0.95\"");
     }
 
@@ -88,10 +88,10 @@ class ComparisonTest {
         assertThat(text.get(2)).endsWith(" 1e-06");
         assertThat(text.get(2).indexOf("1e-06")).as("digits below digits").isEqualTo(text.get(1).indexOf("7e-01"));
         assertThat(text.getLast()).startsWith("! ||Q|| grew above 0.5");
-        assertThat(compare().markdown()).contains("| 7e-01! |", "\n\n! ||Q|| grew")
+        assertThat(compare().markdown(true)).contains("| 7e-01! |", "\n\n! ||Q|| grew")
                 // a bar would end the cell
                 .contains("| \\|\\|R'R-I\\|\\| |");
-        assertThat(compare().latex()).contains("7e-01!", "! $\\|Q\\|$ grew");
+        assertThat(compare().latex(true)).contains("7e-01!", "! $\\|Q\\|$ grew");
         assertThat(compare().csv()).doesNotContain("!");
         assertThat(compare().html("x")).contains("\"7e-01!\"", "\"note\":\"! ||Q||");
         run("far", "method: oft, block_size: 8, cayley: exact", "lr: 1e-2", 0.5, 0.8, 1e-15);
@@ -103,7 +103,7 @@ class ComparisonTest {
         run("a", "method: lora, r: 8", "lr: 1e-3", 0.00021, 0, 0);
         run("b", "method: lora, r: 8", "lr: 1e-3", 0.00023, 0, 0);
         run("c", "method: lora, r: 8", "lr: 1e-3", 0.0013, 0, 0);
-        List<String> rows = compare().markdown().lines().toList();
+        List<String> rows = compare().markdown(true).lines().toList();
         assertThat(rows.get(2)).contains("| **0.0002** |");
         assertThat(rows.get(3)).contains("| **0.0002** |");
         assertThat(rows.get(4)).contains("| 0.0013 |");
