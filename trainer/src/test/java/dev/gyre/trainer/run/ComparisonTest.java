@@ -65,7 +65,8 @@ class ComparisonTest {
         assertThat(text.get(4)).containsPattern("neumann +oft b=8 +nf4 +cayley=neumann beta2=0.95 +1e-02 ");
         assertThat(compare().csv()).startsWith("run,method,variant,base,learning_rate")
                 .contains(",settings\n", ",cayley=neumann beta2=0.95\n");
-        assertThat(compare().latex(true)).startsWith("\\begin{tabular}{llllr").contains("& cayley=neumann beta2=0.95 &");
+        assertThat(compare().latex(true)).startsWith("\\begin{tabular}{llllr")
+                .contains("& cayley=neumann beta2=0.95 &");
         assertThat(compare().html("x")).contains("\"settings\":\"cayley=neumann beta2=0.95\"");
     }
 
