@@ -136,7 +136,8 @@ public final class ExampleReader {
                 throw new DataException(file, line, "a JSON list; write one object a line (JSONL)");
             int column = e.getLocation() == null ? 0 : e.getLocation().getColumnNr();
             throw new DataException(file, line, "not valid JSON" + (column > 0 ? " at column " + column : "") + ": "
-                    + (e.getMessage().contains("CTRL-CHAR, code 10") ? "the line ends inside a string"
+                    + (String.valueOf(e.getOriginalMessage()).contains("CTRL-CHAR, code 10")
+                            ? "the line ends inside a string"
                             : Json.reason(e)));
         }
         if (!(node instanceof ObjectNode o))
