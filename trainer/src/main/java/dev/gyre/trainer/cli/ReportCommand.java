@@ -39,7 +39,7 @@ final class ReportCommand extends GyreCommand {
         RunConfig c = ConfigReader.read(dir.resolve("run.yaml"), RunConfig.class, java.util.List.of());
         if (Results.read(dir) != null && (again || !Report.isExamined(dir))) {
             screen().status("looking at the result ...");
-            Report.examine(c, dir, Devices.open(c.device(), c.precision()).backend());
+            Report.examine(c, dir, Devices.open(c.device(), c.precision()).backend(), false);
             screen().done();
         }
         screen().result("wrote " + Report.write(dir));

@@ -56,7 +56,7 @@ final class TrainCommand extends GyreCommand {
         screen().status("measuring base model and result ...");
         Results r = Results.measure(c, done.dir, done.training, device.backend());
         if (c.results().report())
-            Report.examine(c, done.dir, device.backend());
+            Report.examine(c, done.dir, device.backend(), done.trained);
         Path page = Report.write(done.dir);
         screen().done();
         ResultsText.beforeAndAfter(r.before(), r.after()).forEach(screen()::result);
@@ -64,7 +64,8 @@ final class TrainCommand extends GyreCommand {
         return ExitCode.OK;
     }
 
-    private record Done(int code, Path dir, Results.Training training) {
+    /// @param trained whether steps were taken
+    private record Done(int code, Path dir, Results.Training training, boolean trained) {
     }
 
     private Done train(RunConfig c, Devices.Chosen device) {
@@ -73,8 +74,8 @@ final class TrainCommand extends GyreCommand {
             ModelRef.remarks(Path.of(c.model().path())).forEach(screen()::note);
             int code = RunScreen.train(screen(), run, device, c.train(), c.output(), c.seed(), model(c, run),
                     RunScreen.again("train", dir));
-            return new Done(code, dir,
-                    Results.Training.of(run, run.from() < run.done() ? Memory.resident() : trainedIn(dir)));
+            boolean trained = run.from() < run.done();
+            return new Done(code, dir, Results.Training.of(run, trained ? Memory.resident() : trainedIn(dir)), trained);
         }
     }
 

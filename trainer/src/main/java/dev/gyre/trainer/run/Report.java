@@ -49,8 +49,8 @@ public final class Report {
     /// Evaluations whose answers the page shows side by side, at most.
     private static final int COLUMNS = 6;
     private static final int BARS = 24;
-    /// Steps that are measured for the times of single operations, and for how long steps are taken before: in a process that
-    /// did not train, nothing is compiled yet.
+    /// Steps that are measured for the times of single operations, and for how long steps are taken before in a process that
+    /// did not train: nothing is compiled there.
     private static final int TIMED = 3;
     private static final long WARM_NANOS = 1_500_000_000L;
 
@@ -59,7 +59,9 @@ public final class Report {
 
     /// Looks closely at the result of a finished run: answers before and after, hyperspherical energy, times of single
     /// operations, whether it merges, the data. Writes `report.json`.
-    public static void examine(RunConfig c, Path dir, Backend backend) {
+    ///
+    /// @param warm whether this process trained, so that its code is compiled; else steps are taken before any is timed
+    public static void examine(RunConfig c, Path dir, Backend backend, boolean warm) {
         ObjectNode o = JsonNodeFactory.instance.objectNode();
         Path base = Path.of(c.model().path());
         ModelText text = ModelText.load(base);
@@ -71,7 +73,7 @@ public final class Report {
             for (WeightGeometry w : WeightGeometry.of(result, backend))
                 energy.addObject().put("weight", w.weight()).put("before", w.before()).put("after", w.after());
         }
-        timings(c, result, text, backend, o.putArray("timings"));
+        timings(c, result, text, backend, warm ? 0 : WARM_NANOS, o.putArray("timings"));
         if (!result.adapters().isEmpty())
             merge(result, Results.read(dir), backend, o.putObject("merge"));
         AtomicFiles.write(dir.resolve(DATA), Json.pretty(o));
@@ -154,7 +156,8 @@ public final class Report {
     }
 
     /// Steps on the first rows of the data, after one that nobody measures.
-    private static void timings(RunConfig c, Llama model, ModelText text, Backend backend, ArrayNode out) {
+    private static void timings(RunConfig c, Llama model, ModelText text, Backend backend, long before,
+            ArrayNode out) {
         Batches.Micro m = Batches.inOrder(train(c, text), c.train().microBatch(), c.train().seqLen(),
                 c.data().packing(), 1).getFirst();
         Garbage.collect();
@@ -165,13 +168,15 @@ public final class Report {
             AdamWStep update = new AdamWStep(1, 0f, 0.9f, 0.999f, 1e-8f, 0f, 1f);
             List<OpTiming> least = List.of();
             long begun = System.nanoTime();
-            for (int i = 0; i < TIMED;) {
-                boolean warm = System.nanoTime() - begun > WARM_NANOS;
-                s.time(warm);
+            for (int i = -1; i < TIMED;) {
+                boolean timed = i >= 0 && System.nanoTime() - begun > before;
+                s.time(timed);
                 s.microBatch(m.batch(), 1f / Math.max(1, m.trained()));
                 s.update(update);
-                if (warm)
-                    least = i++ == 0 ? s.timings() : faster(least, s.timings());
+                if (timed)
+                    least = i == 0 ? s.timings() : faster(least, s.timings());
+                if (timed || i < 0)
+                    i++;
             }
             for (OpTiming t : OpTiming.byKind(least)) {
                 double seconds = t.nanos() / 1e9;
