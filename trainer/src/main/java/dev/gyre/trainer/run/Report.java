@@ -52,7 +52,7 @@ public final class Report {
     /// Steps that are measured for the times of single operations, and for how long steps are taken before in a process that
     /// did not train: nothing is compiled there.
     private static final int TIMED = 3;
-    private static final long WARM_NANOS = 1_500_000_000L;
+    private static final long WARM_NANOS = 4_000_000_000L;
 
     private Report() {
     }
