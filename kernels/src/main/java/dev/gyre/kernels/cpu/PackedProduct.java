@@ -83,6 +83,8 @@ final class PackedProduct implements Runnable {
     /// The rows fit one item: it packs its panels itself, just before it needs them. Not where the rows of b hold its columns:
     /// only whole ones come from memory at its speed.
     private final boolean alone;
+    /// Packing a takes long: few parts, because each packs its rows anew.
+    private final boolean transposing;
     private final Cpu.Body pack = this::pack;
     private final Cpu.Body multiply = this::multiply;
 
@@ -140,6 +142,7 @@ final class PackedProduct implements Runnable {
         this.width = Math.max(NR, PACKED / packed / NR * NR);
         int most = Math.clamp(NEAR / (deepest * MR), 1, STRIPS);
         int strips = (M + MR - 1) / MR;
+        this.transposing = terms.getFirst().op.form() == Form.TN;
         this.alone = strips <= Math.min(most, ALONE) && terms.stream().allMatch(t -> t.op.form() == Form.NT);
         long fair = cpu.threads() == 1 ? 1 : Math.min(FAIR * cpu.threads(), work / SMALL);
         // a panel serves several strips while it is near, unless all panels stay near
@@ -180,7 +183,7 @@ final class PackedProduct implements Runnable {
     public void run() {
         if (blocks.length == 0 && !accumulate)
             Arrays.fill(c.f(), c.off(), c.off() + M * N, 0f);
-        int wanted = cpu.threads() == 1 ? 1 : ITEMS * cpu.threads();
+        int wanted = cpu.threads() == 1 ? 1 : (transposing ? FAIR : ITEMS) * cpu.threads();
         for (jc = 0; jc < N; jc += width) {
             nc = Math.min(width, N - jc);
             int panels = panels(nc);
