@@ -6,13 +6,13 @@ import static dev.gyre.kernels.check.Tol.relative;
 import static dev.gyre.kernels.check.Tol.roundings;
 import static dev.gyre.kernels.check.Tol.sum;
 
-import dev.gyre.kernels.Buf;
-import dev.gyre.kernels.DType;
-import dev.gyre.kernels.Op;
-import dev.gyre.kernels.Op.MatMul.Form;
-import dev.gyre.kernels.Orthogonal;
 import dev.gyre.kernels.check.OpCase;
 import dev.gyre.kernels.check.Tol;
+import dev.gyre.kernels.op.Buf;
+import dev.gyre.kernels.op.DType;
+import dev.gyre.kernels.op.Op;
+import dev.gyre.kernels.op.Op.MatMul.Form;
+import dev.gyre.kernels.op.Orthogonal;
 import java.util.List;
 
 /// Operations at sizes that a benchmark chooses, with random operands and what they may differ from the reference by.

@@ -1,24 +1,24 @@
 package dev.gyre.bench;
 
-import dev.gyre.kernels.Buf;
-import dev.gyre.kernels.DType;
-import dev.gyre.kernels.Op;
-import dev.gyre.kernels.Op.MatMul.Form;
-import dev.gyre.kernels.Orthogonal;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;
 import dev.gyre.kernels.check.OpCase;
 import dev.gyre.kernels.check.OpCheck;
 import dev.gyre.kernels.cpu.CpuBackend;
+import dev.gyre.kernels.op.Buf;
+import dev.gyre.kernels.op.DType;
+import dev.gyre.kernels.op.Op;
+import dev.gyre.kernels.op.Op.MatMul.Form;
+import dev.gyre.kernels.op.Orthogonal;
 import dev.gyre.model.adapter.AdapterSpec;
 import dev.gyre.model.adapter.BoftSpec;
 import dev.gyre.model.adapter.OftSpec;
 import dev.gyre.model.adapter.Targets;
-import dev.gyre.model.config.LlamaConfig;
-import dev.gyre.model.llama.BatchShape;
-import dev.gyre.model.llama.Sketch;
-import dev.gyre.model.llama.StepPlan;
-import dev.gyre.model.llama.TrainSession;
+import dev.gyre.model.family.ModelConfig;
+import dev.gyre.model.transformer.BatchShape;
+import dev.gyre.model.transformer.PlannedModel;
+import dev.gyre.model.transformer.StepPlan;
+import dev.gyre.model.transformer.TrainSession;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
@@ -116,7 +116,7 @@ final class Headline {
     }
 
     private static Memory memory(Size z, String name, AdapterSpec spec) {
-        Sketch sketch = Sketch.of(z.config(z.seq));
+        PlannedModel sketch = PlannedModel.of(z.config(z.seq));
         StepPlan plan = sketch.plan(sketch.adapter(spec), List.of(new BatchShape(z.batch, z.seq)),
                 Set.of(TrainSession.Use.TRAIN));
         return new Memory(name, plan.memory().bytesByRole().getOrDefault(Buf.Role.ACTIVATION, 0L), plan.trainable());
@@ -148,7 +148,7 @@ final class Headline {
 
     /// Four bits against 32, a rotation against a low-rank update.
     List<Step> steps() {
-        LlamaConfig config = LlamaConfig.llama(4096, quick ? 128 : 768, quick ? 352 : 2048, 2, quick ? 4 : 12,
+        ModelConfig config = ModelConfig.llama(4096, quick ? 128 : 768, quick ? 352 : 2048, 2, quick ? 4 : 12,
                 quick ? 2 : 4, ROWS, false, null, List.of(), null);
         List<String> names = List.of("LoRA", "OFTv2", "QLoRA", "QOFT");
         List<Method.Kind> kinds = List.of(Method.Kind.LORA, Method.Kind.OFT, Method.Kind.QLORA, Method.Kind.QOFT);

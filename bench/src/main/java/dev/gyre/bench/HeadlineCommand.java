@@ -5,7 +5,7 @@ import dev.gyre.bench.Panel.Series;
 import dev.gyre.bench.Picture.Anchor;
 import dev.gyre.kernels.Precision;
 import dev.gyre.kernels.cpu.CpuBackend;
-import dev.gyre.model.format.AtomicFiles;
+import dev.gyre.model.files.AtomicFiles;
 import dev.gyre.trainer.cli.CheckFailedException;
 import dev.gyre.trainer.cli.GyreCommand;
 import java.io.IOException;

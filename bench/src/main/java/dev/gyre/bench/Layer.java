@@ -1,18 +1,18 @@
 package dev.gyre.bench;
 
 import dev.gyre.kernels.Backend;
-import dev.gyre.kernels.Buf;
-import dev.gyre.kernels.DType;
-import dev.gyre.kernels.HostData;
 import dev.gyre.kernels.MemoryPlan;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;
+import dev.gyre.kernels.op.Buf;
+import dev.gyre.kernels.op.DType;
+import dev.gyre.kernels.op.HostData;
 import dev.gyre.model.adapter.AdaptedLinear;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.adapter.AdapterSpec;
 import dev.gyre.model.adapter.Modules;
-import dev.gyre.model.step.Emitter;
-import dev.gyre.model.step.Store;
+import dev.gyre.model.emit.Buffers;
+import dev.gyre.model.emit.Emitter;
 import java.util.List;
 import java.util.Random;
 import org.jspecify.annotations.Nullable;
@@ -31,7 +31,7 @@ final class Layer implements AutoCloseable {
         float[] w = normal(d * d, 0.02, 1);
         One one = new One(new Modules.Info(PATH, d, d, false), new HostData.F32(w));
         Adapter adapter = spec == null ? null : Adapter.create(spec, one, 1);
-        Store store = new Store(one, adapter == null ? List.of() : adapter.tensors());
+        Buffers store = new Buffers(one, adapter == null ? List.of() : adapter.tensors());
         Buf x = Buf.input("x", DType.F32, N, d);
         Buf dY = Buf.input("dY", DType.F32, N, d);
         Emitter e = new Emitter(PATH, store, true);
@@ -74,7 +74,7 @@ final class Layer implements AutoCloseable {
         return a;
     }
 
-    private record One(Info info, HostData weight) implements Modules, Store.Source {
+    private record One(Info info, HostData weight) implements Modules, Buffers.Source {
         @Override
         public List<Info> linears() {
             return List.of(info);

@@ -1,6 +1,6 @@
 package dev.gyre.bench;
 
-import dev.gyre.kernels.Orthogonal;
+import dev.gyre.kernels.op.Orthogonal;
 import dev.gyre.model.adapter.AdapterSpec;
 import dev.gyre.model.adapter.BoftSpec;
 import dev.gyre.model.adapter.GivensSpec;
@@ -9,7 +9,7 @@ import dev.gyre.model.adapter.LoraSpec;
 import dev.gyre.model.adapter.OftSpec;
 import dev.gyre.model.adapter.PsoftSpec;
 import dev.gyre.model.adapter.Targets;
-import dev.gyre.model.llama.Llama;
+import dev.gyre.model.transformer.Transformer;
 import java.util.Arrays;
 import java.util.Locale;
 import java.util.regex.Matcher;
@@ -107,8 +107,8 @@ record Method(Kind kind, int number) {
     }
 
     /// How the base is held when nothing else is said.
-    Llama.Base base() {
-        return kind == Kind.QOFT || kind == Kind.QLORA ? Llama.Base.NF4 : Llama.Base.F32;
+    Transformer.Base base() {
+        return kind == Kind.QOFT || kind == Kind.QLORA ? Transformer.Base.NF4 : Transformer.Base.F32;
     }
 
     /// The adapter, on all linear layers; not for [Kind#FULL].

@@ -2,7 +2,7 @@ package dev.gyre.bench;
 
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.check.OpCase;
-import dev.gyre.kernels.check.OpTiming;
+import dev.gyre.kernels.check.OpTimer;
 import dev.gyre.kernels.check.SizedCases;
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.trainer.cli.CheckFailedException;
@@ -59,9 +59,9 @@ public final class OpsCommand extends GyreCommand {
         Sampler.Watch watch = new Sampler.Watch();
         for (OpCase one : cases) {
             screen().status(one.name() + " ...");
-            OpTiming.Measured m;
+            OpTimer.Measured m;
             try {
-                m = OpTiming.measure(backend, one, true, seconds);
+                m = OpTimer.measure(backend, one, true, seconds);
             } catch (AssertionError e) {
                 throw new CheckFailedException(String.valueOf(e.getMessage()));
             }
@@ -116,7 +116,7 @@ public final class OpsCommand extends GyreCommand {
                 String.format("%-52s %9s %8s %9s %8s %7s", "operation", "ms", "GB/s", "GFLOP/s", "ceiling", "error"));
     }
 
-    private static String row(OpCase one, OpTiming.Measured m, @Nullable Ceilings c) {
+    private static String row(OpCase one, OpTimer.Measured m, @Nullable Ceilings c) {
         return String.format(Locale.ROOT, "%-52s %9.3f %8.1f %9s %8s %7.2f", one.name(), m.ms(), m.gigabytesPerSecond(),
                 m.flops() == 0 ? "" : String.format(Locale.ROOT, "%.1f", m.gigaflops()),
                 c == null ? "" : String.format(Locale.ROOT, "%.0f %%", 100 * c.floorMs(m.flops(), m.bytes()) / m.ms()),
@@ -124,11 +124,11 @@ public final class OpsCommand extends GyreCommand {
     }
 
     /// The largest error as a share of what is allowed.
-    private static double error(OpTiming.Measured m) {
+    private static double error(OpTimer.Measured m) {
         return m.deviation() == null ? Double.NaN : m.deviation().share();
     }
 
-    private static Map<String, Object> json(OpCase one, OpTiming.Measured m, @Nullable Ceilings c) {
+    private static Map<String, Object> json(OpCase one, OpTimer.Measured m, @Nullable Ceilings c) {
         Map<String, Object> out = new LinkedHashMap<>();
         out.put("op", one.name());
         out.put("ms", Stats.rounded(m.ms(), 5));

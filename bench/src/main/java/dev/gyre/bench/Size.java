@@ -1,6 +1,6 @@
 package dev.gyre.bench;
 
-import dev.gyre.model.config.LlamaConfig;
+import dev.gyre.model.family.ModelConfig;
 import java.util.Arrays;
 import java.util.List;
 import java.util.stream.Collectors;
@@ -44,7 +44,7 @@ public enum Size {
         throw new IllegalArgumentException("--size " + name + ": unknown; use one of " + NAMES);
     }
 
-    LlamaConfig config(int T) {
-        return LlamaConfig.llama(vocab, hidden, ffn, layers, heads, kvHeads, T, false, null, List.of(), null);
+    ModelConfig config(int T) {
+        return ModelConfig.llama(vocab, hidden, ffn, layers, heads, kvHeads, T, false, null, List.of(), null);
     }
 }

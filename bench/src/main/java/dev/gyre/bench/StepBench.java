@@ -1,14 +1,14 @@
 package dev.gyre.bench;
 
 import dev.gyre.kernels.Backend;
-import dev.gyre.kernels.OpTiming;
+import dev.gyre.kernels.OpTime;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.adapter.PrincipalSubspace;
-import dev.gyre.model.config.LlamaConfig;
-import dev.gyre.model.llama.AdamWStep;
-import dev.gyre.model.llama.Batch;
-import dev.gyre.model.llama.Llama;
-import dev.gyre.model.llama.TrainSession;
+import dev.gyre.model.family.ModelConfig;
+import dev.gyre.model.transformer.AdamWStep;
+import dev.gyre.model.transformer.Batch;
+import dev.gyre.model.transformer.TrainSession;
+import dev.gyre.model.transformer.Transformer;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
@@ -27,7 +27,7 @@ final class StepBench {
     /// @param seq tokens of a row
     /// @param warmUp least seconds before timing, and at least three steps
     /// @param profile whether some more steps are taken with every operation timed
-    record Settings(LlamaConfig config, Method method, Llama.Base base, int batch, int seq, double warmUp,
+    record Settings(ModelConfig config, Method method, Transformer.Base base, int batch, int seq, double warmUp,
             Sampler sampler,
             boolean profile) {
         int tokens() {
@@ -46,19 +46,19 @@ final class StepBench {
     /// @param timings operations of `timedSteps` further steps by kind, the longest first; empty unless asked for
     record Result(Sampler.Samples samples, double updateMs, int trainable, long planned, long resident,
             long peakResident, long peakHeap, long flop, double firstLoss, double lastLoss, int steps,
-            List<OpTiming> timings, int timedSteps) {
+            List<OpTime> timings, int timedSteps) {
         double gflops() {
             return flop / samples.median() / 1e6;
         }
 
-        Result with(List<OpTiming> byKind, int timed) {
+        Result with(List<OpTime> byKind, int timed) {
             return new Result(samples, updateMs, trainable, planned, resident, peakResident, peakHeap, flop, firstLoss,
                     lastLoss, steps, byKind, timed);
         }
     }
 
     static Result run(Settings s, Backend backend) {
-        Llama model = model(s, backend);
+        Transformer model = model(s, backend);
         Batch batch = batch(s.batch, s.seq, s.config.vocabSize());
         try (TrainSession session = new TrainSession(model, backend, List.of(batch.shape()), s.method.full(),
                 Set.of(TrainSession.Use.TRAIN))) {
@@ -80,7 +80,7 @@ final class StepBench {
             session.time(true);
             for (int i = 0; i < timed; i++)
                 steps.run();
-            return r.with(OpTiming.byKind(session.timings()), timed);
+            return r.with(OpTime.byKind(session.timings()), timed);
         }
     }
 
@@ -111,8 +111,8 @@ final class StepBench {
         }
     }
 
-    private static Llama model(Settings s, Backend backend) {
-        Llama model = Llama.random(s.config, 1, s.base);
+    private static Transformer model(Settings s, Backend backend) {
+        Transformer model = Transformer.random(s.config, 1, s.base);
         if (!s.method.full())
             model.attach(Adapter.create(s.method.spec(), model, 1,
                     new PrincipalSubspace(model, backend, (module, captured, residual, gap) -> {

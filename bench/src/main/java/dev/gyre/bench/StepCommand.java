@@ -1,9 +1,9 @@
 package dev.gyre.bench;
 
 import dev.gyre.kernels.Backend;
-import dev.gyre.kernels.OpTiming;
+import dev.gyre.kernels.OpTime;
 import dev.gyre.kernels.cpu.CpuBackend;
-import dev.gyre.model.llama.Llama;
+import dev.gyre.model.transformer.Transformer;
 import dev.gyre.trainer.cli.GyreCommand;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -105,14 +105,14 @@ public final class StepCommand extends GyreCommand {
     /// Least seconds of a sample, as many as the system's clock of CPU time needs.
     private static final double GROUP = 0.4;
 
-    private Llama.Base base(Method m) {
+    private Transformer.Base base(Method m) {
         if (base == null)
             return m.base();
         return switch (base.toLowerCase(Locale.ROOT).replace('_', '-')) {
-            case "f32" -> Llama.Base.F32;
-            case "bf16" -> Llama.Base.BF16;
-            case "nf4" -> Llama.Base.NF4;
-            case "nf4-double" -> Llama.Base.NF4_DOUBLE;
+            case "f32" -> Transformer.Base.F32;
+            case "bf16" -> Transformer.Base.BF16;
+            case "nf4" -> Transformer.Base.NF4;
+            case "nf4-double" -> Transformer.Base.NF4_DOUBLE;
             default -> throw new IllegalArgumentException(
                     "--base " + base + ": unknown; use f32, bf16, nf4 or nf4-double");
         };
@@ -199,8 +199,8 @@ public final class StepCommand extends GyreCommand {
         screen().result("");
         screen().result("operation                      calls/step   share   GFLOP/s");
         int timed = r.timedSteps();
-        List<OpTiming> all = r.timings();
-        for (OpTiming t : all.subList(0, Math.min(LISTED, all.size())))
+        List<OpTime> all = r.timings();
+        for (OpTime t : all.subList(0, Math.min(LISTED, all.size())))
             screen().result(
                     String.format(Locale.ROOT, "%-30s %10.1f %6.1f %% %9s", t.kind(), (double) t.calls() / timed,
                             100 * share(t, all),
@@ -210,8 +210,8 @@ public final class StepCommand extends GyreCommand {
                     100 * all.stream().skip(LISTED).mapToDouble(t -> share(t, all)).sum()));
     }
 
-    private static double share(OpTiming t, List<OpTiming> all) {
-        return (double) t.nanos() / all.stream().mapToLong(OpTiming::nanos).sum();
+    private static double share(OpTime t, List<OpTime> all) {
+        return (double) t.nanos() / all.stream().mapToLong(OpTime::nanos).sum();
     }
 
     private void row(String what, String format, Object... args) {
@@ -222,7 +222,7 @@ public final class StepCommand extends GyreCommand {
         return bytes < 0 ? null : Math.round(bytes / MIB);
     }
 
-    private static String baseName(Llama.Base b) {
+    private static String baseName(Transformer.Base b) {
         return b.name().toLowerCase(Locale.ROOT).replace('_', '-');
     }
 }

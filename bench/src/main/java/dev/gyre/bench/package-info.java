@@ -3,3 +3,4 @@
 package dev.gyre.bench;
 
 import org.jspecify.annotations.NullMarked;
+

@@ -1,5 +1,6 @@
 package dev.gyre.kernels;
 
+import dev.gyre.kernels.op.Op;
 import java.util.List;
 
 /// Something that runs [Program]s: the CPU ([dev.gyre.kernels.cpu]), a TornadoVM device

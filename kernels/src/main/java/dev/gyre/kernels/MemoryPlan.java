@@ -1,5 +1,9 @@
 package dev.gyre.kernels;
 
+import dev.gyre.kernels.op.Access;
+import dev.gyre.kernels.op.Buf;
+import dev.gyre.kernels.op.DType;
+import dev.gyre.kernels.op.Op;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Comparator;
@@ -158,5 +162,10 @@ public final class MemoryPlan {
     /// Bytes of everything: what a session holds, workspace of single kernels not counted.
     public long bytes() {
         return bytesByRole().values().stream().mapToLong(Long::longValue).sum();
+    }
+
+    /// As messages say it, rounded up: `42 MiB`.
+    public static String mib(long bytes) {
+        return Math.ceilDiv(bytes, 1 << 20) + " MiB";
     }
 }

@@ -1,5 +1,8 @@
 package dev.gyre.kernels;
 
+import dev.gyre.kernels.op.Access;
+import dev.gyre.kernels.op.Buf;
+import dev.gyre.kernels.op.Op;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.IdentityHashMap;

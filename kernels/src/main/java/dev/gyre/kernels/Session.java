@@ -1,5 +1,8 @@
 package dev.gyre.kernels;
 
+import dev.gyre.kernels.op.Buf;
+import dev.gyre.kernels.op.HostData;
+import dev.gyre.kernels.op.Op;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
@@ -38,7 +41,7 @@ public interface Session extends AutoCloseable {
 
     /// Operations measured since `time(true)`, program by program in the order in which they run; those that did not run
     /// are left out.
-    default List<OpTiming> timings() {
+    default List<OpTime> timings() {
         return List.of();
     }
 

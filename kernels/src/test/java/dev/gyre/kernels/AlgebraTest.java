@@ -1,23 +1,25 @@
 package dev.gyre.kernels;
 
-import static dev.gyre.kernels.ref.MatMulRef.identity;
-import static dev.gyre.kernels.ref.MatMulRef.plus;
-import static dev.gyre.kernels.ref.MatMulRef.times;
-import static dev.gyre.kernels.ref.MatMulRef.transpose;
+import static dev.gyre.kernels.ref.ProductRef.identity;
+import static dev.gyre.kernels.ref.ProductRef.plus;
+import static dev.gyre.kernels.ref.ProductRef.times;
+import static dev.gyre.kernels.ref.ProductRef.transpose;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
 
-import dev.gyre.kernels.Op.MatMul.Form;
-import dev.gyre.kernels.Orthogonal.Skew;
-import dev.gyre.kernels.ref.AdamWRef;
+import dev.gyre.kernels.op.Givens;
+import dev.gyre.kernels.op.Op.MatMul.Form;
+import dev.gyre.kernels.op.Orthogonal;
+import dev.gyre.kernels.op.Orthogonal.Skew;
 import dev.gyre.kernels.ref.AttentionRef;
-import dev.gyre.kernels.ref.BlockRotateRef;
 import dev.gyre.kernels.ref.CayleyRef;
 import dev.gyre.kernels.ref.CrossEntropyRef;
 import dev.gyre.kernels.ref.GivensRef;
-import dev.gyre.kernels.ref.HouseholderRef;
-import dev.gyre.kernels.ref.MatMulRef;
+import dev.gyre.kernels.ref.OptimiserRef;
+import dev.gyre.kernels.ref.ProductRef;
+import dev.gyre.kernels.ref.ReflectRef;
 import dev.gyre.kernels.ref.RopeRef;
+import dev.gyre.kernels.ref.RotateRef;
 import dev.gyre.kernels.ref.Vec;
 import java.util.Arrays;
 import java.util.Random;
@@ -158,7 +160,7 @@ class AlgebraTest {
         CayleyRef.coftProject(projected, 2, 3, 0.5);
         assertThat(projected.slice(0, 3).toArray()).containsExactly(0.1, 0.2, -0.1);
         double[] Q = CayleyRef.skew(PLUS, projected.slice(3, 3), 3);
-        assertThat(Math.sqrt(MatMulRef.dot(Q, Q))).isCloseTo(0.5, within(1e-14));
+        assertThat(Math.sqrt(ProductRef.dot(Q, Q))).isCloseTo(0.5, within(1e-14));
         assertThat(projected.get(3) / projected.get(5)).isCloseTo(3, within(1e-14));
     }
 
@@ -176,14 +178,14 @@ class AlgebraTest {
         for (boolean transpose : new boolean[] {false, true}) {
             Vec shared = Vec.zeros(N * d);
             Vec repeated = Vec.zeros(N * d);
-            BlockRotateRef.rotate(Vec.of(x), Vec.of(one), shared, N, d, b, 1, transpose, false);
-            BlockRotateRef.rotate(Vec.of(x), Vec.of(three), repeated, N, d, b, 3, transpose, false);
+            RotateRef.rotate(Vec.of(x), Vec.of(one), shared, N, d, b, 1, transpose, false);
+            RotateRef.rotate(Vec.of(x), Vec.of(three), repeated, N, d, b, 3, transpose, false);
             assertThat(shared.toArray()).isEqualTo(repeated.toArray());
         }
         Vec gShared = Vec.zeros(b * b);
         Vec gRepeated = Vec.zeros(3 * b * b);
-        BlockRotateRef.grad(Vec.of(x), Vec.of(dY), gShared, N, d, b, 1);
-        BlockRotateRef.grad(Vec.of(x), Vec.of(dY), gRepeated, N, d, b, 3);
+        RotateRef.grad(Vec.of(x), Vec.of(dY), gShared, N, d, b, 1);
+        RotateRef.grad(Vec.of(x), Vec.of(dY), gRepeated, N, d, b, 3);
         double[] sum = new double[b * b];
         for (int i = 0; i < 3; i++)
             sum = plus(sum, 1, gRepeated.slice(i * b * b, b * b).toArray());
@@ -199,9 +201,9 @@ class AlgebraTest {
         Vec rotated = Vec.zeros(N * d);
         Vec dense = Vec.zeros(d * d);
         Vec product = Vec.zeros(N * d);
-        BlockRotateRef.rotate(Vec.of(x), Vec.of(r), rotated, N, d, 4, 3, false, false);
-        BlockRotateRef.blockDiagonal(Vec.of(r), dense, d, 4, 3);
-        MatMulRef.matMul(Form.NN, Vec.of(x), dense, product, N, d, d, 1, false);
+        RotateRef.rotate(Vec.of(x), Vec.of(r), rotated, N, d, 4, 3, false, false);
+        RotateRef.blockDiagonal(Vec.of(r), dense, d, 4, 3);
+        ProductRef.matMul(Form.NN, Vec.of(x), dense, product, N, d, d, 1, false);
         assertClose(rotated.toArray(), product.toArray(), 1e-12);
     }
 
@@ -215,12 +217,12 @@ class AlgebraTest {
         double[] R = normal(1, 2 * 16);
         Vec rotated = Vec.zeros(N * d);
         Vec y = Vec.zeros(N * n);
-        BlockRotateRef.rotate(Vec.of(x), Vec.of(R), rotated, N, d, 4, 2, false, false);
-        MatMulRef.matMul(Form.NT, rotated, Vec.of(W), y, N, n, d, 1, false);
+        RotateRef.rotate(Vec.of(x), Vec.of(R), rotated, N, d, 4, 2, false, false);
+        ProductRef.matMul(Form.NT, rotated, Vec.of(W), y, N, n, d, 1, false);
         Vec merged = Vec.zeros(n * d);
         Vec yMerged = Vec.zeros(N * n);
-        BlockRotateRef.rotate(Vec.of(W), Vec.of(R), merged, n, d, 4, 2, true, false);
-        MatMulRef.matMul(Form.NT, Vec.of(x), merged, yMerged, N, n, d, 1, false);
+        RotateRef.rotate(Vec.of(W), Vec.of(R), merged, n, d, 4, 2, true, false);
+        ProductRef.matMul(Form.NT, Vec.of(x), merged, yMerged, N, n, d, 1, false);
         assertClose(y.toArray(), yMerged.toArray(), 1e-12);
     }
 
@@ -288,9 +290,9 @@ class AlgebraTest {
         double[] H = householderMatrix(p, d, r, true);
         assertClose(times(H, H, d), identity(d), 1e-12);
         Vec u = Vec.zeros(r * d);
-        HouseholderRef.vectors(Vec.of(p), u, d, r, true);
+        ReflectRef.vectors(Vec.of(p), u, d, r, true);
         Vec projection = Vec.zeros(d * d);
-        MatMulRef.matMul(Form.TN, u, u, projection, d, d, r, 1, false);
+        ProductRef.matMul(Form.TN, u, u, projection, d, d, r, 1, false);
         assertClose(H, plus(identity(d), -2, projection.toArray()), 1e-12);
     }
 
@@ -303,7 +305,7 @@ class AlgebraTest {
         assertClose(gram(M, d), identity(d), 1e-12);
         double[] expected = identity(d);
         Vec u = Vec.zeros(r * d);
-        HouseholderRef.vectors(Vec.of(p), u, d, r, false);
+        ReflectRef.vectors(Vec.of(p), u, d, r, false);
         for (int i = r - 1; i >= 0; i--) {
             double[] Hi = identity(d);
             for (int a = 0; a < d; a++)
@@ -318,8 +320,8 @@ class AlgebraTest {
     private static double[] householderMatrix(double[] p, int d, int r, boolean gramSchmidt) {
         Vec u = Vec.zeros(r * d);
         Vec H = Vec.zeros(d * d);
-        HouseholderRef.vectors(Vec.of(p), u, d, r, gramSchmidt);
-        HouseholderRef.reflect(Vec.of(identity(d)), u, H, d, d, r);
+        ReflectRef.vectors(Vec.of(p), u, d, r, gramSchmidt);
+        ReflectRef.reflect(Vec.of(identity(d)), u, H, d, d, r);
         return H.toArray();
     }
 
@@ -433,7 +435,7 @@ class AlgebraTest {
             Vec x = Vec.of(qk.clone());
             int[] positions = {3 + 7 * shift, 1 + 7 * shift};
             RopeRef.rope(x, Vec.of(cos), Vec.of(sin), positions, 2, 1, D, false);
-            scores[shift] = MatMulRef.dot(x.slice(0, D).toArray(), x.slice(D, D).toArray());
+            scores[shift] = ProductRef.dot(x.slice(0, D).toArray(), x.slice(D, D).toArray());
             assertThat(x.get(0)).isNotCloseTo(qk[0], within(1e-3));
             RopeRef.rope(x, Vec.of(cos), Vec.of(sin), positions, 2, 1, D, true);
             assertClose(x.toArray(), qk, 1e-14);
@@ -463,17 +465,17 @@ class AlgebraTest {
         // first step: m/c1 = g, v/c2 = g^2, so the step is lr times the sign of g, after the decay
         double[] hp = {0.1, 0.9, 0.999, 1e-30, 1 - 0.9, 1 - 0.999, 0, 0.5};
         Vec p = Vec.of(2, 2, 2);
-        AdamWRef.step(p, Vec.of(3, -0.01, 0), Vec.zeros(3), Vec.zeros(3), Vec.of(hp), 99, true);
+        OptimiserRef.step(p, Vec.of(3, -0.01, 0), Vec.zeros(3), Vec.zeros(3), Vec.of(hp), 99, true);
         assertClose(p.toArray(), new double[] {1.9 - 0.1, 1.9 + 0.1, 1.9}, 1e-12);
         // clipping by the norm is scaling the gradient, and does nothing below the limit
         hp[6] = 1;
         Vec m = Vec.zeros(1);
         Vec v = Vec.zeros(1);
-        AdamWRef.step(Vec.of(0), Vec.of(8), m, v, Vec.of(hp), 4 - 1e-6, false);
+        OptimiserRef.step(Vec.of(0), Vec.of(8), m, v, Vec.of(hp), 4 - 1e-6, false);
         assertThat(m.get(0)).isCloseTo(0.1 * 2, within(1e-12));
         assertThat(v.get(0)).isCloseTo(0.001 * 4, within(1e-12));
         m.set(0, 0);
-        AdamWRef.step(Vec.of(0), Vec.of(8), m, v, Vec.of(hp), 0.5, false);
+        OptimiserRef.step(Vec.of(0), Vec.of(8), m, v, Vec.of(hp), 0.5, false);
         assertThat(m.get(0)).isCloseTo(0.8, within(1e-12));
     }
 }

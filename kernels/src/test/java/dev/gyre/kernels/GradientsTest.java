@@ -4,6 +4,8 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.gyre.kernels.check.GradCases;
 import dev.gyre.kernels.check.GradCheck;
+import dev.gyre.kernels.op.Buf;
+import dev.gyre.kernels.op.Op;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;

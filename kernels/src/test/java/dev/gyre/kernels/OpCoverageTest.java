@@ -6,6 +6,7 @@ import dev.gyre.kernels.check.GradCases;
 import dev.gyre.kernels.check.GradCheck;
 import dev.gyre.kernels.check.OpCase;
 import dev.gyre.kernels.check.OpCases;
+import dev.gyre.kernels.op.Op;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Set;

@@ -3,6 +3,9 @@ package dev.gyre.kernels;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException;
 
+import dev.gyre.kernels.op.Buf;
+import dev.gyre.kernels.op.DType;
+import dev.gyre.kernels.op.Op;
 import org.junit.jupiter.api.Test;
 
 class ProgramTest {

@@ -5,6 +5,10 @@ import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.gyre.kernels.check.Nf4Data;
+import dev.gyre.kernels.op.Buf;
+import dev.gyre.kernels.op.DType;
+import dev.gyre.kernels.op.HostData;
+import dev.gyre.kernels.op.Op;
 import dev.gyre.kernels.ref.RefBackend;
 import java.util.List;
 import java.util.Random;

@@ -1,6 +1,6 @@
 package dev.gyre.quant;
 
-import dev.gyre.kernels.HostData;
+import dev.gyre.kernels.op.HostData;
 import java.util.Arrays;
 
 /// Double quantisation (QLoRA, section 3; `compress_statistics` in bitsandbytes): block maxima become bytes.

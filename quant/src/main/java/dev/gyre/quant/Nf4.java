@@ -1,6 +1,6 @@
 package dev.gyre.quant;
 
-import dev.gyre.kernels.HostData;
+import dev.gyre.kernels.op.HostData;
 
 /// 4-bit NormalFloat (QLoRA, arXiv 2305.14314, section 3), bit for bit as bitsandbytes computes it on a CPU.
 ///

@@ -1,6 +1,6 @@
 package dev.gyre.quant;
 
-import dev.gyre.kernels.HostData;
+import dev.gyre.kernels.op.HostData;
 
 /// What quantisation did to a weight.
 ///

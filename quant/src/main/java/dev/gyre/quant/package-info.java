@@ -4,3 +4,4 @@
 package dev.gyre.quant;
 
 import org.jspecify.annotations.NullMarked;
+

@@ -3,7 +3,7 @@ package dev.gyre.quant;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
-import dev.gyre.kernels.HostData;
+import dev.gyre.kernels.op.HostData;
 import dev.gyre.quant.BnbLayout.QuantState;
 import dev.gyre.quant.BnbLayout.Tensor;
 import java.nio.ByteBuffer;

@@ -5,3 +5,4 @@
 package dev.gyre.tornadojvm;
 
 import org.jspecify.annotations.NullMarked;
+

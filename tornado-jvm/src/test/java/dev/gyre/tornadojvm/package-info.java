@@ -3,3 +3,4 @@
 package dev.gyre.tornadojvm;
 
 import org.jspecify.annotations.NullMarked;
+

@@ -4,30 +4,28 @@ import dev.gyre.kernels.Backend;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.adapter.AdapterSpec;
 import dev.gyre.model.adapter.PrincipalSubspace;
-import dev.gyre.model.format.AtomicFiles;
-import dev.gyre.model.format.FormatException;
+import dev.gyre.model.files.AtomicFiles;
+import dev.gyre.model.files.FormatException;
 import dev.gyre.model.format.ModelDir;
-import dev.gyre.model.llama.Decoder;
-import dev.gyre.model.llama.Llama;
-import dev.gyre.model.llama.TrainSession;
 import dev.gyre.model.token.StreamDecoder;
+import dev.gyre.model.transformer.Decoder;
+import dev.gyre.model.transformer.Generator;
+import dev.gyre.model.transformer.Sampler;
+import dev.gyre.model.transformer.TrainSession;
+import dev.gyre.model.transformer.Transformer;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.data.Batches;
 import dev.gyre.trainer.data.Example;
 import dev.gyre.trainer.data.ModelText;
+import dev.gyre.trainer.data.RunData;
 import dev.gyre.trainer.data.TokenizedSet;
 import dev.gyre.trainer.loop.Checkpoint;
 import dev.gyre.trainer.loop.TrainListener;
 import dev.gyre.trainer.loop.TrainLoop;
-import dev.gyre.trainer.loop.Trainee;
+import dev.gyre.trainer.loop.Trainable;
+import dev.gyre.trainer.measure.Evaluation;
+import dev.gyre.trainer.measure.Merging;
 import dev.gyre.trainer.run.Devices;
-import dev.gyre.trainer.run.Evaluation;
-import dev.gyre.trainer.run.Generator;
-import dev.gyre.trainer.run.Merging;
-import dev.gyre.trainer.run.RunData;
-import dev.gyre.trainer.run.Sampler;
-import java.nio.file.Files;
-import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.util.EnumSet;
 import java.util.List;
@@ -51,12 +49,12 @@ import java.util.function.Consumer;
 /// off. An object is not thread-safe. Weights lie on the Java heap; memory for training is taken while [#train] runs.
 public final class LanguageModel implements AutoCloseable {
     private final Path directory;
-    private final Llama llama;
+    private final Transformer llama;
     private final ModelText text;
     private final Backend backend;
     private boolean held;
 
-    private LanguageModel(Path directory, Llama llama, ModelText text, Backend backend) {
+    private LanguageModel(Path directory, Transformer llama, ModelText text, Backend backend) {
         this.directory = directory;
         this.llama = llama;
         this.text = text;
@@ -71,17 +69,17 @@ public final class LanguageModel implements AutoCloseable {
     /// @param device `cpu`, `cpu:THREADS`, or a TornadoVM device: `opencl:0`, `cuda:0`, `ptx:0`, `jvm`
     public static LanguageModel load(Path directory, String device) {
         Backend backend = Devices.open(device).backend();
-        Llama llama;
+        Transformer llama;
         try (ModelDir dir = ModelDir.open(directory)) {
-            llama = Llama.load(dir);
+            llama = Transformer.load(dir);
         }
         return new LanguageModel(directory, llama, ModelText.load(directory), backend);
     }
 
     /// Holds the frozen weights another way from now on: in 4 bits (QOFT, QLoRA) to save memory, or in 16 or 32.
-    public void hold(Llama.Base base) {
+    public void hold(Transformer.Base base) {
         llama.store(base);
-        held |= base != Llama.Base.AS_STORED;
+        held |= base != Transformer.Base.AS_STORED;
     }
 
     /// Adds a fresh adapter; it starts as the unchanged model.
@@ -162,7 +160,7 @@ public final class LanguageModel implements AutoCloseable {
                     onStep.accept(s);
                 }
             };
-            return new TrainLoop(Trainee.of(session), batches, List.of(), Map.of(), t, TrainLoop.steps(t, batches), 0,
+            return new TrainLoop(Trainable.of(session), batches, List.of(), Map.of(), t, TrainLoop.steps(t, batches), 0,
                     0,
                     toAdapters,
                     List.of(listener), () -> false).run();
@@ -230,7 +228,7 @@ public final class LanguageModel implements AutoCloseable {
     ///
     /// @param to must not exist or be empty
     public void saveAdapter(String name, Path to) {
-        if (Files.exists(to, LinkOption.NOFOLLOW_LINKS) && !AtomicFiles.isEmptyDirectory(to))
+        if (AtomicFiles.isTaken(to))
             throw new FormatException(to, "exists already; choose another directory or remove it");
         llama.named(name).write(to, directory.toString());
     }
@@ -247,7 +245,7 @@ public final class LanguageModel implements AutoCloseable {
     }
 
     /// The model underneath, for what this class does not offer.
-    public Llama llama() {
+    public Transformer llama() {
         return llama;
     }
 

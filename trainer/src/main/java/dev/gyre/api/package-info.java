@@ -4,3 +4,4 @@
 package dev.gyre.api;
 
 import org.jspecify.annotations.NullMarked;
+

@@ -1,6 +1,6 @@
 package dev.gyre.bench.jmh;
 
-import dev.gyre.kernels.HostData;
+import dev.gyre.kernels.op.HostData;
 import dev.gyre.quant.Nf4;
 import java.util.Random;
 import java.util.concurrent.TimeUnit;

@@ -3,3 +3,4 @@
 package dev.gyre.bench.jmh;
 
 import org.jspecify.annotations.NullMarked;
+

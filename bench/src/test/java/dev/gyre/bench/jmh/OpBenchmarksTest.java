@@ -4,9 +4,9 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
-import dev.gyre.kernels.DType;
-import dev.gyre.kernels.Op.MatMul.Form;
-import dev.gyre.kernels.Orthogonal;
+import dev.gyre.kernels.op.DType;
+import dev.gyre.kernels.op.Op.MatMul.Form;
+import dev.gyre.kernels.op.Orthogonal;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
 import org.junit.jupiter.api.Test;

@@ -1,6 +1,6 @@
 package dev.gyre.kernels.check;
 
-import dev.gyre.kernels.HostData;
+import dev.gyre.kernels.op.HostData;
 import java.util.Random;
 
 /// Random NF4 weights. Codes and maxima need not come from a quantiser to test who reads them.

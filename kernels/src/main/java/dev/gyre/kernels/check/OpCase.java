@@ -1,11 +1,11 @@
 package dev.gyre.kernels.check;
 
 import dev.gyre.kernels.Backend;
-import dev.gyre.kernels.Buf;
-import dev.gyre.kernels.DType;
-import dev.gyre.kernels.HostData;
-import dev.gyre.kernels.Op;
 import dev.gyre.kernels.Program;
+import dev.gyre.kernels.op.Buf;
+import dev.gyre.kernels.op.DType;
+import dev.gyre.kernels.op.HostData;
+import dev.gyre.kernels.op.Op;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;

@@ -4,3 +4,4 @@
 package dev.gyre.kernels.check;
 
 import org.jspecify.annotations.NullMarked;
+

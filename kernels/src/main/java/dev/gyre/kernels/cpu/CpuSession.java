@@ -1,14 +1,14 @@
 package dev.gyre.kernels.cpu;
 
-import dev.gyre.kernels.Access;
-import dev.gyre.kernels.Buf;
-import dev.gyre.kernels.DType;
-import dev.gyre.kernels.HostData;
 import dev.gyre.kernels.MemoryPlan;
-import dev.gyre.kernels.Op;
-import dev.gyre.kernels.OpTiming;
+import dev.gyre.kernels.OpTime;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;
+import dev.gyre.kernels.op.Access;
+import dev.gyre.kernels.op.Buf;
+import dev.gyre.kernels.op.DType;
+import dev.gyre.kernels.op.HostData;
+import dev.gyre.kernels.op.Op;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.IdentityHashMap;
@@ -62,13 +62,9 @@ final class CpuSession implements Session {
                 slabs[i] = new float[Math.toIntExact(sizes[i])];
             return slabs;
         } catch (OutOfMemoryError e) {
-            throw new OutOfMemoryError("activations need " + mib(plan.arenaBytes()) + ", the Java heap has "
-                    + mib(Runtime.getRuntime().maxMemory()));
+            throw new OutOfMemoryError("activations need " + MemoryPlan.mib(plan.arenaBytes()) + ", the Java heap has "
+                    + MemoryPlan.mib(Runtime.getRuntime().maxMemory()));
         }
-    }
-
-    private static String mib(long bytes) {
-        return Math.ceilDiv(bytes, 1 << 20) + " MiB";
     }
 
     private static Slot slot(Buf b) {
@@ -77,8 +73,9 @@ final class CpuSession implements Session {
         try {
             return b.dtype() == DType.I32 ? new Slot(b, new int[b.length()]) : new Slot(b, new float[b.length()]);
         } catch (OutOfMemoryError e) {
-            throw new OutOfMemoryError(b + " needs " + mib(b.dtype().bytes(b.size())) + ", the Java heap has "
-                    + mib(Runtime.getRuntime().maxMemory()) + " in all");
+            throw new OutOfMemoryError(
+                    b + " needs " + MemoryPlan.mib(b.dtype().bytes(b.size())) + ", the Java heap has "
+                            + MemoryPlan.mib(Runtime.getRuntime().maxMemory()) + " in all");
         }
     }
 
@@ -182,13 +179,13 @@ final class CpuSession implements Session {
     }
 
     @Override
-    public List<OpTiming> timings() {
-        List<OpTiming> out = new ArrayList<>();
+    public List<OpTime> timings() {
+        List<OpTime> out = new ArrayList<>();
         for (Program p : programs) {
             Compiled c = Objects.requireNonNull(compiled.get(p));
             for (int i = 0; i < c.tasks.length; i++)
                 if (c.calls[i] > 0)
-                    out.add(OpTiming.of(p, p.ops().get(i), c.calls[i], c.nanos[i]));
+                    out.add(OpTime.of(p, p.ops().get(i), c.calls[i], c.nanos[i]));
         }
         return out;
     }
@@ -236,7 +233,7 @@ final class CpuSession implements Session {
     private int task(List<Op> ops, int i, Runnable[] tasks) {
         int end = i + 1;
         if (ops.get(i) instanceof Op.MatMul first)
-            while (end < ops.size() && ops.get(end) instanceof Op.MatMul next && MatMuls.joins(first, next))
+            while (end < ops.size() && ops.get(end) instanceof Op.MatMul next && ProductCpu.joins(first, next))
                 end++;
         if (end == i + 1) {
             tasks[i] = task(ops.get(i));
@@ -255,66 +252,66 @@ final class CpuSession implements Session {
 
     private Runnable task(Op op) {
         return switch (op) {
-            case Op.Fill o -> Elementwise.fill(cpu, o, at(o.x()));
-            case Op.Copy o -> Elementwise.copy(cpu, at(o.x()), at(o.y()));
-            case Op.Add o -> Elementwise.add(cpu, simd, at(o.x()), at(o.y()), at(o.out()));
-            case Op.Axpy o -> Elementwise.axpy(cpu, simd, o.a(), at(o.x()), at(o.y()));
+            case Op.Fill o -> ElementCpu.fill(cpu, o, at(o.x()));
+            case Op.Copy o -> ElementCpu.copy(cpu, at(o.x()), at(o.y()));
+            case Op.Add o -> ElementCpu.add(cpu, simd, at(o.x()), at(o.y()), at(o.out()));
+            case Op.Axpy o -> ElementCpu.axpy(cpu, simd, o.a(), at(o.x()), at(o.y()));
             case Op.Embed o -> Embeddings.embed(cpu, simd, o, at(o.ids()), at(o.table()), at(o.out()));
             case Op.EmbedGrad o -> Embeddings.embedGrad(cpu, simd, o, at(o.ids()), at(o.dOut()), at(o.dTable()));
             case Op.RmsNorm o ->
-                    RmsNorms.rmsNorm(cpu, simd, o, at(o.x()), at(o.weight()), at(o.y()), at(o.rstd()));
-            case Op.RmsNormGrad o -> RmsNorms.rmsNormGrad(cpu, simd, o, at(o.x()), at(o.weight()), at(o.rstd()),
+                    NormCpu.rmsNorm(cpu, simd, o, at(o.x()), at(o.weight()), at(o.y()), at(o.rstd()));
+            case Op.RmsNormGrad o -> NormCpu.rmsNormGrad(cpu, simd, o, at(o.x()), at(o.weight()), at(o.rstd()),
                     at(o.dY()), at(o.dX()));
             case Op.RmsNormWeightGrad o ->
-                    RmsNorms.weightGrad(cpu, simd, o, at(o.x()), at(o.rstd()), at(o.dY()), at(o.dWeight()));
-            case Op.MatMul o -> MatMuls.matMul(cpu, simd, o, at(o.a()), at(o.b()), at(o.c()));
-            case Op.AddBias o -> Columns.addBias(cpu, simd, o, at(o.y()), at(o.bias()));
-            case Op.BiasGrad o -> Columns.biasGrad(cpu, simd, o, at(o.dY()), at(o.dBias()));
-            case Op.Rope o -> Attentions.rope(cpu, simd, o, at(o.x()), at(o.cos()), at(o.sin()), at(o.positions()));
-            case Op.Attention o -> Attentions.attention(cpu, simd, o, at(o.q()), at(o.k()), at(o.v()), at(o.start()),
+                    NormCpu.weightGrad(cpu, simd, o, at(o.x()), at(o.rstd()), at(o.dY()), at(o.dWeight()));
+            case Op.MatMul o -> ProductCpu.matMul(cpu, simd, o, at(o.a()), at(o.b()), at(o.c()));
+            case Op.AddBias o -> ColumnCpu.addBias(cpu, simd, o, at(o.y()), at(o.bias()));
+            case Op.BiasGrad o -> ColumnCpu.biasGrad(cpu, simd, o, at(o.dY()), at(o.dBias()));
+            case Op.Rope o -> AttentionCpu.rope(cpu, simd, o, at(o.x()), at(o.cos()), at(o.sin()), at(o.positions()));
+            case Op.Attention o -> AttentionCpu.attention(cpu, simd, o, at(o.q()), at(o.k()), at(o.v()), at(o.start()),
                     at(o.out()), at(o.lse()));
-            case Op.AttentionGrad o -> Attentions.attentionGrad(cpu, simd, o, at(o.q()), at(o.k()), at(o.v()),
+            case Op.AttentionGrad o -> AttentionCpu.attentionGrad(cpu, simd, o, at(o.q()), at(o.k()), at(o.v()),
                     at(o.start()), at(o.out()), at(o.lse()), at(o.dOut()), at(o.delta()), at(o.dQ()), at(o.dK()),
                     at(o.dV()));
             case Op.CacheStore o ->
-                    Attentions.cacheStore(o, at(o.k()), at(o.v()), at(o.kCache()), at(o.vCache()), at(o.start()));
-            case Op.CachedAttention o -> Attentions.cachedAttention(cpu, simd, o, at(o.q()), at(o.kCache()),
+                    AttentionCpu.cacheStore(o, at(o.k()), at(o.v()), at(o.kCache()), at(o.vCache()), at(o.start()));
+            case Op.CachedAttention o -> AttentionCpu.cachedAttention(cpu, simd, o, at(o.q()), at(o.kCache()),
                     at(o.vCache()), at(o.start()), at(o.out()));
-            case Op.SwiGlu o -> Elementwise.swiGlu(cpu, simd, at(o.gate()), at(o.up()), at(o.out()));
-            case Op.SwiGluGrad o -> Elementwise.swiGluGrad(cpu, simd, at(o.gate()), at(o.up()), at(o.dOut()),
+            case Op.SwiGlu o -> ElementCpu.swiGlu(cpu, simd, at(o.gate()), at(o.up()), at(o.out()));
+            case Op.SwiGluGrad o -> ElementCpu.swiGluGrad(cpu, simd, at(o.gate()), at(o.up()), at(o.dOut()),
                     at(o.dGate()), at(o.dUp()));
             case Op.CrossEntropy o ->
                     Losses.crossEntropy(cpu, simd, o, at(o.logits()), at(o.labels()), at(o.rowLoss()), at(o.scale()));
-            case Op.Cayley o -> Cayleys.cayley(cpu, simd, o, at(o.v()), at(o.r()));
-            case Op.CayleyGrad o -> Cayleys.cayleyGrad(cpu, simd, o, at(o.v()), at(o.dR()), at(o.dV()));
-            case Op.CoftProject o -> Cayleys.coftProject(o, at(o.v()));
-            case Op.BlockRotate o -> Rotations.rotate(cpu, simd, o, at(o.x()), at(o.r()), at(o.y()));
-            case Op.BlockRotateGrad o -> Rotations.rotateGrad(cpu, simd, o, at(o.x()), at(o.dY()), at(o.dR()));
-            case Op.Decode o -> MatMuls.decode(cpu, simd, at(o.w()), at(o.y()));
-            case Op.BlockDiagonal o -> Rotations.blockDiagonal(cpu, o, at(o.r()), at(o.dense()));
-            case Op.BlockDiagonalGrad o -> Rotations.blockDiagonalGrad(o, at(o.dDense()), at(o.dR()));
-            case Op.MaskBlocks o -> Rotations.maskBlocks(o, at(o.r()), at(o.mask()));
-            case Op.Dropout o -> Elementwise.dropout(cpu, simd, o, at(o.x()), at(o.seed()), at(o.y()));
-            case Op.ScaleColumns o -> Columns.scaleColumns(cpu, simd, o, at(o.x()), at(o.s()), at(o.y()));
-            case Op.ColumnDot o -> Columns.columnDot(cpu, simd, o, at(o.x()), at(o.y()), at(o.out()));
-            case Op.PermuteColumns o -> Columns.permute(cpu, o, at(o.x()), at(o.perm()), at(o.y()));
-            case Op.PsoftCore o -> Cayleys.psoftCore(o, at(o.R()), opt(o.va()), opt(o.vb()), at(o.core()));
-            case Op.PsoftCoreGrad o -> Cayleys.psoftCoreGrad(o, at(o.R()), opt(o.va()), opt(o.vb()), at(o.dCore()),
+            case Op.Cayley o -> CayleyCpu.cayley(cpu, simd, o, at(o.v()), at(o.r()));
+            case Op.CayleyGrad o -> CayleyCpu.cayleyGrad(cpu, simd, o, at(o.v()), at(o.dR()), at(o.dV()));
+            case Op.CoftProject o -> CayleyCpu.coftProject(o, at(o.v()));
+            case Op.BlockRotate o -> RotateCpu.rotate(cpu, simd, o, at(o.x()), at(o.r()), at(o.y()));
+            case Op.BlockRotateGrad o -> RotateCpu.rotateGrad(cpu, simd, o, at(o.x()), at(o.dY()), at(o.dR()));
+            case Op.Decode o -> ProductCpu.decode(cpu, simd, at(o.w()), at(o.y()));
+            case Op.BlockDiagonal o -> RotateCpu.blockDiagonal(cpu, o, at(o.r()), at(o.dense()));
+            case Op.BlockDiagonalGrad o -> RotateCpu.blockDiagonalGrad(o, at(o.dDense()), at(o.dR()));
+            case Op.MaskBlocks o -> RotateCpu.maskBlocks(o, at(o.r()), at(o.mask()));
+            case Op.Dropout o -> ElementCpu.dropout(cpu, simd, o, at(o.x()), at(o.seed()), at(o.y()));
+            case Op.ScaleColumns o -> ColumnCpu.scaleColumns(cpu, simd, o, at(o.x()), at(o.s()), at(o.y()));
+            case Op.ColumnDot o -> ColumnCpu.columnDot(cpu, simd, o, at(o.x()), at(o.y()), at(o.out()));
+            case Op.PermuteColumns o -> ColumnCpu.permute(cpu, o, at(o.x()), at(o.perm()), at(o.y()));
+            case Op.PsoftCore o -> CayleyCpu.psoftCore(o, at(o.R()), opt(o.va()), opt(o.vb()), at(o.core()));
+            case Op.PsoftCoreGrad o -> CayleyCpu.psoftCoreGrad(o, at(o.R()), opt(o.va()), opt(o.vb()), at(o.dCore()),
                     at(o.dR()), opt(o.dVa()), opt(o.dVb()));
-            case Op.GivensAngles o -> GivensSweeps.angles(o, at(o.phi()), at(o.g()));
-            case Op.GivensAnglesGrad o -> GivensSweeps.anglesGrad(o, at(o.phi()), at(o.dG()), at(o.dPhi()));
-            case Op.GivensSweep o -> GivensSweeps.sweep(cpu, simd, o, at(o.x()), at(o.g()), at(o.y()));
+            case Op.GivensAngles o -> GivensCpu.angles(o, at(o.phi()), at(o.g()));
+            case Op.GivensAnglesGrad o -> GivensCpu.anglesGrad(o, at(o.phi()), at(o.dG()), at(o.dPhi()));
+            case Op.GivensSweep o -> GivensCpu.sweep(cpu, simd, o, at(o.x()), at(o.g()), at(o.y()));
             case Op.GivensSweepGrad o ->
-                    GivensSweeps.sweepGrad(cpu, simd, o, at(o.x()), at(o.g()), at(o.dY()), at(o.dX()), at(o.dG()));
-            case Op.GivensPenalty o -> GivensSweeps.penalty(o, at(o.g()), at(o.dG()), at(o.loss()));
-            case Op.HouseholderVectors o -> Reflections.vectors(o, at(o.p()), at(o.u()));
+                    GivensCpu.sweepGrad(cpu, simd, o, at(o.x()), at(o.g()), at(o.dY()), at(o.dX()), at(o.dG()));
+            case Op.GivensPenalty o -> GivensCpu.penalty(o, at(o.g()), at(o.dG()), at(o.loss()));
+            case Op.HouseholderVectors o -> ReflectCpu.vectors(o, at(o.p()), at(o.u()));
             case Op.HouseholderVectorsGrad o ->
-                    Reflections.vectorsGrad(o, at(o.p()), at(o.u()), at(o.dU()), at(o.dP()));
-            case Op.Householder o -> Reflections.reflect(cpu, simd, o, at(o.x()), at(o.u()), at(o.y()));
+                    ReflectCpu.vectorsGrad(o, at(o.p()), at(o.u()), at(o.dU()), at(o.dP()));
+            case Op.Householder o -> ReflectCpu.reflect(cpu, simd, o, at(o.x()), at(o.u()), at(o.y()));
             case Op.HouseholderGrad o ->
-                    Reflections.reflectGrad(cpu, simd, o, at(o.x()), at(o.u()), at(o.dY()), at(o.dX()), at(o.dU()));
-            case Op.GradNorm o -> Updates.gradNorm(cpu, simd, at(o.grad()), at(o.norm()));
-            case Op.AdamW o -> Updates.adamW(cpu, simd, o, at(o.param()), at(o.grad()), at(o.m()), at(o.v()),
+                    ReflectCpu.reflectGrad(cpu, simd, o, at(o.x()), at(o.u()), at(o.dY()), at(o.dX()), at(o.dU()));
+            case Op.GradNorm o -> OptimiserCpu.gradNorm(cpu, simd, at(o.grad()), at(o.norm()));
+            case Op.AdamW o -> OptimiserCpu.adamW(cpu, simd, o, at(o.param()), at(o.grad()), at(o.m()), at(o.v()),
                     at(o.hp()), at(o.norm()));
         };
     }

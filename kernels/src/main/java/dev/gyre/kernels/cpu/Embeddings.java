@@ -1,12 +1,12 @@
 package dev.gyre.kernels.cpu;
 
-import dev.gyre.kernels.DType;
-import dev.gyre.kernels.HostData;
-import dev.gyre.kernels.Op;
+import dev.gyre.kernels.op.DType;
+import dev.gyre.kernels.op.HostData;
+import dev.gyre.kernels.op.Op;
 
 /// Token embedding and its gradient.
 final class Embeddings {
-    /// Columns that one item of the gradient owns; it adds all rows there in order.
+    /// ColumnCpu that one item of the gradient owns; it adds all rows there in order.
     private static final int COLUMNS = 64;
 
     private Embeddings() {
@@ -15,7 +15,7 @@ final class Embeddings {
     static Runnable embed(Cpu cpu, Simd simd, Op.Embed op, View ids, View table, View out) {
         int C = op.C();
         boolean bf16 = op.table().dtype() == DType.BF16;
-        return Columns.rows(cpu, op.N(), C, (from, to, worker) -> {
+        return ColumnCpu.rows(cpu, op.N(), C, (from, to, worker) -> {
             for (int t = from; t < to; t++) {
                 int at = table.off() + id(op, ids, t, op.V()) * C;
                 if (bf16 && table.slot().data() instanceof HostData.BF16 h)

@@ -1,6 +1,6 @@
 package dev.gyre.kernels.cpu;
 
-import dev.gyre.kernels.Op;
+import dev.gyre.kernels.op.Op;
 import java.util.Arrays;
 
 /// Cross entropy.
@@ -11,7 +11,7 @@ final class Losses {
     static Runnable crossEntropy(Cpu cpu, Simd simd, Op.CrossEntropy op, View logits, View labels, View rowLoss,
             View scale) {
         int V = op.V();
-        return Columns.rows(cpu, op.N(), V, (from, to, worker) -> {
+        return ColumnCpu.rows(cpu, op.N(), V, (from, to, worker) -> {
             float[] z = logits.f();
             float[] loss = rowLoss.f();
             float s = scale.f()[scale.off()];

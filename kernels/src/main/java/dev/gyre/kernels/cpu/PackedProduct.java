@@ -1,7 +1,7 @@
 package dev.gyre.kernels.cpu;
 
-import dev.gyre.kernels.Op;
-import dev.gyre.kernels.Op.MatMul.Form;
+import dev.gyre.kernels.op.Op;
+import dev.gyre.kernels.op.Op.MatMul.Form;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -33,7 +33,7 @@ final class PackedProduct implements Runnable {
     private static final int NEAR = 48 << 10;
     /// Strips of an item, at most: their rows lie far apart, each on a page of its own.
     private static final int STRIPS = 24;
-    /// Columns that are packed together, at least, before further inner indices: each time that the columns are cut, all of a is
+    /// ColumnCpu that are packed together, at least, before further inner indices: each time that the columns are cut, all of a is
     /// packed once more, and each time that the inner indices are, c goes by once more.
     private static final int COLUMNS = 1 << 10;
     /// Panels whose part of c, for some rows, stays in the near cache from one block to the next.
@@ -75,7 +75,7 @@ final class PackedProduct implements Runnable {
     private final int slot;
     private final int sections;
     private final Block[] blocks;
-    /// Columns whose panels are packed at once.
+    /// ColumnCpu whose panels are packed at once.
     private final int width;
     /// Rows of an item, and items of one part of the columns.
     private final int rows;
@@ -267,13 +267,13 @@ final class PackedProduct implements Runnable {
         View b = piece.term.b;
         int rows = Math.min(SLICE, piece.n - k0);
         int row = piece.k0 + k0;
-        boolean plain = MatMuls.plain(b);
+        boolean plain = ProductCpu.plain(b);
         float[] from = plain ? b.f() : cpu.scratch(worker, 0, SLICE * n);
         int ld = plain ? N : n;
         int fo = plain ? b.off() + row * N + j0 : 0;
         if (!plain)
             for (int k = 0; k < rows; k++)
-                MatMuls.load(simd, b, (row + k) * N + j0, from, k * n, n);
+                ProductCpu.load(simd, b, (row + k) * N + j0, from, k * n, n);
         boolean ends = piece.last() && k0 + rows == piece.n;
         for (int j = 0; j < n; j += slot, at++) {
             simd.copy(from, fo + j, ld, rows, Math.min(slot, n - j), to[at], (piece.at + k0) * slot, slot);
@@ -286,13 +286,13 @@ final class PackedProduct implements Runnable {
     private void packColumns(Piece piece, int j0, int n, float[][] to, int at, int worker) {
         View b = piece.term.b;
         int K = piece.term.op.K();
-        boolean plain = MatMuls.plain(b);
+        boolean plain = ProductCpu.plain(b);
         for (int j = j0; j < j0 + n; j += slot, at++) {
             int some = Math.min(slot, j0 + n - j);
             float[] from = plain ? b.f() : cpu.scratch(worker, 0, slot * piece.n);
             if (!plain)
                 for (int i = 0; i < some; i++)
-                    MatMuls.load(simd, b, (j + i) * K + piece.k0, from, i * piece.n, piece.n);
+                    ProductCpu.load(simd, b, (j + i) * K + piece.k0, from, i * piece.n, piece.n);
             simd.transpose(from, plain ? b.off() + j * K + piece.k0 : 0, plain ? K : piece.n, some, piece.n, to[at],
                     piece.at * slot, slot);
             if (piece.last())

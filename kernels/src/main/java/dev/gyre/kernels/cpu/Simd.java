@@ -63,7 +63,7 @@ interface Simd {
     /// `out = silu(gate) up`.
     void swiGlu(float[] gate, int go, float[] up, int uo, float[] out, int oo, int n);
 
-    /// See [dev.gyre.kernels.Op.SwiGluGrad]; dGate may be gate and dUp may be up.
+    /// See [dev.gyre.kernels.op.Op.SwiGluGrad]; dGate may be gate and dUp may be up.
     void swiGluGrad(float[] gate, int go, float[] up, int uo, float[] dOut, int doo, float[] dGate, int dgo,
             float[] dUp, int duo, int n);
 
@@ -85,11 +85,11 @@ interface Simd {
     void givensGrad(int rows, int groups, float[] coefficients, int co, float[] x, int xo, float[] w, int wo, int ld,
             float[] sums, int so);
 
-    /// `y[i] (+)= x[i] scale` where [dev.gyre.kernels.Dropouts#keeps] element `e + i`, else 0.
+    /// `y[i] (+)= x[i] scale` where [dev.gyre.kernels.op.Dropouts#keeps] element `e + i`, else 0.
     void dropout(int seed, int salt, int e, float p, float scale, float[] x, int xo, float[] y, int yo, int n,
             boolean accumulate);
 
-    /// One step of [dev.gyre.kernels.Op.AdamW] over n numbers; `shrink = 1 - lr * decay`, `step = lr / c1`.
+    /// One step of [dev.gyre.kernels.op.Op.AdamW] over n numbers; `shrink = 1 - lr * decay`, `step = lr / c1`.
     void adamW(float[] p, int po, float[] g, int go, float[] m, int mo, float[] v, int vo, int n, float clip,
             float beta1, float beta2, float shrink, float step, float c2, float eps);
 
@@ -112,7 +112,7 @@ interface Simd {
     /// Rows of the register tile of [#product].
     int tileRows();
 
-    /// Columns of a register tile.
+    /// ColumnCpu of a register tile.
     int tileCols();
 
     /// Inner length up to which operands of [#strip] are packed, and the distance between the rows of a strip: with 8 lanes a

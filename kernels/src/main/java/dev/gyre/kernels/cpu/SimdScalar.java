@@ -1,6 +1,6 @@
 package dev.gyre.kernels.cpu;
 
-import dev.gyre.kernels.Dropouts;
+import dev.gyre.kernels.op.Dropouts;
 
 /// [Simd] in plain loops: for JVMs without the Vector API, and the control that [SimdVector] is tested against.
 final class SimdScalar implements Simd {

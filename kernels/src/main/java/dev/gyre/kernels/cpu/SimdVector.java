@@ -1,7 +1,7 @@
 package dev.gyre.kernels.cpu;
 
 import com.sun.management.HotSpotDiagnosticMXBean;
-import dev.gyre.kernels.Dropouts;
+import dev.gyre.kernels.op.Dropouts;
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
 import java.lang.management.ManagementFactory;

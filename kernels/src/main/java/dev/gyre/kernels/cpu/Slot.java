@@ -1,7 +1,7 @@
 package dev.gyre.kernels.cpu;
 
-import dev.gyre.kernels.Buf;
-import dev.gyre.kernels.HostData;
+import dev.gyre.kernels.op.Buf;
+import dev.gyre.kernels.op.HostData;
 import org.jspecify.annotations.Nullable;
 
 /// The storage of one root buffer: an arena slab, an array of its own, or the numbers bound to a weight.

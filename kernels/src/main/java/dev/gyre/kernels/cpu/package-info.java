@@ -5,3 +5,4 @@
 package dev.gyre.kernels.cpu;
 
 import org.jspecify.annotations.NullMarked;
+

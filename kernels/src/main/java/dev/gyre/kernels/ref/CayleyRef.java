@@ -1,14 +1,14 @@
 package dev.gyre.kernels.ref;
 
-import static dev.gyre.kernels.ref.MatMulRef.dot;
-import static dev.gyre.kernels.ref.MatMulRef.identity;
-import static dev.gyre.kernels.ref.MatMulRef.inverse;
-import static dev.gyre.kernels.ref.MatMulRef.plus;
-import static dev.gyre.kernels.ref.MatMulRef.scaled;
-import static dev.gyre.kernels.ref.MatMulRef.times;
-import static dev.gyre.kernels.ref.MatMulRef.transpose;
+import static dev.gyre.kernels.ref.ProductRef.dot;
+import static dev.gyre.kernels.ref.ProductRef.identity;
+import static dev.gyre.kernels.ref.ProductRef.inverse;
+import static dev.gyre.kernels.ref.ProductRef.plus;
+import static dev.gyre.kernels.ref.ProductRef.scaled;
+import static dev.gyre.kernels.ref.ProductRef.times;
+import static dev.gyre.kernels.ref.ProductRef.transpose;
 
-import dev.gyre.kernels.Orthogonal;
+import dev.gyre.kernels.op.Orthogonal;
 import java.util.ArrayList;
 import java.util.List;
 

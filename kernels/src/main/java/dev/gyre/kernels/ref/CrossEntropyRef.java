@@ -1,6 +1,6 @@
 package dev.gyre.kernels.ref;
 
-import dev.gyre.kernels.Op;
+import dev.gyre.kernels.op.Op;
 
 /// Cross entropy of each row and, in place, its gradient.
 public final class CrossEntropyRef {

@@ -1,6 +1,6 @@
 package dev.gyre.kernels.ref;
 
-import dev.gyre.kernels.Givens;
+import dev.gyre.kernels.op.Givens;
 import java.util.List;
 
 /// GOFT and qGOFT: angles, sweep, soft orthogonality.

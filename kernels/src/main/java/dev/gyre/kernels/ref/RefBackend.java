@@ -1,12 +1,12 @@
 package dev.gyre.kernels.ref;
 
 import dev.gyre.kernels.Backend;
-import dev.gyre.kernels.Buf;
-import dev.gyre.kernels.DType;
-import dev.gyre.kernels.HostData;
-import dev.gyre.kernels.Op;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;
+import dev.gyre.kernels.op.Buf;
+import dev.gyre.kernels.op.DType;
+import dev.gyre.kernels.op.HostData;
+import dev.gyre.kernels.op.Op;
 import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Map;
@@ -157,23 +157,23 @@ public final class RefBackend implements Backend {
         private void run(Op op) {
             switch (op) {
                 case Op.Fill(var x, var value) -> vec(x).fill(value);
-                case Op.Copy(var x, var y) -> ElementwiseRef.copy(vec(x), vec(y));
-                case Op.Add(var x, var y, var out) -> ElementwiseRef.add(vec(x), vec(y), vec(out));
-                case Op.Axpy(var a, var x, var y) -> ElementwiseRef.axpy(Decimal.of(a), vec(x), vec(y));
+                case Op.Copy(var x, var y) -> ElementRef.copy(vec(x), vec(y));
+                case Op.Add(var x, var y, var out) -> ElementRef.add(vec(x), vec(y), vec(out));
+                case Op.Axpy(var a, var x, var y) -> ElementRef.axpy(Decimal.of(a), vec(x), vec(y));
                 case Op.Embed(var ids, var table, var out, int N, int V, int C) ->
                         EmbedRef.forward(ints(ids), vec(table), vec(out), N, C);
                 case Op.EmbedGrad(var ids, var dOut, var dTable, int N, int V, int C) ->
                         EmbedRef.backward(ints(ids), vec(dOut), vec(dTable), N, C);
                 case Op.RmsNorm(var x, var weight, var y, var rstd, int N, int C, float eps) ->
-                        RmsNormRef.forward(vec(x), vec(weight), vec(y), vec(rstd), N, C, Decimal.of(eps));
+                        NormRef.forward(vec(x), vec(weight), vec(y), vec(rstd), N, C, Decimal.of(eps));
                 case Op.RmsNormGrad(var x, var weight, var rstd, var dY, var dX, int N, int C, var accumulate) ->
-                        RmsNormRef.backward(vec(x), vec(weight), vec(rstd), vec(dY), vec(dX), N, C, accumulate);
+                        NormRef.backward(vec(x), vec(weight), vec(rstd), vec(dY), vec(dX), N, C, accumulate);
                 case Op.RmsNormWeightGrad(var x, var rstd, var dY, var dWeight, int N, int C) ->
-                        RmsNormRef.weightGrad(vec(x), vec(rstd), vec(dY), vec(dWeight), N, C);
+                        NormRef.weightGrad(vec(x), vec(rstd), vec(dY), vec(dWeight), N, C);
                 case Op.MatMul(var form, var a, var b, var c, int M, int N, int K, float alpha, var accumulate) ->
-                        MatMulRef.matMul(form, vec(a), vec(b), vec(c), M, N, K, Decimal.of(alpha), accumulate);
-                case Op.AddBias(var y, var bias, int N, int C) -> ElementwiseRef.addBias(vec(y), vec(bias), N, C);
-                case Op.BiasGrad(var dY, var dBias, int N, int C) -> ElementwiseRef.biasGrad(vec(dY), vec(dBias), N, C);
+                        ProductRef.matMul(form, vec(a), vec(b), vec(c), M, N, K, Decimal.of(alpha), accumulate);
+                case Op.AddBias(var y, var bias, int N, int C) -> ElementRef.addBias(vec(y), vec(bias), N, C);
+                case Op.BiasGrad(var dY, var dBias, int N, int C) -> ElementRef.biasGrad(vec(dY), vec(dBias), N, C);
                 case Op.Rope(var x, var cos, var sin, var positions, int N, int heads, int D, var inverse) ->
                         RopeRef.rope(vec(x), vec(cos), vec(sin), ints(positions), N, heads, D, inverse);
                 case Op.Attention o -> AttentionRef.forward(vec(o.q()), vec(o.k()), vec(o.v()), ints(o.start()),
@@ -187,9 +187,9 @@ public final class RefBackend implements Backend {
                 case Op.CachedAttention o -> AttentionRef.cached(vec(o.q()), vec(o.kCache()), vec(o.vCache()),
                         first(o.start()), vec(o.out()), o.T(), o.H(), o.KV(), o.D(), Decimal.of(o.scale()),
                         o.window());
-                case Op.SwiGlu(var gate, var up, var out) -> ElementwiseRef.swiGlu(vec(gate), vec(up), vec(out));
+                case Op.SwiGlu(var gate, var up, var out) -> ElementRef.swiGlu(vec(gate), vec(up), vec(out));
                 case Op.SwiGluGrad(var gate, var up, var dOut, var dGate, var dUp) ->
-                        ElementwiseRef.swiGluGrad(vec(gate), vec(up), vec(dOut), vec(dGate), vec(dUp));
+                        ElementRef.swiGluGrad(vec(gate), vec(up), vec(dOut), vec(dGate), vec(dUp));
                 case Op.CrossEntropy(var logits, var labels, var rowLoss, var scale, int N, int V, var gradient) ->
                         CrossEntropyRef.crossEntropy(vec(logits), ints(labels), vec(rowLoss), vec(scale).get(0), N, V,
                                 gradient);
@@ -200,29 +200,29 @@ public final class RefBackend implements Backend {
                 case Op.CoftProject(var v, int blocks, int b, float limit) ->
                         CayleyRef.coftProject(vec(v), blocks, b, limit);
                 case Op.BlockRotate(var x, var r, var y, int N, int d, int b, int stored, var transpose, var accumulate) ->
-                        BlockRotateRef.rotate(vec(x), vec(r), vec(y), N, d, b, stored, transpose, accumulate);
+                        RotateRef.rotate(vec(x), vec(r), vec(y), N, d, b, stored, transpose, accumulate);
                 case Op.BlockRotateGrad(var x, var dY, var dR, int N, int d, int b, int stored) ->
-                        BlockRotateRef.grad(vec(x), vec(dY), vec(dR), N, d, b, stored);
-                case Op.Decode(var w, var y) -> ElementwiseRef.copy(vec(w), vec(y));
+                        RotateRef.grad(vec(x), vec(dY), vec(dR), N, d, b, stored);
+                case Op.Decode(var w, var y) -> ElementRef.copy(vec(w), vec(y));
                 case Op.BlockDiagonal(var r, var dense, int d, int b, int stored) ->
-                        BlockRotateRef.blockDiagonal(vec(r), vec(dense), d, b, stored);
+                        RotateRef.blockDiagonal(vec(r), vec(dense), d, b, stored);
                 case Op.BlockDiagonalGrad(var dDense, var dR, int d, int b, int stored) ->
-                        BlockRotateRef.blockDiagonalGrad(vec(dDense), vec(dR), d, b, stored);
+                        RotateRef.blockDiagonalGrad(vec(dDense), vec(dR), d, b, stored);
                 case Op.MaskBlocks(var r, var mask, int blocks, int b, var identity) ->
-                        BlockRotateRef.maskBlocks(vec(r), ints(mask), blocks, b, identity);
+                        RotateRef.maskBlocks(vec(r), ints(mask), blocks, b, identity);
                 case Op.Dropout(var x, var seed, var y, int salt, float p, var accumulate) ->
-                        ElementwiseRef.dropout(vec(x), first(seed), vec(y), salt, p, 1 / (1 - Decimal.of(p)),
+                        ElementRef.dropout(vec(x), first(seed), vec(y), salt, p, 1 / (1 - Decimal.of(p)),
                                 accumulate);
                 case Op.ScaleColumns(var x, var s, var y, int N, int C) ->
-                        ElementwiseRef.scaleColumns(vec(x), vec(s), vec(y), N, C);
+                        ElementRef.scaleColumns(vec(x), vec(s), vec(y), N, C);
                 case Op.ColumnDot(var x, var y, var out, int N, int C) ->
-                        ElementwiseRef.columnDot(vec(x), vec(y), vec(out), N, C);
+                        ElementRef.columnDot(vec(x), vec(y), vec(out), N, C);
                 case Op.PermuteColumns(var x, var perm, var y, int N, int C) ->
-                        ElementwiseRef.permuteColumns(vec(x), ints(perm), vec(y), N, C);
+                        ElementRef.permuteColumns(vec(x), ints(perm), vec(y), N, C);
                 case Op.PsoftCore(var R, var va, var vb, var core, int r) ->
-                        PsoftRef.forward(vec(R), optional(va), optional(vb), vec(core), r);
+                        SubspaceRef.forward(vec(R), optional(va), optional(vb), vec(core), r);
                 case Op.PsoftCoreGrad(var R, var va, var vb, var dCore, var dR, var dVa, var dVb, int r) ->
-                        PsoftRef.backward(vec(R), optional(va), optional(vb), vec(dCore), vec(dR), optional(dVa),
+                        SubspaceRef.backward(vec(R), optional(va), optional(vb), vec(dCore), vec(dR), optional(dVa),
                                 optional(dVb), r);
                 case Op.GivensAngles(var phi, var g, int n) -> GivensRef.angles(vec(phi), vec(g), n);
                 case Op.GivensAnglesGrad(var phi, var dG, var dPhi, int n) ->
@@ -234,16 +234,16 @@ public final class RefBackend implements Backend {
                 case Op.GivensPenalty(var g, var dG, var loss, int n, float lambda) ->
                         GivensRef.penalty(vec(g), vec(dG), vec(loss), n, Decimal.of(lambda));
                 case Op.HouseholderVectors(var p, var u, int d, int r, var gramSchmidt) ->
-                        HouseholderRef.vectors(vec(p), vec(u), d, r, gramSchmidt);
+                        ReflectRef.vectors(vec(p), vec(u), d, r, gramSchmidt);
                 case Op.HouseholderVectorsGrad(var p, var u, var dU, var dP, int d, int r, var gramSchmidt) ->
-                        HouseholderRef.vectorsGrad(vec(p), vec(u), vec(dU), vec(dP), d, r, gramSchmidt);
+                        ReflectRef.vectorsGrad(vec(p), vec(u), vec(dU), vec(dP), d, r, gramSchmidt);
                 case Op.Householder(var x, var u, var y, int N, int d, int r) ->
-                        HouseholderRef.reflect(vec(x), vec(u), vec(y), N, d, r);
+                        ReflectRef.reflect(vec(x), vec(u), vec(y), N, d, r);
                 case Op.HouseholderGrad(var x, var u, var dY, var dX, var dU, int N, int d, int r, var accumulate) ->
-                        HouseholderRef.reflectGrad(vec(x), vec(u), vec(dY), vec(dX), vec(dU), N, d, r, accumulate);
-                case Op.GradNorm(var grad, var norm) -> AdamWRef.gradNorm(vec(grad), vec(norm));
+                        ReflectRef.reflectGrad(vec(x), vec(u), vec(dY), vec(dX), vec(dU), N, d, r, accumulate);
+                case Op.GradNorm(var grad, var norm) -> OptimiserRef.gradNorm(vec(grad), vec(norm));
                 case Op.AdamW(var param, var grad, var m, var v, var hp, var norm, var decay) ->
-                        AdamWRef.step(vec(param), vec(grad), vec(m), vec(v), vec(hp), vec(norm).get(0), decay);
+                        OptimiserRef.step(vec(param), vec(grad), vec(m), vec(v), vec(hp), vec(norm).get(0), decay);
             }
         }
 

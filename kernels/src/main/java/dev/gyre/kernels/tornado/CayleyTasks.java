@@ -2,10 +2,10 @@ package dev.gyre.kernels.tornado;
 
 import static dev.gyre.kernels.tornado.TaskGraphs.items;
 
-import dev.gyre.kernels.Op;
-import dev.gyre.kernels.Orthogonal;
-import dev.gyre.kernels.Orthogonal.Form;
-import dev.gyre.kernels.Orthogonal.Skew;
+import dev.gyre.kernels.op.Op;
+import dev.gyre.kernels.op.Orthogonal;
+import dev.gyre.kernels.op.Orthogonal.Form;
+import dev.gyre.kernels.op.Orthogonal.Skew;
 import dev.gyre.kernels.tornado.DeviceMemory.Floats;
 import dev.gyre.kernels.tornado.TaskGraphs.Grid;
 import uk.ac.manchester.tornado.api.KernelContext;

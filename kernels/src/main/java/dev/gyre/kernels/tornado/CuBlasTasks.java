@@ -2,10 +2,10 @@ package dev.gyre.kernels.tornado;
 
 import static dev.gyre.kernels.tornado.TaskGraphs.items;
 
-import dev.gyre.kernels.Buf;
-import dev.gyre.kernels.DType;
-import dev.gyre.kernels.Op;
 import dev.gyre.kernels.Precision;
+import dev.gyre.kernels.op.Buf;
+import dev.gyre.kernels.op.DType;
+import dev.gyre.kernels.op.Op;
 import dev.gyre.kernels.tornado.DeviceMemory.Floats;
 import dev.gyre.kernels.tornado.DeviceMemory.Nf4;
 import dev.gyre.kernels.tornado.DeviceMemory.Shorts;

@@ -1,11 +1,11 @@
 package dev.gyre.kernels.tornado;
 
-import dev.gyre.kernels.Buf;
-import dev.gyre.kernels.DType;
-import dev.gyre.kernels.HostData;
 import dev.gyre.kernels.MemoryPlan;
 import dev.gyre.kernels.MemoryPlan.Lifetime;
 import dev.gyre.kernels.Program;
+import dev.gyre.kernels.op.Buf;
+import dev.gyre.kernels.op.DType;
+import dev.gyre.kernels.op.HostData;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collection;

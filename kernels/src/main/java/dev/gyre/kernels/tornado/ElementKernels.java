@@ -2,7 +2,7 @@ package dev.gyre.kernels.tornado;
 
 import static dev.gyre.kernels.tornado.TaskGraphs.ALL;
 
-import dev.gyre.kernels.Dropouts;
+import dev.gyre.kernels.op.Dropouts;
 import uk.ac.manchester.tornado.api.annotations.Parallel;
 import uk.ac.manchester.tornado.api.math.TornadoMath;
 import uk.ac.manchester.tornado.api.types.arrays.FloatArray;

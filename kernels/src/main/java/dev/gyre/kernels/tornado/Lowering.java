@@ -4,12 +4,12 @@ import static dev.gyre.kernels.tornado.TaskGraphs.items;
 import static dev.gyre.kernels.tornado.TiledMatMulKernels.SIDE;
 import static dev.gyre.kernels.tornado.TiledMatMulKernels.TILE;
 
-import dev.gyre.kernels.Buf;
-import dev.gyre.kernels.DType;
-import dev.gyre.kernels.Givens;
-import dev.gyre.kernels.Op;
 import dev.gyre.kernels.Precision;
 import dev.gyre.kernels.Program;
+import dev.gyre.kernels.op.Buf;
+import dev.gyre.kernels.op.DType;
+import dev.gyre.kernels.op.Givens;
+import dev.gyre.kernels.op.Op;
 import dev.gyre.kernels.tornado.DeviceMemory.Floats;
 import dev.gyre.kernels.tornado.DeviceMemory.Ints;
 import dev.gyre.kernels.tornado.DeviceMemory.Nf4;

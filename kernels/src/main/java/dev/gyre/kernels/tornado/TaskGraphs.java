@@ -1,8 +1,8 @@
 package dev.gyre.kernels.tornado;
 
-import dev.gyre.kernels.Access;
-import dev.gyre.kernels.Buf;
-import dev.gyre.kernels.Op;
+import dev.gyre.kernels.op.Access;
+import dev.gyre.kernels.op.Buf;
+import dev.gyre.kernels.op.Op;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.HashSet;

@@ -3,10 +3,10 @@ package dev.gyre.kernels.tornado;
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.DeviceException;
 import dev.gyre.kernels.MemoryPlan;
-import dev.gyre.kernels.Op;
 import dev.gyre.kernels.Precision;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;
+import dev.gyre.kernels.op.Op;
 import java.util.List;
 import java.util.Locale;
 import org.jspecify.annotations.Nullable;
@@ -113,15 +113,12 @@ public final class TornadoBackend implements Backend {
     static void requireMemory(String name, TornadoDevice device, long need) {
         long have = TornadoDevices.usableMemory(device);
         if (need > have)
-            throw new DeviceException("device " + name + " is out of memory: the programs need " + mib(need) + ", "
-                    + mib(have) + " of its " + mib(device.getMaxGlobalMemory())
-                    + " may be used; take a smaller micro-batch or sequence, a smaller base (nf4)"
-                    + (have < device.getMaxGlobalMemory()
-                            ? ", or allow more with -D" + TornadoDevices.MEMORY + "=..." : ""));
-    }
-
-    private static String mib(long bytes) {
-        return Math.ceilDiv(bytes, 1 << 20) + " MiB";
+            throw new DeviceException(
+                    "device " + name + " is out of memory: the programs need " + MemoryPlan.mib(need) + ", "
+                            + MemoryPlan.mib(have) + " of its " + MemoryPlan.mib(device.getMaxGlobalMemory())
+                            + " may be used; take a smaller micro-batch or sequence, a smaller base (nf4)"
+                            + (have < device.getMaxGlobalMemory()
+                                    ? ", or allow more with -D" + TornadoDevices.MEMORY + "=..." : ""));
     }
 
     /// Bytes that a session of these programs takes on this device, workspaces of its kernels included; nothing is allocated.

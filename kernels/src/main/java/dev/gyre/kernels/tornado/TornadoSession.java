@@ -1,14 +1,14 @@
 package dev.gyre.kernels.tornado;
 
-import dev.gyre.kernels.Access;
-import dev.gyre.kernels.Buf;
-import dev.gyre.kernels.DType;
 import dev.gyre.kernels.DeviceException;
-import dev.gyre.kernels.HostData;
 import dev.gyre.kernels.MemoryPlan;
-import dev.gyre.kernels.Op;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;
+import dev.gyre.kernels.op.Access;
+import dev.gyre.kernels.op.Buf;
+import dev.gyre.kernels.op.DType;
+import dev.gyre.kernels.op.HostData;
+import dev.gyre.kernels.op.Op;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;

@@ -10,3 +10,4 @@
 package dev.gyre.kernels.tornado;
 
 import org.jspecify.annotations.NullMarked;
+

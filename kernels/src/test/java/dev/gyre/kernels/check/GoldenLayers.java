@@ -1,15 +1,15 @@
 package dev.gyre.kernels.check;
 
 import dev.gyre.kernels.Backend;
-import dev.gyre.kernels.Buf;
-import dev.gyre.kernels.DType;
-import dev.gyre.kernels.HostData;
-import dev.gyre.kernels.Op;
-import dev.gyre.kernels.Op.MatMul.Form;
-import dev.gyre.kernels.Orthogonal;
-import dev.gyre.kernels.Orthogonal.Skew;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;
+import dev.gyre.kernels.op.Buf;
+import dev.gyre.kernels.op.DType;
+import dev.gyre.kernels.op.HostData;
+import dev.gyre.kernels.op.Op;
+import dev.gyre.kernels.op.Op.MatMul.Form;
+import dev.gyre.kernels.op.Orthogonal;
+import dev.gyre.kernels.op.Orthogonal.Skew;
 import dev.gyre.kernels.ref.RefBackend.RefSession;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;

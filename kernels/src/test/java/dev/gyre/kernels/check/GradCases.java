@@ -1,11 +1,11 @@
 package dev.gyre.kernels.check;
 
-import dev.gyre.kernels.Buf;
-import dev.gyre.kernels.Op;
-import dev.gyre.kernels.Op.MatMul.Form;
-import dev.gyre.kernels.Orthogonal;
-import dev.gyre.kernels.Orthogonal.Skew;
 import dev.gyre.kernels.check.GradCheck.Case;
+import dev.gyre.kernels.op.Buf;
+import dev.gyre.kernels.op.Op;
+import dev.gyre.kernels.op.Op.MatMul.Form;
+import dev.gyre.kernels.op.Orthogonal;
+import dev.gyre.kernels.op.Orthogonal.Skew;
 import java.util.ArrayList;
 import java.util.List;
 

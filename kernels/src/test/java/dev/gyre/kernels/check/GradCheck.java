@@ -1,8 +1,8 @@
 package dev.gyre.kernels.check;
 
-import dev.gyre.kernels.Buf;
-import dev.gyre.kernels.Op;
 import dev.gyre.kernels.Program;
+import dev.gyre.kernels.op.Buf;
+import dev.gyre.kernels.op.Op;
 import dev.gyre.kernels.ref.RefBackend;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -65,7 +65,7 @@ public final class GradCheck {
         }
 
         public Buf ints(String name, int... numbers) {
-            Buf b = Buf.input(name, dev.gyre.kernels.DType.I32, numbers.length);
+            Buf b = Buf.input(name, dev.gyre.kernels.op.DType.I32, numbers.length);
             ints.put(b, numbers);
             return b;
         }

@@ -2,8 +2,8 @@ package dev.gyre.kernels.check;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import dev.gyre.kernels.Op;
 import dev.gyre.kernels.cpu.CpuBackend;
+import dev.gyre.kernels.op.Op;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
@@ -26,7 +26,7 @@ class SizedCasesTest {
     void theyAreWithinTheirLimitsOnTheCpuAndWhatIsMeasuredMakesSense() {
         CpuBackend cpu = new CpuBackend(1);
         for (OpCase c : CASES) {
-            OpTiming.Measured m = OpTiming.measure(cpu, c, true, 0);
+            OpTimer.Measured m = OpTimer.measure(cpu, c, true, 0);
             assertThat(Objects.requireNonNull(m.deviation()).share()).as(c.name()).isLessThanOrEqualTo(1);
             assertThat(m.ms()).isPositive();
             assertThat(m.bytes()).as(c.name()).isPositive();
@@ -37,6 +37,6 @@ class SizedCasesTest {
     void bytesCountEachBufferOncePerAccess() {
         OpCase axpy = CASES.stream().filter(c -> c.name().equals("Axpy")).findFirst().orElseThrow();
         // x is read, y read and written
-        assertThat(OpTiming.measure(new CpuBackend(1), axpy, false, 0).bytes()).isEqualTo(3L * 4 * 2 * 32 * 64);
+        assertThat(OpTimer.measure(new CpuBackend(1), axpy, false, 0).bytes()).isEqualTo(3L * 4 * 2 * 32 * 64);
     }
 }

@@ -6,13 +6,13 @@ import static org.assertj.core.api.Assertions.fail;
 import static org.assertj.core.api.Assertions.tuple;
 
 import dev.gyre.kernels.Backend;
-import dev.gyre.kernels.Buf;
-import dev.gyre.kernels.DType;
-import dev.gyre.kernels.HostData;
-import dev.gyre.kernels.Op;
-import dev.gyre.kernels.OpTiming;
+import dev.gyre.kernels.OpTime;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;
+import dev.gyre.kernels.op.Buf;
+import dev.gyre.kernels.op.DType;
+import dev.gyre.kernels.op.HostData;
+import dev.gyre.kernels.op.Op;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -68,14 +68,14 @@ class CpuBackendTest {
             s.run(p);
             s.time(false);
             s.run(p);
-            List<OpTiming> t = s.timings();
-            assertThat(t).extracting(OpTiming::program, OpTiming::kind, OpTiming::label, OpTiming::calls,
-                    OpTiming::flops).containsExactly(tuple("p", "Fill", "a", 2L, 0L),
+            List<OpTime> t = s.timings();
+            assertThat(t).extracting(OpTime::program, OpTime::kind, OpTime::label, OpTime::calls,
+                    OpTime::flops).containsExactly(tuple("p", "Fill", "a", 2L, 0L),
                             tuple("p", "MatMul NT", "layer/y", 2L, 2L * 2 * 3 * 3 * 5));
             assertThat(t).allMatch(x -> x.nanos() > 0);
-            List<OpTiming> byKind = OpTiming.byKind(List.of(t.get(0), t.get(1), t.get(0)));
+            List<OpTime> byKind = OpTime.byKind(List.of(t.get(0), t.get(1), t.get(0)));
             assertThat(byKind).filteredOn(x -> x.kind().equals("Fill"))
-                    .containsExactly(new OpTiming("p", "Fill", "", 4, 2 * t.get(0).nanos(), 0));
+                    .containsExactly(new OpTime("p", "Fill", "", 4, 2 * t.get(0).nanos(), 0));
             s.time(true);
             assertThat(s.timings()).as("counts start anew").isEmpty();
         }

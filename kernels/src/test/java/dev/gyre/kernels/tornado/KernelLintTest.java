@@ -5,7 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import com.tngtech.archunit.core.domain.JavaClass;
 import com.tngtech.archunit.core.importer.ClassFileImporter;
 import com.tngtech.archunit.core.importer.ImportOption;
-import dev.gyre.kernels.Dropouts;
+import dev.gyre.kernels.op.Dropouts;
 import java.io.IOException;
 import java.io.InputStream;
 import java.lang.classfile.ClassFile;

@@ -3,13 +3,13 @@ package dev.gyre.kernels.tornado;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
-import dev.gyre.kernels.Op;
 import dev.gyre.kernels.Precision;
 import dev.gyre.kernels.check.OpCase;
 import dev.gyre.kernels.check.OpCase.Layout;
 import dev.gyre.kernels.check.OpCases;
 import dev.gyre.kernels.check.OpCheck;
 import dev.gyre.kernels.check.SizedCases;
+import dev.gyre.kernels.op.Op;
 import java.util.List;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;

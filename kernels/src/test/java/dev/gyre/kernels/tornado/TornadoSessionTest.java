@@ -3,13 +3,13 @@ package dev.gyre.kernels.tornado;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
-import dev.gyre.kernels.Buf;
-import dev.gyre.kernels.DType;
 import dev.gyre.kernels.DeviceException;
-import dev.gyre.kernels.HostData;
-import dev.gyre.kernels.Op;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;
+import dev.gyre.kernels.op.Buf;
+import dev.gyre.kernels.op.DType;
+import dev.gyre.kernels.op.HostData;
+import dev.gyre.kernels.op.Op;
 import java.util.Arrays;
 import java.util.List;
 import org.junit.jupiter.api.Test;

@@ -3,3 +3,4 @@
 package dev.gyre.kernels.tornado;
 
 import org.jspecify.annotations.NullMarked;
+

@@ -1,11 +1,11 @@
 package dev.gyre.model.adapter;
 
-import dev.gyre.kernels.Buf;
-import dev.gyre.kernels.Op;
-import dev.gyre.model.step.BaseLinear;
-import dev.gyre.model.step.Emitter;
-import dev.gyre.model.step.Linear;
-import dev.gyre.model.step.Store;
+import dev.gyre.kernels.op.Buf;
+import dev.gyre.kernels.op.Op;
+import dev.gyre.model.emit.BaseLinear;
+import dev.gyre.model.emit.Buffers;
+import dev.gyre.model.emit.Emitter;
+import dev.gyre.model.emit.Linear;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
@@ -20,12 +20,12 @@ public final class AdaptedLinear implements Linear {
 
     /// @param path module path, e.g. `model.layers.0.self_attn.q_proj`
     /// @param hasBias whether the model has `path.bias`
-    public AdaptedLinear(Store store, String path, int in, int out, boolean hasBias, List<ModuleAdapter> adapters) {
+    public AdaptedLinear(Buffers store, String path, int in, int out, boolean hasBias, List<ModuleAdapter> adapters) {
         this(store, path, path + ".weight", in, out, hasBias, adapters);
     }
 
     /// @param weight name of the weight where it is not `path.weight` (tied output heads)
-    public AdaptedLinear(Store store, String path, String weight, int in, int out, boolean hasBias,
+    public AdaptedLinear(Buffers store, String path, String weight, int in, int out, boolean hasBias,
             List<ModuleAdapter> adapters) {
         Linear l = new BaseLinear(store, weight, in, out);
         for (int i = adapters.size() - 1; i >= 0; i--)

@@ -1,6 +1,6 @@
 package dev.gyre.model.adapter;
 
-import dev.gyre.model.step.Tensor;
+import dev.gyre.model.emit.Tensor;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collections;
@@ -53,7 +53,7 @@ public final class Adapter {
 
     /// Reads a PEFT adapter directory.
     ///
-    /// @throws dev.gyre.model.format.FormatException when the directory is broken, incomplete, or for another model
+    /// @throws dev.gyre.model.files.FormatException when the directory is broken, incomplete, or for another model
     public static Adapter read(Path directory, Modules model) {
         return PeftDirectory.read(directory, model, Factors.NONE);
     }

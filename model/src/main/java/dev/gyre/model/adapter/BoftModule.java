@@ -1,14 +1,14 @@
 package dev.gyre.model.adapter;
 
 import dev.gyre.kernels.Backend;
-import dev.gyre.kernels.Buf;
-import dev.gyre.kernels.HostData;
-import dev.gyre.kernels.Op;
-import dev.gyre.kernels.Orthogonal;
-import dev.gyre.model.step.Emitter;
-import dev.gyre.model.step.Linear;
-import dev.gyre.model.step.Store;
-import dev.gyre.model.step.Tensor;
+import dev.gyre.kernels.op.Buf;
+import dev.gyre.kernels.op.HostData;
+import dev.gyre.kernels.op.Op;
+import dev.gyre.kernels.op.Orthogonal;
+import dev.gyre.model.emit.Buffers;
+import dev.gyre.model.emit.Emitter;
+import dev.gyre.model.emit.Linear;
+import dev.gyre.model.emit.Tensor;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
@@ -75,7 +75,7 @@ final class BoftModule implements ModuleAdapter {
             for (int c = 0; c < d; c++)
                 unscaled[o * d + c] = (float) (w[o * d + c] / s);
         }
-        float[] turned = Piece.run(backend, tensors(), (e, store) -> {
+        float[] turned = Fragment.run(backend, tensors(), (e, store) -> {
             Butterfly rotation = new Butterfly(store);
             rotation.prepare(e);
             Buf y = e.act("turned", rows, d);
@@ -88,7 +88,7 @@ final class BoftModule implements ModuleAdapter {
     }
 
     @Override
-    public Linear wrap(Store store, Linear inner) {
+    public Linear wrap(Buffers store, Linear inner) {
         return new ScaledLinear(store, new RotatedLinear(new Butterfly(store), inner, info.in()));
     }
 
@@ -114,14 +114,14 @@ final class BoftModule implements ModuleAdapter {
     }
 
     private final class Butterfly implements Rotation {
-        private final Store store;
+        private final Buffers store;
         private final int d = info.in();
         private @Nullable Buf k;
         private @Nullable Buf mask;
         private final List<Buf> perms = new ArrayList<>();
         private final List<Buf> inverses = new ArrayList<>();
 
-        Butterfly(Store store) {
+        Butterfly(Buffers store) {
             this.store = store;
             for (int f = 0; f < m; f++) {
                 int[] p = permutation(d, b, m, f);
@@ -210,11 +210,11 @@ final class BoftModule implements ModuleAdapter {
 
     /// `y = inner(x) * s`, before the bias.
     private final class ScaledLinear implements Linear {
-        private final Store store;
+        private final Buffers store;
         private final Linear inner;
         private @Nullable Buf unscaled;
 
-        ScaledLinear(Store store, Linear inner) {
+        ScaledLinear(Buffers store, Linear inner) {
             this.store = store;
             this.inner = inner;
         }

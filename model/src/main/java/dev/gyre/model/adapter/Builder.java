@@ -1,8 +1,8 @@
 package dev.gyre.model.adapter;
 
-import dev.gyre.kernels.HostData;
-import dev.gyre.kernels.Orthogonal;
-import dev.gyre.model.step.Tensor;
+import dev.gyre.kernels.op.HostData;
+import dev.gyre.kernels.op.Orthogonal;
+import dev.gyre.model.emit.Tensor;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;

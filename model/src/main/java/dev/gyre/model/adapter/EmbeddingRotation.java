@@ -1,7 +1,7 @@
 package dev.gyre.model.adapter;
 
-import dev.gyre.kernels.Buf;
-import dev.gyre.model.step.Emitter;
+import dev.gyre.kernels.op.Buf;
+import dev.gyre.model.emit.Emitter;
 import org.jspecify.annotations.Nullable;
 
 /// A rotation of looked-up embedding rows, `y = x R` (OFT on `embed_tokens`), while it is emitted into one program.

@@ -1,6 +1,6 @@
 package dev.gyre.model.adapter;
 
-import dev.gyre.kernels.Orthogonal;
+import dev.gyre.kernels.op.Orthogonal;
 
 /// How far a module's rotation is from where it is safe, told from its parameters alone.
 ///

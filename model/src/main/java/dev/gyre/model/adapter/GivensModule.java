@@ -1,13 +1,13 @@
 package dev.gyre.model.adapter;
 
 import dev.gyre.kernels.Backend;
-import dev.gyre.kernels.Buf;
-import dev.gyre.kernels.Givens;
-import dev.gyre.kernels.Op;
-import dev.gyre.model.step.Emitter;
-import dev.gyre.model.step.Linear;
-import dev.gyre.model.step.Store;
-import dev.gyre.model.step.Tensor;
+import dev.gyre.kernels.op.Buf;
+import dev.gyre.kernels.op.Givens;
+import dev.gyre.kernels.op.Op;
+import dev.gyre.model.emit.Buffers;
+import dev.gyre.model.emit.Emitter;
+import dev.gyre.model.emit.Linear;
+import dev.gyre.model.emit.Tensor;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -136,12 +136,12 @@ final class GivensModule implements ModuleAdapter {
     }
 
     @Override
-    public Linear wrap(Store store, Linear inner) {
+    public Linear wrap(Buffers store, Linear inner) {
         return new RotatedLinear(new Sweep(store), inner, info.in());
     }
 
     @Override
-    public void regularise(Emitter e, Store store) {
+    public void regularise(Emitter e, Buffers store) {
         if (strict || penalty == 0 || info.in() < 2)
             return;
         e.scope(info.path());
@@ -149,11 +149,11 @@ final class GivensModule implements ModuleAdapter {
     }
 
     private final class Sweep implements Rotation {
-        private final Store store;
+        private final Buffers store;
         private final int d = info.in();
         private @Nullable Buf g;
 
-        Sweep(Store store) {
+        Sweep(Buffers store) {
             this.store = store;
         }
 

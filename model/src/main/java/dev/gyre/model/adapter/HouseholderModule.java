@@ -1,12 +1,12 @@
 package dev.gyre.model.adapter;
 
 import dev.gyre.kernels.Backend;
-import dev.gyre.kernels.Buf;
-import dev.gyre.kernels.Op;
-import dev.gyre.model.step.Emitter;
-import dev.gyre.model.step.Linear;
-import dev.gyre.model.step.Store;
-import dev.gyre.model.step.Tensor;
+import dev.gyre.kernels.op.Buf;
+import dev.gyre.kernels.op.Op;
+import dev.gyre.model.emit.Buffers;
+import dev.gyre.model.emit.Emitter;
+import dev.gyre.model.emit.Linear;
+import dev.gyre.model.emit.Tensor;
 import java.util.List;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
@@ -39,7 +39,7 @@ final class HouseholderModule implements ModuleAdapter {
     public double unmerge(double[] w, int rows, boolean embedding, Backend backend) {
         int d = info.in();
         int r = u.dims()[1];
-        float[] units = Piece.run(backend, tensors(), (e, store) -> {
+        float[] units = Fragment.run(backend, tensors(), (e, store) -> {
             Buf made = e.act("unit vectors", r, d);
             e.add(new Op.HouseholderVectors(store.param(u), made, d, r, gramSchmidt));
             return made;
@@ -61,17 +61,17 @@ final class HouseholderModule implements ModuleAdapter {
     }
 
     @Override
-    public Linear wrap(Store store, Linear inner) {
+    public Linear wrap(Buffers store, Linear inner) {
         return new RotatedLinear(new Reflections(store), inner, info.in());
     }
 
     private final class Reflections implements Rotation {
-        private final Store store;
+        private final Buffers store;
         private final int d = info.in();
         private final int r = u.dims()[1];
         private @Nullable Buf unit;
 
-        Reflections(Store store) {
+        Reflections(Buffers store) {
             this.store = store;
         }
 

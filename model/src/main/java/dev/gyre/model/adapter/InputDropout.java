@@ -1,9 +1,9 @@
 package dev.gyre.model.adapter;
 
-import dev.gyre.kernels.Buf;
-import dev.gyre.kernels.Op;
-import dev.gyre.kernels.Op.MatMul.Form;
-import dev.gyre.model.step.Emitter;
+import dev.gyre.kernels.op.Buf;
+import dev.gyre.kernels.op.Op;
+import dev.gyre.kernels.op.Op.MatMul.Form;
+import dev.gyre.model.emit.Emitter;
 
 /// Inverted dropout on the input of an additive adapter's path (LoRA, PSOFT), not on the base path. The mask is a
 /// function of the micro-batch's seed and the module, so backward makes it again instead of keeping it.

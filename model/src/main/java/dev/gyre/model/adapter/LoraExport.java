@@ -1,7 +1,7 @@
 package dev.gyre.model.adapter;
 
 import dev.gyre.kernels.Backend;
-import dev.gyre.model.step.Tensor;
+import dev.gyre.model.emit.Tensor;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;

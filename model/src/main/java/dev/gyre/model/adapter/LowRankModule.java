@@ -1,13 +1,13 @@
 package dev.gyre.model.adapter;
 
 import dev.gyre.kernels.Backend;
-import dev.gyre.kernels.Buf;
-import dev.gyre.kernels.Op;
-import dev.gyre.kernels.Op.MatMul.Form;
-import dev.gyre.model.step.Emitter;
-import dev.gyre.model.step.Linear;
-import dev.gyre.model.step.Store;
-import dev.gyre.model.step.Tensor;
+import dev.gyre.kernels.op.Buf;
+import dev.gyre.kernels.op.Op;
+import dev.gyre.kernels.op.Op.MatMul.Form;
+import dev.gyre.model.emit.Buffers;
+import dev.gyre.model.emit.Emitter;
+import dev.gyre.model.emit.Linear;
+import dev.gyre.model.emit.Tensor;
 import java.util.List;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
@@ -48,14 +48,14 @@ final class LowRankModule implements ModuleAdapter {
     }
 
     @Override
-    public Linear wrap(Store store, Linear inner) {
+    public Linear wrap(Buffers store, Linear inner) {
         return new LowRankLinear(store, inner);
     }
 
     /// `W = W' - s B A`.
     @Override
     public double unmerge(double[] w, int rows, boolean embedding, Backend backend) {
-        Unmerge.subtract(w, Piece.run(backend, tensors(), (e, store) -> {
+        Unmerge.subtract(w, Fragment.run(backend, tensors(), (e, store) -> {
             Buf delta = e.act("delta", info.out(), info.in());
             e.add(new Op.MatMul(Form.NN, store.param(b), store.param(a), delta, info.out(), info.in(), r, scale,
                     false));
@@ -65,12 +65,12 @@ final class LowRankModule implements ModuleAdapter {
     }
 
     private final class LowRankLinear implements Linear {
-        private final Store store;
+        private final Buffers store;
         private final Linear inner;
         private final InputDropout drop;
         private @Nullable Buf z;
 
-        LowRankLinear(Store store, Linear inner) {
+        LowRankLinear(Buffers store, Linear inner) {
             this.store = store;
             this.inner = inner;
             this.drop = new InputDropout(dropout, info);

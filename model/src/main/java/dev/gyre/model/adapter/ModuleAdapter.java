@@ -1,10 +1,10 @@
 package dev.gyre.model.adapter;
 
 import dev.gyre.kernels.Backend;
-import dev.gyre.model.step.Emitter;
-import dev.gyre.model.step.Linear;
-import dev.gyre.model.step.Store;
-import dev.gyre.model.step.Tensor;
+import dev.gyre.model.emit.Buffers;
+import dev.gyre.model.emit.Emitter;
+import dev.gyre.model.emit.Linear;
+import dev.gyre.model.emit.Tensor;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
@@ -23,10 +23,10 @@ public sealed interface ModuleAdapter
     }
 
     /// The adapter around `inner` for one program.
-    Linear wrap(Store store, Linear inner);
+    Linear wrap(Buffers store, Linear inner);
 
     /// The adapter behind the token embedding for one program; only OFT can sit there.
-    default EmbeddingRotation onEmbedding(Store store) {
+    default EmbeddingRotation onEmbedding(Buffers store) {
         throw new UnsupportedOperationException(module() + ": this method does not adapt embeddings");
     }
 
@@ -44,6 +44,6 @@ public sealed interface ModuleAdapter
     double unmerge(double[] w, int rows, boolean embedding, Backend backend);
 
     /// Emits a penalty on this module's parameters into the update; most methods have none.
-    default void regularise(Emitter e, Store store) {
+    default void regularise(Emitter e, Buffers store) {
     }
 }

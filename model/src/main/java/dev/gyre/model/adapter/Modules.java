@@ -1,6 +1,6 @@
 package dev.gyre.model.adapter;
 
-import dev.gyre.kernels.HostData;
+import dev.gyre.kernels.op.HostData;
 import java.util.List;
 
 /// The modules of a model that an adapter can sit on.

@@ -1,10 +1,10 @@
 package dev.gyre.model.adapter;
 
 import dev.gyre.kernels.Backend;
-import dev.gyre.model.step.BaseLinear;
-import dev.gyre.model.step.Linear;
-import dev.gyre.model.step.Store;
-import dev.gyre.model.step.Tensor;
+import dev.gyre.model.emit.BaseLinear;
+import dev.gyre.model.emit.Buffers;
+import dev.gyre.model.emit.Linear;
+import dev.gyre.model.emit.Tensor;
 import java.util.List;
 
 /// OFTv2 on one module: `y = (x R) W^T + bias`, merged weight `W R^T`; on an embedding, rows `e R`.
@@ -34,10 +34,10 @@ final class OftModule implements ModuleAdapter {
 
     @Override
     public List<Tensor> portable() {
-        return List.of(new Tensor(v.name(), Portable.of(spec.map(), v.values(), v.dims()[0], b, true), true, v.dims()));
+        return List.of(new Tensor(v.name(), SkewForms.of(spec.map(), v.values(), v.dims()[0], b, true), true, v.dims()));
     }
 
-    private Rotation rotation(Store store) {
+    private Rotation rotation(Buffers store) {
         return new OftRotation(store, spec.map(), v, info.in(), b, coftLimit(), (float) spec.blockDropout());
     }
 
@@ -46,7 +46,7 @@ final class OftModule implements ModuleAdapter {
     }
 
     @Override
-    public Linear wrap(Store store, Linear inner) {
+    public Linear wrap(Buffers store, Linear inner) {
         if (b == 1)
             return inner;
         if (spec.form() == OftSpec.Form.INPUT)
@@ -59,7 +59,7 @@ final class OftModule implements ModuleAdapter {
     }
 
     @Override
-    public EmbeddingRotation onEmbedding(Store store) {
+    public EmbeddingRotation onEmbedding(Buffers store) {
         return new EmbeddingRotation(rotation(store));
     }
 
@@ -69,7 +69,7 @@ final class OftModule implements ModuleAdapter {
         if (b == 1)
             return 1;
         int stored = v.dims()[0];
-        float[] r = Piece.run(backend, tensors(), (e, store) -> new OftRotation(store, spec.map(), v, info.in(), b,
+        float[] r = Fragment.run(backend, tensors(), (e, store) -> new OftRotation(store, spec.map(), v, info.in(), b,
                 coftLimit(), 0f).emit(e));
         Unmerge.Blocks inverse = Unmerge.inverse(info.path(), r, stored, b);
         double[] m = inverse.inverse();

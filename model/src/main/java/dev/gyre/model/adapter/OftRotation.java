@@ -1,11 +1,11 @@
 package dev.gyre.model.adapter;
 
-import dev.gyre.kernels.Buf;
-import dev.gyre.kernels.Op;
-import dev.gyre.kernels.Orthogonal;
-import dev.gyre.model.step.Emitter;
-import dev.gyre.model.step.Store;
-import dev.gyre.model.step.Tensor;
+import dev.gyre.kernels.op.Buf;
+import dev.gyre.kernels.op.Op;
+import dev.gyre.kernels.op.Orthogonal;
+import dev.gyre.model.emit.Buffers;
+import dev.gyre.model.emit.Emitter;
+import dev.gyre.model.emit.Tensor;
 import org.jspecify.annotations.Nullable;
 
 /// Block-diagonal rotation of OFT: `y[t,i] = x[t,i] R[i]`, `R[i]` from the packed skew block `v[i]`.
@@ -23,14 +23,14 @@ final class OftRotation implements Rotation {
     private final int b;
     private final int stored;
     private final float coftLimit;
-    private final Store store;
+    private final Buffers store;
     private @Nullable Buf r;
     private @Nullable Buf mask;
     private final float dropout;
 
     /// @param coftLimit bound on `||Q||_F` of each stored block, kept by projecting v itself; 0 for none
     /// @param dropout share of the blocks replaced by the identity in training
-    OftRotation(Store store, Orthogonal map, Tensor v, int d, int b, float coftLimit, float dropout) {
+    OftRotation(Buffers store, Orthogonal map, Tensor v, int d, int b, float coftLimit, float dropout) {
         this.store = store;
         this.map = map;
         this.v = v;

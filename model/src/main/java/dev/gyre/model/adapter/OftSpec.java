@@ -1,6 +1,6 @@
 package dev.gyre.model.adapter;
 
-import dev.gyre.kernels.Orthogonal;
+import dev.gyre.kernels.op.Orthogonal;
 
 /// OFT: rotations of the input by blocks.
 ///

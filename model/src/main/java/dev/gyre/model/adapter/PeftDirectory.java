@@ -1,12 +1,12 @@
 package dev.gyre.model.adapter;
 
-import dev.gyre.kernels.HostData;
-import dev.gyre.kernels.Orthogonal;
-import dev.gyre.model.format.FormatException;
+import dev.gyre.kernels.op.HostData;
+import dev.gyre.kernels.op.Orthogonal;
+import dev.gyre.model.emit.Tensor;
+import dev.gyre.model.files.FormatException;
 import dev.gyre.model.format.PeftConfig;
 import dev.gyre.model.format.PeftFile;
 import dev.gyre.model.format.PeftMethod;
-import dev.gyre.model.step.Tensor;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;

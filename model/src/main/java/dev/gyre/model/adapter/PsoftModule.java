@@ -1,15 +1,15 @@
 package dev.gyre.model.adapter;
 
 import dev.gyre.kernels.Backend;
-import dev.gyre.kernels.Buf;
-import dev.gyre.kernels.HostData;
-import dev.gyre.kernels.Op;
-import dev.gyre.kernels.Op.MatMul.Form;
-import dev.gyre.kernels.Orthogonal;
-import dev.gyre.model.step.Emitter;
-import dev.gyre.model.step.Linear;
-import dev.gyre.model.step.Store;
-import dev.gyre.model.step.Tensor;
+import dev.gyre.kernels.op.Buf;
+import dev.gyre.kernels.op.HostData;
+import dev.gyre.kernels.op.Op;
+import dev.gyre.kernels.op.Op.MatMul.Form;
+import dev.gyre.kernels.op.Orthogonal;
+import dev.gyre.model.emit.Buffers;
+import dev.gyre.model.emit.Emitter;
+import dev.gyre.model.emit.Linear;
+import dev.gyre.model.emit.Tensor;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
@@ -94,7 +94,7 @@ final class PsoftModule implements ModuleAdapter {
     public List<Tensor> portable() {
         List<Tensor> out = new ArrayList<>(tensors());
         if (map != null)
-            out.set(0, new Tensor(rotation.name(), Portable.of(map, rotation.values(), 1, r, false), true,
+            out.set(0, new Tensor(rotation.name(), SkewForms.of(map, rotation.values(), 1, r, false), true,
                     rotation.dims()));
         return out;
     }
@@ -102,7 +102,7 @@ final class PsoftModule implements ModuleAdapter {
     /// `W = W' - s B K A`: the factors are stored, so nothing is divided.
     @Override
     public double unmerge(double[] w, int rows, boolean embedding, Backend backend) {
-        Unmerge.subtract(w, Piece.run(backend, tensors(), (e, store) -> {
+        Unmerge.subtract(w, Fragment.run(backend, tensors(), (e, store) -> {
             Frozen f = frozen(store);
             Buf delta = e.act("delta", info.out(), info.in());
             e.add(new Op.MatMul(Form.NN, left(e, store, f), f.a(), delta, info.out(), info.in(), r, 1f, false));
@@ -112,7 +112,7 @@ final class PsoftModule implements ModuleAdapter {
     }
 
     /// Emits `s B K` (out, r).
-    private Buf left(Emitter e, Store store, Frozen f) {
+    private Buf left(Emitter e, Buffers store, Frozen f) {
         Buf left = e.act("left", info.out(), r);
         e.add(new Op.MatMul(Form.NN, f.b(), core(e, store), left, info.out(), r, r, scale, false));
         return left;
@@ -120,7 +120,7 @@ final class PsoftModule implements ModuleAdapter {
 
     /// The update as a LoRA pair: `A` and `s B K`.
     float[] leftFactor(Backend backend) {
-        return Piece.run(backend, tensors(), (e, store) -> left(e, store, frozen(store)));
+        return Fragment.run(backend, tensors(), (e, store) -> left(e, store, frozen(store)));
     }
 
     @Override
@@ -129,7 +129,7 @@ final class PsoftModule implements ModuleAdapter {
     }
 
     @Override
-    public Linear wrap(Store store, Linear inner) {
+    public Linear wrap(Buffers store, Linear inner) {
         return new SubspaceLinear(store, inner);
     }
 
@@ -137,13 +137,13 @@ final class PsoftModule implements ModuleAdapter {
     record Frozen(Buf a, Buf b) {
     }
 
-    Frozen frozen(Store store) {
+    Frozen frozen(Buffers store) {
         return new Frozen(store.constant(info.path() + ".psoft_A", new HostData.F32(factorA), r, info.in()),
                 store.constant(info.path() + ".psoft_B", new HostData.F32(factorB), info.out(), r));
     }
 
     /// Emits R (r, r).
-    private Buf rotation(Emitter e, Store store) {
+    private Buf rotation(Emitter e, Buffers store) {
         Buf stored = store.param(rotation);
         if (map == null)
             return stored;
@@ -152,23 +152,23 @@ final class PsoftModule implements ModuleAdapter {
         return made;
     }
 
-    private Buf core(Emitter e, Store store, Buf rot) {
+    private Buf core(Emitter e, Buffers store, Buf rot) {
         Buf k = e.act("core", r, r);
         e.add(new Op.PsoftCore(rot, param(store, alpha), param(store, beta), k, r));
         return k;
     }
 
     /// Emits `diag(beta) R diag(alpha) - I` (r, r).
-    private Buf core(Emitter e, Store store) {
+    private Buf core(Emitter e, Buffers store) {
         return core(e, store, rotation(e, store));
     }
 
-    private static @Nullable Buf param(Store store, @Nullable Tensor t) {
+    private static @Nullable Buf param(Buffers store, @Nullable Tensor t) {
         return t == null ? null : store.param(t);
     }
 
     private final class SubspaceLinear implements Linear {
-        private final Store store;
+        private final Buffers store;
         private final Linear inner;
         private final InputDropout drop;
         private final Buf a;
@@ -177,7 +177,7 @@ final class PsoftModule implements ModuleAdapter {
         private @Nullable Buf core;
         private @Nullable Buf z;
 
-        SubspaceLinear(Store store, Linear inner) {
+        SubspaceLinear(Buffers store, Linear inner) {
             this.store = store;
             this.inner = inner;
             this.drop = new InputDropout(dropout, info);

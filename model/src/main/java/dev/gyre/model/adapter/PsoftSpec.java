@@ -1,6 +1,6 @@
 package dev.gyre.model.adapter;
 
-import dev.gyre.kernels.Orthogonal;
+import dev.gyre.kernels.op.Orthogonal;
 
 /// PSOFT (MOFT): rotation inside the principal subspace.
 ///

@@ -1,8 +1,8 @@
 package dev.gyre.model.adapter;
 
-import dev.gyre.kernels.Buf;
-import dev.gyre.model.step.Emitter;
-import dev.gyre.model.step.Linear;
+import dev.gyre.kernels.op.Buf;
+import dev.gyre.model.emit.Emitter;
+import dev.gyre.model.emit.Linear;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 

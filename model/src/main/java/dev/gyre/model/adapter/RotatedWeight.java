@@ -1,14 +1,14 @@
 package dev.gyre.model.adapter;
 
-import dev.gyre.kernels.Buf;
-import dev.gyre.kernels.Op;
-import dev.gyre.kernels.Op.MatMul.Form;
-import dev.gyre.kernels.Orthogonal;
-import dev.gyre.model.step.BaseLinear;
-import dev.gyre.model.step.Emitter;
-import dev.gyre.model.step.Linear;
-import dev.gyre.model.step.Store;
-import dev.gyre.model.step.Tensor;
+import dev.gyre.kernels.op.Buf;
+import dev.gyre.kernels.op.Op;
+import dev.gyre.kernels.op.Op.MatMul.Form;
+import dev.gyre.kernels.op.Orthogonal;
+import dev.gyre.model.emit.BaseLinear;
+import dev.gyre.model.emit.Buffers;
+import dev.gyre.model.emit.Emitter;
+import dev.gyre.model.emit.Linear;
+import dev.gyre.model.emit.Tensor;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
@@ -17,7 +17,7 @@ import org.jspecify.annotations.Nullable;
 ///
 /// Backward: `dX = dY W'`, `dR = dW'^T W` (its diagonal blocks).
 final class RotatedWeight implements Linear {
-    private final Store store;
+    private final Buffers store;
     private final BaseLinear base;
     private final Orthogonal map;
     private final Tensor v;
@@ -29,7 +29,7 @@ final class RotatedWeight implements Linear {
     private @Nullable Buf w;
     private @Nullable Buf rotated;
 
-    RotatedWeight(Store store, BaseLinear base, Orthogonal map, Tensor v, int d, int n, int b, boolean dense) {
+    RotatedWeight(Buffers store, BaseLinear base, Orthogonal map, Tensor v, int d, int n, int b, boolean dense) {
         this.store = store;
         this.base = base;
         this.map = map;
@@ -44,7 +44,7 @@ final class RotatedWeight implements Linear {
     @Override
     public void forward(Emitter e, Buf x, Buf y, int N) {
         Buf weight = base.weight();
-        if (weight.dtype() != dev.gyre.kernels.DType.F32) {
+        if (weight.dtype() != dev.gyre.kernels.op.DType.F32) {
             Buf decoded = e.act("W", n, d);
             e.add(new Op.Decode(weight, decoded));
             weight = decoded;

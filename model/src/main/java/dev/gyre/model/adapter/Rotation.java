@@ -1,7 +1,7 @@
 package dev.gyre.model.adapter;
 
-import dev.gyre.kernels.Buf;
-import dev.gyre.model.step.Emitter;
+import dev.gyre.kernels.op.Buf;
+import dev.gyre.model.emit.Emitter;
 import org.jspecify.annotations.Nullable;
 
 /// A linear map of rows from the features of one module to themselves, `y = x M`, while it is emitted into one program:

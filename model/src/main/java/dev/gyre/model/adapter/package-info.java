@@ -4,3 +4,4 @@
 package dev.gyre.model.adapter;
 
 import org.jspecify.annotations.NullMarked;
+

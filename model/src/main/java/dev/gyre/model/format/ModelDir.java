@@ -1,7 +1,10 @@
 package dev.gyre.model.format;
 
-import dev.gyre.kernels.HostData;
-import dev.gyre.model.config.LlamaConfig;
+import dev.gyre.kernels.op.HostData;
+import dev.gyre.model.family.HfConfig;
+import dev.gyre.model.family.ModelConfig;
+import dev.gyre.model.files.FormatException;
+import dev.gyre.model.files.Json;
 import dev.gyre.quant.BnbLayout;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
@@ -25,14 +28,14 @@ public final class ModelDir implements AutoCloseable {
 
     private final Path directory;
     private final ObjectNode configJson;
-    private final LlamaConfig config;
+    private final ModelConfig config;
     private final List<SafeTensors> files;
     /// Where each tensor lies.
     private final Map<String, SafeTensors> tensors;
     /// The quantisation state of every 4-bit weight.
     private final Map<String, BnbLayout.QuantState> quantized = new TreeMap<>();
 
-    private ModelDir(Path directory, ObjectNode configJson, LlamaConfig config, List<SafeTensors> files,
+    private ModelDir(Path directory, ObjectNode configJson, ModelConfig config, List<SafeTensors> files,
             Map<String, SafeTensors> tensors) {
         this.directory = directory;
         this.configJson = configJson;
@@ -53,7 +56,7 @@ public final class ModelDir implements AutoCloseable {
         require(directory);
         Path configFile = directory.resolve(CONFIG);
         ObjectNode json = Json.readObject(configFile);
-        LlamaConfig config = HfConfig.parse(configFile, json);
+        ModelConfig config = HfConfig.parse(configFile, json);
         List<SafeTensors> files = new ArrayList<>();
         try {
             ModelDir opened = new ModelDir(directory, json, config, files, locate(directory, files));
@@ -166,7 +169,7 @@ public final class ModelDir implements AutoCloseable {
         return directory;
     }
 
-    public LlamaConfig config() {
+    public ModelConfig config() {
         return config;
     }
 

@@ -1,7 +1,11 @@
 package dev.gyre.model.format;
 
-import dev.gyre.kernels.HostData;
-import dev.gyre.model.config.LlamaConfig;
+import dev.gyre.kernels.op.HostData;
+import dev.gyre.model.family.HfConfig;
+import dev.gyre.model.family.ModelConfig;
+import dev.gyre.model.files.AtomicFiles;
+import dev.gyre.model.files.FormatException;
+import dev.gyre.model.files.Json;
 import dev.gyre.quant.BnbLayout;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -43,7 +47,7 @@ public final class ModelDirWriter {
     }
 
     /// A new model; its tensors are to be added.
-    public static ModelDirWriter of(LlamaConfig config) {
+    public static ModelDirWriter of(ModelConfig config) {
         return new ModelDirWriter(HfConfig.toJson(config));
     }
 

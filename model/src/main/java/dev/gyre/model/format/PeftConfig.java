@@ -1,5 +1,9 @@
 package dev.gyre.model.format;
 
+import dev.gyre.model.family.HfConfig;
+import dev.gyre.model.files.Fields;
+import dev.gyre.model.files.FormatException;
+import dev.gyre.model.files.Json;
 import dev.gyre.model.format.TargetModules.Selector;
 import java.nio.file.Path;
 import java.util.ArrayList;

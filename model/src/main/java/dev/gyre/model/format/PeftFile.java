@@ -1,5 +1,8 @@
 package dev.gyre.model.format;
 
+import dev.gyre.model.files.AtomicFiles;
+import dev.gyre.model.files.FormatException;
+import dev.gyre.model.files.Json;
 import dev.gyre.model.format.TargetModules.Selector;
 import java.io.IOException;
 import java.nio.file.Files;

@@ -1,5 +1,7 @@
 package dev.gyre.model.format;
 
+import dev.gyre.model.files.FormatException;
+import dev.gyre.model.files.Json;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;

@@ -4,3 +4,4 @@
 package dev.gyre.model.format;
 
 import org.jspecify.annotations.NullMarked;
+

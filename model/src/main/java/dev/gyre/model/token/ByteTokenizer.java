@@ -1,8 +1,8 @@
 package dev.gyre.model.token;
 
-import dev.gyre.model.format.AtomicFiles;
-import dev.gyre.model.format.FormatException;
-import dev.gyre.model.format.Json;
+import dev.gyre.model.files.AtomicFiles;
+import dev.gyre.model.files.FormatException;
+import dev.gyre.model.files.Json;
 import java.io.ByteArrayOutputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;

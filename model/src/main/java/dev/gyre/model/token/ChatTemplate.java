@@ -1,7 +1,9 @@
 package dev.gyre.model.token;
 
-import dev.gyre.model.format.FormatException;
-import dev.gyre.model.format.Json;
+import dev.gyre.model.files.FormatException;
+import dev.gyre.model.files.Json;
+import dev.gyre.model.token.jinja.Jinja;
+import dev.gyre.model.token.jinja.JinjaSyntax;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;

@@ -2,8 +2,8 @@ package dev.gyre.model.token;
 
 import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
 import ai.djl.huggingface.tokenizers.jni.CharSpan;
-import dev.gyre.model.format.FormatException;
-import dev.gyre.model.format.Json;
+import dev.gyre.model.files.FormatException;
+import dev.gyre.model.files.Json;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;

@@ -1,6 +1,6 @@
 package dev.gyre.model.token;
 
-import dev.gyre.model.format.Json;
+import dev.gyre.model.files.Json;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Map;

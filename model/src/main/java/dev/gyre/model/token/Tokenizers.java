@@ -1,6 +1,6 @@
 package dev.gyre.model.token;
 
-import dev.gyre.model.format.FormatException;
+import dev.gyre.model.files.FormatException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 

@@ -3,3 +3,4 @@
 package dev.gyre.model.token;
 
 import org.jspecify.annotations.NullMarked;
+

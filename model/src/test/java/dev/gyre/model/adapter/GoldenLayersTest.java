@@ -3,20 +3,20 @@ package dev.gyre.model.adapter;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.gyre.kernels.Backend;
-import dev.gyre.kernels.Buf;
-import dev.gyre.kernels.DType;
-import dev.gyre.kernels.HostData;
 import dev.gyre.kernels.MemoryPlan;
-import dev.gyre.kernels.Orthogonal;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;
 import dev.gyre.kernels.cpu.CpuBackend;
+import dev.gyre.kernels.op.Buf;
+import dev.gyre.kernels.op.DType;
+import dev.gyre.kernels.op.HostData;
+import dev.gyre.kernels.op.Orthogonal;
 import dev.gyre.kernels.ref.RefBackend;
+import dev.gyre.model.emit.Buffers;
+import dev.gyre.model.emit.Emitter;
+import dev.gyre.model.emit.Tensor;
 import dev.gyre.model.format.SafeTensors;
-import dev.gyre.model.llama.Merge;
-import dev.gyre.model.step.Emitter;
-import dev.gyre.model.step.Store;
-import dev.gyre.model.step.Tensor;
+import dev.gyre.model.transformer.Merge;
 import dev.gyre.quant.DoubleQuant;
 import dev.gyre.quant.Nf4;
 import java.io.IOException;
@@ -211,9 +211,9 @@ class GoldenLayersTest {
     }
 
     /// What one layer made: `y`, `grad.x`, `grad.<parameter>`, `projected.<parameter>`.
-    private record Made(Map<String, double[]> values, ModuleAdapter adapter, Store.Source source, Modules.Info info) {
+    private record Made(Map<String, double[]> values, ModuleAdapter adapter, Buffers.Source source, Modules.Info info) {
         float[] merged() {
-            return Merge.matrix(new RefBackend(), new Store(source, adapter.tensors()), info, List.of(adapter));
+            return Merge.matrix(new RefBackend(), new Buffers(source, adapter.tensors()), info, List.of(adapter));
         }
     }
 
@@ -226,7 +226,7 @@ class GoldenLayersTest {
         float[] x = f.f32(inputs.get("x").asString());
         int N = x.length / in;
         boolean bias = inputs.has("bias");
-        Store.Source source = new Store.Source() {
+        Buffers.Source source = new Buffers.Source() {
             @Override
             public HostData data(String name) {
                 if (name.endsWith("bias"))
@@ -245,7 +245,7 @@ class GoldenLayersTest {
         ModuleAdapter adapter = Builder.build(spec, info, new One(info), stored,
                 (i, s) -> new PrincipalFactors(f.f32(inputs.get("A").asString()), f.f32(inputs.get("B").asString())),
                 new Random(1));
-        Store store = new Store(source, adapter.tensors());
+        Buffers store = new Buffers(source, adapter.tensors());
         Buf xb = Buf.input("x", DType.F32, N, in);
         Buf gy = Buf.input("gy", DType.F32, N, out);
         Buf y = Buf.output("y", N, out);

@@ -1,11 +1,11 @@
 package dev.gyre.model.adapter;
 
-import dev.gyre.kernels.HostData;
-import dev.gyre.kernels.Orthogonal;
-import dev.gyre.kernels.Orthogonal.Form;
-import dev.gyre.kernels.Orthogonal.Skew;
-import dev.gyre.model.step.Store;
-import dev.gyre.model.step.Tensor;
+import dev.gyre.kernels.op.HostData;
+import dev.gyre.kernels.op.Orthogonal;
+import dev.gyre.kernels.op.Orthogonal.Form;
+import dev.gyre.kernels.op.Orthogonal.Skew;
+import dev.gyre.model.emit.Buffers;
+import dev.gyre.model.emit.Tensor;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -21,7 +21,7 @@ final class LayerCases {
     }
 
     /// A layer of `in` features with random weight, bias and adapter.
-    static final class Layer implements Store.Source, Modules {
+    static final class Layer implements Buffers.Source, Modules {
         final String name;
         final AdapterSpec spec;
         final Info info;

@@ -2,15 +2,15 @@ package dev.gyre.model.adapter;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import dev.gyre.kernels.Buf;
-import dev.gyre.kernels.DType;
 import dev.gyre.kernels.MemoryPlan;
 import dev.gyre.kernels.Program;
+import dev.gyre.kernels.op.Buf;
+import dev.gyre.kernels.op.DType;
 import dev.gyre.kernels.ref.RefBackend;
 import dev.gyre.model.adapter.LayerCases.Layer;
-import dev.gyre.model.step.Emitter;
-import dev.gyre.model.step.Store;
-import dev.gyre.model.step.Tensor;
+import dev.gyre.model.emit.Buffers;
+import dev.gyre.model.emit.Emitter;
+import dev.gyre.model.emit.Tensor;
 import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -36,7 +36,7 @@ class LayerGradientsTest {
     @MethodSource("layers")
     void gradientsOfALayerAreDifferencesOfItsLoss(Layer l) {
         int in = l.info.in();
-        Store store = new Store(l, l.adapter.tensors());
+        Buffers store = new Buffers(l, l.adapter.tensors());
         Buf x = Buf.input("x", DType.F32, N, in);
         Buf gy = Buf.input("gy", DType.F32, N, LayerCases.OUT);
         Buf y = Buf.output("y", N, LayerCases.OUT);
@@ -52,7 +52,7 @@ class LayerGradientsTest {
     @MethodSource("embeddings")
     void gradientsOfAnEmbeddingAreDifferencesOfItsLoss(Layer l) {
         int in = l.info.in();
-        Store store = new Store(l, l.adapter.tensors());
+        Buffers store = new Buffers(l, l.adapter.tensors());
         Buf x = Buf.input("x", DType.F32, N, in);
         Buf gy = Buf.input("gy", DType.F32, N, in);
         Buf y = Buf.output("y", N, in);
@@ -64,7 +64,7 @@ class LayerGradientsTest {
         check(l, store, e.build(), x, gy, y, dX);
     }
 
-    private static void check(Layer l, Store store, Program program, Buf x, Buf gy, Buf y, Buf dX) {
+    private static void check(Layer l, Buffers store, Program program, Buf x, Buf gy, Buf y, Buf dX) {
         Random random = new Random(11);
         double[] rows = widened(LayerCases.normal(random, x.length(), 1));
         double[] cotangent = widened(LayerCases.normal(random, gy.length(), 1));
@@ -75,7 +75,7 @@ class LayerGradientsTest {
             for (Buf b : MemoryPlan.of(List.of(program)).persistent())
                 if (b == store.dropoutSeed())
                     s.write(b, new int[] {7});
-            for (Store.BlockMask m : store.blockMasks()) {
+            for (Buffers.BlockMask m : store.blockMasks()) {
                 int[] flags = new int[m.flags().length()];
                 for (int i = 0; i < flags.length; i += 2)
                     flags[i] = 1;
@@ -125,7 +125,7 @@ class LayerGradientsTest {
     @ParameterizedTest
     @MethodSource("layers")
     void onlyQgoftHasAPenaltyAndItsGradientIsItsDifference(Layer l) {
-        Store store = new Store(l, l.adapter.tensors());
+        Buffers store = new Buffers(l, l.adapter.tensors());
         Emitter e = new Emitter("penalty", store, true);
         l.adapter.regularise(e, store);
         if (!(l.spec instanceof GivensSpec g) || g.penalty() == 0) {

@@ -3,18 +3,18 @@ package dev.gyre.model.adapter;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
-import dev.gyre.kernels.Buf;
-import dev.gyre.kernels.DType;
 import dev.gyre.kernels.MemoryPlan;
-import dev.gyre.kernels.Orthogonal;
-import dev.gyre.kernels.Orthogonal.Form;
 import dev.gyre.kernels.Program;
+import dev.gyre.kernels.op.Buf;
+import dev.gyre.kernels.op.DType;
+import dev.gyre.kernels.op.Orthogonal;
+import dev.gyre.kernels.op.Orthogonal.Form;
 import dev.gyre.kernels.ref.RefBackend;
 import dev.gyre.model.adapter.LayerCases.Layer;
-import dev.gyre.model.llama.Merge;
-import dev.gyre.model.step.Emitter;
-import dev.gyre.model.step.Store;
-import dev.gyre.model.step.Tensor;
+import dev.gyre.model.emit.Buffers;
+import dev.gyre.model.emit.Emitter;
+import dev.gyre.model.emit.Tensor;
+import dev.gyre.model.transformer.Merge;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
@@ -44,7 +44,7 @@ class LayerIdentitiesTest {
     }
 
     private static double[] output(Layer l) {
-        Store store = new Store(l, l.adapter.tensors());
+        Buffers store = new Buffers(l, l.adapter.tensors());
         Buf x = Buf.input("x", DType.F32, N, l.info.in());
         Buf y = Buf.output("y", N, LayerCases.OUT);
         Emitter e = new Emitter("layer", store, false);
@@ -81,7 +81,7 @@ class LayerIdentitiesTest {
     }
 
     private static float[] merged(Layer l) {
-        return Merge.matrix(new RefBackend(), new Store(l, l.adapter.tensors()), l.info, List.of(l.adapter));
+        return Merge.matrix(new RefBackend(), new Buffers(l, l.adapter.tensors()), l.info, List.of(l.adapter));
     }
 
     private static double[] widened(float[] a) {
@@ -197,7 +197,7 @@ class LayerIdentitiesTest {
         for (Layer l : LayerCases.embeddings()) {
             l.disturbed(0.2);
             int d = l.info.in();
-            Store store = new Store(l, l.adapter.tensors());
+            Buffers store = new Buffers(l, l.adapter.tensors());
             Buf x = Buf.input("x", DType.F32, LayerCases.OUT, d);
             Buf y = Buf.output("y", LayerCases.OUT, d);
             Emitter e = new Emitter("embedding", store, false);

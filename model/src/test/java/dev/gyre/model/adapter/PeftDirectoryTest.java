@@ -3,23 +3,23 @@ package dev.gyre.model.adapter;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
-import dev.gyre.kernels.Orthogonal;
-import dev.gyre.kernels.Orthogonal.Form;
 import dev.gyre.kernels.cpu.CpuBackend;
-import dev.gyre.model.config.Family;
-import dev.gyre.model.config.LlamaConfig;
-import dev.gyre.model.config.RopeScaling;
-import dev.gyre.model.format.FormatException;
+import dev.gyre.kernels.op.Orthogonal;
+import dev.gyre.kernels.op.Orthogonal.Form;
+import dev.gyre.model.emit.Tensor;
+import dev.gyre.model.family.Family;
+import dev.gyre.model.family.ModelConfig;
+import dev.gyre.model.family.RopeScaling;
+import dev.gyre.model.files.FormatException;
 import dev.gyre.model.format.ModelDir;
 import dev.gyre.model.format.SafeTensors;
 import dev.gyre.model.format.SafeTensorsWriter;
 import dev.gyre.model.format.TargetModules;
 import dev.gyre.model.format.TensorType;
-import dev.gyre.model.llama.Batch;
-import dev.gyre.model.llama.Llama;
-import dev.gyre.model.llama.Merge;
-import dev.gyre.model.llama.TrainSession;
-import dev.gyre.model.step.Tensor;
+import dev.gyre.model.transformer.Batch;
+import dev.gyre.model.transformer.Merge;
+import dev.gyre.model.transformer.TrainSession;
+import dev.gyre.model.transformer.Transformer;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -40,9 +40,9 @@ class PeftDirectoryTest {
     @TempDir
     Path temp;
 
-    private static Llama model() {
+    private static Transformer model() {
         try (ModelDir dir = ModelDir.open(GOLDEN)) {
-            return Llama.load(dir);
+            return Transformer.load(dir);
         }
     }
 
@@ -66,7 +66,7 @@ class PeftDirectoryTest {
         return new OftSpec(s.targets(), s.blocks(), s.blockSize(), map, false, false, s.eps(), 0, true, s.form());
     }
 
-    private static float[] logits(Llama model) {
+    private static float[] logits(Transformer model) {
         int[] ids = new int[2 * 7];
         Random random = new Random(5);
         for (int i = 0; i < ids.length; i++)
@@ -104,7 +104,7 @@ class PeftDirectoryTest {
     @ParameterizedTest
     @MethodSource("specs")
     void writtenReadAndMergedAdaptersComputeTheSame(AdapterSpec spec) {
-        Llama model = model();
+        Transformer model = model();
         float[] base = logits(model);
         Adapter a = Adapter.create(spec, model, 3);
         model.attach(a);
@@ -121,7 +121,7 @@ class PeftDirectoryTest {
 
         Path dir = temp.resolve("adapter");
         a.write(dir, "tiny-llama");
-        Llama other = model();
+        Transformer other = model();
         Adapter b = Adapter.read(dir, other);
         boolean older = spec instanceof OftSpec o && o.map().form() == Form.NEUMANN_LEGACY;
         assertThat(b.warnings()).hasSize(older ? 1 : 0);
@@ -129,7 +129,7 @@ class PeftDirectoryTest {
         other.attach(b);
         assertThat(distance(logits(other), adapted)).isLessThan(2e-5);
 
-        Llama merged = model();
+        Transformer merged = model();
         for (String name : Merge.changed(model))
             merged.replace(name, Merge.weight(model, new CpuBackend(1), name));
         assertThat(distance(logits(merged), adapted)).isLessThan(5e-5);
@@ -137,7 +137,7 @@ class PeftDirectoryTest {
 
     @Test
     void stackedAdaptersMergeInTheOrderInWhichTheyRun() {
-        Llama model = model();
+        Transformer model = model();
         for (AdapterSpec spec : List.of(OftSpec.of(ALL, 16), new LoraSpec(ALL, 2, 4, 0, false, false, false, Map.of(),
                 Map.of()), new GivensSpec(ALL, true, false, 0))) {
             Adapter a = Adapter.create(spec, model, 9);
@@ -145,13 +145,13 @@ class PeftDirectoryTest {
             model.attach(new Adapter(a.spec(), a.modules(), List.of(), List.of(), model));
         }
         float[] adapted = logits(model);
-        Llama merged = model();
+        Transformer merged = model();
         for (String name : Merge.changed(model))
             merged.replace(name, Merge.weight(model, new CpuBackend(2), name));
         assertThat(distance(logits(merged), adapted)).isLessThan(5e-5);
     }
 
-    private static Adapter disturbed(AdapterSpec spec, Llama model, long seed) {
+    private static Adapter disturbed(AdapterSpec spec, Transformer model, long seed) {
         Adapter a = Adapter.create(spec, model, seed);
         Random random = new Random(seed);
         for (Tensor t : a.tensors())
@@ -164,20 +164,20 @@ class PeftDirectoryTest {
     /// whatever is on, and unmerging in the same order gives the weights back.
     @Test
     void adaptersOfOneMethodStackSwitchOffMergeAndUnmerge() {
-        Llama model = model();
+        Transformer model = model();
         Targets targets = Targets.names("embed_tokens", "q_proj", "down_proj");
         float[] base = logits(model);
         model.attach("first", disturbed(OftSpec.of(targets, 16), model, 1));
         float[] first = logits(model);
         model.attach("second", disturbed(OftSpec.of(targets, 8), model, 2));
         float[] both = logits(model);
-        Llama other = model();
+        Transformer other = model();
         other.attach("second", model.named("second"));
         float[] second = logits(other);
         other.attach("first", model.named("first"));
         assertThat(distance(logits(other), both)).isGreaterThan(1e-3);
 
-        Llama merged = model();
+        Transformer merged = model();
         for (String name : Merge.changed(model))
             merged.replace(name, Merge.weight(model, new CpuBackend(1), name));
         assertThat(distance(logits(merged), both)).isLessThan(5e-5);
@@ -205,7 +205,7 @@ class PeftDirectoryTest {
     /// As PEFT does with `save_embedding_layers`, which it sets when an embedding is adapted.
     @Test
     void adaptedEmbeddingsAndHeadsAreWrittenWithTheirBaseWeight() {
-        Llama model = model();
+        Transformer model = model();
         Path dir = temp.resolve("adapter");
         Adapter.create(OftSpec.of(Targets.names("embed_tokens", "lm_head", "q_proj"), 16), model, 1).write(dir, "m");
         try (SafeTensors f = SafeTensors.open(dir.resolve("adapter_model.safetensors"))) {
@@ -234,7 +234,7 @@ class PeftDirectoryTest {
     /// PEFT puts the file's copy into the model it loads the adapter on; what Gyre does not, it must not pass over.
     @Test
     void aBaseWeightThatIsNotTheModelsIsRefused() {
-        Llama model = model();
+        Transformer model = model();
         Path dir = temp.resolve("adapter");
         Adapter.create(OftSpec.of(Targets.names("lm_head", "q_proj"), 16), model, 1).write(dir, "m");
         String key = "base_model.model.lm_head.base_layer.weight";
@@ -253,7 +253,7 @@ class PeftDirectoryTest {
     /// Without its compiled kernel PEFT makes one factor, whatever the configuration that it saves says.
     @Test
     void boftOfOneFactorIsReadWhateverTheConfigurationSays() throws IOException {
-        Llama model = model();
+        Transformer model = model();
         Adapter one = Adapter.create(BoftSpec.of(Targets.names("q_proj"), 4, 1), model, 1);
         disturb(one, 0.1);
         Path dir = temp.resolve("adapter");
@@ -273,14 +273,14 @@ class PeftDirectoryTest {
                 List.of(whole)), "none");
     }
 
-    private static Llama small(boolean tied, boolean bias) {
-        return Llama.random(new LlamaConfig(Family.LLAMA, 32, 24, 40, 1, 2, 1, 12, 1e-5, tied, 16, 1e4,
+    private static Transformer small(boolean tied, boolean bias) {
+        return Transformer.random(new ModelConfig(Family.LLAMA, 32, 24, 40, 1, 2, 1, 12, 1e-5, tied, 16, 1e4,
                 new RopeScaling.Default(), List.of(0), bias, bias, bias, false, null, List.of(), null, null, null), 1);
     }
 
     @Test
     void aModuleTrainedWholeBringsItsBias() {
-        Llama model = small(false, true);
+        Transformer model = small(false, true);
         for (String bias : List.of("none", "all", "oft_only")) {
             Adapter a = Adapter.create(new OftSpec(new Targets(saving("down_proj").modules(), bias), 0, 8,
                     Orthogonal.neumann(5), false, false, 6e-5, 0, true, OftSpec.Form.INPUT), model, 1);
@@ -291,7 +291,7 @@ class PeftDirectoryTest {
 
     @Test
     void modulesThatCannotBeTrainedWholeAreNamedWithAWayOut() {
-        Llama model = small(false, false);
+        Transformer model = small(false, false);
         Path dir = temp.resolve("adapter");
         Adapter.create(OftSpec.of(saving("embed_tokens"), 8), model, 1).write(dir, "m");
         put(dir, "base_model.model.model.embed_tokens.weight", TensorType.F32, new float[32 * 24], 32, 24);
@@ -310,7 +310,7 @@ class PeftDirectoryTest {
 
     @Test
     void twoAdaptersCannotBothBringTheSameTrainedWeight() {
-        Llama model = model();
+        Transformer model = model();
         OftSpec spec = OftSpec.of(new Targets(new TargetModules(TargetModules.names("q_proj").targets(), null, null,
                 List.of(), List.of("lm_head")), "none"), 16);
         model.attach(Adapter.create(spec, model, 1));
@@ -323,7 +323,7 @@ class PeftDirectoryTest {
 
     @Test
     void theGoldenAdapterIsReadAndWrittenUnchanged() throws Exception {
-        Llama model = model();
+        Transformer model = model();
         Adapter a = Adapter.read(GOLDEN.resolve("adapter_oft"), model);
         assertThat(((OftSpec) a.spec()).map()).isEqualTo(Orthogonal.neumann(5));
         Path dir = temp.resolve("again");
@@ -334,12 +334,12 @@ class PeftDirectoryTest {
 
     @Test
     void anAdapterOfAnotherModelIsRefusedByName() {
-        Llama model = model();
+        Transformer model = model();
         Adapter a = Adapter.create(OftSpec.of(Targets.names("q_proj"), 16), model, 1);
         Path dir = temp.resolve("adapter");
         a.write(dir, "tiny-llama");
-        Llama small =
-                Llama.random(dev.gyre.model.config.LlamaConfig.llama(32, 24, 40, 1, 2, 1, 16, false, null, List.of(),
+        Transformer small =
+                Transformer.random(dev.gyre.model.family.ModelConfig.llama(32, 24, 40, 1, 2, 1, 16, false, null, List.of(),
                         null), 1);
         assertThatThrownBy(() -> Adapter.read(dir, small)).isInstanceOf(FormatException.class)
                 .hasMessageContaining("oft_R.weight");

@@ -3,6 +3,8 @@ package dev.gyre.model.format;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.gyre.model.files.FormatException;
+import dev.gyre.model.files.Json;
 import dev.gyre.model.format.TargetModules.Selector;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;

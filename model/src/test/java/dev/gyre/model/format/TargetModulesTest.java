@@ -3,7 +3,7 @@ package dev.gyre.model.format;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
-import dev.gyre.model.config.LlamaConfig;
+import dev.gyre.model.family.ModelConfig;
 import dev.gyre.model.format.TargetModules.Selector;
 import java.util.ArrayList;
 import java.util.List;
@@ -14,7 +14,7 @@ class TargetModulesTest {
     private static final List<String> PATHS = paths();
 
     private static List<String> paths() {
-        var c = LlamaConfig.llama(16, 8, 16, 12, 2, 2, 16, false, null, List.of(), null);
+        var c = ModelConfig.llama(16, 8, 16, 12, 2, 2, 16, false, null, List.of(), null);
         List<String> all = new ArrayList<>(List.of("model.embed_tokens"));
         c.linears().forEach(l -> all.add(l.path()));
         all.add("lm_head");

@@ -9,3 +9,4 @@
 package dev.gyre.quant.linalg;
 
 import org.jspecify.annotations.NullMarked;
+

@@ -5,7 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.within;
 import static org.assertj.core.api.Assertions.withinPercentage;
 
-import dev.gyre.kernels.HostData;
+import dev.gyre.kernels.op.HostData;
 import dev.gyre.kernels.ref.RefBackend;
 import dev.gyre.quant.Nf4;
 import java.util.Random;

@@ -4,8 +4,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.within;
 
-import dev.gyre.kernels.HostData;
 import dev.gyre.kernels.cpu.CpuBackend;
+import dev.gyre.kernels.op.HostData;
 import dev.gyre.kernels.ref.RefBackend;
 import dev.gyre.quant.DoubleQuant;
 import dev.gyre.quant.Golden;

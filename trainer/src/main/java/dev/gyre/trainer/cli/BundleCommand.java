@@ -1,6 +1,6 @@
 package dev.gyre.trainer.cli;
 
-import dev.gyre.model.format.AtomicFiles;
+import dev.gyre.model.files.AtomicFiles;
 import java.io.IOException;
 import java.net.URI;
 import java.net.URISyntaxException;

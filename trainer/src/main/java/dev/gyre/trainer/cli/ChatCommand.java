@@ -1,14 +1,14 @@
 package dev.gyre.trainer.cli;
 
 import dev.gyre.kernels.Backend;
-import dev.gyre.model.llama.Decoder;
-import dev.gyre.model.llama.Llama;
 import dev.gyre.model.token.ChatTemplate;
 import dev.gyre.model.token.StreamDecoder;
+import dev.gyre.model.transformer.Decoder;
+import dev.gyre.model.transformer.Sampler;
+import dev.gyre.model.transformer.Transformer;
 import dev.gyre.trainer.data.ModelText;
+import dev.gyre.trainer.measure.ModelRef;
 import dev.gyre.trainer.run.Devices;
-import dev.gyre.trainer.run.ModelRef;
-import dev.gyre.trainer.run.Sampler;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStreamReader;
@@ -51,7 +51,7 @@ final class ChatCommand extends GyreCommand {
         ModelText text = ModelText.load(ref.model());
         if (system != null && !text.hasTemplate())
             throw new UsageException("--system needs a chat template, which " + ref.model() + " does not have");
-        Llama llama = ref.load(screen()::note);
+        Transformer llama = ref.load(screen()::note);
         int context = llama.config().maxPositionEmbeddings();
         Sampler sampler = sampling.sampler(text.tokenizer().vocabSize());
         screen().line(text.hasTemplate() ? "/reset forgets the conversation, /exit ends it"

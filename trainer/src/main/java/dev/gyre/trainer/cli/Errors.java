@@ -1,7 +1,7 @@
 package dev.gyre.trainer.cli;
 
 import dev.gyre.kernels.DeviceException;
-import dev.gyre.model.format.FormatException;
+import dev.gyre.model.files.FormatException;
 import dev.gyre.trainer.config.ConfigException;
 import dev.gyre.trainer.data.DataException;
 import dev.gyre.trainer.loop.NumericException;

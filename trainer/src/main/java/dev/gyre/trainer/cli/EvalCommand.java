@@ -1,16 +1,16 @@
 package dev.gyre.trainer.cli;
 
 import dev.gyre.kernels.Backend;
-import dev.gyre.model.llama.Llama;
+import dev.gyre.model.transformer.Transformer;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.data.Example;
 import dev.gyre.trainer.data.ExampleReader;
 import dev.gyre.trainer.data.ModelText;
 import dev.gyre.trainer.data.TokenizedSet;
+import dev.gyre.trainer.measure.Evaluation;
+import dev.gyre.trainer.measure.ModelRef;
+import dev.gyre.trainer.measure.WeightGeometry;
 import dev.gyre.trainer.run.Devices;
-import dev.gyre.trainer.run.Evaluation;
-import dev.gyre.trainer.run.ModelRef;
-import dev.gyre.trainer.run.WeightGeometry;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -88,7 +88,7 @@ final class EvalCommand extends GyreCommand {
         List<Measured> first =
                 twice ? measure(new ModelRef(ref.model(), List.of(), ref.base()).load(), text, backend, files)
                         : List.of();
-        Llama llama = ref.load(screen()::note);
+        Transformer llama = ref.load(screen()::note);
         List<Measured> now = measure(llama, text, backend, files);
         List<WeightGeometry> rotations = geometry ? WeightGeometry.of(llama, backend) : List.of();
         Measured main = now.getFirst();
@@ -127,7 +127,7 @@ final class EvalCommand extends GyreCommand {
         return ExitCode.OK;
     }
 
-    private List<Measured> measure(Llama llama, ModelText text, Backend backend, List<Path> files) {
+    private List<Measured> measure(Transformer llama, ModelText text, Backend backend, List<Path> files) {
         int T = seqLen != null ? seqLen : Math.min(512, llama.config().maxPositionEmbeddings());
         List<Measured> out = new ArrayList<>();
         for (Path f : files) {

@@ -2,10 +2,10 @@ package dev.gyre.trainer.cli;
 
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.adapter.LoraExport;
-import dev.gyre.model.format.AtomicFiles;
-import dev.gyre.model.llama.Llama;
+import dev.gyre.model.files.AtomicFiles;
+import dev.gyre.model.transformer.Transformer;
+import dev.gyre.trainer.measure.ModelRef;
 import dev.gyre.trainer.run.Devices;
-import dev.gyre.trainer.run.ModelRef;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -32,7 +32,7 @@ final class ExportCommand extends GyreCommand {
         if (Files.exists(out))
             throw new UsageException(out + ": exists already; choose another --out or remove it");
         AtomicFiles.checkFolder(out);
-        Llama llama = new ModelRef(ref.model(), List.of(), ref.base()).load(screen()::note);
+        Transformer llama = new ModelRef(ref.model(), List.of(), ref.base()).load(screen()::note);
         Adapter psoft = Adapter.read(ref.adapters().getFirst(), llama);
         psoft.warnings().forEach(screen()::note);
         Adapter lora = LoraExport.of(psoft, Devices.open(model.device).backend());

@@ -1,14 +1,14 @@
 package dev.gyre.trainer.cli;
 
-import dev.gyre.model.llama.Decoder;
-import dev.gyre.model.llama.Llama;
 import dev.gyre.model.token.ChatTemplate;
 import dev.gyre.model.token.StreamDecoder;
+import dev.gyre.model.transformer.Decoder;
+import dev.gyre.model.transformer.Generator;
+import dev.gyre.model.transformer.Sampler;
+import dev.gyre.model.transformer.Transformer;
 import dev.gyre.trainer.data.ModelText;
+import dev.gyre.trainer.measure.ModelRef;
 import dev.gyre.trainer.run.Devices;
-import dev.gyre.trainer.run.Generator;
-import dev.gyre.trainer.run.ModelRef;
-import dev.gyre.trainer.run.Sampler;
 import java.util.List;
 import java.util.Set;
 import picocli.CommandLine.Command;
@@ -44,7 +44,7 @@ final class GenerateCommand extends GyreCommand {
             throw new UsageException("--max-tokens must be at least 1");
         ModelRef ref = model.ref();
         ModelText text = ModelText.load(ref.model());
-        Llama llama = ref.load(screen()::note);
+        Transformer llama = ref.load(screen()::note);
         Sampler sampler = sampling.sampler(text.tokenizer().vocabSize());
         int[] tokens = chat ? text.prompt(List.of(new ChatTemplate.Message("user", prompt)))
                 : text.prompt(prompt);

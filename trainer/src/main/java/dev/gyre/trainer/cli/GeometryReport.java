@@ -1,7 +1,7 @@
 package dev.gyre.trainer.cli;
 
 import dev.gyre.model.adapter.Geometry;
-import dev.gyre.trainer.run.WeightGeometry;
+import dev.gyre.trainer.measure.WeightGeometry;
 import java.util.ArrayList;
 import java.util.List;
 import tools.jackson.databind.node.ArrayNode;

@@ -1,6 +1,6 @@
 package dev.gyre.trainer.cli;
 
-import dev.gyre.model.format.AtomicFiles;
+import dev.gyre.model.files.AtomicFiles;
 import dev.gyre.trainer.config.Preset;
 import java.nio.file.Files;
 import java.nio.file.Path;

@@ -5,10 +5,10 @@ import dev.gyre.kernels.Precision;
 import dev.gyre.kernels.check.OpCase;
 import dev.gyre.kernels.check.OpCases;
 import dev.gyre.kernels.check.OpCheck;
-import dev.gyre.kernels.check.OpTiming;
+import dev.gyre.kernels.check.OpTimer;
 import dev.gyre.kernels.check.SizedCases;
 import dev.gyre.kernels.cpu.CpuBackend;
-import dev.gyre.model.format.AtomicFiles;
+import dev.gyre.model.files.AtomicFiles;
 import dev.gyre.trainer.run.Devices;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -68,7 +68,7 @@ final class KernelsCommand extends GyreCommand {
     /// A line of the table.
     ///
     /// @param error why it failed, null when it did not
-    record Row(String name, OpTiming.@Nullable Measured on, OpTiming.@Nullable Measured cpu, @Nullable String error) {
+    record Row(String name, OpTimer.@Nullable Measured on, OpTimer.@Nullable Measured cpu, @Nullable String error) {
         /// How many times as fast as the CPU backend.
         double ratio() {
             return on == null || cpu == null ? Double.NaN : cpu.ms() / on.ms();
@@ -145,8 +145,8 @@ final class KernelsCommand extends GyreCommand {
 
     private Row time(OpCase c, Backend on, @Nullable CpuBackend cpu) {
         try {
-            OpTiming.Measured there = OpTiming.measure(on, c, true, seconds);
-            return new Row(c.name(), there, cpu == null ? null : OpTiming.measure(cpu, c, false, seconds), null);
+            OpTimer.Measured there = OpTimer.measure(on, c, true, seconds);
+            return new Row(c.name(), there, cpu == null ? null : OpTimer.measure(cpu, c, false, seconds), null);
         } catch (RuntimeException | AssertionError | OutOfMemoryError e) {
             return new Row(c.name(), null, null, firstLine(e));
         }

@@ -2,7 +2,7 @@ package dev.gyre.trainer.cli;
 
 import dev.gyre.kernels.Precision;
 import dev.gyre.kernels.check.OpCheck.Deviation;
-import dev.gyre.kernels.check.OpTiming.Measured;
+import dev.gyre.kernels.check.OpTimer.Measured;
 import dev.gyre.trainer.cli.KernelsCommand.Checked;
 import dev.gyre.trainer.cli.KernelsCommand.Findings;
 import dev.gyre.trainer.cli.KernelsCommand.Row;

@@ -1,16 +1,16 @@
 package dev.gyre.trainer.cli;
 
-import dev.gyre.kernels.Op;
+import dev.gyre.kernels.op.Op;
 import dev.gyre.model.adapter.Adapter;
-import dev.gyre.model.format.AtomicFiles;
-import dev.gyre.model.format.FormatException;
-import dev.gyre.model.format.Json;
+import dev.gyre.model.emit.Tensor;
+import dev.gyre.model.files.AtomicFiles;
+import dev.gyre.model.files.FormatException;
+import dev.gyre.model.files.Json;
 import dev.gyre.model.format.SafeTensorsWriter;
-import dev.gyre.model.llama.Batch;
-import dev.gyre.model.llama.BatchShape;
-import dev.gyre.model.llama.Llama;
-import dev.gyre.model.llama.TrainSession;
-import dev.gyre.model.step.Tensor;
+import dev.gyre.model.transformer.Batch;
+import dev.gyre.model.transformer.BatchShape;
+import dev.gyre.model.transformer.TrainSession;
+import dev.gyre.model.transformer.Transformer;
 import dev.gyre.trainer.run.Devices;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -59,7 +59,7 @@ final class LogitsCommand extends GyreCommand {
             throw new UsageException(out + ": exists already; choose another --out or remove it");
         AtomicFiles.checkFile(out);
         Tokens in = Tokens.read(tokens);
-        Llama llama = model.ref().load(screen()::note);
+        Transformer llama = model.ref().load(screen()::note);
         int V = llama.config().vocabSize();
         if (gradients && llama.adapters().isEmpty())
             throw new UsageException("--gradients needs an adapter to take gradients of; give --adapter DIR");
@@ -99,7 +99,7 @@ final class LogitsCommand extends GyreCommand {
     }
 
     /// The tensor's name in the only adapter's file; of several adapters, the adapter's name and a slash before it.
-    private static String place(Llama llama, Tensor t) {
+    private static String place(Transformer llama, Tensor t) {
         for (String name : llama.adapterNames()) {
             Adapter a = llama.named(name);
             if (a.tensors().contains(t))

@@ -1,19 +1,18 @@
 package dev.gyre.trainer.cli;
 
 import dev.gyre.kernels.Backend;
-import dev.gyre.model.format.AtomicFiles;
+import dev.gyre.model.files.AtomicFiles;
 import dev.gyre.model.format.ModelDir;
 import dev.gyre.model.format.TensorType;
-import dev.gyre.model.llama.Llama;
+import dev.gyre.model.transformer.Transformer;
 import dev.gyre.trainer.config.RunConfig;
+import dev.gyre.trainer.measure.MergeCheck;
+import dev.gyre.trainer.measure.MergeRecord;
+import dev.gyre.trainer.measure.Merging;
+import dev.gyre.trainer.measure.ModelRef;
 import dev.gyre.trainer.run.Devices;
-import dev.gyre.trainer.run.MergeCheck;
-import dev.gyre.trainer.run.MergeRecord;
-import dev.gyre.trainer.run.Merging;
-import dev.gyre.trainer.run.ModelRef;
 import java.io.IOException;
 import java.nio.file.Files;
-import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.util.Locale;
@@ -58,7 +57,7 @@ final class MergeCommand extends GyreCommand {
 
     @Override
     protected int run() throws IOException {
-        if (Files.exists(out, LinkOption.NOFOLLOW_LINKS) && !AtomicFiles.isEmptyDirectory(out))
+        if (AtomicFiles.isTaken(out))
             throw new UsageException(out + ": exists already; choose another --out or remove it");
         if (undo && model.adapters.isEmpty())
             throw new UsageException("--undo needs --adapter DIR: the adapter that was merged into MODEL");
@@ -68,7 +67,7 @@ final class MergeCommand extends GyreCommand {
         AtomicFiles.checkFolder(out);
         String record = MergeRecord.after(ref.model(), ref.adapters(), undo);
         TensorType wanted = dtype == null ? null : type(dtype);
-        Llama llama = ref.load(screen()::note);
+        Transformer llama = ref.load(screen()::note);
         Backend backend = Devices.open(model.device).backend();
         Path target = out.toAbsolutePath().normalize();
         Path aside = target.resolveSibling("." + target.getFileName() + ".merging");
@@ -93,18 +92,18 @@ final class MergeCommand extends GyreCommand {
     }
 
     /// Logits of adapter on base against those of the merged weights; `given` is what the command started from.
-    private void verify(Llama given, Path written, Backend backend, TensorType stored) {
-        Llama made;
+    private void verify(Transformer given, Path written, Backend backend, TensorType stored) {
+        Transformer made;
         try (ModelDir dir = ModelDir.open(written)) {
-            made = Llama.load(dir);
+            made = Transformer.load(dir);
         }
         if (undo)
             for (String name : given.adapterNames()) {
                 made.attach(name, given.named(name));
                 given.enable(name, false);
             }
-        Llama before = undo ? made : given;
-        Llama after = undo ? given : made;
+        Transformer before = undo ? made : given;
+        Transformer after = undo ? given : made;
         double allowed = limit != null ? limit : switch (stored) {
             case F16 -> 2e-2;
             case BF16 -> 1e-1;

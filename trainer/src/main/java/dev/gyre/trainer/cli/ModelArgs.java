@@ -1,7 +1,7 @@
 package dev.gyre.trainer.cli;
 
 import dev.gyre.trainer.config.RunConfig;
-import dev.gyre.trainer.run.ModelRef;
+import dev.gyre.trainer.measure.ModelRef;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;

@@ -1,8 +1,8 @@
 package dev.gyre.trainer.cli;
 
-import dev.gyre.kernels.HostData;
-import dev.gyre.model.config.LlamaConfig;
-import dev.gyre.model.format.AtomicFiles;
+import dev.gyre.kernels.op.HostData;
+import dev.gyre.model.family.ModelConfig;
+import dev.gyre.model.files.AtomicFiles;
 import dev.gyre.model.format.ModelDir;
 import dev.gyre.model.format.ModelDirWriter;
 import dev.gyre.quant.DoubleQuant;
@@ -49,7 +49,7 @@ final class QuantizeCommand extends GyreCommand {
             long before = 0;
             long after = 0;
             int count = 0;
-            for (LlamaConfig.Linear l : source.config().linears()) {
+            for (ModelConfig.Linear l : source.config().linears()) {
                 String name = l.path() + ".weight";
                 if (source.isQuantized(name))
                     throw new UsageException(model + ": " + name

@@ -1,7 +1,7 @@
 package dev.gyre.trainer.cli;
 
 import dev.gyre.kernels.Backend;
-import dev.gyre.model.llama.Llama;
+import dev.gyre.model.transformer.Transformer;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.data.Example;
@@ -10,10 +10,10 @@ import dev.gyre.trainer.data.Skills;
 import dev.gyre.trainer.data.Skills.Part;
 import dev.gyre.trainer.data.Skills.Skill;
 import dev.gyre.trainer.data.TokenizedSet;
+import dev.gyre.trainer.measure.Evaluation;
+import dev.gyre.trainer.measure.ModelRef;
 import dev.gyre.trainer.run.Devices;
-import dev.gyre.trainer.run.Evaluation;
 import dev.gyre.trainer.run.FineTuning;
-import dev.gyre.trainer.run.ModelRef;
 import dev.gyre.trainer.run.TrainingRun;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -111,7 +111,7 @@ final class QuickstartCommand extends GyreCommand {
         return ExitCode.OK;
     }
 
-    private Scores scores(Llama model, Path base, Backend backend, Path valid, List<Example> fresh, Path before,
+    private Scores scores(Transformer model, Path base, Backend backend, Path valid, List<Example> fresh, Path before,
             List<Example> known) {
         screen().status("measuring ...");
         ModelText text = ModelText.load(base);
@@ -121,7 +121,7 @@ final class QuickstartCommand extends GyreCommand {
         return s;
     }
 
-    private static double loss(Llama model, Backend backend, Path file, ModelText text) {
+    private static double loss(Transformer model, Backend backend, Path file, ModelText text) {
         int T = 128;
         return Evaluation.loss(model, backend, TokenizedSet.read(file, new TokenizedSet.Rules(RunConfig.Format.JSONL,
                 RunConfig.TrainOn.COMPLETION, RunConfig.TooLong.TRUNCATE, T), text), 8, T).loss();

@@ -1,6 +1,6 @@
 package dev.gyre.trainer.cli;
 
-import dev.gyre.trainer.run.Results;
+import dev.gyre.trainer.report.Results;
 import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;

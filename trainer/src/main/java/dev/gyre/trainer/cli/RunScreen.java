@@ -1,12 +1,13 @@
 package dev.gyre.trainer.cli;
 
 import dev.gyre.kernels.Backend;
-import dev.gyre.kernels.Buf.Role;
+import dev.gyre.kernels.cpu.CpuBackend;
+import dev.gyre.kernels.op.Buf.Role;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.data.TokenizedSet;
 import dev.gyre.trainer.loop.TrainLoop;
+import dev.gyre.trainer.record.MetricsLines;
 import dev.gyre.trainer.run.Devices;
-import dev.gyre.trainer.run.MetricsLines;
 import dev.gyre.trainer.run.TrainingRun;
 import java.nio.file.Path;
 import java.util.List;
@@ -96,7 +97,7 @@ final class RunScreen {
     }
 
     private static boolean onCpu(Backend backend) {
-        return backend.name().equals("cpu");
+        return backend instanceof CpuBackend;
     }
 
     private static long of(Map<Role, Long> by, Role role) {

@@ -1,6 +1,6 @@
 package dev.gyre.trainer.cli;
 
-import dev.gyre.trainer.run.Sampler;
+import dev.gyre.model.transformer.Sampler;
 import picocli.CommandLine.Option;
 
 /// `[--temperature X] [--top-p X] [--seed N]`, for the commands that draw tokens.

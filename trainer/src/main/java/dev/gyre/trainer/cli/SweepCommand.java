@@ -1,9 +1,9 @@
 package dev.gyre.trainer.cli;
 
-import dev.gyre.model.format.AtomicFiles;
-import dev.gyre.trainer.run.Comparison;
-import dev.gyre.trainer.run.Results;
-import dev.gyre.trainer.run.Sweep;
+import dev.gyre.model.files.AtomicFiles;
+import dev.gyre.trainer.report.Comparison;
+import dev.gyre.trainer.report.Results;
+import dev.gyre.trainer.report.Sweep;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.lang.management.ManagementFactory;

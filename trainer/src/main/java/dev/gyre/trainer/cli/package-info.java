@@ -3,3 +3,4 @@
 package dev.gyre.trainer.cli;
 
 import org.jspecify.annotations.NullMarked;
+

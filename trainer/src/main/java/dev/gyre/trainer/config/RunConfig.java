@@ -36,7 +36,7 @@ public record RunConfig(
                     def = "as_stored") Base base) {
     }
 
-    /// As [dev.gyre.model.llama.Llama.Base] has them.
+    /// As [dev.gyre.model.transformer.Transformer.Base] has them.
     public enum Base {
         AS_STORED, F32, BF16, NF4, NF4_DOUBLE
     }

@@ -4,3 +4,4 @@
 package dev.gyre.trainer.config;
 
 import org.jspecify.annotations.NullMarked;
+

@@ -1,7 +1,7 @@
 package dev.gyre.trainer.data;
 
-import dev.gyre.kernels.Op;
-import dev.gyre.model.llama.Batch;
+import dev.gyre.kernels.op.Op;
+import dev.gyre.model.transformer.Batch;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;

@@ -1,6 +1,6 @@
 package dev.gyre.trainer.data;
 
-import dev.gyre.model.format.Json;
+import dev.gyre.model.files.Json;
 import dev.gyre.model.token.ChatTemplate;
 import dev.gyre.trainer.config.RunConfig.Format;
 import java.io.BufferedInputStream;

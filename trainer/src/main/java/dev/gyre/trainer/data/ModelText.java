@@ -1,7 +1,7 @@
 package dev.gyre.trainer.data;
 
-import dev.gyre.model.format.FormatException;
-import dev.gyre.model.format.Json;
+import dev.gyre.model.files.FormatException;
+import dev.gyre.model.files.Json;
 import dev.gyre.model.format.ModelDir;
 import dev.gyre.model.token.ByteTokenizer;
 import dev.gyre.model.token.ChatTemplate;

@@ -1,6 +1,6 @@
 package dev.gyre.trainer.data;
 
-import dev.gyre.model.format.AtomicFiles;
+import dev.gyre.model.files.AtomicFiles;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;

@@ -1,5 +1,6 @@
 package dev.gyre.trainer.data;
 
+import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.config.RunConfig.Format;
 import dev.gyre.trainer.config.RunConfig.TooLong;
 import dev.gyre.trainer.config.RunConfig.TrainOn;
@@ -28,6 +29,10 @@ public final class TokenizedSet {
     ///
     /// @param T inputs of a row; an example keeps at most T + 1 tokens
     public record Rules(Format format, TrainOn trainOn, TooLong tooLong, int T) {
+        /// Those of a run.
+        public static Rules of(RunConfig.Data d, int T) {
+            return new Rules(d.format(), d.trainOn(), d.tooLong(), T);
+        }
     }
 
     public static TokenizedSet read(Path file, Rules rules, ModelText text) {

@@ -4,3 +4,4 @@
 package dev.gyre.trainer.data;
 
 import org.jspecify.annotations.NullMarked;
+

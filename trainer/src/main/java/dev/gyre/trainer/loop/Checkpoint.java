@@ -1,6 +1,6 @@
 package dev.gyre.trainer.loop;
 
-import dev.gyre.model.llama.TrainState;
+import dev.gyre.model.transformer.TrainState;
 import dev.gyre.trainer.data.Batches;
 import org.jspecify.annotations.Nullable;
 

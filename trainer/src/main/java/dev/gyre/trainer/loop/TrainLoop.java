@@ -1,7 +1,7 @@
 package dev.gyre.trainer.loop;
 
 import dev.gyre.model.adapter.Geometry;
-import dev.gyre.model.llama.AdamWStep;
+import dev.gyre.model.transformer.AdamWStep;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.data.Batches;
 import java.nio.file.Path;
@@ -24,7 +24,7 @@ public final class TrainLoop {
     /// Steps over which the loss is averaged to see whether it diverges.
     private static final int AVERAGED = 20;
 
-    private final Trainee trainee;
+    private final Trainable trainee;
     private final Batches batches;
     private final List<Batches.Micro> validation;
     private final Map<String, List<Batches.Micro>> alsoValid;
@@ -57,7 +57,7 @@ public final class TrainLoop {
     }
 
     /// Follows the configured schedule.
-    public TrainLoop(Trainee trainee, Batches batches, List<Batches.Micro> validation,
+    public TrainLoop(Trainable trainee, Batches batches, List<Batches.Micro> validation,
             Map<String, List<Batches.Micro>> alsoValid, RunConfig.Train train, long steps, int evalEvery, int patience,
             Saver saver, List<TrainListener> listeners, BooleanSupplier stop) {
         this(trainee, batches, validation, alsoValid, train, LrSchedule.of(train, steps)::at, steps, evalEvery,
@@ -70,7 +70,7 @@ public final class TrainLoop {
     /// @param patience evaluations without a new best after which the run ends; 0: never
     /// @param steps steps of the whole run
     /// @param stop asked after every step; true ends the run with a checkpoint
-    public TrainLoop(Trainee trainee, Batches batches, List<Batches.Micro> validation,
+    public TrainLoop(Trainable trainee, Batches batches, List<Batches.Micro> validation,
             Map<String, List<Batches.Micro>> alsoValid, RunConfig.Train train, LongToDoubleFunction lr, long steps,
             int evalEvery, int patience, Saver saver, List<TrainListener> listeners, BooleanSupplier stop) {
         this.trainee = trainee;

@@ -3,3 +3,4 @@
 package dev.gyre.trainer.loop;
 
 import org.jspecify.annotations.NullMarked;
+

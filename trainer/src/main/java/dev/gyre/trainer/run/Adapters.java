@@ -1,6 +1,6 @@
 package dev.gyre.trainer.run;
 
-import dev.gyre.kernels.Orthogonal;
+import dev.gyre.kernels.op.Orthogonal;
 import dev.gyre.model.adapter.AdapterSpec;
 import dev.gyre.model.adapter.BoftSpec;
 import dev.gyre.model.adapter.GivensSpec;

@@ -1,27 +1,30 @@
 package dev.gyre.trainer.run;
 
 import dev.gyre.kernels.Backend;
-import dev.gyre.kernels.HostData;
+import dev.gyre.kernels.op.HostData;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.adapter.AdapterSpec;
 import dev.gyre.model.adapter.PrincipalSubspace;
-import dev.gyre.model.config.LlamaConfig;
+import dev.gyre.model.family.ModelConfig;
 import dev.gyre.model.format.ModelDir;
 import dev.gyre.model.format.ModelDirWriter;
 import dev.gyre.model.format.TensorType;
-import dev.gyre.model.llama.Llama;
-import dev.gyre.model.llama.TrainSession;
 import dev.gyre.model.token.Tokenizer;
+import dev.gyre.model.transformer.TrainSession;
+import dev.gyre.model.transformer.Transformer;
 import dev.gyre.trainer.config.AdapterConfig;
 import dev.gyre.trainer.config.PretrainConfig;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.data.Batches;
 import dev.gyre.trainer.data.ModelText;
+import dev.gyre.trainer.data.RunData;
 import dev.gyre.trainer.loop.Checkpoint;
 import dev.gyre.trainer.loop.LrSchedule;
 import dev.gyre.trainer.loop.TrainListener;
 import dev.gyre.trainer.loop.TrainLoop;
-import dev.gyre.trainer.loop.Trainee;
+import dev.gyre.trainer.loop.Trainable;
+import dev.gyre.trainer.plan.HeapTrim;
+import dev.gyre.trainer.record.RunDir;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
@@ -55,7 +58,7 @@ public final class FineTuning {
                 resume, backend);
     }
 
-    private record Prepared(Llama model, boolean full, ModelText text, Consumer<Path> export) {
+    private record Prepared(Transformer model, boolean full, ModelText text, Consumer<Path> export) {
     }
 
     private static Prepared prepare(RunConfig c, Backend backend, PrincipalSubspace.Progress progress) {
@@ -65,14 +68,14 @@ public final class FineTuning {
         return switch (c.adapter()) {
             case AdapterConfig.OnModules on -> {
                 AdapterSpec spec = Adapters.spec(on, c.seed());
-                Llama model;
+                Transformer model;
                 Adapter adapter;
                 try (ModelDir dir = ModelDir.open(base)) {
-                    model = Llama.load(dir, Llama.Base.valueOf(c.model().base().name()));
+                    model = Transformer.load(dir, Transformer.Base.valueOf(c.model().base().name()));
                     // PSOFT's factors come from the weights as the files have them, before they are rounded
                     adapter = Adapter.create(spec, model, c.seed(),
-                            new PrincipalSubspace(Llama.reading(dir), backend, (module, captured, residual, gap) -> {
-                                Garbage.collect(); // a weight in F32, and the sessions of its decomposition
+                            new PrincipalSubspace(Transformer.reading(dir), backend, (module, captured, residual, gap) -> {
+                                HeapTrim.collect(); // a weight in F32, and the sessions of its decomposition
                                 progress.done(module, captured, residual, gap);
                             }));
                 }
@@ -80,9 +83,9 @@ public final class FineTuning {
                 yield new Prepared(model, false, text, to -> adapter.write(to, c.model().path()));
             }
             case AdapterConfig.Full _ -> {
-                Llama model;
+                Transformer model;
                 try (ModelDir dir = ModelDir.open(base)) {
-                    model = Llama.load(dir);
+                    model = Transformer.load(dir);
                 }
                 yield new Prepared(model, true, text, to -> writeLike(base, model, to));
             }
@@ -115,7 +118,7 @@ public final class FineTuning {
             BooleanSupplier stop) {
         try (TrainSession session =
                 new TrainSession(p.model, backend, RunData.shapes(t), p.full, TrainingRun.uses(t))) {
-            return new TrainLoop(Trainee.of(session), data.batches(), validation, Map.of(), t, lr, steps, 0, 0,
+            return new TrainLoop(Trainable.of(session), data.batches(), validation, Map.of(), t, lr, steps, 0, 0,
                     new TrainLoop.Saver() {
                         @Override
                         public int every() {
@@ -136,7 +139,7 @@ public final class FineTuning {
         boolean bytes = c.model().tokenizer().equals("bytes");
         Path tokenizer = Path.of(c.model().tokenizer());
         ModelText text = bytes ? ModelText.bytes() : ModelText.load(tokenizer);
-        Llama model = Llama.random(shape(c.model(), text), c.seed());
+        Transformer model = Transformer.random(shape(c.model(), text), c.seed());
         TensorType type = switch (c.model().dtype()) {
             case F32 -> TensorType.F32;
             case BF16 -> TensorType.BF16;
@@ -150,7 +153,7 @@ public final class FineTuning {
                         backend);
     }
 
-    private static void writeLike(Path base, Llama model, Path to) {
+    private static void writeLike(Path base, Transformer model, Path to) {
         try (ModelDir source = ModelDir.open(base)) {
             ModelDirWriter w = ModelDirWriter.like(source);
             model.weights().forEach((name, data) -> w.tensor(name, source.originalType(name), () -> f32(name, data),
@@ -159,11 +162,11 @@ public final class FineTuning {
         }
     }
 
-    private static LlamaConfig shape(PretrainConfig.Model m, ModelText text) {
+    private static ModelConfig shape(PretrainConfig.Model m, ModelText text) {
         Tokenizer t = text.tokenizer();
         // rows of the embedding that no token uses keep the output layer's width even
         int vocabulary = (t.vocabSize() + 3) / 4 * 4;
-        return LlamaConfig.llama(vocabulary, Objects.requireNonNull(m.hiddenSize()),
+        return ModelConfig.llama(vocabulary, Objects.requireNonNull(m.hiddenSize()),
                 Objects.requireNonNull(m.intermediateSize()), Objects.requireNonNull(m.layers()),
                 Objects.requireNonNull(m.heads()), Objects.requireNonNull(m.kvHeads()),
                 Objects.requireNonNull(m.context()),
@@ -171,7 +174,7 @@ public final class FineTuning {
                 t.padId() < 0 ? null : t.padId());
     }
 
-    private static void writeNew(Llama model, @Nullable Path tokenizer, ModelText text, TensorType type, Path to) {
+    private static void writeNew(Transformer model, @Nullable Path tokenizer, ModelText text, TensorType type, Path to) {
         ModelDirWriter w = ModelDirWriter.of(model.config());
         model.weights().forEach((name, data) -> w.tensor(name, type, () -> f32(name, data), shape(model, name)));
         text.files().forEach(w::file);
@@ -180,7 +183,7 @@ public final class FineTuning {
         w.write(to);
     }
 
-    private static long[] shape(Llama model, String name) {
+    private static long[] shape(Transformer model, String name) {
         return java.util.Arrays.stream(model.dims(name)).asLongStream().toArray();
     }
 

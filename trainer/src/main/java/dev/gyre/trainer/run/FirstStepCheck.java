@@ -3,10 +3,10 @@ package dev.gyre.trainer.run;
 import dev.gyre.kernels.DeviceException;
 import dev.gyre.kernels.Precision;
 import dev.gyre.model.adapter.Geometry;
-import dev.gyre.model.llama.AdamWStep;
-import dev.gyre.model.llama.Batch;
-import dev.gyre.model.llama.TrainState;
-import dev.gyre.trainer.loop.Trainee;
+import dev.gyre.model.transformer.AdamWStep;
+import dev.gyre.model.transformer.Batch;
+import dev.gyre.model.transformer.TrainState;
+import dev.gyre.trainer.loop.Trainable;
 import java.util.List;
 import java.util.Locale;
 import java.util.Objects;
@@ -19,10 +19,10 @@ import org.jspecify.annotations.Nullable;
 /// both take a step of one micro-batch from a state whose parameters were all moved a little, because a new adapter's
 /// rotations are the identity, where a wrong one would not show; the device goes on from its own first step, bit for bit. A
 /// device that computes something else stops there, before anything is saved. Later steps go to the device alone.
-final class FirstStepCheck implements Trainee {
+final class FirstStepCheck implements Trainable {
     /// The CPU's side: what trains, and how to give its memory back.
     interface Twin extends AutoCloseable {
-        Trainee trainee();
+        Trainable trainee();
 
         @Override
         void close();
@@ -88,7 +88,7 @@ final class FirstStepCheck implements Trainee {
     /// Standard deviation of what the parameters are moved by: a block of 32 then turns by about a tenth.
     private static final double MOVE = 0.01;
 
-    private final Trainee device;
+    private final Trainable device;
     private final String name;
     private final Limits limits;
     private final Supplier<Twin> cpu;
@@ -107,7 +107,7 @@ final class FirstStepCheck implements Trainee {
     /// @param precision of its products
     /// @param cpu opened at the first step, closed after it
     /// @param told gets the result when it is good
-    FirstStepCheck(Trainee device, String name, Precision precision, Supplier<Twin> cpu, Consumer<Result> told) {
+    FirstStepCheck(Trainable device, String name, Precision precision, Supplier<Twin> cpu, Consumer<Result> told) {
         this.device = device;
         this.name = name;
         this.limits = Limits.of(precision);
@@ -132,7 +132,7 @@ final class FirstStepCheck implements Trainee {
         return both(t.trainee(), b, scale);
     }
 
-    private double both(Trainee twin, Batch b, float scale) {
+    private double both(Trainable twin, Batch b, float scale) {
         long begun = System.nanoTime();
         cpuLoss += scale * twin.microBatch(b, scale);
         long between = System.nanoTime();
@@ -153,7 +153,7 @@ final class FirstStepCheck implements Trainee {
         Result r;
         try (t) {
             TrainState old = Objects.requireNonNull(before);
-            Trainee here = t.trainee();
+            Trainable here = t.trainee();
             Step first = updateBoth(here, old, step);
             norm = first.norm();
             require(first, step, "");
@@ -185,7 +185,7 @@ final class FirstStepCheck implements Trainee {
                             + " finds the operation; check_device: false trains without this check");
     }
 
-    private Step updateBoth(Trainee here, TrainState old, AdamWStep step) {
+    private Step updateBoth(Trainable here, TrainState old, AdamWStep step) {
         long begun = System.nanoTime();
         double norm = device.update(step);
         long between = System.nanoTime();

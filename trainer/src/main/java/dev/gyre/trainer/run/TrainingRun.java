@@ -1,12 +1,13 @@
 package dev.gyre.trainer.run;
 
 import dev.gyre.kernels.Backend;
-import dev.gyre.kernels.HostData;
 import dev.gyre.kernels.Session;
 import dev.gyre.kernels.cpu.CpuBackend;
-import dev.gyre.model.llama.Decoder;
-import dev.gyre.model.llama.Llama;
-import dev.gyre.model.llama.TrainSession;
+import dev.gyre.kernels.op.HostData;
+import dev.gyre.model.files.FolderLock;
+import dev.gyre.model.transformer.Decoder;
+import dev.gyre.model.transformer.TrainSession;
+import dev.gyre.model.transformer.Transformer;
 import dev.gyre.trainer.config.ConfigException;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.ConfigWriter;
@@ -14,11 +15,19 @@ import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.data.Batches;
 import dev.gyre.trainer.data.Example;
 import dev.gyre.trainer.data.ModelText;
+import dev.gyre.trainer.data.RunData;
 import dev.gyre.trainer.data.TokenizedSet;
 import dev.gyre.trainer.loop.Checkpoint;
 import dev.gyre.trainer.loop.TrainListener;
 import dev.gyre.trainer.loop.TrainLoop;
-import dev.gyre.trainer.loop.Trainee;
+import dev.gyre.trainer.loop.Trainable;
+import dev.gyre.trainer.measure.Evaluation;
+import dev.gyre.trainer.plan.HeapTrim;
+import dev.gyre.trainer.plan.MemoryEstimate;
+import dev.gyre.trainer.record.MetricsLog;
+import dev.gyre.trainer.record.Provenance;
+import dev.gyre.trainer.record.RunDir;
+import dev.gyre.trainer.record.TfEvents;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.EnumSet;
@@ -44,7 +53,7 @@ public final class TrainingRun implements AutoCloseable {
     /// @param export writes the adapter or model into a folder that does not exist yet
     /// @param result name of that folder in the run directory
     public record Setup(Record config, RunConfig.Data data, RunConfig.Train train, RunConfig.Eval eval,
-            RunConfig.Output output, long seed, boolean checkDevice, Llama model, boolean full, ModelText text,
+            RunConfig.Output output, long seed, boolean checkDevice, Transformer model, boolean full, ModelText text,
             List<Path> inputs,
             Consumer<Path> export, String result, String version) {
     }
@@ -92,10 +101,10 @@ public final class TrainingRun implements AutoCloseable {
                 inputs.add(Path.of(d.valid()));
             d.alsoValid().values().forEach(f -> inputs.add(Path.of(f)));
             var provenance = Provenance.describe(s.version(), backend.describe(), inputs);
-            Garbage.collect(); // what reading, rounding and decomposing the weights left behind
+            HeapTrim.collect(); // what reading, rounding and decomposing the weights left behind
             // before any file: a run that does not fit leaves no folder that would be in the way of one that does
             opened = new TrainSession(s.model(), backend, RunData.shapes(t), s.full(), uses(t));
-            Garbage.collect(); // the array that the trained numbers came in
+            HeapTrim.collect(); // the array that the trained numbers came in
             if (folder == null) {
                 folder = RunDir.create(path);
                 own = folder.lock();
@@ -120,7 +129,7 @@ public final class TrainingRun implements AutoCloseable {
     }
 
     /// What a run opens its session for.
-    static Set<TrainSession.Use> uses(RunConfig.Train t) {
+    public static Set<TrainSession.Use> uses(RunConfig.Train t) {
         Set<TrainSession.Use> uses = EnumSet.of(TrainSession.Use.TRAIN, TrainSession.Use.EVALUATE);
         if (t.gradientCheckpointing())
             uses.add(TrainSession.Use.GRADIENT_CHECKPOINTING);
@@ -174,7 +183,7 @@ public final class TrainingRun implements AutoCloseable {
                 all.add(new TfEvents(dir.path().resolve("tb"), from == null ? 0 : from.step()));
             if (!tasks.isEmpty())
                 all.add(sampling(List.copyOf(all)));
-            Trainee trainee = Trainee.of(session);
+            Trainable trainee = Trainable.of(session);
             if (setup.checkDevice() && !(backend instanceof CpuBackend))
                 trainee = new FirstStepCheck(trainee, backend.name(), backend.precision(), this::cpuTwin, r -> {
                     Provenance.add(dir, "first_step_check", r.toString());
@@ -186,7 +195,7 @@ public final class TrainingRun implements AutoCloseable {
 
                 @Override
                 public void onCheckpoint(long t, Path where, boolean best) {
-                    Garbage.collect();
+                    HeapTrim.collect();
                 }
 
                 @Override
@@ -246,8 +255,8 @@ public final class TrainingRun implements AutoCloseable {
     /// does not see weights that change, as in full training.
     private List<String> answers() {
         if (backend instanceof CpuBackend || setup.full())
-            return dev.gyre.trainer.run.Evaluation.given(setup.model(), backend, tasks, setup.text());
-        int room = dev.gyre.trainer.run.Evaluation.room(tasks, setup.model().config().maxPositionEmbeddings(),
+            return dev.gyre.trainer.measure.Evaluation.given(setup.model(), backend, tasks, setup.text());
+        int room = dev.gyre.trainer.measure.Evaluation.room(tasks, setup.model().config().maxPositionEmbeddings(),
                 setup.text());
         Decoder d = decoder;
         if (d == null) {
@@ -255,17 +264,17 @@ public final class TrainingRun implements AutoCloseable {
             decoder = d;
         } else
             d.reload();
-        return dev.gyre.trainer.run.Evaluation.given(d, room, tasks, setup.text());
+        return dev.gyre.trainer.measure.Evaluation.given(d, room, tasks, setup.text());
     }
 
     private FirstStepCheck.Twin cpuTwin() {
         TrainSession s = new TrainSession(setup.model(), new CpuBackend(),
                 RunData.shapes(setup.train()), setup.full(),
                 Set.of(TrainSession.Use.TRAIN));
-        Trainee t = Trainee.of(s);
+        Trainable t = Trainable.of(s);
         return new FirstStepCheck.Twin() {
             @Override
-            public Trainee trainee() {
+            public Trainable trainee() {
                 return t;
             }
 
@@ -329,7 +338,7 @@ public final class TrainingRun implements AutoCloseable {
         return List.copyOf(notes);
     }
 
-    public Llama model() {
+    public Transformer model() {
         return setup.model();
     }
 

@@ -1,5 +1,6 @@
-/// What a run leaves on disk: the run directory, checkpoints, metrics, provenance.
+/// From a configuration to a run: opens model, adapter, data and device, trains, and writes the result.
 @NullMarked
 package dev.gyre.trainer.run;
 
 import org.jspecify.annotations.NullMarked;
+

@@ -3,13 +3,13 @@ package dev.gyre.trainer.cli;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.gyre.kernels.cpu.CpuBackend;
-import dev.gyre.model.llama.Decoder;
 import dev.gyre.model.token.ChatTemplate.Message;
 import dev.gyre.model.token.StreamDecoder;
+import dev.gyre.model.transformer.Decoder;
+import dev.gyre.model.transformer.Generator;
+import dev.gyre.model.transformer.Sampler;
 import dev.gyre.trainer.data.ModelText;
-import dev.gyre.trainer.run.Generator;
-import dev.gyre.trainer.run.ModelRef;
-import dev.gyre.trainer.run.Sampler;
+import dev.gyre.trainer.measure.ModelRef;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.io.InputStream;

@@ -3,11 +3,11 @@ package dev.gyre.trainer.cli;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.gyre.kernels.Backend;
-import dev.gyre.kernels.Buf;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;
 import dev.gyre.kernels.check.SizedCases;
 import dev.gyre.kernels.cpu.CpuBackend;
+import dev.gyre.kernels.op.Buf;
 import dev.gyre.trainer.run.ForwardingSession;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;

@@ -9,7 +9,7 @@ import dev.gyre.model.format.ModelDir;
 import dev.gyre.model.format.SafeTensors;
 import dev.gyre.model.format.SafeTensorsWriter;
 import dev.gyre.model.format.TargetModules;
-import dev.gyre.model.llama.Llama;
+import dev.gyre.model.transformer.Transformer;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -133,7 +133,7 @@ class LogitsTest {
         Path m = Path.of("../model/src/test/resources/golden/families/qwen2-mixed-window");
         Path adapter = dir.resolve("adapter");
         try (ModelDir d = ModelDir.open(m)) {
-            Llama llama = Llama.load(d);
+            Transformer llama = Transformer.load(d);
             Adapter.create(OftSpec.of(new Targets(TargetModules.names("q_proj"), "all"), 8), llama, 1).write(adapter,
                     "m");
         }

@@ -2,7 +2,7 @@ package dev.gyre.trainer.data;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import dev.gyre.model.llama.Batch;
+import dev.gyre.model.transformer.Batch;
 import dev.gyre.trainer.config.RunConfig.Format;
 import dev.gyre.trainer.config.RunConfig.TooLong;
 import dev.gyre.trainer.config.RunConfig.TrainOn;

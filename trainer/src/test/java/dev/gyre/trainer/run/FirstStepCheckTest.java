@@ -5,11 +5,11 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.gyre.kernels.DeviceException;
 import dev.gyre.kernels.Precision;
-import dev.gyre.model.llama.AdamWStep;
-import dev.gyre.model.llama.Batch;
-import dev.gyre.model.llama.TrainState;
-import dev.gyre.trainer.loop.FakeTrainee;
-import dev.gyre.trainer.loop.Trainee;
+import dev.gyre.model.transformer.AdamWStep;
+import dev.gyre.model.transformer.Batch;
+import dev.gyre.model.transformer.TrainState;
+import dev.gyre.trainer.loop.FakeTrainable;
+import dev.gyre.trainer.loop.Trainable;
 import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.Test;
@@ -22,13 +22,13 @@ class FirstStepCheckTest {
     private int closed;
     private final List<FirstStepCheck.Result> told = new ArrayList<>();
 
-    private FirstStepCheck check(Trainee device) {
+    private FirstStepCheck check(Trainable device) {
         return new FirstStepCheck(device, "opencl:9", Precision.F32, () -> {
             opened++;
-            FakeTrainee cpu = new FakeTrainee();
+            FakeTrainable cpu = new FakeTrainable();
             return new FirstStepCheck.Twin() {
                 @Override
-                public Trainee trainee() {
+                public Trainable trainee() {
                     return cpu;
                 }
 
@@ -40,7 +40,7 @@ class FirstStepCheckTest {
         }, told::add);
     }
 
-    private static double step(Trainee t) {
+    private static double step(Trainable t) {
         t.microBatch(BATCH, 0.125f);
         t.microBatch(BATCH, 0.125f);
         return t.update(STEP);
@@ -48,8 +48,8 @@ class FirstStepCheckTest {
 
     @Test
     void aDeviceThatAgreesGoesOnAlone() {
-        FakeTrainee plain = new FakeTrainee();
-        FirstStepCheck checked = check(new FakeTrainee());
+        FakeTrainable plain = new FakeTrainable();
+        FirstStepCheck checked = check(new FakeTrainable());
         for (int i = 0; i < 3; i++)
             assertThat(step(checked)).isEqualTo(step(plain));
         assertThat(opened).isEqualTo(1);
@@ -65,7 +65,7 @@ class FirstStepCheckTest {
 
     @Test
     void itStartsWhereTheDeviceStands() {
-        FakeTrainee device = new FakeTrainee();
+        FakeTrainable device = new FakeTrainable();
         step(device);
         step(check(device));
         assertThat(told.getFirst().first().gradient()).isZero();
@@ -74,7 +74,7 @@ class FirstStepCheckTest {
     /// A fault that hides where all parameters are 0, as a wrong rotation does at the identity.
     @Test
     void aFaultThatOnlyShowsAwayFromTheStartStopsTheRun() {
-        FakeTrainee wrong = new FakeTrainee() {
+        FakeTrainable wrong = new FakeTrainable() {
             @Override
             public double microBatch(Batch b, float scale) {
                 boolean start = true;
@@ -99,25 +99,25 @@ class FirstStepCheckTest {
 
     @Test
     void aWrongLossGradientOrUpdateStopsTheRun() {
-        stops(check(new FakeTrainee() {
+        stops(check(new FakeTrainable() {
             @Override
             public double microBatch(Batch b, float scale) {
                 return super.microBatch(b, scale) * 1.001;
             }
         }));
-        stops(check(new FakeTrainee() {
+        stops(check(new FakeTrainable() {
             @Override
             public double microBatch(Batch b, float scale) {
                 return super.microBatch(b, scale * 1.01f);
             }
         }));
-        stops(check(new FakeTrainee() {
+        stops(check(new FakeTrainable() {
             @Override
             public double update(AdamWStep s) {
                 return super.update(new AdamWStep(s.t(), 1.1f * s.lr(), s.beta1(), s.beta2(), s.eps(), 0f, 0f));
             }
         }));
-        stops(check(new FakeTrainee() {
+        stops(check(new FakeTrainable() {
             @Override
             public TrainState state() {
                 TrainState s = super.state();

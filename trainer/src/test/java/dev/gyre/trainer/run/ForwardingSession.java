@@ -1,9 +1,9 @@
 package dev.gyre.trainer.run;
 
-import dev.gyre.kernels.Buf;
-import dev.gyre.kernels.HostData;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;
+import dev.gyre.kernels.op.Buf;
+import dev.gyre.kernels.op.HostData;
 
 /// Another session, for devices that do one thing differently.
 public class ForwardingSession implements Session {

@@ -3,18 +3,20 @@ package dev.gyre.trainer.run;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
-import dev.gyre.model.format.FormatException;
-import dev.gyre.model.llama.Batch;
+import dev.gyre.model.files.FormatException;
+import dev.gyre.model.transformer.Batch;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.data.Batches;
 import dev.gyre.trainer.data.ModelText;
 import dev.gyre.trainer.data.TokenizedSet;
 import dev.gyre.trainer.loop.Checkpoint;
-import dev.gyre.trainer.loop.FakeTrainee;
+import dev.gyre.trainer.loop.FakeTrainable;
 import dev.gyre.trainer.loop.NumericException;
 import dev.gyre.trainer.loop.TrainListener;
 import dev.gyre.trainer.loop.TrainLoop;
+import dev.gyre.trainer.record.MetricsLog;
+import dev.gyre.trainer.record.RunDir;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -58,15 +60,15 @@ class RunTest {
     private final class Run {
         final RunConfig c;
         final RunDir out;
-        final FakeTrainee trainee;
+        final FakeTrainable trainee;
         final List<TrainListener> listeners = new ArrayList<>();
         BooleanSupplier stop = () -> false;
 
         Run(RunConfig c, boolean resume) {
-            this(c, resume, new FakeTrainee());
+            this(c, resume, new FakeTrainable());
         }
 
-        Run(RunConfig c, boolean resume, FakeTrainee trainee) {
+        Run(RunConfig c, boolean resume, FakeTrainable trainee) {
             this.c = c;
             this.trainee = trainee;
             Path path = Path.of(c.output().dir());
@@ -148,7 +150,7 @@ class RunTest {
         for (String[] set : new String[][] {{"train.micro_batch=8", "train.accumulate=1"},
             {"train.micro_batch=1", "train.accumulate=8"}}) {
             double[] losses = new double[20];
-            FakeTrainee drawless = new FakeTrainee() {
+            FakeTrainable drawless = new FakeTrainable() {
                 @Override
                 public double microBatch(Batch b, float scale) {
                     restore(state(), 0);
@@ -202,7 +204,7 @@ class RunTest {
 
     @Test
     void nanStopsTheRunNamesStepAndLinesAndSavesNothingOfIt() throws IOException {
-        FakeTrainee breaks = new FakeTrainee() {
+        FakeTrainable breaks = new FakeTrainable() {
             private int calls;
 
             @Override
@@ -221,9 +223,9 @@ class RunTest {
 
     @Test
     void anInfiniteGradientNormStopsTheRunToo() {
-        FakeTrainee breaks = new FakeTrainee() {
+        FakeTrainable breaks = new FakeTrainable() {
             @Override
-            public double update(dev.gyre.model.llama.AdamWStep s) {
+            public double update(dev.gyre.model.transformer.AdamWStep s) {
                 return s.t() == 2 ? Double.POSITIVE_INFINITY : super.update(s);
             }
         };

@@ -5,20 +5,20 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.DeviceException;
-import dev.gyre.kernels.Op;
 import dev.gyre.kernels.Precision;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;
 import dev.gyre.kernels.cpu.CpuBackend;
+import dev.gyre.kernels.op.Op;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.adapter.OftSpec;
 import dev.gyre.model.adapter.Targets;
-import dev.gyre.model.config.LlamaConfig;
-import dev.gyre.model.llama.AdamWStep;
-import dev.gyre.model.llama.Batch;
-import dev.gyre.model.llama.Llama;
-import dev.gyre.model.llama.TrainSession;
-import dev.gyre.trainer.loop.Trainee;
+import dev.gyre.model.family.ModelConfig;
+import dev.gyre.model.transformer.AdamWStep;
+import dev.gyre.model.transformer.Batch;
+import dev.gyre.model.transformer.TrainSession;
+import dev.gyre.model.transformer.Transformer;
+import dev.gyre.trainer.loop.Trainable;
 import java.util.ArrayList;
 import java.util.EnumSet;
 import java.util.List;
@@ -61,7 +61,7 @@ class WrongKernelTest {
     }
 
     private static TrainSession session(Backend backend) {
-        Llama model = Llama.random(LlamaConfig.llama(20, 16, 32, 1, 2, 1, 16, false, null, List.of(), null), 4);
+        Transformer model = Transformer.random(ModelConfig.llama(20, 16, 32, 1, 2, 1, 16, false, null, List.of(), null), 4);
         model.attach(Adapter.create(OftSpec.of(Targets.allLinear(), 8), model, 2));
         return new TrainSession(model, backend, List.of(BATCH.shape()), false, EnumSet.of(TrainSession.Use.TRAIN));
     }
@@ -69,12 +69,12 @@ class WrongKernelTest {
     /// The first two steps of a device that does `change` to its operations; the second without a check.
     private static float[] steps(UnaryOperator<Op> change, List<FirstStepCheck.Result> told) {
         try (TrainSession device = session(new Changed(change))) {
-            Trainee t = new FirstStepCheck(Trainee.of(device), "opencl:9", Precision.F32, () -> {
+            Trainable t = new FirstStepCheck(Trainable.of(device), "opencl:9", Precision.F32, () -> {
                 TrainSession cpu = session(new CpuBackend(1));
                 return new FirstStepCheck.Twin() {
                     @Override
-                    public Trainee trainee() {
-                        return Trainee.of(cpu);
+                    public Trainable trainee() {
+                        return Trainable.of(cpu);
                     }
 
                     @Override
@@ -108,7 +108,7 @@ class WrongKernelTest {
         float[] checked = steps(op -> op, told);
         assertThat(told).hasSize(1);
         try (TrainSession alone = session(new CpuBackend(1))) {
-            Trainee t = Trainee.of(alone);
+            Trainable t = Trainable.of(alone);
             for (int i = 0; i < 2; i++) {
                 t.microBatch(BATCH, 0.25f);
                 t.update(STEP);

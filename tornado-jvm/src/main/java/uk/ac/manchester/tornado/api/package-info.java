@@ -4,3 +4,4 @@
 package uk.ac.manchester.tornado.api;
 
 import org.jspecify.annotations.NullMarked;
+

@@ -3,3 +3,4 @@
 package uk.ac.manchester.tornado.cublas;
 
 import org.jspecify.annotations.NullMarked;
+

@@ -3,3 +3,4 @@
 package uk.ac.manchester.tornado.api.common;
 
 import org.jspecify.annotations.NullMarked;
+

@@ -3,3 +3,4 @@
 package uk.ac.manchester.tornado.api.enums;
 
 import org.jspecify.annotations.NullMarked;
+

@@ -3,3 +3,4 @@
 package uk.ac.manchester.tornado.api.types.arrays;
 
 import org.jspecify.annotations.NullMarked;
+

@@ -1,0 +1,421 @@
+package dev.gyre.kernels.cpu;
+
+import dev.gyre.kernels.op.Op;
+import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
+
+/// Causal attention with grouped key/value heads, its gradient, the key/value cache, and rotary embedding.
+///
+/// Keys go by in tiles; the scores of a tile of queries against a tile of keys are all that is ever held. Scores are
+/// kept transposed, a row per key and a column per query: then maxima and sums of the softmax run down the columns in
+/// full vectors, and a tile of scores is already the packed right operand of the next product. All products run on packed
+/// operands, [Simd#strips]; keys that lie behind all queries of a panel are left out.
+final class AttentionCpu {
+    /// Queries of a tile. Forward tiles may have fewer, so that the query heads of a group fill [#COLUMNS].
+    private static final int QUERIES = 64;
+    private static final int COLUMNS = 192;
+    /// Keys of a tile, whole groups at any width: their rows, the values and the scores of a panel fit the near cache
+    /// together.
+    private static final int KEYS = 60;
+    /// Keys and queries of a chunk of the gradient at most.
+    private static final int LONGEST = 960;
+    /// Floats before operands: with the 16 bytes of an array's header they fill a cache line.
+    private static final int ALIGN = 12;
+    /// Items of a gradient, so that up to as many threads have work.
+    private static final int ITEMS = 32;
+
+    private AttentionCpu() {
+    }
+
+    static Runnable rope(Cpu cpu, Simd simd, Op.Rope op, View x, View cos, View sin, View positions) {
+        int D = op.D();
+        int C = op.heads() * D;
+        int half = D / 2;
+        float sign = op.inverse() ? -1f : 1f;
+        int P = half == 0 ? 0 : cos.length() / half;
+        return ColumnCpu.rows(cpu, op.N(), C, (from, to, worker) -> {
+            for (int t = from; t < to; t++) {
+                int pos = positions.i()[positions.off() + t];
+                if (pos < 0 || pos >= P)
+                    throw new IllegalArgumentException("position " + pos + " at row " + t
+                            + " is outside the rotary tables of " + P + " positions (" + op.cos() + ")");
+                for (int h = 0; h < op.heads(); h++)
+                    simd.rope(x.f(), x.off() + t * C + h * D, cos.f(), cos.off() + pos * half, sin.f(),
+                            sin.off() + pos * half, half, sign);
+            }
+        });
+    }
+
+    /// What forward passes share: T queries at positions `first + i`, `H` query heads over `KV` key/value heads.
+    private record Heads(int H, int KV, int D, float scale, int window) {
+        int group() {
+            return H / KV;
+        }
+
+        /// Queries of a forward tile.
+        int queries() {
+            return Math.clamp((COLUMNS / group() + 15) / 16 * 16, 16, QUERIES);
+        }
+
+        /// First key that the query at `pos` sees.
+        int low(int pos, int start) {
+            return window > 0 ? Math.max(start, pos - window + 1) : start;
+        }
+    }
+
+    static Runnable attention(Cpu cpu, Simd simd, Op.Attention op, View q, View k, View v, View start, View out,
+            View lse) {
+        Heads heads = new Heads(op.H(), op.KV(), op.D(), op.scale(), op.window());
+        int T = op.T();
+        int some = heads.queries();
+        int tiles = (T + some - 1) / some;
+        // the last tiles see the most keys: they go first, so that no thread is left with one at the end
+        Cpu.Body body = (item, worker) -> {
+            int tile = tiles - 1 - item / (op.B() * op.KV());
+            int kv = item % op.KV();
+            int b = item / op.KV() % op.B();
+            forward(cpu, simd, heads, q, k, v, start, b * T, 0, tile * some, Math.min(T, (tile + 1) * some), kv, out,
+                    lse, worker);
+        };
+        return () -> cpu.forEach(op.B() * op.KV() * tiles, body);
+    }
+
+    /// Queries i0..i1-1 of one sequence, whose first row is `row0` and whose first query has position `first`, for all
+    /// query heads of one key/value head; a column of the scores is one of these (head, query) pairs.
+    private static void forward(Cpu cpu, Simd simd, Heads s, View q, View k, View v, @Nullable View start, int row0,
+            int first, int i0, int i1, int kv, View out, @Nullable View lse, int worker) {
+        int D = s.D();
+        int qd = s.H() * D;
+        int kd = s.KV() * D;
+        int rows = i1 - i0;
+        int columns = s.group() * rows;
+        int NR = simd.tileCols();
+        int panels = (columns + NR - 1) / NR;
+        int high = simd.writtenRows(D);
+        // per column: the query in panels, the sum of values, what the softmax keeps, and a row
+        int queries = ALIGN;
+        int sums = queries + panels * NR * D;
+        int stats = sums + panels * NR * high;
+        int lines = stats + 3 * panels * NR;
+        int scores = lines + panels * NR * D;
+        int keys = scores + simd.writtenRows(KEYS) * NR;
+        int values = keys + groupsSize(simd, KEYS, D);
+        float[] w = cpu.scratch(worker, 0, values + groupsSize(simd, D, KEYS));
+        Arrays.fill(w, sums, stats, 0f);
+        for (int c = 0; c < columns; c++) {
+            int at = q.off() + (row0 + i0 + c % rows) * qd + (kv * s.group() + c / rows) * D;
+            simd.scale(s.scale(), q.f(), at, w, lines + c * D, D);
+        }
+        Panels.ofTransposed(simd, w, lines, D, D, columns, w, queries);
+        int low = Integer.MAX_VALUE;
+        int highest = 0;
+        for (int i = i0; i < i1; i++) {
+            int l = s.low(first + i, startOf(start, row0 + i));
+            low = Math.min(low, l);
+            highest = Math.max(highest, l);
+        }
+        for (int p = 0; p < panels; p++) {
+            Arrays.fill(w, stats + 3 * p * NR, stats + (3 * p + 1) * NR, Simd.LOWEST);
+            Arrays.fill(w, stats + (3 * p + 1) * NR, stats + (3 * p + 2) * NR, 0f);
+        }
+        for (int j0 = low; j0 < first + i1; j0 += KEYS) {
+            int n = Math.min(KEYS, first + i1 - j0);
+            int at = (row0 + j0) * kd + kv * D;
+            groups(simd, k.f(), k.off() + at, kd, n, D, w, keys);
+            groupsOfTransposed(simd, v.f(), v.off() + at, kd, n, D, w, values);
+            for (int p = 0; p < panels; p++) {
+                int c0 = p * NR;
+                int some = Math.min(NR, columns - c0);
+                // a panel may hold the last queries of one head and the first of the next
+                int last = c0 % rows + some > rows ? i1 - 1 : i0 + c0 % rows + some - 1;
+                int seen = Math.min(n, first + last + 1 - j0);
+                if (seen <= 0)
+                    continue;
+                simd.strips(seen, D, w, keys, D, w, queries + c0 * D, w, scores, NR, false);
+                boolean all = j0 >= highest && j0 + seen - 1 <= first + i0;
+                if (!all && !mask(s, w, scores, NR, c0, some, rows, start, row0 + i0, first + i0, j0, seen))
+                    continue;
+                simd.softmaxStep(seen, w, scores, stats + 3 * c0, sums + c0 * high, D);
+                simd.strips(D, seen, w, values, n, w, scores, w, sums + c0 * high, NR, true);
+            }
+        }
+        for (int p = 0; p < panels; p++) {
+            int max = stats + 3 * p * NR;
+            int some = Math.min(NR, columns - p * NR);
+            simd.transpose(w, sums + p * NR * high, NR, D, some, w, lines + p * NR * D, D);
+            for (int c = 0; c < some; c++) {
+                int row = row0 + i0 + (p * NR + c) % rows;
+                int h = kv * s.group() + (p * NR + c) / rows;
+                float den = w[max + NR + c];
+                simd.scale(1 / den, w, lines + (p * NR + c) * D, out.f(), out.off() + row * qd + h * D, D);
+                if (lse != null)
+                    lse.f()[lse.off() + row * s.H() + h] = (float) (w[max + c] + Math.log(den));
+            }
+        }
+    }
+
+    // left operands of small products: groups of rows as [Simd#group] takes them, group after group
+
+    /// Numbers that the groups of M rows of K take.
+    private static int groupsSize(Simd simd, int M, int K) {
+        return (M + simd.groupRows() - 1) / simd.groupRows() * simd.groupStride() * K;
+    }
+
+    /// From a (M,K), rows `lda` apart. What lies beyond the rows of a group is never used.
+    private static void groups(Simd simd, float[] a, int ao, int lda, int M, int K, float[] to, int at) {
+        int step = simd.groupStride();
+        for (int i = 0; i < M; i += simd.groupRows(), at += step * K)
+            simd.transpose(a, ao + i * lda, lda, Math.min(step, M - i), K, to, at, step);
+    }
+
+    /// From the transpose of a: a (K,M), rows `lda` apart.
+    private static void groupsOfTransposed(Simd simd, float[] a, int ao, int lda, int K, int M, float[] to, int at) {
+        int step = simd.groupStride();
+        for (int i = 0; i < M; i += simd.groupRows(), at += step * K)
+            simd.copy(a, ao + i, lda, K, Math.min(step, M - i), to, at, step);
+    }
+
+    private static int startOf(@Nullable View start, int row) {
+        return start == null ? 0 : start.i()[start.off() + row];
+    }
+
+    /// Takes the keys j0..j0+n-1 that a column does not see out of its scores; false when no column sees any of them.
+    private static boolean mask(Heads s, float[] w, int scores, int NR, int c0, int columns, int rows,
+            @Nullable View start, int row, int first, int j0, int n) {
+        boolean any = false;
+        for (int c = 0; c < columns; c++) {
+            int i = (c0 + c) % rows;
+            int from = Math.clamp(s.low(first + i, startOf(start, row + i)) - j0, 0, n);
+            int to = Math.clamp(first + i + 1 - j0, from, n);
+            any |= from < to;
+            for (int j = 0; j < from; j++)
+                w[scores + j * NR + c] = Float.NEGATIVE_INFINITY;
+            for (int j = to; j < n; j++)
+                w[scores + j * NR + c] = Float.NEGATIVE_INFINITY;
+        }
+        return any;
+    }
+
+    /// The gradient takes keys and queries in the same chunks. An item is a chunk of queries against a chunk of keys that
+    /// do not lie behind them, for one key/value head and its group of query heads; it makes its part of dQ, dK and dV
+    /// in five products. In pass s queries are s chunks ahead of their keys: so items of a pass share no result, and
+    /// every result is summed in the order of the passes, whoever runs them. A batch with many heads needs one chunk, one
+    /// pass and no summing.
+    static Runnable attentionGrad(Cpu cpu, Simd simd, Op.AttentionGrad op, View q, View k, View v, View start, View out,
+            View lse, View dOut, View delta, View dQ, View dK, View dV) {
+        int T = op.T();
+        int pairs = op.B() * op.KV();
+        int wanted = Math.max((ITEMS + 2 * pairs - 1) / (2 * pairs), (T + LONGEST - 1) / LONGEST);
+        int chunk = ((T + wanted - 1) / wanted + QUERIES - 1) / QUERIES * QUERIES;
+        int chunks = (T + chunk - 1) / chunk;
+        Gradient g =
+                new Gradient(cpu, simd, new Heads(op.H(), op.KV(), op.D(), op.scale(), op.window()), T, chunk, q, k,
+                        v, start, out, lse, dOut, delta, dQ, dK, dV);
+        return () -> {
+            for (int pass = 0; pass < chunks; pass++) {
+                int ahead = pass;
+                cpu.forEach(pairs * (chunks - pass), (item, worker) -> {
+                    int c = item / pairs * chunk;
+                    g.run(item % pairs, c, c + ahead * chunk, worker);
+                });
+            }
+        };
+    }
+
+    private record Gradient(Cpu cpu, Simd simd, Heads s, int T, int chunk, View q, View k, View v, View start, View out,
+            View lse, View dOut, View delta, View dQ, View dK, View dV) {
+        /// @param pair sequence and key/value head
+        /// @param k0 first key of the chunk, within its sequence
+        /// @param q0 first query of the chunk, `k0` or behind it
+        void run(int pair, int k0, int q0, int worker) {
+            int D = s.D();
+            int kd = s.KV() * D;
+            int kv = pair % s.KV();
+            int row0 = pair / s.KV() * T;
+            int k1 = Math.min(T, k0 + chunk);
+            int q1 = Math.min(T, q0 + chunk);
+            int count = k1 - k0;
+            int own = (row0 + k0) * kd + kv * D;
+            boolean first = q0 == k0;
+            // left operands: keys and values, and transposed keys for each tile of them; then dK and dV as rows
+            int size = groupsSize(simd, chunk, D);
+            int turn = groupsSize(simd, D, KEYS);
+            int wideD = wideD();
+            int values = ALIGN + size;
+            int turned = values + size;
+            int dKeys = turned + (chunk + KEYS - 1) / KEYS * turn;
+            int high = simd.writtenRows(count);
+            int dValues = dKeys + high * wideD;
+            float[] near = cpu.scratch(worker, 2, dValues + high * wideD);
+            groups(simd, k.f(), k.off() + own, kd, count, D, near, ALIGN);
+            groups(simd, v.f(), v.off() + own, kd, count, D, near, values);
+            for (int j = 0; j < count; j += KEYS)
+                groupsOfTransposed(simd, k.f(), k.off() + own + j * kd, kd, Math.min(KEYS, count - j), D, near,
+                        turned + j / KEYS * turn);
+            if (first) {
+                Arrays.fill(near, dKeys, dValues + high * wideD, 0f);
+            } else {
+                simd.copy(dK.f(), dK.off() + own, kd, count, D, near, dKeys, wideD);
+                simd.copy(dV.f(), dV.off() + own, kd, count, D, near, dValues, wideD);
+            }
+            for (int i0 = q0; i0 < q1; i0 += QUERIES)
+                queries(near, values, turned, dKeys, dValues, kv, row0, k0, k1, i0, Math.min(QUERIES, q1 - i0), first,
+                        worker);
+            simd.copy(near, dKeys, wideD, count, D, dK.f(), dK.off() + own, kd);
+            simd.copy(near, dValues, wideD, count, D, dV.f(), dV.off() + own, kd);
+        }
+
+        /// Distance of rows of dK and dV: whole panels.
+        private int wideD() {
+            return (s.D() + simd.tileCols() - 1) / simd.tileCols() * simd.tileCols();
+        }
+
+        /// One tile of queries, head by head, against the keys k0..k1-1.
+        private void queries(float[] near, int values, int turned, int dKeys, int dValues, int kv, int row0, int k0,
+                int k1, int i0, int rows, boolean first, int worker) {
+            int D = s.D();
+            int G = s.group();
+            int qd = s.H() * D;
+            int NR = simd.tileCols();
+            int MR = simd.groupRows();
+            int step = simd.groupStride();
+            int turn = groupsSize(simd, D, KEYS);
+            int panels = (rows + NR - 1) / NR;
+            int wide = (QUERIES + NR - 1) / NR * NR;
+            int wideD = wideD();
+            int high = simd.writtenRows(D);
+            // q^T (scaled), dOut^T, q and dOut in panels, dQ^T; statistics; a panel of scores and of their
+            // gradients, both for all panels as left operands
+            int qT = ALIGN;
+            int gT = qT + wide * D;
+            int qP = gT + wide * D;
+            int gP = qP + wide * wideD;
+            int sums = gP + wide * wideD;
+            int stats = sums + wide * high;
+            int probs = stats + 3 * wide;
+            int grads = probs + (KEYS + step) * NR;
+            int left = grads + (KEYS + step) * NR;
+            int leftGrads = left + groupsSize(simd, KEYS, wide);
+            float[] w = cpu.scratch(worker, 0, leftGrads + groupsSize(simd, KEYS, wide));
+            int low = Integer.MAX_VALUE;
+            int highest = 0;
+            for (int r = 0; r < rows; r++) {
+                int l = s.low(i0 + r, startOf(start, row0 + i0 + r));
+                low = Math.min(low, l);
+                highest = Math.max(highest, l);
+            }
+            int end = Math.min(k1, i0 + rows);
+            int begin = k0 + Math.max(0, low - k0) / KEYS * KEYS;
+            // no query sees this chunk, which then is not their own
+            if (begin >= end)
+                return;
+            for (int h = kv * G; h < (kv + 1) * G; h++) {
+                int at = (row0 + i0) * qd + h * D;
+                statistics(w, stats, panels * NR, h, row0, i0, rows, first);
+                Panels.of(simd, q.f(), q.off() + at, qd, rows, D, w, qP);
+                Panels.of(simd, dOut.f(), dOut.off() + at, qd, rows, D, w, gP);
+                Panels.ofTransposed(simd, q.f(), q.off() + at, qd, D, rows, w, qT);
+                simd.scale(s.scale(), w, qT, w, qT, panels * NR * D);
+                Panels.ofTransposed(simd, dOut.f(), dOut.off() + at, qd, D, rows, w, gT);
+                Arrays.fill(w, sums, sums + panels * NR * high, 0f);
+                for (int j0 = begin; j0 < end; j0 += KEYS) {
+                    int n = Math.min(KEYS, k1 - j0);
+                    int key = (j0 - k0) / MR * step * D;
+                    for (int p = Math.max(0, j0 - i0) / NR; p < panels; p++) {
+                        int i = i0 + p * NR;
+                        // whole groups of keys, so that all panels from the first that needs a group on have it
+                        int seen = Math.min(n, (Math.min(i0 + rows, i + NR) - j0 + MR - 1) / MR * MR);
+                        simd.strips(seen, D, near, ALIGN + key, D, w, qT + p * NR * D, w, probs, NR, false);
+                        simd.strips(seen, D, near, values + key, D, w, gT + p * NR * D, w, grads, NR, false);
+                        if (j0 < highest || j0 + seen - 1 > i)
+                            mask(s, w, probs, NR, p * NR, Math.min(NR, rows - p * NR), rows, start, row0 + i0, i0, j0,
+                                    seen);
+                        simd.softmaxGrad(seen, s.scale(), w, probs, grads, stats + 3 * p * NR);
+                        simd.strips(D, seen, near, turned + (j0 - k0) / KEYS * turn, n, w, grads, w,
+                                sums + p * NR * high, NR, true);
+                        for (int j = 0; j < seen; j += MR) {
+                            int to = j / MR * step * wide + p * NR * step;
+                            simd.transpose(w, probs + j * NR, NR, step, NR, w, left + to, step);
+                            simd.transpose(w, grads + j * NR, NR, step, NR, w, leftGrads + to, step);
+                        }
+                    }
+                    for (int j = 0; j < Math.min(n, i0 + rows - j0); j += MR) {
+                        int r = Math.max(0, j0 + j - i0) / NR * NR;
+                        int from = j / MR * step * wide + r * step;
+                        int own = Math.min(MR, n - j);
+                        for (int c = 0; c < D; c += NR) {
+                            int panel = c * rows + r * NR;
+                            int to = (j0 - k0 + j) * wideD + c;
+                            simd.strips(own, rows - r, w, left + from, 0, w, gP + panel, near, dValues + to, wideD,
+                                    true);
+                            simd.strips(own, rows - r, w, leftGrads + from, 0, w, qP + panel, near, dKeys + to, wideD,
+                                    true);
+                        }
+                    }
+                }
+                for (int p = 0; p < panels; p++) {
+                    int some = Math.min(NR, rows - p * NR);
+                    int to = at + p * NR * qd;
+                    // q^T is no longer needed: its place takes the rows of dQ
+                    simd.transpose(w, sums + p * NR * high, NR, D, some, w, qT, D);
+                    for (int r = 0; r < some; r++)
+                        if (first)
+                            System.arraycopy(w, qT + r * D, dQ.f(), dQ.off() + to + r * qd, D);
+                        else
+                            simd.add(dQ.f(), dQ.off() + to + r * qd, w, qT + r * D, dQ.f(), dQ.off() + to + r * qd, D);
+                }
+            }
+        }
+
+        /// What [Simd#softmaxGrad] wants of each query, panel by panel; the first pass makes delta.
+        private void statistics(float[] w, int stats, int columns, int h, int row0, int i0, int rows, boolean first) {
+            int D = s.D();
+            int H = s.H();
+            int NR = simd.tileCols();
+            Arrays.fill(w, stats, stats + 3 * columns, 0f);
+            for (int r = 0; r < rows; r++) {
+                int row = (row0 + i0 + r) * H + h;
+                if (first)
+                    delta.f()[delta.off() + row] = simd.dot(dOut.f(), dOut.off() + row * D, out.f(),
+                            out.off() + row * D, D);
+                int at = stats + r / NR * 3 * NR + r % NR;
+                w[at] = lse.f()[lse.off() + row];
+                w[at + NR] = delta.f()[delta.off() + row];
+            }
+        }
+    }
+
+    private static int position(Op op, View start, int T, int P) {
+        int first = start.i()[start.off()];
+        if (first < 0 || first > P - T)
+            throw new IllegalArgumentException(
+                    "the cache of " + P + " rows has no place for " + T + " rows from " + first + " on (" + op + ")");
+        return first;
+    }
+
+    static Runnable cacheStore(Op.CacheStore op, View k, View v, View kCache, View vCache, View start) {
+        int n = op.T() * op.C();
+        return () -> {
+            int at = position(op, start, op.T(), op.P()) * op.C();
+            System.arraycopy(k.f(), k.off(), kCache.f(), kCache.off() + at, n);
+            System.arraycopy(v.f(), v.off(), vCache.f(), vCache.off() + at, n);
+        };
+    }
+
+    static Runnable cachedAttention(Cpu cpu, Simd simd, Op.CachedAttention op, View q, View kCache, View vCache,
+            View start, View out) {
+        Heads heads = new Heads(op.H(), op.KV(), op.D(), op.scale(), op.window());
+        int T = op.T();
+        int some = heads.queries();
+        int tiles = (T + some - 1) / some;
+        Cpu.Body body = (item, worker) -> {
+            int tile = tiles - 1 - item / op.KV();
+            forward(cpu, simd, heads, q, kCache, vCache, null, 0, start.i()[start.off()], tile * some,
+                    Math.min(T, (tile + 1) * some), item % op.KV(), out, null, worker);
+        };
+        return () -> {
+            position(op, start, T, op.P());
+            cpu.forEach(op.KV() * tiles, body);
+        };
+    }
+}

@@ -1,0 +1,88 @@
+package dev.gyre.kernels.cpu;
+
+import dev.gyre.kernels.op.Op;
+import java.util.Arrays;
+
+/// Operations on the rows of a matrix that share one number per column, and sums over rows.
+final class ColumnCpu {
+    private ColumnCpu() {
+    }
+
+    interface Rows {
+        void run(int from, int to, int worker);
+    }
+
+    /// A task that covers rows `0..N-1`, some at a time, so that one item has a chunk's worth of elements.
+    static Runnable rows(Cpu cpu, int N, int C, Rows rows) {
+        int some = Math.max(1, ElementCpu.CHUNK / Math.max(1, C));
+        Cpu.Body body = (item, worker) -> rows.run(item * some, Math.min(N, (item + 1) * some), worker);
+        int items = (N + some - 1) / some;
+        return () -> cpu.forEach(items, body);
+    }
+
+    interface AddRow {
+        /// Adds what row t contributes to `sum[at..at+C-1]`.
+        void add(int t, float[] sum, int at);
+    }
+
+    /// Adds `sum over rows` to out (C). The rows are cut into at most 64 parts, whatever the number of threads; each part is
+    /// summed for itself, then the parts in order: fewer roundings than one long sum, and always the same ones.
+    static Runnable sumRows(Cpu cpu, Simd simd, int N, int C, View out, AddRow row) {
+        int some = Math.max(32, (N + 63) / 64);
+        int parts = (N + some - 1) / some;
+        Cpu.Body body = (part, worker) -> {
+            float[] sum = cpu.shared(0, parts * C);
+            Arrays.fill(sum, part * C, (part + 1) * C, 0f);
+            for (int t = part * some; t < Math.min(N, (part + 1) * some); t++)
+                row.add(t, sum, part * C);
+        };
+        return () -> {
+            float[] sum = cpu.shared(0, parts * C);
+            cpu.forEach(parts, body);
+            for (int part = 1; part < parts; part++)
+                simd.add(sum, 0, sum, part * C, sum, 0, C);
+            if (parts > 0)
+                simd.add(out.f(), out.off(), sum, 0, out.f(), out.off(), C);
+        };
+    }
+
+    static Runnable addBias(Cpu cpu, Simd simd, Op.AddBias op, View y, View bias) {
+        int C = op.C();
+        return rows(cpu, op.N(), C, (from, to, worker) -> {
+            for (int t = from; t < to; t++)
+                simd.add(y.f(), y.off() + t * C, bias.f(), bias.off(), y.f(), y.off() + t * C, C);
+        });
+    }
+
+    static Runnable biasGrad(Cpu cpu, Simd simd, Op.BiasGrad op, View dY, View dBias) {
+        int C = op.C();
+        return sumRows(cpu, simd, op.N(), C, dBias,
+                (t, sum, at) -> simd.add(sum, at, dY.f(), dY.off() + t * C, sum, at, C));
+    }
+
+    static Runnable scaleColumns(Cpu cpu, Simd simd, Op.ScaleColumns op, View x, View s, View y) {
+        int C = op.C();
+        return rows(cpu, op.N(), C, (from, to, worker) -> {
+            for (int t = from; t < to; t++)
+                simd.mul(1f, x.f(), x.off() + t * C, s.f(), s.off(), y.f(), y.off() + t * C, C);
+        });
+    }
+
+    static Runnable columnDot(Cpu cpu, Simd simd, Op.ColumnDot op, View x, View y, View out) {
+        int C = op.C();
+        return sumRows(cpu, simd, op.N(), C, out, (t, sum, at) -> simd.mulAdd(1f, x.f(), x.off() + t * C, y.f(),
+                y.off() + t * C, sum, at, C));
+    }
+
+    static Runnable permute(Cpu cpu, Op.PermuteColumns op, View x, View perm, View y) {
+        int C = op.C();
+        return rows(cpu, op.N(), C, (from, to, worker) -> {
+            float[] in = x.f();
+            float[] out = y.f();
+            int[] p = perm.i();
+            for (int t = from; t < to; t++)
+                for (int j = 0; j < C; j++)
+                    out[y.off() + t * C + j] = in[x.off() + t * C + p[perm.off() + j]];
+        });
+    }
+}

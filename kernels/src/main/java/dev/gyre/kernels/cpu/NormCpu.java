@@ -1,0 +1,45 @@
+package dev.gyre.kernels.cpu;
+
+import dev.gyre.kernels.op.Op;
+
+/// RMS normalisation and its gradients.
+final class NormCpu {
+    private NormCpu() {
+    }
+
+    static Runnable rmsNorm(Cpu cpu, Simd simd, Op.RmsNorm op, View x, View weight, View y, View rstd) {
+        int C = op.C();
+        return ColumnCpu.rows(cpu, op.N(), C, (from, to, worker) -> {
+            float[] in = x.f();
+            for (int t = from; t < to; t++) {
+                int xo = x.off() + t * C;
+                float r = (float) (1 / Math.sqrt(simd.dot(in, xo, in, xo, C) / (double) C + op.eps()));
+                rstd.f()[rstd.off() + t] = r;
+                simd.mul(r, in, xo, weight.f(), weight.off(), y.f(), y.off() + t * C, C);
+            }
+        });
+    }
+
+    /// `dX (+)= (rstd w) dY + (-rstd^3 mean(w dY x)) x`.
+    static Runnable rmsNormGrad(Cpu cpu, Simd simd, Op.RmsNormGrad op, View x, View weight, View rstd, View dY,
+            View dX) {
+        int C = op.C();
+        return ColumnCpu.rows(cpu, op.N(), C, (from, to, worker) -> {
+            for (int t = from; t < to; t++) {
+                int at = t * C;
+                float r = rstd.f()[rstd.off() + t];
+                float mean = simd.dot3(x.f(), x.off() + at, dY.f(), dY.off() + at, weight.f(), weight.off(), C) / C;
+                simd.normGrad(r, weight.f(), weight.off(), dY.f(), dY.off() + at, -r * r * r * mean, x.f(),
+                        x.off() + at, dX.f(), dX.off() + at, C, op.accumulate());
+            }
+        });
+    }
+
+    static Runnable weightGrad(Cpu cpu, Simd simd, Op.RmsNormWeightGrad op, View x, View rstd, View dY,
+            View dWeight) {
+        int C = op.C();
+        return ColumnCpu.sumRows(cpu, simd, op.N(), C, dWeight,
+                (t, sum, at) -> simd.mulAdd(rstd.f()[rstd.off() + t], x.f(), x.off() + t * C, dY.f(),
+                        dY.off() + t * C, sum, at, C));
+    }
+}

@@ -1,0 +1,171 @@
+package dev.gyre.kernels.cpu;
+
+import dev.gyre.kernels.op.DType;
+import dev.gyre.kernels.op.HostData;
+import dev.gyre.kernels.op.Op;
+import dev.gyre.kernels.op.Op.MatMul.Form;
+import java.util.Arrays;
+
+/// The matrix product in its three forms, mostly by [PackedProduct]. A few rows against a large b, as in decoding, take a
+/// path of their own that reads b once and packs nothing, and so do the gradients of low-rank factors.
+final class ProductCpu {
+    /// Up to this many rows b is not worth packing.
+    private static final int FEW = 4;
+    /// Elements of b that one item of the few-rows path reads.
+    private static final int STRIPE = 1 << 15;
+    /// Rank up to which a transposed product is taken as a low-rank one.
+    private static final int NARROW = 128;
+    /// How many times as wide the other matrix is then, at least.
+    private static final int WIDE = 4;
+    /// ColumnCpu and rows of the wide matrix that are near at once.
+    private static final int COLUMNS = 128;
+    private static final int DEEP = 64;
+    /// Rows of them lie so far apart, lest rows of 2^n numbers should all fall on the same few lines of the cache.
+    private static final int APART = COLUMNS + 16;
+
+    private ProductCpu() {
+    }
+
+    static Runnable matMul(Cpu cpu, Simd simd, Op.MatMul op, View a, View b, View c) {
+        if (narrow(op))
+            return op.M() < op.N() ? narrow(cpu, simd, op, op.M(), op.N(), a, b, c, false)
+                    : narrow(cpu, simd, op, op.N(), op.M(), b, a, c, true);
+        if (!few(op))
+            return PackedProduct.of(cpu, simd, op, a, b, c);
+        return op.form() == Form.NT ? fewRowsNT(cpu, simd, op, a, b, c) : fewRowsNN(cpu, simd, op, a, b, c);
+    }
+
+    private static boolean few(Op.MatMul op) {
+        return op.M() <= FEW && op.form() != Form.TN;
+    }
+
+    /// Whether the second product, which follows the first, only adds to what that one computes.
+    static boolean joins(Op.MatMul op, Op.MatMul next) {
+        return next.accumulate() && next.c() == op.c() && next.M() == op.M() && next.N() == op.N()
+                && next.a().root() != op.c().root() && next.b().root() != op.c().root() && packed(op) && packed(next);
+    }
+
+    private static boolean packed(Op.MatMul op) {
+        return !few(op) && !narrow(op) && !PackedProduct.tall(op);
+    }
+
+    private static boolean narrow(Op.MatMul op) {
+        int R = Math.min(op.M(), op.N());
+        return op.form() == Form.TN && R <= NARROW && Math.max(op.M(), op.N()) >= WIDE * R;
+    }
+
+    /// `n` numbers of b from element `e` on, as floats in y.
+    static void load(Simd simd, View b, int e, float[] y, int yo, int n) {
+        switch (b.buf().dtype()) {
+            case F32 -> System.arraycopy(b.f(), b.off() + e, y, yo, n);
+            case BF16 -> simd.decodeBf16(((HostData.BF16) b.slot().data()).bits, b.off() + e, y, yo, n);
+            case NF4 -> {
+                HostData.NF4 q = (HostData.NF4) b.slot().data();
+                for (int i = 0; i < n;) {
+                    int block = (e + i) / q.blockSize;
+                    int m = (int) Math.min(n - i, (block + 1L) * q.blockSize - e - i);
+                    simd.decodeNf4(q.codes, e + i, q.codeBook, q.absmax(block), y, yo + i, m);
+                    i += m;
+                }
+            }
+            case I32 -> throw new IllegalArgumentException(b.buf() + " is no matrix of numbers");
+        }
+    }
+
+    static Runnable decode(Cpu cpu, Simd simd, View w, View y) {
+        return ElementCpu.chunks(cpu, y.length(), (i, n) -> load(simd, w, i, y.f(), y.off() + i, n));
+    }
+
+    /// Whether b needs no decoding.
+    static boolean plain(View b) {
+        return b.buf().dtype() == DType.F32;
+    }
+
+    /// `c[i][j] (+)= alpha a_i . b_j`: items own rows of b.
+    private static Runnable fewRowsNT(Cpu cpu, Simd simd, Op.MatMul op, View a, View b, View c) {
+        int K = op.K();
+        int N = op.N();
+        int some = Math.max(1, STRIPE / Math.max(1, K));
+        boolean plain = plain(b);
+        Cpu.Body body = (item, worker) -> {
+            float[] row = plain ? b.f() : cpu.scratch(worker, 0, K);
+            for (int j = item * some; j < Math.min(N, (item + 1) * some); j++) {
+                if (!plain)
+                    load(simd, b, j * K, row, 0, K);
+                for (int i = 0; i < op.M(); i++) {
+                    int at = c.off() + i * N + j;
+                    float v = op.alpha() * simd.dot(a.f(), a.off() + i * K, row, plain ? b.off() + j * K : 0, K);
+                    c.f()[at] = op.accumulate() ? c.f()[at] + v : v;
+                }
+            }
+        };
+        return () -> cpu.forEach((N + some - 1) / some, body);
+    }
+
+    /// `c_i (+)= alpha sum over k of a[i][k] b_k`: items own columns of b.
+    private static Runnable fewRowsNN(Cpu cpu, Simd simd, Op.MatMul op, View a, View b, View c) {
+        int K = op.K();
+        int N = op.N();
+        int some = 128;
+        int deep = 64;
+        boolean plain = plain(b);
+        Cpu.Body body = (item, worker) -> {
+            int j = item * some;
+            int n = Math.min(some, N - j);
+            float[] sum = cpu.scratch(worker, 1, FEW * some);
+            Arrays.fill(sum, 0, FEW * some, 0f);
+            if (plain)
+                simd.mulAdd(op.M(), n, K, a.f(), a.off(), K, 1, b.f(), b.off() + j, N, sum, 0, some, false);
+            else
+                for (int k = 0; k < K; k += deep) {
+                    int kn = Math.min(deep, K - k);
+                    float[] block = cpu.scratch(worker, 0, deep * some);
+                    for (int r = 0; r < kn; r++)
+                        load(simd, b, (k + r) * N + j, block, r * some, n);
+                    simd.mulAdd(op.M(), n, kn, a.f(), a.off() + k, K, 1, block, 0, some, sum, 0, some, true);
+                }
+            for (int i = 0; i < op.M(); i++) {
+                int at = c.off() + i * N + j;
+                if (op.accumulate())
+                    simd.axpy(op.alpha(), sum, i * some, c.f(), at, n);
+                else
+                    simd.scale(op.alpha(), sum, i * some, c.f(), at, n);
+            }
+        };
+        return () -> cpu.forEach((N + some - 1) / some, body);
+    }
+
+    /// `c (R,W) (+)= alpha t^T x` of t (K,R) and x (K,W), or c^T (W,R): what the gradients of low-rank factors are. Items own
+    /// columns of x, which is much the larger one and goes by once: a register tile takes it from a copy of a few rows,
+    /// without the panels that other products share.
+    private static Runnable narrow(Cpu cpu, Simd simd, Op.MatMul op, int R, int W, View t, View x, View c,
+            boolean transposed) {
+        int K = op.K();
+        Cpu.Body body = (item, worker) -> {
+            int j = item * COLUMNS;
+            int n = Math.min(COLUMNS, W - j);
+            float[] near = cpu.scratch(worker, 0, DEEP * APART);
+            float[] sum = cpu.scratch(worker, 1, R * APART);
+            if (K == 0)
+                Arrays.fill(sum, 0, R * APART, 0f);
+            for (int k = 0; k < K; k += DEEP) {
+                int deep = Math.min(DEEP, K - k);
+                simd.copy(x.f(), x.off() + k * W + j, W, deep, n, near, 0, APART);
+                simd.mulAdd(R, n, deep, t.f(), t.off() + k * R, 1, R, near, 0, APART, sum, 0, APART, k > 0);
+            }
+            for (int i = 0; i < R; i++)
+                if (transposed)
+                    for (int q = 0; q < n; q++) {
+                        int at = c.off() + (j + q) * R + i;
+                        float v = op.alpha() * sum[i * APART + q];
+                        c.f()[at] = op.accumulate() ? c.f()[at] + v : v;
+                    }
+            else
+                    if (op.accumulate())
+                        simd.axpy(op.alpha(), sum, i * APART, c.f(), c.off() + i * W + j, n);
+            else
+                        simd.scale(op.alpha(), sum, i * APART, c.f(), c.off() + i * W + j, n);
+        };
+        return () -> cpu.forEach((W + COLUMNS - 1) / COLUMNS, body);
+    }
+}

@@ -1,0 +1,148 @@
+package dev.gyre.kernels.op;
+
+import org.jspecify.annotations.Nullable;
+
+/// The numbers of one frozen weight as they lie in host memory. Arrays are taken over, not copied: a caller
+/// hands them to [Session#bind] and does not change them afterwards.
+public sealed interface HostData {
+    /// Number of weight elements.
+    long size();
+
+    DType dtype();
+
+    /// Bytes held, tables and block maxima included.
+    long bytes();
+
+    /// Single precision.
+    final class F32 implements HostData {
+        public final float[] values;
+
+        public F32(float[] values) {
+            this.values = values;
+        }
+
+        @Override
+        public long size() {
+            return values.length;
+        }
+
+        @Override
+        public DType dtype() {
+            return DType.F32;
+        }
+
+        @Override
+        public long bytes() {
+            return 4L * values.length;
+        }
+    }
+
+    /// Brain floats as raw bits: `value = intBitsToFloat(bits << 16)`.
+    final class BF16 implements HostData {
+        public final short[] bits;
+
+        public BF16(short[] bits) {
+            this.bits = bits;
+        }
+
+        @Override
+        public long size() {
+            return bits.length;
+        }
+
+        @Override
+        public DType dtype() {
+            return DType.BF16;
+        }
+
+        @Override
+        public long bytes() {
+            return 2L * bits.length;
+        }
+    }
+
+    /// 4-bit NormalFloat as bitsandbytes stores it: element e of the row-major matrix has code
+    /// `e even ? codes[e/2] >> 4 & 15 : codes[e/2] & 15` and value `codeBook[code] * absmax(e / blockSize)`.
+    /// Block maxima are plain floats, or (double quantisation)
+    /// `absmax(k) = nestedMap[absmaxCodes[k] & 255] * nestedAbsmax[k / nestedBlockSize] + nestedOffset`.
+    final class NF4 implements HostData {
+        public final long size;
+        public final byte[] codes;
+        public final int blockSize;
+        public final float[] codeBook;
+        /// Plain block maxima; null under double quantisation.
+        public final float @Nullable [] absmax;
+        /// Codes of the block maxima; null without double quantisation, as are the three tables below it.
+        public final byte @Nullable [] absmaxCodes;
+
+        public final float @Nullable [] nestedAbsmax;
+        public final float @Nullable [] nestedMap;
+        public final int nestedBlockSize;
+        public final float nestedOffset;
+
+        public NF4(long size, byte[] codes, int blockSize, float[] codeBook, float[] absmax) {
+            this(size, codes, blockSize, codeBook, absmax, null, null, null, 0, 0f);
+        }
+
+        public NF4(long size, byte[] codes, int blockSize, float[] codeBook, byte[] absmaxCodes,
+                float[] nestedAbsmax, float[] nestedMap, int nestedBlockSize, float nestedOffset) {
+            this(size, codes, blockSize, codeBook, null, absmaxCodes, nestedAbsmax, nestedMap, nestedBlockSize,
+                    nestedOffset);
+        }
+
+        private NF4(long size, byte[] codes, int blockSize, float[] codeBook, float @Nullable [] absmax,
+                byte @Nullable [] absmaxCodes, float @Nullable [] nestedAbsmax, float @Nullable [] nestedMap,
+                int nestedBlockSize, float nestedOffset) {
+            this.size = size;
+            this.codes = codes;
+            this.blockSize = blockSize;
+            this.codeBook = codeBook;
+            this.absmax = absmax;
+            this.absmaxCodes = absmaxCodes;
+            this.nestedAbsmax = nestedAbsmax;
+            this.nestedMap = nestedMap;
+            this.nestedBlockSize = nestedBlockSize;
+            this.nestedOffset = nestedOffset;
+            long blocks = (size + blockSize - 1) / blockSize;
+            int have = absmax != null ? absmax.length : absmaxCodes != null ? absmaxCodes.length : -1;
+            if (codes.length != (size + 1) / 2 || have != blocks || codeBook.length != 16)
+                throw new IllegalArgumentException("NF4 of " + size + " elements in blocks of " + blockSize + " needs "
+                        + (size + 1) / 2 + " code bytes, " + blocks + " block maxima and 16 code values; got "
+                        + codes.length + ", " + have + ", " + codeBook.length);
+        }
+
+        /// Maximum of block k, decoded in F32 as bitsandbytes does (two roundings, no fused multiply-add).
+        public float absmax(int k) {
+            if (absmax != null)
+                return absmax[k];
+            if (absmaxCodes == null || nestedMap == null || nestedAbsmax == null)
+                throw new IllegalStateException("NF4 block maxima are missing");
+            return nestedMap[absmaxCodes[k] & 0xff] * nestedAbsmax[k / nestedBlockSize] + nestedOffset;
+        }
+
+        /// Element `e` of the row-major matrix.
+        public float value(long e) {
+            int b = codes[(int) (e >> 1)] & 0xff;
+            int code = (e & 1) == 0 ? b >> 4 : b & 15;
+            return codeBook[code] * absmax((int) (e / blockSize));
+        }
+
+        @Override
+        public long size() {
+            return size;
+        }
+
+        @Override
+        public DType dtype() {
+            return DType.NF4;
+        }
+
+        @Override
+        public long bytes() {
+            long maxima = absmax != null ? 4L * absmax.length : 0;
+            if (absmaxCodes != null && nestedAbsmax != null && nestedMap != null)
+                maxima += absmaxCodes.length + 4L * nestedAbsmax.length + 4L * nestedMap.length;
+            return codes.length + maxima + 64;
+        }
+    }
+}

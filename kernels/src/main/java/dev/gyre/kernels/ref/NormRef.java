@@ -1,0 +1,42 @@
+package dev.gyre.kernels.ref;
+
+/// Root mean square norm over C, one row after the other.
+public final class NormRef {
+    private NormRef() {
+    }
+
+    /// `rstd = 1/sqrt(mean(x^2) + eps)`, `y = x rstd * weight`
+    public static void forward(Vec x, Vec weight, Vec y, Vec rstd, int N, int C, double eps) {
+        for (int i = 0; i < N; i++) {
+            double sum = 0;
+            for (int c = 0; c < C; c++)
+                sum += x.get(i * C + c) * x.get(i * C + c);
+            double r = 1 / Math.sqrt(sum / C + eps);
+            rstd.set(i, r);
+            for (int c = 0; c < C; c++)
+                y.set(i * C + c, x.get(i * C + c) * r * weight.get(c));
+        }
+    }
+
+    /// With `g = dY * weight`: `dX (+)= rstd (g - x rstd^2 mean(g x))`
+    public static void backward(Vec x, Vec weight, Vec rstd, Vec dY, Vec dX, int N, int C, boolean accumulate) {
+        for (int i = 0; i < N; i++) {
+            double r = rstd.get(i);
+            double mean = 0;
+            for (int c = 0; c < C; c++)
+                mean += dY.get(i * C + c) * weight.get(c) * x.get(i * C + c) / C;
+            for (int c = 0; c < C; c++) {
+                int k = i * C + c;
+                double d = r * (dY.get(k) * weight.get(c) - x.get(k) * r * r * mean);
+                dX.set(k, accumulate ? dX.get(k) + d : d);
+            }
+        }
+    }
+
+    /// `dWeight += sum over rows of dY * x rstd`
+    public static void weightGrad(Vec x, Vec rstd, Vec dY, Vec dWeight, int N, int C) {
+        for (int i = 0; i < N; i++)
+            for (int c = 0; c < C; c++)
+                dWeight.add(c, dY.get(i * C + c) * x.get(i * C + c) * rstd.get(i));
+    }
+}

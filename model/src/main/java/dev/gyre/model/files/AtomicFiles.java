@@ -1,0 +1,256 @@
+package dev.gyre.model.files;
+
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.FileVisitResult;
+import java.nio.file.Files;
+import java.nio.file.LinkOption;
+import java.nio.file.Path;
+import java.nio.file.SimpleFileVisitor;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.StandardOpenOption;
+import java.nio.file.attribute.BasicFileAttributes;
+import java.util.List;
+import java.util.UUID;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import java.util.stream.Stream;
+
+/// Crash-safe writes: under its final name a file or directory is either complete or not there.
+/// Written aside in the same folder, forced to the disk, renamed, and the folder forced too. When writing fails,
+/// nothing is left and what was there before still is.
+public final class AtomicFiles {
+    private AtomicFiles() {
+    }
+
+    /// Writes the bytes of one file.
+    @FunctionalInterface
+    public interface FileBody {
+        void writeTo(FileChannel out) throws IOException;
+    }
+
+    /// Fills one directory.
+    @FunctionalInterface
+    public interface DirectoryBody {
+        void fill(Path directory) throws IOException;
+    }
+
+    /// Creates or replaces `file`.
+    public static void write(Path file, FileBody body) {
+        Path target = file.toAbsolutePath();
+        Path aside = aside(target, "tmp");
+        try {
+            try (FileChannel out = FileChannel.open(aside, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
+                body.writeTo(out);
+                out.force(true);
+            }
+            Files.move(aside, target, StandardCopyOption.ATOMIC_MOVE);
+            force(folder(target));
+        } catch (IOException e) {
+            throw failed(file, e);
+        } finally {
+            deleteQuietly(aside);
+        }
+    }
+
+    public static void write(Path file, byte[] bytes) {
+        write(file, out -> {
+            ByteBuffer rest = ByteBuffer.wrap(bytes);
+            while (rest.hasRemaining())
+                out.write(rest);
+        });
+    }
+
+    public static void write(Path file, String text) {
+        write(file, text.getBytes(StandardCharsets.UTF_8));
+    }
+
+    /// Creates `directory`, which must not exist yet or be empty.
+    public static void createDirectory(Path directory, DirectoryBody body) {
+        if (isTaken(directory))
+            throw new FormatException(directory, "exists already; choose another output or remove it first");
+        replaceDirectory(directory, body);
+    }
+
+    /// Creates or replaces `directory`. The old one is renamed to `.NAME.old-*` just before the new one takes its
+    /// name, and deleted after: at every moment at least one of them is complete on the disk.
+    public static void replaceDirectory(Path directory, DirectoryBody body) {
+        Path target = directory.toAbsolutePath().normalize();
+        Path aside = aside(target, "tmp");
+        Path old = aside(target, "old");
+        try {
+            Files.createDirectories(folder(target));
+            Files.createDirectory(aside);
+            body.fill(aside);
+            forceTree(aside);
+            boolean replaces = Files.exists(target, LinkOption.NOFOLLOW_LINKS);
+            if (replaces)
+                Files.move(target, old, StandardCopyOption.ATOMIC_MOVE);
+            try {
+                Files.move(aside, target, StandardCopyOption.ATOMIC_MOVE);
+            } catch (IOException e) {
+                if (replaces)
+                    Files.move(old, target, StandardCopyOption.ATOMIC_MOVE);
+                throw e;
+            }
+            force(folder(target));
+        } catch (IOException e) {
+            throw failed(directory, e);
+        } finally {
+            deleteQuietly(aside);
+            if (Files.exists(target, LinkOption.NOFOLLOW_LINKS))
+                deleteQuietly(old);
+        }
+    }
+
+    /// Finds out, before the work that goes into it, whether `file` can be written.
+    public static void checkFile(Path file) {
+        if (Files.isDirectory(file))
+            throw failed(file, new IOException("it is a folder"));
+        probe(file, folder(file.toAbsolutePath().normalize()));
+    }
+
+    /// Finds out, before the work that goes into it, whether `folder` takes files, or the folder that it would be made in.
+    public static void checkFolder(Path folder) {
+        Path at = folder.toAbsolutePath().normalize();
+        while (!Files.exists(at) && at.getParent() != null)
+            at = at.getParent();
+        probe(folder, at);
+    }
+
+    /// Makes `folder`, and those that it would be in, where it is not there yet.
+    public static void createFolder(Path folder) {
+        checkFolder(folder);
+        try {
+            Files.createDirectories(folder);
+        } catch (IOException e) {
+            throw failed(folder, e);
+        }
+    }
+
+    /// Rights, read-only file systems and full disks all show when a file is made.
+    private static void probe(Path what, Path folder) {
+        try {
+            Files.delete(Files.createTempFile(folder, ".", ".probe"));
+        } catch (IOException e) {
+            throw failed(what, e);
+        }
+    }
+
+    private static final Pattern ASIDE =
+            Pattern.compile("\\.(.+)\\.(tmp|old)-[0-9a-f-]+");
+
+    /// Cleans up in `folder` behind a process that was killed while writing there: what it had not finished is deleted, and
+    /// a directory that it had set aside to replace, but not replaced, takes its name again.
+    public static void recover(Path folder) {
+        List<Path> all;
+        try (Stream<Path> s = Files.list(folder)) {
+            all = s.toList();
+        } catch (IOException e) {
+            throw FormatException.unreadable(folder, e);
+        }
+        for (Path p : all) {
+            Matcher m = ASIDE.matcher(String.valueOf(p.getFileName()));
+            if (!m.matches())
+                continue;
+            Path target = p.resolveSibling(m.group(1));
+            if (m.group(2).equals("old") && !Files.exists(target, LinkOption.NOFOLLOW_LINKS))
+                try {
+                    Files.move(p, target, StandardCopyOption.ATOMIC_MOVE);
+                } catch (IOException e) {
+                    throw failed(target, e);
+                }
+            else
+                deleteQuietly(p);
+        }
+    }
+
+    /// Whether something stands where a new directory is to be written; an empty one is none.
+    public static boolean isTaken(Path directory) {
+        return Files.exists(directory, LinkOption.NOFOLLOW_LINKS) && !isEmptyDirectory(directory);
+    }
+
+    /// Whether `directory` is a folder that holds nothing.
+    private static boolean isEmptyDirectory(Path directory) {
+        if (!Files.isDirectory(directory))
+            return false;
+        try (var entries = Files.list(directory)) {
+            return entries.findAny().isEmpty();
+        } catch (IOException e) {
+            throw FormatException.unreadable(directory, e);
+        }
+    }
+
+    private static UncheckedIOException failed(Path what, IOException e) {
+        return new UncheckedIOException(
+                new IOException(what + ": cannot be written; " + FormatException.reason(e), e));
+    }
+
+    private static Path folder(Path absolute) {
+        Path parent = absolute.getParent();
+        return parent == null ? absolute : parent;
+    }
+
+    private static Path aside(Path target, String kind) {
+        return target.resolveSibling("." + target.getFileName() + "." + kind + "-" + UUID.randomUUID());
+    }
+
+    private static void force(Path directory) throws IOException {
+        try (FileChannel c = FileChannel.open(directory, StandardOpenOption.READ)) {
+            c.force(true);
+        }
+    }
+
+    private static void forceTree(Path root) throws IOException {
+        Files.walkFileTree(root, new SimpleFileVisitor<>() {
+            @Override
+            public FileVisitResult visitFile(Path file, BasicFileAttributes a) throws IOException {
+                try (FileChannel c = FileChannel.open(file, StandardOpenOption.WRITE)) {
+                    c.force(true);
+                }
+                return FileVisitResult.CONTINUE;
+            }
+
+            @Override
+            public FileVisitResult postVisitDirectory(Path directory, java.io.IOException e) throws IOException {
+                force(directory);
+                return FileVisitResult.CONTINUE;
+            }
+        });
+    }
+
+    /// Deletes a file, or a folder with all that it holds; nothing where there is nothing.
+    public static void delete(Path root) {
+        if (!Files.exists(root, LinkOption.NOFOLLOW_LINKS))
+            return;
+        try {
+            Files.walkFileTree(root, new SimpleFileVisitor<>() {
+                @Override
+                public FileVisitResult visitFile(Path file, BasicFileAttributes a) throws IOException {
+                    Files.delete(file);
+                    return FileVisitResult.CONTINUE;
+                }
+
+                @Override
+                public FileVisitResult postVisitDirectory(Path directory, java.io.IOException e) throws IOException {
+                    Files.delete(directory);
+                    return FileVisitResult.CONTINUE;
+                }
+            });
+        } catch (IOException e) {
+            throw new UncheckedIOException(
+                    new IOException(root + ": cannot be deleted; " + FormatException.reason(e), e));
+        }
+    }
+
+    private static void deleteQuietly(Path root) {
+        try {
+            delete(root);
+        } catch (UncheckedIOException e) {
+            // a left-over under a dotted temporary name harms nothing and must not hide the real failure
+        }
+    }
+}

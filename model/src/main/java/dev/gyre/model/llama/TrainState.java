@@ -1,6 +1,0 @@
-package dev.gyre.model.llama;
-
-/// Everything of a session that training changes: parameters and AdamW's moments, in the order of
-/// [TrainSession#tensors]. Restoring it continues bit for bit.
-public record TrainState(float[] params, float[] m, float[] v) {
-}

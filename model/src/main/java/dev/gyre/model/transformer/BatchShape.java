@@ -1,0 +1,15 @@
+package dev.gyre.model.transformer;
+
+/// Rows of a batch: B sequences of T tokens.
+public record BatchShape(int B, int T) {
+    public BatchShape {
+        if (B < 1 || T < 1)
+            throw new IllegalArgumentException(
+                    "a batch needs at least one sequence of one token, got " + B + " x " + T);
+        Math.multiplyExact(B, T);
+    }
+
+    public int tokens() {
+        return B * T;
+    }
+}

@@ -1,0 +1,156 @@
+package dev.gyre.model.transformer;
+
+import dev.gyre.kernels.Program;
+import dev.gyre.kernels.op.DType;
+import dev.gyre.kernels.op.HostData;
+import dev.gyre.model.adapter.Adapter;
+import dev.gyre.model.adapter.AdapterSpec;
+import dev.gyre.model.adapter.Modules;
+import dev.gyre.model.adapter.PrincipalFactors;
+import dev.gyre.model.emit.Buffers;
+import dev.gyre.model.emit.Tensor;
+import dev.gyre.model.family.ModelConfig;
+import dev.gyre.model.format.ModelDir;
+import dev.gyre.model.format.TensorType;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import org.jspecify.annotations.Nullable;
+
+/// A model of which only shapes and types are known: enough to emit the programs of a run and to plan its memory, from
+/// `config.json` and the headers of the weight files, without reading a weight.
+public final class PlannedModel implements Buffers.Source, Modules {
+    private final ModelConfig config;
+    private final Map<String, DType> types;
+    private final Map<String, int[]> dims;
+
+    private final boolean doubled;
+
+    private PlannedModel(ModelConfig config, Map<String, DType> types, boolean doubled) {
+        this.doubled = doubled;
+        this.config = config;
+        this.types = types;
+        this.dims = Transformer.shapes(config);
+    }
+
+    /// The model of a directory as [Transformer#load] would hold it after [Transformer#store].
+    public static PlannedModel of(ModelDir dir, Transformer.Base base) {
+        Map<String, DType> types = new LinkedHashMap<>();
+        Transformer.shapes(dir.config()).forEach((name, shape) -> {
+            DType stored = dir.isQuantized(name) ? DType.NF4
+                    : shape.length == 2 && dir.originalType(name) == TensorType.BF16 ? DType.BF16 : DType.F32;
+            types.put(name, Transformer.stored(base, name, shape.length, stored));
+        });
+        return new PlannedModel(dir.config(), types, base == Transformer.Base.NF4_DOUBLE);
+    }
+
+    /// A new model in F32, as `gyre pretrain` makes it.
+    public static PlannedModel of(ModelConfig config) {
+        Map<String, DType> types = new LinkedHashMap<>();
+        Transformer.shapes(config).keySet().forEach(name -> types.put(name, DType.F32));
+        return new PlannedModel(config, types, false);
+    }
+
+    public ModelConfig config() {
+        return config;
+    }
+
+    /// Number of weights.
+    public long parameters() {
+        return config.parameters();
+    }
+
+    /// Bytes of all weights as they are held.
+    public long bytes() {
+        long n = 0;
+        for (String name : types.keySet())
+            n += dtype(name) != DType.NF4 ? dtype(name).bytes(size(name)) : nf4(size(name));
+        return n;
+    }
+
+    /// Codes and block maxima: plain floats, or codes of them with a float per 256.
+    private long nf4(long size) {
+        long blocks = size / 64;
+        return (size + 1) / 2 + (doubled ? blocks + blocks / 256 * 4 : 4 * blocks);
+    }
+
+    /// Bytes of all weights as a [dev.gyre.kernels.MemoryPlan] counts them, which takes every NF4 maximum for a float.
+    public long plannedBytes() {
+        long n = 0;
+        for (String name : types.keySet())
+            n += dtype(name).bytes(size(name)) + (dtype(name) == DType.NF4 ? size(name) / 16 : 0);
+        return n;
+    }
+
+    private long size(String name) {
+        long n = 1;
+        for (int d : dims(name))
+            n *= d;
+        return n;
+    }
+
+    /// An adapter on this model: its tensors have their sizes, and for PSOFT its factors are zero.
+    public Adapter adapter(AdapterSpec spec) {
+        return Adapter.create(spec, this, 0,
+                (info, s) -> new PrincipalFactors(new float[s.r() * info.in()], new float[s.r() * info.out()]));
+    }
+
+    /// The programs of a training run, and their memory.
+    ///
+    /// @param adapter null: all weights are trained
+    public StepPlan plan(@Nullable Adapter adapter, List<BatchShape> shapes, Set<TrainSession.Use> uses) {
+        List<Tensor> weights = new ArrayList<>();
+        if (adapter == null)
+            dims.forEach((name, d) -> weights.add(Tensor.planned(name, d.length == 2, d)));
+        return new StepPlan(config, this, weights, adapter == null ? List.of() : List.of(adapter), shapes, uses);
+    }
+
+    /// Whether the maxima of NF4 weights are quantised again.
+    public boolean doubled() {
+        return doubled;
+    }
+
+    /// The programs of a [Decoder].
+    ///
+    /// @param adapter null: none, or all weights are trained
+    public List<Program> decoder(@Nullable Adapter adapter, int maxPositions) {
+        return Decoder.emit(config, this, adapter == null ? List.of() : List.of(adapter), maxPositions).programs();
+    }
+
+    /// Bytes of a [Decoder] beside the weights, which it reads where they are.
+    ///
+    /// @param adapter null: none, or all weights are trained
+    public long decoderBytes(@Nullable Adapter adapter, int maxPositions) {
+        return Decoder.emit(config, this, adapter == null ? List.of() : List.of(adapter), maxPositions).bytes();
+    }
+
+    @Override
+    public DType dtype(String name) {
+        return Buffers.Source.known(types, name);
+    }
+
+    @Override
+    public int[] dims(String name) {
+        return Buffers.Source.known(dims, name).clone();
+    }
+
+    /// Zeros, for the biases that an adapter trains whole; weights have no numbers here.
+    @Override
+    public HostData data(String name) {
+        if (dims(name).length != 1)
+            throw new IllegalStateException(name + " is planned only and has no numbers");
+        return new HostData.F32(new float[dims(name)[0]]);
+    }
+
+    @Override
+    public List<Info> linears() {
+        return Transformer.linears(config);
+    }
+
+    @Override
+    public Info embedding() {
+        return Transformer.embedding(config);
+    }
+}

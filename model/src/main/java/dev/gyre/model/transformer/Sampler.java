@@ -1,0 +1,74 @@
+package dev.gyre.model.transformer;
+
+import java.util.Arrays;
+import java.util.SplittableRandom;
+
+/// Draws the next token. Temperature 0 takes the most likely one; else logits are divided by the temperature and a token
+/// is drawn from the smallest set of likeliest tokens whose probabilities reach `topP`. Logits beyond the tokenizer's
+/// vocabulary, with which models are padded, are passed over.
+public final class Sampler {
+    private final double temperature;
+    private final double topP;
+    private final SplittableRandom random;
+
+    private final int V;
+
+    /// @param V number of tokens to choose from
+    public Sampler(int V, double temperature, double topP, long seed) {
+        this.V = V;
+        if (!(temperature >= 0))
+            throw new IllegalArgumentException("temperature " + temperature + " must be 0 or more");
+        if (!(topP > 0 && topP <= 1))
+            throw new IllegalArgumentException("top-p " + topP + " must be above 0 and at most 1");
+        this.temperature = temperature;
+        this.topP = topP;
+        this.random = new SplittableRandom(seed);
+    }
+
+    public static Sampler greedy(int V) {
+        return new Sampler(V, 0, 1, 0);
+    }
+
+    public int next(float[] logits) {
+        int best = 0;
+        int n = Math.min(V, logits.length);
+        for (int i = 1; i < n; i++)
+            if (logits[i] > logits[best])
+                best = i;
+        if (temperature == 0)
+            return best;
+        double[] p = new double[n];
+        double sum = 0;
+        for (int i = 0; i < p.length; i++) {
+            p[i] = Math.exp((logits[i] - logits[best]) / temperature);
+            sum += p[i];
+        }
+        double draw = random.nextDouble();
+        if (topP < 1)
+            return nucleus(p, sum, draw, best);
+        double at = 0;
+        for (int i = 0; i < p.length; i++) {
+            at += p[i] / sum;
+            if (draw < at)
+                return i;
+        }
+        return best;
+    }
+
+    private int nucleus(double[] p, double sum, double draw, int best) {
+        Integer[] order = new Integer[p.length];
+        Arrays.setAll(order, i -> i);
+        Arrays.sort(order, (a, b) -> p[a] != p[b] ? Double.compare(p[b], p[a]) : Integer.compare(a, b));
+        double mass = 0;
+        int n = 0;
+        while (n < order.length && mass < topP)
+            mass += p[order[n++]] / sum;
+        double at = 0;
+        for (int i = 0; i < n; i++) {
+            at += p[order[i]] / sum / mass;
+            if (draw < at)
+                return order[i];
+        }
+        return best;
+    }
+}

@@ -1,0 +1,340 @@
+package dev.gyre.model.transformer;
+
+import dev.gyre.kernels.op.DType;
+import dev.gyre.kernels.op.HostData;
+import dev.gyre.model.adapter.Adapter;
+import dev.gyre.model.adapter.ModuleAdapter;
+import dev.gyre.model.adapter.Modules;
+import dev.gyre.model.emit.Buffers;
+import dev.gyre.model.emit.Tensor;
+import dev.gyre.model.family.ModelConfig;
+import dev.gyre.model.format.ModelDir;
+import dev.gyre.model.format.TensorType;
+import dev.gyre.quant.DoubleQuant;
+import dev.gyre.quant.Nf4;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.Set;
+
+/// A Llama-style causal language model on the host: configuration, weights by their Hugging Face names, and the adapters
+/// attached to it. It computes nothing itself; a [TrainSession] or a [Decoder] does.
+public final class Transformer implements Buffers.Source, Modules {
+    /// How frozen weights are held in memory.
+    public enum Base {
+        /// As the files have them.
+        AS_STORED, F32, BF16,
+        /// 4-bit NormalFloat with a maximum per 64 weights.
+        NF4,
+        /// The same with the maxima quantised to 8 bits.
+        NF4_DOUBLE
+    }
+
+    /// Standard deviation of fresh weights, `initializer_range`'s default.
+    public static final double INITIALIZER_RANGE = 0.02;
+
+    private final ModelConfig config;
+    private final Map<String, HostData> weights;
+    private final Map<String, int[]> dims;
+    private final Map<String, Adapter> adapters = new LinkedHashMap<>();
+    private final Set<String> off = new HashSet<>();
+
+    private Transformer(ModelConfig config, Map<String, HostData> weights) {
+        this.config = config;
+        this.weights = weights;
+        this.dims = shapes(config);
+        for (String name : dims.keySet())
+            if (!weights.containsKey(name))
+                throw new IllegalArgumentException("the model lacks the tensor " + name);
+    }
+
+    static Map<String, int[]> shapes(ModelConfig config) {
+        Map<String, int[]> out = new LinkedHashMap<>();
+        config.tensorShapes().forEach((name, s) -> out.put(name, s.stream().mapToInt(Math::toIntExact).toArray()));
+        return out;
+    }
+
+    /// Reads all weights of a model directory. BF16 weights of linear layers and embeddings stay BF16 in memory, F16 is
+    /// widened to F32 (exactly), norms and biases always are.
+    public static Transformer load(ModelDir dir) {
+        Map<String, HostData> w = new LinkedHashMap<>();
+        shapes(dir.config()).forEach((name, shape) -> w.put(name, dir.weight(name, shape.length == 2)));
+        return new Transformer(dir.config(), w);
+    }
+
+    /// As [#load] and [#store], weight by weight: both forms of the model never stand side by side.
+    public static Transformer load(ModelDir dir, Base base) {
+        ModelDir.Arrays reused = ModelDir.Arrays.reused();
+        Map<String, HostData> w = new LinkedHashMap<>();
+        shapes(dir.config()).forEach((name, shape) -> {
+            boolean matrix = shape.length == 2;
+            DType type = dir.isQuantized(name) ? DType.NF4
+                    : matrix && dir.originalType(name) == TensorType.BF16 ? DType.BF16 : DType.F32;
+            boolean kept = stored(base, name, shape.length, type) == type;
+            w.put(name, stored(base, name, shape.length,
+                    dir.weight(name, matrix, kept ? ModelDir.Arrays.FRESH : reused)));
+        });
+        return new Transformer(dir.config(), w);
+    }
+
+    /// The modules of a model directory, with each weight read when it is asked for into an array that the next of its
+    /// shape takes again.
+    public static Modules reading(ModelDir dir) {
+        ModelDir.Arrays reused = ModelDir.Arrays.reused();
+        return new Modules() {
+            @Override
+            public List<Info> linears() {
+                return Transformer.linears(dir.config());
+            }
+
+            @Override
+            public Info embedding() {
+                return Transformer.embedding(dir.config());
+            }
+
+            @Override
+            public HostData data(String name) {
+                return dir.weight(name, dir.shape(name).size() == 2, reused);
+            }
+        };
+    }
+
+    /// Random weights as the reference library initialises them: normal with deviation [#INITIALIZER_RANGE], norms 1, biases 0.
+    public static Transformer random(ModelConfig config, long seed) {
+        return random(config, seed, Base.F32);
+    }
+
+    /// As [#random] and [#store], weight by weight: both forms of the model never stand side by side.
+    public static Transformer random(ModelConfig config, long seed, Base base) {
+        Map<String, HostData> w = new LinkedHashMap<>();
+        Map<Integer, float[]> reused = new HashMap<>();
+        Random random = new Random(seed);
+        shapes(config).forEach((name, shape) -> {
+            int n = 1;
+            for (int s : shape)
+                n = Math.multiplyExact(n, s);
+            boolean kept = stored(base, name, shape.length, DType.F32) == DType.F32;
+            float[] v = kept ? new float[n] : reused.computeIfAbsent(n, float[]::new);
+            for (int i = 0; i < n; i++)
+                v[i] = shape.length == 2 ? (float) (random.nextGaussian() * INITIALIZER_RANGE)
+                        : name.endsWith("bias") ? 0f : 1f;
+            w.put(name, stored(base, name, shape.length, new HostData.F32(v)));
+        });
+        return new Transformer(config, w);
+    }
+
+    public ModelConfig config() {
+        return config;
+    }
+
+    /// All weights by their Hugging Face names.
+    public Map<String, HostData> weights() {
+        return Collections.unmodifiableMap(weights);
+    }
+
+    /// Number of weights, adapters not counted; a tied output head once.
+    public long parameters() {
+        return weights.values().stream().mapToLong(HostData::size).sum();
+    }
+
+    @Override
+    public HostData data(String name) {
+        return Buffers.Source.known(weights, name);
+    }
+
+    @Override
+    public int[] dims(String name) {
+        return Buffers.Source.known(dims, name).clone();
+    }
+
+    /// Stores the weights another way. NF4 takes the linear layers of the blocks; embedding, output head, norms and biases
+    /// keep what they have, as bitsandbytes leaves them. Weights that are NF4 already stay as they are.
+    ///
+    /// @throws IllegalArgumentException when NF4 weights would have to become something else
+    public void store(Base base) {
+        for (String name : List.copyOf(weights.keySet()))
+            weights.put(name, stored(base, name, dims(name).length, data(name)));
+    }
+
+    private static HostData stored(Base base, String name, int rank, HostData w) {
+        boolean block = name.startsWith("model.layers.") && rank == 2;
+        return switch (base) {
+            case AS_STORED -> w;
+            case F32 -> w instanceof HostData.F32 ? w : new HostData.F32(floats(name, w));
+            case BF16 -> rank == 2 && !(w instanceof HostData.BF16) ? new HostData.BF16(bits(floats(name, w))) : w;
+            case NF4 -> block && !(w instanceof HostData.NF4) ? Nf4.quantize(w, Nf4.DEFAULT_BLOCK) : w;
+            case NF4_DOUBLE -> !block ? w
+                    : w instanceof HostData.NF4 q ? q.absmax == null ? q : DoubleQuant.of(q)
+                    : DoubleQuant.of(Nf4.quantize(w, Nf4.DEFAULT_BLOCK));
+        };
+    }
+
+    /// The type of a weight after [#store].
+    ///
+    /// @param rank number of its dimensions
+    static DType stored(Base base, String name, int rank, DType now) {
+        return switch (base) {
+            case AS_STORED -> now;
+            case F32 -> DType.F32;
+            case BF16 -> rank == 2 ? DType.BF16 : now;
+            case NF4, NF4_DOUBLE -> name.startsWith("model.layers.") && rank == 2 ? DType.NF4 : now;
+        };
+    }
+
+    /// The numbers of a weight in F32 as the model computes with them, whatever it is stored in; a fresh array.
+    public float[] values(String name) {
+        HostData w = data(name);
+        return w instanceof HostData.NF4 q ? Nf4.dequantize(q) : floats(name, w).clone();
+    }
+
+    private static short[] bits(float[] v) {
+        short[] out = new short[v.length];
+        for (int i = 0; i < v.length; i++) {
+            int b = Float.floatToRawIntBits(v[i]);
+            out[i] = (short) (Float.isNaN(v[i]) ? b >> 16 | 0x40 : b + 0x7fff + (b >> 16 & 1) >> 16);
+        }
+        return out;
+    }
+
+    private static float[] floats(String name, HostData data) {
+        return switch (data) {
+            case HostData.F32 f -> f.values;
+            case HostData.BF16 b -> {
+                float[] v = new float[b.bits.length];
+                for (int i = 0; i < v.length; i++)
+                    v[i] = Float.intBitsToFloat(b.bits[i] << 16);
+                yield v;
+            }
+            case HostData.NF4 _ -> throw new IllegalArgumentException(name + " is stored in 4 bits; what rounding took"
+                    + " away does not come back. Train an adapter over it, or start from the model in 16 or 32 bits");
+        };
+    }
+
+    /// Replaces a weight, as full fine-tuning and merging do.
+    public void replace(String name, float[] values) {
+        if (data(name).size() != values.length)
+            throw new IllegalArgumentException(name + " has " + data(name).size() + " numbers, got " + values.length);
+        weights.put(name, new HostData.F32(values));
+    }
+
+    @Override
+    public List<Info> linears() {
+        return linears(config);
+    }
+
+    static List<Info> linears(ModelConfig config) {
+        List<Info> out = new ArrayList<>();
+        for (ModelConfig.Linear l : config.linears())
+            out.add(new Info(l.path(), l.in(), l.out(), l.bias()));
+        out.add(new Info("lm_head", config.hiddenSize(), config.vocabSize(), false));
+        return out;
+    }
+
+    @Override
+    public String weight(Info module) {
+        return config.tieWordEmbeddings() && module.path().equals("lm_head") ? "model.embed_tokens.weight"
+                : module.path() + ".weight";
+    }
+
+    @Override
+    public Info embedding() {
+        return embedding(config);
+    }
+
+    static Info embedding(ModelConfig config) {
+        return new Info("model.embed_tokens", config.hiddenSize(), config.hiddenSize(), false);
+    }
+
+    /// [#attach(String, Adapter)] under the method's name, numbered where that is taken.
+    public void attach(Adapter adapter) {
+        String method = adapter.spec().method();
+        String name = method;
+        for (int i = 2; adapters.containsKey(name); i++)
+            name = method + " " + i;
+        attach(name, adapter);
+    }
+
+    /// Puts an adapter on the model; several are nested in the order of attaching, the first outermost: two OFT adapters
+    /// give `x R_0 R_1 W^T`. Sessions that are open already do not change.
+    ///
+    /// @throws IllegalArgumentException when the name is taken, or when two adapters train the same weight of the model
+    public void attach(String name, Adapter adapter) {
+        if (adapters.containsKey(name))
+            throw new IllegalArgumentException(
+                    "an adapter named " + name + " is attached already; choose another name");
+        for (Adapter a : adapters.values())
+            for (Tensor t : a.whole())
+                if (adapter.whole().stream().anyMatch(w -> w.name().equals(t.name())))
+                    throw new IllegalArgumentException("two adapters bring their own " + t.name()
+                            + " (a trained bias or a module of modules_to_save); only one can have it");
+        adapters.put(name, adapter);
+    }
+
+    public void detach(String name) {
+        named(name);
+        adapters.remove(name);
+        off.remove(name);
+    }
+
+    /// Switches an adapter off, or on again, for the sessions opened from now on.
+    public void enable(String name, boolean on) {
+        named(name);
+        if (on)
+            off.remove(name);
+        else
+            off.add(name);
+    }
+
+    /// The adapter attached under a name, switched on or not.
+    public Adapter named(String name) {
+        Adapter a = adapters.get(name);
+        if (a == null)
+            throw new IllegalArgumentException("no adapter is named " + name + "; the model has "
+                    + (adapters.isEmpty() ? "none" : String.join(", ", adapters.keySet())));
+        return a;
+    }
+
+    /// Names of all attached adapters, outermost first, those that are switched off included.
+    public List<String> adapterNames() {
+        return List.copyOf(adapters.keySet());
+    }
+
+    /// The adapters that are switched on, outermost first.
+    public List<Adapter> adapters() {
+        List<Adapter> out = new ArrayList<>();
+        adapters.forEach((name, a) -> {
+            if (!off.contains(name))
+                out.add(a);
+        });
+        return Collections.unmodifiableList(out);
+    }
+
+    /// Adapters by module path, outermost first.
+    Map<String, List<ModuleAdapter>> byModule() {
+        return byModule(adapters());
+    }
+
+    static Map<String, List<ModuleAdapter>> byModule(List<Adapter> adapters) {
+        Map<String, List<ModuleAdapter>> out = new LinkedHashMap<>();
+        for (Adapter a : adapters)
+            for (ModuleAdapter m : a.modules())
+                out.computeIfAbsent(m.module(), _ -> new ArrayList<>()).add(m);
+        return out;
+    }
+
+    /// Trainable twins of all weights: what full fine-tuning and pre-training change. Norms and biases do not decay.
+    List<Tensor> allWeights() {
+        List<Tensor> out = new ArrayList<>();
+        weights.forEach((name, data) -> {
+            float[] values = floats(name, data).clone();
+            int[] d = dims(name);
+            out.add(new Tensor(name, values, d.length == 2, d));
+        });
+        return out;
+    }
+}

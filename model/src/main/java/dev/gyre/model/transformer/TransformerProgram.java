@@ -1,0 +1,323 @@
+package dev.gyre.model.transformer;
+
+import dev.gyre.kernels.Program;
+import dev.gyre.kernels.op.Buf;
+import dev.gyre.kernels.op.DType;
+import dev.gyre.kernels.op.HostData;
+import dev.gyre.kernels.op.Op;
+import dev.gyre.model.adapter.AdaptedLinear;
+import dev.gyre.model.adapter.EmbeddingRotation;
+import dev.gyre.model.adapter.ModuleAdapter;
+import dev.gyre.model.emit.Buffers;
+import dev.gyre.model.emit.Emitter;
+import dev.gyre.model.family.ModelConfig;
+import dev.gyre.model.family.RopeScaling;
+import dev.gyre.model.family.RopeTable;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
+
+/// Emits the whole transformer: embedding, decoder layers, final norm, output head with the loss.
+///
+/// The head runs in chunks of rows together with the loss and its gradient, so that logits (N, V) never stand whole
+/// unless they are asked for.
+final class TransformerProgram {
+    /// Logits that may stand at once in training and evaluation: 2^23 numbers, 32 MiB. They stand beside all that the
+    /// layers keep, so they are the peak of a step: size M over NF4 takes 33 MiB less than with twice as many, for 1.5 % of
+    /// its time, in which the head's weight is packed once more.
+    static final int LOGITS_CHUNK = 1 << 23;
+
+    private final ModelConfig c;
+    private final Buffers store;
+    private final Map<String, List<ModuleAdapter>> adapters;
+    private final int C;
+    private final int V;
+    private final Buf cos;
+    private final Buf sin;
+    /// Cosines and sines by length, under dynamic scaling.
+    private final Map<Integer, Buf[]> dynamic = new HashMap<>();
+    /// Factor of the token losses' gradient: 1 / trained tokens of the step.
+    private final Buf lossScale = Buf.input("loss scale", DType.F32, 1);
+
+    /// Inputs and outputs of the programs of one batch shape.
+    record Io(BatchShape shape, Buf ids, Buf labels, Buf positions, Buf start, Buf rowLoss) {
+        static Io of(BatchShape s) {
+            int n = s.tokens();
+            String at = " " + s.B() + "x" + s.T();
+            return new Io(s, Buf.input("ids" + at, DType.I32, n), Buf.input("labels" + at, DType.I32, n),
+                    Buf.input("positions" + at, DType.I32, n), Buf.input("start" + at, DType.I32, n),
+                    Buf.output("row loss" + at, n));
+        }
+    }
+
+    /// A program that also leaves logits in an output buffer: all (N, V), or those of the last tokens of each row.
+    record WithLogits(Program program, Buf logits) {
+    }
+
+    /// @param positions rows of the RoPE tables: one more than the largest position that will occur
+    TransformerProgram(ModelConfig c, Buffers store, Map<String, List<ModuleAdapter>> adapters, int positions) {
+        this.c = c;
+        this.store = store;
+        this.adapters = adapters;
+        this.C = c.hiddenSize();
+        this.V = c.vocabSize();
+        int half = c.headDim() / 2;
+        this.cos = store.constant("rope cos", new HostData.F32(RopeTable.cos(c, positions)), positions, half);
+        this.sin = store.constant("rope sin", new HostData.F32(RopeTable.sin(c, positions)), positions, half);
+    }
+
+    Buf lossScale() {
+        return lossScale;
+    }
+
+    Buf cos() {
+        return cos;
+    }
+
+    Buf sin() {
+        return sin;
+    }
+
+    /// Forward, loss and backward of one micro-batch; gradients are added to the store's.
+    ///
+    /// @param checkpointing whether a layer keeps nothing but its input and runs forward again before it runs backward:
+    ///        the same operations on the same numbers, hence the same gradients to the bit
+    Program training(Io io, boolean checkpointing) {
+        Emitter e = new Emitter("train " + io.shape.B() + "x" + io.shape.T(), store, true);
+        run(e, io, true, checkpointing, null);
+        Program p = e.build();
+        return checkpointing ? p.withoutUnread() : p;
+    }
+
+    /// Forward and row losses.
+    Program evaluation(Io io) {
+        Emitter e = new Emitter("evaluate " + io.shape.B() + "x" + io.shape.T(), store, false);
+        run(e, io, false, false, null);
+        return e.build();
+    }
+
+    /// Forward with logits kept, row losses.
+    ///
+    /// @param last how many tokens at the end of each row have logits and losses; at most T, which is all
+    WithLogits logits(Io io, int last) {
+        Emitter e = new Emitter("logits " + io.shape.B() + "x" + io.shape.T(), store, false);
+        Buf logits = Buf.output("logits " + io.shape.B() + "x" + io.shape.T(), Math.multiplyExact(io.shape.B(), last),
+                V);
+        run(e, io, false, false, logits);
+        return new WithLogits(e.build(), logits);
+    }
+
+    private void run(Emitter e, Io io, boolean training, boolean checkpointing, @Nullable Buf keepLogits) {
+        BatchShape shape = io.shape;
+        int N = shape.tokens();
+        List<DecoderLayer> layers = layers(rotary(io.positions, shape.T()));
+        Embedding embedding = new Embedding();
+        Buf x = embedding.forward(e, io.ids, N);
+        List<Buf> inputs = new ArrayList<>();
+        for (DecoderLayer l : layers) {
+            inputs.add(x);
+            x = l.forward(e, x, shape, io.start);
+        }
+
+        Norms.Out norm = Norms.forward(e, store, "model.norm", x, N, C, c.rmsNormEps());
+
+        int lowest = lowestTrained(layers, embedding);
+        AdaptedLinear first = head();
+        boolean headTrains = first.trains();
+        boolean normTrains = store.weightGrad("model.norm.weight") != null;
+        boolean back = training && (lowest < layers.size() || normTrains || embedding.trains());
+        e.scope("lm_head");
+        // a chunk's inputs make room for their gradient, unless the head reads them again
+        Buf dH = !back ? null : first.needsInput() ? e.act("d h", N, C) : norm.y();
+        int most = Math.clamp(LOGITS_CHUNK / V, 1, N);
+        int chunks = (N + most - 1) / most;
+        int chunk = (N + chunks - 1) / chunks;
+        int skipped = 0;
+        if (keepLogits != null) {
+            boolean all = keepLogits.dim(0) == N;
+            chunk = all ? N : keepLogits.dim(0) / shape.B();
+            skipped = all ? 0 : shape.T() - chunk;
+        }
+        // what lies between the last tokens of two rows is passed over
+        for (int row = skipped, kept = 0; row < N; row += chunk + skipped, kept += chunk) {
+            int n = Math.min(chunk, N - row);
+            AdaptedLinear head = head();
+            Buf hc = norm.y().view("h rows", (long) row * C, n, C);
+            Buf logits = keepLogits != null ? keepLogits.view("logits", (long) kept * V, n, V)
+                    : e.act("logits", n, V);
+            head.forward(e, hc, logits, n);
+            e.add(new Op.CrossEntropy(logits, io.labels.view("labels", row, n), io.rowLoss.view("row loss", row, n),
+                    lossScale, n, V, training));
+            if (dH != null || (training && headTrains))
+                head.backward(e, hc, logits, dH == null ? null : dH.view("d h rows", (long) row * C, n, C), false, n);
+        }
+        if (dH == null)
+            return;
+        Buf g = e.act("g", N, C);
+        Norms.backward(e, store, "model.norm", x, norm.rstd(), dH, g, N, C, false);
+        for (int i = layers.size() - 1; i >= lowest; i--) {
+            // the last layer has only just run forward
+            if (checkpointing && i < layers.size() - 1)
+                layers.get(i).forward(e, inputs.get(i), shape, io.start);
+            layers.get(i).backward(e, g, shape, io.start, i > lowest || embedding.trains());
+        }
+        if (embedding.trains())
+            embedding.backward(e, io.ids, g, N);
+    }
+
+    /// Index of the lowest layer whose backward pass anybody needs.
+    private static int lowestTrained(List<DecoderLayer> layers, Embedding embedding) {
+        if (embedding.trains())
+            return 0;
+        for (int i = 0; i < layers.size(); i++)
+            if (layers.get(i).trains())
+                return i;
+        return layers.size();
+    }
+
+    /// Dynamic scaling takes its frequencies from the length of the batch, so each length has tables of its own; all other
+    /// scalings share those of the longest.
+    private DecoderLayer.Rotary rotary(Buf positions, int T) {
+        if (!(c.ropeScaling() instanceof RopeScaling.Dynamic) || T == cos.dim(0))
+            return new DecoderLayer.Rotary(cos, sin, positions);
+        int half = c.headDim() / 2;
+        Buf[] own = dynamic.computeIfAbsent(T,
+                n -> new Buf[] {store.constant("rope cos", new HostData.F32(RopeTable.cos(c, n)), n, half),
+                    store.constant("rope sin", new HostData.F32(RopeTable.sin(c, n)), n, half)});
+        return new DecoderLayer.Rotary(own[0], own[1], positions);
+    }
+
+    private List<DecoderLayer> layers(DecoderLayer.Rotary rotary) {
+        List<DecoderLayer> out = new ArrayList<>();
+        for (int i = 0; i < c.numLayers(); i++)
+            out.add(new DecoderLayer(c, store, i, rotary, adapters));
+        return out;
+    }
+
+    private AdaptedLinear head() {
+        String weight = c.tieWordEmbeddings() ? "model.embed_tokens.weight" : "lm_head.weight";
+        return new AdaptedLinear(store, "lm_head", weight, C, V, false, adapters.getOrDefault("lm_head", List.of()));
+    }
+
+    /// Token embedding, rotated where an adapter sits on it.
+    private final class Embedding {
+        private final List<EmbeddingRotation> rotations = new ArrayList<>();
+        private final List<Buf> inputs = new ArrayList<>();
+
+        Embedding() {
+            for (ModuleAdapter a : adapters.getOrDefault("model.embed_tokens", List.of()))
+                rotations.add(a.onEmbedding(store));
+        }
+
+        boolean trains() {
+            return !rotations.isEmpty() || store.weightGrad("model.embed_tokens.weight") != null;
+        }
+
+        Buf forward(Emitter e, Buf ids, int N) {
+            e.scope("model.embed_tokens");
+            Buf x = e.act("x", N, C);
+            e.add(new Op.Embed(ids, store.weight("model.embed_tokens.weight"), x, N, V, C));
+            for (EmbeddingRotation r : rotations) {
+                inputs.add(x);
+                Buf y = e.act("rotated", N, C);
+                r.forward(e, x, y, N);
+                x = y;
+            }
+            return x;
+        }
+
+        void backward(Emitter e, Buf ids, Buf g, int N) {
+            e.scope("model.embed_tokens");
+            Buf table = store.weightGrad("model.embed_tokens.weight");
+            for (int i = rotations.size() - 1; i >= 0; i--) {
+                Buf dX = i > 0 || table != null ? e.act("d x", N, C) : null;
+                rotations.get(i).backward(e, inputs.get(i), g, dX, N);
+                if (dX == null)
+                    return;
+                g = dX;
+            }
+            e.add(new Op.EmbedGrad(ids, g, Objects.requireNonNull(table), N, V, C));
+        }
+    }
+
+    /// Penalties and the norm of the whole gradient; apart from [#update], so that a gradient that is not finite never
+    /// reaches the parameters.
+    static Program norm(Buffers store, Buf norm, List<Regulariser> regularisers) {
+        Emitter e = new Emitter("gradient norm", store, true);
+        for (Regulariser r : regularisers)
+            r.regularise(e, store);
+        e.add(new Op.GradNorm(store.grads(), norm));
+        return e.build();
+    }
+
+    /// Clipped AdamW step, gradients back to zero. `hp` is [Op.AdamW]'s.
+    static Program update(Buffers store, Buf m, Buf v, Buf hp, Buf norm) {
+        Emitter e = new Emitter("update", store, true);
+        int decayed = store.decayed();
+        if (decayed > 0)
+            adamW(e, store, m, v, hp, norm, 0, decayed, true);
+        if (decayed < store.size())
+            adamW(e, store, m, v, hp, norm, decayed, store.size() - decayed, false);
+        e.add(new Op.Fill(store.grads(), 0f));
+        return e.build();
+    }
+
+    /// A term of the loss that depends on parameters only; adds its gradient once per update.
+    interface Regulariser {
+        void regularise(Emitter e, Buffers store);
+    }
+
+    private static void adamW(Emitter e, Buffers s, Buf m, Buf v, Buf hp, Buf norm, int at, int n, boolean decay) {
+        e.add(new Op.AdamW(s.params().view("params", at, n), s.grads().view("grads", at, n), m.view("m", at, n),
+                v.view("v", at, n), hp, norm, decay));
+    }
+
+    /// Buffers of a cached decoding program: T tokens in, logits of the last one out.
+    record Decoding(Program program, Buf ids, Buf positions, Buf start, Buf logits) {
+    }
+
+    /// Key and value caches of all layers, (P, KV*D) each.
+    record Caches(int P, List<Buf> keys, List<Buf> values) {
+        static Caches of(ModelConfig c, int P) {
+            List<Buf> k = new ArrayList<>();
+            List<Buf> v = new ArrayList<>();
+            for (int i = 0; i < c.numLayers(); i++) {
+                k.add(Buf.state("key cache " + i, P, c.kvWidth()));
+                v.add(Buf.state("value cache " + i, P, c.kvWidth()));
+            }
+            return new Caches(P, k, v);
+        }
+    }
+
+    /// Feeds T tokens of one sequence, whose first sits at position `start[0]`, through the caches.
+    Decoding decoding(Caches caches, int T) {
+        Emitter e = new Emitter("decode " + T, store, false);
+        Buf ids = Buf.input("ids d" + T, DType.I32, T);
+        Buf positions = Buf.input("positions d" + T, DType.I32, T);
+        Buf start = Buf.input("start d" + T, DType.I32, 1);
+        Buf logits = Buf.output("logits d" + T, V);
+        int H = c.numHeads();
+        int KV = c.numKvHeads();
+        int D = c.headDim();
+        Buf x = new Embedding().forward(e, ids, T);
+        List<DecoderLayer> layers = layers(new DecoderLayer.Rotary(cos, sin, positions));
+        for (int i = 0; i < layers.size(); i++) {
+            Buf kc = caches.keys.get(i);
+            Buf vc = caches.values.get(i);
+            x = layers.get(i).forward(e, x, T, (em, q, k, v, scale, window) -> {
+                Buf out = em.act("attention", T, H * D);
+                em.add(new Op.CacheStore(k, v, kc, vc, start, T, caches.P, KV * D));
+                em.add(new Op.CachedAttention(q, kc, vc, start, out, T, caches.P, H, KV, D, scale, window));
+                return out;
+            });
+        }
+        Buf last = x.view("last row", (long) (T - 1) * C, 1, C);
+        Buf h = Norms.forward(e, store, "model.norm", last, 1, C, c.rmsNormEps()).y();
+        e.scope("lm_head");
+        head().forward(e, h, logits, 1);
+        return new Decoding(e.build(), ids, positions, start, logits);
+    }
+}

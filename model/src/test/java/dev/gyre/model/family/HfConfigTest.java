@@ -1,0 +1,259 @@
+package dev.gyre.model.family;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.gyre.model.files.FormatException;
+import dev.gyre.model.files.Json;
+import dev.gyre.model.format.Golden;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.Collections;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+class HfConfigTest {
+    private static final String SIZES = "'vocab_size':96,'hidden_size':64,'intermediate_size':160,"
+            + "'num_hidden_layers':3,'num_attention_heads':4,'num_key_value_heads':2";
+
+    /// A config.json of the given family and sizes with more keys, in single quotes.
+    private static ModelConfig config(String family, String more) {
+        String text = ("{'model_type':'" + family + "'," + SIZES + more + "}").replace('\'', '"');
+        return parse(text);
+    }
+
+    private static ModelConfig parse(String text) {
+        byte[] bytes = text.getBytes(StandardCharsets.UTF_8);
+        Path file = Path.of("m", "config.json");
+        return HfConfig.parse(file, Json.parseObject(file, "", bytes, 0, bytes.length));
+    }
+
+    @Test
+    void theGoldenModelsAreRead() {
+        ModelConfig c = HfConfig.read(Golden.path("tiny-llama/config.json"));
+        assertThat(c).isEqualTo(new ModelConfig(Family.LLAMA, 128, 64, 160, 2, 4, 2, 16, 1e-5, false, 128, 10000,
+                new RopeScaling.Default(), List.of(0, 0), false, false, false, false, 1, List.of(2), null, "float32",
+                null));
+        assertThat(c.parameters()).isEqualTo(410880 / 4);
+        ModelConfig q = HfConfig.read(Golden.path("tiny-llama-nf4/config.json"));
+        assertThat(q.quantization()).isNotNull();
+        assertThat(q.quantization().doubleQuant()).isTrue();
+        assertThat(q.quantization().skipModules()).isEmpty();
+    }
+
+    @Test
+    void absentKeysTakeTheDefaultsOfTheFamily() {
+        String few = "'vocab_size':9,'hidden_size':256,'intermediate_size':16,'num_hidden_layers':2,"
+                + "'num_attention_heads':32";
+        ModelConfig llama = parse(("{'model_type':'llama'," + few + "}").replace('\'', '"'));
+        assertThat(llama.numKvHeads()).isEqualTo(32);
+        assertThat(llama.headDim()).isEqualTo(8);
+        assertThat(llama.rmsNormEps()).isEqualTo(1e-6);
+        assertThat(llama.tieWordEmbeddings()).isFalse();
+        assertThat(llama.ropeTheta()).isEqualTo(10000);
+        assertThat(llama.windows()).containsExactly(0, 0);
+        assertThat(List.of(llama.qkvBias(), llama.oBias(), llama.mlpBias(), llama.qkNorm())).containsOnly(false);
+        assertThat(llama.eosTokenIds()).isEmpty();
+        ModelConfig mistral = parse(("{'model_type':'mistral'," + few + "}").replace('\'', '"'));
+        assertThat(mistral.numKvHeads()).isEqualTo(8);
+        assertThat(mistral.windows()).containsExactly(4096, 4096);
+        ModelConfig qwen2 = parse(("{'model_type':'qwen2'," + few + "}").replace('\'', '"'));
+        assertThat(qwen2.numKvHeads()).isEqualTo(32);
+        assertThat(qwen2.windows()).containsExactly(0, 0);
+        assertThat(List.of(qwen2.qkvBias(), qwen2.oBias(), qwen2.mlpBias(), qwen2.qkNorm()))
+                .containsExactly(true, false, false, false);
+        ModelConfig qwen3 = parse(("{'model_type':'qwen3'," + few + "}").replace('\'', '"'));
+        assertThat(qwen3.headDim()).isEqualTo(128);
+        assertThat(qwen3.qkNorm()).isTrue();
+        assertThat(qwen3.qkvBias()).isFalse();
+        ModelConfig nulls = parse(("{'model_type':'mistral'," + few
+                + ",'num_key_value_heads':null,'head_dim':null,'sliding_window':null}").replace('\'', '"'));
+        assertThat(nulls.numKvHeads()).isEqualTo(32);
+        assertThat(nulls.headDim()).isEqualTo(8);
+        assertThat(nulls.windows()).containsExactly(0, 0);
+    }
+
+    @Test
+    void biasKeysCountOnlyWhereTheFamilyKnowsThem() {
+        ModelConfig llama = config("llama", ",'attention_bias':true,'mlp_bias':true");
+        assertThat(List.of(llama.qkvBias(), llama.oBias(), llama.mlpBias())).containsOnly(true);
+        ModelConfig qwen3 = config("qwen3", ",'attention_bias':true,'mlp_bias':true");
+        assertThat(List.of(qwen3.qkvBias(), qwen3.oBias(), qwen3.mlpBias())).containsExactly(true, true, false);
+        ModelConfig mistral = config("mistral", ",'attention_bias':true");
+        assertThat(mistral.qkvBias()).isFalse();
+        ModelConfig qwen2 = config("qwen2", ",'attention_bias':false");
+        assertThat(qwen2.qkvBias()).isTrue();
+        assertThat(qwen2.oBias()).isFalse();
+    }
+
+    @Test
+    void endOfTextMayBeAListAndNegativePaddingIsNone() {
+        ModelConfig c = config("llama", ",'bos_token_id':1,'eos_token_id':[2,7],'pad_token_id':-1");
+        assertThat(c.eosTokenIds()).containsExactly(2, 7);
+        assertThat(c.bosTokenId()).isEqualTo(1);
+        assertThat(c.padTokenId()).isNull();
+        assertThat(config("llama", ",'eos_token_id':2").eosTokenIds()).containsExactly(2);
+    }
+
+    @Test
+    void rotaryParametersAreReadFromEitherLayout() {
+        var llama3 = new RopeScaling.Llama3(32, 1, 4, 8192);
+        String dict = "{'rope_type':'llama3','factor':32.0,'low_freq_factor':1.0,'high_freq_factor':4.0,"
+                + "'original_max_position_embeddings':8192";
+        ModelConfig four = config("llama", ",'rope_theta':500000.0,'rope_scaling':" + dict + "}");
+        ModelConfig five = config("llama", ",'rope_parameters':" + dict + ",'rope_theta':500000.0}");
+        assertThat(four.ropeScaling()).isEqualTo(llama3);
+        assertThat(four.ropeTheta()).isEqualTo(500000);
+        assertThat(five).isEqualTo(four);
+        // an older key for the type
+        assertThat(config("llama", ",'rope_scaling':{'type':'linear','factor':2}").ropeScaling())
+                .isEqualTo(new RopeScaling.Linear(2));
+        // rope_scaling wins over rope_parameters, a theta inside the chosen object over the outer one
+        ModelConfig both = config("llama", ",'rope_theta':5,'rope_parameters':{'rope_type':'dynamic','factor':3,"
+                + "'rope_theta':7},'rope_scaling':{'type':'linear','factor':2}");
+        assertThat(both.ropeScaling()).isEqualTo(new RopeScaling.Linear(2));
+        assertThat(both.ropeTheta()).isEqualTo(5);
+        ModelConfig inner = config("llama", ",'rope_theta':5,'rope_scaling':null,'rope_parameters':"
+                + "{'rope_type':'default','rope_theta':7}");
+        assertThat(inner.ropeTheta()).isEqualTo(7);
+        assertThat(inner.ropeScaling()).isEqualTo(new RopeScaling.Default());
+        // an empty object says nothing
+        assertThat(config("llama", ",'rope_scaling':{},'rope_parameters':{'rope_type':'linear','factor':3,"
+                + "'rope_theta':7}")).isEqualTo(config("llama", ",'rope_theta':7,'rope_scaling':{'type':'linear',"
+                        + "'factor':3}"));
+        // the original length beside the object wins over the one inside
+        assertThat(config("llama", ",'original_max_position_embeddings':4096,'rope_scaling':" + dict + "}")
+                .ropeScaling()).isEqualTo(new RopeScaling.Llama3(32, 1, 4, 4096));
+        assertThat(config("qwen2", ",'max_position_embeddings':512,'rope_scaling':{'type':'yarn','factor':4,"
+                + "'mscale':0.7,'mscale_all_dim':1,'truncate':false,'beta_fast':16}").ropeScaling())
+                .isEqualTo(new RopeScaling.Yarn(4, 512, 16, 1, null, 0.7, 1.0, false));
+    }
+
+    @Test
+    void slidingWindowsFollowTheFamilysRule() {
+        assertThat(config("llama", ",'sliding_window':16").windows()).containsExactly(0, 0, 0);
+        assertThat(config("mistral", ",'sliding_window':16").windows()).containsExactly(16, 16, 16);
+        // what transformers reads as Ministral
+        assertThat(config("mistral", ",'sliding_window':16,'layer_types':['full_attention','sliding_attention',"
+                + "'full_attention']").windows()).containsExactly(0, 16, 0);
+        assertThat(config("mistral", ",'sliding_window':16,'layer_types':null").windows()).containsExactly(16, 16, 16);
+        assertThat(config("mistral", ",'sliding_window':null,'layer_types':['full_attention','full_attention',"
+                + "'full_attention']").windows()).containsExactly(0, 0, 0);
+        assertThat(config("qwen2", ",'sliding_window':16,'max_window_layers':1").windows()).containsExactly(0, 0, 0);
+        assertThat(config("qwen2", ",'sliding_window':16,'max_window_layers':1,'use_sliding_window':true").windows())
+                .containsExactly(0, 16, 16);
+        assertThat(config("qwen3", ",'sliding_window':16,'max_window_layers':1,'use_sliding_window':true,"
+                + "'layer_types':['sliding_attention','full_attention','sliding_attention']").windows())
+                .containsExactly(16, 0, 16);
+    }
+
+    @ParameterizedTest
+    @CsvSource(delimiter = '|', quoteCharacter = '`', value = {
+        "gemma2 || model_type: \"gemma2\" | \"qwen3\"",
+        "llama | ,'hidden_act':'gelu' | hidden_act: \"gelu\" | silu",
+        "llama | ,'rope_scaling':{'type':'longrope','factor':2} | rope_scaling.type: \"longrope\" | yarn",
+        "llama | ,'rope_scaling':{'rope_type':'linear'} | rope_scaling.factor: is missing | a number",
+        "llama | ,'rope_scaling':{'rope_type':'linear','factor':0} | rope_scaling.factor: 0 | from 1",
+        "llama | ,'rope_scaling':7 | rope_scaling: 7 | an object",
+        "llama | ,'rope_parameters':{'full_attention':{}} | rope_parameters.full_attention | all layers",
+        "llama | ,'rms_norm_eps':0 | rms_norm_eps | positive",
+        "llama | ,'rms_norm_eps':'x' | rms_norm_eps: \"x\" | a number",
+        "llama | ,'head_dim':15 | head_dim 15 | odd",
+        "llama | ,'head_dim':-16 | head_dim -16 | positive",
+        "llama | ,'tie_word_embeddings':'yes' | tie_word_embeddings | true or false",
+        "llama | ,'eos_token_id':[1,'x'] | eos_token_id | whole number",
+        "llama | ,'partial_rotary_factor':0.5 | partial_rotary_factor: 0.5 | 1",
+        "mistral | ,'sliding_window':-3 | sliding_window: -3 | positive",
+        "llama | ,'rope_scaling':{'type':'dynamic','factor':2},'original_max_position_embeddings':-4 | original_max_position_embeddings: -4 | positive",
+        "mistral | ,'sliding_window':null,'layer_types':['full_attention','full_attention','sliding_attention'] | layer_types | sliding_window is set",
+        "mistral | ,'layer_types':['full_attention'] | layer_types | 3 entries",
+        "qwen2 | ,'layer_types':['full_attention'] | layer_types | 3 entries",
+        "qwen2 | ,'layer_types':['full_attention','full_attention','linear_attention'] | layer_types | sliding_attention",
+        "qwen2 | ,'layer_types':['full_attention','full_attention','sliding_attention'] | layer_types | use_sliding_window",
+        "llama | ,'quantization_config':{'quant_method':'gptq'} | quantization_config.quant_method: \"gptq\" | bitsandbytes",
+        "llama | ,'quantization_config':{'quant_method':'bitsandbytes','load_in_8bit':true} | load_in_8bit: true | NF4",
+        "llama | ,'quantization_config':{'load_in_4bit':true} | bnb_4bit_quant_type: is missing | nf4",
+        "llama | ,'quantization_config':{'load_in_4bit':true,'bnb_4bit_quant_type':'fp4'} | bnb_4bit_quant_type: \"fp4\" | nf4"})
+    void whatIsNotSupportedIsNamedWithFileKeyValueAndRemedy(String family, String more, String problem,
+            String remedy) {
+        assertThatThrownBy(() -> config(family, more == null ? "" : more)).isInstanceOf(FormatException.class)
+                .hasMessageContaining("config.json").hasMessageContaining(problem).hasMessageContaining(remedy);
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers",
+        "num_attention_heads"})
+    void sizesMustBeThereAndReasonable(String key) {
+        String whole = ("{'model_type':'llama'," + SIZES + "}").replace('\'', '"');
+        String without = whole.replaceFirst("\"" + key + "\":\\d+,", "");
+        assertThatThrownBy(() -> parse(without)).isInstanceOf(FormatException.class).hasMessageContaining(key);
+        for (String value : List.of("0", "-1", "1.5", "\"64\"", "2000000000000", "null"))
+            assertThatThrownBy(() -> parse(whole.replaceFirst("(\"" + key + "\"):\\d+", "$1:" + value)))
+                    .as(value).isInstanceOf(FormatException.class).hasMessageContaining(key);
+    }
+
+    @Test
+    void brokenJsonIsLocated() {
+        assertThatThrownBy(() -> parse("{\"model_type\": \"llama\",\n  \"a\": }")).isInstanceOf(FormatException.class)
+                .hasMessageContaining("config.json").hasMessageContaining("line 2");
+        assertThatThrownBy(() -> parse("{\"a\":1,\"a\":2}")).isInstanceOf(FormatException.class)
+                .hasMessageContaining("Duplicate");
+    }
+
+    @ParameterizedTest
+    @EnumSource(Family.class)
+    void aWrittenConfigurationReadsBackEqual(Family family) {
+        List<Integer> windows = switch (family) {
+            case LLAMA -> Collections.nCopies(3, 0);
+            case MISTRAL -> Collections.nCopies(3, 24);
+            case QWEN2 -> List.of(0, 24, 24);
+            case QWEN3 -> List.of(24, 0, 24);
+        };
+        assertReadsBackEqual(family, windows, new RopeScaling.Default());
+        if (family == Family.MISTRAL)
+            assertReadsBackEqual(family, List.of(0, 24, 0), new RopeScaling.Default());
+        for (RopeScaling scaling : List.of(new RopeScaling.Linear(2.5),
+                new RopeScaling.Dynamic(2), new RopeScaling.Llama3(8, 1, 4, 64),
+                new RopeScaling.Yarn(4, 32, 32, 1, null, 0.7, 1.0, true),
+                new RopeScaling.Yarn(4, 32, 16, 2, 1.1, null, null, false)))
+            assertReadsBackEqual(family, windows, scaling);
+    }
+
+    private static void assertReadsBackEqual(Family family, List<Integer> windows, RopeScaling scaling) {
+        boolean q3 = family == Family.QWEN3;
+        boolean llama = family == Family.LLAMA;
+        var c = new ModelConfig(family, 96, 64, 160, 3, 4, 2, 24, 1e-5, true, 128, 1e6, scaling, windows,
+                llama || family == Family.QWEN2 || q3, llama || q3, llama, q3, 1, List.of(2, 3), null, "bfloat16",
+                null);
+        assertThat(parse(Json.pretty(HfConfig.toJson(c)))).isEqualTo(c);
+    }
+
+    @Test
+    void aPretrainedModelsConfigurationIsWhatTransformersCallsLlama() {
+        var c = ModelConfig.llama(260, 128, 352, 4, 4, 2, 256, true, 256, List.of(257), 258);
+        String text = Json.pretty(HfConfig.toJson(c));
+        assertThat(text).contains("\"architectures\": [\n    \"LlamaForCausalLM\"\n  ]", "\"model_type\": \"llama\"",
+                "\"rope_scaling\": null", "\"rope_theta\": 10000.0", "\"rms_norm_eps\": 1e-05",
+                "\"torch_dtype\": \"float32\"", "\"eos_token_id\": 257", "\"head_dim\": 32");
+        assertThat(parse(text)).isEqualTo(c);
+        assertThatThrownBy(() -> ModelConfig.llama(260, 100, 352, 4, 3, 3, 256, true, 256, List.of(257), 258))
+                .isInstanceOf(IllegalArgumentException.class).hasMessageContaining("num_attention_heads 3");
+    }
+
+    @Test
+    void theTensorsOfAModelFollowFromItsConfiguration() {
+        var shapes = config("qwen3", ",'head_dim':24,'attention_bias':true").tensorShapes();
+        assertThat(shapes).containsEntry("model.layers.2.self_attn.q_proj.weight", List.of(96L, 64L))
+                .containsEntry("model.layers.2.self_attn.k_proj.weight", List.of(48L, 64L))
+                .containsEntry("model.layers.2.self_attn.o_proj.weight", List.of(64L, 96L))
+                .containsEntry("model.layers.2.self_attn.o_proj.bias", List.of(64L))
+                .containsEntry("model.layers.0.self_attn.q_norm.weight", List.of(24L))
+                .containsEntry("model.layers.0.mlp.down_proj.weight", List.of(64L, 160L))
+                .containsEntry("lm_head.weight", List.of(96L, 64L)).hasSize(3 + 3 * (7 + 4 + 2 + 2));
+        assertThat(config("llama", ",'tie_word_embeddings':true").tensorShapes()).doesNotContainKey("lm_head.weight");
+    }
+}

@@ -1,0 +1,82 @@
+package dev.gyre.model.transformer;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.gyre.kernels.cpu.CpuBackend;
+import dev.gyre.kernels.op.Buf.Role;
+import dev.gyre.kernels.op.HostData;
+import dev.gyre.model.adapter.Adapter;
+import dev.gyre.model.adapter.AdapterSpec;
+import dev.gyre.model.adapter.BoftSpec;
+import dev.gyre.model.adapter.GivensSpec;
+import dev.gyre.model.adapter.HraSpec;
+import dev.gyre.model.adapter.LoraSpec;
+import dev.gyre.model.adapter.OftSpec;
+import dev.gyre.model.adapter.Targets;
+import dev.gyre.model.family.ModelConfig;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+
+/// What the memory plan says of 4-bit weights: they are held as codes and decoded by the product that reads them.
+class QuantisedMemoryTest {
+    private static final ModelConfig CONFIG =
+            ModelConfig.llama(64, 128, 256, 2, 4, 4, 32, true, null, List.of(), null);
+
+    private static TrainSession session(Transformer model, AdapterSpec spec) {
+        model.attach(Adapter.create(spec, model, 1));
+        return new TrainSession(model, new CpuBackend(1), List.of(new BatchShape(1, 8)), false);
+    }
+
+    private static long activations(AdapterSpec spec) {
+        try (TrainSession s = session(Transformer.random(CONFIG, 1), spec)) {
+            return s.bytesByRole().get(Role.ACTIVATION);
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource(value = Transformer.Base.class, names = {"NF4", "NF4_DOUBLE"})
+    void noWeightStandsInMemoryWhole(Transformer.Base base) {
+        Targets all = Targets.allLinear();
+        for (AdapterSpec spec : List.of(OftSpec.of(all, 32), LoraSpec.of(all, 4), GivensSpec.goft(all),
+                GivensSpec.qgoft(all, 0.1), BoftSpec.of(all, 4, 2), HraSpec.of(all, 4))) {
+            Transformer model = Transformer.random(CONFIG, 1);
+            model.store(base);
+            // embedding and norms in F32; linear layers in at most 5 bits
+            long most = model.weights().values().stream()
+                    .mapToLong(w -> w instanceof HostData.NF4 ? w.size() * 5 / 8 : w.size() * Float.BYTES).sum();
+            try (TrainSession s = session(model, spec)) {
+                assertThat(s.programs()).as(spec.method()).doesNotContain("Decode");
+                long tables = 2L * 8 * CONFIG.headDim() / 2 * Float.BYTES; // rotary cosines and sines of 8 positions
+                assertThat(s.bytesByRole().get(Role.WEIGHT)).as(spec.method()).isLessThanOrEqualTo(most + tables);
+                // nothing more stands beside them than beside weights that need no decoding
+                assertThat(s.bytesByRole().get(Role.ACTIVATION)).as(spec.method()).isEqualTo(activations(spec));
+            }
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource(Transformer.Base.class)
+    void randomWeightsRoundedOneByOneAreThoseRoundedTogether(Transformer.Base base) {
+        Transformer model = Transformer.random(CONFIG, 1);
+        model.store(base);
+        Transformer oneByOne = Transformer.random(CONFIG, 1, base);
+        assertThat(oneByOne.weights().keySet()).isEqualTo(model.weights().keySet());
+        model.weights().forEach((name, w) -> {
+            assertThat(oneByOne.data(name)).as(name).hasSameClassAs(w);
+            assertThat(oneByOne.values(name)).as(name).isEqualTo(model.values(name));
+        });
+    }
+
+    @Test
+    void onlyOftV1DecodesAWholeWeightAndSaysSo() {
+        Transformer model = Transformer.random(CONFIG, 1);
+        model.store(Transformer.Base.NF4);
+        OftSpec v2 = OftSpec.of(Targets.allLinear(), 32);
+        try (TrainSession s = session(model, new OftSpec(v2.targets(), 0, 32, v2.map(), false, false, v2.eps(), 0, true,
+                OftSpec.Form.WEIGHT_BLOCK))) {
+            assertThat(s.programs()).contains("Decode");
+        }
+    }
+}

@@ -1,0 +1,66 @@
+package dev.gyre.trainer.data;
+
+import dev.gyre.model.transformer.BatchShape;
+import dev.gyre.trainer.config.RunConfig;
+import dev.gyre.trainer.loop.TrainLoop;
+import dev.gyre.trainer.measure.Evaluation;
+import dev.gyre.trainer.plan.MemoryEstimate;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
+
+/// The examples of a run as tokens and batches.
+///
+/// @param tasks that the model answers while training
+/// @param steps optimiser steps of the run
+public record RunData(TokenizedSet train, @Nullable TokenizedSet valid, Batches batches, List<Batches.Micro> validation,
+        Map<String, List<Batches.Micro>> alsoValid, List<Example.Completion> tasks, long steps) {
+    public static RunData read(RunConfig.Data d, RunConfig.Train t, RunConfig.Eval eval, long seed, ModelText text) {
+        TokenizedSet.Rules rules = TokenizedSet.Rules.of(d, t.seqLen());
+        TokenizedSet train = TokenizedSet.read(Path.of(d.train()), rules, text);
+        TokenizedSet valid = d.valid() == null ? null : TokenizedSet.read(Path.of(d.valid()), rules, text);
+        Batches batches = new Batches(train, t.microBatch(), t.seqLen(), t.buckets(), d.packing(), d.shuffle(), seed,
+                t.epochs() == null ? Double.POSITIVE_INFINITY : t.epochs());
+        List<Batches.Micro> validation = valid == null ? List.of()
+                : Batches.inOrder(valid, t.microBatch(), t.seqLen(), d.packing(), eval.batches());
+        Map<String, List<Batches.Micro>> also = new TreeMap<>();
+        d.alsoValid()
+                .forEach((name, file) -> also.put(name, Batches.inOrder(TokenizedSet.read(Path.of(file), rules, text),
+                        t.microBatch(), t.seqLen(), d.packing(), eval.batches())));
+        List<Example.Completion> tasks = d.valid() == null ? List.of()
+                : Evaluation.tasks(Path.of(d.valid()), d.format(), eval.samples());
+        return new RunData(train, valid, batches, validation, also, tasks, TrainLoop.steps(t, batches));
+    }
+
+    /// Reads what is read only when training is done: a mistake in it would show after hours.
+    public static void requireForgetting(RunConfig c, ModelText text) {
+        String old = c.results().forgetting();
+        if (old == null)
+            return;
+        TokenizedSet.read(Path.of(old), TokenizedSet.Rules.of(c.data(), c.train().seqLen()), text);
+        Evaluation.tasks(Path.of(old), c.data().format(), c.results().answers());
+    }
+
+    /// Shapes of the micro-batches.
+    public static List<BatchShape> shapes(RunConfig.Train t) {
+        List<BatchShape> out = new ArrayList<>(List.of(new BatchShape(t.microBatch(), t.seqLen())));
+        t.buckets().forEach(b -> out.add(new BatchShape(t.microBatch(), b)));
+        return out;
+    }
+
+    /// What the memory of the run depends on.
+    ///
+    /// @param context of the model
+    public MemoryEstimate.Load load(int context, ModelText text) {
+        // a token is an id and whether it is trained on; a place of a batch has four numbers
+        long bytes = 5 * (train.tokens() + (valid == null ? 0L : valid.tokens()));
+        for (List<Batches.Micro> set : Stream.concat(Stream.of(validation), alsoValid.values().stream()).toList())
+            for (Batches.Micro m : set)
+                bytes += 16L * m.batch().ids().length;
+        return new MemoryEstimate.Load(bytes, tasks.isEmpty() ? 0 : Evaluation.room(tasks, context, text));
+    }
+}

@@ -1,0 +1,128 @@
+package dev.gyre.trainer.measure;
+
+import dev.gyre.model.adapter.Adapter;
+import dev.gyre.model.files.FormatException;
+import dev.gyre.model.format.ModelDir;
+import dev.gyre.model.transformer.Transformer;
+import dev.gyre.trainer.config.ConfigException;
+import dev.gyre.trainer.config.ConfigReader;
+import dev.gyre.trainer.config.RunConfig;
+import dev.gyre.trainer.plan.HeapTrim;
+import dev.gyre.trainer.record.Provenance;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.List;
+import java.util.function.Consumer;
+import java.util.stream.Collectors;
+
+/// A model as a user names it: a model directory with adapter directories, or a run directory, which stands for its base
+/// model with the adapter it made (or for the model it made).
+///
+/// @param model the model directory
+/// @param adapters in the order of stacking, the first nearest to the input
+/// @param base how the model's weights are held; a run's adapter belongs to the base it was trained over
+public record ModelRef(Path model, List<Path> adapters, RunConfig.Base base) {
+    public ModelRef {
+        adapters = List.copyOf(adapters);
+    }
+
+    public ModelRef(Path model, List<Path> adapters) {
+        this(model, adapters, RunConfig.Base.AS_STORED);
+    }
+
+    /// @param given a model directory or a run directory
+    /// @param adapters adapter directories, or run directories for their results
+    public static ModelRef of(Path given, List<Path> adapters) {
+        ModelDir.require(given);
+        List<Path> all = new ArrayList<>();
+        RunConfig.Base base = RunConfig.Base.AS_STORED;
+        Path model = given;
+        if (isRun(given)) {
+            Path made = given.resolve("model");
+            if (Files.isDirectory(made))
+                model = made;
+            else {
+                RunConfig.Model m = ConfigReader.read(given.resolve("run.yaml"), RunConfig.class, List.of()).model();
+                model = Path.of(m.path());
+                base = m.base();
+                if (adapters.isEmpty())
+                    all.add(result(given));
+            }
+        }
+        for (Path a : adapters)
+            all.add(isRun(a) ? result(a) : a);
+        return new ModelRef(model, all, base);
+    }
+
+    /// The same model with the named adapters switched off.
+    ///
+    /// @param off [#name]s or paths of adapters
+    public ModelRef without(Collection<String> off) {
+        List<Path> on = new ArrayList<>(adapters);
+        for (String o : off)
+            if (!on.removeIf(a -> name(a).equals(o) || a.equals(Path.of(o)) || a.equals(Path.of(o).resolve("adapter"))))
+                throw new ConfigException("--off " + o + ": no such adapter; there are "
+                        + (adapters.isEmpty() ? "none" : adapters.stream().map(ModelRef::name).distinct()
+                                .collect(Collectors.joining(", "))));
+        return new ModelRef(model, on, base);
+    }
+
+    /// What users call an adapter: the name of its folder, or of the run that holds it in a folder `adapter`.
+    public static String name(Path adapter) {
+        Path p = adapter.toAbsolutePath().normalize();
+        Path parent = p.getParent();
+        Path named = p.endsWith("adapter") && parent != null ? parent : p;
+        Path last = named.getFileName();
+        return last == null ? named.toString() : last.toString();
+    }
+
+    private static boolean isRun(Path p) {
+        return Files.isRegularFile(p.resolve("run.yaml"));
+    }
+
+    private static Path result(Path run) {
+        Path adapter = run.resolve("adapter");
+        if (!Files.isDirectory(adapter))
+            throw new FormatException(run, !Files.exists(run.resolve(Provenance.FILE))
+                    ? "has a run.yaml, but no run was made here; name that file's output.dir"
+                    : "has no adapter yet: the run is not finished; finish it with --resume, or name one of"
+                            + " its checkpoints (--adapter " + run.resolve("checkpoint-N").resolve("adapter") + ")");
+        return adapter;
+    }
+
+    /// What a user should hear about the files of a model directory.
+    public static List<String> remarks(Path model) {
+        try (ModelDir dir = ModelDir.open(model)) {
+            return dir.warnings();
+        }
+    }
+
+    /// Reads model and adapters, which are known to be in order.
+    public Transformer load() {
+        return load(_ -> {
+        });
+    }
+
+    /// Reads model and adapters.
+    ///
+    /// @param remarks told what a user should hear about the files
+    public Transformer load(Consumer<String> remarks) {
+        Transformer.Base held = Transformer.Base.valueOf(base.name());
+        Transformer llama;
+        try (ModelDir dir = ModelDir.open(model)) {
+            dir.warnings().forEach(remarks);
+            HeapTrim.collectAll();
+            llama = Transformer.load(dir, held);
+        }
+        for (Path a : adapters) {
+            String name = name(a);
+            Adapter adapter = Adapter.read(a, llama);
+            adapter.warnings().forEach(remarks);
+            // two folders may be called the same
+            llama.attach(llama.adapterNames().contains(name) ? name + " (" + a + ")" : name, adapter);
+        }
+        return llama;
+    }
+}

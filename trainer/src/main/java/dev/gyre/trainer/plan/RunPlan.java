@@ -1,0 +1,188 @@
+package dev.gyre.trainer.plan;
+
+import dev.gyre.model.adapter.Adapter;
+import dev.gyre.model.files.FormatException;
+import dev.gyre.model.format.ModelDir;
+import dev.gyre.model.transformer.BatchShape;
+import dev.gyre.model.transformer.PlannedModel;
+import dev.gyre.model.transformer.Transformer;
+import dev.gyre.trainer.config.AdapterConfig;
+import dev.gyre.trainer.config.RunConfig;
+import dev.gyre.trainer.data.ModelText;
+import dev.gyre.trainer.data.RunData;
+import dev.gyre.trainer.run.Adapters;
+import dev.gyre.trainer.run.TrainingRun;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.function.IntFunction;
+import org.jspecify.annotations.Nullable;
+
+/// What a run will need, from its configuration, `config.json` and the headers of the weight files; no weight is read.
+public final class RunPlan {
+    private final RunConfig config;
+    private final ModelDir files;
+    private final int threads;
+    private final PlannedDevice device;
+
+    private RunPlan(RunConfig config, ModelDir files, int threads) {
+        this.config = config;
+        this.files = files;
+        this.threads = threads;
+        this.device = PlannedDevice.of(config.device(), config.precision());
+    }
+
+    /// @param threads of the CPU backend
+    public static <T> T with(RunConfig config, int threads, java.util.function.Function<RunPlan, T> use) {
+        try (ModelDir files = ModelDir.open(Path.of(config.model().path()))) {
+            return use.apply(new RunPlan(config, files, threads));
+        }
+    }
+
+    /// What the run's data take and ask for: reads them.
+    public static MemoryEstimate.Load load(RunConfig c) {
+        Path model = Path.of(c.model().path());
+        try (ModelText text = ModelText.load(model); ModelDir files = ModelDir.open(model)) {
+            return RunData.read(c.data(), c.train(), c.eval(), c.seed(), text)
+                    .load(files.config().maxPositionEmbeddings(), text);
+        }
+    }
+
+    /// A method over a base, and what it takes.
+    ///
+    /// @param method as written in `adapter.method`
+    /// @param trained numbers
+    /// @param impossible why this combination cannot run, null when it can
+    public record Row(String method, RunConfig.Base base, long parameters, long trained, int modules,
+            @Nullable MemoryEstimate memory, @Nullable String impossible) {
+    }
+
+    public Row own(MemoryEstimate.Load load) {
+        return row(config.adapter(), config.model().base(), shape(), load);
+    }
+
+    public BatchShape shape() {
+        return new BatchShape(config.train().microBatch(), config.train().seqLen());
+    }
+
+    /// With the run's shorter rows.
+    private List<BatchShape> shapes(BatchShape s) {
+        List<BatchShape> out = new ArrayList<>(List.of(s));
+        for (int b : config.train().buckets())
+            if (b < s.T())
+                out.add(new BatchShape(s.B(), b));
+        return out;
+    }
+
+    /// The run as it is configured, with other methods at their defaults and over other bases.
+    ///
+    /// @param others one configuration of each method
+    public List<Row> sideBySide(List<AdapterConfig> others, MemoryEstimate.Load load) {
+        List<Row> out = new ArrayList<>();
+        for (AdapterConfig a : others)
+            for (RunConfig.Base base : RunConfig.Base.values()) {
+                if (base == RunConfig.Base.AS_STORED || a instanceof AdapterConfig.Full && base != RunConfig.Base.F32)
+                    continue;
+                out.add(row(a.getClass() == config.adapter().getClass() ? config.adapter() : a, base, shape(), load));
+            }
+        return out;
+    }
+
+    /// Other methods over the configured base.
+    public List<Row> methods(List<AdapterConfig> others, MemoryEstimate.Load load) {
+        List<Row> out = new ArrayList<>();
+        for (AdapterConfig a : others)
+            if (a.getClass() != config.adapter().getClass())
+                out.add(row(a, config.model().base(), shape(), load));
+        return out;
+    }
+
+    /// The device that [MemoryEstimate#device] is about.
+    public String device() {
+        return device.name();
+    }
+
+    /// The longest sequence that the model declares.
+    public int context() {
+        return files.config().maxPositionEmbeddings();
+    }
+
+    private Row row(AdapterConfig adapter, RunConfig.Base base, BatchShape shape, MemoryEstimate.Load load) {
+        Transformer.Base held = Transformer.Base.valueOf(base.name());
+        String method = adapter.getClass().getSimpleName().toLowerCase(Locale.ROOT);
+        PlannedModel sketch = PlannedModel.of(files, held);
+        long all = sketch.parameters();
+        try {
+            return switch (adapter) {
+                case AdapterConfig.OnModules on -> {
+                    Adapter a = sketch.adapter(Adapters.spec(on, config.seed()));
+                    yield new Row(method, base, all, a.parameters(), a.modules().size(),
+                            MemoryEstimate.of(sketch, a, shapes(shape), TrainingRun.uses(config.train()), load,
+                                    threads, device),
+                            null);
+                }
+                case AdapterConfig.Full _ -> {
+                    if (files.config().linears().stream().anyMatch(l -> files.isQuantized(l.path() + ".weight")))
+                        throw new IllegalArgumentException("weights stored in 4 bits cannot be trained whole");
+                    yield new Row(method, base, all, all, 0,
+                            MemoryEstimate.of(PlannedModel.of(files, Transformer.Base.AS_STORED), null, shapes(shape),
+                                    TrainingRun.uses(config.train()), load, threads, device),
+                            null);
+                }
+            };
+        } catch (IllegalArgumentException | ArithmeticException | FormatException e) {
+            return new Row(method, base, all, 0, 0, null, String.valueOf(e.getMessage()));
+        }
+    }
+
+    /// The largest `micro_batch` at the configured `seq_len` whose memory stays within a limit; 0 when none does.
+    ///
+    /// @param measure which of an estimate's figures the limit is for
+    public int largestBatch(long limit, Measure measure, MemoryEstimate.Load load) {
+        return largest(65536, n -> new BatchShape(n, config.train().seqLen()), limit, measure, load);
+    }
+
+    /// The largest `seq_len` at the configured `micro_batch`, at most the model's context.
+    public int largestSequence(long limit, Measure measure, MemoryEstimate.Load load) {
+        return largest(files.config().maxPositionEmbeddings(), n -> new BatchShape(config.train().microBatch(), n),
+                limit,
+                measure, load);
+    }
+
+    /// Picks what a limit is about.
+    public interface Measure {
+        long bytes(MemoryEstimate e);
+    }
+
+    /// Memory grows with the shape: doubling, then halving the interval finds the border.
+    private int largest(int most, IntFunction<BatchShape> shape, long limit, Measure measure,
+            MemoryEstimate.Load load) {
+        int fits = 0;
+        int tooMany = 1;
+        while (tooMany <= most && fits(shape, tooMany, limit, measure, load)) {
+            fits = tooMany;
+            tooMany *= 2;
+        }
+        tooMany = Math.min(tooMany, most + 1);
+        while (tooMany - fits > 1) {
+            int middle = (fits + tooMany) / 2;
+            if (fits(shape, middle, limit, measure, load))
+                fits = middle;
+            else
+                tooMany = middle;
+        }
+        return fits;
+    }
+
+    private boolean fits(IntFunction<BatchShape> shape, int n, long limit, Measure measure,
+            MemoryEstimate.Load load) {
+        try {
+            Row r = row(config.adapter(), config.model().base(), shape.apply(n), load);
+            MemoryEstimate m = r.memory();
+            return m != null && measure.bytes(m) <= limit;
+        } catch (ArithmeticException e) {
+            return false;
+        }
+    }
+}

@@ -1,0 +1,80 @@
+package dev.gyre.trainer.record;
+
+import dev.gyre.model.adapter.Geometry;
+import dev.gyre.trainer.loop.TrainListener;
+import dev.gyre.trainer.measure.Evaluation;
+import java.util.function.Consumer;
+import tools.jackson.databind.json.JsonMapper;
+import tools.jackson.databind.node.ArrayNode;
+import tools.jackson.databind.node.JsonNodeFactory;
+import tools.jackson.databind.node.ObjectNode;
+
+/// What happens in a run as JSON objects, one a line: the lines of `metrics.jsonl` and of `--json`
+/// (docs/run-directory.md).
+public final class MetricsLines implements TrainListener {
+    private static final JsonMapper JSON = JsonMapper.builder().build();
+
+    private final Consumer<String> out;
+
+    public MetricsLines(Consumer<String> out) {
+        this.out = out;
+    }
+
+    @Override
+    public void onStep(Step s) {
+        ObjectNode o = JsonNodeFactory.instance.objectNode();
+        o.put("step", s.t());
+        o.put("epoch", s.epoch());
+        o.put("loss", s.loss());
+        o.put("grad_norm", s.gradNorm());
+        o.put("lr", s.lr());
+        o.put("trained_tokens", s.trained());
+        o.put("tokens", s.tokens());
+        o.put("seconds", s.seconds());
+        write(o);
+    }
+
+    @Override
+    public void onEvaluation(Evaluation e) {
+        ObjectNode o = JsonNodeFactory.instance.objectNode();
+        o.put("step", e.t());
+        o.put("valid_loss", e.loss());
+        o.put("valid_tokens", e.trained());
+        o.put("seconds", e.seconds());
+        if (!e.also().isEmpty()) {
+            ObjectNode also = o.putObject("also_valid");
+            e.also().forEach(also::put);
+        }
+        write(o);
+    }
+
+    @Override
+    public void onSamples(Samples s) {
+        ObjectNode o = JsonNodeFactory.instance.objectNode();
+        o.put("step", s.t());
+        o.put("right", s.right());
+        o.put("seconds", s.seconds());
+        ArrayNode all = o.putArray("samples");
+        for (Sample x : s.all())
+            all.addObject().put("prompt", x.prompt()).put("expected", x.expected()).put("answer", x.answer());
+        write(o);
+    }
+
+    @Override
+    public void onRotations(Rotations r) {
+        ObjectNode o = JsonNodeFactory.instance.objectNode();
+        o.put("step", r.t());
+        o.put("skew_norm", r.worst().skewNorm());
+        o.put("skew_norm_module", r.worst().module());
+        o.put("angle", r.angle());
+        o.put("orthogonality_defect", r.defect());
+        ObjectNode modules = o.putObject("modules");
+        for (Geometry g : r.modules())
+            modules.putArray(g.module()).add(g.skewNorm()).add(g.angle()).add(g.defect());
+        write(o);
+    }
+
+    private void write(ObjectNode o) {
+        out.accept(JSON.writeValueAsString(o));
+    }
+}

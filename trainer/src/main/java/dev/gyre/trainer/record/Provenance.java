@@ -1,0 +1,100 @@
+package dev.gyre.trainer.record;
+
+import dev.gyre.model.files.FormatException;
+import dev.gyre.model.files.Json;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.time.Instant;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.stream.Stream;
+import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.node.JsonNodeFactory;
+import tools.jackson.databind.node.ObjectNode;
+
+/// `provenance.json`: what a result came from. The inputs' hashes also guard resuming: a run whose data changed is not the
+/// run that was stopped.
+public final class Provenance {
+    public static final String FILE = "provenance.json";
+
+    private Provenance() {
+    }
+
+    public static ObjectNode describe(String version, String device, List<Path> inputs) {
+        ObjectNode o = JsonNodeFactory.instance.objectNode();
+        o.put("gyre", version);
+        o.put("started", Instant.now().toString());
+        o.put("directory", Path.of("").toAbsolutePath().toString());
+        o.put("jdk", Runtime.version() + " (" + System.getProperty("java.vendor") + ")");
+        o.put("os", System.getProperty("os.name") + " " + System.getProperty("os.version") + " "
+                + System.getProperty("os.arch"));
+        o.put("processors", Runtime.getRuntime().availableProcessors());
+        o.put("max_heap_bytes", Runtime.getRuntime().maxMemory());
+        o.put("device", device);
+        ObjectNode files = o.putObject("inputs");
+        for (Path p : inputs)
+            for (Path file : files(p))
+                files.put(file.toString(), sha256(file));
+        return o;
+    }
+
+    public static void write(RunDir dir, ObjectNode provenance) {
+        dir.write(FILE, Json.pretty(provenance));
+    }
+
+    /// Adds a resumption to the record after checking that the inputs are the same.
+    public static void resume(RunDir dir, ObjectNode now) {
+        Path file = dir.path().resolve(FILE);
+        if (!Files.exists(file)) {
+            write(dir, now);
+            return;
+        }
+        ObjectNode before = Json.readObject(file);
+        for (var e : now.get("inputs").properties()) {
+            JsonNode was = before.path("inputs").get(e.getKey());
+            if (was != null && !was.equals(e.getValue()))
+                throw new FormatException(Path.of(e.getKey()), "changed since the run in " + dir.path()
+                        + " was started; resuming needs the same model and data. Restore it, or start a new run");
+        }
+        ObjectNode again = before.withArray("resumed").addObject();
+        for (String key : List.of("gyre", "started", "jdk", "device"))
+            again.set(key, now.get(key));
+        write(dir, before);
+    }
+
+    /// Adds what turned out during the run.
+    public static void add(RunDir dir, String key, String text) {
+        ObjectNode o = Json.readObject(dir.path().resolve(FILE));
+        o.put(key, text);
+        write(dir, o);
+    }
+
+    private static List<Path> files(Path p) {
+        if (!Files.isDirectory(p))
+            return List.of(p);
+        try (Stream<Path> s = Files.list(p)) {
+            return s.filter(Files::isRegularFile).sorted().toList();
+        } catch (IOException e) {
+            throw FormatException.unreadable(p, e);
+        }
+    }
+
+    /// Of a file, in hexadecimal.
+    public static String sha256(Path file) {
+        try (InputStream in = Files.newInputStream(file)) {
+            MessageDigest digest = MessageDigest.getInstance("SHA-256");
+            byte[] piece = new byte[1 << 20];
+            for (int n = in.read(piece); n >= 0; n = in.read(piece))
+                digest.update(piece, 0, n);
+            return HexFormat.of().formatHex(digest.digest());
+        } catch (IOException e) {
+            throw FormatException.unreadable(file, e);
+        } catch (NoSuchAlgorithmException e) {
+            throw new AssertionError(e);
+        }
+    }
+}

@@ -1,0 +1,207 @@
+package dev.gyre.trainer.report;
+
+import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.op.Buf.Role;
+import dev.gyre.model.adapter.Geometry;
+import dev.gyre.model.files.AtomicFiles;
+import dev.gyre.model.files.FormatException;
+import dev.gyre.model.files.Json;
+import dev.gyre.model.transformer.Transformer;
+import dev.gyre.trainer.config.AdapterConfig;
+import dev.gyre.trainer.config.RunConfig;
+import dev.gyre.trainer.data.Batches;
+import dev.gyre.trainer.data.Example;
+import dev.gyre.trainer.data.ModelText;
+import dev.gyre.trainer.data.TokenizedSet;
+import dev.gyre.trainer.measure.Evaluation;
+import dev.gyre.trainer.measure.ModelRef;
+import dev.gyre.trainer.record.Metrics;
+import dev.gyre.trainer.run.TrainingRun;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
+import tools.jackson.core.JacksonException;
+import tools.jackson.databind.DeserializationFeature;
+import tools.jackson.databind.PropertyNamingStrategies;
+import tools.jackson.databind.json.JsonMapper;
+import tools.jackson.databind.node.ObjectNode;
+
+/// `results.json`: what a finished run cost and what it gave, in the numbers by which methods are compared.
+///
+/// @param base how the frozen weights were held
+/// @param steps optimiser steps done, fewer than planned where the run stopped early
+/// @param trained trainable numbers
+/// @param parameters of the base model
+/// @param resultBytes the tensor files of the result
+/// @param stepSeconds median over the second half of the steps, when code is compiled and caches are warm
+/// @param tokensPerSecond places in the rows, padding included, over the same steps
+/// @param rotation where the rotations stand; null where nothing rotates
+public record Results(String method, String base, String model, String device, long steps, long trained,
+        long parameters, long resultBytes, double stepSeconds, double tokensPerSecond, Memory memory, Scores before,
+        Scores after, @Nullable Rotation rotation) {
+    public static final String FILE = "results.json";
+
+    private static final JsonMapper JSON = JsonMapper.builder()
+            .propertyNamingStrategy(PropertyNamingStrategies.SNAKE_CASE)
+            .disable(DeserializationFeature.FAIL_ON_UNKNOWN_PROPERTIES).build();
+
+    /// Bytes.
+    ///
+    /// @param planned weights, trained numbers with gradients and moments, and activations, as known before the run
+    /// @param process largest resident size of the process that trained, Java itself included; 0 where the system does
+    /// not tell
+    public record Memory(long planned, long weights, long trained, long activations, long process) {
+    }
+
+    /// How a model does on the run's data. What was not asked for is null.
+    ///
+    /// @param loss on `data.valid`
+    /// @param exact share of exact answers among the first `results.answers` tasks of `data.valid`
+    /// @param tokens token accuracy on the same
+    /// @param answered number of these tasks
+    /// @param forgetting loss on `results.forgetting`
+    /// @param kept share of exact answers among the first `results.answers` tasks of `results.forgetting`
+    public record Scores(@Nullable Double loss, @Nullable Double exact, @Nullable Double tokens, int answered,
+            @Nullable Double forgetting, @Nullable Double kept) {
+        public @Nullable Double perplexity() {
+            return loss == null ? null : Math.exp(loss);
+        }
+    }
+
+    /// The largest over all modules.
+    ///
+    /// @param skewNorm spectral norm of Q
+    /// @param angle degrees
+    /// @param defect of orthogonality, `||R^T R - I||`
+    public record Rotation(double skewNorm, double angle, double defect) {
+    }
+
+    /// What is known of a run while its session is open; take it at the end, then close the run to free its memory.
+    public record Training(long steps, long trained, Memory memory) {
+        /// @param process largest resident size of this process
+        public static Training of(TrainingRun run, long process) {
+            Map<Role, Long> by = run.session().bytesByRole();
+            long trained = by.getOrDefault(Role.PARAM, 0L) + by.getOrDefault(Role.GRAD, 0L)
+                    + by.getOrDefault(Role.STATE, 0L);
+            return new Training(run.done(), run.session().trainableNumbers(),
+                    new Memory(run.session().plannedBytes(), by.getOrDefault(Role.WEIGHT, 0L), trained,
+                            by.getOrDefault(Role.ACTIVATION, 0L), process));
+        }
+    }
+
+    /// Measures the base model and the result of the finished run in `dir` on the run's data, and writes the file.
+    public static Results measure(RunConfig c, Path dir, Training t, Backend backend) {
+        Path base = Path.of(c.model().path());
+        ModelText text = ModelText.load(base);
+        // one model after the other: none is held here while the next is read
+        Scores before = scores(c, new ModelRef(base, List.of(), c.model().base()).load(), text, backend);
+        Transformer result = ModelRef.of(dir, List.of()).load();
+        long parameters = result.parameters();
+        Scores after = scores(c, result, text, backend);
+        List<Geometry> g = result.adapters().stream().flatMap(a -> a.modules().stream())
+                .<Geometry>mapMulti((m, out) -> {
+                    Geometry x = m.geometry();
+                    if (x != null)
+                        out.accept(x);
+                }).toList();
+        Rotation rotation = g.isEmpty() ? null
+                : new Rotation(g.stream().mapToDouble(Geometry::skewNorm).max().orElseThrow(),
+                        g.stream().mapToDouble(Geometry::angle).max().orElseThrow(),
+                        g.stream().mapToDouble(Geometry::defect).max().orElseThrow());
+        Metrics m = Metrics.read(dir.resolve("metrics.jsonl"));
+        Results r = new Results(method(c.adapter()), c.model().base().name().toLowerCase(Locale.ROOT),
+                c.model().path(), backend.describe(), t.steps, t.trained, parameters,
+                tensorBytes(dir.resolve(c.adapter() instanceof AdapterConfig.Full ? "model" : "adapter")),
+                m.medianStepSeconds(), m.tokensPerSecond(), t.memory, before, after, rotation);
+        AtomicFiles.write(dir.resolve(FILE), Json.pretty(r.json()));
+        return r;
+    }
+
+    ObjectNode json() {
+        return JSON.valueToTree(this);
+    }
+
+    /// The results of a run, or null when it has none (yet).
+    public static @Nullable Results read(Path dir) {
+        Path file = dir.resolve(FILE);
+        if (!Files.exists(file))
+            return null;
+        ObjectNode o = Json.readObject(file);
+        try {
+            return JSON.treeToValue(o, Results.class);
+        } catch (JacksonException e) {
+            throw new FormatException(file, "not the results of a run: " + e.getOriginalMessage()
+                    + "; remove it and run gyre train --resume to measure again");
+        }
+    }
+
+    /// The configuration's word for a method.
+    public static String method(AdapterConfig a) {
+        return switch (a) {
+            case AdapterConfig.Oft _ -> "oft";
+            case AdapterConfig.Psoft _ -> "psoft";
+            case AdapterConfig.Goft _ -> "goft";
+            case AdapterConfig.Qgoft _ -> "qgoft";
+            case AdapterConfig.Lora _ -> "lora";
+            case AdapterConfig.Boft _ -> "boft";
+            case AdapterConfig.Hra _ -> "hra";
+            case AdapterConfig.Full _ -> "full";
+        };
+    }
+
+    private static Scores scores(RunConfig c, Transformer model, ModelText text, Backend backend) {
+        Double loss = null;
+        Double exact = null;
+        Double tokens = null;
+        int answered = 0;
+        Double forgetting = null;
+        Double kept = null;
+        String valid = c.data().valid();
+        if (valid != null) {
+            loss = loss(c, model, text, backend, valid);
+            Evaluation.Answers a = Evaluation.answers(model, backend, tasks(c, valid), text);
+            answered = a.all();
+            if (answered > 0) {
+                exact = a.share();
+                tokens = a.tokenShare();
+            }
+        }
+        String old = c.results().forgetting();
+        if (old != null) {
+            forgetting = loss(c, model, text, backend, old);
+            Evaluation.Answers a = Evaluation.answers(model, backend, tasks(c, old), text);
+            if (a.all() > 0)
+                kept = a.share();
+        }
+        return new Scores(loss, exact, tokens, answered, forgetting, kept);
+    }
+
+    private static double loss(RunConfig c, Transformer model, ModelText text, Backend backend, String file) {
+        RunConfig.Data d = c.data();
+        int T = c.train().seqLen();
+        TokenizedSet set = TokenizedSet.read(Path.of(file),
+                TokenizedSet.Rules.of(d, T), text);
+        return Evaluation.loss(model, backend,
+                Batches.inOrder(set, c.train().microBatch(), T, d.packing(), c.eval().batches())).loss();
+    }
+
+    private static List<Example.Completion> tasks(RunConfig c, String file) {
+        return Evaluation.tasks(Path.of(file), c.data().format(), c.results().answers());
+    }
+
+    private static long tensorBytes(Path dir) {
+        try (Stream<Path> s = Files.list(dir)) {
+            long n = 0;
+            for (Path p : s.filter(x -> x.toString().endsWith(".safetensors")).toList())
+                n += Files.size(p);
+            return n;
+        } catch (IOException e) {
+            throw FormatException.unreadable(dir, e);
+        }
+    }
+}

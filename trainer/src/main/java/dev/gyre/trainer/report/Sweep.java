@@ -1,0 +1,169 @@
+package dev.gyre.trainer.report;
+
+import dev.gyre.model.files.AtomicFiles;
+import dev.gyre.model.files.FolderLock;
+import dev.gyre.model.files.FormatException;
+import dev.gyre.model.files.Json;
+import dev.gyre.trainer.config.ConfigException;
+import dev.gyre.trainer.config.ConfigReader;
+import dev.gyre.trainer.config.ConfigWriter;
+import dev.gyre.trainer.config.RunConfig;
+import dev.gyre.trainer.config.SweepConfig;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+import tools.jackson.databind.node.JsonNodeFactory;
+import tools.jackson.databind.node.ObjectNode;
+
+/// The runs of a sweep and how far they are. What is known stands in the sweep's folder: a run with `results.json` is
+/// done, one named in `sweep.json` has failed, one with a run directory was interrupted and goes on; so a sweep that was
+/// killed at any moment goes on where it was.
+public final class Sweep implements AutoCloseable {
+    public static final String FILE = "sweep.json";
+
+    /// @param config checked and complete
+    public record Run(String name, RunConfig config) {
+        public Path dir() {
+            return Path.of(config.output().dir());
+        }
+    }
+
+    /// How far a run is.
+    public enum State {
+        NEW, INTERRUPTED, DONE, FAILED
+    }
+
+    private final Path folder;
+    private final List<Run> runs;
+    private @Nullable FolderLock lock;
+
+    private Sweep(Path folder, List<Run> runs) {
+        this.folder = folder;
+        this.runs = List.copyOf(runs);
+    }
+
+    /// Reads the sweep and checks the configuration of every run before any of them starts.
+    ///
+    /// @param overrides `KEY=VALUE` for all runs, stronger than what the sweep says
+    public static Sweep read(Path file, List<String> overrides) {
+        SweepConfig c = ConfigReader.read(file, SweepConfig.class, List.of());
+        List<Run> runs = new ArrayList<>();
+        for (SweepConfig.Entry e : c.entries())
+            try {
+                // output.dir, the last, stays the last
+                List<String> settings = new ArrayList<>(e.settings());
+                settings.addAll(settings.size() - 1, overrides);
+                runs.add(new Run(e.name(),
+                        ConfigReader.readWithInputs(Path.of(c.run()), RunConfig.class, settings)));
+            } catch (ConfigException x) {
+                throw new ConfigException(file + ": run " + e.name() + ": " + x.getMessage());
+            }
+        if (runs.isEmpty())
+            throw new ConfigException(file + ": every run is skipped");
+        return new Sweep(Path.of(c.output()), runs);
+    }
+
+    public Path folder() {
+        return folder;
+    }
+
+    public List<Run> runs() {
+        return runs;
+    }
+
+    public State state(Run r) {
+        if (Files.exists(r.dir().resolve(Results.FILE)))
+            return State.DONE;
+        if (failures().containsKey(r.name()))
+            return State.FAILED;
+        return Files.exists(r.dir()) ? State.INTERRUPTED : State.NEW;
+    }
+
+    /// Why runs failed, by name.
+    public Map<String, String> failures() {
+        return failures(folder);
+    }
+
+    /// As [#failures()], of the sweep in `folder`.
+    static Map<String, String> failures(Path folder) {
+        Map<String, String> out = new java.util.LinkedHashMap<>();
+        Path file = folder.resolve(FILE);
+        if (Files.exists(file))
+            for (var e : Json.readObject(file).path("failed").properties())
+                out.put(e.getKey(), e.getValue().asString(""));
+        return out;
+    }
+
+    /// Names of the runs of the sweep in `folder`; empty where it is none.
+    static List<String> order(Path folder) {
+        List<String> out = new ArrayList<>();
+        Path file = folder.resolve(FILE);
+        if (Files.exists(file))
+            for (var n : Json.readObject(file).path("runs"))
+                out.add(n.asString(""));
+        return out;
+    }
+
+    /// Writes down that a run failed (or, with null, that it did not).
+    public void failed(Run r, @Nullable String why) {
+        Map<String, String> all = failures();
+        if (why == null)
+            all.remove(r.name());
+        else
+            all.put(r.name(), why);
+        ObjectNode o = JsonNodeFactory.instance.objectNode();
+        var names = o.putArray("runs");
+        runs.forEach(x -> names.add(x.name()));
+        ObjectNode f = o.putObject("failed");
+        all.forEach(f::put);
+        AtomicFiles.write(folder.resolve(FILE), Json.pretty(o));
+    }
+
+    /// Makes the folder this process's own until it is closed.
+    public void lock() {
+        AtomicFiles.createFolder(folder);
+        lock = FolderLock.take(folder, "another sweep is running there; wait for it or end it first");
+    }
+
+    /// Writes a run's configuration beside its folder and makes the folder ready to start or to go on.
+    ///
+    /// @return whether there is something to go on with
+    public boolean prepare(Run r) {
+        if (Files.exists(r.dir()) && !Files.exists(r.dir().resolve("run.yaml")))
+            // killed before the run had written anything of its own
+            AtomicFiles.delete(r.dir());
+        AtomicFiles.write(config(r), ConfigWriter.resolved(r.config()));
+        return Files.exists(r.dir());
+    }
+
+    /// Checks that a finished run was made as the sweep says now.
+    public void checkUnchanged(Run r) {
+        Map<String, String> was = ConfigWriter
+                .flat(ConfigReader.read(r.dir().resolve("run.yaml"), RunConfig.class, List.of()));
+        ConfigWriter.flat(r.config()).forEach((key, now) -> {
+            String before = was.getOrDefault(key, "absent");
+            if (!before.equals(now))
+                throw new FormatException(r.dir(), "is finished with " + key + ": " + before + ", the sweep now says "
+                        + now + "; remove that folder to run it again, or choose another output");
+        });
+    }
+
+    /// Where [#prepare] puts the configuration.
+    public Path config(Run r) {
+        return folder.resolve(r.name() + ".yaml");
+    }
+
+    public Path log(Run r) {
+        return folder.resolve(r.name() + ".log");
+    }
+
+    @Override
+    public void close() {
+        if (lock != null)
+            lock.close();
+        lock = null;
+    }
+}
