@@ -6,6 +6,7 @@ import dev.gyre.kernels.Orthogonal;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;
 import dev.gyre.kernels.cpu.CpuBackend;
+import dev.gyre.kernels.op.CayleyOps;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.adapter.AdapterSpec;
 import dev.gyre.model.adapter.BoftSpec;
@@ -114,7 +115,7 @@ void orthogonality(Path out) throws IOException {
 RealMatrix map(Orthogonal map, float[] v) {
     Buf in = Buf.state("v", v.length);
     Buf r = Buf.output("R", B, B);
-    Program p = Program.builder("map").add(new Op.Cayley(map, in, r, 1, B)).build();
+    Program p = Program.builder("map").add(new CayleyOps.Cayley(map, in, r, 1, B)).build();
     try (Session s = backend.open(List.of(p))) {
         s.write(in, v);
         s.run(p);

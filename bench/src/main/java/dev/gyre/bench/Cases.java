@@ -8,11 +8,18 @@ import static dev.gyre.kernels.check.Tol.sum;
 
 import dev.gyre.kernels.check.OpCase;
 import dev.gyre.kernels.check.Tol;
+import dev.gyre.kernels.op.AttentionOps;
 import dev.gyre.kernels.op.Buf;
+import dev.gyre.kernels.op.CayleyOps;
 import dev.gyre.kernels.op.DType;
-import dev.gyre.kernels.op.Op;
-import dev.gyre.kernels.op.Op.MatMul.Form;
+import dev.gyre.kernels.op.GivensOps;
+import dev.gyre.kernels.op.NormOps;
+import dev.gyre.kernels.op.OptimiserOps;
 import dev.gyre.kernels.op.Orthogonal;
+import dev.gyre.kernels.op.ProductOps;
+import dev.gyre.kernels.op.ProductOps.MatMul.Form;
+import dev.gyre.kernels.op.RotateOps;
+import dev.gyre.kernels.op.TokenOps;
 import java.util.List;
 
 /// Operations at sizes that a benchmark chooses, with random operands and what they may differ from the reference by.
@@ -25,14 +32,14 @@ public final class Cases {
         return new OpCase("MatMul " + form + " " + b + " " + M + "x" + N + "x" + K, s -> {
             int[] shape = form == Form.NT ? new int[] {N, K} : new int[] {K, N};
             Buf right = form == Form.TN ? s.in("b", 1, shape) : s.weight("b", b, 1, shape);
-            s.op(new Op.MatMul(form, form == Form.TN ? s.in("a", 1, K, M) : s.in("a", 1, M, K), right,
+            s.op(new ProductOps.MatMul(form, form == Form.TN ? s.in("a", 1, K, M) : s.in("a", 1, M, K), right,
                     s.out("c", sum(K), M, N), M, N, K, 1f, false));
         });
     }
 
     /// N rows of d features turned by blocks of b.
     public static OpCase rotate(int N, int d, int b) {
-        return new OpCase("BlockRotate " + N + "x" + d + " b" + b, s -> s.op(new Op.BlockRotate(s.in("x", 1, N, d),
+        return new OpCase("BlockRotate " + N + "x" + d + " b" + b, s -> s.op(new RotateOps.BlockRotate(s.in("x", 1, N, d),
                 s.in("r", 1, d / b, b, b), s.out("y", sum(b), N, d), N, d, b, d / b, false, false)));
     }
 
@@ -40,9 +47,9 @@ public final class Cases {
     public static OpCase rotateBack(int N, int d, int b) {
         return new OpCase("BlockRotate backward " + N + "x" + d + " b" + b, s -> {
             Buf dY = s.in("dY", 1, N, d);
-            s.op(new Op.BlockRotateGrad(s.in("x", 1, N, d), dY, s.out("dR", sum(N).cancelling(1), d / b, b, b), N, d,
+            s.op(new RotateOps.BlockRotateGrad(s.in("x", 1, N, d), dY, s.out("dR", sum(N).cancelling(1), d / b, b, b), N, d,
                     b, d / b));
-            s.op(new Op.BlockRotate(dY, s.in("r", 1, d / b, b, b), s.out("dX", sum(b), N, d), N, d, b, d / b, true,
+            s.op(new RotateOps.BlockRotate(dY, s.in("r", 1, d / b, b, b), s.out("dX", sum(b), N, d), N, d, b, d / b, true,
                     false));
         });
     }
@@ -50,14 +57,14 @@ public final class Cases {
     /// Rotations from skew blocks whose entries have deviation `std`.
     public static OpCase orthogonal(Orthogonal map, int blocks, int b, double std) {
         return new OpCase("Cayley " + map.form() + map.terms() + " " + blocks + " blocks of " + b,
-                s -> s.op(new Op.Cayley(map, s.in("v", std, blocks, map.stored(b)),
+                s -> s.op(new CayleyOps.Cayley(map, s.in("v", std, blocks, map.stored(b)),
                         s.out("r", chain(b), blocks, b, b), blocks, b)));
     }
 
     /// The gradient of [#orthogonal].
     public static OpCase orthogonalBack(Orthogonal map, int blocks, int b, double std) {
         return new OpCase("CayleyGrad " + map.form() + map.terms() + " " + blocks + " blocks of " + b,
-                s -> s.op(new Op.CayleyGrad(map, s.in("v", std, blocks, map.stored(b)), s.in("dR", 1, blocks, b, b),
+                s -> s.op(new CayleyOps.CayleyGrad(map, s.in("v", std, blocks, map.stored(b)), s.in("dR", 1, blocks, b, b),
                         s.inout("dV", 1, chain(b), blocks, map.stored(b)), blocks, b)));
     }
 
@@ -67,13 +74,13 @@ public final class Cases {
 
     /// The Givens sweep of d - 1 rotations.
     public static OpCase givens(int N, int d) {
-        return new OpCase("GivensSweep " + N + "x" + d, s -> s.op(new Op.GivensSweep(s.in("x", 1, N, d),
+        return new OpCase("GivensSweep " + N + "x" + d, s -> s.op(new GivensOps.GivensSweep(s.in("x", 1, N, d),
                 s.in("g", rotations(s, d - 1), d - 1, 4), s.out("y", stages(d), N, d), N, d)));
     }
 
     /// Both gradients of [#givens].
     public static OpCase givensBack(int N, int d) {
-        return new OpCase("GivensSweepGrad " + N + "x" + d, s -> s.op(new Op.GivensSweepGrad(s.in("x", 1, N, d),
+        return new OpCase("GivensSweepGrad " + N + "x" + d, s -> s.op(new GivensOps.GivensSweepGrad(s.in("x", 1, N, d),
                 s.in("g", rotations(s, d - 1), d - 1, 4), s.in("dY", 1, N, d), s.out("dX", stages(d), N, d),
                 s.out("dG", relative(8 * stages(d).rtol() + sum(N).rtol(), "there and back, summed"), d - 1, 4), N, d,
                 true, false)));
@@ -101,16 +108,16 @@ public final class Cases {
         return new OpCase("MatMul subspace " + N + "x" + d + " r" + r, s -> {
             Buf u = s.out("u", sum(d), N, r);
             Buf v = s.out("v", tol, N, r);
-            s.op(new Op.MatMul(Form.NT, s.in("x", 1, N, d), s.weight("A", DType.F32, 1, r, d), u, N, r, d, 1f, false));
-            s.op(new Op.MatMul(Form.NT, u, s.in("C", 1, r, r), v, N, r, r, 1f, false));
-            s.op(new Op.MatMul(Form.NT, v, s.weight("B", DType.F32, 1, n, r), s.out("y", tol, N, n), N, n, r, 1f,
+            s.op(new ProductOps.MatMul(Form.NT, s.in("x", 1, N, d), s.weight("A", DType.F32, 1, r, d), u, N, r, d, 1f, false));
+            s.op(new ProductOps.MatMul(Form.NT, u, s.in("C", 1, r, r), v, N, r, r, 1f, false));
+            s.op(new ProductOps.MatMul(Form.NT, v, s.weight("B", DType.F32, 1, n, r), s.out("y", tol, N, n), N, n, r, 1f,
                     false));
         });
     }
 
     /// The whole weight in F32.
     public static OpCase decode(DType type, int rows, int columns) {
-        return new OpCase("Decode " + type + " " + rows + "x" + columns, s -> s.op(new Op.Decode(
+        return new OpCase("Decode " + type + " " + rows + "x" + columns, s -> s.op(new ProductOps.Decode(
                 s.weight("w", type, 1, rows, columns), s.out("y", EXACT, rows, columns))));
     }
 
@@ -127,10 +134,10 @@ public final class Cases {
                     Buf start = s.ints("start", new int[N]);
                     Buf out = s.out("out", tol, N, H * D);
                     Buf lse = s.out("lse", tol, N, H);
-                    s.op(new Op.Attention(q, k, v, start, out, lse, B, T, H, KV, D, scale, 0));
+                    s.op(new AttentionOps.Attention(q, k, v, start, out, lse, B, T, H, KV, D, scale, 0));
                     Tol twice = new Tol(16 * Math.sqrt(D) * ROUNDING, 2 * tol.rtol(), "cancelling dP - delta");
                     if (back)
-                        s.op(new Op.AttentionGrad(q, k, v, start, out, lse, s.in("dOut", 1, N, H * D),
+                        s.op(new AttentionOps.AttentionGrad(q, k, v, start, out, lse, s.in("dOut", 1, N, H * D),
                                 s.out("delta", twice, N, H), s.out("dQ", twice, N, H * D),
                                 s.out("dK", twice, N, KV * D),
                                 s.out("dV", twice, N, KV * D), B, T, H, KV, D, scale, 0));
@@ -138,7 +145,7 @@ public final class Cases {
     }
 
     public static OpCase norm(int N, int C) {
-        return new OpCase("RmsNorm " + N + "x" + C, s -> s.op(new Op.RmsNorm(s.in("x", 3, N, C), s.in("weight", 1, C),
+        return new OpCase("RmsNorm " + N + "x" + C, s -> s.op(new NormOps.RmsNorm(s.in("x", 3, N, C), s.in("weight", 1, C),
                 s.out("y", sum(C), N, C), s.out("rstd", sum(C), N), N, C, 1e-5f)));
     }
 
@@ -146,7 +153,7 @@ public final class Cases {
         return new OpCase("RmsNormGrad " + N + "x" + C, s -> {
             float[] rstd = new float[N];
             java.util.Arrays.fill(rstd, 0.5f);
-            s.op(new Op.RmsNormGrad(s.in("x", 2, N, C), s.in("weight", 1, C), s.in("rstd", rstd, N),
+            s.op(new NormOps.RmsNormGrad(s.in("x", 2, N, C), s.in("weight", 1, C), s.in("rstd", rstd, N),
                     s.in("dY", 1, N, C), s.out("dX", sum(C).cancelling(4), N, C), N, C, false));
         });
     }
@@ -155,7 +162,7 @@ public final class Cases {
     public static OpCase crossEntropy(int N, int V, boolean gradient) {
         Tol loss = new Tol(4e-6, 2e-5 + sum(V).rtol(), "sum over V");
         return new OpCase("CrossEntropy " + (gradient ? "with gradient " : "") + N + "x" + V,
-                s -> s.op(new Op.CrossEntropy(gradient
+                s -> s.op(new TokenOps.CrossEntropy(gradient
                         ? s.inout("logits", 5, relative(loss.rtol(), loss.why()), N, V)
                         : s.in("logits", 5, N, V), s.ints("labels", s.below(V, N)), s.out("rowLoss", loss, N),
                         s.in("scale", new float[] {0.01f}, 1), N, V, gradient)));
@@ -169,8 +176,8 @@ public final class Cases {
             float[] v = s.normal(1, n);
             for (int i = 0; i < n; i++)
                 v[i] *= v[i];
-            s.op(new Op.AdamW(s.inout("param", 1, roundings(32), n), s.in("grad", 1, n),
-                    s.inout("m", 1, roundings(8), n), s.inout("v", v, roundings(8), n), s.in("hp", hp, Op.AdamW.HP),
+            s.op(new OptimiserOps.AdamW(s.inout("param", 1, roundings(32), n), s.in("grad", 1, n),
+                    s.inout("m", 1, roundings(8), n), s.inout("v", v, roundings(8), n), s.in("hp", hp, OptimiserOps.AdamW.HP),
                     s.in("norm", new float[] {7f}, 1), true));
         });
     }

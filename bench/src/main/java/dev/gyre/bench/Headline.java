@@ -6,10 +6,10 @@ import dev.gyre.kernels.check.OpCase;
 import dev.gyre.kernels.check.OpCheck;
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.kernels.op.Buf;
+import dev.gyre.kernels.op.CayleyOps;
 import dev.gyre.kernels.op.DType;
-import dev.gyre.kernels.op.Op;
-import dev.gyre.kernels.op.Op.MatMul.Form;
 import dev.gyre.kernels.op.Orthogonal;
+import dev.gyre.kernels.op.ProductOps.MatMul.Form;
 import dev.gyre.model.adapter.AdapterSpec;
 import dev.gyre.model.adapter.BoftSpec;
 import dev.gyre.model.adapter.OftSpec;
@@ -232,7 +232,7 @@ final class Headline {
         }
         Buf in = Buf.input("v", DType.F32, blocks, m);
         Buf r = Buf.output("r", blocks, BLOCK, BLOCK);
-        Program p = Program.builder("defect").add(new Op.Cayley(map, in, r, blocks, BLOCK)).build();
+        Program p = Program.builder("defect").add(new CayleyOps.Cayley(map, in, r, blocks, BLOCK)).build();
         try (Session session = backend.open(List.of(p))) {
             session.write(in, v);
             session.run(p);

@@ -1,6 +1,6 @@
 package dev.gyre.kernels;
 
-import dev.gyre.kernels.op.Op;
+import dev.gyre.kernels.op.ProductOps;
 import java.util.List;
 
 /// Something that runs [Program]s: the CPU ([dev.gyre.kernels.cpu]), a TornadoVM device
@@ -24,7 +24,7 @@ public interface Backend {
     }
 
     /// How it multiplies these: F32 where they are not large.
-    default Precision precision(Op.MatMul product) {
+    default Precision precision(ProductOps.MatMul product) {
         return precision();
     }
 }

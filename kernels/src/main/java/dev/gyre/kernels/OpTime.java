@@ -3,6 +3,7 @@ package dev.gyre.kernels;
 import dev.gyre.kernels.op.Access;
 import dev.gyre.kernels.op.DType;
 import dev.gyre.kernels.op.Op;
+import dev.gyre.kernels.op.ProductOps;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -24,7 +25,7 @@ public record OpTime(String program, String kind, String label, long calls, long
 
     private static String kind(Op op) {
         String name = op.getClass().getSimpleName();
-        if (!(op instanceof Op.MatMul m))
+        if (!(op instanceof ProductOps.MatMul m))
             return name;
         return name + " " + m.form() + (m.b().dtype() == DType.F32 ? "" : " " + m.b().dtype());
     }

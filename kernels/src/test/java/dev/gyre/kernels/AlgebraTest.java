@@ -8,9 +8,9 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
 
 import dev.gyre.kernels.op.Givens;
-import dev.gyre.kernels.op.Op.MatMul.Form;
 import dev.gyre.kernels.op.Orthogonal;
 import dev.gyre.kernels.op.Orthogonal.Skew;
+import dev.gyre.kernels.op.ProductOps.MatMul.Form;
 import dev.gyre.kernels.ref.AttentionRef;
 import dev.gyre.kernels.ref.CayleyRef;
 import dev.gyre.kernels.ref.CrossEntropyRef;

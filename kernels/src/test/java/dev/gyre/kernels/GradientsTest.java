@@ -5,7 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import dev.gyre.kernels.check.GradCases;
 import dev.gyre.kernels.check.GradCheck;
 import dev.gyre.kernels.op.Buf;
-import dev.gyre.kernels.op.Op;
+import dev.gyre.kernels.op.ElementOps;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -28,10 +28,10 @@ class GradientsTest {
         GradCheck.Case wrong = new GradCheck.Case("Axpy with the wrong factor", g -> {
             Buf x = g.in("x", 1, 3);
             Buf y = g.result("y", 3);
-            g.forward(new Op.Copy(x, y));
-            g.forward(new Op.Axpy(1f, x, y));
+            g.forward(new ElementOps.Copy(x, y));
+            g.forward(new ElementOps.Axpy(1f, x, y));
             Buf dX = g.gradient(x, true);
-            g.backward(new Op.Axpy(1.99f, g.cotangent(y), dX));
+            g.backward(new ElementOps.Axpy(1.99f, g.cotangent(y), dX));
         });
         assertThatThrownBy(() -> GradCheck.check(wrong)).isInstanceOf(AssertionError.class)
                 .hasMessageContaining("gradient of x[0]");

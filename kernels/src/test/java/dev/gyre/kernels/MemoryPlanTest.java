@@ -6,7 +6,10 @@ import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException
 import dev.gyre.kernels.op.Access;
 import dev.gyre.kernels.op.Buf;
 import dev.gyre.kernels.op.DType;
+import dev.gyre.kernels.op.ElementOps;
 import dev.gyre.kernels.op.Op;
+import dev.gyre.kernels.op.ProductOps;
+import dev.gyre.kernels.op.TokenOps;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
@@ -35,9 +38,9 @@ class MemoryPlanTest {
             List<Buf> inputs = new ArrayList<>(fitting);
             inputs.remove(out);
             if (inputs.isEmpty())
-                p.add(new Op.Fill(out, i));
+                p.add(new ElementOps.Fill(out, i));
             else
-                p.add(new Op.Copy(inputs.get(random.nextInt(inputs.size())), out));
+                p.add(new ElementOps.Copy(inputs.get(random.nextInt(inputs.size())), out));
             if (!written.contains(out))
                 written.add(out);
         }
@@ -128,8 +131,8 @@ class MemoryPlanTest {
         Buf b = Buf.activation("b", 64);
         Buf c = Buf.activation("c", 64);
         Buf out = Buf.output("out", 64);
-        MemoryPlan plan = MemoryPlan.of(List.of(Program.builder("chain").add(new Op.Copy(in, a)).add(new Op.Copy(a, b))
-                .add(new Op.Copy(b, c)).add(new Op.Copy(c, out)).build()));
+        MemoryPlan plan = MemoryPlan.of(List.of(Program.builder("chain").add(new ElementOps.Copy(in, a)).add(new ElementOps.Copy(a, b))
+                .add(new ElementOps.Copy(b, c)).add(new ElementOps.Copy(c, out)).build()));
         assertThat(plan.place(a)).isNotEqualTo(plan.place(b));
         assertThat(plan.place(b)).isNotEqualTo(plan.place(c));
         // a is last read where b is first written, c comes one later
@@ -144,9 +147,9 @@ class MemoryPlanTest {
         Buf root = Buf.activation("root", 64);
         Buf other = Buf.activation("other", 32);
         Buf out = Buf.output("out", 32);
-        MemoryPlan plan = MemoryPlan.of(List.of(Program.builder("views").add(new Op.Copy(in, root.view("low", 0, 32)))
-                .add(new Op.Copy(in, other)).add(new Op.Copy(other, root.view("high", 32, 32)))
-                .add(new Op.Copy(root.view("low again", 0, 32), out)).build()));
+        MemoryPlan plan = MemoryPlan.of(List.of(Program.builder("views").add(new ElementOps.Copy(in, root.view("low", 0, 32)))
+                .add(new ElementOps.Copy(in, other)).add(new ElementOps.Copy(other, root.view("high", 32, 32)))
+                .add(new ElementOps.Copy(root.view("low again", 0, 32), out)).build()));
         assertThat(plan.lifetime(root)).isEqualTo(new MemoryPlan.Lifetime(0, 3));
         assertThat(plan.lifetime(other)).isEqualTo(new MemoryPlan.Lifetime(1, 2));
         assertThat(plan.arenaBytes()).isEqualTo((64 + 32) * 4);
@@ -157,13 +160,13 @@ class MemoryPlanTest {
         Buf state = Buf.state("state", 100);
         Buf a = Buf.activation("a", 100);
         Buf b = Buf.activation("b", 40);
-        Program one = Program.builder("one").add(new Op.Copy(state, a)).add(new Op.Axpy(1f, a, state)).build();
-        Program two = Program.builder("two").add(new Op.Fill(b, 1f)).build();
+        Program one = Program.builder("one").add(new ElementOps.Copy(state, a)).add(new ElementOps.Axpy(1f, a, state)).build();
+        Program two = Program.builder("two").add(new ElementOps.Fill(b, 1f)).build();
         MemoryPlan plan = MemoryPlan.of(List.of(one, two));
         assertThat(plan.arenaBytes()).isEqualTo(112 * 4);
         assertThat(plan.persistent()).containsExactly(state);
         assertThat(plan.bytes()).isEqualTo(112 * 4 + 400);
-        Program three = Program.builder("three").add(new Op.Fill(a, 1f)).build();
+        Program three = Program.builder("three").add(new ElementOps.Fill(a, 1f)).build();
         assertThatIllegalArgumentException().isThrownBy(() -> MemoryPlan.of(List.of(one, three)))
                 .withMessageContaining("a (100) F32 is an activation of two programs");
     }
@@ -175,8 +178,8 @@ class MemoryPlanTest {
         Buf ids = Buf.input("ids", DType.I32, 5);
         Buf out = Buf.output("out", 5, 3);
         Buf decoded = Buf.activation("decoded", 128);
-        MemoryPlan plan = MemoryPlan.of(List.of(Program.builder("p").add(new Op.Embed(ids, table, out, 5, 10, 3))
-                .add(new Op.Decode(w, decoded)).build()));
+        MemoryPlan plan = MemoryPlan.of(List.of(Program.builder("p").add(new TokenOps.Embed(ids, table, out, 5, 10, 3))
+                .add(new ProductOps.Decode(w, decoded)).build()));
         assertThat(plan.bytesByRole()).containsEntry(Buf.Role.WEIGHT, 60L + 64 + 8)
                 .containsEntry(Buf.Role.INPUT, 20L).containsEntry(Buf.Role.OUTPUT, 60L)
                 .containsEntry(Buf.Role.ACTIVATION, 512L);
@@ -199,13 +202,13 @@ class MemoryPlanTest {
         for (int i = 0; i < 3; i++) {
             Buf b = Buf.activation("big" + i, half);
             big.add(b);
-            p.add(new Op.Fill(b, 0f));
+            p.add(new ElementOps.Fill(b, 0f));
         }
         for (Buf b : big)
-            p.add(new Op.Axpy(1f, in, b.view("first", 0, 1)));
+            p.add(new ElementOps.Axpy(1f, in, b.view("first", 0, 1)));
         MemoryPlan plan = MemoryPlan.of(List.of(p.build()));
         assertThat(plan.slabs()).containsExactly(2L * half, half);
-        Program tooLarge = Program.builder("too large").add(new Op.Fill(Buf.activation("x", 1 << 30, 2), 0f)).build();
+        Program tooLarge = Program.builder("too large").add(new ElementOps.Fill(Buf.activation("x", 1 << 30, 2), 0f)).build();
         assertThatIllegalArgumentException().isThrownBy(() -> MemoryPlan.of(List.of(tooLarge)))
                 .withMessageContaining("use a smaller micro-batch");
     }

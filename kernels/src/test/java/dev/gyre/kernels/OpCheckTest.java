@@ -6,8 +6,8 @@ import dev.gyre.kernels.check.OpCase;
 import dev.gyre.kernels.check.OpCheck;
 import dev.gyre.kernels.check.Tol;
 import dev.gyre.kernels.op.Buf;
+import dev.gyre.kernels.op.ElementOps;
 import dev.gyre.kernels.op.HostData;
-import dev.gyre.kernels.op.Op;
 import dev.gyre.kernels.ref.RefBackend;
 import java.util.List;
 import java.util.function.BiConsumer;
@@ -15,7 +15,7 @@ import org.junit.jupiter.api.Test;
 
 /// The check finds what it is there to find.
 class OpCheckTest {
-    private static final OpCase CASE = new OpCase("Add 5", s -> s.op(new Op.Add(s.in("x", 1, 5), s.in("y", 1, 5),
+    private static final OpCase CASE = new OpCase("Add 5", s -> s.op(new ElementOps.Add(s.in("x", 1, 5), s.in("y", 1, 5),
             s.out("out", Tol.roundings(1), 5))));
 
     /// The reference, with something done to a buffer's numbers whenever the host reads it.

@@ -15,7 +15,8 @@ import org.junit.jupiter.api.Test;
 
 /// No operation without a case, no gradient without finite differences.
 class OpCoverageTest {
-    private static final Set<String> OPS = Arrays.stream(Op.class.getPermittedSubclasses()).map(Class::getSimpleName)
+    private static final Set<String> OPS = Arrays.stream(Op.class.getPermittedSubclasses())
+            .flatMap(family -> Arrays.stream(family.getPermittedSubclasses())).map(Class::getSimpleName)
             .collect(Collectors.toSet());
 
     @Test

@@ -5,7 +5,10 @@ import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException
 
 import dev.gyre.kernels.op.Buf;
 import dev.gyre.kernels.op.DType;
+import dev.gyre.kernels.op.ElementOps;
 import dev.gyre.kernels.op.Op;
+import dev.gyre.kernels.op.ProductOps;
+import dev.gyre.kernels.op.RopeOps;
 import org.junit.jupiter.api.Test;
 
 class ProgramTest {
@@ -23,24 +26,24 @@ class ProgramTest {
 
     @Test
     void readingAnActivationBeforeItIsWrittenIsRejected() {
-        assertThatIllegalArgumentException().isThrownBy(() -> program(new Op.Copy(a, out)))
+        assertThatIllegalArgumentException().isThrownBy(() -> program(new ElementOps.Copy(a, out)))
                 .withMessageContaining("a (4) F32 before it is written");
         assertThatIllegalArgumentException()
-                .isThrownBy(() -> program(new Op.Copy(in, a), new Op.Add(a, b, out)));
+                .isThrownBy(() -> program(new ElementOps.Copy(in, a), new ElementOps.Add(a, b, out)));
         // adding to an activation reads it
-        assertThatIllegalArgumentException().isThrownBy(() -> program(new Op.Axpy(1f, in, a)));
-        assertThat(program(new Op.Copy(in, a), new Op.Axpy(1f, in, a), new Op.Copy(a, out)).ops()).hasSize(3);
+        assertThatIllegalArgumentException().isThrownBy(() -> program(new ElementOps.Axpy(1f, in, a)));
+        assertThat(program(new ElementOps.Copy(in, a), new ElementOps.Axpy(1f, in, a), new ElementOps.Copy(a, out)).ops()).hasSize(3);
     }
 
     @Test
     void operationsWhoseActivationsNobodyReadsAreLeftOut() {
         Buf c = Buf.activation("c", 4);
-        Op first = new Op.Copy(in, a);
-        Op view = new Op.Copy(in.view("half", 0, 2), b.view("b half", 0, 2));
-        Program p = program(first, new Op.Copy(a, c), new Op.Axpy(1f, in, c), new Op.Copy(in, b), view,
-                new Op.Add(a, b, out), new Op.Copy(out, c));
+        Op first = new ElementOps.Copy(in, a);
+        Op view = new ElementOps.Copy(in.view("half", 0, 2), b.view("b half", 0, 2));
+        Program p = program(first, new ElementOps.Copy(a, c), new ElementOps.Axpy(1f, in, c), new ElementOps.Copy(in, b), view,
+                new ElementOps.Add(a, b, out), new ElementOps.Copy(out, c));
         assertThat(p.withoutUnread().ops()).containsExactly(first, p.ops().get(3), view, p.ops().get(5));
-        Program overwritten = program(first, new Op.Axpy(1f, in, a), new Op.Fill(a, 1f), new Op.Copy(a, out));
+        Program overwritten = program(first, new ElementOps.Axpy(1f, in, a), new ElementOps.Fill(a, 1f), new ElementOps.Copy(a, out));
         assertThat(overwritten.withoutUnread().ops()).containsExactly(overwritten.ops().get(2),
                 overwritten.ops().get(3));
     }
@@ -51,39 +54,39 @@ class ProgramTest {
         Buf w = Buf.weight("w", DType.F32, 5, 3);
         Buf y = Buf.activation("y", 2, 5);
         assertThatIllegalArgumentException()
-                .isThrownBy(() -> program(new Op.MatMul(Op.MatMul.Form.NT, x, w, y, 2, 5, 3, 1f, true)));
-        assertThat(program(new Op.MatMul(Op.MatMul.Form.NT, x, w, y, 2, 5, 3, 1f, false)).flops()).isEqualTo(60);
+                .isThrownBy(() -> program(new ProductOps.MatMul(ProductOps.MatMul.Form.NT, x, w, y, 2, 5, 3, 1f, true)));
+        assertThat(program(new ProductOps.MatMul(ProductOps.MatMul.Form.NT, x, w, y, 2, 5, 3, 1f, false)).flops()).isEqualTo(60);
     }
 
     @Test
     void writingAFrozenWeightIsRejected() {
         Buf w = Buf.weight("w", DType.F32, 8);
-        assertThatIllegalArgumentException().isThrownBy(() -> program(new Op.Copy(in, w.view("half", 4, 4))))
+        assertThatIllegalArgumentException().isThrownBy(() -> program(new ElementOps.Copy(in, w.view("half", 4, 4))))
                 .withMessageContaining("writes the frozen weight w (8) F32");
     }
 
     @Test
     void rootsAreListedOnceInOrderOfFirstUse() {
         Buf params = Buf.param("params", 8);
-        Program p = program(new Op.Copy(params.view("one", 0, 4), a), new Op.Add(params.view("two", 4, 4), a, b),
-                new Op.Copy(b, out));
+        Program p = program(new ElementOps.Copy(params.view("one", 0, 4), a), new ElementOps.Add(params.view("two", 4, 4), a, b),
+                new ElementOps.Copy(b, out));
         assertThat(p.roots()).containsExactly(params, a, b, out);
     }
 
     @Test
     void wrongSizesAreRejectedWithTheBuffers() {
-        assertThatIllegalArgumentException().isThrownBy(() -> new Op.Add(in, a, Buf.output("c", 5)))
+        assertThatIllegalArgumentException().isThrownBy(() -> new ElementOps.Add(in, a, Buf.output("c", 5)))
                 .withMessageContaining("Add").withMessageContaining("c (5) F32");
-        assertThatIllegalArgumentException().isThrownBy(() -> new Op.Rope(Buf.activation("x", 2, 5),
+        assertThatIllegalArgumentException().isThrownBy(() -> new RopeOps.Rope(Buf.activation("x", 2, 5),
                 Buf.input("cos", DType.F32, 4, 2), Buf.input("sin", DType.F32, 4, 2),
                 Buf.input("positions", DType.I32, 2), 2, 1, 5, false));
-        assertThatIllegalArgumentException().isThrownBy(() -> new Op.Dropout(in, Buf.input("seed", DType.I32, 1), a, 0,
+        assertThatIllegalArgumentException().isThrownBy(() -> new ElementOps.Dropout(in, Buf.input("seed", DType.I32, 1), a, 0,
                 1f, false));
     }
 
     @Test
     void printNumbersEveryOperation() {
-        String text = program(new Op.Copy(in, a), new Op.Copy(a, out)).print();
+        String text = program(new ElementOps.Copy(in, a), new ElementOps.Copy(a, out)).print();
         assertThat(text.lines()).hasSize(3);
         assertThat(text).contains("program test: 2 operations").contains("    1  Copy[x=a (4) F32, y=out (4) F32]");
     }

@@ -7,8 +7,9 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import dev.gyre.kernels.check.Nf4Data;
 import dev.gyre.kernels.op.Buf;
 import dev.gyre.kernels.op.DType;
+import dev.gyre.kernels.op.ElementOps;
 import dev.gyre.kernels.op.HostData;
-import dev.gyre.kernels.op.Op;
+import dev.gyre.kernels.op.ProductOps;
 import dev.gyre.kernels.ref.RefBackend;
 import java.util.List;
 import java.util.Random;
@@ -22,8 +23,8 @@ class RefBackendTest {
     void activationsForgetWhatTheLastRunLeft() {
         Buf a = Buf.activation("a", 4);
         // the second half of a is read but never written: legal for the program, NaN in the result
-        Program p = Program.builder("stale").add(new Op.Copy(in, a.view("low", 0, 2)))
-                .add(new Op.Copy(a.view("high", 2, 2), out)).build();
+        Program p = Program.builder("stale").add(new ElementOps.Copy(in, a.view("low", 0, 2)))
+                .add(new ElementOps.Copy(a.view("high", 2, 2), out)).build();
         try (RefBackend.RefSession s = new RefBackend().open(List.of(p))) {
             s.run(p);
             assertThat(s.readDouble(out)).containsExactly(Double.NaN, Double.NaN);
@@ -32,7 +33,7 @@ class RefBackendTest {
 
     @Test
     void numbersStayDoubleFromWriteToRead() {
-        Program p = Program.builder("copy").add(new Op.Copy(in, out)).build();
+        Program p = Program.builder("copy").add(new ElementOps.Copy(in, out)).build();
         try (RefBackend.RefSession s = new RefBackend().open(List.of(p))) {
             s.writeDouble(in, new double[] {0.1, Math.PI});
             s.run(p);
@@ -49,7 +50,7 @@ class RefBackendTest {
         Buf y = Buf.output("y", 3);
         Buf z = Buf.output("z", 67);
         HostData.NF4 codes = Nf4Data.nested(67, 32, 2, new Random(1));
-        Program p = Program.builder("decode").add(new Op.Decode(bf16, y)).add(new Op.Decode(nf4, z)).build();
+        Program p = Program.builder("decode").add(new ProductOps.Decode(bf16, y)).add(new ProductOps.Decode(nf4, z)).build();
         try (RefBackend.RefSession s = new RefBackend().open(List.of(p))) {
             assertThatThrownBy(() -> s.run(p)).isInstanceOf(IllegalStateException.class)
                     .hasMessageContaining("bf16 (3) BF16 is not bound");
@@ -66,8 +67,8 @@ class RefBackendTest {
     @Test
     void wrongUsesAreRefused() {
         Buf w = Buf.weight("w", DType.F32, 2);
-        Program p = Program.builder("p").add(new Op.Decode(w, out)).build();
-        Program other = Program.builder("other").add(new Op.Fill(out, 1f)).build();
+        Program p = Program.builder("p").add(new ProductOps.Decode(w, out)).build();
+        Program other = Program.builder("other").add(new ElementOps.Fill(out, 1f)).build();
         try (RefBackend.RefSession s = new RefBackend().open(List.of(p))) {
             assertThatIllegalArgumentException().isThrownBy(() -> s.run(other)).withMessageContaining("other");
             assertThatIllegalArgumentException().isThrownBy(() -> s.write(out, new float[3]));

@@ -3,8 +3,8 @@ package dev.gyre.bench.jmh;
 import dev.gyre.bench.Cases;
 import dev.gyre.kernels.check.OpCase;
 import dev.gyre.kernels.op.DType;
-import dev.gyre.kernels.op.Op.MatMul.Form;
 import dev.gyre.kernels.op.Orthogonal;
+import dev.gyre.kernels.op.ProductOps.MatMul.Form;
 import org.openjdk.jmh.annotations.Param;
 
 /// The operations, one class each: sizes of real layers, and 207 and 702, which no vector width divides.

@@ -5,8 +5,8 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.gyre.kernels.op.DType;
-import dev.gyre.kernels.op.Op.MatMul.Form;
 import dev.gyre.kernels.op.Orthogonal;
+import dev.gyre.kernels.op.ProductOps.MatMul.Form;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
 import org.junit.jupiter.api.Test;

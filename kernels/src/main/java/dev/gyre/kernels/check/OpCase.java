@@ -4,8 +4,10 @@ import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.op.Buf;
 import dev.gyre.kernels.op.DType;
+import dev.gyre.kernels.op.ElementOps;
 import dev.gyre.kernels.op.HostData;
 import dev.gyre.kernels.op.Op;
+import dev.gyre.kernels.op.ProductOps;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
@@ -123,8 +125,8 @@ public record OpCase(String name, Recipe recipe) {
                     Buf host = Buf.state(name + " before", dims);
                     Buf result = Buf.output(name + " after", dims);
                     if (values != null)
-                        copiesIn.add(new Op.Copy(host, used));
-                    copiesOut.add(new Op.Copy(used, result));
+                        copiesIn.add(new ElementOps.Copy(host, used));
+                    copiesOut.add(new ElementOps.Copy(used, result));
                     operands.add(new Operand(name, values == null ? result : host, result,
                             values == null ? filled(n, UNWRITTEN) : values, 0, n, tol));
                     yield used;
@@ -138,7 +140,7 @@ public record OpCase(String name, Recipe recipe) {
             for (Operand o : operands) {
                 Tol tol = o.tol();
                 for (Op op : ops)
-                    if (tol != null && op instanceof Op.MatMul product)
+                    if (tol != null && op instanceof ProductOps.MatMul product)
                         tol = tol.rounded(on.precision(product));
                 out.add(new Operand(o.name(), o.host(), o.result(), o.initial(), o.from(), o.size(), tol));
             }

@@ -5,12 +5,24 @@ import static dev.gyre.kernels.check.Tol.relative;
 import static dev.gyre.kernels.check.Tol.roundings;
 import static dev.gyre.kernels.check.Tol.sum;
 
+import dev.gyre.kernels.op.AttentionOps;
 import dev.gyre.kernels.op.Buf;
+import dev.gyre.kernels.op.CayleyOps;
+import dev.gyre.kernels.op.ColumnOps;
 import dev.gyre.kernels.op.DType;
-import dev.gyre.kernels.op.Op;
-import dev.gyre.kernels.op.Op.MatMul.Form;
+import dev.gyre.kernels.op.ElementOps;
+import dev.gyre.kernels.op.GivensOps;
+import dev.gyre.kernels.op.NormOps;
+import dev.gyre.kernels.op.OptimiserOps;
 import dev.gyre.kernels.op.Orthogonal;
 import dev.gyre.kernels.op.Orthogonal.Skew;
+import dev.gyre.kernels.op.ProductOps;
+import dev.gyre.kernels.op.ProductOps.MatMul.Form;
+import dev.gyre.kernels.op.ReflectOps;
+import dev.gyre.kernels.op.RopeOps;
+import dev.gyre.kernels.op.RotateOps;
+import dev.gyre.kernels.op.SubspaceOps;
+import dev.gyre.kernels.op.TokenOps;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -62,15 +74,15 @@ public final class OpCases {
 
     private void elementwise() {
         for (int n : LENGTHS) {
-            add("Fill " + n, s -> s.op(new Op.Fill(s.out("x", EXACT, n), -0.3f)));
-            add("Copy " + n, s -> s.op(new Op.Copy(s.in("x", 1, n), s.out("y", EXACT, n))));
+            add("Fill " + n, s -> s.op(new ElementOps.Fill(s.out("x", EXACT, n), -0.3f)));
+            add("Copy " + n, s -> s.op(new ElementOps.Copy(s.in("x", 1, n), s.out("y", EXACT, n))));
             add("Add " + n,
-                    s -> s.op(new Op.Add(s.in("x", 1, n), s.in("y", 1, n), s.out("out", roundings(1), n))));
+                    s -> s.op(new ElementOps.Add(s.in("x", 1, n), s.in("y", 1, n), s.out("out", roundings(1), n))));
             add("Axpy " + n,
-                    s -> s.op(new Op.Axpy(-0.7f, s.in("x", 1, n), s.inout("y", 1, roundings(3), n))));
+                    s -> s.op(new ElementOps.Axpy(-0.7f, s.in("x", 1, n), s.inout("y", 1, roundings(3), n))));
             add("SwiGlu " + n, s -> s
-                    .op(new Op.SwiGlu(s.in("gate", 4, n), s.in("up", 1, n), s.out("out", roundings(16), n))));
-            add("SwiGluGrad " + n, s -> s.op(new Op.SwiGluGrad(s.in("gate", 4, n), s.in("up", 1, n),
+                    .op(new ElementOps.SwiGlu(s.in("gate", 4, n), s.in("up", 1, n), s.out("out", roundings(16), n))));
+            add("SwiGluGrad " + n, s -> s.op(new ElementOps.SwiGluGrad(s.in("gate", 4, n), s.in("up", 1, n),
                     s.in("dOut", 1, n), s.out("dGate", roundings(24), n), s.out("dUp", roundings(16), n))));
             for (float p : new float[] {0f, 0.1f, 0.5f, 0.9f})
                 for (boolean accumulate : new boolean[] {false, true})
@@ -78,24 +90,24 @@ public final class OpCases {
                         Buf x = s.in("x", 1, n);
                         Buf seed = s.ints("seed", s.random().nextInt());
                         Buf y = accumulate ? s.inout("y", 1, roundings(4), n) : s.out("y", roundings(3), n);
-                        s.op(new Op.Dropout(x, seed, y, 7 + n, p, accumulate));
+                        s.op(new ElementOps.Dropout(x, seed, y, 7 + n, p, accumulate));
                     });
         }
         add("SwiGlu extreme gates",
-                s -> s.op(new Op.SwiGlu(s.in("gate", new float[] {-200, -90, -1e-30f, 0, 90, 200}, 6),
+                s -> s.op(new ElementOps.SwiGlu(s.in("gate", new float[] {-200, -90, -1e-30f, 0, 90, 200}, 6),
                         s.in("up", 1, 6), s.out("out", roundings(16), 6))));
-        add("SwiGluGrad extreme gates", s -> s.op(new Op.SwiGluGrad(
+        add("SwiGluGrad extreme gates", s -> s.op(new ElementOps.SwiGluGrad(
                 s.in("gate", new float[] {-200, -90, -1e-30f, 0, 90, 200}, 6), s.in("up", 1, 6), s.in("dOut", 1, 6),
                 s.out("dGate", roundings(24), 6), s.out("dUp", roundings(16), 6))));
         for (int n : new int[] {1, 33, 1000}) {
             add("SwiGluGrad " + n + " both in place", s -> {
                 Buf gate = s.inout("gate", 2, roundings(24), n);
                 Buf up = s.inout("up", 1, roundings(16), n);
-                s.op(new Op.SwiGluGrad(gate, up, s.in("dOut", 1, n), gate, up));
+                s.op(new ElementOps.SwiGluGrad(gate, up, s.in("dOut", 1, n), gate, up));
             });
             add("SwiGluGrad " + n + " dUp in place", s -> {
                 Buf up = s.inout("up", 1, roundings(16), n);
-                s.op(new Op.SwiGluGrad(s.in("gate", 2, n), up, s.in("dOut", 1, n), s.out("dGate", roundings(24), n),
+                s.op(new ElementOps.SwiGluGrad(s.in("gate", 2, n), up, s.in("dOut", 1, n), s.out("dGate", roundings(24), n),
                         up));
             });
         }
@@ -107,19 +119,19 @@ public final class OpCases {
             int C = nc[1];
             String size = " " + N + "x" + C;
             add("AddBias" + size, s -> s
-                    .op(new Op.AddBias(s.inout("y", 1, roundings(1), N, C), s.in("bias", 1, C), N, C)));
+                    .op(new ColumnOps.AddBias(s.inout("y", 1, roundings(1), N, C), s.in("bias", 1, C), N, C)));
             add("BiasGrad" + size, s -> s
-                    .op(new Op.BiasGrad(s.in("dY", 1, N, C), s.inout("dBias", 1, sum(N), C), N, C)));
-            add("ScaleColumns" + size, s -> s.op(new Op.ScaleColumns(s.in("x", 1, N, C), s.in("s", 1, C),
+                    .op(new ColumnOps.BiasGrad(s.in("dY", 1, N, C), s.inout("dBias", 1, sum(N), C), N, C)));
+            add("ScaleColumns" + size, s -> s.op(new ColumnOps.ScaleColumns(s.in("x", 1, N, C), s.in("s", 1, C),
                     s.out("y", roundings(1), N, C), N, C)));
             add("ScaleColumns" + size + " in place", s -> {
                 Buf x = s.inout("x", 1, roundings(1), N, C);
-                s.op(new Op.ScaleColumns(x, s.in("s", 1, C), x, N, C));
+                s.op(new ColumnOps.ScaleColumns(x, s.in("s", 1, C), x, N, C));
             });
             // out and the sum that is added to it are of any sign: with few columns all results may be small beside both
-            add("ColumnDot" + size, s -> s.op(new Op.ColumnDot(s.in("x", 1, N, C), s.in("y", 1, N, C),
+            add("ColumnDot" + size, s -> s.op(new ColumnOps.ColumnDot(s.in("x", 1, N, C), s.in("y", 1, N, C),
                     s.inout("out", 1, sum(N).cancelling(1), C), N, C)));
-            add("PermuteColumns" + size, s -> s.op(new Op.PermuteColumns(s.in("x", 1, N, C),
+            add("PermuteColumns" + size, s -> s.op(new ColumnOps.PermuteColumns(s.in("x", 1, N, C),
                     s.ints("perm", permutation(C, s.random())), s.out("y", EXACT, N, C), N, C)));
         }
     }
@@ -142,14 +154,14 @@ public final class OpCases {
             int C = nvc[2];
             String size = " N" + N + " V" + V + " C" + C;
             for (DType dtype : new DType[] {DType.F32, DType.BF16})
-                add("Embed" + size + " " + dtype, s -> s.op(new Op.Embed(s.ints("ids", s.below(V, N)),
+                add("Embed" + size + " " + dtype, s -> s.op(new TokenOps.Embed(s.ints("ids", s.below(V, N)),
                         s.weight("table", dtype, 1, V, C), s.out("out", EXACT, N, C), N, V, C)));
-            add("EmbedGrad" + size, s -> s.op(new Op.EmbedGrad(s.ints("ids", s.below(V, N)), s.in("dOut", 1, N, C),
+            add("EmbedGrad" + size, s -> s.op(new TokenOps.EmbedGrad(s.ints("ids", s.below(V, N)), s.in("dOut", 1, N, C),
                     s.inout("dTable", 1, sum(N), V, C), N, V, C)));
         }
-        add("Embed trained table", s -> s.op(new Op.Embed(s.ints("ids", 2, 0, 2), s.in("table", 1, 3, 5),
+        add("Embed trained table", s -> s.op(new TokenOps.Embed(s.ints("ids", 2, 0, 2), s.in("table", 1, 3, 5),
                 s.out("out", EXACT, 3, 5), 3, 3, 5)));
-        add("EmbedGrad one id for all rows", s -> s.op(new Op.EmbedGrad(s.ints("ids", new int[100]),
+        add("EmbedGrad one id for all rows", s -> s.op(new TokenOps.EmbedGrad(s.ints("ids", new int[100]),
                 s.in("dOut", 1, 100, 33), s.inout("dTable", 1, sum(100), 2, 33), 100, 2, 33)));
     }
 
@@ -158,7 +170,7 @@ public final class OpCases {
             int N = nc[0];
             int C = nc[1];
             String size = " " + N + "x" + C;
-            add("RmsNorm" + size, s -> s.op(new Op.RmsNorm(s.in("x", 3, N, C), s.in("weight", 1, C),
+            add("RmsNorm" + size, s -> s.op(new NormOps.RmsNorm(s.in("x", 3, N, C), s.in("weight", 1, C),
                     s.out("y", sum(C), N, C), s.out("rstd", sum(C), N), N, C, 1e-5f)));
             for (boolean accumulate : new boolean[] {false, true})
                 add("RmsNormGrad" + size + plus(accumulate), s -> {
@@ -170,18 +182,18 @@ public final class OpCases {
                     // summation helps, their own roundings remain
                     Tol tol = sum(C).cancelling(1);
                     Buf dX = accumulate ? s.inout("dX", 1, tol, N, C) : s.out("dX", tol, N, C);
-                    s.op(new Op.RmsNormGrad(x, weight, rstd, dY, dX, N, C, accumulate));
+                    s.op(new NormOps.RmsNormGrad(x, weight, rstd, dY, dX, N, C, accumulate));
                 });
             add("RmsNormWeightGrad" + size, s -> {
                 Buf x = s.in("x", 3, N, C);
-                s.op(new Op.RmsNormWeightGrad(x, s.in("rstd", rstd(s, x, N, C), N), s.in("dY", 1, N, C),
+                s.op(new NormOps.RmsNormWeightGrad(x, s.in("rstd", rstd(s, x, N, C), N), s.in("dY", 1, N, C),
                         s.inout("dWeight", 1, sum(N), C), N, C));
             });
         }
         add("RmsNorm rows of zeros and of small numbers", s -> {
             float[] x = s.normal(1e-3, 3, 33);
             Arrays.fill(x, 33, 66, 0f);
-            s.op(new Op.RmsNorm(s.in("x", x, 3, 33), s.in("weight", 1, 33), s.out("y", sum(33), 3, 33),
+            s.op(new NormOps.RmsNorm(s.in("x", x, 3, 33), s.in("weight", 1, 33), s.out("y", sum(33), 3, 33),
                     s.out("rstd", sum(33), 3), 3, 33, 1e-6f));
         });
     }
@@ -264,7 +276,7 @@ public final class OpCases {
         Buf a = form == Form.TN ? s.in("a", 1, K, M) : s.in("a", 1, M, K);
         Tol tol = sum(K);
         Buf c = accumulate ? s.inout("c", 1, tol, M, N) : s.out("c", tol, M, N);
-        s.op(new Op.MatMul(form, a, b, c, M, N, K, alpha, accumulate));
+        s.op(new ProductOps.MatMul(form, a, b, c, M, N, K, alpha, accumulate));
     }
 
     private static int[] shape(Form form, int[] mnk) {
@@ -291,7 +303,7 @@ public final class OpCases {
                             cos[p * D / 2 + j] = (float) (1.1 * Math.cos(angle));
                             sin[p * D / 2 + j] = (float) (1.1 * Math.sin(angle));
                         }
-                    s.op(new Op.Rope(s.inout("x", 1, roundings(3), N, nhd[1] * D), s.in("cos", cos, P, D / 2),
+                    s.op(new RopeOps.Rope(s.inout("x", 1, roundings(3), N, nhd[1] * D), s.in("cos", cos, P, D / 2),
                             s.in("sin", sin, P, D / 2), s.ints("positions", s.below(P, N)), N, nhd[1], D, inverse));
                 });
     }
@@ -341,7 +353,7 @@ public final class OpCases {
             new Shape(4, 300, 2, 2, 8, 0, "packed")};
         for (Shape z : shapes) {
             int N = z.B * z.T;
-            add("Attention " + z, s -> s.op(new Op.Attention(s.in("q", 2, N, z.H * z.D), s.in("k", 1, N, z.KV * z.D),
+            add("Attention " + z, s -> s.op(new AttentionOps.Attention(s.in("q", 2, N, z.H * z.D), s.in("k", 1, N, z.KV * z.D),
                     s.in("v", 1, N, z.KV * z.D), s.ints("start", z.starts(s.random())),
                     s.out("out", z.tol(), N, z.H * z.D), s.out("lse", z.tol(), N, z.H), z.B, z.T, z.H, z.KV, z.D,
                     z.scale(), z.window)));
@@ -352,11 +364,11 @@ public final class OpCases {
                 Buf start = s.ints("start", z.starts(s.random()));
                 Buf out = s.out("out", z.tol(), N, z.H * z.D);
                 Buf lse = s.out("lse", z.tol(), N, z.H);
-                s.op(new Op.Attention(q, k, v, start, out, lse, z.B, z.T, z.H, z.KV, z.D, z.scale(), z.window));
+                s.op(new AttentionOps.Attention(q, k, v, start, out, lse, z.B, z.T, z.H, z.KV, z.D, z.scale(), z.window));
                 Tol tol = relative(2 * z.tol().rtol(), "twice the forward's: two such factors");
                 // dQ and dK are zero but for rounding where one key is visible; then dOut.v sets the scale of errors
                 Tol difference = new Tol(16 * Math.sqrt(z.D) * Tol.ROUNDING, tol.rtol(), "cancelling dP - delta");
-                s.op(new Op.AttentionGrad(q, k, v, start, out, lse, s.in("dOut", 1, N, z.H * z.D),
+                s.op(new AttentionOps.AttentionGrad(q, k, v, start, out, lse, s.in("dOut", 1, N, z.H * z.D),
                         s.out("delta", tol, N, z.H), s.out("dQ", difference, N, z.H * z.D),
                         s.out("dK", difference, N, z.KV * z.D), s.out("dV", tol, N, z.KV * z.D), z.B, z.T, z.H, z.KV,
                         z.D, z.scale(), z.window));
@@ -370,7 +382,7 @@ public final class OpCases {
             int T = z[0];
             int P = z[1];
             int C = z[3];
-            add("CacheStore T" + T + " P" + P + " from " + z[2] + " C" + C, s -> s.op(new Op.CacheStore(
+            add("CacheStore T" + T + " P" + P + " from " + z[2] + " C" + C, s -> s.op(new AttentionOps.CacheStore(
                     s.in("k", 1, T, C), s.in("v", 1, T, C), s.inout("kCache", 1, EXACT, P, C),
                     s.inout("vCache", 1, EXACT, P, C), s.ints("start", z[2]), T, P, C)));
         }
@@ -392,7 +404,7 @@ public final class OpCases {
                         // rows that no query sees: whoever reads them shows NaN
                         Arrays.fill(k, (start + T) * KV * D, k.length, Float.NaN);
                         Arrays.fill(v, (start + T) * KV * D, v.length, Float.NaN);
-                        s.op(new Op.CachedAttention(s.in("q", 2, T, H * D), s.in("kCache", k, P, KV * D),
+                        s.op(new AttentionOps.CachedAttention(s.in("q", 2, T, H * D), s.in("kCache", k, P, KV * D),
                                 s.in("vCache", v, P, KV * D), s.ints("start", start), s.out("out", tol, T, H * D), T,
                                 P, H, KV, D, (float) (1 / Math.sqrt(D)), z[6]));
                     });
@@ -411,16 +423,16 @@ public final class OpCases {
                                 int[] labels = s.below(V, N);
                                 for (int i = 0; i < N; i++)
                                     if (ignored.equals("all") || ignored.equals("some") && i % 3 != 1)
-                                        labels[i] = Op.CrossEntropy.IGNORE;
+                                        labels[i] = TokenOps.CrossEntropy.IGNORE;
                                 // logits to about 60: one rounding there is 4e-6 in the exponent
                                 Tol tol = new Tol(4e-6, 2e-5 + sum(V).rtol(), "exponents to 100, sum over V");
                                 Buf logits = gradient
                                         ? s.inout("logits", 15, relative(tol.rtol(), tol.why()), N, V)
                                         : s.in("logits", 15, N, V);
-                                s.op(new Op.CrossEntropy(logits, s.ints("labels", labels), s.out("rowLoss", tol, N),
+                                s.op(new TokenOps.CrossEntropy(logits, s.ints("labels", labels), s.out("rowLoss", tol, N),
                                         s.in("scale", new float[] {0.037f}, 1), N, V, gradient));
                             });
-        add("CrossEntropy logits beyond exp's range", s -> s.op(new Op.CrossEntropy(
+        add("CrossEntropy logits beyond exp's range", s -> s.op(new TokenOps.CrossEntropy(
                 s.inout("logits", new float[] {1000, 990, -1000, -1000, -1001, -1002}, relative(2e-4,
                         "logits to 1000: half an ulp there is 3e-5 in the exponent"), 2, 3),
                 s.ints("labels", 1, 2), s.out("rowLoss", new Tol(1e-4, 1e-4, "logits to 1000"), 2),
@@ -459,7 +471,7 @@ public final class OpCases {
         cayley(Orthogonal.of(Orthogonal.Form.CAYLEY_MINUS, 0), 200, 4);
         for (Orthogonal map : List.of(Orthogonal.neumann(5), Orthogonal.of(Orthogonal.Form.CAYLEY_PLUS, 0),
                 Orthogonal.of(Orthogonal.Form.CAYLEY_MINUS, 0)))
-            add("Cayley " + text(map) + " of zeros is the identity", s -> s.op(new Op.Cayley(map,
+            add("Cayley " + text(map) + " of zeros is the identity", s -> s.op(new CayleyOps.Cayley(map,
                     s.in("v", new float[2 * 15], 2, 15), s.out("r", EXACT, 2, 6, 6), 2, 6)));
         for (int[] z : new int[][] {{1, 2}, {5, 3}, {3, 7}, {17, 8}, {4, 33}, {130, 32}})
             for (double std : new double[] {1e-3, 0.3, 3})
@@ -468,7 +480,7 @@ public final class OpCases {
                     float[] v = s.normal(std / z[1], z[0], m);
                     if (z[0] > 1)
                         Arrays.fill(v, 0, m, 0f);
-                    s.op(new Op.CoftProject(s.inout("v", v, sum(m), z[0], m), z[0], z[1], 0.2f));
+                    s.op(new CayleyOps.CoftProject(s.inout("v", v, sum(m), z[0], m), z[0], z[1], 0.2f));
                 });
     }
 
@@ -480,9 +492,9 @@ public final class OpCases {
         int m = map.stored(b);
         // a solve with condition number to 2.3, products of length b, up to 3 x 6 of them in a row
         Tol tol = relative(16 * Tol.ROUNDING + 2 * sum(b).rtol(), "a chain of products or a solve of size b");
-        add("Cayley " + name, s -> s.op(new Op.Cayley(map, s.in("v", std, blocks, m), s.out("r", tol, blocks, b, b),
+        add("Cayley " + name, s -> s.op(new CayleyOps.Cayley(map, s.in("v", std, blocks, m), s.out("r", tol, blocks, b, b),
                 blocks, b)));
-        add("CayleyGrad " + name, s -> s.op(new Op.CayleyGrad(map, s.in("v", std, blocks, m),
+        add("CayleyGrad " + name, s -> s.op(new CayleyOps.CayleyGrad(map, s.in("v", std, blocks, m),
                 s.in("dR", 1, blocks, b, b), s.inout("dV", 1, tol, blocks, m), blocks, b)));
     }
 
@@ -507,18 +519,18 @@ public final class OpCases {
                             Buf x = s.in("x", 1, N, d);
                             Buf r = s.in("r", 1, stored, b, b);
                             Buf y = accumulate ? s.inout("y", 1, sum(b), N, d) : s.out("y", sum(b), N, d);
-                            s.op(new Op.BlockRotate(x, r, y, N, d, b, stored, transpose, accumulate));
+                            s.op(new RotateOps.BlockRotate(x, r, y, N, d, b, stored, transpose, accumulate));
                         });
                 long terms = (long) N * (d / b) / stored;
                 // a shared R of few numbers: the sum over rows and blocks may be small in all of them, its terms are of about 1
-                add("BlockRotateGrad" + name, s -> s.op(new Op.BlockRotateGrad(s.in("x", 1, N, d), s.in("dY", 1, N, d),
+                add("BlockRotateGrad" + name, s -> s.op(new RotateOps.BlockRotateGrad(s.in("x", 1, N, d), s.in("dY", 1, N, d),
                         s.out("dR", sum(terms).cancelling(1), stored, b, b), N, d, b, stored)));
             }
         for (int[] z : new int[][] {{1, 1}, {5, 3}, {7, 8}, {33, 13}, {130, 32}})
             for (boolean identity : new boolean[] {false, true})
                 add("MaskBlocks blocks" + z[0] + " b" + z[1] + (identity ? " identity" : " zero"), s -> {
                     int[] mask = s.below(3, z[0]);
-                    s.op(new Op.MaskBlocks(s.inout("r", 1, EXACT, z[0], z[1], z[1]), s.ints("mask", mask), z[0], z[1],
+                    s.op(new CayleyOps.MaskBlocks(s.inout("r", 1, EXACT, z[0], z[1], z[1]), s.ints("mask", mask), z[0], z[1],
                             identity));
                 });
     }
@@ -527,9 +539,9 @@ public final class OpCases {
         for (int[] rc : new int[][] {{1, 1}, {3, 5}, {7, 33}, {31, 63}, {13, 100}, {64, 207}, {130, 258}}) {
             int n = rc[0] * rc[1];
             for (DType dtype : new DType[] {DType.F32, DType.BF16, DType.NF4})
-                add("Decode " + rc[0] + "x" + rc[1] + " " + dtype, s -> s.op(new Op.Decode(
+                add("Decode " + rc[0] + "x" + rc[1] + " " + dtype, s -> s.op(new ProductOps.Decode(
                         s.weight("w", dtype, 1, rc[0], rc[1]), s.out("y", EXACT, rc[0], rc[1]))));
-            add("Decode " + rc[0] + "x" + rc[1] + " NF4 nested", s -> s.op(new Op.Decode(
+            add("Decode " + rc[0] + "x" + rc[1] + " NF4 nested", s -> s.op(new ProductOps.Decode(
                     s.nf4("w", Nf4Data.nested(n, 64, 256, s.random()), rc[0], rc[1]),
                     // a device's fused multiply-add spares one of the two roundings of a block's maximum
                     s.out("y", roundings(2), rc[0], rc[1]))));
@@ -539,9 +551,9 @@ public final class OpCases {
                 int d = z[0];
                 int b = z[1];
                 String name = " d" + d + " b" + b + (stored == 1 ? " shared" : "");
-                add("BlockDiagonal" + name, s -> s.op(new Op.BlockDiagonal(s.in("r", 1, stored, b, b),
+                add("BlockDiagonal" + name, s -> s.op(new RotateOps.BlockDiagonal(s.in("r", 1, stored, b, b),
                         s.out("dense", EXACT, d, d), d, b, stored)));
-                add("BlockDiagonalGrad" + name, s -> s.op(new Op.BlockDiagonalGrad(s.in("dDense", 1, d, d),
+                add("BlockDiagonalGrad" + name, s -> s.op(new RotateOps.BlockDiagonalGrad(s.in("dDense", 1, d, d),
                         s.out("dR", sum(d / b / stored), stored, b, b), d, b, stored)));
             }
     }
@@ -551,10 +563,10 @@ public final class OpCases {
             for (boolean a : new boolean[] {false, true})
                 for (boolean b : new boolean[] {false, true}) {
                     String name = " r" + r + (a ? " va" : "") + (b ? " vb" : "");
-                    add("PsoftCore" + name, s -> s.op(new Op.PsoftCore(s.in("R", 1, r, r), a ? s.in("va", 1, r) : null,
+                    add("PsoftCore" + name, s -> s.op(new SubspaceOps.PsoftCore(s.in("R", 1, r, r), a ? s.in("va", 1, r) : null,
                             b ? s.in("vb", 1, r) : null, s.out("core", roundings(6), r, r), r)));
                     for (boolean train : a || b ? new boolean[] {true, false} : new boolean[] {false})
-                        add("PsoftCoreGrad" + name + (train ? " trained" : ""), s -> s.op(new Op.PsoftCoreGrad(
+                        add("PsoftCoreGrad" + name + (train ? " trained" : ""), s -> s.op(new SubspaceOps.PsoftCoreGrad(
                                 s.in("R", 1, r, r), a ? s.in("va", 1, r) : null, b ? s.in("vb", 1, r) : null,
                                 s.in("dCore", 1, r, r), s.out("dR", roundings(3), r, r),
                                 a && train ? s.inout("dVa", 1, sum(r), r) : null,
@@ -564,11 +576,11 @@ public final class OpCases {
 
     private void givens() {
         for (int n : new int[] {1, 3, 7, 33, 100, 207, 4099}) {
-            add("GivensAngles " + n, s -> s.op(new Op.GivensAngles(s.in("phi", 0.7, n), s.out("g", roundings(16), n, 4),
+            add("GivensAngles " + n, s -> s.op(new GivensOps.GivensAngles(s.in("phi", 0.7, n), s.out("g", roundings(16), n, 4),
                     n)));
-            add("GivensAnglesGrad " + n, s -> s.op(new Op.GivensAnglesGrad(s.in("phi", 0.7, n), s.in("dG", 1, n, 4),
+            add("GivensAnglesGrad " + n, s -> s.op(new GivensOps.GivensAnglesGrad(s.in("phi", 0.7, n), s.in("dG", 1, n, 4),
                     s.inout("dPhi", 1, roundings(24), n), n)));
-            add("GivensPenalty " + n, s -> s.op(new Op.GivensPenalty(s.in("g", 1, n, 4),
+            add("GivensPenalty " + n, s -> s.op(new GivensOps.GivensPenalty(s.in("g", 1, n, 4),
                     s.inout("dG", 1, roundings(16), n, 4), s.out("loss", sum(n), 1), n, 0.05f)));
         }
         for (int[] nd : new int[][] {{3, 1}, {1, 2}, {5, 3}, {1, 5}, {7, 7}, {3, 8}, {13, 12},
@@ -580,7 +592,7 @@ public final class OpCases {
             Tol pass = relative((4 + 4 * log2(d)) * Tol.ROUNDING, "log2(d) stages");
             for (boolean orthogonal : new boolean[] {true, false}) {
                 String kind = orthogonal ? " rotations" : " free";
-                add("GivensSweep" + size + kind, s -> s.op(new Op.GivensSweep(s.in("x", 1, N, d),
+                add("GivensSweep" + size + kind, s -> s.op(new GivensOps.GivensSweep(s.in("x", 1, N, d),
                         s.in("g", pairs(s, d - 1, orthogonal), d - 1, 4), s.out("y", pass, N, d), N, d)));
                 for (boolean accumulate : new boolean[] {false, true})
                     add("GivensSweepGrad" + size + kind + plus(accumulate), s -> {
@@ -590,7 +602,7 @@ public final class OpCases {
                         Buf dX = accumulate ? s.inout("dX", 1, pass, N, d) : s.out("dX", pass, N, d);
                         Tol tol = relative(4 * pass.rtol() + sum(N).rtol(),
                                 "log2(d) stages there and back, sum over N");
-                        s.op(new Op.GivensSweepGrad(x, g, dY, dX, s.out("dG", tol, d - 1, 4), N, d, orthogonal,
+                        s.op(new GivensOps.GivensSweepGrad(x, g, dY, dX, s.out("dG", tol, d - 1, 4), N, d, orthogonal,
                                 accumulate));
                     });
             }
@@ -631,17 +643,17 @@ public final class OpCases {
                 String name = size + (gs ? " Gram-Schmidt" : "");
                 // random columns, r well below d: Gram-Schmidt divides by norms that shrank little
                 Tol tol = gs ? relative(4 * r * sum(d).rtol(), "r projections in a row") : sum(d);
-                add("HouseholderVectors" + name, s -> s.op(new Op.HouseholderVectors(s.in("p", 1, d, r),
+                add("HouseholderVectors" + name, s -> s.op(new ReflectOps.HouseholderVectors(s.in("p", 1, d, r),
                         s.out("u", tol, r, d), d, r, gs)));
                 add("HouseholderVectorsGrad" + name, s -> {
                     Buf p = s.in("p", 1, d, r);
                     Buf u = s.out("u", tol, r, d);
-                    s.op(new Op.HouseholderVectors(p, u, d, r, gs));
-                    s.op(new Op.HouseholderVectorsGrad(p, u, s.in("dU", 1, r, d),
+                    s.op(new ReflectOps.HouseholderVectors(p, u, d, r, gs));
+                    s.op(new ReflectOps.HouseholderVectorsGrad(p, u, s.in("dU", 1, r, d),
                             s.inout("dP", 1, relative(4 * tol.rtol(), tol.why()), d, r), d, r, gs));
                 });
             }
-            add("Householder N" + N + size, s -> s.op(new Op.Householder(s.in("x", 1, N, d),
+            add("Householder N" + N + size, s -> s.op(new ReflectOps.Householder(s.in("x", 1, N, d),
                     s.in("u", unitRows(s, r, d), r, d), s.out("y", chain, N, d), N, d, r)));
             for (boolean accumulate : new boolean[] {false, true})
                 add("HouseholderGrad N" + N + size + plus(accumulate), s -> {
@@ -650,7 +662,7 @@ public final class OpCases {
                     Buf dY = s.in("dY", 1, N, d);
                     Tol tol = relative(2 * chain.rtol() + sum(N).rtol(), "reflections there and back, sum over N");
                     Buf dX = accumulate ? s.inout("dX", 1, chain, N, d) : s.out("dX", chain, N, d);
-                    s.op(new Op.HouseholderGrad(x, u, dY, dX, s.out("dU", tol, r, d), N, d, r, accumulate));
+                    s.op(new ReflectOps.HouseholderGrad(x, u, dY, dX, s.out("dU", tol, r, d), N, d, r, accumulate));
                 });
         }
     }
@@ -670,11 +682,11 @@ public final class OpCases {
     private void optimiser() {
         for (int n : LENGTHS)
             add("GradNorm " + n,
-                    s -> s.op(new Op.GradNorm(s.in("grad", 1, n), s.out("norm", roundings(8), 1))));
+                    s -> s.op(new OptimiserOps.GradNorm(s.in("grad", 1, n), s.out("norm", roundings(8), 1))));
         add("GradNorm one large number among many small ones", s -> {
             float[] g = s.normal(0.02, 50_001);
             g[0] = 1000;
-            s.op(new Op.GradNorm(s.in("grad", g, g.length), s.out("norm", roundings(4), 1)));
+            s.op(new OptimiserOps.GradNorm(s.in("grad", g, g.length), s.out("norm", roundings(4), 1)));
         });
         adamW(40_003, true, 0.5f, 7);
         for (int n : new int[] {1, 3, 33, 100, 4099})
@@ -693,9 +705,9 @@ public final class OpCases {
             for (int i = 0; i < n; i++)
                 v[i] *= v[i];
             Tol tol = roundings(32);
-            s.op(new Op.AdamW(s.inout("param", 1, tol, n), s.in("grad", 1, n),
+            s.op(new OptimiserOps.AdamW(s.inout("param", 1, tol, n), s.in("grad", 1, n),
                     s.inout("m", t == 1 ? 0 : 1, roundings(8), n), s.inout("v", v, roundings(8), n),
-                    s.in("hp", hp, Op.AdamW.HP), s.in("norm", new float[] {7f}, 1), decay));
+                    s.in("hp", hp, OptimiserOps.AdamW.HP), s.in("norm", new float[] {7f}, 1), decay));
         });
     }
 

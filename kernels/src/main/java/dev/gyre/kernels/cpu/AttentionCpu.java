@@ -1,6 +1,8 @@
 package dev.gyre.kernels.cpu;
 
+import dev.gyre.kernels.op.AttentionOps;
 import dev.gyre.kernels.op.Op;
+import dev.gyre.kernels.op.RopeOps;
 import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
@@ -27,7 +29,7 @@ final class AttentionCpu {
     private AttentionCpu() {
     }
 
-    static Runnable rope(Cpu cpu, Simd simd, Op.Rope op, View x, View cos, View sin, View positions) {
+    static Runnable rope(Cpu cpu, Simd simd, RopeOps.Rope op, View x, View cos, View sin, View positions) {
         int D = op.D();
         int C = op.heads() * D;
         int half = D / 2;
@@ -63,7 +65,7 @@ final class AttentionCpu {
         }
     }
 
-    static Runnable attention(Cpu cpu, Simd simd, Op.Attention op, View q, View k, View v, View start, View out,
+    static Runnable attention(Cpu cpu, Simd simd, AttentionOps.Attention op, View q, View k, View v, View start, View out,
             View lse) {
         Heads heads = new Heads(op.H(), op.KV(), op.D(), op.scale(), op.window());
         int T = op.T();
@@ -201,7 +203,7 @@ final class AttentionCpu {
     /// in five products. In pass s queries are s chunks ahead of their keys: so items of a pass share no result, and
     /// every result is summed in the order of the passes, whoever runs them. A batch with many heads needs one chunk, one
     /// pass and no summing.
-    static Runnable attentionGrad(Cpu cpu, Simd simd, Op.AttentionGrad op, View q, View k, View v, View start, View out,
+    static Runnable attentionGrad(Cpu cpu, Simd simd, AttentionOps.AttentionGrad op, View q, View k, View v, View start, View out,
             View lse, View dOut, View delta, View dQ, View dK, View dV) {
         int T = op.T();
         int pairs = op.B() * op.KV();
@@ -393,7 +395,7 @@ final class AttentionCpu {
         return first;
     }
 
-    static Runnable cacheStore(Op.CacheStore op, View k, View v, View kCache, View vCache, View start) {
+    static Runnable cacheStore(AttentionOps.CacheStore op, View k, View v, View kCache, View vCache, View start) {
         int n = op.T() * op.C();
         return () -> {
             int at = position(op, start, op.T(), op.P()) * op.C();
@@ -402,7 +404,7 @@ final class AttentionCpu {
         };
     }
 
-    static Runnable cachedAttention(Cpu cpu, Simd simd, Op.CachedAttention op, View q, View kCache, View vCache,
+    static Runnable cachedAttention(Cpu cpu, Simd simd, AttentionOps.CachedAttention op, View q, View kCache, View vCache,
             View start, View out) {
         Heads heads = new Heads(op.H(), op.KV(), op.D(), op.scale(), op.window());
         int T = op.T();

@@ -1,7 +1,8 @@
 package dev.gyre.kernels.cpu;
 
-import dev.gyre.kernels.op.Op;
+import dev.gyre.kernels.op.CayleyOps;
 import dev.gyre.kernels.op.Orthogonal;
+import dev.gyre.kernels.op.SubspaceOps;
 import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
@@ -29,7 +30,7 @@ final class CayleyCpu {
         return () -> cpu.forEach((blocks + some - 1) / some, body);
     }
 
-    static Runnable cayley(Cpu cpu, Simd simd, Op.Cayley op, View v, View r) {
+    static Runnable cayley(Cpu cpu, Simd simd, CayleyOps.Cayley op, View v, View r) {
         int b = op.b();
         Orthogonal map = op.map();
         return blocks(cpu, op.blocks(), b, (i, worker) -> {
@@ -48,7 +49,7 @@ final class CayleyCpu {
         });
     }
 
-    static Runnable cayleyGrad(Cpu cpu, Simd simd, Op.CayleyGrad op, View v, View dR, View dV) {
+    static Runnable cayleyGrad(Cpu cpu, Simd simd, CayleyOps.CayleyGrad op, View v, View dR, View dV) {
         int b = op.b();
         int bb = b * b;
         Orthogonal map = op.map();
@@ -346,7 +347,7 @@ final class CayleyCpu {
         }
     }
 
-    static Runnable coftProject(Op.CoftProject op, View v) {
+    static Runnable coftProject(CayleyOps.CoftProject op, View v) {
         int m = op.b() * (op.b() - 1) / 2;
         return () -> {
             for (int i = 0; i < op.blocks(); i++) {
@@ -366,7 +367,7 @@ final class CayleyCpu {
         return v == null ? 1f : v.f()[v.off() + i];
     }
 
-    static Runnable psoftCore(Op.PsoftCore op, View R, @Nullable View va, @Nullable View vb, View core) {
+    static Runnable psoftCore(SubspaceOps.PsoftCore op, View R, @Nullable View va, @Nullable View vb, View core) {
         int r = op.r();
         return () -> {
             for (int i = 0; i < r; i++)
@@ -376,7 +377,7 @@ final class CayleyCpu {
         };
     }
 
-    static Runnable psoftCoreGrad(Op.PsoftCoreGrad op, View R, @Nullable View va, @Nullable View vb, View dCore,
+    static Runnable psoftCoreGrad(SubspaceOps.PsoftCoreGrad op, View R, @Nullable View va, @Nullable View vb, View dCore,
             View dR, @Nullable View dVa, @Nullable View dVb) {
         int r = op.r();
         return () -> {

@@ -1,6 +1,6 @@
 package dev.gyre.kernels.cpu;
 
-import dev.gyre.kernels.op.Op;
+import dev.gyre.kernels.op.ColumnOps;
 import java.util.Arrays;
 
 /// Operations on the rows of a matrix that share one number per column, and sums over rows.
@@ -46,7 +46,7 @@ final class ColumnCpu {
         };
     }
 
-    static Runnable addBias(Cpu cpu, Simd simd, Op.AddBias op, View y, View bias) {
+    static Runnable addBias(Cpu cpu, Simd simd, ColumnOps.AddBias op, View y, View bias) {
         int C = op.C();
         return rows(cpu, op.N(), C, (from, to, worker) -> {
             for (int t = from; t < to; t++)
@@ -54,13 +54,13 @@ final class ColumnCpu {
         });
     }
 
-    static Runnable biasGrad(Cpu cpu, Simd simd, Op.BiasGrad op, View dY, View dBias) {
+    static Runnable biasGrad(Cpu cpu, Simd simd, ColumnOps.BiasGrad op, View dY, View dBias) {
         int C = op.C();
         return sumRows(cpu, simd, op.N(), C, dBias,
                 (t, sum, at) -> simd.add(sum, at, dY.f(), dY.off() + t * C, sum, at, C));
     }
 
-    static Runnable scaleColumns(Cpu cpu, Simd simd, Op.ScaleColumns op, View x, View s, View y) {
+    static Runnable scaleColumns(Cpu cpu, Simd simd, ColumnOps.ScaleColumns op, View x, View s, View y) {
         int C = op.C();
         return rows(cpu, op.N(), C, (from, to, worker) -> {
             for (int t = from; t < to; t++)
@@ -68,13 +68,13 @@ final class ColumnCpu {
         });
     }
 
-    static Runnable columnDot(Cpu cpu, Simd simd, Op.ColumnDot op, View x, View y, View out) {
+    static Runnable columnDot(Cpu cpu, Simd simd, ColumnOps.ColumnDot op, View x, View y, View out) {
         int C = op.C();
         return sumRows(cpu, simd, op.N(), C, out, (t, sum, at) -> simd.mulAdd(1f, x.f(), x.off() + t * C, y.f(),
                 y.off() + t * C, sum, at, C));
     }
 
-    static Runnable permute(Cpu cpu, Op.PermuteColumns op, View x, View perm, View y) {
+    static Runnable permute(Cpu cpu, ColumnOps.PermuteColumns op, View x, View perm, View y) {
         int C = op.C();
         return rows(cpu, op.N(), C, (from, to, worker) -> {
             float[] in = x.f();

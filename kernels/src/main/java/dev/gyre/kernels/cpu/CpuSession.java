@@ -5,10 +5,23 @@ import dev.gyre.kernels.OpTime;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;
 import dev.gyre.kernels.op.Access;
+import dev.gyre.kernels.op.AttentionOps;
 import dev.gyre.kernels.op.Buf;
+import dev.gyre.kernels.op.CayleyOps;
+import dev.gyre.kernels.op.ColumnOps;
 import dev.gyre.kernels.op.DType;
+import dev.gyre.kernels.op.ElementOps;
+import dev.gyre.kernels.op.GivensOps;
 import dev.gyre.kernels.op.HostData;
+import dev.gyre.kernels.op.NormOps;
 import dev.gyre.kernels.op.Op;
+import dev.gyre.kernels.op.OptimiserOps;
+import dev.gyre.kernels.op.ProductOps;
+import dev.gyre.kernels.op.ReflectOps;
+import dev.gyre.kernels.op.RopeOps;
+import dev.gyre.kernels.op.RotateOps;
+import dev.gyre.kernels.op.SubspaceOps;
+import dev.gyre.kernels.op.TokenOps;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.IdentityHashMap;
@@ -232,8 +245,8 @@ final class CpuSession implements Session {
     /// do; gives the operation after them.
     private int task(List<Op> ops, int i, Runnable[] tasks) {
         int end = i + 1;
-        if (ops.get(i) instanceof Op.MatMul first)
-            while (end < ops.size() && ops.get(end) instanceof Op.MatMul next && ProductCpu.joins(first, next))
+        if (ops.get(i) instanceof ProductOps.MatMul first)
+            while (end < ops.size() && ops.get(end) instanceof ProductOps.MatMul next && ProductCpu.joins(first, next))
                 end++;
         if (end == i + 1) {
             tasks[i] = task(ops.get(i));
@@ -241,77 +254,77 @@ final class CpuSession implements Session {
         }
         List<PackedProduct.Term> terms = new ArrayList<>();
         for (int j = i; j < end; j++) {
-            Op.MatMul m = (Op.MatMul) ops.get(j);
+            ProductOps.MatMul m = (ProductOps.MatMul) ops.get(j);
             terms.add(new PackedProduct.Term(m, at(m.a()), at(m.b())));
             tasks[j] = () -> {
             };
         }
-        tasks[i] = new PackedProduct(cpu, simd, terms, at(((Op.MatMul) ops.get(i)).c()));
+        tasks[i] = new PackedProduct(cpu, simd, terms, at(((ProductOps.MatMul) ops.get(i)).c()));
         return end;
     }
 
     private Runnable task(Op op) {
         return switch (op) {
-            case Op.Fill o -> ElementCpu.fill(cpu, o, at(o.x()));
-            case Op.Copy o -> ElementCpu.copy(cpu, at(o.x()), at(o.y()));
-            case Op.Add o -> ElementCpu.add(cpu, simd, at(o.x()), at(o.y()), at(o.out()));
-            case Op.Axpy o -> ElementCpu.axpy(cpu, simd, o.a(), at(o.x()), at(o.y()));
-            case Op.Embed o -> Embeddings.embed(cpu, simd, o, at(o.ids()), at(o.table()), at(o.out()));
-            case Op.EmbedGrad o -> Embeddings.embedGrad(cpu, simd, o, at(o.ids()), at(o.dOut()), at(o.dTable()));
-            case Op.RmsNorm o ->
+            case ElementOps.Fill o -> ElementCpu.fill(cpu, o, at(o.x()));
+            case ElementOps.Copy o -> ElementCpu.copy(cpu, at(o.x()), at(o.y()));
+            case ElementOps.Add o -> ElementCpu.add(cpu, simd, at(o.x()), at(o.y()), at(o.out()));
+            case ElementOps.Axpy o -> ElementCpu.axpy(cpu, simd, o.a(), at(o.x()), at(o.y()));
+            case TokenOps.Embed o -> Embeddings.embed(cpu, simd, o, at(o.ids()), at(o.table()), at(o.out()));
+            case TokenOps.EmbedGrad o -> Embeddings.embedGrad(cpu, simd, o, at(o.ids()), at(o.dOut()), at(o.dTable()));
+            case NormOps.RmsNorm o ->
                     NormCpu.rmsNorm(cpu, simd, o, at(o.x()), at(o.weight()), at(o.y()), at(o.rstd()));
-            case Op.RmsNormGrad o -> NormCpu.rmsNormGrad(cpu, simd, o, at(o.x()), at(o.weight()), at(o.rstd()),
+            case NormOps.RmsNormGrad o -> NormCpu.rmsNormGrad(cpu, simd, o, at(o.x()), at(o.weight()), at(o.rstd()),
                     at(o.dY()), at(o.dX()));
-            case Op.RmsNormWeightGrad o ->
+            case NormOps.RmsNormWeightGrad o ->
                     NormCpu.weightGrad(cpu, simd, o, at(o.x()), at(o.rstd()), at(o.dY()), at(o.dWeight()));
-            case Op.MatMul o -> ProductCpu.matMul(cpu, simd, o, at(o.a()), at(o.b()), at(o.c()));
-            case Op.AddBias o -> ColumnCpu.addBias(cpu, simd, o, at(o.y()), at(o.bias()));
-            case Op.BiasGrad o -> ColumnCpu.biasGrad(cpu, simd, o, at(o.dY()), at(o.dBias()));
-            case Op.Rope o -> AttentionCpu.rope(cpu, simd, o, at(o.x()), at(o.cos()), at(o.sin()), at(o.positions()));
-            case Op.Attention o -> AttentionCpu.attention(cpu, simd, o, at(o.q()), at(o.k()), at(o.v()), at(o.start()),
+            case ProductOps.MatMul o -> ProductCpu.matMul(cpu, simd, o, at(o.a()), at(o.b()), at(o.c()));
+            case ColumnOps.AddBias o -> ColumnCpu.addBias(cpu, simd, o, at(o.y()), at(o.bias()));
+            case ColumnOps.BiasGrad o -> ColumnCpu.biasGrad(cpu, simd, o, at(o.dY()), at(o.dBias()));
+            case RopeOps.Rope o -> AttentionCpu.rope(cpu, simd, o, at(o.x()), at(o.cos()), at(o.sin()), at(o.positions()));
+            case AttentionOps.Attention o -> AttentionCpu.attention(cpu, simd, o, at(o.q()), at(o.k()), at(o.v()), at(o.start()),
                     at(o.out()), at(o.lse()));
-            case Op.AttentionGrad o -> AttentionCpu.attentionGrad(cpu, simd, o, at(o.q()), at(o.k()), at(o.v()),
+            case AttentionOps.AttentionGrad o -> AttentionCpu.attentionGrad(cpu, simd, o, at(o.q()), at(o.k()), at(o.v()),
                     at(o.start()), at(o.out()), at(o.lse()), at(o.dOut()), at(o.delta()), at(o.dQ()), at(o.dK()),
                     at(o.dV()));
-            case Op.CacheStore o ->
+            case AttentionOps.CacheStore o ->
                     AttentionCpu.cacheStore(o, at(o.k()), at(o.v()), at(o.kCache()), at(o.vCache()), at(o.start()));
-            case Op.CachedAttention o -> AttentionCpu.cachedAttention(cpu, simd, o, at(o.q()), at(o.kCache()),
+            case AttentionOps.CachedAttention o -> AttentionCpu.cachedAttention(cpu, simd, o, at(o.q()), at(o.kCache()),
                     at(o.vCache()), at(o.start()), at(o.out()));
-            case Op.SwiGlu o -> ElementCpu.swiGlu(cpu, simd, at(o.gate()), at(o.up()), at(o.out()));
-            case Op.SwiGluGrad o -> ElementCpu.swiGluGrad(cpu, simd, at(o.gate()), at(o.up()), at(o.dOut()),
+            case ElementOps.SwiGlu o -> ElementCpu.swiGlu(cpu, simd, at(o.gate()), at(o.up()), at(o.out()));
+            case ElementOps.SwiGluGrad o -> ElementCpu.swiGluGrad(cpu, simd, at(o.gate()), at(o.up()), at(o.dOut()),
                     at(o.dGate()), at(o.dUp()));
-            case Op.CrossEntropy o ->
+            case TokenOps.CrossEntropy o ->
                     Losses.crossEntropy(cpu, simd, o, at(o.logits()), at(o.labels()), at(o.rowLoss()), at(o.scale()));
-            case Op.Cayley o -> CayleyCpu.cayley(cpu, simd, o, at(o.v()), at(o.r()));
-            case Op.CayleyGrad o -> CayleyCpu.cayleyGrad(cpu, simd, o, at(o.v()), at(o.dR()), at(o.dV()));
-            case Op.CoftProject o -> CayleyCpu.coftProject(o, at(o.v()));
-            case Op.BlockRotate o -> RotateCpu.rotate(cpu, simd, o, at(o.x()), at(o.r()), at(o.y()));
-            case Op.BlockRotateGrad o -> RotateCpu.rotateGrad(cpu, simd, o, at(o.x()), at(o.dY()), at(o.dR()));
-            case Op.Decode o -> ProductCpu.decode(cpu, simd, at(o.w()), at(o.y()));
-            case Op.BlockDiagonal o -> RotateCpu.blockDiagonal(cpu, o, at(o.r()), at(o.dense()));
-            case Op.BlockDiagonalGrad o -> RotateCpu.blockDiagonalGrad(o, at(o.dDense()), at(o.dR()));
-            case Op.MaskBlocks o -> RotateCpu.maskBlocks(o, at(o.r()), at(o.mask()));
-            case Op.Dropout o -> ElementCpu.dropout(cpu, simd, o, at(o.x()), at(o.seed()), at(o.y()));
-            case Op.ScaleColumns o -> ColumnCpu.scaleColumns(cpu, simd, o, at(o.x()), at(o.s()), at(o.y()));
-            case Op.ColumnDot o -> ColumnCpu.columnDot(cpu, simd, o, at(o.x()), at(o.y()), at(o.out()));
-            case Op.PermuteColumns o -> ColumnCpu.permute(cpu, o, at(o.x()), at(o.perm()), at(o.y()));
-            case Op.PsoftCore o -> CayleyCpu.psoftCore(o, at(o.R()), opt(o.va()), opt(o.vb()), at(o.core()));
-            case Op.PsoftCoreGrad o -> CayleyCpu.psoftCoreGrad(o, at(o.R()), opt(o.va()), opt(o.vb()), at(o.dCore()),
+            case CayleyOps.Cayley o -> CayleyCpu.cayley(cpu, simd, o, at(o.v()), at(o.r()));
+            case CayleyOps.CayleyGrad o -> CayleyCpu.cayleyGrad(cpu, simd, o, at(o.v()), at(o.dR()), at(o.dV()));
+            case CayleyOps.CoftProject o -> CayleyCpu.coftProject(o, at(o.v()));
+            case RotateOps.BlockRotate o -> RotateCpu.rotate(cpu, simd, o, at(o.x()), at(o.r()), at(o.y()));
+            case RotateOps.BlockRotateGrad o -> RotateCpu.rotateGrad(cpu, simd, o, at(o.x()), at(o.dY()), at(o.dR()));
+            case ProductOps.Decode o -> ProductCpu.decode(cpu, simd, at(o.w()), at(o.y()));
+            case RotateOps.BlockDiagonal o -> RotateCpu.blockDiagonal(cpu, o, at(o.r()), at(o.dense()));
+            case RotateOps.BlockDiagonalGrad o -> RotateCpu.blockDiagonalGrad(o, at(o.dDense()), at(o.dR()));
+            case CayleyOps.MaskBlocks o -> RotateCpu.maskBlocks(o, at(o.r()), at(o.mask()));
+            case ElementOps.Dropout o -> ElementCpu.dropout(cpu, simd, o, at(o.x()), at(o.seed()), at(o.y()));
+            case ColumnOps.ScaleColumns o -> ColumnCpu.scaleColumns(cpu, simd, o, at(o.x()), at(o.s()), at(o.y()));
+            case ColumnOps.ColumnDot o -> ColumnCpu.columnDot(cpu, simd, o, at(o.x()), at(o.y()), at(o.out()));
+            case ColumnOps.PermuteColumns o -> ColumnCpu.permute(cpu, o, at(o.x()), at(o.perm()), at(o.y()));
+            case SubspaceOps.PsoftCore o -> CayleyCpu.psoftCore(o, at(o.R()), opt(o.va()), opt(o.vb()), at(o.core()));
+            case SubspaceOps.PsoftCoreGrad o -> CayleyCpu.psoftCoreGrad(o, at(o.R()), opt(o.va()), opt(o.vb()), at(o.dCore()),
                     at(o.dR()), opt(o.dVa()), opt(o.dVb()));
-            case Op.GivensAngles o -> GivensCpu.angles(o, at(o.phi()), at(o.g()));
-            case Op.GivensAnglesGrad o -> GivensCpu.anglesGrad(o, at(o.phi()), at(o.dG()), at(o.dPhi()));
-            case Op.GivensSweep o -> GivensCpu.sweep(cpu, simd, o, at(o.x()), at(o.g()), at(o.y()));
-            case Op.GivensSweepGrad o ->
+            case GivensOps.GivensAngles o -> GivensCpu.angles(o, at(o.phi()), at(o.g()));
+            case GivensOps.GivensAnglesGrad o -> GivensCpu.anglesGrad(o, at(o.phi()), at(o.dG()), at(o.dPhi()));
+            case GivensOps.GivensSweep o -> GivensCpu.sweep(cpu, simd, o, at(o.x()), at(o.g()), at(o.y()));
+            case GivensOps.GivensSweepGrad o ->
                     GivensCpu.sweepGrad(cpu, simd, o, at(o.x()), at(o.g()), at(o.dY()), at(o.dX()), at(o.dG()));
-            case Op.GivensPenalty o -> GivensCpu.penalty(o, at(o.g()), at(o.dG()), at(o.loss()));
-            case Op.HouseholderVectors o -> ReflectCpu.vectors(o, at(o.p()), at(o.u()));
-            case Op.HouseholderVectorsGrad o ->
+            case GivensOps.GivensPenalty o -> GivensCpu.penalty(o, at(o.g()), at(o.dG()), at(o.loss()));
+            case ReflectOps.HouseholderVectors o -> ReflectCpu.vectors(o, at(o.p()), at(o.u()));
+            case ReflectOps.HouseholderVectorsGrad o ->
                     ReflectCpu.vectorsGrad(o, at(o.p()), at(o.u()), at(o.dU()), at(o.dP()));
-            case Op.Householder o -> ReflectCpu.reflect(cpu, simd, o, at(o.x()), at(o.u()), at(o.y()));
-            case Op.HouseholderGrad o ->
+            case ReflectOps.Householder o -> ReflectCpu.reflect(cpu, simd, o, at(o.x()), at(o.u()), at(o.y()));
+            case ReflectOps.HouseholderGrad o ->
                     ReflectCpu.reflectGrad(cpu, simd, o, at(o.x()), at(o.u()), at(o.dY()), at(o.dX()), at(o.dU()));
-            case Op.GradNorm o -> OptimiserCpu.gradNorm(cpu, simd, at(o.grad()), at(o.norm()));
-            case Op.AdamW o -> OptimiserCpu.adamW(cpu, simd, o, at(o.param()), at(o.grad()), at(o.m()), at(o.v()),
+            case OptimiserOps.GradNorm o -> OptimiserCpu.gradNorm(cpu, simd, at(o.grad()), at(o.norm()));
+            case OptimiserOps.AdamW o -> OptimiserCpu.adamW(cpu, simd, o, at(o.param()), at(o.grad()), at(o.m()), at(o.v()),
                     at(o.hp()), at(o.norm()));
         };
     }

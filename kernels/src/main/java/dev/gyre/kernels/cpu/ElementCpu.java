@@ -1,6 +1,6 @@
 package dev.gyre.kernels.cpu;
 
-import dev.gyre.kernels.op.Op;
+import dev.gyre.kernels.op.ElementOps;
 import java.util.Arrays;
 
 /// Operations without any structure: equal sizes, element by element, in chunks that fit the near cache.
@@ -25,7 +25,7 @@ final class ElementCpu {
         return () -> cpu.forEach(items, body);
     }
 
-    static Runnable fill(Cpu cpu, Op.Fill op, View x) {
+    static Runnable fill(Cpu cpu, ElementOps.Fill op, View x) {
         return chunks(cpu, x.length(),
                 (i, n) -> Arrays.fill(x.f(), x.off() + i, x.off() + i + n, op.value()));
     }
@@ -53,7 +53,7 @@ final class ElementCpu {
                 dOut.f(), dOut.off() + i, dGate.f(), dGate.off() + i, dUp.f(), dUp.off() + i, n));
     }
 
-    static Runnable dropout(Cpu cpu, Simd simd, Op.Dropout op, View x, View seed, View y) {
+    static Runnable dropout(Cpu cpu, Simd simd, ElementOps.Dropout op, View x, View seed, View y) {
         // the decimal that was meant: 0.9f is off by 2e-8, 1 / (1 - 0.9f) by ten times that
         float scale = (float) (1 / (1 - Double.parseDouble(Float.toString(op.p()))));
         return chunks(cpu, x.length(), (from, n) -> simd.dropout(seed.i()[seed.off()], op.salt(), from, op.p(), scale,

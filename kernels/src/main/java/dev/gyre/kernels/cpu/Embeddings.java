@@ -3,6 +3,7 @@ package dev.gyre.kernels.cpu;
 import dev.gyre.kernels.op.DType;
 import dev.gyre.kernels.op.HostData;
 import dev.gyre.kernels.op.Op;
+import dev.gyre.kernels.op.TokenOps;
 
 /// Token embedding and its gradient.
 final class Embeddings {
@@ -12,7 +13,7 @@ final class Embeddings {
     private Embeddings() {
     }
 
-    static Runnable embed(Cpu cpu, Simd simd, Op.Embed op, View ids, View table, View out) {
+    static Runnable embed(Cpu cpu, Simd simd, TokenOps.Embed op, View ids, View table, View out) {
         int C = op.C();
         boolean bf16 = op.table().dtype() == DType.BF16;
         return ColumnCpu.rows(cpu, op.N(), C, (from, to, worker) -> {
@@ -34,7 +35,7 @@ final class Embeddings {
         return id;
     }
 
-    static Runnable embedGrad(Cpu cpu, Simd simd, Op.EmbedGrad op, View ids, View dOut, View dTable) {
+    static Runnable embedGrad(Cpu cpu, Simd simd, TokenOps.EmbedGrad op, View ids, View dOut, View dTable) {
         int C = op.C();
         Cpu.Body body = (item, worker) -> {
             int from = item * COLUMNS;

@@ -1,7 +1,7 @@
 package dev.gyre.kernels.cpu;
 
 import dev.gyre.kernels.op.Givens;
-import dev.gyre.kernels.op.Op;
+import dev.gyre.kernels.op.GivensOps;
 import java.util.Arrays;
 
 /// The Givens rotations of GOFT and qGOFT. A row meets all stages while it is in cache.
@@ -9,7 +9,7 @@ final class GivensCpu {
     private GivensCpu() {
     }
 
-    static Runnable angles(Op.GivensAngles op, View phi, View g) {
+    static Runnable angles(GivensOps.GivensAngles op, View phi, View g) {
         return () -> {
             for (int i = 0; i < op.n(); i++) {
                 double theta = Math.PI * Math.tanh(phi.f()[phi.off() + i]);
@@ -24,7 +24,7 @@ final class GivensCpu {
         };
     }
 
-    static Runnable anglesGrad(Op.GivensAnglesGrad op, View phi, View dG, View dPhi) {
+    static Runnable anglesGrad(GivensOps.GivensAnglesGrad op, View phi, View dG, View dPhi) {
         return () -> {
             for (int i = 0; i < op.n(); i++) {
                 double t = Math.tanh(phi.f()[phi.off() + i]);
@@ -160,7 +160,7 @@ final class GivensCpu {
     private static final int ROWS = 8;
 
     /// Level 0 is turned on its way from x to y, the first numbers of its groups on levels of their own before.
-    static Runnable sweep(Cpu cpu, Simd simd, Op.GivensSweep op, View x, View g, View y) {
+    static Runnable sweep(Cpu cpu, Simd simd, GivensOps.GivensSweep op, View x, View g, View y) {
         int d = op.d();
         Levels s = Levels.of(d, simd.givensWidth());
         int full = d / s.W;
@@ -200,7 +200,7 @@ final class GivensCpu {
     /// The rows are cut into parts, the same whatever the number of threads; each part sums its dG, the parts are added
     /// in order. The inputs of a level are made again from x on the way down, those of its stages by [Simd#givensGrad];
     /// nothing is turned back, so it does not matter whether g is orthogonal.
-    static Runnable sweepGrad(Cpu cpu, Simd simd, Op.GivensSweepGrad op, View x, View g, View dY, View dX, View dG) {
+    static Runnable sweepGrad(Cpu cpu, Simd simd, GivensOps.GivensSweepGrad op, View x, View g, View dY, View dX, View dG) {
         int d = op.d();
         Levels s = Levels.of(d, simd.givensWidth());
         int some = Math.max(16, (op.N() + 15) / 16);
@@ -253,7 +253,7 @@ final class GivensCpu {
         };
     }
 
-    static Runnable penalty(Op.GivensPenalty op, View g, View dG, View loss) {
+    static Runnable penalty(GivensOps.GivensPenalty op, View g, View dG, View loss) {
         return () -> {
             double sum = 0;
             for (int i = 0; i < op.n(); i++) {

@@ -1,6 +1,6 @@
 package dev.gyre.kernels.cpu;
 
-import dev.gyre.kernels.op.Op;
+import dev.gyre.kernels.op.TokenOps;
 import java.util.Arrays;
 
 /// Cross entropy.
@@ -8,7 +8,7 @@ final class Losses {
     private Losses() {
     }
 
-    static Runnable crossEntropy(Cpu cpu, Simd simd, Op.CrossEntropy op, View logits, View labels, View rowLoss,
+    static Runnable crossEntropy(Cpu cpu, Simd simd, TokenOps.CrossEntropy op, View logits, View labels, View rowLoss,
             View scale) {
         int V = op.V();
         return ColumnCpu.rows(cpu, op.N(), V, (from, to, worker) -> {
@@ -18,7 +18,7 @@ final class Losses {
             for (int t = from; t < to; t++) {
                 int at = logits.off() + t * V;
                 int label = labels.i()[labels.off() + t];
-                if (label == Op.CrossEntropy.IGNORE) {
+                if (label == TokenOps.CrossEntropy.IGNORE) {
                     loss[rowLoss.off() + t] = 0f;
                     if (op.gradient())
                         Arrays.fill(z, at, at + V, 0f);

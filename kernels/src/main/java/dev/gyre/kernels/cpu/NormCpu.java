@@ -1,13 +1,13 @@
 package dev.gyre.kernels.cpu;
 
-import dev.gyre.kernels.op.Op;
+import dev.gyre.kernels.op.NormOps;
 
 /// RMS normalisation and its gradients.
 final class NormCpu {
     private NormCpu() {
     }
 
-    static Runnable rmsNorm(Cpu cpu, Simd simd, Op.RmsNorm op, View x, View weight, View y, View rstd) {
+    static Runnable rmsNorm(Cpu cpu, Simd simd, NormOps.RmsNorm op, View x, View weight, View y, View rstd) {
         int C = op.C();
         return ColumnCpu.rows(cpu, op.N(), C, (from, to, worker) -> {
             float[] in = x.f();
@@ -21,7 +21,7 @@ final class NormCpu {
     }
 
     /// `dX (+)= (rstd w) dY + (-rstd^3 mean(w dY x)) x`.
-    static Runnable rmsNormGrad(Cpu cpu, Simd simd, Op.RmsNormGrad op, View x, View weight, View rstd, View dY,
+    static Runnable rmsNormGrad(Cpu cpu, Simd simd, NormOps.RmsNormGrad op, View x, View weight, View rstd, View dY,
             View dX) {
         int C = op.C();
         return ColumnCpu.rows(cpu, op.N(), C, (from, to, worker) -> {
@@ -35,7 +35,7 @@ final class NormCpu {
         });
     }
 
-    static Runnable weightGrad(Cpu cpu, Simd simd, Op.RmsNormWeightGrad op, View x, View rstd, View dY,
+    static Runnable weightGrad(Cpu cpu, Simd simd, NormOps.RmsNormWeightGrad op, View x, View rstd, View dY,
             View dWeight) {
         int C = op.C();
         return ColumnCpu.sumRows(cpu, simd, op.N(), C, dWeight,

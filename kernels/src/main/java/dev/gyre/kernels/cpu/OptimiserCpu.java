@@ -1,6 +1,6 @@
 package dev.gyre.kernels.cpu;
 
-import dev.gyre.kernels.op.Op;
+import dev.gyre.kernels.op.OptimiserOps;
 
 /// The optimiser: gradient norm and AdamW.
 final class OptimiserCpu {
@@ -23,7 +23,7 @@ final class OptimiserCpu {
         };
     }
 
-    static Runnable adamW(Cpu cpu, Simd simd, Op.AdamW op, View param, View grad, View m, View v, View hp, View norm) {
+    static Runnable adamW(Cpu cpu, Simd simd, OptimiserOps.AdamW op, View param, View grad, View m, View v, View hp, View norm) {
         return ElementCpu.chunks(cpu, param.length(), (i, n) -> {
             float[] h = hp.f();
             int o = hp.off();

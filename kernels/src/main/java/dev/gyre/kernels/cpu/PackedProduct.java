@@ -1,7 +1,7 @@
 package dev.gyre.kernels.cpu;
 
-import dev.gyre.kernels.op.Op;
-import dev.gyre.kernels.op.Op.MatMul.Form;
+import dev.gyre.kernels.op.ProductOps;
+import dev.gyre.kernels.op.ProductOps.MatMul.Form;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -13,7 +13,7 @@ import java.util.List;
 /// multiplied by alpha, block by block, and multiplies them with some panels.
 final class PackedProduct implements Runnable {
     /// One product of the sum.
-    record Term(Op.MatMul op, View a, View b) {
+    record Term(ProductOps.MatMul op, View a, View b) {
     }
 
     /// Inner indices `k0 .. k0+n-1` of a term, which are those from `at` on of a block of `size`.
@@ -97,16 +97,16 @@ final class PackedProduct implements Runnable {
     /// Sections of the shared panels: block by block, panel by panel.
     private float[][] shared = {};
 
-    static PackedProduct of(Cpu cpu, Simd simd, Op.MatMul op, View a, View b, View c) {
+    static PackedProduct of(Cpu cpu, Simd simd, ProductOps.MatMul op, View a, View b, View c) {
         if (!tall(op))
             return new PackedProduct(cpu, simd, List.of(new Term(op, a, b)), c, false);
-        Op.MatMul transposed = new Op.MatMul(Form.TN, op.b(), op.a(), op.c(), op.N(), op.M(), op.K(), op.alpha(),
+        ProductOps.MatMul transposed = new ProductOps.MatMul(Form.TN, op.b(), op.a(), op.c(), op.N(), op.M(), op.K(), op.alpha(),
                 op.accumulate());
         return new PackedProduct(cpu, simd, List.of(new Term(transposed, b, a)), c, true);
     }
 
     /// Whether the product is not one of a sum, because its transpose is computed.
-    static boolean tall(Op.MatMul op) {
+    static boolean tall(ProductOps.MatMul op) {
         return op.form() == Form.TN && op.M() >= TALL * op.N();
     }
 
@@ -120,7 +120,7 @@ final class PackedProduct implements Runnable {
         this.simd = simd;
         this.c = c;
         this.flipped = flipped;
-        Op.MatMul op = terms.getFirst().op;
+        ProductOps.MatMul op = terms.getFirst().op;
         this.M = op.M();
         this.N = op.N();
         this.accumulate = op.accumulate();
@@ -338,7 +338,7 @@ final class PackedProduct implements Runnable {
     /// Rows i.. of alpha op(a), those of a transposed one being there.
     private void packStrip(Block block, int i, int high, float[] to) {
         for (Piece p : block.pieces) {
-            Op.MatMul op = p.term.op;
+            ProductOps.MatMul op = p.term.op;
             View a = p.term.a;
             if (op.form() != Form.TN)
                 simd.copy(a.f(), a.off() + i * op.K() + p.k0, op.K(), high, p.n, to, p.at, Simd.DEPTH);

@@ -2,8 +2,8 @@ package dev.gyre.kernels.cpu;
 
 import dev.gyre.kernels.op.DType;
 import dev.gyre.kernels.op.HostData;
-import dev.gyre.kernels.op.Op;
-import dev.gyre.kernels.op.Op.MatMul.Form;
+import dev.gyre.kernels.op.ProductOps;
+import dev.gyre.kernels.op.ProductOps.MatMul.Form;
 import java.util.Arrays;
 
 /// The matrix product in its three forms, mostly by [PackedProduct]. A few rows against a large b, as in decoding, take a
@@ -26,7 +26,7 @@ final class ProductCpu {
     private ProductCpu() {
     }
 
-    static Runnable matMul(Cpu cpu, Simd simd, Op.MatMul op, View a, View b, View c) {
+    static Runnable matMul(Cpu cpu, Simd simd, ProductOps.MatMul op, View a, View b, View c) {
         if (narrow(op))
             return op.M() < op.N() ? narrow(cpu, simd, op, op.M(), op.N(), a, b, c, false)
                     : narrow(cpu, simd, op, op.N(), op.M(), b, a, c, true);
@@ -35,21 +35,21 @@ final class ProductCpu {
         return op.form() == Form.NT ? fewRowsNT(cpu, simd, op, a, b, c) : fewRowsNN(cpu, simd, op, a, b, c);
     }
 
-    private static boolean few(Op.MatMul op) {
+    private static boolean few(ProductOps.MatMul op) {
         return op.M() <= FEW && op.form() != Form.TN;
     }
 
     /// Whether the second product, which follows the first, only adds to what that one computes.
-    static boolean joins(Op.MatMul op, Op.MatMul next) {
+    static boolean joins(ProductOps.MatMul op, ProductOps.MatMul next) {
         return next.accumulate() && next.c() == op.c() && next.M() == op.M() && next.N() == op.N()
                 && next.a().root() != op.c().root() && next.b().root() != op.c().root() && packed(op) && packed(next);
     }
 
-    private static boolean packed(Op.MatMul op) {
+    private static boolean packed(ProductOps.MatMul op) {
         return !few(op) && !narrow(op) && !PackedProduct.tall(op);
     }
 
-    private static boolean narrow(Op.MatMul op) {
+    private static boolean narrow(ProductOps.MatMul op) {
         int R = Math.min(op.M(), op.N());
         return op.form() == Form.TN && R <= NARROW && Math.max(op.M(), op.N()) >= WIDE * R;
     }
@@ -82,7 +82,7 @@ final class ProductCpu {
     }
 
     /// `c[i][j] (+)= alpha a_i . b_j`: items own rows of b.
-    private static Runnable fewRowsNT(Cpu cpu, Simd simd, Op.MatMul op, View a, View b, View c) {
+    private static Runnable fewRowsNT(Cpu cpu, Simd simd, ProductOps.MatMul op, View a, View b, View c) {
         int K = op.K();
         int N = op.N();
         int some = Math.max(1, STRIPE / Math.max(1, K));
@@ -103,7 +103,7 @@ final class ProductCpu {
     }
 
     /// `c_i (+)= alpha sum over k of a[i][k] b_k`: items own columns of b.
-    private static Runnable fewRowsNN(Cpu cpu, Simd simd, Op.MatMul op, View a, View b, View c) {
+    private static Runnable fewRowsNN(Cpu cpu, Simd simd, ProductOps.MatMul op, View a, View b, View c) {
         int K = op.K();
         int N = op.N();
         int some = 128;
@@ -138,7 +138,7 @@ final class ProductCpu {
     /// `c (R,W) (+)= alpha t^T x` of t (K,R) and x (K,W), or c^T (W,R): what the gradients of low-rank factors are. Items own
     /// columns of x, which is much the larger one and goes by once: a register tile takes it from a copy of a few rows,
     /// without the panels that other products share.
-    private static Runnable narrow(Cpu cpu, Simd simd, Op.MatMul op, int R, int W, View t, View x, View c,
+    private static Runnable narrow(Cpu cpu, Simd simd, ProductOps.MatMul op, int R, int W, View t, View x, View c,
             boolean transposed) {
         int K = op.K();
         Cpu.Body body = (item, worker) -> {

@@ -1,6 +1,6 @@
 package dev.gyre.kernels.cpu;
 
-import dev.gyre.kernels.op.Op;
+import dev.gyre.kernels.op.ReflectOps;
 import java.util.Arrays;
 
 /// Householder reflections (HRA) and their gradients.
@@ -9,7 +9,7 @@ final class ReflectCpu {
     }
 
     /// Column i of p, divided by its norm, or made orthonormal to the ones before it.
-    static Runnable vectors(Op.HouseholderVectors op, View p, View u) {
+    static Runnable vectors(ReflectOps.HouseholderVectors op, View p, View u) {
         int d = op.d();
         int r = op.r();
         return () -> {
@@ -51,7 +51,7 @@ final class ReflectCpu {
     /// Through the norm: `g <- (g - e (e.g)) / norm`. Under Gram-Schmidt, from the last vector to the first, then through
     /// each projection `v_(j+1) = v_j - (v_j.e_j) e_j`, last to first:
     /// `dE_j -= (g.e_j) v_j + (v_j.e_j) g`, `g <- g - (g.e_j) e_j`.
-    static Runnable vectorsGrad(Op.HouseholderVectorsGrad op, View p, View u, View dU, View dP) {
+    static Runnable vectorsGrad(ReflectOps.HouseholderVectorsGrad op, View p, View u, View dU, View dP) {
         int d = op.d();
         int r = op.r();
         return () -> {
@@ -90,7 +90,7 @@ final class ReflectCpu {
         }
     }
 
-    static Runnable reflect(Cpu cpu, Simd simd, Op.Householder op, View x, View u, View y) {
+    static Runnable reflect(Cpu cpu, Simd simd, ReflectOps.Householder op, View x, View u, View y) {
         int d = op.d();
         return ColumnCpu.rows(cpu, op.N(), d, (from, to, worker) -> {
             for (int t = from; t < to; t++) {
@@ -108,7 +108,7 @@ final class ReflectCpu {
 
     /// Per row: inputs v of all reflections again, then from i = 0 up `dU_i -= 2 (v (g.u) + g (v.u))`,
     /// `g <- g - 2 (g.u) u`. Parts of the rows are summed apart and added in order.
-    static Runnable reflectGrad(Cpu cpu, Simd simd, Op.HouseholderGrad op, View x, View u, View dY, View dX, View dU) {
+    static Runnable reflectGrad(Cpu cpu, Simd simd, ReflectOps.HouseholderGrad op, View x, View u, View dY, View dX, View dU) {
         int d = op.d();
         int r = op.r();
         int some = Math.max(16, (op.N() + 15) / 16);

@@ -1,6 +1,7 @@
 package dev.gyre.kernels.cpu;
 
-import dev.gyre.kernels.op.Op;
+import dev.gyre.kernels.op.CayleyOps;
+import dev.gyre.kernels.op.RotateOps;
 import java.util.Arrays;
 
 /// Block rotation of rows and its gradient for R. Blocks narrower than the register tile are taken several at a time, as
@@ -24,7 +25,7 @@ final class RotateCpu {
         return b * Math.max(1, simd.tileCols() / b);
     }
 
-    static Runnable rotate(Cpu cpu, Simd simd, Op.BlockRotate op, View x, View r, View y) {
+    static Runnable rotate(Cpu cpu, Simd simd, RotateOps.BlockRotate op, View x, View r, View y) {
         int b = op.b();
         int d = op.d();
         int wide = joined(simd, b);
@@ -54,7 +55,7 @@ final class RotateCpu {
     }
 
     /// Panels of `count` blocks from `first` on, as one matrix.
-    private static void pack(Simd simd, Op.BlockRotate op, View r, int first, int count, float[] to, int at) {
+    private static void pack(Simd simd, RotateOps.BlockRotate op, View r, int first, int count, float[] to, int at) {
         int b = op.b();
         int nr = simd.tileCols();
         int ro = r.off() + (op.stored() == 1 ? 0 : first * b * b);
@@ -78,7 +79,7 @@ final class RotateCpu {
 
     /// Items own some columns and, where those are few, a part of the rows. Sums of parts, and of all blocks when R is
     /// shared, are added in order; the cut does not depend on the number of threads.
-    static Runnable rotateGrad(Cpu cpu, Simd simd, Op.BlockRotateGrad op, View x, View dY, View dR) {
+    static Runnable rotateGrad(Cpu cpu, Simd simd, RotateOps.BlockRotateGrad op, View x, View dY, View dR) {
         int b = op.b();
         int d = op.d();
         int N = op.N();
@@ -131,7 +132,7 @@ final class RotateCpu {
         };
     }
 
-    static Runnable blockDiagonal(Cpu cpu, Op.BlockDiagonal op, View r, View dense) {
+    static Runnable blockDiagonal(Cpu cpu, RotateOps.BlockDiagonal op, View r, View dense) {
         int b = op.b();
         int d = op.d();
         return ColumnCpu.rows(cpu, d, d, (from, to, worker) -> {
@@ -144,7 +145,7 @@ final class RotateCpu {
         });
     }
 
-    static Runnable blockDiagonalGrad(Op.BlockDiagonalGrad op, View dDense, View dR) {
+    static Runnable blockDiagonalGrad(RotateOps.BlockDiagonalGrad op, View dDense, View dR) {
         int b = op.b();
         return () -> {
             Arrays.fill(dR.f(), dR.off(), dR.off() + dR.length(), 0f);
@@ -157,7 +158,7 @@ final class RotateCpu {
         };
     }
 
-    static Runnable maskBlocks(Op.MaskBlocks op, View r, View mask) {
+    static Runnable maskBlocks(CayleyOps.MaskBlocks op, View r, View mask) {
         int b = op.b();
         return () -> {
             for (int i = 0; i < op.blocks(); i++) {

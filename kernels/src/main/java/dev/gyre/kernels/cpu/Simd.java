@@ -63,7 +63,7 @@ interface Simd {
     /// `out = silu(gate) up`.
     void swiGlu(float[] gate, int go, float[] up, int uo, float[] out, int oo, int n);
 
-    /// See [dev.gyre.kernels.op.Op.SwiGluGrad]; dGate may be gate and dUp may be up.
+    /// See [dev.gyre.kernels.op.ElementOps.SwiGluGrad]; dGate may be gate and dUp may be up.
     void swiGluGrad(float[] gate, int go, float[] up, int uo, float[] dOut, int doo, float[] dGate, int dgo,
             float[] dUp, int duo, int n);
 
@@ -89,7 +89,7 @@ interface Simd {
     void dropout(int seed, int salt, int e, float p, float scale, float[] x, int xo, float[] y, int yo, int n,
             boolean accumulate);
 
-    /// One step of [dev.gyre.kernels.op.Op.AdamW] over n numbers; `shrink = 1 - lr * decay`, `step = lr / c1`.
+    /// One step of [dev.gyre.kernels.op.OptimiserOps.AdamW] over n numbers; `shrink = 1 - lr * decay`, `step = lr / c1`.
     void adamW(float[] p, int po, float[] g, int go, float[] m, int mo, float[] v, int vo, int n, float clip,
             float beta1, float beta2, float shrink, float step, float c2, float eps);
 

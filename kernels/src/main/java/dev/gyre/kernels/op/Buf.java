@@ -16,7 +16,7 @@ public final class Buf {
     public enum Role {
         /// Frozen model weight: bound once by [Session#bind], never written by an operation.
         WEIGHT,
-        /// Trainable number, F32: written by [Op.AdamW], read back at checkpoints.
+        /// Trainable number, F32: written by [OptimiserOps.AdamW], read back at checkpoints.
         PARAM,
         /// Gradient of a PARAM, accumulated over micro-batches; lives between runs.
         GRAD,

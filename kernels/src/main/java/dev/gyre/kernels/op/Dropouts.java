@@ -1,6 +1,6 @@
 package dev.gyre.kernels.op;
 
-/// The counter-based generator behind [Op.Dropout]: the same number for the same (seed, salt, element) on every
+/// The counter-based generator behind [ElementOps.Dropout]: the same number for the same (seed, salt, element) on every
 /// backend, thread count and pass. Unsigned 32-bit words are held in longs: the C that a device compiles leaves the
 /// overflow of an int undefined, and its compiler makes use of that.
 public final class Dropouts {

@@ -1,6 +1,6 @@
 package dev.gyre.kernels.ref;
 
-import dev.gyre.kernels.op.Op;
+import dev.gyre.kernels.op.TokenOps;
 
 /// Cross entropy of each row and, in place, its gradient.
 public final class CrossEntropyRef {
@@ -12,7 +12,7 @@ public final class CrossEntropyRef {
             boolean gradient) {
         for (int i = 0; i < N; i++) {
             Vec row = logits.slice(i * V, V);
-            boolean ignored = labels[i] == Op.CrossEntropy.IGNORE;
+            boolean ignored = labels[i] == TokenOps.CrossEntropy.IGNORE;
             double max = Double.NEGATIVE_INFINITY;
             for (int c = 0; c < V; c++)
                 max = Math.max(max, row.get(c));

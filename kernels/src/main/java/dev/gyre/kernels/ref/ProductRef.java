@@ -1,13 +1,13 @@
 package dev.gyre.kernels.ref;
 
-import dev.gyre.kernels.op.Op.MatMul.Form;
+import dev.gyre.kernels.op.ProductOps.MatMul.Form;
 
 /// Matrix products, and the few operations on small square matrices that others need.
 public final class ProductRef {
     private ProductRef() {
     }
 
-    /// `c (+)= alpha op(a) op(b)`; see [dev.gyre.kernels.op.Op.MatMul] for the forms.
+    /// `c (+)= alpha op(a) op(b)`; see [dev.gyre.kernels.op.ProductOps.MatMul] for the forms.
     public static void matMul(Form form, Vec a, Vec b, Vec c, int M, int N, int K, double alpha,
             boolean accumulate) {
         boolean aTransposed = form == Form.TN;

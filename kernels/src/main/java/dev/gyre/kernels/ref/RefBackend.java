@@ -3,10 +3,23 @@ package dev.gyre.kernels.ref;
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;
+import dev.gyre.kernels.op.AttentionOps;
 import dev.gyre.kernels.op.Buf;
+import dev.gyre.kernels.op.CayleyOps;
+import dev.gyre.kernels.op.ColumnOps;
 import dev.gyre.kernels.op.DType;
+import dev.gyre.kernels.op.ElementOps;
+import dev.gyre.kernels.op.GivensOps;
 import dev.gyre.kernels.op.HostData;
+import dev.gyre.kernels.op.NormOps;
 import dev.gyre.kernels.op.Op;
+import dev.gyre.kernels.op.OptimiserOps;
+import dev.gyre.kernels.op.ProductOps;
+import dev.gyre.kernels.op.ReflectOps;
+import dev.gyre.kernels.op.RopeOps;
+import dev.gyre.kernels.op.RotateOps;
+import dev.gyre.kernels.op.SubspaceOps;
+import dev.gyre.kernels.op.TokenOps;
 import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Map;
@@ -156,93 +169,93 @@ public final class RefBackend implements Backend {
 
         private void run(Op op) {
             switch (op) {
-                case Op.Fill(var x, var value) -> vec(x).fill(value);
-                case Op.Copy(var x, var y) -> ElementRef.copy(vec(x), vec(y));
-                case Op.Add(var x, var y, var out) -> ElementRef.add(vec(x), vec(y), vec(out));
-                case Op.Axpy(var a, var x, var y) -> ElementRef.axpy(Decimal.of(a), vec(x), vec(y));
-                case Op.Embed(var ids, var table, var out, int N, int V, int C) ->
+                case ElementOps.Fill(var x, var value) -> vec(x).fill(value);
+                case ElementOps.Copy(var x, var y) -> ElementRef.copy(vec(x), vec(y));
+                case ElementOps.Add(var x, var y, var out) -> ElementRef.add(vec(x), vec(y), vec(out));
+                case ElementOps.Axpy(var a, var x, var y) -> ElementRef.axpy(Decimal.of(a), vec(x), vec(y));
+                case TokenOps.Embed(var ids, var table, var out, int N, int V, int C) ->
                         EmbedRef.forward(ints(ids), vec(table), vec(out), N, C);
-                case Op.EmbedGrad(var ids, var dOut, var dTable, int N, int V, int C) ->
+                case TokenOps.EmbedGrad(var ids, var dOut, var dTable, int N, int V, int C) ->
                         EmbedRef.backward(ints(ids), vec(dOut), vec(dTable), N, C);
-                case Op.RmsNorm(var x, var weight, var y, var rstd, int N, int C, float eps) ->
+                case NormOps.RmsNorm(var x, var weight, var y, var rstd, int N, int C, float eps) ->
                         NormRef.forward(vec(x), vec(weight), vec(y), vec(rstd), N, C, Decimal.of(eps));
-                case Op.RmsNormGrad(var x, var weight, var rstd, var dY, var dX, int N, int C, var accumulate) ->
+                case NormOps.RmsNormGrad(var x, var weight, var rstd, var dY, var dX, int N, int C, var accumulate) ->
                         NormRef.backward(vec(x), vec(weight), vec(rstd), vec(dY), vec(dX), N, C, accumulate);
-                case Op.RmsNormWeightGrad(var x, var rstd, var dY, var dWeight, int N, int C) ->
+                case NormOps.RmsNormWeightGrad(var x, var rstd, var dY, var dWeight, int N, int C) ->
                         NormRef.weightGrad(vec(x), vec(rstd), vec(dY), vec(dWeight), N, C);
-                case Op.MatMul(var form, var a, var b, var c, int M, int N, int K, float alpha, var accumulate) ->
+                case ProductOps.MatMul(var form, var a, var b, var c, int M, int N, int K, float alpha, var accumulate) ->
                         ProductRef.matMul(form, vec(a), vec(b), vec(c), M, N, K, Decimal.of(alpha), accumulate);
-                case Op.AddBias(var y, var bias, int N, int C) -> ElementRef.addBias(vec(y), vec(bias), N, C);
-                case Op.BiasGrad(var dY, var dBias, int N, int C) -> ElementRef.biasGrad(vec(dY), vec(dBias), N, C);
-                case Op.Rope(var x, var cos, var sin, var positions, int N, int heads, int D, var inverse) ->
+                case ColumnOps.AddBias(var y, var bias, int N, int C) -> ElementRef.addBias(vec(y), vec(bias), N, C);
+                case ColumnOps.BiasGrad(var dY, var dBias, int N, int C) -> ElementRef.biasGrad(vec(dY), vec(dBias), N, C);
+                case RopeOps.Rope(var x, var cos, var sin, var positions, int N, int heads, int D, var inverse) ->
                         RopeRef.rope(vec(x), vec(cos), vec(sin), ints(positions), N, heads, D, inverse);
-                case Op.Attention o -> AttentionRef.forward(vec(o.q()), vec(o.k()), vec(o.v()), ints(o.start()),
+                case AttentionOps.Attention o -> AttentionRef.forward(vec(o.q()), vec(o.k()), vec(o.v()), ints(o.start()),
                         vec(o.out()), vec(o.lse()), o.B(), o.T(), o.H(), o.KV(), o.D(), Decimal.of(o.scale()),
                         o.window());
-                case Op.AttentionGrad o -> AttentionRef.backward(vec(o.q()), vec(o.k()), vec(o.v()), ints(o.start()),
+                case AttentionOps.AttentionGrad o -> AttentionRef.backward(vec(o.q()), vec(o.k()), vec(o.v()), ints(o.start()),
                         vec(o.out()), vec(o.lse()), vec(o.dOut()), vec(o.delta()), vec(o.dQ()), vec(o.dK()),
                         vec(o.dV()), o.B(), o.T(), o.H(), o.KV(), o.D(), Decimal.of(o.scale()), o.window());
-                case Op.CacheStore(var k, var v, var kCache, var vCache, var start, int T, int P, int C) ->
+                case AttentionOps.CacheStore(var k, var v, var kCache, var vCache, var start, int T, int P, int C) ->
                         AttentionRef.cacheStore(vec(k), vec(v), vec(kCache), vec(vCache), first(start), T, C);
-                case Op.CachedAttention o -> AttentionRef.cached(vec(o.q()), vec(o.kCache()), vec(o.vCache()),
+                case AttentionOps.CachedAttention o -> AttentionRef.cached(vec(o.q()), vec(o.kCache()), vec(o.vCache()),
                         first(o.start()), vec(o.out()), o.T(), o.H(), o.KV(), o.D(), Decimal.of(o.scale()),
                         o.window());
-                case Op.SwiGlu(var gate, var up, var out) -> ElementRef.swiGlu(vec(gate), vec(up), vec(out));
-                case Op.SwiGluGrad(var gate, var up, var dOut, var dGate, var dUp) ->
+                case ElementOps.SwiGlu(var gate, var up, var out) -> ElementRef.swiGlu(vec(gate), vec(up), vec(out));
+                case ElementOps.SwiGluGrad(var gate, var up, var dOut, var dGate, var dUp) ->
                         ElementRef.swiGluGrad(vec(gate), vec(up), vec(dOut), vec(dGate), vec(dUp));
-                case Op.CrossEntropy(var logits, var labels, var rowLoss, var scale, int N, int V, var gradient) ->
+                case TokenOps.CrossEntropy(var logits, var labels, var rowLoss, var scale, int N, int V, var gradient) ->
                         CrossEntropyRef.crossEntropy(vec(logits), ints(labels), vec(rowLoss), vec(scale).get(0), N, V,
                                 gradient);
-                case Op.Cayley(var map, var v, var r, int blocks, int b) ->
+                case CayleyOps.Cayley(var map, var v, var r, int blocks, int b) ->
                         CayleyRef.forward(map, vec(v), vec(r), blocks, b);
-                case Op.CayleyGrad(var map, var v, var dR, var dV, int blocks, int b) ->
+                case CayleyOps.CayleyGrad(var map, var v, var dR, var dV, int blocks, int b) ->
                         CayleyRef.backward(map, vec(v), vec(dR), vec(dV), blocks, b);
-                case Op.CoftProject(var v, int blocks, int b, float limit) ->
+                case CayleyOps.CoftProject(var v, int blocks, int b, float limit) ->
                         CayleyRef.coftProject(vec(v), blocks, b, limit);
-                case Op.BlockRotate(var x, var r, var y, int N, int d, int b, int stored, var transpose, var accumulate) ->
+                case RotateOps.BlockRotate(var x, var r, var y, int N, int d, int b, int stored, var transpose, var accumulate) ->
                         RotateRef.rotate(vec(x), vec(r), vec(y), N, d, b, stored, transpose, accumulate);
-                case Op.BlockRotateGrad(var x, var dY, var dR, int N, int d, int b, int stored) ->
+                case RotateOps.BlockRotateGrad(var x, var dY, var dR, int N, int d, int b, int stored) ->
                         RotateRef.grad(vec(x), vec(dY), vec(dR), N, d, b, stored);
-                case Op.Decode(var w, var y) -> ElementRef.copy(vec(w), vec(y));
-                case Op.BlockDiagonal(var r, var dense, int d, int b, int stored) ->
+                case ProductOps.Decode(var w, var y) -> ElementRef.copy(vec(w), vec(y));
+                case RotateOps.BlockDiagonal(var r, var dense, int d, int b, int stored) ->
                         RotateRef.blockDiagonal(vec(r), vec(dense), d, b, stored);
-                case Op.BlockDiagonalGrad(var dDense, var dR, int d, int b, int stored) ->
+                case RotateOps.BlockDiagonalGrad(var dDense, var dR, int d, int b, int stored) ->
                         RotateRef.blockDiagonalGrad(vec(dDense), vec(dR), d, b, stored);
-                case Op.MaskBlocks(var r, var mask, int blocks, int b, var identity) ->
+                case CayleyOps.MaskBlocks(var r, var mask, int blocks, int b, var identity) ->
                         RotateRef.maskBlocks(vec(r), ints(mask), blocks, b, identity);
-                case Op.Dropout(var x, var seed, var y, int salt, float p, var accumulate) ->
+                case ElementOps.Dropout(var x, var seed, var y, int salt, float p, var accumulate) ->
                         ElementRef.dropout(vec(x), first(seed), vec(y), salt, p, 1 / (1 - Decimal.of(p)),
                                 accumulate);
-                case Op.ScaleColumns(var x, var s, var y, int N, int C) ->
+                case ColumnOps.ScaleColumns(var x, var s, var y, int N, int C) ->
                         ElementRef.scaleColumns(vec(x), vec(s), vec(y), N, C);
-                case Op.ColumnDot(var x, var y, var out, int N, int C) ->
+                case ColumnOps.ColumnDot(var x, var y, var out, int N, int C) ->
                         ElementRef.columnDot(vec(x), vec(y), vec(out), N, C);
-                case Op.PermuteColumns(var x, var perm, var y, int N, int C) ->
+                case ColumnOps.PermuteColumns(var x, var perm, var y, int N, int C) ->
                         ElementRef.permuteColumns(vec(x), ints(perm), vec(y), N, C);
-                case Op.PsoftCore(var R, var va, var vb, var core, int r) ->
+                case SubspaceOps.PsoftCore(var R, var va, var vb, var core, int r) ->
                         SubspaceRef.forward(vec(R), optional(va), optional(vb), vec(core), r);
-                case Op.PsoftCoreGrad(var R, var va, var vb, var dCore, var dR, var dVa, var dVb, int r) ->
+                case SubspaceOps.PsoftCoreGrad(var R, var va, var vb, var dCore, var dR, var dVa, var dVb, int r) ->
                         SubspaceRef.backward(vec(R), optional(va), optional(vb), vec(dCore), vec(dR), optional(dVa),
                                 optional(dVb), r);
-                case Op.GivensAngles(var phi, var g, int n) -> GivensRef.angles(vec(phi), vec(g), n);
-                case Op.GivensAnglesGrad(var phi, var dG, var dPhi, int n) ->
+                case GivensOps.GivensAngles(var phi, var g, int n) -> GivensRef.angles(vec(phi), vec(g), n);
+                case GivensOps.GivensAnglesGrad(var phi, var dG, var dPhi, int n) ->
                         GivensRef.anglesGrad(vec(phi), vec(dG), vec(dPhi), n);
-                case Op.GivensSweep(var x, var g, var y, int N, int d) ->
+                case GivensOps.GivensSweep(var x, var g, var y, int N, int d) ->
                         GivensRef.sweep(vec(x), vec(g), vec(y), N, d);
-                case Op.GivensSweepGrad(var x, var g, var dY, var dX, var dG, int N, int d, var orthogonal, var accumulate) ->
+                case GivensOps.GivensSweepGrad(var x, var g, var dY, var dX, var dG, int N, int d, var orthogonal, var accumulate) ->
                         GivensRef.sweepGrad(vec(x), vec(g), vec(dY), vec(dX), vec(dG), N, d, accumulate);
-                case Op.GivensPenalty(var g, var dG, var loss, int n, float lambda) ->
+                case GivensOps.GivensPenalty(var g, var dG, var loss, int n, float lambda) ->
                         GivensRef.penalty(vec(g), vec(dG), vec(loss), n, Decimal.of(lambda));
-                case Op.HouseholderVectors(var p, var u, int d, int r, var gramSchmidt) ->
+                case ReflectOps.HouseholderVectors(var p, var u, int d, int r, var gramSchmidt) ->
                         ReflectRef.vectors(vec(p), vec(u), d, r, gramSchmidt);
-                case Op.HouseholderVectorsGrad(var p, var u, var dU, var dP, int d, int r, var gramSchmidt) ->
+                case ReflectOps.HouseholderVectorsGrad(var p, var u, var dU, var dP, int d, int r, var gramSchmidt) ->
                         ReflectRef.vectorsGrad(vec(p), vec(u), vec(dU), vec(dP), d, r, gramSchmidt);
-                case Op.Householder(var x, var u, var y, int N, int d, int r) ->
+                case ReflectOps.Householder(var x, var u, var y, int N, int d, int r) ->
                         ReflectRef.reflect(vec(x), vec(u), vec(y), N, d, r);
-                case Op.HouseholderGrad(var x, var u, var dY, var dX, var dU, int N, int d, int r, var accumulate) ->
+                case ReflectOps.HouseholderGrad(var x, var u, var dY, var dX, var dU, int N, int d, int r, var accumulate) ->
                         ReflectRef.reflectGrad(vec(x), vec(u), vec(dY), vec(dX), vec(dU), N, d, r, accumulate);
-                case Op.GradNorm(var grad, var norm) -> OptimiserRef.gradNorm(vec(grad), vec(norm));
-                case Op.AdamW(var param, var grad, var m, var v, var hp, var norm, var decay) ->
+                case OptimiserOps.GradNorm(var grad, var norm) -> OptimiserRef.gradNorm(vec(grad), vec(norm));
+                case OptimiserOps.AdamW(var param, var grad, var m, var v, var hp, var norm, var decay) ->
                         OptimiserRef.step(vec(param), vec(grad), vec(m), vec(v), vec(hp), vec(norm).get(0), decay);
             }
         }

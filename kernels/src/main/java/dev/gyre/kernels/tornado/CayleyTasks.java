@@ -2,7 +2,7 @@ package dev.gyre.kernels.tornado;
 
 import static dev.gyre.kernels.tornado.TaskGraphs.items;
 
-import dev.gyre.kernels.op.Op;
+import dev.gyre.kernels.op.CayleyOps;
 import dev.gyre.kernels.op.Orthogonal;
 import dev.gyre.kernels.op.Orthogonal.Form;
 import dev.gyre.kernels.op.Orthogonal.Skew;
@@ -35,14 +35,14 @@ final class CayleyTasks {
         this.workGroups = workGroups && b <= CayleyBlockKernels.MAX_BLOCK;
     }
 
-    static void rotation(TaskGraphs tasks, DeviceMemory memory, boolean workGroups, Op.Cayley op) {
+    static void rotation(TaskGraphs tasks, DeviceMemory memory, boolean workGroups, CayleyOps.Cayley op) {
         CayleyTasks t = new CayleyTasks(tasks, memory, workGroups, op.map(), op.blocks(), op.b());
         t.skew(memory.floats(op.v()));
         t.limit();
         t.rotation(memory.floats(op.r()));
     }
 
-    static void gradient(TaskGraphs tasks, DeviceMemory memory, boolean workGroups, Op.CayleyGrad op) {
+    static void gradient(TaskGraphs tasks, DeviceMemory memory, boolean workGroups, CayleyOps.CayleyGrad op) {
         CayleyTasks t = new CayleyTasks(tasks, memory, workGroups, op.map(), op.blocks(), op.b());
         Floats v = memory.floats(op.v());
         t.skew(v);

@@ -5,7 +5,7 @@ import static dev.gyre.kernels.tornado.TaskGraphs.items;
 import dev.gyre.kernels.Precision;
 import dev.gyre.kernels.op.Buf;
 import dev.gyre.kernels.op.DType;
-import dev.gyre.kernels.op.Op;
+import dev.gyre.kernels.op.ProductOps;
 import dev.gyre.kernels.tornado.DeviceMemory.Floats;
 import dev.gyre.kernels.tornado.DeviceMemory.Nf4;
 import dev.gyre.kernels.tornado.DeviceMemory.Shorts;
@@ -54,12 +54,12 @@ final class CuBlasTasks {
         }
     }
 
-    boolean takes(Op.MatMul o) {
+    boolean takes(ProductOps.MatMul o) {
         return takes(o, precision);
     }
 
     /// Large, and of whole arrays.
-    static boolean takes(Op.MatMul o, Precision precision) {
+    static boolean takes(ProductOps.MatMul o, Precision precision) {
         boolean whole = precision == Precision.BF16
                 ? o.b().dtype() != DType.BF16 || o.b().offset() == 0
                 : o.a().offset() == 0 && o.c().offset() == 0
@@ -67,14 +67,14 @@ final class CuBlasTasks {
         return whole && o.M() >= TiledMatMulKernels.SIDE && o.N() >= TiledMatMulKernels.SIDE;
     }
 
-    void product(Op.MatMul o) {
+    void product(ProductOps.MatMul o) {
         if (precision == Precision.BF16)
             brain(o);
         else
             single(o);
     }
 
-    private void single(Op.MatMul o) {
+    private void single(ProductOps.MatMul o) {
         FloatArray a = memory.floats(o.a()).array();
         FloatArray b = decoded(o.b());
         FloatArray c = memory.floats(o.c()).array();
@@ -105,7 +105,7 @@ final class CuBlasTasks {
         return w;
     }
 
-    private void brain(Op.MatMul o) {
+    private void brain(ProductOps.MatMul o) {
         ShortArray a = rounded(memory.floats(o.a()), o.a().length());
         ShortArray b = roundedWeight(o.b());
         int n = o.c().length();
@@ -145,19 +145,19 @@ final class CuBlasTasks {
         };
     }
 
-    private static int transB(Op.MatMul o) {
-        return o.form() == Op.MatMul.Form.NT ? 1 : 0;
+    private static int transB(ProductOps.MatMul o) {
+        return o.form() == ProductOps.MatMul.Form.NT ? 1 : 0;
     }
 
-    private static int transA(Op.MatMul o) {
-        return o.form() == Op.MatMul.Form.TN ? 1 : 0;
+    private static int transA(ProductOps.MatMul o) {
+        return o.form() == ProductOps.MatMul.Form.TN ? 1 : 0;
     }
 
-    private static int ldb(Op.MatMul o) {
-        return o.form() == Op.MatMul.Form.NT ? o.K() : o.N();
+    private static int ldb(ProductOps.MatMul o) {
+        return o.form() == ProductOps.MatMul.Form.NT ? o.K() : o.N();
     }
 
-    private static int lda(Op.MatMul o) {
-        return o.form() == Op.MatMul.Form.TN ? o.M() : o.K();
+    private static int lda(ProductOps.MatMul o) {
+        return o.form() == ProductOps.MatMul.Form.TN ? o.M() : o.K();
     }
 }

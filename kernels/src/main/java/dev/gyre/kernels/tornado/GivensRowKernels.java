@@ -23,7 +23,7 @@ final class GivensRowKernels {
         return f + (f >> 5);
     }
 
-    /// The whole of [dev.gyre.kernels.op.Op.GivensSweep].
+    /// The whole of [dev.gyre.kernels.op.GivensOps.GivensSweep].
     static void sweepRows(KernelContext context, FloatArray x, FloatArray g, FloatArray y, IntArray stages,
             IntArray at, int N, int d, int rows) {
         int xAt = at.get(0);
@@ -66,7 +66,7 @@ final class GivensRowKernels {
                     y.set(yAt + (n0 + n) * d + f, row[n * pitch + padded(f)]);
     }
 
-    /// The whole of [dev.gyre.kernels.op.Op.GivensSweepGrad], but for the sum over parts: work group `part` takes the rows
+    /// The whole of [dev.gyre.kernels.op.GivensOps.GivensSweepGrad], but for the sum over parts: work group `part` takes the rows
     /// `part rows ..`, `(part + parts) rows ..`, sweeps them once more, keeping each pair's inputs in `inputs`
     /// (parts, rows, d-1, 2) for the item that will come back to it, then takes dY down the transposed stages. That needs no
     /// rotations to be turned back, so it serves any 2x2 matrices. dG (parts, d-1, 4) belongs to the items in the same way.

@@ -6,10 +6,23 @@ import static dev.gyre.kernels.tornado.TiledMatMulKernels.TILE;
 
 import dev.gyre.kernels.Precision;
 import dev.gyre.kernels.Program;
+import dev.gyre.kernels.op.AttentionOps;
 import dev.gyre.kernels.op.Buf;
+import dev.gyre.kernels.op.CayleyOps;
+import dev.gyre.kernels.op.ColumnOps;
 import dev.gyre.kernels.op.DType;
+import dev.gyre.kernels.op.ElementOps;
 import dev.gyre.kernels.op.Givens;
+import dev.gyre.kernels.op.GivensOps;
+import dev.gyre.kernels.op.NormOps;
 import dev.gyre.kernels.op.Op;
+import dev.gyre.kernels.op.OptimiserOps;
+import dev.gyre.kernels.op.ProductOps;
+import dev.gyre.kernels.op.ReflectOps;
+import dev.gyre.kernels.op.RopeOps;
+import dev.gyre.kernels.op.RotateOps;
+import dev.gyre.kernels.op.SubspaceOps;
+import dev.gyre.kernels.op.TokenOps;
 import dev.gyre.kernels.tornado.DeviceMemory.Floats;
 import dev.gyre.kernels.tornado.DeviceMemory.Ints;
 import dev.gyre.kernels.tornado.DeviceMemory.Nf4;
@@ -92,30 +105,30 @@ final class Lowering {
 
     private void lower(Op op) {
         switch (op) {
-            case Op.Fill o -> fill(f(o.x()), o.x().length(), o.value());
-            case Op.Copy o -> copy(f(o.x()), f(o.y()), o.x().length());
-            case Op.Add o -> {
+            case ElementOps.Fill o -> fill(f(o.x()), o.x().length(), o.value());
+            case ElementOps.Copy o -> copy(f(o.x()), f(o.y()), o.x().length());
+            case ElementOps.Add o -> {
                 Floats x = f(o.x());
                 Floats y = f(o.y());
                 Floats out = f(o.out());
                 tasks.task("add", items(o.x().length()), ElementKernels::add, x.array(), y.array(), out.array(),
                         at(x.at(), y.at(), out.at()), o.x().length());
             }
-            case Op.Axpy o -> {
+            case ElementOps.Axpy o -> {
                 Floats x = f(o.x());
                 Floats y = f(o.y());
                 tasks.task("axpy", items(o.x().length()), ElementKernels::axpy, o.a(), x.array(), y.array(),
                         at(x.at(), y.at()), o.x().length());
             }
-            case Op.Embed o -> embed(o);
-            case Op.EmbedGrad o -> {
+            case TokenOps.Embed o -> embed(o);
+            case TokenOps.EmbedGrad o -> {
                 Ints ids = i(o.ids());
                 Floats dOut = f(o.dOut());
                 Floats dTable = f(o.dTable());
                 tasks.task("embedGrad", items(o.C()), TokenKernels::embedGrad, ids.array(), dOut.array(),
                         dTable.array(), at(ids.at(), dOut.at(), dTable.at()), o.N(), o.C());
             }
-            case Op.RmsNorm o -> {
+            case NormOps.RmsNorm o -> {
                 Floats x = f(o.x());
                 Floats rstd = f(o.rstd());
                 Floats w = f(o.weight());
@@ -129,7 +142,7 @@ final class Lowering {
                 tasks.task("normalise", items(o.N() * o.C()), NormKernels::normalise, x.array(), rstd.array(),
                         w.array(), y.array(), at(x.at(), rstd.at(), w.at(), y.at()), o.N(), o.C());
             }
-            case Op.RmsNormGrad o -> {
+            case NormOps.RmsNormGrad o -> {
                 Floats x = f(o.x());
                 Floats rstd = f(o.rstd());
                 Floats w = f(o.weight());
@@ -146,7 +159,7 @@ final class Lowering {
                         w.array(), dY.array(), mean, dX.array(), at(x.at(), rstd.at(), w.at(), dY.at(), dX.at()), o.N(),
                         o.C(), flag(o.accumulate()));
             }
-            case Op.RmsNormWeightGrad o -> {
+            case NormOps.RmsNormWeightGrad o -> {
                 Floats x = f(o.x());
                 Floats rstd = f(o.rstd());
                 Floats dY = f(o.dY());
@@ -156,7 +169,7 @@ final class Lowering {
                         rstd.array(), dY.array(), partial, at(x.at(), rstd.at(), dY.at()), o.N(), o.C(), parts);
                 addParts(partial, f(o.dWeight()), o.C(), parts, true);
             }
-            case Op.MatMul o -> {
+            case ProductOps.MatMul o -> {
                 if (cuBlas != null && cuBlas.takes(o))
                     cuBlas.product(o);
                 else
@@ -168,13 +181,13 @@ final class Lowering {
                         else
                             matMul(o);
             }
-            case Op.AddBias o -> {
+            case ColumnOps.AddBias o -> {
                 Floats y = f(o.y());
                 Floats bias = f(o.bias());
                 tasks.task("addBias", items(o.N() * o.C()), ElementKernels::addBias, y.array(), bias.array(),
                         at(y.at(), bias.at()), o.N(), o.C());
             }
-            case Op.BiasGrad o -> {
+            case ColumnOps.BiasGrad o -> {
                 Floats dY = f(o.dY());
                 int parts = rowParts(o.N());
                 FloatArray partial = memory.scratch((long) parts * o.C());
@@ -182,7 +195,7 @@ final class Lowering {
                         at(dY.at()), o.N(), o.C(), parts);
                 addParts(partial, f(o.dBias()), o.C(), parts, true);
             }
-            case Op.Rope o -> {
+            case RopeOps.Rope o -> {
                 Floats x = f(o.x());
                 Floats cos = f(o.cos());
                 Floats sin = f(o.sin());
@@ -191,7 +204,7 @@ final class Lowering {
                         sin.array(), p.array(), at(x.at(), cos.at(), sin.at(), p.at()), o.N(), o.heads(), o.D(),
                         o.inverse() ? -1f : 1f);
             }
-            case Op.Attention o -> {
+            case AttentionOps.Attention o -> {
                 Floats q = f(o.q());
                 Floats k = f(o.k());
                 Floats v = f(o.v());
@@ -209,13 +222,13 @@ final class Lowering {
                             v.array(), start.array(), out.array(), lse.array(), at, o.B() * o.T(), o.T(), o.H(), o.KV(),
                             o.D(), o.scale(), o.window());
             }
-            case Op.AttentionGrad o -> attentionGrad(o);
-            case Op.CacheStore o -> {
+            case AttentionOps.AttentionGrad o -> attentionGrad(o);
+            case AttentionOps.CacheStore o -> {
                 Ints start = i(o.start());
                 cacheRows(f(o.k()), f(o.kCache()), start, o.T(), o.C());
                 cacheRows(f(o.v()), f(o.vCache()), start, o.T(), o.C());
             }
-            case Op.CachedAttention o -> {
+            case AttentionOps.CachedAttention o -> {
                 Floats q = f(o.q());
                 Floats k = f(o.kCache());
                 Floats v = f(o.vCache());
@@ -232,15 +245,15 @@ final class Lowering {
                             v.array(), start.array(), out.array(), at, o.T(), o.H(), o.KV(), o.D(), o.scale(),
                             o.window());
             }
-            case Op.SwiGlu o -> {
+            case ElementOps.SwiGlu o -> {
                 Floats gate = f(o.gate());
                 Floats up = f(o.up());
                 Floats out = f(o.out());
                 tasks.task("swiGlu", items(o.gate().length()), ElementKernels::swiGlu, gate.array(), up.array(),
                         out.array(), at(gate.at(), up.at(), out.at()), o.gate().length());
             }
-            case Op.SwiGluGrad o -> swiGluGrad(o);
-            case Op.CrossEntropy o -> {
+            case ElementOps.SwiGluGrad o -> swiGluGrad(o);
+            case TokenOps.CrossEntropy o -> {
                 Floats logits = f(o.logits());
                 Ints labels = i(o.labels());
                 Floats loss = f(o.rowLoss());
@@ -248,26 +261,26 @@ final class Lowering {
                 if (workGroups) {
                     tasks.task("lossOfRow", rows(o.N()), RowKernels::lossOfRow, new KernelContext(), logits.array(),
                             labels.array(), loss.array(), lse, at(logits.at(), labels.at(), loss.at()), o.V(),
-                            Op.CrossEntropy.IGNORE);
+                            TokenOps.CrossEntropy.IGNORE);
                 } else
                     tasks.task("lossOfRows", items(o.N()), TokenKernels::lossOfRows, logits.array(), labels.array(),
                             loss.array(), lse, at(logits.at(), labels.at(), loss.at()), o.N(), o.V(),
-                            Op.CrossEntropy.IGNORE);
+                            TokenOps.CrossEntropy.IGNORE);
                 if (o.gradient()) {
                     Floats scale = f(o.scale());
                     tasks.task("lossGrad", items(o.N() * o.V()), TokenKernels::lossGrad, logits.array(), labels.array(),
                             lse, scale.array(), at(logits.at(), labels.at(), scale.at()), o.N(), o.V(),
-                            Op.CrossEntropy.IGNORE);
+                            TokenOps.CrossEntropy.IGNORE);
                 }
             }
-            case Op.Cayley o -> CayleyTasks.rotation(tasks, memory, workGroups, o);
-            case Op.CayleyGrad o -> CayleyTasks.gradient(tasks, memory, workGroups, o);
-            case Op.CoftProject o -> {
+            case CayleyOps.Cayley o -> CayleyTasks.rotation(tasks, memory, workGroups, o);
+            case CayleyOps.CayleyGrad o -> CayleyTasks.gradient(tasks, memory, workGroups, o);
+            case CayleyOps.CoftProject o -> {
                 Floats v = f(o.v());
                 tasks.task("coftProject", items(o.blocks()), CayleyKernels::coftProject, v.array(), at(v.at()),
                         o.blocks(), o.b() * (o.b() - 1) / 2, o.limit());
             }
-            case Op.BlockRotate o -> {
+            case RotateOps.BlockRotate o -> {
                 Floats x = f(o.x());
                 Floats r = f(o.r());
                 Floats y = f(o.y());
@@ -286,27 +299,27 @@ final class Lowering {
                         tasks.task("blockRotate", items(o.d(), o.N()), RotateKernels::blockRotate, x.array(),
                                 r.array(), y.array(), at, o.N(), o.d(), o.b(), o.stored(), flag(o.accumulate()));
             }
-            case Op.BlockRotateGrad o -> blockRotateGrad(o);
-            case Op.Decode o -> decode(o);
-            case Op.BlockDiagonal o -> {
+            case RotateOps.BlockRotateGrad o -> blockRotateGrad(o);
+            case ProductOps.Decode o -> decode(o);
+            case RotateOps.BlockDiagonal o -> {
                 Floats r = f(o.r());
                 Floats dense = f(o.dense());
                 tasks.task("blockDiagonal", items(o.d() * o.d()), RotateKernels::blockDiagonal, r.array(),
                         dense.array(), at(r.at(), dense.at()), o.d(), o.b(), o.stored());
             }
-            case Op.BlockDiagonalGrad o -> {
+            case RotateOps.BlockDiagonalGrad o -> {
                 Floats dDense = f(o.dDense());
                 Floats dR = f(o.dR());
                 tasks.task("blockDiagonalGrad", items(o.stored() * o.b() * o.b()), RotateKernels::blockDiagonalGrad,
                         dDense.array(), dR.array(), at(dDense.at(), dR.at()), o.d(), o.b(), o.stored());
             }
-            case Op.MaskBlocks o -> {
+            case CayleyOps.MaskBlocks o -> {
                 Floats r = f(o.r());
                 Ints mask = i(o.mask());
                 tasks.task("maskBlocks", items(o.blocks() * o.b() * o.b()), RotateKernels::maskBlocks, r.array(),
                         mask.array(), at(r.at(), mask.at()), o.blocks(), o.b(), flag(o.identity()));
             }
-            case Op.Dropout o -> {
+            case ElementOps.Dropout o -> {
                 Floats x = f(o.x());
                 Ints seed = i(o.seed());
                 Floats y = f(o.y());
@@ -314,7 +327,7 @@ final class Lowering {
                         y.array(), at(x.at(), seed.at(), y.at(), o.salt()), o.x().length(), o.p(), inverseKeep(o.p()),
                         flag(o.accumulate()));
             }
-            case Op.ScaleColumns o -> {
+            case ColumnOps.ScaleColumns o -> {
                 Floats x = f(o.x());
                 Floats s = f(o.s());
                 Floats y = f(o.y());
@@ -325,7 +338,7 @@ final class Lowering {
                     tasks.task("scaleColumns", items(o.N() * o.C()), ElementKernels::scaleColumns, x.array(), s.array(),
                             y.array(), at(x.at(), s.at(), y.at()), o.N(), o.C());
             }
-            case Op.ColumnDot o -> {
+            case ColumnOps.ColumnDot o -> {
                 Floats x = f(o.x());
                 Floats y = f(o.y());
                 int parts = rowParts(o.N());
@@ -334,14 +347,14 @@ final class Lowering {
                         y.array(), partial, at(x.at(), y.at()), o.N(), o.C(), parts);
                 addParts(partial, f(o.out()), o.C(), parts, true);
             }
-            case Op.PermuteColumns o -> {
+            case ColumnOps.PermuteColumns o -> {
                 Floats x = f(o.x());
                 Ints perm = i(o.perm());
                 Floats y = f(o.y());
                 tasks.task("permuteColumns", items(o.N() * o.C()), ElementKernels::permuteColumns, x.array(),
                         perm.array(), y.array(), at(x.at(), perm.at(), y.at()), o.N(), o.C());
             }
-            case Op.PsoftCore o -> {
+            case SubspaceOps.PsoftCore o -> {
                 Floats r = f(o.R());
                 Floats va = orR(o.va(), r);
                 Floats vb = orR(o.vb(), r);
@@ -350,21 +363,21 @@ final class Lowering {
                         vb.array(), core.array(), at(r.at(), va.at(), vb.at(), core.at()), o.r(), flag(o.va() != null),
                         flag(o.vb() != null));
             }
-            case Op.PsoftCoreGrad o -> psoftCoreGrad(o);
-            case Op.GivensAngles o -> {
+            case SubspaceOps.PsoftCoreGrad o -> psoftCoreGrad(o);
+            case GivensOps.GivensAngles o -> {
                 Floats phi = f(o.phi());
                 Floats m = f(o.g());
                 tasks.task("givensAngles", items(o.n()), FeatureKernels::givensAngles, phi.array(), m.array(),
                         at(phi.at(), m.at()), o.n());
             }
-            case Op.GivensAnglesGrad o -> {
+            case GivensOps.GivensAnglesGrad o -> {
                 Floats phi = f(o.phi());
                 Floats dG = f(o.dG());
                 Floats dPhi = f(o.dPhi());
                 tasks.task("givensAnglesGrad", items(o.n()), FeatureKernels::givensAnglesGrad, phi.array(), dG.array(),
                         dPhi.array(), at(phi.at(), dG.at(), dPhi.at()), o.n());
             }
-            case Op.GivensSweep o -> {
+            case GivensOps.GivensSweep o -> {
                 Floats x = f(o.x());
                 Floats m = f(o.g());
                 Floats y = f(o.y());
@@ -379,13 +392,13 @@ final class Lowering {
                     sweep(y, m, o.N(), o.d(), 0);
                 }
             }
-            case Op.GivensSweepGrad o -> {
+            case GivensOps.GivensSweepGrad o -> {
                 if (sweepsRows(o.d()))
                     sweepGradRows(o);
                 else
                     givensSweepGrad(o);
             }
-            case Op.GivensPenalty o -> {
+            case GivensOps.GivensPenalty o -> {
                 Floats m = f(o.g());
                 Floats dG = f(o.dG());
                 Floats loss = f(o.loss());
@@ -398,7 +411,7 @@ final class Lowering {
                 tasks.task("givensPenaltyGrad", items(o.n()), FeatureKernels::givensPenaltyGrad, m.array(), dG.array(),
                         at(m.at(), dG.at()), o.n(), o.lambda());
             }
-            case Op.HouseholderVectors o -> {
+            case ReflectOps.HouseholderVectors o -> {
                 Floats p = f(o.p());
                 Floats u = f(o.u());
                 if (o.gramSchmidt())
@@ -408,10 +421,10 @@ final class Lowering {
                     tasks.task("unitVectors", items(o.r()), FeatureKernels::unitVectors, p.array(), u.array(),
                             at(p.at(), u.at()), o.d(), o.r());
             }
-            case Op.HouseholderVectorsGrad o -> householderVectorsGrad(o);
-            case Op.Householder o -> householder(o);
-            case Op.HouseholderGrad o -> householderGrad(o);
-            case Op.GradNorm o -> {
+            case ReflectOps.HouseholderVectorsGrad o -> householderVectorsGrad(o);
+            case ReflectOps.Householder o -> householder(o);
+            case ReflectOps.HouseholderGrad o -> householderGrad(o);
+            case OptimiserOps.GradNorm o -> {
                 Floats x = f(o.grad());
                 Floats norm = f(o.norm());
                 int n = o.grad().length();
@@ -422,7 +435,7 @@ final class Lowering {
                 tasks.task("rootOfParts", items(1), OptimiserKernels::rootOfParts, partial, norm.array(), at(norm.at()),
                         parts);
             }
-            case Op.AdamW o -> {
+            case OptimiserOps.AdamW o -> {
                 Floats p = f(o.param());
                 Floats grad = f(o.grad());
                 Floats m = f(o.m());
@@ -464,7 +477,7 @@ final class Lowering {
                 flag(accumulate));
     }
 
-    private void embed(Op.Embed o) {
+    private void embed(TokenOps.Embed o) {
         Ints ids = i(o.ids());
         Floats out = f(o.out());
         if (o.table().dtype() == DType.BF16) {
@@ -478,7 +491,7 @@ final class Lowering {
         }
     }
 
-    private void matMul(Op.MatMul o) {
+    private void matMul(ProductOps.MatMul o) {
         Floats a = f(o.a());
         Floats c = f(o.c());
         int add = flag(o.accumulate());
@@ -496,7 +509,7 @@ final class Lowering {
             }
             case BF16 -> {
                 Shorts b = memory.shorts(o.b());
-                if (o.form() == Op.MatMul.Form.NN)
+                if (o.form() == ProductOps.MatMul.Form.NN)
                     tasks.task("nnBf16", items(o.N(), o.M()), MatMulKernels::nnBf16, a.array(), b.array(),
                             memory.powers(), c.array(), at(a.at(), b.at(), c.at()), o.M(), o.N(), o.K(), o.alpha(),
                             add);
@@ -507,7 +520,7 @@ final class Lowering {
             }
             case NF4 -> {
                 Nf4 b = memory.nf4(o.b());
-                if (o.form() == Op.MatMul.Form.NN)
+                if (o.form() == ProductOps.MatMul.Form.NN)
                     tasks.task("nnNf4", items(o.N(), o.M()), MatMulKernels::nnNf4, a.array(), b.codes(), b.book(),
                             b.maxima(), b.maximaCodes(), b.map(), c.array(), at(a.at(), c.at()), o.M(), o.N(), o.K(),
                             o.alpha(), add, b.block(), b.nested(), b.offset());
@@ -520,13 +533,13 @@ final class Lowering {
         }
     }
 
-    private void blockedMatMul(Op.MatMul o) {
+    private void blockedMatMul(ProductOps.MatMul o) {
         Floats a = f(o.a());
         Floats c = f(o.c());
         int add = flag(o.accumulate());
         Grid grid = items(Math.ceilDiv(o.N(), 4), Math.ceilDiv(o.M(), 4));
-        boolean nt = o.form() == Op.MatMul.Form.NT;
-        boolean tn = o.form() == Op.MatMul.Form.TN;
+        boolean nt = o.form() == ProductOps.MatMul.Form.NT;
+        boolean tn = o.form() == ProductOps.MatMul.Form.TN;
         int aRow = tn ? 1 : o.K();
         int aStep = tn ? o.M() : 1;
         int bRow = nt ? 1 : o.N();
@@ -553,15 +566,15 @@ final class Lowering {
         }
     }
 
-    private void tiledMatMul(Op.MatMul o) {
+    private void tiledMatMul(ProductOps.MatMul o) {
         Floats a = f(o.a());
         Floats c = f(o.c());
         int add = flag(o.accumulate());
         int groupsX = Math.ceilDiv(o.N(), TILE);
         int groupsY = Math.ceilDiv(o.M(), TILE);
         Grid grid = new Grid(groupsX * SIDE, groupsY * SIDE, SIDE, SIDE);
-        boolean nt = o.form() == Op.MatMul.Form.NT;
-        boolean tn = o.form() == Op.MatMul.Form.TN;
+        boolean nt = o.form() == ProductOps.MatMul.Form.NT;
+        boolean tn = o.form() == ProductOps.MatMul.Form.TN;
         int bRow = nt ? 1 : o.N();
         int bStep = nt ? o.K() : 1;
         KernelContext context = new KernelContext();
@@ -589,7 +602,7 @@ final class Lowering {
         }
     }
 
-    private void decode(Op.Decode o) {
+    private void decode(ProductOps.Decode o) {
         Floats y = f(o.y());
         int n = o.y().length();
         switch (o.w().dtype()) {
@@ -608,7 +621,7 @@ final class Lowering {
         }
     }
 
-    private void attentionGrad(Op.AttentionGrad o) {
+    private void attentionGrad(AttentionOps.AttentionGrad o) {
         Floats q = f(o.q());
         Floats k = f(o.k());
         Floats v = f(o.v());
@@ -646,7 +659,7 @@ final class Lowering {
     }
 
     /// Parts, each of many tiles of rows, so that few blocks still make enough work groups; shared blocks are parts as well.
-    private void blockRotateGrad(Op.BlockRotateGrad o) {
+    private void blockRotateGrad(RotateOps.BlockRotateGrad o) {
         Floats x = f(o.x());
         Floats dY = f(o.dY());
         int size = o.stored() * o.b() * o.b();
@@ -674,7 +687,7 @@ final class Lowering {
     }
 
     /// A result that replaces its input alone, the other standing elsewhere, goes by way of a workspace.
-    private void swiGluGrad(Op.SwiGluGrad o) {
+    private void swiGluGrad(ElementOps.SwiGluGrad o) {
         Floats gate = f(o.gate());
         Floats up = f(o.up());
         Floats dOut = f(o.dOut());
@@ -701,7 +714,7 @@ final class Lowering {
         return vector == null ? r : f(vector);
     }
 
-    private void psoftCoreGrad(Op.PsoftCoreGrad o) {
+    private void psoftCoreGrad(SubspaceOps.PsoftCoreGrad o) {
         Floats r = f(o.R());
         Floats va = orR(o.va(), r);
         Floats vb = orR(o.vb(), r);
@@ -754,7 +767,7 @@ final class Lowering {
         return at(Givens.stages(d).stream().flatMapToInt(s -> IntStream.of(s.pairs(), s.first())).toArray());
     }
 
-    private void sweepGradRows(Op.GivensSweepGrad o) {
+    private void sweepGradRows(GivensOps.GivensSweepGrad o) {
         Floats x = f(o.x());
         Floats m = f(o.g());
         Floats dY = f(o.dY());
@@ -773,7 +786,7 @@ final class Lowering {
 
     /// Back through the stages, smallest stride first: their inputs come from the stage's output turned back, or, where the
     /// 2x2 matrices are no rotations, from the row's start once more (stages are few: log2 d).
-    private void givensSweepGrad(Op.GivensSweepGrad o) {
+    private void givensSweepGrad(GivensOps.GivensSweepGrad o) {
         List<Givens.Stage> stages = Givens.stages(o.d());
         int n = o.x().length();
         Floats m = f(o.g());
@@ -805,7 +818,7 @@ final class Lowering {
             copy(x, y, n);
     }
 
-    private void householderVectorsGrad(Op.HouseholderVectorsGrad o) {
+    private void householderVectorsGrad(ReflectOps.HouseholderVectorsGrad o) {
         Floats p = f(o.p());
         Floats u = f(o.u());
         Floats dU = f(o.dU());
@@ -836,7 +849,7 @@ final class Lowering {
                 at(z.at(), u.at() + i * d), N, d);
     }
 
-    private void householder(Op.Householder o) {
+    private void householder(ReflectOps.Householder o) {
         reflections(f(o.x()), f(o.y()), f(o.u()), o.N(), o.d(), o.r());
     }
 
@@ -851,7 +864,7 @@ final class Lowering {
 
     /// Back through the reflections, the last one first; a reflection is its own inverse, so its input is its output
     /// reflected.
-    private void householderGrad(Op.HouseholderGrad o) {
+    private void householderGrad(ReflectOps.HouseholderGrad o) {
         int n = o.N() * o.d();
         Floats u = f(o.u());
         Floats dU = f(o.dU());

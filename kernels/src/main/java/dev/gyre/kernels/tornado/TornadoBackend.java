@@ -6,7 +6,7 @@ import dev.gyre.kernels.MemoryPlan;
 import dev.gyre.kernels.Precision;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;
-import dev.gyre.kernels.op.Op;
+import dev.gyre.kernels.op.ProductOps;
 import java.util.List;
 import java.util.Locale;
 import org.jspecify.annotations.Nullable;
@@ -104,7 +104,7 @@ public final class TornadoBackend implements Backend {
     }
 
     @Override
-    public Precision precision(Op.MatMul product) {
+    public Precision precision(ProductOps.MatMul product) {
         Precision p = choice.cuBlas();
         return p != null && CuBlasTasks.takes(product, p) ? p : Precision.F32;
     }

@@ -4,10 +4,13 @@ import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;
 import dev.gyre.kernels.op.Buf;
+import dev.gyre.kernels.op.ColumnOps;
 import dev.gyre.kernels.op.DType;
+import dev.gyre.kernels.op.ElementOps;
 import dev.gyre.kernels.op.HostData;
-import dev.gyre.kernels.op.Op;
-import dev.gyre.kernels.op.Op.MatMul.Form;
+import dev.gyre.kernels.op.ProductOps;
+import dev.gyre.kernels.op.ProductOps.MatMul.Form;
+import dev.gyre.kernels.op.TokenOps;
 import dev.gyre.kernels.ref.RefBackend;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -37,9 +40,9 @@ public final class BackendCheck {
         Buf state = Buf.state("state", 5);
         Buf param = Buf.param("param", 5);
         Buf out = Buf.output("out", 5);
-        Program accumulate = Program.builder("accumulate").add(new Op.Axpy(1f, one, grad)).build();
-        Program use = Program.builder("use").add(new Op.Add(grad, state, out)).add(new Op.Copy(out, state))
-                .add(new Op.Axpy(-2f, grad, param)).add(new Op.Fill(grad, 0f)).build();
+        Program accumulate = Program.builder("accumulate").add(new ElementOps.Axpy(1f, one, grad)).build();
+        Program use = Program.builder("use").add(new ElementOps.Add(grad, state, out)).add(new ElementOps.Copy(out, state))
+                .add(new ElementOps.Axpy(-2f, grad, param)).add(new ElementOps.Fill(grad, 0f)).build();
         try (Session s = backend.open(List.of(accumulate, use))) {
             for (Buf b : List.of(grad, state, param))
                 expect(backend, b.name() + " before the first run", s.read(b), 0, 0, 0, 0, 0);
@@ -71,8 +74,8 @@ public final class BackendCheck {
         Buf out = Buf.output("out", 9);
         Buf outRows = out.view("out rows", 1, 3, 2);
         Program p = Program.builder("views")
-                .add(new Op.Embed(ids.view("ids 1..3", 1, 3), table.view("rows 2..5", 4, 4, 2), rows, 3, 4, 2))
-                .add(new Op.AddBias(rows, bias, 3, 2)).add(new Op.Copy(rows, outRows)).build();
+                .add(new TokenOps.Embed(ids.view("ids 1..3", 1, 3), table.view("rows 2..5", 4, 4, 2), rows, 3, 4, 2))
+                .add(new ColumnOps.AddBias(rows, bias, 3, 2)).add(new ElementOps.Copy(rows, outRows)).build();
         try (Session s = backend.open(List.of(p))) {
             s.bind(table, new HostData.F32(new float[] {-1, -1, -1, -1, 20, 21, 30, 31, 40, 41, 50, 51}));
             s.write(ids, new int[] {9, 9, 9, 9, 9});
@@ -115,17 +118,17 @@ public final class BackendCheck {
             Buf b = from.get(random.nextInt(from.size()));
             Buf y = Buf.activation("a" + i, rows[k], C);
             switch (random.nextInt(4)) {
-                case 0 -> p.add(new Op.MatMul(Form.NT, a, w, y, rows[k], C, C, 0.2f, false));
-                case 1 -> p.add(new Op.Copy(a, y)).add(new Op.Axpy(-0.5f, b, y));
-                case 2 -> p.add(a.equals(b) ? new Op.Copy(a, y) : new Op.SwiGlu(a, b, y));
-                default -> p.add(a.equals(b) ? new Op.Fill(y, i) : new Op.Add(a, b, y));
+                case 0 -> p.add(new ProductOps.MatMul(Form.NT, a, w, y, rows[k], C, C, 0.2f, false));
+                case 1 -> p.add(new ElementOps.Copy(a, y)).add(new ElementOps.Axpy(-0.5f, b, y));
+                case 2 -> p.add(a.equals(b) ? new ElementOps.Copy(a, y) : new ElementOps.SwiGlu(a, b, y));
+                default -> p.add(a.equals(b) ? new ElementOps.Fill(y, i) : new ElementOps.Add(a, b, y));
             }
             from.add(y);
             if (from.size() > 3)
                 from.remove(random.nextInt(from.size()));
             if (i % 7 == 0) {
                 Buf out = Buf.output("out" + i, rows[k], C);
-                p.add(new Op.Copy(y, out));
+                p.add(new ElementOps.Copy(y, out));
                 outputs.add(out);
             }
         }

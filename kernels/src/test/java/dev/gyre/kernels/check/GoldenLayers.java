@@ -4,12 +4,20 @@ import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;
 import dev.gyre.kernels.op.Buf;
+import dev.gyre.kernels.op.CayleyOps;
+import dev.gyre.kernels.op.ColumnOps;
 import dev.gyre.kernels.op.DType;
+import dev.gyre.kernels.op.ElementOps;
+import dev.gyre.kernels.op.GivensOps;
 import dev.gyre.kernels.op.HostData;
 import dev.gyre.kernels.op.Op;
-import dev.gyre.kernels.op.Op.MatMul.Form;
 import dev.gyre.kernels.op.Orthogonal;
 import dev.gyre.kernels.op.Orthogonal.Skew;
+import dev.gyre.kernels.op.ProductOps;
+import dev.gyre.kernels.op.ProductOps.MatMul.Form;
+import dev.gyre.kernels.op.ReflectOps;
+import dev.gyre.kernels.op.RotateOps;
+import dev.gyre.kernels.op.SubspaceOps;
 import dev.gyre.kernels.ref.RefBackend.RefSession;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -210,17 +218,17 @@ public final class GoldenLayers {
         }
 
         private void matMul(Form form, Buf a, Buf b, Buf c, int M, int N, int K) {
-            op(new Op.MatMul(form, a, b, c, M, N, K, 1f, false));
+            op(new ProductOps.MatMul(form, a, b, c, M, N, K, 1f, false));
         }
 
         private void addBias() {
             if (has("inputs", "bias"))
-                op(new Op.AddBias(y, given("bias", n), N, n));
+                op(new ColumnOps.AddBias(y, given("bias", n), N, n));
         }
 
         private Buf decoded(Buf w) {
             Buf out = act("W decoded", n, d);
-            op(new Op.Decode(w, out));
+            op(new ProductOps.Decode(w, out));
             return out;
         }
 
@@ -238,22 +246,22 @@ public final class GoldenLayers {
                     : Orthogonal.of(Orthogonal.Form.CAYLEY_MINUS, 0);
             Buf v = param("oft_R.weight", stored, m);
             if (config.get("coft").asBoolean()) {
-                op(new Op.CoftProject(v, stored, b, (float) (config.get("eps").asDouble() / Math.sqrt(stored))));
+                op(new CayleyOps.CoftProject(v, stored, b, (float) (config.get("eps").asDouble() / Math.sqrt(stored))));
                 outputs.put("projected.oft_R.weight", v);
             }
             Buf R = output("R_blocks", stored, b, b);
-            op(new Op.Cayley(map, v, R, stored, b));
+            op(new CayleyOps.Cayley(map, v, R, stored, b));
             Buf rotated = act("x R", N, d);
-            op(new Op.BlockRotate(x, R, rotated, N, d, b, stored, false, false));
+            op(new RotateOps.BlockRotate(x, R, rotated, N, d, b, stored, false, false));
             matMul(Form.NT, rotated, W, y, N, n, d);
             addBias();
             Buf dRotated = act("d(x R)", N, d);
             matMul(Form.NN, gy, W, dRotated, N, d, n);
-            op(new Op.BlockRotate(dRotated, R, gx, N, d, b, stored, true, false));
+            op(new RotateOps.BlockRotate(dRotated, R, gx, N, d, b, stored, true, false));
             Buf dR = act("dR", stored, b, b);
-            op(new Op.BlockRotateGrad(x, dRotated, dR, N, d, b, stored));
-            op(new Op.CayleyGrad(map, v, dR, grad("oft_R.weight", stored, m), stored, b));
-            op(new Op.BlockRotate(decoded(W), R, output("W_merged", n, d), n, d, b, stored, true, false));
+            op(new RotateOps.BlockRotateGrad(x, dRotated, dR, N, d, b, stored));
+            op(new CayleyOps.CayleyGrad(map, v, dR, grad("oft_R.weight", stored, m), stored, b));
+            op(new RotateOps.BlockRotate(decoded(W), R, output("W_merged", n, d), n, d, b, stored, true, false));
         }
 
         private void psoft() {
@@ -271,31 +279,31 @@ public final class GoldenLayers {
             Buf vb = optionalParam("psoft_R.vector_b", r);
             Buf R = orthogonal ? act("R", r, r) : v;
             if (orthogonal)
-                op(new Op.Cayley(map, v, R, 1, r));
+                op(new CayleyOps.Cayley(map, v, R, 1, r));
             Buf core = act("core", r, r);
-            op(new Op.PsoftCore(R, va, vb, core, r));
-            op(new Op.Add(core, identity(r), output("R_scaled", r, r)));
+            op(new SubspaceOps.PsoftCore(R, va, vb, core, r));
+            op(new ElementOps.Add(core, identity(r), output("R_scaled", r, r)));
             Buf z = act("z", N, r);
             Buf u = act("u", N, r);
             matMul(Form.NT, x, A, z, N, r, d);
             matMul(Form.NT, z, core, u, N, r, r);
             matMul(Form.NT, x, W, y, N, n, d);
-            op(new Op.MatMul(Form.NT, u, B, y, N, n, r, s, true));
+            op(new ProductOps.MatMul(Form.NT, u, B, y, N, n, r, s, true));
             addBias();
 
             Buf h = act("h", N, r);
-            op(new Op.MatMul(Form.NN, gy, B, h, N, r, n, s, false));
+            op(new ProductOps.MatMul(Form.NN, gy, B, h, N, r, n, s, false));
             Buf dCore = act("dCore", r, r);
             matMul(Form.TN, h, z, dCore, r, r, N);
             Buf dR = orthogonal ? act("dR", r, r) : output("grad.psoft_R.weight", r, r);
-            op(new Op.PsoftCoreGrad(R, va, vb, dCore, dR, va == null ? null : grad("psoft_R.vector_a", r),
+            op(new SubspaceOps.PsoftCoreGrad(R, va, vb, dCore, dR, va == null ? null : grad("psoft_R.vector_a", r),
                     vb == null ? null : grad("psoft_R.vector_b", r), r));
             if (orthogonal)
-                op(new Op.CayleyGrad(map, v, dR, grad("psoft_R.weight", m), 1, r));
+                op(new CayleyOps.CayleyGrad(map, v, dR, grad("psoft_R.weight", m), 1, r));
             Buf dz = act("dz", N, r);
             matMul(Form.NN, h, core, dz, N, r, r);
             matMul(Form.NN, gy, W, gx, N, d, n);
-            op(new Op.MatMul(Form.NN, dz, A, gx, N, d, r, 1f, true));
+            op(new ProductOps.MatMul(Form.NN, dz, A, gx, N, d, r, 1f, true));
 
             Buf coreA = act("core A", r, d);
             matMul(Form.NN, core, A, coreA, r, d, r);
@@ -305,8 +313,8 @@ public final class GoldenLayers {
         /// `delta_W = s left right` of rank r, `W_merged = W + delta_W`.
         private void mergedSum(Buf left, Buf right, float s, int r) {
             Buf delta = output("delta_W", n, d);
-            op(new Op.MatMul(Form.NN, left, right, delta, n, d, r, s, false));
-            op(new Op.Add(decoded(W), delta, output("W_merged", n, d)));
+            op(new ProductOps.MatMul(Form.NN, left, right, delta, n, d, r, s, false));
+            op(new ElementOps.Add(decoded(W), delta, output("W_merged", n, d)));
         }
 
         private void lora() {
@@ -318,14 +326,14 @@ public final class GoldenLayers {
             Buf z = act("z", N, r);
             matMul(Form.NT, x, A, z, N, r, d);
             matMul(Form.NT, x, W, y, N, n, d);
-            op(new Op.MatMul(Form.NT, z, B, y, N, n, r, s, true));
+            op(new ProductOps.MatMul(Form.NT, z, B, y, N, n, r, s, true));
             addBias();
             Buf h = act("h", N, r);
             matMul(Form.NN, gy, B, h, N, r, n);
-            op(new Op.MatMul(Form.TN, h, x, grad("lora_A.weight", r, d), r, d, N, s, true));
-            op(new Op.MatMul(Form.TN, gy, z, grad("lora_B.weight", n, r), n, r, N, s, true));
+            op(new ProductOps.MatMul(Form.TN, h, x, grad("lora_A.weight", r, d), r, d, N, s, true));
+            op(new ProductOps.MatMul(Form.TN, gy, z, grad("lora_B.weight", n, r), n, r, N, s, true));
             matMul(Form.NN, gy, W, gx, N, d, n);
-            op(new Op.MatMul(Form.NN, h, A, gx, N, d, r, s, true));
+            op(new ProductOps.MatMul(Form.NN, h, A, gx, N, d, r, s, true));
             mergedSum(B, A, s, r);
         }
 
@@ -334,10 +342,10 @@ public final class GoldenLayers {
             Buf phi = strict ? param("givens_hard", d - 1) : null;
             Buf g = phi != null ? act("g", d - 1, 4) : param("givens_soft", d - 1, 4);
             if (phi != null)
-                op(new Op.GivensAngles(phi, g, d - 1));
+                op(new GivensOps.GivensAngles(phi, g, d - 1));
             Buf scaler = optionalParam("givens_scaler", d);
             Buf swept = act("swept", N, d);
-            op(new Op.GivensSweep(x, g, swept, N, d));
+            op(new GivensOps.GivensSweep(x, g, swept, N, d));
             Buf scaled = scaled(swept, scaler, N);
             matMul(Form.NT, scaled, W, y, N, n, d);
             addBias();
@@ -345,17 +353,17 @@ public final class GoldenLayers {
             Buf dScaled = act("d scaled", N, d);
             matMul(Form.NN, gy, W, dScaled, N, d, n);
             if (scaler != null)
-                op(new Op.ColumnDot(swept, dScaled, grad("givens_scaler", d), N, d));
+                op(new ColumnOps.ColumnDot(swept, dScaled, grad("givens_scaler", d), N, d));
             Buf dSwept = scaled(dScaled, scaler, N);
             Buf dG = phi != null ? act("dG", d - 1, 4) : output("grad.givens_soft", d - 1, 4);
-            op(new Op.GivensSweepGrad(x, g, dSwept, gx, dG, N, d, strict, false));
+            op(new GivensOps.GivensSweepGrad(x, g, dSwept, gx, dG, N, d, strict, false));
             if (phi != null)
-                op(new Op.GivensAnglesGrad(phi, dG, grad("givens_hard", d - 1), d - 1));
+                op(new GivensOps.GivensAnglesGrad(phi, dG, grad("givens_hard", d - 1), d - 1));
 
             Buf M = output("M", d, d);
             Buf unscaled = act("M unscaled", d, d);
-            op(new Op.GivensSweep(identity(d), g, unscaled, d, d));
-            op(new Op.Copy(scaled(unscaled, scaler, d), M));
+            op(new GivensOps.GivensSweep(identity(d), g, unscaled, d, d));
+            op(new ElementOps.Copy(scaled(unscaled, scaler, d), M));
             merged(M);
         }
 
@@ -363,7 +371,7 @@ public final class GoldenLayers {
             if (scaler == null)
                 return rows;
             Buf out = act(rows.name() + " scaled", count, d);
-            op(new Op.ScaleColumns(rows, scaler, out, count, d));
+            op(new ColumnOps.ScaleColumns(rows, scaler, out, count, d));
             return out;
         }
 
@@ -372,22 +380,22 @@ public final class GoldenLayers {
             boolean gramSchmidt = config.get("apply_GS").asBoolean();
             Buf p = param("hra_u", d, r);
             Buf u = act("u", r, d);
-            op(new Op.HouseholderVectors(p, u, d, r, gramSchmidt));
+            op(new ReflectOps.HouseholderVectors(p, u, d, r, gramSchmidt));
             Buf reflected = act("reflected", N, d);
-            op(new Op.Householder(x, u, reflected, N, d, r));
+            op(new ReflectOps.Householder(x, u, reflected, N, d, r));
             matMul(Form.NT, reflected, W, y, N, n, d);
             addBias();
 
             Buf dReflected = act("d reflected", N, d);
             matMul(Form.NN, gy, W, dReflected, N, d, n);
             Buf dU = act("dU", r, d);
-            op(new Op.HouseholderGrad(x, u, dReflected, gx, dU, N, d, r, false));
-            op(new Op.HouseholderVectorsGrad(p, u, dU, grad("hra_u", d, r), d, r, gramSchmidt));
+            op(new ReflectOps.HouseholderGrad(x, u, dReflected, gx, dU, N, d, r, false));
+            op(new ReflectOps.HouseholderVectorsGrad(p, u, dU, grad("hra_u", d, r), d, r, gramSchmidt));
 
             // rows are multiplied by H^T
             Buf I = identity(d);
             Buf Ht = act("H^T", d, d);
-            op(new Op.Householder(I, u, Ht, d, d, r));
+            op(new ReflectOps.Householder(I, u, Ht, d, d, r));
             matMul(Form.NT, I, Ht, output("H", d, d), d, d, d);
             merged(Ht);
         }
@@ -400,7 +408,7 @@ public final class GoldenLayers {
             Buf X = param("boft_R", factors, blocks, b, b);
             Buf s = param("boft_s", n);
             Buf K = act("K", factors, blocks, b, b);
-            op(new Op.Cayley(map, X, K, factors * blocks, b));
+            op(new CayleyOps.Cayley(map, X, K, factors * blocks, b));
             Buf[] perm = new Buf[factors];
             Buf[] inverse = new Buf[factors];
             for (int k = 0; k < factors; k++) {
@@ -416,35 +424,35 @@ public final class GoldenLayers {
             Buf rotated = butterfly(x, N, factors, blocks, b, K, perm, inverse, met);
             Buf z = act("z", N, n);
             matMul(Form.NT, rotated, W, z, N, n, d);
-            op(new Op.ScaleColumns(z, s, y, N, n));
+            op(new ColumnOps.ScaleColumns(z, s, y, N, n));
             addBias();
 
-            op(new Op.ColumnDot(z, gy, grad("boft_s", n), N, n));
+            op(new ColumnOps.ColumnDot(z, gy, grad("boft_s", n), N, n));
             Buf dz = act("dz", N, n);
-            op(new Op.ScaleColumns(gy, s, dz, N, n));
+            op(new ColumnOps.ScaleColumns(gy, s, dz, N, n));
             Buf g = act("g", N, d);
             matMul(Form.NN, dz, W, g, N, d, n);
             Buf dK = act("dK", factors, blocks, b, b);
             for (int k = 0; k < factors; k++) {
                 Buf turned = act("g turned " + k, N, d);
-                op(new Op.PermuteColumns(g, inverse[k], turned, N, d));
-                op(new Op.BlockRotateGrad(met[k], turned, factor(dK, k, blocks, b), N, d, b, blocks));
+                op(new ColumnOps.PermuteColumns(g, inverse[k], turned, N, d));
+                op(new RotateOps.BlockRotateGrad(met[k], turned, factor(dK, k, blocks, b), N, d, b, blocks));
                 Buf back = act("g back " + k, N, d);
-                op(new Op.BlockRotate(turned, factor(K, k, blocks, b), back, N, d, b, blocks, true, false));
+                op(new RotateOps.BlockRotate(turned, factor(K, k, blocks, b), back, N, d, b, blocks, true, false));
                 g = act("g" + k, N, d);
-                op(new Op.PermuteColumns(back, perm[k], g, N, d));
+                op(new ColumnOps.PermuteColumns(back, perm[k], g, N, d));
             }
-            op(new Op.Copy(g, gx));
-            op(new Op.CayleyGrad(map, X, dK, grad("boft_R", factors, blocks, b, b), factors * blocks, b));
+            op(new ElementOps.Copy(g, gx));
+            op(new CayleyOps.CayleyGrad(map, X, dK, grad("boft_R", factors, blocks, b, b), factors * blocks, b));
 
             Buf I = identity(d);
             Buf R = output("rotation", d, d);
-            op(new Op.Copy(butterfly(I, d, factors, blocks, b, K, perm, inverse, new Buf[factors]), R));
+            op(new ElementOps.Copy(butterfly(I, d, factors, blocks, b, K, perm, inverse, new Buf[factors]), R));
             // rows of W R^T are scaled by s: columns of its transpose
             Buf transposed = act("R W^T", d, n);
             matMul(Form.NT, R, W, transposed, d, n, d);
             Buf scaled = act("R W^T s", d, n);
-            op(new Op.ScaleColumns(transposed, s, scaled, d, n));
+            op(new ColumnOps.ScaleColumns(transposed, s, scaled, d, n));
             matMul(Form.TN, scaled, I, output("W_merged", n, d), n, d, d);
         }
 
@@ -458,11 +466,11 @@ public final class GoldenLayers {
             Buf v = rows;
             for (int k = factors - 1; k >= 0; k--) {
                 met[k] = act(rows.name() + " P" + k, count, d);
-                op(new Op.PermuteColumns(v, inverse[k], met[k], count, d));
+                op(new ColumnOps.PermuteColumns(v, inverse[k], met[k], count, d));
                 Buf turned = act(rows.name() + " turned " + k, count, d);
-                op(new Op.BlockRotate(met[k], factor(K, k, blocks, b), turned, count, d, b, blocks, false, false));
+                op(new RotateOps.BlockRotate(met[k], factor(K, k, blocks, b), turned, count, d, b, blocks, false, false));
                 v = act(rows.name() + " F" + k, count, d);
-                op(new Op.PermuteColumns(turned, perm[k], v, count, d));
+                op(new ColumnOps.PermuteColumns(turned, perm[k], v, count, d));
             }
             return v;
         }

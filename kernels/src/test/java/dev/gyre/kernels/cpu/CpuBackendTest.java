@@ -11,8 +11,11 @@ import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;
 import dev.gyre.kernels.op.Buf;
 import dev.gyre.kernels.op.DType;
+import dev.gyre.kernels.op.ElementOps;
 import dev.gyre.kernels.op.HostData;
 import dev.gyre.kernels.op.Op;
+import dev.gyre.kernels.op.ProductOps;
+import dev.gyre.kernels.op.TokenOps;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -39,7 +42,7 @@ class CpuBackendTest {
     void runWithoutNumbersOfAWeightNamesIt() {
         Buf w = Buf.weight("layer.weight", DType.F32, 4);
         Buf y = Buf.output("y", 4);
-        Program p = Program.builder("p").add(new Op.Copy(w, y)).build();
+        Program p = Program.builder("p").add(new ElementOps.Copy(w, y)).build();
         try (Session s = VECTOR.open(List.of(p))) {
             assertThatThrownBy(() -> s.run(p)).isInstanceOf(IllegalStateException.class)
                     .hasMessageContaining("layer.weight");
@@ -57,9 +60,9 @@ class CpuBackendTest {
     void timesOperationsOnlyWhenAsked() {
         Buf a = Buf.param("a", 3, 5);
         Buf c = Buf.output("layer/y", 3, 3);
-        Program p = Program.builder("p").add(new Op.Fill(a, 2f))
-                .add(new Op.MatMul(Op.MatMul.Form.NT, a, a, c, 3, 3, 5, 1f, false)).build();
-        Program never = Program.builder("never").add(new Op.Fill(c, 0f)).build();
+        Program p = Program.builder("p").add(new ElementOps.Fill(a, 2f))
+                .add(new ProductOps.MatMul(ProductOps.MatMul.Form.NT, a, a, c, 3, 3, 5, 1f, false)).build();
+        Program never = Program.builder("never").add(new ElementOps.Fill(c, 0f)).build();
         try (Session s = VECTOR.open(List.of(p, never))) {
             s.run(p);
             assertThat(s.timings()).isEmpty();
@@ -85,8 +88,8 @@ class CpuBackendTest {
     @Test
     void productsAreTheSameToTheBitWhateverTheThreads() {
         for (DType type : List.of(DType.F32, DType.BF16))
-            for (Op.MatMul.Form form : Op.MatMul.Form.values()) {
-                if (type == DType.BF16 && form == Op.MatMul.Form.TN)
+            for (ProductOps.MatMul.Form form : ProductOps.MatMul.Form.values()) {
+                if (type == DType.BF16 && form == ProductOps.MatMul.Form.TN)
                     continue;
                 for (int[] z : new int[][] {{207, 702, 901}, {61, 33, 1600}, {6, 1003, 40}, {1003, 12, 900}}) {
                     float[] one = product(1, form, type, z[0], z[1], z[2]);
@@ -100,7 +103,7 @@ class CpuBackendTest {
     /// More columns than are packed at once, and more blocks of the inner index; both sizes odd.
     @Test
     void productsBeyondAllThatIsPackedAtOnceAgreeWithPlainLoops() {
-        for (Op.MatMul.Form form : Op.MatMul.Form.values())
+        for (ProductOps.MatMul.Form form : ProductOps.MatMul.Form.values())
             for (int[] z : new int[][] {{61, 401, 6301}, {5, 701, 6301}}) {
                 int M = z[0];
                 int N = z[1];
@@ -118,8 +121,8 @@ class CpuBackendTest {
                     for (int j = 0; j < N; j++) {
                         double sum = 0;
                         for (int k = 0; k < K; k++)
-                            sum += x[form == Op.MatMul.Form.TN ? k * M + i : i * K + k]
-                                    * w[form == Op.MatMul.Form.NT ? j * K + k : k * N + j];
+                            sum += x[form == ProductOps.MatMul.Form.TN ? k * M + i : i * K + k]
+                                    * w[form == ProductOps.MatMul.Form.NT ? j * K + k : k * N + j];
                         // run twice and added each time
                         if (!(Math.abs(got[i * N + j] - 1.5 * sum) <= 1e-4))
                             fail("%s %d %d: %s, not %s", form, i, j, got[i * N + j], 1.5 * sum);
@@ -127,12 +130,12 @@ class CpuBackendTest {
             }
     }
 
-    private static float[] product(int threads, Op.MatMul.Form form, DType type, int M, int N, int K) {
+    private static float[] product(int threads, ProductOps.MatMul.Form form, DType type, int M, int N, int K) {
         Random random = new Random(5);
         Buf a = Buf.param("a", M, K);
         Buf b = Buf.weight("b", type, N, K);
         Buf c = Buf.output("c", M, N);
-        Program p = Program.builder("p").add(new Op.MatMul(form, a, b, c, M, N, K, 0.75f, true)).build();
+        Program p = Program.builder("p").add(new ProductOps.MatMul(form, a, b, c, M, N, K, 0.75f, true)).build();
         float[] x = new float[M * K];
         for (int i = 0; i < x.length; i++)
             x[i] = random.nextFloat() - 0.5f;
@@ -157,7 +160,7 @@ class CpuBackendTest {
     void sumsOfProductsAreWhatTheProductsMakeOneAfterTheOther() {
         int[][] sizes = {{1030, 77, 300, 17}, {61, 130, 1601, 8}, {7, 1003, 900, 3}, {3, 65, 64, 2}, {200, 96, 831, 40},
             {65, 48, 17, 1100}, {130, 33, 1, 1}};
-        for (Op.MatMul.Form form : List.of(Op.MatMul.Form.NT, Op.MatMul.Form.NN))
+        for (ProductOps.MatMul.Form form : List.of(ProductOps.MatMul.Form.NT, ProductOps.MatMul.Form.NN))
             for (int[] z : sizes) {
                 Buf x = Buf.param("x", z[0], z[2]);
                 Buf w = Buf.param("w", z[1], z[2]);
@@ -166,9 +169,9 @@ class CpuBackendTest {
                 Buf t = Buf.param("t", z[3], z[0]);
                 Buf b2 = Buf.param("b2", z[3], z[1]);
                 Buf c = Buf.output("c", z[0], z[1]);
-                List<Op> ops = List.of(new Op.MatMul(form, x, w, c, z[0], z[1], z[2], 1f, false),
-                        new Op.MatMul(form, h, b, c, z[0], z[1], z[3], -0.75f, true),
-                        new Op.MatMul(Op.MatMul.Form.TN, t, b2, c, z[0], z[1], z[3], 2f, true));
+                List<Op> ops = List.of(new ProductOps.MatMul(form, x, w, c, z[0], z[1], z[2], 1f, false),
+                        new ProductOps.MatMul(form, h, b, c, z[0], z[1], z[3], -0.75f, true),
+                        new ProductOps.MatMul(ProductOps.MatMul.Form.TN, t, b2, c, z[0], z[1], z[3], 2f, true));
                 Program.Builder joined = Program.builder("joined");
                 ops.forEach(joined::add);
                 List<Program> all = new ArrayList<>(List.of(joined.build()));
@@ -197,7 +200,7 @@ class CpuBackendTest {
         Buf w = Buf.weight("w", DType.F32, 4);
         Buf x = Buf.input("ids", DType.I32, 3);
         Buf y = Buf.output("y", 3, 2);
-        Program p = Program.builder("p").add(new Op.Embed(x, w, y, 3, 2, 2)).build();
+        Program p = Program.builder("p").add(new TokenOps.Embed(x, w, y, 3, 2, 2)).build();
         try (Session s = VECTOR.open(List.of(p))) {
             assertThatThrownBy(() -> s.bind(w, new HostData.F32(new float[5])))
                     .isInstanceOf(IllegalArgumentException.class).hasMessageContaining("w (4) F32");
@@ -218,7 +221,7 @@ class CpuBackendTest {
         Buf ids = Buf.input("ids", DType.I32, N);
         Buf table = Buf.param("table", 7, 16);
         Buf y = Buf.output("y", N, 16);
-        Program p = Program.builder("p").add(new Op.Embed(ids, table, y, N, 7, 16)).build();
+        Program p = Program.builder("p").add(new TokenOps.Embed(ids, table, y, N, 7, 16)).build();
         try (Session s = THREADS.open(List.of(p))) {
             int[] values = new int[N];
             values[N - 1] = 7;
@@ -236,8 +239,8 @@ class CpuBackendTest {
         Buf grad = Buf.grad("g", 33);
         Buf x = Buf.input("x", DType.F32, 33);
         Buf y = Buf.output("y", 33);
-        Program add = Program.builder("add").add(new Op.Axpy(1f, x, grad)).build();
-        Program copy = Program.builder("copy").add(new Op.Copy(grad, y)).build();
+        Program add = Program.builder("add").add(new ElementOps.Axpy(1f, x, grad)).build();
+        Program copy = Program.builder("copy").add(new ElementOps.Copy(grad, y)).build();
         try (Session s = VECTOR.open(List.of(add, copy))) {
             float[] ones = new float[33];
             Arrays.fill(ones, 1f);
@@ -253,7 +256,7 @@ class CpuBackendTest {
     @Test
     void closingEndsTheThreads() throws InterruptedException {
         Buf y = Buf.output("y", 1 << 17);
-        Program p = Program.builder("p").add(new Op.Fill(y, 1f)).build();
+        Program p = Program.builder("p").add(new ElementOps.Fill(y, 1f)).build();
         Set<Thread> before = threads(); // of other tests' sessions, some perhaps still ending
         Session s = new CpuBackend(4).open(List.of(p));
         s.run(p);

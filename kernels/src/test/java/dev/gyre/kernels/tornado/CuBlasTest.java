@@ -15,8 +15,8 @@ import dev.gyre.kernels.check.SizedCases;
 import dev.gyre.kernels.op.Buf;
 import dev.gyre.kernels.op.DType;
 import dev.gyre.kernels.op.HostData;
-import dev.gyre.kernels.op.Op;
-import dev.gyre.kernels.op.Op.MatMul.Form;
+import dev.gyre.kernels.op.ProductOps;
+import dev.gyre.kernels.op.ProductOps.MatMul.Form;
 import java.util.List;
 import java.util.Random;
 import java.util.stream.Stream;
@@ -66,7 +66,7 @@ class CuBlasTest {
         };
         float[] y = decoded(weight);
         float[] result = old.clone();
-        Program p = Program.builder("product").add(new Op.MatMul(form, a, b, c, M, N, K, 0.5f, accumulate)).build();
+        Program p = Program.builder("product").add(new ProductOps.MatMul(form, a, b, c, M, N, K, 0.5f, accumulate)).build();
         try (Session s = TornadoBackend.withCuBlas(device(), precision).open(List.of(p))) {
             s.bind(b, weight);
             s.write(a, x);
@@ -142,7 +142,7 @@ class CuBlasTest {
         float[] x = numbers(new Random(1), M * K);
         x[3 * K + 5] = Float.NaN;
         float[] result = new float[M * N];
-        Program p = Program.builder("product").add(new Op.MatMul(Form.NT, a, b, c, M, N, K, 1f, false)).build();
+        Program p = Program.builder("product").add(new ProductOps.MatMul(Form.NT, a, b, c, M, N, K, 1f, false)).build();
         try (Session s = TornadoBackend.withCuBlas(device(), precision).open(List.of(p))) {
             s.write(a, x);
             s.write(b, numbers(new Random(2), N * K));

@@ -10,6 +10,7 @@ import dev.gyre.kernels.check.OpCases;
 import dev.gyre.kernels.check.OpCheck;
 import dev.gyre.kernels.check.SizedCases;
 import dev.gyre.kernels.op.Op;
+import dev.gyre.kernels.op.ProductOps;
 import java.util.List;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
@@ -72,7 +73,7 @@ class TornadoOpCasesTest {
     /// Every eighth product of at least 16 rows and columns, which cuBLAS takes, that is small enough for plain loops.
     static List<OpCase> largeProducts() {
         List<OpCase> large = products().stream().filter(c -> c.setup(Layout.GUARDED).ops().stream()
-                .allMatch(o -> o instanceof Op.MatMul m && m.M() >= 16 && m.N() >= 16 && m.flops() < 1_000_000))
+                .allMatch(o -> o instanceof ProductOps.MatMul m && m.M() >= 16 && m.N() >= 16 && m.flops() < 1_000_000))
                 .toList();
         return IntStream.range(0, (large.size() + 7) / 8).mapToObj(i -> large.get(8 * i)).toList();
     }
@@ -111,7 +112,7 @@ class TornadoOpCasesTest {
         TornadoBackend backend = TornadoBackend.withCuBlas(device, Precision.BF16);
         for (OpCase c : products())
             for (Op op : c.setup(Layout.PLAIN).ops())
-                if (op instanceof Op.MatMul m && (m.M() < 16 || m.N() < 16))
+                if (op instanceof ProductOps.MatMul m && (m.M() < 16 || m.N() < 16))
                     assertThat(backend.precision(m)).isEqualTo(Precision.F32);
     }
 }

@@ -7,9 +7,10 @@ import dev.gyre.kernels.DeviceException;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;
 import dev.gyre.kernels.op.Buf;
+import dev.gyre.kernels.op.ColumnOps;
 import dev.gyre.kernels.op.DType;
+import dev.gyre.kernels.op.ElementOps;
 import dev.gyre.kernels.op.HostData;
-import dev.gyre.kernels.op.Op;
 import java.util.Arrays;
 import java.util.List;
 import org.junit.jupiter.api.Test;
@@ -29,14 +30,14 @@ class TornadoSessionTest {
 
     /// grads[N..] += input * weight
     private final Program accumulate =
-            Program.builder("accumulate").add(new Op.ScaleColumns(input, weight, hidden, 1, N))
-                    .add(new Op.Axpy(1f, hidden, grads.view("upper", N, N))).build();
+            Program.builder("accumulate").add(new ColumnOps.ScaleColumns(input, weight, hidden, 1, N))
+                    .add(new ElementOps.Axpy(1f, hidden, grads.view("upper", N, N))).build();
     /// params -= grads, grads = 0
-    private final Program update = Program.builder("update").add(new Op.Axpy(-1f, grads, params))
-            .add(new Op.Fill(grads, 0f)).build();
+    private final Program update = Program.builder("update").add(new ElementOps.Axpy(-1f, grads, params))
+            .add(new ElementOps.Fill(grads, 0f)).build();
     /// sum = params[N..] + table[7..]
-    private final Program look = Program.builder("look").add(new Op.Copy(params.view("upper", N, N), loss))
-            .add(new Op.Add(loss, table.view("part", 7, N), sum)).build();
+    private final Program look = Program.builder("look").add(new ElementOps.Copy(params.view("upper", N, N), loss))
+            .add(new ElementOps.Add(loss, table.view("part", 7, N), sum)).build();
 
     private Session open() {
         Session s = TornadoBackend.open(TornadoDevices.list().getFirst().name())
@@ -56,10 +57,10 @@ class TornadoSessionTest {
         Buf x = Buf.param("x", 6 * N);
         Program.Builder b = Program.builder("many");
         for (int i = 1; i < 6; i++)
-            b.add(new Op.Axpy(2f, x.view("x" + (i - 1), (i - 1) * N, N), x.view("x" + i, i * N, N)));
+            b.add(new ElementOps.Axpy(2f, x.view("x" + (i - 1), (i - 1) * N, N), x.view("x" + i, i * N, N)));
         Program many = b.build();
-        Program other = Program.builder("other").add(new Op.Axpy(3f, x.view("a", 0, N), x.view("b", N, N)))
-                .add(new Op.Axpy(2f, x.view("c", 0, N), x.view("d", N, N))).build();
+        Program other = Program.builder("other").add(new ElementOps.Axpy(3f, x.view("a", 0, N), x.view("b", N, N)))
+                .add(new ElementOps.Axpy(2f, x.view("c", 0, N), x.view("d", N, N))).build();
         try (Session s = TornadoBackend.open(TornadoDevices.list().getFirst().name()).open(List.of(many, other))) {
             s.write(x, filled(6 * N, 1f));
             s.run(many);
@@ -144,7 +145,7 @@ class TornadoSessionTest {
         }
         assertThatThrownBy(() -> TornadoBackend.open("metal:7")).isInstanceOf(DeviceException.class)
                 .hasMessageContaining("no device metal:7");
-        Program writesInput = Program.builder("bad").add(new Op.Fill(input, 1f)).build();
+        Program writesInput = Program.builder("bad").add(new ElementOps.Fill(input, 1f)).build();
         assertThatThrownBy(() -> backend.open(List.of(writesInput))).hasMessageContaining("writes the input");
     }
 
@@ -154,8 +155,8 @@ class TornadoSessionTest {
         Buf b = Buf.activation("b", 5000);
         Buf c = Buf.activation("c", 4000);
         Buf end = Buf.output("end", 4000);
-        Program chain = Program.builder("chain").add(new Op.Fill(a, 1f)).add(new Op.Copy(a, b))
-                .add(new Op.Copy(b.view("part", 0, 4000), c)).add(new Op.Copy(c, end)).build();
+        Program chain = Program.builder("chain").add(new ElementOps.Fill(a, 1f)).add(new ElementOps.Copy(a, b))
+                .add(new ElementOps.Copy(b.view("part", 0, 4000), c)).add(new ElementOps.Copy(c, end)).build();
         try (Session s = TornadoBackend.open(TornadoDevices.list().getFirst().name()).open(List.of(chain))) {
             s.run(chain);
             assertThat(s.read(end)).containsOnly(1f);
@@ -167,7 +168,7 @@ class TornadoSessionTest {
     void aProgramOfManyTasksBecomesSeveralGraphs() {
         Program.Builder p = Program.builder("long");
         for (int i = 0; i < 500; i++)
-            p.add(new Op.Axpy(1f, input, grads.view("lower", 0, N)));
+            p.add(new ElementOps.Axpy(1f, input, grads.view("lower", 0, N)));
         Program many = p.build();
         try (Session s = TornadoBackend.open(TornadoDevices.list().getFirst().name()).open(List.of(many))) {
             s.write(input, filled(N, 1f));
@@ -181,7 +182,7 @@ class TornadoSessionTest {
     @Test
     void whatDoesNotFitIsRefusedWithBothNumbers() {
         Buf huge = Buf.state("huge", 1 << 30, 1 << 6);
-        Program p = Program.builder("huge").add(new Op.Copy(huge, Buf.output("out", 1 << 30, 1 << 6))).build();
+        Program p = Program.builder("huge").add(new ElementOps.Copy(huge, Buf.output("out", 1 << 30, 1 << 6))).build();
         assertThatThrownBy(() -> TornadoBackend.open(TornadoDevices.list().getFirst().name()).open(List.of(p)))
                 .isInstanceOf(DeviceException.class).hasMessageContaining("out of memory")
                 .hasMessageContaining("524289 MiB")

@@ -1,7 +1,7 @@
 package dev.gyre.model.adapter;
 
 import dev.gyre.kernels.op.Buf;
-import dev.gyre.kernels.op.Op;
+import dev.gyre.kernels.op.ColumnOps;
 import dev.gyre.model.emit.BaseLinear;
 import dev.gyre.model.emit.Buffers;
 import dev.gyre.model.emit.Emitter;
@@ -40,13 +40,13 @@ public final class AdaptedLinear implements Linear {
     public void forward(Emitter e, Buf x, Buf y, int N) {
         chain.forward(e, x, y, N);
         if (bias != null)
-            e.add(new Op.AddBias(y, bias, N, out));
+            e.add(new ColumnOps.AddBias(y, bias, N, out));
     }
 
     @Override
     public void backward(Emitter e, @Nullable Buf x, Buf dY, @Nullable Buf dX, boolean accumulate, int N) {
         if (dBias != null)
-            e.add(new Op.BiasGrad(dY, dBias, N, out));
+            e.add(new ColumnOps.BiasGrad(dY, dBias, N, out));
         chain.backward(e, x, dY, dX, accumulate, N);
     }
 

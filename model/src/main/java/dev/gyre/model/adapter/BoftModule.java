@@ -2,9 +2,12 @@ package dev.gyre.model.adapter;
 
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.op.Buf;
+import dev.gyre.kernels.op.CayleyOps;
+import dev.gyre.kernels.op.ColumnOps;
+import dev.gyre.kernels.op.ElementOps;
 import dev.gyre.kernels.op.HostData;
-import dev.gyre.kernels.op.Op;
 import dev.gyre.kernels.op.Orthogonal;
+import dev.gyre.kernels.op.RotateOps;
 import dev.gyre.model.emit.Buffers;
 import dev.gyre.model.emit.Emitter;
 import dev.gyre.model.emit.Linear;
@@ -136,10 +139,10 @@ final class BoftModule implements ModuleAdapter {
         @Override
         public void prepare(Emitter e) {
             Buf made = e.act("K", m, N, b, b);
-            e.add(new Op.Cayley(MAP, store.param(blocks), made, m * N, b));
+            e.add(new CayleyOps.Cayley(MAP, store.param(blocks), made, m * N, b));
             if (dropout > 0 && e.training()) {
                 mask = store.blockMask(blocks, m, N, dropout);
-                e.add(new Op.MaskBlocks(made, mask, m * N, b, true));
+                e.add(new CayleyOps.MaskBlocks(made, mask, m * N, b, true));
             }
             k = made;
         }
@@ -154,7 +157,7 @@ final class BoftModule implements ModuleAdapter {
 
         private Buf permute(Emitter e, Buf x, Buf perm, int rows) {
             Buf y = e.act("permuted", rows, d);
-            e.add(new Op.PermuteColumns(x, perm, y, rows, d));
+            e.add(new ColumnOps.PermuteColumns(x, perm, y, rows, d));
             return y;
         }
 
@@ -169,7 +172,7 @@ final class BoftModule implements ModuleAdapter {
             for (int f = m - 1; f >= 0; f--) {
                 Buf in = entering(e, x, f, rows);
                 Buf out = f == 0 ? y : e.act("turned", rows, d);
-                e.add(new Op.BlockRotate(in, factor(all, f), out, rows, d, b, N, false, false));
+                e.add(new RotateOps.BlockRotate(in, factor(all, f), out, rows, d, b, N, false, false));
                 x = permuted(f) ? permute(e, out, perms.get(f), rows) : out;
             }
         }
@@ -183,7 +186,7 @@ final class BoftModule implements ModuleAdapter {
                 ins[f] = entering(e, at, f, rows);
                 if (f > 0) {
                     Buf out = e.act("turned", rows, d);
-                    e.add(new Op.BlockRotate(ins[f], factor(all, f), out, rows, d, b, N, false, false));
+                    e.add(new RotateOps.BlockRotate(ins[f], factor(all, f), out, rows, d, b, N, false, false));
                     at = permute(e, out, perms.get(f), rows);
                 }
             }
@@ -192,19 +195,19 @@ final class BoftModule implements ModuleAdapter {
             for (int f = 0; f < m; f++) {
                 boolean last = f == m - 1;
                 Buf dOut = permuted(f) ? permute(e, g, inverses.get(f), rows) : g;
-                e.add(new Op.BlockRotateGrad(ins[f], dOut, factor(dK, f), rows, d, b, N));
+                e.add(new RotateOps.BlockRotateGrad(ins[f], dOut, factor(dK, f), rows, d, b, N));
                 if (last && dX == null)
                     break;
                 boolean direct = last && !permuted(f) && dX != null;
                 Buf dIn = direct ? Objects.requireNonNull(dX) : e.act("d turned", rows, d);
-                e.add(new Op.BlockRotate(dOut, factor(all, f), dIn, rows, d, b, N, true, direct && accumulate));
+                e.add(new RotateOps.BlockRotate(dOut, factor(all, f), dIn, rows, d, b, N, true, direct && accumulate));
                 g = permuted(f) ? permute(e, dIn, perms.get(f), rows) : dIn;
                 if (last && !direct && dX != null)
-                    e.add(accumulate ? new Op.Axpy(1f, g, dX) : new Op.Copy(g, dX));
+                    e.add(accumulate ? new ElementOps.Axpy(1f, g, dX) : new ElementOps.Copy(g, dX));
             }
             if (mask != null)
-                e.add(new Op.MaskBlocks(dK, mask, m * N, b, false));
-            e.add(new Op.CayleyGrad(MAP, store.param(blocks), dK, store.grad(blocks), m * N, b));
+                e.add(new CayleyOps.MaskBlocks(dK, mask, m * N, b, false));
+            e.add(new CayleyOps.CayleyGrad(MAP, store.param(blocks), dK, store.grad(blocks), m * N, b));
         }
     }
 
@@ -223,15 +226,15 @@ final class BoftModule implements ModuleAdapter {
         public void forward(Emitter e, Buf x, Buf y, int rows) {
             Buf raw = e.act("unscaled", rows, info.out());
             inner.forward(e, x, raw, rows);
-            e.add(new Op.ScaleColumns(raw, store.param(scale), y, rows, info.out()));
+            e.add(new ColumnOps.ScaleColumns(raw, store.param(scale), y, rows, info.out()));
             unscaled = raw;
         }
 
         @Override
         public void backward(Emitter e, @Nullable Buf x, Buf dY, @Nullable Buf dX, boolean accumulate, int rows) {
-            e.add(new Op.ColumnDot(Objects.requireNonNull(unscaled), dY, store.grad(scale), rows, info.out()));
+            e.add(new ColumnOps.ColumnDot(Objects.requireNonNull(unscaled), dY, store.grad(scale), rows, info.out()));
             Buf dRaw = e.act("d unscaled", rows, info.out());
-            e.add(new Op.ScaleColumns(dY, store.param(scale), dRaw, rows, info.out()));
+            e.add(new ColumnOps.ScaleColumns(dY, store.param(scale), dRaw, rows, info.out()));
             inner.backward(e, x, dRaw, dX, accumulate, rows);
         }
 

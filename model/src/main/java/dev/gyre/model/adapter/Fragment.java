@@ -5,8 +5,8 @@ import dev.gyre.kernels.MemoryPlan;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;
 import dev.gyre.kernels.op.Buf;
+import dev.gyre.kernels.op.ElementOps;
 import dev.gyre.kernels.op.HostData;
-import dev.gyre.kernels.op.Op;
 import dev.gyre.model.emit.Buffers;
 import dev.gyre.model.emit.Emitter;
 import dev.gyre.model.emit.Tensor;
@@ -34,7 +34,7 @@ interface Fragment {
         Emitter e = new Emitter("piece", store, false);
         Buf made = piece.emit(e, store);
         Buf out = Buf.output("result", made.length());
-        e.add(new Op.Copy(made, out));
+        e.add(new ElementOps.Copy(made, out));
         Program p = e.build();
         try (Session s = backend.open(List.of(p))) {
             store.fill(s, MemoryPlan.of(List.of(p)));

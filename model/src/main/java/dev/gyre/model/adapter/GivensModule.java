@@ -2,8 +2,10 @@ package dev.gyre.model.adapter;
 
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.op.Buf;
+import dev.gyre.kernels.op.ColumnOps;
+import dev.gyre.kernels.op.ElementOps;
 import dev.gyre.kernels.op.Givens;
-import dev.gyre.kernels.op.Op;
+import dev.gyre.kernels.op.GivensOps;
 import dev.gyre.model.emit.Buffers;
 import dev.gyre.model.emit.Emitter;
 import dev.gyre.model.emit.Linear;
@@ -145,7 +147,7 @@ final class GivensModule implements ModuleAdapter {
         if (strict || penalty == 0 || info.in() < 2)
             return;
         e.scope(info.path());
-        e.add(new Op.GivensPenalty(store.param(pairs), store.grad(pairs), e.act("penalty", 1), info.in() - 1, penalty));
+        e.add(new GivensOps.GivensPenalty(store.param(pairs), store.grad(pairs), e.act("penalty", 1), info.in() - 1, penalty));
     }
 
     private final class Sweep implements Rotation {
@@ -163,7 +165,7 @@ final class GivensModule implements ModuleAdapter {
                 return;
             if (strict) {
                 Buf made = e.act("givens", d - 1, 4);
-                e.add(new Op.GivensAngles(store.param(pairs), made, d - 1));
+                e.add(new GivensOps.GivensAngles(store.param(pairs), made, d - 1));
                 g = made;
             } else {
                 g = store.param(pairs);
@@ -177,36 +179,36 @@ final class GivensModule implements ModuleAdapter {
         }
 
         private void sweep(Emitter e, Buf x, Buf y, int N) {
-            e.add(g == null ? new Op.Copy(x, y) : new Op.GivensSweep(x, g, y, N, d));
+            e.add(g == null ? new ElementOps.Copy(x, y) : new GivensOps.GivensSweep(x, g, y, N, d));
         }
 
         @Override
         public void apply(Emitter e, Buf x, Buf y, int N) {
             sweep(e, x, y, N);
             if (scaler != null)
-                e.add(new Op.ScaleColumns(y, store.param(scaler), y, N, d));
+                e.add(new ColumnOps.ScaleColumns(y, store.param(scaler), y, N, d));
         }
 
         @Override
         public void backward(Emitter e, Buf x, Buf dY, @Nullable Buf dX, boolean accumulate, int N) {
             Buf dSwept = dY;
             if (scaler != null) {
-                e.add(new Op.ColumnDot(swept(e, x, N), dY, store.grad(scaler), N, d));
+                e.add(new ColumnOps.ColumnDot(swept(e, x, N), dY, store.grad(scaler), N, d));
                 dSwept = e.act("d swept", N, d);
-                e.add(new Op.ScaleColumns(dY, store.param(scaler), dSwept, N, d));
+                e.add(new ColumnOps.ScaleColumns(dY, store.param(scaler), dSwept, N, d));
             }
             Buf target = dX != null ? dX : e.act("d x unused", N, d);
             boolean add = dX != null && accumulate;
             if (g == null) {
-                e.add(add ? new Op.Axpy(1f, dSwept, target) : new Op.Copy(dSwept, target));
+                e.add(add ? new ElementOps.Axpy(1f, dSwept, target) : new ElementOps.Copy(dSwept, target));
                 return;
             }
             Buf dG = e.act("d givens", d - 1, 4);
-            e.add(new Op.GivensSweepGrad(x, Objects.requireNonNull(g), dSwept, target, dG, N, d, strict, add));
+            e.add(new GivensOps.GivensSweepGrad(x, Objects.requireNonNull(g), dSwept, target, dG, N, d, strict, add));
             if (strict)
-                e.add(new Op.GivensAnglesGrad(store.param(pairs), dG, store.grad(pairs), d - 1));
+                e.add(new GivensOps.GivensAnglesGrad(store.param(pairs), dG, store.grad(pairs), d - 1));
             else
-                e.add(new Op.Axpy(1f, dG, store.grad(pairs)));
+                e.add(new ElementOps.Axpy(1f, dG, store.grad(pairs)));
         }
     }
 }

@@ -2,7 +2,7 @@ package dev.gyre.model.adapter;
 
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.op.Buf;
-import dev.gyre.kernels.op.Op;
+import dev.gyre.kernels.op.ReflectOps;
 import dev.gyre.model.emit.Buffers;
 import dev.gyre.model.emit.Emitter;
 import dev.gyre.model.emit.Linear;
@@ -41,7 +41,7 @@ final class HouseholderModule implements ModuleAdapter {
         int r = u.dims()[1];
         float[] units = Fragment.run(backend, tensors(), (e, store) -> {
             Buf made = e.act("unit vectors", r, d);
-            e.add(new Op.HouseholderVectors(store.param(u), made, d, r, gramSchmidt));
+            e.add(new ReflectOps.HouseholderVectors(store.param(u), made, d, r, gramSchmidt));
             return made;
         });
         for (int i = r - 1; i >= 0; i--) {
@@ -78,13 +78,13 @@ final class HouseholderModule implements ModuleAdapter {
         @Override
         public void prepare(Emitter e) {
             Buf made = e.act("unit vectors", r, d);
-            e.add(new Op.HouseholderVectors(store.param(u), made, d, r, gramSchmidt));
+            e.add(new ReflectOps.HouseholderVectors(store.param(u), made, d, r, gramSchmidt));
             unit = made;
         }
 
         @Override
         public void apply(Emitter e, Buf x, Buf y, int N) {
-            e.add(new Op.Householder(x, Objects.requireNonNull(unit), y, N, d, r));
+            e.add(new ReflectOps.Householder(x, Objects.requireNonNull(unit), y, N, d, r));
         }
 
         @Override
@@ -92,8 +92,8 @@ final class HouseholderModule implements ModuleAdapter {
             Buf units = Objects.requireNonNull(unit);
             Buf target = dX != null ? dX : e.act("d x unused", N, d);
             Buf dU = e.act("d unit vectors", r, d);
-            e.add(new Op.HouseholderGrad(x, units, dY, target, dU, N, d, r, dX != null && accumulate));
-            e.add(new Op.HouseholderVectorsGrad(store.param(u), units, dU, store.grad(u), d, r, gramSchmidt));
+            e.add(new ReflectOps.HouseholderGrad(x, units, dY, target, dU, N, d, r, dX != null && accumulate));
+            e.add(new ReflectOps.HouseholderVectorsGrad(store.param(u), units, dU, store.grad(u), d, r, gramSchmidt));
         }
     }
 }

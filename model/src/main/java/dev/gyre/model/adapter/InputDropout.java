@@ -1,8 +1,9 @@
 package dev.gyre.model.adapter;
 
 import dev.gyre.kernels.op.Buf;
-import dev.gyre.kernels.op.Op;
-import dev.gyre.kernels.op.Op.MatMul.Form;
+import dev.gyre.kernels.op.ElementOps;
+import dev.gyre.kernels.op.ProductOps;
+import dev.gyre.kernels.op.ProductOps.MatMul.Form;
 import dev.gyre.model.emit.Emitter;
 
 /// Inverted dropout on the input of an additive adapter's path (LoRA, PSOFT), not on the base path. The mask is a
@@ -21,18 +22,18 @@ record InputDropout(float p, Modules.Info info) {
         if (!active(e))
             return x;
         Buf y = e.act("dropped", N, info.in());
-        e.add(new Op.Dropout(x, e.store().dropoutSeed(), y, salt(), p, false));
+        e.add(new ElementOps.Dropout(x, e.store().dropoutSeed(), y, salt(), p, false));
         return y;
     }
 
     /// Emits `dX += drop'(dZ A)` for `z = drop(x) A^T`: dZ (N, r), A (r, in).
     void backward(Emitter e, Buf dZ, Buf a, Buf dX, int N, int r) {
         if (!active(e)) {
-            e.add(new Op.MatMul(Form.NN, dZ, a, dX, N, info.in(), r, 1f, true));
+            e.add(new ProductOps.MatMul(Form.NN, dZ, a, dX, N, info.in(), r, 1f, true));
             return;
         }
         Buf d = e.act("d dropped", N, info.in());
-        e.add(new Op.MatMul(Form.NN, dZ, a, d, N, info.in(), r, 1f, false));
-        e.add(new Op.Dropout(d, e.store().dropoutSeed(), dX, salt(), p, true));
+        e.add(new ProductOps.MatMul(Form.NN, dZ, a, d, N, info.in(), r, 1f, false));
+        e.add(new ElementOps.Dropout(d, e.store().dropoutSeed(), dX, salt(), p, true));
     }
 }

@@ -2,8 +2,8 @@ package dev.gyre.model.adapter;
 
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.op.Buf;
-import dev.gyre.kernels.op.Op;
-import dev.gyre.kernels.op.Op.MatMul.Form;
+import dev.gyre.kernels.op.ProductOps;
+import dev.gyre.kernels.op.ProductOps.MatMul.Form;
 import dev.gyre.model.emit.Buffers;
 import dev.gyre.model.emit.Emitter;
 import dev.gyre.model.emit.Linear;
@@ -57,7 +57,7 @@ final class LowRankModule implements ModuleAdapter {
     public double unmerge(double[] w, int rows, boolean embedding, Backend backend) {
         Unmerge.subtract(w, Fragment.run(backend, tensors(), (e, store) -> {
             Buf delta = e.act("delta", info.out(), info.in());
-            e.add(new Op.MatMul(Form.NN, store.param(b), store.param(a), delta, info.out(), info.in(), r, scale,
+            e.add(new ProductOps.MatMul(Form.NN, store.param(b), store.param(a), delta, info.out(), info.in(), r, scale,
                     false));
             return delta;
         }));
@@ -80,10 +80,10 @@ final class LowRankModule implements ModuleAdapter {
         public void forward(Emitter e, Buf x, Buf y, int N) {
             Buf dropped = drop.forward(e, x, N);
             Buf zz = e.act("z", N, r);
-            e.add(new Op.MatMul(Form.NT, dropped, store.param(a), zz, N, r, info.in(), 1f, false));
+            e.add(new ProductOps.MatMul(Form.NT, dropped, store.param(a), zz, N, r, info.in(), 1f, false));
             // next to each other, so that a backend can compute the sum of both
             inner.forward(e, x, y, N);
-            e.add(new Op.MatMul(Form.NT, zz, store.param(b), y, N, info.out(), r, scale, true));
+            e.add(new ProductOps.MatMul(Form.NT, zz, store.param(b), y, N, info.out(), r, scale, true));
             z = zz;
         }
 
@@ -91,9 +91,9 @@ final class LowRankModule implements ModuleAdapter {
         public void backward(Emitter e, @Nullable Buf x, Buf dY, @Nullable Buf dX, boolean accumulate, int N) {
             Objects.requireNonNull(x);
             Buf h = e.act("h", N, r);
-            e.add(new Op.MatMul(Form.NN, dY, store.param(b), h, N, r, info.out(), scale, false));
-            e.add(new Op.MatMul(Form.TN, dY, Objects.requireNonNull(z), store.grad(b), info.out(), r, N, scale, true));
-            e.add(new Op.MatMul(Form.TN, h, drop.forward(e, x, N), store.grad(a), r, info.in(), N, 1f, true));
+            e.add(new ProductOps.MatMul(Form.NN, dY, store.param(b), h, N, r, info.out(), scale, false));
+            e.add(new ProductOps.MatMul(Form.TN, dY, Objects.requireNonNull(z), store.grad(b), info.out(), r, N, scale, true));
+            e.add(new ProductOps.MatMul(Form.TN, h, drop.forward(e, x, N), store.grad(a), r, info.in(), N, 1f, true));
             inner.backward(e, x, dY, dX, accumulate, N);
             if (dX != null)
                 drop.backward(e, h, store.param(a), dX, N, r);

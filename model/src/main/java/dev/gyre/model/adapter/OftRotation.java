@@ -1,8 +1,10 @@
 package dev.gyre.model.adapter;
 
 import dev.gyre.kernels.op.Buf;
-import dev.gyre.kernels.op.Op;
+import dev.gyre.kernels.op.CayleyOps;
+import dev.gyre.kernels.op.ElementOps;
 import dev.gyre.kernels.op.Orthogonal;
+import dev.gyre.kernels.op.RotateOps;
 import dev.gyre.model.emit.Buffers;
 import dev.gyre.model.emit.Emitter;
 import dev.gyre.model.emit.Tensor;
@@ -46,9 +48,9 @@ final class OftRotation implements Rotation {
         Buf param = store.param(v);
         // once a program: where forward runs a second time, v must be what it was in the first
         if (coftLimit > 0 && r == null)
-            e.add(new Op.CoftProject(param, stored, b, coftLimit));
+            e.add(new CayleyOps.CoftProject(param, stored, b, coftLimit));
         Buf rot = e.act("R", stored, b, b);
-        e.add(new Op.Cayley(map, param, rot, stored, b));
+        e.add(new CayleyOps.Cayley(map, param, rot, stored, b));
         return rot;
     }
 
@@ -59,7 +61,7 @@ final class OftRotation implements Rotation {
         Buf rot = emit(e);
         if (dropout > 0 && e.training()) {
             mask = store.blockMask(v, 1, stored, dropout);
-            e.add(new Op.MaskBlocks(rot, mask, stored, b, true));
+            e.add(new CayleyOps.MaskBlocks(rot, mask, stored, b, true));
         }
         r = rot;
     }
@@ -67,24 +69,24 @@ final class OftRotation implements Rotation {
     @Override
     public void apply(Emitter e, Buf x, Buf y, int N) {
         if (r == null)
-            e.add(new Op.Copy(x, y));
+            e.add(new ElementOps.Copy(x, y));
         else
-            e.add(new Op.BlockRotate(x, r, y, N, d, b, stored, false, false));
+            e.add(new RotateOps.BlockRotate(x, r, y, N, d, b, stored, false, false));
     }
 
     @Override
     public void backward(Emitter e, Buf x, Buf dY, @Nullable Buf dX, boolean accumulate, int N) {
         if (r == null) {
             if (dX != null)
-                e.add(accumulate ? new Op.Axpy(1f, dY, dX) : new Op.Copy(dY, dX));
+                e.add(accumulate ? new ElementOps.Axpy(1f, dY, dX) : new ElementOps.Copy(dY, dX));
             return;
         }
         Buf dR = e.act("dR", stored, b, b);
-        e.add(new Op.BlockRotateGrad(x, dY, dR, N, d, b, stored));
+        e.add(new RotateOps.BlockRotateGrad(x, dY, dR, N, d, b, stored));
         if (mask != null)
-            e.add(new Op.MaskBlocks(dR, mask, stored, b, false));
-        e.add(new Op.CayleyGrad(map, store.param(v), dR, store.grad(v), stored, b));
+            e.add(new CayleyOps.MaskBlocks(dR, mask, stored, b, false));
+        e.add(new CayleyOps.CayleyGrad(map, store.param(v), dR, store.grad(v), stored, b));
         if (dX != null)
-            e.add(new Op.BlockRotate(dY, r, dX, N, d, b, stored, true, accumulate));
+            e.add(new RotateOps.BlockRotate(dY, r, dX, N, d, b, stored, true, accumulate));
     }
 }

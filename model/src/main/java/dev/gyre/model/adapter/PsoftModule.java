@@ -2,10 +2,13 @@ package dev.gyre.model.adapter;
 
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.op.Buf;
+import dev.gyre.kernels.op.CayleyOps;
+import dev.gyre.kernels.op.ElementOps;
 import dev.gyre.kernels.op.HostData;
-import dev.gyre.kernels.op.Op;
-import dev.gyre.kernels.op.Op.MatMul.Form;
 import dev.gyre.kernels.op.Orthogonal;
+import dev.gyre.kernels.op.ProductOps;
+import dev.gyre.kernels.op.ProductOps.MatMul.Form;
+import dev.gyre.kernels.op.SubspaceOps;
 import dev.gyre.model.emit.Buffers;
 import dev.gyre.model.emit.Emitter;
 import dev.gyre.model.emit.Linear;
@@ -105,7 +108,7 @@ final class PsoftModule implements ModuleAdapter {
         Unmerge.subtract(w, Fragment.run(backend, tensors(), (e, store) -> {
             Frozen f = frozen(store);
             Buf delta = e.act("delta", info.out(), info.in());
-            e.add(new Op.MatMul(Form.NN, left(e, store, f), f.a(), delta, info.out(), info.in(), r, 1f, false));
+            e.add(new ProductOps.MatMul(Form.NN, left(e, store, f), f.a(), delta, info.out(), info.in(), r, 1f, false));
             return delta;
         }));
         return 1;
@@ -114,7 +117,7 @@ final class PsoftModule implements ModuleAdapter {
     /// Emits `s B K` (out, r).
     private Buf left(Emitter e, Buffers store, Frozen f) {
         Buf left = e.act("left", info.out(), r);
-        e.add(new Op.MatMul(Form.NN, f.b(), core(e, store), left, info.out(), r, r, scale, false));
+        e.add(new ProductOps.MatMul(Form.NN, f.b(), core(e, store), left, info.out(), r, r, scale, false));
         return left;
     }
 
@@ -148,13 +151,13 @@ final class PsoftModule implements ModuleAdapter {
         if (map == null)
             return stored;
         Buf made = e.act("R", r, r);
-        e.add(new Op.Cayley(map, stored, made, 1, r));
+        e.add(new CayleyOps.Cayley(map, stored, made, 1, r));
         return made;
     }
 
     private Buf core(Emitter e, Buffers store, Buf rot) {
         Buf k = e.act("core", r, r);
-        e.add(new Op.PsoftCore(rot, param(store, alpha), param(store, beta), k, r));
+        e.add(new SubspaceOps.PsoftCore(rot, param(store, alpha), param(store, beta), k, r));
         return k;
     }
 
@@ -195,12 +198,12 @@ final class PsoftModule implements ModuleAdapter {
             Buf rot = rotation(e, store);
             Buf k = core(e, store, rot);
             Buf zz = e.act("z", N, r);
-            e.add(new Op.MatMul(Form.NT, drop.forward(e, x, N), a, zz, N, r, info.in(), 1f, false));
+            e.add(new ProductOps.MatMul(Form.NT, drop.forward(e, x, N), a, zz, N, r, info.in(), 1f, false));
             Buf u = e.act("u", N, r);
-            e.add(new Op.MatMul(Form.NT, zz, k, u, N, r, r, 1f, false));
+            e.add(new ProductOps.MatMul(Form.NT, zz, k, u, N, r, r, 1f, false));
             // next to each other, so that a backend can compute the sum of both
             inner.forward(e, x, y, N);
-            e.add(new Op.MatMul(Form.NT, u, b, y, N, info.out(), r, scale, true));
+            e.add(new ProductOps.MatMul(Form.NT, u, b, y, N, info.out(), r, scale, true));
             R = rot;
             core = k;
             z = zz;
@@ -210,21 +213,21 @@ final class PsoftModule implements ModuleAdapter {
         public void backward(Emitter e, @Nullable Buf x, Buf dY, @Nullable Buf dX, boolean accumulate, int N) {
             Buf rot = Objects.requireNonNull(R);
             Buf h = e.act("h", N, r);
-            e.add(new Op.MatMul(Form.NN, dY, b, h, N, r, info.out(), scale, false));
+            e.add(new ProductOps.MatMul(Form.NN, dY, b, h, N, r, info.out(), scale, false));
             Buf dCore = e.act("d core", r, r);
-            e.add(new Op.MatMul(Form.TN, h, Objects.requireNonNull(z), dCore, r, r, N, 1f, false));
+            e.add(new ProductOps.MatMul(Form.TN, h, Objects.requireNonNull(z), dCore, r, r, N, 1f, false));
             Buf dR = e.act("d R", r, r);
-            e.add(new Op.PsoftCoreGrad(rot, param(store, alpha), param(store, beta), dCore, dR, grad(alpha), grad(beta),
+            e.add(new SubspaceOps.PsoftCoreGrad(rot, param(store, alpha), param(store, beta), dCore, dR, grad(alpha), grad(beta),
                     r));
             if (map == null)
-                e.add(new Op.Axpy(1f, dR, store.grad(rotation)));
+                e.add(new ElementOps.Axpy(1f, dR, store.grad(rotation)));
             else
-                e.add(new Op.CayleyGrad(map, store.param(rotation), dR, store.grad(rotation), 1, r));
+                e.add(new CayleyOps.CayleyGrad(map, store.param(rotation), dR, store.grad(rotation), 1, r));
             if (dX == null) {
                 inner.backward(e, x, dY, null, accumulate, N);
             } else {
                 Buf dZ = e.act("d z", N, r);
-                e.add(new Op.MatMul(Form.NN, h, Objects.requireNonNull(core), dZ, N, r, r, 1f, false));
+                e.add(new ProductOps.MatMul(Form.NN, h, Objects.requireNonNull(core), dZ, N, r, r, 1f, false));
                 inner.backward(e, x, dY, dX, accumulate, N);
                 drop.backward(e, dZ, a, dX, N, r);
             }

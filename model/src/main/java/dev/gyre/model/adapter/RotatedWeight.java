@@ -1,9 +1,11 @@
 package dev.gyre.model.adapter;
 
 import dev.gyre.kernels.op.Buf;
-import dev.gyre.kernels.op.Op;
-import dev.gyre.kernels.op.Op.MatMul.Form;
+import dev.gyre.kernels.op.CayleyOps;
 import dev.gyre.kernels.op.Orthogonal;
+import dev.gyre.kernels.op.ProductOps;
+import dev.gyre.kernels.op.ProductOps.MatMul.Form;
+import dev.gyre.kernels.op.RotateOps;
 import dev.gyre.model.emit.BaseLinear;
 import dev.gyre.model.emit.Buffers;
 import dev.gyre.model.emit.Emitter;
@@ -46,20 +48,20 @@ final class RotatedWeight implements Linear {
         Buf weight = base.weight();
         if (weight.dtype() != dev.gyre.kernels.op.DType.F32) {
             Buf decoded = e.act("W", n, d);
-            e.add(new Op.Decode(weight, decoded));
+            e.add(new ProductOps.Decode(weight, decoded));
             weight = decoded;
         }
         Buf r = e.act("R", stored, b, b);
-        e.add(new Op.Cayley(map, store.param(v), r, stored, b));
+        e.add(new CayleyOps.Cayley(map, store.param(v), r, stored, b));
         Buf turned = e.act("W rotated", n, d);
         if (dense) {
             Buf full = e.act("R dense", d, d);
-            e.add(new Op.BlockDiagonal(r, full, d, b, stored));
-            e.add(new Op.MatMul(Form.NT, weight, full, turned, n, d, d, 1f, false));
+            e.add(new RotateOps.BlockDiagonal(r, full, d, b, stored));
+            e.add(new ProductOps.MatMul(Form.NT, weight, full, turned, n, d, d, 1f, false));
         } else {
-            e.add(new Op.BlockRotate(weight, r, turned, n, d, b, stored, true, false));
+            e.add(new RotateOps.BlockRotate(weight, r, turned, n, d, b, stored, true, false));
         }
-        e.add(new Op.MatMul(Form.NT, x, turned, y, N, n, d, 1f, false));
+        e.add(new ProductOps.MatMul(Form.NT, x, turned, y, N, n, d, 1f, false));
         w = weight;
         rotated = turned;
     }
@@ -68,18 +70,18 @@ final class RotatedWeight implements Linear {
     public void backward(Emitter e, @Nullable Buf x, Buf dY, @Nullable Buf dX, boolean accumulate, int N) {
         Buf weight = Objects.requireNonNull(w);
         Buf dW = e.act("d W rotated", n, d);
-        e.add(new Op.MatMul(Form.TN, dY, Objects.requireNonNull(x), dW, n, d, N, 1f, false));
+        e.add(new ProductOps.MatMul(Form.TN, dY, Objects.requireNonNull(x), dW, n, d, N, 1f, false));
         Buf dR = e.act("d R", stored, b, b);
         if (dense) {
             Buf dFull = e.act("d R dense", d, d);
-            e.add(new Op.MatMul(Form.TN, dW, weight, dFull, d, d, n, 1f, false));
-            e.add(new Op.BlockDiagonalGrad(dFull, dR, d, b, stored));
+            e.add(new ProductOps.MatMul(Form.TN, dW, weight, dFull, d, d, n, 1f, false));
+            e.add(new RotateOps.BlockDiagonalGrad(dFull, dR, d, b, stored));
         } else {
-            e.add(new Op.BlockRotateGrad(dW, weight, dR, n, d, b, stored));
+            e.add(new RotateOps.BlockRotateGrad(dW, weight, dR, n, d, b, stored));
         }
-        e.add(new Op.CayleyGrad(map, store.param(v), dR, store.grad(v), stored, b));
+        e.add(new CayleyOps.CayleyGrad(map, store.param(v), dR, store.grad(v), stored, b));
         if (dX != null)
-            e.add(new Op.MatMul(Form.NN, dY, Objects.requireNonNull(rotated), dX, N, d, n, 1f, accumulate));
+            e.add(new ProductOps.MatMul(Form.NN, dY, Objects.requireNonNull(rotated), dX, N, d, n, 1f, accumulate));
     }
 
     @Override

@@ -1,8 +1,8 @@
 package dev.gyre.model.emit;
 
 import dev.gyre.kernels.op.Buf;
-import dev.gyre.kernels.op.Op;
-import dev.gyre.kernels.op.Op.MatMul.Form;
+import dev.gyre.kernels.op.ProductOps;
+import dev.gyre.kernels.op.ProductOps.MatMul.Form;
 import org.jspecify.annotations.Nullable;
 
 /// The model's own weight W (out, in): `y = x W^T`, `dX = dY W`, and `dW += dY^T x` where it is trained.
@@ -26,15 +26,15 @@ public final class BaseLinear implements Linear {
 
     @Override
     public void forward(Emitter e, Buf x, Buf y, int N) {
-        e.add(new Op.MatMul(Form.NT, x, weight, y, N, out, in, 1f, false));
+        e.add(new ProductOps.MatMul(Form.NT, x, weight, y, N, out, in, 1f, false));
     }
 
     @Override
     public void backward(Emitter e, @Nullable Buf x, Buf dY, @Nullable Buf dX, boolean accumulate, int N) {
         if (dWeight != null)
-            e.add(new Op.MatMul(Form.TN, dY, java.util.Objects.requireNonNull(x), dWeight, out, in, N, 1f, true));
+            e.add(new ProductOps.MatMul(Form.TN, dY, java.util.Objects.requireNonNull(x), dWeight, out, in, N, 1f, true));
         if (dX != null)
-            e.add(new Op.MatMul(Form.NN, dY, weight, dX, N, in, out, 1f, accumulate));
+            e.add(new ProductOps.MatMul(Form.NN, dY, weight, dX, N, in, out, 1f, accumulate));
     }
 
     @Override

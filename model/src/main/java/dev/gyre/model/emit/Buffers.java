@@ -158,7 +158,7 @@ public final class Buffers {
         return List.copyOf(masks.values());
     }
 
-    /// An I32 input (1) that a session changes for every micro-batch: the seed of [dev.gyre.kernels.op.Op.Dropout].
+    /// An I32 input (1) that a session changes for every micro-batch: the seed of [dev.gyre.kernels.op.ElementOps.Dropout].
     public Buf dropoutSeed() {
         return dropoutSeed;
     }

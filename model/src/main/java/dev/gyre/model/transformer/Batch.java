@@ -1,6 +1,6 @@
 package dev.gyre.model.transformer;
 
-import dev.gyre.kernels.op.Op;
+import dev.gyre.kernels.op.TokenOps;
 
 /// Token rows ready for the model; every array has B*T elements, row-major.
 ///
@@ -39,7 +39,7 @@ public record Batch(int B, int T, int[] ids, int[] labels, int[] positions, int[
     public int trained() {
         int n = 0;
         for (int l : labels)
-            if (l != Op.CrossEntropy.IGNORE)
+            if (l != TokenOps.CrossEntropy.IGNORE)
                 n++;
         return n;
     }

@@ -1,7 +1,9 @@
 package dev.gyre.model.transformer;
 
+import dev.gyre.kernels.op.AttentionOps;
 import dev.gyre.kernels.op.Buf;
-import dev.gyre.kernels.op.Op;
+import dev.gyre.kernels.op.ElementOps;
+import dev.gyre.kernels.op.RopeOps;
 import dev.gyre.model.adapter.AdaptedLinear;
 import dev.gyre.model.adapter.ModuleAdapter;
 import dev.gyre.model.emit.Buffers;
@@ -124,8 +126,8 @@ final class DecoderLayer {
             k = k0;
         }
         e.scope(path + ".self_attn");
-        e.add(new Op.Rope(q, rotary.cos, rotary.sin, rotary.positions, N, H, D, false));
-        e.add(new Op.Rope(k, rotary.cos, rotary.sin, rotary.positions, N, KV, D, false));
+        e.add(new RopeOps.Rope(q, rotary.cos, rotary.sin, rotary.positions, N, H, D, false));
+        e.add(new RopeOps.Rope(k, rotary.cos, rotary.sin, rotary.positions, N, KV, D, false));
         mixed = mixer.mix(e, q, k, v, scale(), window);
         Buf attended = project(e, "self_attn.o_proj", oProj, mixed, N, C);
         middle = add(e, "residual 1", in, attended, N);
@@ -146,7 +148,7 @@ final class DecoderLayer {
         int N = shape.tokens();
         Buf out = e.act("attention", N, H * D);
         Buf l = e.act("lse", N, H);
-        e.add(new Op.Attention(q, k, v, start, out, l, shape.B(), shape.T(), H, KV, D, scale, window));
+        e.add(new AttentionOps.Attention(q, k, v, start, out, l, shape.B(), shape.T(), H, KV, D, scale, window));
         lse = l;
         return out;
     }
@@ -167,7 +169,7 @@ final class DecoderLayer {
         Buf dAct = e.act("d swiglu", N, I);
         downProj.backward(e, downProj.needsInput() ? swiGlu(e, N) : null, g, dAct, false, N);
         e.scope(path + ".mlp");
-        e.add(new Op.SwiGluGrad(gt, u, dAct, gt, u));
+        e.add(new ElementOps.SwiGluGrad(gt, u, dAct, gt, u));
         boolean passMlp = pass || attentionTrains;
         boolean normTrains = store.weightGrad(path + ".post_attention_layernorm.weight") != null;
         if (passMlp || normTrains || gateProj.trains() || upProj.trains()) {
@@ -194,10 +196,10 @@ final class DecoderLayer {
         Buf dQ = e.act("d q", N, H * D);
         Buf dK = e.act("d k", N, KV * D);
         Buf dV = e.act("d v", N, KV * D);
-        e.add(new Op.AttentionGrad(need(q), need(k), need(v), start, out, need(lse), dMixed, e.act("delta", N, H), dQ,
+        e.add(new AttentionOps.AttentionGrad(need(q), need(k), need(v), start, out, need(lse), dMixed, e.act("delta", N, H), dQ,
                 dK, dV, shape.B(), shape.T(), H, KV, D, scale(), window));
-        e.add(new Op.Rope(dQ, rotary.cos, rotary.sin, rotary.positions, N, H, D, true));
-        e.add(new Op.Rope(dK, rotary.cos, rotary.sin, rotary.positions, N, KV, D, true));
+        e.add(new RopeOps.Rope(dQ, rotary.cos, rotary.sin, rotary.positions, N, H, D, true));
+        e.add(new RopeOps.Rope(dK, rotary.cos, rotary.sin, rotary.positions, N, KV, D, true));
         if (c.qkNorm()) {
             dQ = headNormBackward(e, "self_attn.q_norm", need(qRaw), need(qRstd), dQ, N, H);
             dK = headNormBackward(e, "self_attn.k_norm", need(kRaw), need(kRstd), dK, N, KV);
@@ -224,14 +226,14 @@ final class DecoderLayer {
     private Buf add(Emitter e, String name, Buf a, Buf b, int N) {
         e.scope(path);
         Buf sum = e.act(name, N, C);
-        e.add(new Op.Add(a, b, sum));
+        e.add(new ElementOps.Add(a, b, sum));
         return sum;
     }
 
     private Buf swiGlu(Emitter e, int N) {
         e.scope(path + ".mlp");
         Buf a = e.act("swiglu", N, I);
-        e.add(new Op.SwiGlu(need(gate), need(up), a));
+        e.add(new ElementOps.SwiGlu(need(gate), need(up), a));
         e.scope(path + ".mlp.down_proj");
         return a;
     }

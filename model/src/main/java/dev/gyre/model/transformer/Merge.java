@@ -6,7 +6,8 @@ import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;
 import dev.gyre.kernels.op.Buf;
 import dev.gyre.kernels.op.DType;
-import dev.gyre.kernels.op.Op;
+import dev.gyre.kernels.op.ElementOps;
+import dev.gyre.kernels.op.TokenOps;
 import dev.gyre.model.adapter.AdaptedLinear;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.adapter.EmbeddingRotation;
@@ -160,14 +161,14 @@ public final class Merge {
         Buf out = Buf.output("rows", rows, C);
         Emitter e = new Emitter("merge embedding", store, false);
         Buf x = e.act("x", rows, C);
-        e.add(new Op.Embed(ids, store.weight("model.embed_tokens.weight"), x, rows, V, C));
+        e.add(new TokenOps.Embed(ids, store.weight("model.embed_tokens.weight"), x, rows, V, C));
         for (ModuleAdapter a : adapters) {
             EmbeddingRotation r = a.onEmbedding(store);
             Buf y = e.act("rotated", rows, C);
             r.forward(e, x, y, rows);
             x = y;
         }
-        e.add(new Op.Copy(x, out));
+        e.add(new ElementOps.Copy(x, out));
         Program program = e.build();
         float[] merged = new float[Math.multiplyExact(V, C)];
         float[] part = new float[rows * C];

@@ -1,7 +1,7 @@
 package dev.gyre.model.transformer;
 
 import dev.gyre.kernels.op.Buf;
-import dev.gyre.kernels.op.Op;
+import dev.gyre.kernels.op.NormOps;
 import dev.gyre.model.emit.Buffers;
 import dev.gyre.model.emit.Emitter;
 import org.jspecify.annotations.Nullable;
@@ -20,7 +20,7 @@ final class Norms {
         e.scope(module);
         Buf y = e.act("y", x.dims());
         Buf rstd = e.act("rstd", rows);
-        e.add(new Op.RmsNorm(x, store.weight(module + ".weight"), y, rstd, rows, C, (float) eps));
+        e.add(new NormOps.RmsNorm(x, store.weight(module + ".weight"), y, rstd, rows, C, (float) eps));
         return new Out(y, rstd);
     }
 
@@ -32,8 +32,8 @@ final class Norms {
         e.scope(module);
         Buf dW = store.weightGrad(module + ".weight");
         if (dW != null)
-            e.add(new Op.RmsNormWeightGrad(x, rstd, dY, dW, rows, C));
+            e.add(new NormOps.RmsNormWeightGrad(x, rstd, dY, dW, rows, C));
         if (dX != null)
-            e.add(new Op.RmsNormGrad(x, store.weight(module + ".weight"), rstd, dY, dX, rows, C, accumulate));
+            e.add(new NormOps.RmsNormGrad(x, store.weight(module + ".weight"), rstd, dY, dX, rows, C, accumulate));
     }
 }

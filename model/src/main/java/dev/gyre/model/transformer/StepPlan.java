@@ -4,7 +4,7 @@ import dev.gyre.kernels.MemoryPlan;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.op.Buf;
 import dev.gyre.kernels.op.DType;
-import dev.gyre.kernels.op.Op;
+import dev.gyre.kernels.op.OptimiserOps;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.emit.Buffers;
 import dev.gyre.model.emit.Tensor;
@@ -29,7 +29,7 @@ public final class StepPlan {
     final Map<BatchShape, TransformerProgram.WithLogits> logits = new HashMap<>();
     final Buf lossScale;
     final Buf norm = Buf.output("gradient norm", 1);
-    final Buf hp = Buf.input("AdamW", DType.F32, Op.AdamW.HP);
+    final Buf hp = Buf.input("AdamW", DType.F32, OptimiserOps.AdamW.HP);
     final @Nullable Buf m;
     final @Nullable Buf v;
     final @Nullable Program gradientNorm;

@@ -7,6 +7,7 @@ import dev.gyre.kernels.Session;
 import dev.gyre.kernels.op.Buf;
 import dev.gyre.kernels.op.Buf.Role;
 import dev.gyre.kernels.op.Op;
+import dev.gyre.kernels.op.TokenOps;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.adapter.Geometry;
 import dev.gyre.model.adapter.ModuleAdapter;
@@ -117,7 +118,7 @@ public final class TrainSession implements AutoCloseable {
             if (id < 0 || id >= V)
                 throw new IllegalArgumentException("token id " + id + " is outside the vocabulary of " + V);
         for (int l : b.labels())
-            if (l != Op.CrossEntropy.IGNORE && (l < 0 || l >= V))
+            if (l != TokenOps.CrossEntropy.IGNORE && (l < 0 || l >= V))
                 throw new IllegalArgumentException("label " + l + " is outside the vocabulary of " + V);
         session.write(i.ids(), b.ids());
         session.write(i.labels(), b.labels());

@@ -1,10 +1,13 @@
 package dev.gyre.model.transformer;
 
 import dev.gyre.kernels.Program;
+import dev.gyre.kernels.op.AttentionOps;
 import dev.gyre.kernels.op.Buf;
 import dev.gyre.kernels.op.DType;
+import dev.gyre.kernels.op.ElementOps;
 import dev.gyre.kernels.op.HostData;
-import dev.gyre.kernels.op.Op;
+import dev.gyre.kernels.op.OptimiserOps;
+import dev.gyre.kernels.op.TokenOps;
 import dev.gyre.model.adapter.AdaptedLinear;
 import dev.gyre.model.adapter.EmbeddingRotation;
 import dev.gyre.model.adapter.ModuleAdapter;
@@ -149,7 +152,7 @@ final class TransformerProgram {
             Buf logits = keepLogits != null ? keepLogits.view("logits", (long) kept * V, n, V)
                     : e.act("logits", n, V);
             head.forward(e, hc, logits, n);
-            e.add(new Op.CrossEntropy(logits, io.labels.view("labels", row, n), io.rowLoss.view("row loss", row, n),
+            e.add(new TokenOps.CrossEntropy(logits, io.labels.view("labels", row, n), io.rowLoss.view("row loss", row, n),
                     lossScale, n, V, training));
             if (dH != null || (training && headTrains))
                 head.backward(e, hc, logits, dH == null ? null : dH.view("d h rows", (long) row * C, n, C), false, n);
@@ -219,7 +222,7 @@ final class TransformerProgram {
         Buf forward(Emitter e, Buf ids, int N) {
             e.scope("model.embed_tokens");
             Buf x = e.act("x", N, C);
-            e.add(new Op.Embed(ids, store.weight("model.embed_tokens.weight"), x, N, V, C));
+            e.add(new TokenOps.Embed(ids, store.weight("model.embed_tokens.weight"), x, N, V, C));
             for (EmbeddingRotation r : rotations) {
                 inputs.add(x);
                 Buf y = e.act("rotated", N, C);
@@ -239,7 +242,7 @@ final class TransformerProgram {
                     return;
                 g = dX;
             }
-            e.add(new Op.EmbedGrad(ids, g, Objects.requireNonNull(table), N, V, C));
+            e.add(new TokenOps.EmbedGrad(ids, g, Objects.requireNonNull(table), N, V, C));
         }
     }
 
@@ -249,11 +252,11 @@ final class TransformerProgram {
         Emitter e = new Emitter("gradient norm", store, true);
         for (Regulariser r : regularisers)
             r.regularise(e, store);
-        e.add(new Op.GradNorm(store.grads(), norm));
+        e.add(new OptimiserOps.GradNorm(store.grads(), norm));
         return e.build();
     }
 
-    /// Clipped AdamW step, gradients back to zero. `hp` is [Op.AdamW]'s.
+    /// Clipped AdamW step, gradients back to zero. `hp` is [OptimiserOps.AdamW]'s.
     static Program update(Buffers store, Buf m, Buf v, Buf hp, Buf norm) {
         Emitter e = new Emitter("update", store, true);
         int decayed = store.decayed();
@@ -261,7 +264,7 @@ final class TransformerProgram {
             adamW(e, store, m, v, hp, norm, 0, decayed, true);
         if (decayed < store.size())
             adamW(e, store, m, v, hp, norm, decayed, store.size() - decayed, false);
-        e.add(new Op.Fill(store.grads(), 0f));
+        e.add(new ElementOps.Fill(store.grads(), 0f));
         return e.build();
     }
 
@@ -271,7 +274,7 @@ final class TransformerProgram {
     }
 
     private static void adamW(Emitter e, Buffers s, Buf m, Buf v, Buf hp, Buf norm, int at, int n, boolean decay) {
-        e.add(new Op.AdamW(s.params().view("params", at, n), s.grads().view("grads", at, n), m.view("m", at, n),
+        e.add(new OptimiserOps.AdamW(s.params().view("params", at, n), s.grads().view("grads", at, n), m.view("m", at, n),
                 v.view("v", at, n), hp, norm, decay));
     }
 
@@ -309,8 +312,8 @@ final class TransformerProgram {
             Buf vc = caches.values.get(i);
             x = layers.get(i).forward(e, x, T, (em, q, k, v, scale, window) -> {
                 Buf out = em.act("attention", T, H * D);
-                em.add(new Op.CacheStore(k, v, kc, vc, start, T, caches.P, KV * D));
-                em.add(new Op.CachedAttention(q, kc, vc, start, out, T, caches.P, H, KV, D, scale, window));
+                em.add(new AttentionOps.CacheStore(k, v, kc, vc, start, T, caches.P, KV * D));
+                em.add(new AttentionOps.CachedAttention(q, kc, vc, start, out, T, caches.P, H, KV, D, scale, window));
                 return out;
             });
         }

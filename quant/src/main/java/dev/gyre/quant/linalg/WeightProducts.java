@@ -6,8 +6,8 @@ import dev.gyre.kernels.Session;
 import dev.gyre.kernels.op.Buf;
 import dev.gyre.kernels.op.DType;
 import dev.gyre.kernels.op.HostData;
-import dev.gyre.kernels.op.Op.MatMul;
-import dev.gyre.kernels.op.Op.MatMul.Form;
+import dev.gyre.kernels.op.ProductOps.MatMul;
+import dev.gyre.kernels.op.ProductOps.MatMul.Form;
 import java.util.List;
 
 /// Products of a weight A (n,d) with l rows at a time, on a backend: the two forms that every frozen linear layer uses,

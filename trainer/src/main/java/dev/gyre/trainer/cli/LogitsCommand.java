@@ -1,6 +1,6 @@
 package dev.gyre.trainer.cli;
 
-import dev.gyre.kernels.op.Op;
+import dev.gyre.kernels.op.TokenOps;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.emit.Tensor;
 import dev.gyre.model.files.AtomicFiles;
@@ -124,7 +124,7 @@ final class LogitsCommand extends GyreCommand {
             this.labels = labels;
             this.start = start;
             this.trained =
-                    (int) Arrays.stream(labels).flatMapToInt(Arrays::stream).filter(l -> l != Op.CrossEntropy.IGNORE)
+                    (int) Arrays.stream(labels).flatMapToInt(Arrays::stream).filter(l -> l != TokenOps.CrossEntropy.IGNORE)
                             .count();
         }
 
@@ -143,7 +143,7 @@ final class LogitsCommand extends GyreCommand {
             int[][] labels = new int[ids.length][T];
             int[][] start = new int[ids.length][T];
             for (int b = 0; b < ids.length; b++) {
-                Arrays.fill(labels[b], Op.CrossEntropy.IGNORE);
+                Arrays.fill(labels[b], TokenOps.CrossEntropy.IGNORE);
                 if (given != null)
                     System.arraycopy(given[b], 1, labels[b], 0, T - 1);
                 if (mask != null)

@@ -10,6 +10,7 @@ import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.kernels.op.Op;
+import dev.gyre.kernels.op.RotateOps;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.adapter.OftSpec;
 import dev.gyre.model.adapter.Targets;
@@ -94,8 +95,8 @@ class WrongKernelTest {
     @Test
     void rotationsTurnedTheWrongWayAreFoundBeforeTheSecondStep() {
         List<FirstStepCheck.Result> told = new ArrayList<>();
-        assertThatThrownBy(() -> steps(op -> op instanceof Op.BlockRotate o
-                ? new Op.BlockRotate(o.x(), o.r(), o.y(), o.N(), o.d(), o.b(), o.stored(), !o.transpose(),
+        assertThatThrownBy(() -> steps(op -> op instanceof RotateOps.BlockRotate o
+                ? new RotateOps.BlockRotate(o.x(), o.r(), o.y(), o.N(), o.d(), o.b(), o.stored(), !o.transpose(),
                         o.accumulate())
                 : op, told)).isInstanceOf(DeviceException.class)
                 .hasMessageContaining("in step 1 with every parameter moved");
