@@ -39,17 +39,20 @@ public final class Cases {
 
     /// N rows of d features turned by blocks of b.
     public static OpCase rotate(int N, int d, int b) {
-        return new OpCase("BlockRotate " + N + "x" + d + " b" + b, s -> s.op(new RotateOps.BlockRotate(s.in("x", 1, N, d),
-                s.in("r", 1, d / b, b, b), s.out("y", sum(b), N, d), N, d, b, d / b, false, false)));
+        return new OpCase("BlockRotate " + N + "x" + d + " b" + b,
+                s -> s.op(new RotateOps.BlockRotate(s.in("x", 1, N, d),
+                        s.in("r", 1, d / b, b, b), s.out("y", sum(b), N, d), N, d, b, d / b, false, false)));
     }
 
     /// Both gradients of [#rotate].
     public static OpCase rotateBack(int N, int d, int b) {
         return new OpCase("BlockRotate backward " + N + "x" + d + " b" + b, s -> {
             Buf dY = s.in("dY", 1, N, d);
-            s.op(new RotateOps.BlockRotateGrad(s.in("x", 1, N, d), dY, s.out("dR", sum(N).cancelling(1), d / b, b, b), N, d,
+            s.op(new RotateOps.BlockRotateGrad(s.in("x", 1, N, d), dY, s.out("dR", sum(N).cancelling(1), d / b, b, b),
+                    N, d,
                     b, d / b));
-            s.op(new RotateOps.BlockRotate(dY, s.in("r", 1, d / b, b, b), s.out("dX", sum(b), N, d), N, d, b, d / b, true,
+            s.op(new RotateOps.BlockRotate(dY, s.in("r", 1, d / b, b, b), s.out("dX", sum(b), N, d), N, d, b, d / b,
+                    true,
                     false));
         });
     }
@@ -64,7 +67,8 @@ public final class Cases {
     /// The gradient of [#orthogonal].
     public static OpCase orthogonalBack(Orthogonal map, int blocks, int b, double std) {
         return new OpCase("CayleyGrad " + map.form() + map.terms() + " " + blocks + " blocks of " + b,
-                s -> s.op(new CayleyOps.CayleyGrad(map, s.in("v", std, blocks, map.stored(b)), s.in("dR", 1, blocks, b, b),
+                s -> s.op(new CayleyOps.CayleyGrad(map, s.in("v", std, blocks, map.stored(b)),
+                        s.in("dR", 1, blocks, b, b),
                         s.inout("dV", 1, chain(b), blocks, map.stored(b)), blocks, b)));
     }
 
@@ -108,9 +112,11 @@ public final class Cases {
         return new OpCase("MatMul subspace " + N + "x" + d + " r" + r, s -> {
             Buf u = s.out("u", sum(d), N, r);
             Buf v = s.out("v", tol, N, r);
-            s.op(new ProductOps.MatMul(Form.NT, s.in("x", 1, N, d), s.weight("A", DType.F32, 1, r, d), u, N, r, d, 1f, false));
+            s.op(new ProductOps.MatMul(Form.NT, s.in("x", 1, N, d), s.weight("A", DType.F32, 1, r, d), u, N, r, d, 1f,
+                    false));
             s.op(new ProductOps.MatMul(Form.NT, u, s.in("C", 1, r, r), v, N, r, r, 1f, false));
-            s.op(new ProductOps.MatMul(Form.NT, v, s.weight("B", DType.F32, 1, n, r), s.out("y", tol, N, n), N, n, r, 1f,
+            s.op(new ProductOps.MatMul(Form.NT, v, s.weight("B", DType.F32, 1, n, r), s.out("y", tol, N, n), N, n, r,
+                    1f,
                     false));
         });
     }
@@ -145,8 +151,9 @@ public final class Cases {
     }
 
     public static OpCase norm(int N, int C) {
-        return new OpCase("RmsNorm " + N + "x" + C, s -> s.op(new NormOps.RmsNorm(s.in("x", 3, N, C), s.in("weight", 1, C),
-                s.out("y", sum(C), N, C), s.out("rstd", sum(C), N), N, C, 1e-5f)));
+        return new OpCase("RmsNorm " + N + "x" + C,
+                s -> s.op(new NormOps.RmsNorm(s.in("x", 3, N, C), s.in("weight", 1, C),
+                        s.out("y", sum(C), N, C), s.out("rstd", sum(C), N), N, C, 1e-5f)));
     }
 
     public static OpCase normBack(int N, int C) {
@@ -177,7 +184,8 @@ public final class Cases {
             for (int i = 0; i < n; i++)
                 v[i] *= v[i];
             s.op(new OptimiserOps.AdamW(s.inout("param", 1, roundings(32), n), s.in("grad", 1, n),
-                    s.inout("m", 1, roundings(8), n), s.inout("v", v, roundings(8), n), s.in("hp", hp, OptimiserOps.AdamW.HP),
+                    s.inout("m", 1, roundings(8), n), s.inout("v", v, roundings(8), n),
+                    s.in("hp", hp, OptimiserOps.AdamW.HP),
                     s.in("norm", new float[] {7f}, 1), true));
         });
     }

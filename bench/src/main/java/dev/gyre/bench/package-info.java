@@ -3,4 +3,3 @@
 package dev.gyre.bench;
 
 import org.jspecify.annotations.NullMarked;
-

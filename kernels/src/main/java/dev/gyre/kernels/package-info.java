@@ -4,4 +4,3 @@
 package dev.gyre.kernels;
 
 import org.jspecify.annotations.NullMarked;
-

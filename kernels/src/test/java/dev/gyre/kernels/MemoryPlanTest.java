@@ -131,8 +131,9 @@ class MemoryPlanTest {
         Buf b = Buf.activation("b", 64);
         Buf c = Buf.activation("c", 64);
         Buf out = Buf.output("out", 64);
-        MemoryPlan plan = MemoryPlan.of(List.of(Program.builder("chain").add(new ElementOps.Copy(in, a)).add(new ElementOps.Copy(a, b))
-                .add(new ElementOps.Copy(b, c)).add(new ElementOps.Copy(c, out)).build()));
+        MemoryPlan plan = MemoryPlan
+                .of(List.of(Program.builder("chain").add(new ElementOps.Copy(in, a)).add(new ElementOps.Copy(a, b))
+                        .add(new ElementOps.Copy(b, c)).add(new ElementOps.Copy(c, out)).build()));
         assertThat(plan.place(a)).isNotEqualTo(plan.place(b));
         assertThat(plan.place(b)).isNotEqualTo(plan.place(c));
         // a is last read where b is first written, c comes one later
@@ -147,9 +148,10 @@ class MemoryPlanTest {
         Buf root = Buf.activation("root", 64);
         Buf other = Buf.activation("other", 32);
         Buf out = Buf.output("out", 32);
-        MemoryPlan plan = MemoryPlan.of(List.of(Program.builder("views").add(new ElementOps.Copy(in, root.view("low", 0, 32)))
-                .add(new ElementOps.Copy(in, other)).add(new ElementOps.Copy(other, root.view("high", 32, 32)))
-                .add(new ElementOps.Copy(root.view("low again", 0, 32), out)).build()));
+        MemoryPlan plan =
+                MemoryPlan.of(List.of(Program.builder("views").add(new ElementOps.Copy(in, root.view("low", 0, 32)))
+                        .add(new ElementOps.Copy(in, other)).add(new ElementOps.Copy(other, root.view("high", 32, 32)))
+                        .add(new ElementOps.Copy(root.view("low again", 0, 32), out)).build()));
         assertThat(plan.lifetime(root)).isEqualTo(new MemoryPlan.Lifetime(0, 3));
         assertThat(plan.lifetime(other)).isEqualTo(new MemoryPlan.Lifetime(1, 2));
         assertThat(plan.arenaBytes()).isEqualTo((64 + 32) * 4);
@@ -160,7 +162,8 @@ class MemoryPlanTest {
         Buf state = Buf.state("state", 100);
         Buf a = Buf.activation("a", 100);
         Buf b = Buf.activation("b", 40);
-        Program one = Program.builder("one").add(new ElementOps.Copy(state, a)).add(new ElementOps.Axpy(1f, a, state)).build();
+        Program one = Program.builder("one").add(new ElementOps.Copy(state, a)).add(new ElementOps.Axpy(1f, a, state))
+                .build();
         Program two = Program.builder("two").add(new ElementOps.Fill(b, 1f)).build();
         MemoryPlan plan = MemoryPlan.of(List.of(one, two));
         assertThat(plan.arenaBytes()).isEqualTo(112 * 4);
@@ -208,7 +211,8 @@ class MemoryPlanTest {
             p.add(new ElementOps.Axpy(1f, in, b.view("first", 0, 1)));
         MemoryPlan plan = MemoryPlan.of(List.of(p.build()));
         assertThat(plan.slabs()).containsExactly(2L * half, half);
-        Program tooLarge = Program.builder("too large").add(new ElementOps.Fill(Buf.activation("x", 1 << 30, 2), 0f)).build();
+        Program tooLarge =
+                Program.builder("too large").add(new ElementOps.Fill(Buf.activation("x", 1 << 30, 2), 0f)).build();
         assertThatIllegalArgumentException().isThrownBy(() -> MemoryPlan.of(List.of(tooLarge)))
                 .withMessageContaining("use a smaller micro-batch");
     }

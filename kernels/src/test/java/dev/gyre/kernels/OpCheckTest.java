@@ -15,8 +15,9 @@ import org.junit.jupiter.api.Test;
 
 /// The check finds what it is there to find.
 class OpCheckTest {
-    private static final OpCase CASE = new OpCase("Add 5", s -> s.op(new ElementOps.Add(s.in("x", 1, 5), s.in("y", 1, 5),
-            s.out("out", Tol.roundings(1), 5))));
+    private static final OpCase CASE =
+            new OpCase("Add 5", s -> s.op(new ElementOps.Add(s.in("x", 1, 5), s.in("y", 1, 5),
+                    s.out("out", Tol.roundings(1), 5))));
 
     /// The reference, with something done to a buffer's numbers whenever the host reads it.
     private record Sabotaged(BiConsumer<Buf, float[]> onRead) implements Backend {

@@ -32,7 +32,9 @@ class ProgramTest {
                 .isThrownBy(() -> program(new ElementOps.Copy(in, a), new ElementOps.Add(a, b, out)));
         // adding to an activation reads it
         assertThatIllegalArgumentException().isThrownBy(() -> program(new ElementOps.Axpy(1f, in, a)));
-        assertThat(program(new ElementOps.Copy(in, a), new ElementOps.Axpy(1f, in, a), new ElementOps.Copy(a, out)).ops()).hasSize(3);
+        assertThat(
+                program(new ElementOps.Copy(in, a), new ElementOps.Axpy(1f, in, a), new ElementOps.Copy(a, out)).ops())
+                .hasSize(3);
     }
 
     @Test
@@ -40,10 +42,12 @@ class ProgramTest {
         Buf c = Buf.activation("c", 4);
         Op first = new ElementOps.Copy(in, a);
         Op view = new ElementOps.Copy(in.view("half", 0, 2), b.view("b half", 0, 2));
-        Program p = program(first, new ElementOps.Copy(a, c), new ElementOps.Axpy(1f, in, c), new ElementOps.Copy(in, b), view,
+        Program p = program(first, new ElementOps.Copy(a, c), new ElementOps.Axpy(1f, in, c),
+                new ElementOps.Copy(in, b), view,
                 new ElementOps.Add(a, b, out), new ElementOps.Copy(out, c));
         assertThat(p.withoutUnread().ops()).containsExactly(first, p.ops().get(3), view, p.ops().get(5));
-        Program overwritten = program(first, new ElementOps.Axpy(1f, in, a), new ElementOps.Fill(a, 1f), new ElementOps.Copy(a, out));
+        Program overwritten =
+                program(first, new ElementOps.Axpy(1f, in, a), new ElementOps.Fill(a, 1f), new ElementOps.Copy(a, out));
         assertThat(overwritten.withoutUnread().ops()).containsExactly(overwritten.ops().get(2),
                 overwritten.ops().get(3));
     }
@@ -54,8 +58,10 @@ class ProgramTest {
         Buf w = Buf.weight("w", DType.F32, 5, 3);
         Buf y = Buf.activation("y", 2, 5);
         assertThatIllegalArgumentException()
-                .isThrownBy(() -> program(new ProductOps.MatMul(ProductOps.MatMul.Form.NT, x, w, y, 2, 5, 3, 1f, true)));
-        assertThat(program(new ProductOps.MatMul(ProductOps.MatMul.Form.NT, x, w, y, 2, 5, 3, 1f, false)).flops()).isEqualTo(60);
+                .isThrownBy(
+                        () -> program(new ProductOps.MatMul(ProductOps.MatMul.Form.NT, x, w, y, 2, 5, 3, 1f, true)));
+        assertThat(program(new ProductOps.MatMul(ProductOps.MatMul.Form.NT, x, w, y, 2, 5, 3, 1f, false)).flops())
+                .isEqualTo(60);
     }
 
     @Test
@@ -68,7 +74,8 @@ class ProgramTest {
     @Test
     void rootsAreListedOnceInOrderOfFirstUse() {
         Buf params = Buf.param("params", 8);
-        Program p = program(new ElementOps.Copy(params.view("one", 0, 4), a), new ElementOps.Add(params.view("two", 4, 4), a, b),
+        Program p = program(new ElementOps.Copy(params.view("one", 0, 4), a),
+                new ElementOps.Add(params.view("two", 4, 4), a, b),
                 new ElementOps.Copy(b, out));
         assertThat(p.roots()).containsExactly(params, a, b, out);
     }
@@ -80,8 +87,9 @@ class ProgramTest {
         assertThatIllegalArgumentException().isThrownBy(() -> new RopeOps.Rope(Buf.activation("x", 2, 5),
                 Buf.input("cos", DType.F32, 4, 2), Buf.input("sin", DType.F32, 4, 2),
                 Buf.input("positions", DType.I32, 2), 2, 1, 5, false));
-        assertThatIllegalArgumentException().isThrownBy(() -> new ElementOps.Dropout(in, Buf.input("seed", DType.I32, 1), a, 0,
-                1f, false));
+        assertThatIllegalArgumentException()
+                .isThrownBy(() -> new ElementOps.Dropout(in, Buf.input("seed", DType.I32, 1), a, 0,
+                        1f, false));
     }
 
     @Test

@@ -50,7 +50,8 @@ class RefBackendTest {
         Buf y = Buf.output("y", 3);
         Buf z = Buf.output("z", 67);
         HostData.NF4 codes = Nf4Data.nested(67, 32, 2, new Random(1));
-        Program p = Program.builder("decode").add(new ProductOps.Decode(bf16, y)).add(new ProductOps.Decode(nf4, z)).build();
+        Program p = Program.builder("decode").add(new ProductOps.Decode(bf16, y)).add(new ProductOps.Decode(nf4, z))
+                .build();
         try (RefBackend.RefSession s = new RefBackend().open(List.of(p))) {
             assertThatThrownBy(() -> s.run(p)).isInstanceOf(IllegalStateException.class)
                     .hasMessageContaining("bf16 (3) BF16 is not bound");

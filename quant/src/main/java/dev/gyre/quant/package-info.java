@@ -4,4 +4,3 @@
 package dev.gyre.quant;
 
 import org.jspecify.annotations.NullMarked;
-

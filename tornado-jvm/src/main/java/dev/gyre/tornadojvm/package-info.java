@@ -5,4 +5,3 @@
 package dev.gyre.tornadojvm;
 
 import org.jspecify.annotations.NullMarked;
-

@@ -3,4 +3,3 @@
 package dev.gyre.tornadojvm;
 
 import org.jspecify.annotations.NullMarked;
-

@@ -4,4 +4,3 @@
 package dev.gyre.api;
 
 import org.jspecify.annotations.NullMarked;
-

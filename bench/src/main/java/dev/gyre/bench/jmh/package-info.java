@@ -3,4 +3,3 @@
 package dev.gyre.bench.jmh;
 
 import org.jspecify.annotations.NullMarked;
-

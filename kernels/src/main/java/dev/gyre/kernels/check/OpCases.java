@@ -107,7 +107,8 @@ public final class OpCases {
             });
             add("SwiGluGrad " + n + " dUp in place", s -> {
                 Buf up = s.inout("up", 1, roundings(16), n);
-                s.op(new ElementOps.SwiGluGrad(s.in("gate", 2, n), up, s.in("dOut", 1, n), s.out("dGate", roundings(24), n),
+                s.op(new ElementOps.SwiGluGrad(s.in("gate", 2, n), up, s.in("dOut", 1, n),
+                        s.out("dGate", roundings(24), n),
                         up));
             });
         }
@@ -156,8 +157,9 @@ public final class OpCases {
             for (DType dtype : new DType[] {DType.F32, DType.BF16})
                 add("Embed" + size + " " + dtype, s -> s.op(new TokenOps.Embed(s.ints("ids", s.below(V, N)),
                         s.weight("table", dtype, 1, V, C), s.out("out", EXACT, N, C), N, V, C)));
-            add("EmbedGrad" + size, s -> s.op(new TokenOps.EmbedGrad(s.ints("ids", s.below(V, N)), s.in("dOut", 1, N, C),
-                    s.inout("dTable", 1, sum(N), V, C), N, V, C)));
+            add("EmbedGrad" + size,
+                    s -> s.op(new TokenOps.EmbedGrad(s.ints("ids", s.below(V, N)), s.in("dOut", 1, N, C),
+                            s.inout("dTable", 1, sum(N), V, C), N, V, C)));
         }
         add("Embed trained table", s -> s.op(new TokenOps.Embed(s.ints("ids", 2, 0, 2), s.in("table", 1, 3, 5),
                 s.out("out", EXACT, 3, 5), 3, 3, 5)));
@@ -353,10 +355,12 @@ public final class OpCases {
             new Shape(4, 300, 2, 2, 8, 0, "packed")};
         for (Shape z : shapes) {
             int N = z.B * z.T;
-            add("Attention " + z, s -> s.op(new AttentionOps.Attention(s.in("q", 2, N, z.H * z.D), s.in("k", 1, N, z.KV * z.D),
-                    s.in("v", 1, N, z.KV * z.D), s.ints("start", z.starts(s.random())),
-                    s.out("out", z.tol(), N, z.H * z.D), s.out("lse", z.tol(), N, z.H), z.B, z.T, z.H, z.KV, z.D,
-                    z.scale(), z.window)));
+            add("Attention " + z,
+                    s -> s.op(new AttentionOps.Attention(s.in("q", 2, N, z.H * z.D), s.in("k", 1, N, z.KV * z.D),
+                            s.in("v", 1, N, z.KV * z.D), s.ints("start", z.starts(s.random())),
+                            s.out("out", z.tol(), N, z.H * z.D), s.out("lse", z.tol(), N, z.H), z.B, z.T, z.H, z.KV,
+                            z.D,
+                            z.scale(), z.window)));
             add("AttentionGrad " + z, s -> {
                 Buf q = s.in("q", 2, N, z.H * z.D);
                 Buf k = s.in("k", 1, N, z.KV * z.D);
@@ -364,7 +368,8 @@ public final class OpCases {
                 Buf start = s.ints("start", z.starts(s.random()));
                 Buf out = s.out("out", z.tol(), N, z.H * z.D);
                 Buf lse = s.out("lse", z.tol(), N, z.H);
-                s.op(new AttentionOps.Attention(q, k, v, start, out, lse, z.B, z.T, z.H, z.KV, z.D, z.scale(), z.window));
+                s.op(new AttentionOps.Attention(q, k, v, start, out, lse, z.B, z.T, z.H, z.KV, z.D, z.scale(),
+                        z.window));
                 Tol tol = relative(2 * z.tol().rtol(), "twice the forward's: two such factors");
                 // dQ and dK are zero but for rounding where one key is visible; then dOut.v sets the scale of errors
                 Tol difference = new Tol(16 * Math.sqrt(z.D) * Tol.ROUNDING, tol.rtol(), "cancelling dP - delta");
@@ -429,7 +434,8 @@ public final class OpCases {
                                 Buf logits = gradient
                                         ? s.inout("logits", 15, relative(tol.rtol(), tol.why()), N, V)
                                         : s.in("logits", 15, N, V);
-                                s.op(new TokenOps.CrossEntropy(logits, s.ints("labels", labels), s.out("rowLoss", tol, N),
+                                s.op(new TokenOps.CrossEntropy(logits, s.ints("labels", labels),
+                                        s.out("rowLoss", tol, N),
                                         s.in("scale", new float[] {0.037f}, 1), N, V, gradient));
                             });
         add("CrossEntropy logits beyond exp's range", s -> s.op(new TokenOps.CrossEntropy(
@@ -492,8 +498,9 @@ public final class OpCases {
         int m = map.stored(b);
         // a solve with condition number to 2.3, products of length b, up to 3 x 6 of them in a row
         Tol tol = relative(16 * Tol.ROUNDING + 2 * sum(b).rtol(), "a chain of products or a solve of size b");
-        add("Cayley " + name, s -> s.op(new CayleyOps.Cayley(map, s.in("v", std, blocks, m), s.out("r", tol, blocks, b, b),
-                blocks, b)));
+        add("Cayley " + name,
+                s -> s.op(new CayleyOps.Cayley(map, s.in("v", std, blocks, m), s.out("r", tol, blocks, b, b),
+                        blocks, b)));
         add("CayleyGrad " + name, s -> s.op(new CayleyOps.CayleyGrad(map, s.in("v", std, blocks, m),
                 s.in("dR", 1, blocks, b, b), s.inout("dV", 1, tol, blocks, m), blocks, b)));
     }
@@ -523,14 +530,16 @@ public final class OpCases {
                         });
                 long terms = (long) N * (d / b) / stored;
                 // a shared R of few numbers: the sum over rows and blocks may be small in all of them, its terms are of about 1
-                add("BlockRotateGrad" + name, s -> s.op(new RotateOps.BlockRotateGrad(s.in("x", 1, N, d), s.in("dY", 1, N, d),
-                        s.out("dR", sum(terms).cancelling(1), stored, b, b), N, d, b, stored)));
+                add("BlockRotateGrad" + name,
+                        s -> s.op(new RotateOps.BlockRotateGrad(s.in("x", 1, N, d), s.in("dY", 1, N, d),
+                                s.out("dR", sum(terms).cancelling(1), stored, b, b), N, d, b, stored)));
             }
         for (int[] z : new int[][] {{1, 1}, {5, 3}, {7, 8}, {33, 13}, {130, 32}})
             for (boolean identity : new boolean[] {false, true})
                 add("MaskBlocks blocks" + z[0] + " b" + z[1] + (identity ? " identity" : " zero"), s -> {
                     int[] mask = s.below(3, z[0]);
-                    s.op(new CayleyOps.MaskBlocks(s.inout("r", 1, EXACT, z[0], z[1], z[1]), s.ints("mask", mask), z[0], z[1],
+                    s.op(new CayleyOps.MaskBlocks(s.inout("r", 1, EXACT, z[0], z[1], z[1]), s.ints("mask", mask), z[0],
+                            z[1],
                             identity));
                 });
     }
@@ -563,8 +572,9 @@ public final class OpCases {
             for (boolean a : new boolean[] {false, true})
                 for (boolean b : new boolean[] {false, true}) {
                     String name = " r" + r + (a ? " va" : "") + (b ? " vb" : "");
-                    add("PsoftCore" + name, s -> s.op(new SubspaceOps.PsoftCore(s.in("R", 1, r, r), a ? s.in("va", 1, r) : null,
-                            b ? s.in("vb", 1, r) : null, s.out("core", roundings(6), r, r), r)));
+                    add("PsoftCore" + name,
+                            s -> s.op(new SubspaceOps.PsoftCore(s.in("R", 1, r, r), a ? s.in("va", 1, r) : null,
+                                    b ? s.in("vb", 1, r) : null, s.out("core", roundings(6), r, r), r)));
                     for (boolean train : a || b ? new boolean[] {true, false} : new boolean[] {false})
                         add("PsoftCoreGrad" + name + (train ? " trained" : ""), s -> s.op(new SubspaceOps.PsoftCoreGrad(
                                 s.in("R", 1, r, r), a ? s.in("va", 1, r) : null, b ? s.in("vb", 1, r) : null,
@@ -576,10 +586,12 @@ public final class OpCases {
 
     private void givens() {
         for (int n : new int[] {1, 3, 7, 33, 100, 207, 4099}) {
-            add("GivensAngles " + n, s -> s.op(new GivensOps.GivensAngles(s.in("phi", 0.7, n), s.out("g", roundings(16), n, 4),
-                    n)));
-            add("GivensAnglesGrad " + n, s -> s.op(new GivensOps.GivensAnglesGrad(s.in("phi", 0.7, n), s.in("dG", 1, n, 4),
-                    s.inout("dPhi", 1, roundings(24), n), n)));
+            add("GivensAngles " + n,
+                    s -> s.op(new GivensOps.GivensAngles(s.in("phi", 0.7, n), s.out("g", roundings(16), n, 4),
+                            n)));
+            add("GivensAnglesGrad " + n,
+                    s -> s.op(new GivensOps.GivensAnglesGrad(s.in("phi", 0.7, n), s.in("dG", 1, n, 4),
+                            s.inout("dPhi", 1, roundings(24), n), n)));
             add("GivensPenalty " + n, s -> s.op(new GivensOps.GivensPenalty(s.in("g", 1, n, 4),
                     s.inout("dG", 1, roundings(16), n, 4), s.out("loss", sum(n), 1), n, 0.05f)));
         }

@@ -170,9 +170,10 @@ public final class SizedCases {
                     s.out("dK", difference, N, z.KV * z.D), s.out("dV", twice, N, z.KV * z.D), z.B, z.T, z.H, z.KV,
                     z.D, scale, 0));
         });
-        add("CacheStore", s -> s.op(new AttentionOps.CacheStore(s.in("k", 1, 1, z.KV * z.D), s.in("v", 1, 1, z.KV * z.D),
-                s.inout("kCache", 1, EXACT, z.T, z.KV * z.D), s.inout("vCache", 1, EXACT, z.T, z.KV * z.D),
-                s.ints("start", z.T - 1), 1, z.T, z.KV * z.D)));
+        add("CacheStore",
+                s -> s.op(new AttentionOps.CacheStore(s.in("k", 1, 1, z.KV * z.D), s.in("v", 1, 1, z.KV * z.D),
+                        s.inout("kCache", 1, EXACT, z.T, z.KV * z.D), s.inout("vCache", 1, EXACT, z.T, z.KV * z.D),
+                        s.ints("start", z.T - 1), 1, z.T, z.KV * z.D)));
         add("CachedAttention", s -> s.op(new AttentionOps.CachedAttention(s.in("q", 2, 1, z.H * z.D),
                 s.in("kCache", 1, z.T, z.KV * z.D), s.in("vCache", 1, z.T, z.KV * z.D), s.ints("start", z.T - 1),
                 s.out("out", tol, 1, z.H * z.D), 1, z.T, z.H, z.KV, z.D, scale, 0)));
@@ -203,11 +204,14 @@ public final class SizedCases {
                     s.in("dR", 1, blocks, BLOCK, BLOCK), s.inout("dV", 1, tol, blocks, m), blocks, BLOCK)));
         }
         int m = BLOCK * (BLOCK - 1) / 2;
-        add("CoftProject", s -> s.op(new CayleyOps.CoftProject(s.inout("v", 0.3, sum(m), blocks, m), blocks, BLOCK, 0.2f)));
+        add("CoftProject",
+                s -> s.op(new CayleyOps.CoftProject(s.inout("v", 0.3, sum(m), blocks, m), blocks, BLOCK, 0.2f)));
         for (boolean transpose : new boolean[] {false, true})
-            add("BlockRotate" + (transpose ? " transposed" : ""), s -> s.op(new RotateOps.BlockRotate(s.in("x", 1, N, d),
-                    s.in("r", 1, blocks, BLOCK, BLOCK), s.out("y", sum(BLOCK), N, d), N, d, BLOCK, blocks, transpose,
-                    false)));
+            add("BlockRotate" + (transpose ? " transposed" : ""),
+                    s -> s.op(new RotateOps.BlockRotate(s.in("x", 1, N, d),
+                            s.in("r", 1, blocks, BLOCK, BLOCK), s.out("y", sum(BLOCK), N, d), N, d, BLOCK, blocks,
+                            transpose,
+                            false)));
         add("BlockRotate shared", s -> s.op(new RotateOps.BlockRotate(s.in("x", 1, N, d), s.in("r", 1, 1, BLOCK, BLOCK),
                 s.out("y", sum(BLOCK), N, d), N, d, BLOCK, 1, false, false)));
         add("BlockRotateGrad", s -> s.op(new RotateOps.BlockRotateGrad(s.in("x", 1, N, d), s.in("dY", 1, N, d),
@@ -224,35 +228,41 @@ public final class SizedCases {
         int r = 64;
         add("PsoftCore", s -> s.op(new SubspaceOps.PsoftCore(s.in("R", 1, r, r), s.in("va", 1, r), s.in("vb", 1, r),
                 s.out("core", roundings(6), r, r), r)));
-        add("PsoftCoreGrad", s -> s.op(new SubspaceOps.PsoftCoreGrad(s.in("R", 1, r, r), s.in("va", 1, r), s.in("vb", 1, r),
-                s.in("dCore", 1, r, r), s.out("dR", roundings(3), r, r), s.inout("dVa", 1, sum(r), r),
-                s.inout("dVb", 1, sum(r), r), r)));
+        add("PsoftCoreGrad",
+                s -> s.op(new SubspaceOps.PsoftCoreGrad(s.in("R", 1, r, r), s.in("va", 1, r), s.in("vb", 1, r),
+                        s.in("dCore", 1, r, r), s.out("dR", roundings(3), r, r), s.inout("dVa", 1, sum(r), r),
+                        s.inout("dVb", 1, sum(r), r), r)));
     }
 
     private void givens() {
         int d = z.C;
         int n = d - 1;
-        add("GivensAngles", s -> s.op(new GivensOps.GivensAngles(s.in("phi", 0.7, n), s.out("g", roundings(16), n, 4), n)));
+        add("GivensAngles",
+                s -> s.op(new GivensOps.GivensAngles(s.in("phi", 0.7, n), s.out("g", roundings(16), n, 4), n)));
         add("GivensAnglesGrad", s -> s.op(new GivensOps.GivensAnglesGrad(s.in("phi", 0.7, n), s.in("dG", 1, n, 4),
                 s.inout("dPhi", 1, roundings(24), n), n)));
-        add("GivensPenalty", s -> s.op(new GivensOps.GivensPenalty(s.in("g", 1, n, 4), s.inout("dG", 1, roundings(16), n, 4),
-                s.out("loss", sum(n), 1), n, 0.05f)));
+        add("GivensPenalty",
+                s -> s.op(new GivensOps.GivensPenalty(s.in("g", 1, n, 4), s.inout("dG", 1, roundings(16), n, 4),
+                        s.out("loss", sum(n), 1), n, 0.05f)));
         Tol pass = relative((4 + 4 * OpCases.log2(d)) * Tol.ROUNDING, "log2(d) stages");
         add("GivensSweep", s -> s.op(new GivensOps.GivensSweep(s.in("x", 1, N, d),
                 s.in("g", OpCases.pairs(s, n, true), n, 4), s.out("y", pass, N, d), N, d)));
         for (boolean strict : new boolean[] {true, false})
-            add("GivensSweepGrad " + (strict ? "GOFT" : "qGOFT"), s -> s.op(new GivensOps.GivensSweepGrad(s.in("x", 1, N, d),
-                    s.in("g", OpCases.pairs(s, n, strict), n, 4), s.in("dY", 1, N, d), s.out("dX", pass, N, d),
-                    s.out("dG", relative(4 * pass.rtol() + sum(N).rtol(), "there and back, sum over N"), n, 4), N, d,
-                    strict, false)));
+            add("GivensSweepGrad " + (strict ? "GOFT" : "qGOFT"),
+                    s -> s.op(new GivensOps.GivensSweepGrad(s.in("x", 1, N, d),
+                            s.in("g", OpCases.pairs(s, n, strict), n, 4), s.in("dY", 1, N, d), s.out("dX", pass, N, d),
+                            s.out("dG", relative(4 * pass.rtol() + sum(N).rtol(), "there and back, sum over N"), n, 4),
+                            N, d,
+                            strict, false)));
     }
 
     private void householder() {
         int d = z.C;
         int r = RANK;
         Tol chain = relative(r * sum(d).rtol(), "r dot products of length d in a row");
-        add("HouseholderVectors", s -> s.op(new ReflectOps.HouseholderVectors(s.in("p", 1, d, r), s.out("u", sum(d), r, d), d,
-                r, false)));
+        add("HouseholderVectors",
+                s -> s.op(new ReflectOps.HouseholderVectors(s.in("p", 1, d, r), s.out("u", sum(d), r, d), d,
+                        r, false)));
         add("HouseholderVectorsGrad after HouseholderVectors", s -> {
             Buf p = s.in("p", 1, d, r);
             Buf u = s.out("u", sum(d), r, d);

@@ -4,4 +4,3 @@
 package dev.gyre.kernels.check;
 
 import org.jspecify.annotations.NullMarked;
-

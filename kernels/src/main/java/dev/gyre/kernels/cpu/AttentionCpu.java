@@ -65,7 +65,8 @@ final class AttentionCpu {
         }
     }
 
-    static Runnable attention(Cpu cpu, Simd simd, AttentionOps.Attention op, View q, View k, View v, View start, View out,
+    static Runnable attention(Cpu cpu, Simd simd, AttentionOps.Attention op, View q, View k, View v, View start,
+            View out,
             View lse) {
         Heads heads = new Heads(op.H(), op.KV(), op.D(), op.scale(), op.window());
         int T = op.T();
@@ -203,7 +204,8 @@ final class AttentionCpu {
     /// in five products. In pass s queries are s chunks ahead of their keys: so items of a pass share no result, and
     /// every result is summed in the order of the passes, whoever runs them. A batch with many heads needs one chunk, one
     /// pass and no summing.
-    static Runnable attentionGrad(Cpu cpu, Simd simd, AttentionOps.AttentionGrad op, View q, View k, View v, View start, View out,
+    static Runnable attentionGrad(Cpu cpu, Simd simd, AttentionOps.AttentionGrad op, View q, View k, View v, View start,
+            View out,
             View lse, View dOut, View delta, View dQ, View dK, View dV) {
         int T = op.T();
         int pairs = op.B() * op.KV();
@@ -404,7 +406,8 @@ final class AttentionCpu {
         };
     }
 
-    static Runnable cachedAttention(Cpu cpu, Simd simd, AttentionOps.CachedAttention op, View q, View kCache, View vCache,
+    static Runnable cachedAttention(Cpu cpu, Simd simd, AttentionOps.CachedAttention op, View q, View kCache,
+            View vCache,
             View start, View out) {
         Heads heads = new Heads(op.H(), op.KV(), op.D(), op.scale(), op.window());
         int T = op.T();

@@ -377,7 +377,8 @@ final class CayleyCpu {
         };
     }
 
-    static Runnable psoftCoreGrad(SubspaceOps.PsoftCoreGrad op, View R, @Nullable View va, @Nullable View vb, View dCore,
+    static Runnable psoftCoreGrad(SubspaceOps.PsoftCoreGrad op, View R, @Nullable View va, @Nullable View vb,
+            View dCore,
             View dR, @Nullable View dVa, @Nullable View dVb) {
         int r = op.r();
         return () -> {

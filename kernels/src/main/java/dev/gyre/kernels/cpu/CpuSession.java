@@ -280,10 +280,13 @@ final class CpuSession implements Session {
             case ProductOps.MatMul o -> ProductCpu.matMul(cpu, simd, o, at(o.a()), at(o.b()), at(o.c()));
             case ColumnOps.AddBias o -> ColumnCpu.addBias(cpu, simd, o, at(o.y()), at(o.bias()));
             case ColumnOps.BiasGrad o -> ColumnCpu.biasGrad(cpu, simd, o, at(o.dY()), at(o.dBias()));
-            case RopeOps.Rope o -> AttentionCpu.rope(cpu, simd, o, at(o.x()), at(o.cos()), at(o.sin()), at(o.positions()));
-            case AttentionOps.Attention o -> AttentionCpu.attention(cpu, simd, o, at(o.q()), at(o.k()), at(o.v()), at(o.start()),
-                    at(o.out()), at(o.lse()));
-            case AttentionOps.AttentionGrad o -> AttentionCpu.attentionGrad(cpu, simd, o, at(o.q()), at(o.k()), at(o.v()),
+            case RopeOps.Rope o ->
+                    AttentionCpu.rope(cpu, simd, o, at(o.x()), at(o.cos()), at(o.sin()), at(o.positions()));
+            case AttentionOps.Attention o ->
+                    AttentionCpu.attention(cpu, simd, o, at(o.q()), at(o.k()), at(o.v()), at(o.start()),
+                            at(o.out()), at(o.lse()));
+            case AttentionOps.AttentionGrad o -> AttentionCpu.attentionGrad(cpu, simd, o, at(o.q()), at(o.k()),
+                    at(o.v()),
                     at(o.start()), at(o.out()), at(o.lse()), at(o.dOut()), at(o.delta()), at(o.dQ()), at(o.dK()),
                     at(o.dV()));
             case AttentionOps.CacheStore o ->
@@ -309,8 +312,9 @@ final class CpuSession implements Session {
             case ColumnOps.ColumnDot o -> ColumnCpu.columnDot(cpu, simd, o, at(o.x()), at(o.y()), at(o.out()));
             case ColumnOps.PermuteColumns o -> ColumnCpu.permute(cpu, o, at(o.x()), at(o.perm()), at(o.y()));
             case SubspaceOps.PsoftCore o -> CayleyCpu.psoftCore(o, at(o.R()), opt(o.va()), opt(o.vb()), at(o.core()));
-            case SubspaceOps.PsoftCoreGrad o -> CayleyCpu.psoftCoreGrad(o, at(o.R()), opt(o.va()), opt(o.vb()), at(o.dCore()),
-                    at(o.dR()), opt(o.dVa()), opt(o.dVb()));
+            case SubspaceOps.PsoftCoreGrad o ->
+                    CayleyCpu.psoftCoreGrad(o, at(o.R()), opt(o.va()), opt(o.vb()), at(o.dCore()),
+                            at(o.dR()), opt(o.dVa()), opt(o.dVb()));
             case GivensOps.GivensAngles o -> GivensCpu.angles(o, at(o.phi()), at(o.g()));
             case GivensOps.GivensAnglesGrad o -> GivensCpu.anglesGrad(o, at(o.phi()), at(o.dG()), at(o.dPhi()));
             case GivensOps.GivensSweep o -> GivensCpu.sweep(cpu, simd, o, at(o.x()), at(o.g()), at(o.y()));
@@ -324,8 +328,9 @@ final class CpuSession implements Session {
             case ReflectOps.HouseholderGrad o ->
                     ReflectCpu.reflectGrad(cpu, simd, o, at(o.x()), at(o.u()), at(o.dY()), at(o.dX()), at(o.dU()));
             case OptimiserOps.GradNorm o -> OptimiserCpu.gradNorm(cpu, simd, at(o.grad()), at(o.norm()));
-            case OptimiserOps.AdamW o -> OptimiserCpu.adamW(cpu, simd, o, at(o.param()), at(o.grad()), at(o.m()), at(o.v()),
-                    at(o.hp()), at(o.norm()));
+            case OptimiserOps.AdamW o ->
+                    OptimiserCpu.adamW(cpu, simd, o, at(o.param()), at(o.grad()), at(o.m()), at(o.v()),
+                            at(o.hp()), at(o.norm()));
         };
     }
 }

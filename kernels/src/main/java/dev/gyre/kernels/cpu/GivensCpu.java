@@ -200,7 +200,8 @@ final class GivensCpu {
     /// The rows are cut into parts, the same whatever the number of threads; each part sums its dG, the parts are added
     /// in order. The inputs of a level are made again from x on the way down, those of its stages by [Simd#givensGrad];
     /// nothing is turned back, so it does not matter whether g is orthogonal.
-    static Runnable sweepGrad(Cpu cpu, Simd simd, GivensOps.GivensSweepGrad op, View x, View g, View dY, View dX, View dG) {
+    static Runnable sweepGrad(Cpu cpu, Simd simd, GivensOps.GivensSweepGrad op, View x, View g, View dY, View dX,
+            View dG) {
         int d = op.d();
         Levels s = Levels.of(d, simd.givensWidth());
         int some = Math.max(16, (op.N() + 15) / 16);

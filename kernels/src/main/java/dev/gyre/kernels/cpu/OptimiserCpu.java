@@ -23,7 +23,8 @@ final class OptimiserCpu {
         };
     }
 
-    static Runnable adamW(Cpu cpu, Simd simd, OptimiserOps.AdamW op, View param, View grad, View m, View v, View hp, View norm) {
+    static Runnable adamW(Cpu cpu, Simd simd, OptimiserOps.AdamW op, View param, View grad, View m, View v, View hp,
+            View norm) {
         return ElementCpu.chunks(cpu, param.length(), (i, n) -> {
             float[] h = hp.f();
             int o = hp.off();

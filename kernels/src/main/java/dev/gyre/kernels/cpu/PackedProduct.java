@@ -100,8 +100,9 @@ final class PackedProduct implements Runnable {
     static PackedProduct of(Cpu cpu, Simd simd, ProductOps.MatMul op, View a, View b, View c) {
         if (!tall(op))
             return new PackedProduct(cpu, simd, List.of(new Term(op, a, b)), c, false);
-        ProductOps.MatMul transposed = new ProductOps.MatMul(Form.TN, op.b(), op.a(), op.c(), op.N(), op.M(), op.K(), op.alpha(),
-                op.accumulate());
+        ProductOps.MatMul transposed =
+                new ProductOps.MatMul(Form.TN, op.b(), op.a(), op.c(), op.N(), op.M(), op.K(), op.alpha(),
+                        op.accumulate());
         return new PackedProduct(cpu, simd, List.of(new Term(transposed, b, a)), c, true);
     }
 

@@ -108,7 +108,8 @@ final class ReflectCpu {
 
     /// Per row: inputs v of all reflections again, then from i = 0 up `dU_i -= 2 (v (g.u) + g (v.u))`,
     /// `g <- g - 2 (g.u) u`. Parts of the rows are summed apart and added in order.
-    static Runnable reflectGrad(Cpu cpu, Simd simd, ReflectOps.HouseholderGrad op, View x, View u, View dY, View dX, View dU) {
+    static Runnable reflectGrad(Cpu cpu, Simd simd, ReflectOps.HouseholderGrad op, View x, View u, View dY, View dX,
+            View dU) {
         int d = op.d();
         int r = op.r();
         int some = Math.max(16, (op.N() + 15) / 16);

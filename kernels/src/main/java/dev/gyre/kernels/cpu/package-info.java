@@ -5,4 +5,3 @@
 package dev.gyre.kernels.cpu;
 
 import org.jspecify.annotations.NullMarked;
-

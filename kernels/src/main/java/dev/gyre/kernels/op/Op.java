@@ -9,7 +9,8 @@ import java.util.List;
 /// `KV` key/value heads, `D` head size, `V` vocabulary, `d` in-features, `b` block size, `m` stored numbers a block.
 /// Matrices are row-major. `dX` is the gradient of the loss with respect to X. "Adds to" means `+=`; everything else
 /// overwrites. Buffers of one operation do not overlap unless its text says that they may be the same.
-public sealed interface Op permits ElementOps, ColumnOps, NormOps, ProductOps, TokenOps, RopeOps, AttentionOps, CayleyOps, RotateOps, SubspaceOps, GivensOps, ReflectOps, OptimiserOps {
+public sealed interface Op permits ElementOps, ColumnOps, NormOps, ProductOps, TokenOps, RopeOps, AttentionOps,
+        CayleyOps, RotateOps, SubspaceOps, GivensOps, ReflectOps, OptimiserOps {
     /// The buffers it touches, each once, in the order of its components.
     List<Access> accesses();
 

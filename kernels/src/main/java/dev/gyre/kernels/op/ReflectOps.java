@@ -24,7 +24,8 @@ public sealed interface ReflectOps extends Op {
     }
 
     /// Adds the gradient of [HouseholderVectors] to dP (d,r), given dU (r,d).
-    record HouseholderVectorsGrad(Buf p, Buf u, Buf dU, Buf dP, int d, int r, boolean gramSchmidt) implements ReflectOps {
+    record HouseholderVectorsGrad(Buf p, Buf u, Buf dU, Buf dP, int d, int r, boolean gramSchmidt)
+            implements ReflectOps {
         public HouseholderVectorsGrad {
             check(p.size() == (long) d * r && u.size() == p.size() && dU.size() == p.size() && dP.size() == p.size(),
                     "HouseholderVectorsGrad", p, u, dU, dP);

@@ -186,15 +186,18 @@ public final class RefBackend implements Backend {
                 case ProductOps.MatMul(var form, var a, var b, var c, int M, int N, int K, float alpha, var accumulate) ->
                         ProductRef.matMul(form, vec(a), vec(b), vec(c), M, N, K, Decimal.of(alpha), accumulate);
                 case ColumnOps.AddBias(var y, var bias, int N, int C) -> ElementRef.addBias(vec(y), vec(bias), N, C);
-                case ColumnOps.BiasGrad(var dY, var dBias, int N, int C) -> ElementRef.biasGrad(vec(dY), vec(dBias), N, C);
+                case ColumnOps.BiasGrad(var dY, var dBias, int N, int C) ->
+                        ElementRef.biasGrad(vec(dY), vec(dBias), N, C);
                 case RopeOps.Rope(var x, var cos, var sin, var positions, int N, int heads, int D, var inverse) ->
                         RopeRef.rope(vec(x), vec(cos), vec(sin), ints(positions), N, heads, D, inverse);
-                case AttentionOps.Attention o -> AttentionRef.forward(vec(o.q()), vec(o.k()), vec(o.v()), ints(o.start()),
-                        vec(o.out()), vec(o.lse()), o.B(), o.T(), o.H(), o.KV(), o.D(), Decimal.of(o.scale()),
-                        o.window());
-                case AttentionOps.AttentionGrad o -> AttentionRef.backward(vec(o.q()), vec(o.k()), vec(o.v()), ints(o.start()),
-                        vec(o.out()), vec(o.lse()), vec(o.dOut()), vec(o.delta()), vec(o.dQ()), vec(o.dK()),
-                        vec(o.dV()), o.B(), o.T(), o.H(), o.KV(), o.D(), Decimal.of(o.scale()), o.window());
+                case AttentionOps.Attention o ->
+                        AttentionRef.forward(vec(o.q()), vec(o.k()), vec(o.v()), ints(o.start()),
+                                vec(o.out()), vec(o.lse()), o.B(), o.T(), o.H(), o.KV(), o.D(), Decimal.of(o.scale()),
+                                o.window());
+                case AttentionOps.AttentionGrad o ->
+                        AttentionRef.backward(vec(o.q()), vec(o.k()), vec(o.v()), ints(o.start()),
+                                vec(o.out()), vec(o.lse()), vec(o.dOut()), vec(o.delta()), vec(o.dQ()), vec(o.dK()),
+                                vec(o.dV()), o.B(), o.T(), o.H(), o.KV(), o.D(), Decimal.of(o.scale()), o.window());
                 case AttentionOps.CacheStore(var k, var v, var kCache, var vCache, var start, int T, int P, int C) ->
                         AttentionRef.cacheStore(vec(k), vec(v), vec(kCache), vec(vCache), first(start), T, C);
                 case AttentionOps.CachedAttention o -> AttentionRef.cached(vec(o.q()), vec(o.kCache()), vec(o.vCache()),

@@ -5,4 +5,3 @@
 package dev.gyre.kernels.ref;
 
 import org.jspecify.annotations.NullMarked;
-

@@ -10,4 +10,3 @@
 package dev.gyre.kernels.tornado;
 
 import org.jspecify.annotations.NullMarked;
-

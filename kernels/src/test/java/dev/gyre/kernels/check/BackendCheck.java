@@ -41,8 +41,9 @@ public final class BackendCheck {
         Buf param = Buf.param("param", 5);
         Buf out = Buf.output("out", 5);
         Program accumulate = Program.builder("accumulate").add(new ElementOps.Axpy(1f, one, grad)).build();
-        Program use = Program.builder("use").add(new ElementOps.Add(grad, state, out)).add(new ElementOps.Copy(out, state))
-                .add(new ElementOps.Axpy(-2f, grad, param)).add(new ElementOps.Fill(grad, 0f)).build();
+        Program use =
+                Program.builder("use").add(new ElementOps.Add(grad, state, out)).add(new ElementOps.Copy(out, state))
+                        .add(new ElementOps.Axpy(-2f, grad, param)).add(new ElementOps.Fill(grad, 0f)).build();
         try (Session s = backend.open(List.of(accumulate, use))) {
             for (Buf b : List.of(grad, state, param))
                 expect(backend, b.name() + " before the first run", s.read(b), 0, 0, 0, 0, 0);

@@ -468,7 +468,8 @@ public final class GoldenLayers {
                 met[k] = act(rows.name() + " P" + k, count, d);
                 op(new ColumnOps.PermuteColumns(v, inverse[k], met[k], count, d));
                 Buf turned = act(rows.name() + " turned " + k, count, d);
-                op(new RotateOps.BlockRotate(met[k], factor(K, k, blocks, b), turned, count, d, b, blocks, false, false));
+                op(new RotateOps.BlockRotate(met[k], factor(K, k, blocks, b), turned, count, d, b, blocks, false,
+                        false));
                 v = act(rows.name() + " F" + k, count, d);
                 op(new ColumnOps.PermuteColumns(turned, perm[k], v, count, d));
             }

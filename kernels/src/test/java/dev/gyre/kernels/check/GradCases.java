@@ -137,8 +137,9 @@ public final class GradCases {
             Buf x = g.in("x", 1, 2, 4);
             Buf y = g.result("y", 2, 4);
             g.forward(new ColumnOps.PermuteColumns(x, g.ints("perm", 2, 0, 3, 1), y, 2, 4));
-            g.backward(new ColumnOps.PermuteColumns(g.cotangent(y), g.ints("inverse", 1, 3, 0, 2), g.gradient(x, false), 2,
-                    4));
+            g.backward(
+                    new ColumnOps.PermuteColumns(g.cotangent(y), g.ints("inverse", 1, 3, 0, 2), g.gradient(x, false), 2,
+                            4));
         });
     }
 
@@ -254,7 +255,8 @@ public final class GradCases {
             Buf pairs = g.in("g", 1, 5, 4);
             Buf loss = g.result("loss", new double[] {1});
             g.forward(new GivensOps.GivensPenalty(pairs, g.scratch("unused", 5, 4), loss, 5, 0.05f));
-            g.backward(new GivensOps.GivensPenalty(pairs, g.gradient(pairs, true), g.scratch("loss again", 1), 5, 0.05f));
+            g.backward(
+                    new GivensOps.GivensPenalty(pairs, g.gradient(pairs, true), g.scratch("loss again", 1), 5, 0.05f));
         });
     }
 
@@ -275,7 +277,8 @@ public final class GradCases {
                 Buf u = g.in("u", 0.4, 4, 6);
                 Buf y = g.result("y", 3, 6);
                 g.forward(new ReflectOps.Householder(x, u, y, 3, 6, 4));
-                g.backward(new ReflectOps.HouseholderGrad(x, u, g.cotangent(y), g.gradient(x, adds), g.gradient(u, false), 3,
+                g.backward(new ReflectOps.HouseholderGrad(x, u, g.cotangent(y), g.gradient(x, adds),
+                        g.gradient(u, false), 3,
                         6, 4, adds));
             });
     }

@@ -17,7 +17,7 @@ class SizedCasesTest {
     @Test
     void everyOperationIsTimed() {
         Set<String> ops = Arrays.stream(Op.class.getPermittedSubclasses())
-            .flatMap(family -> Arrays.stream(family.getPermittedSubclasses())).map(Class::getSimpleName)
+                .flatMap(family -> Arrays.stream(family.getPermittedSubclasses())).map(Class::getSimpleName)
                 .collect(Collectors.toSet());
         assertThat(CASES.stream().map(OpCase::op).collect(Collectors.toSet())).isEqualTo(ops);
         assertThat(CASES.stream().map(OpCase::name)).doesNotHaveDuplicates();

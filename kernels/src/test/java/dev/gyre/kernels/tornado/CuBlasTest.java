@@ -66,7 +66,8 @@ class CuBlasTest {
         };
         float[] y = decoded(weight);
         float[] result = old.clone();
-        Program p = Program.builder("product").add(new ProductOps.MatMul(form, a, b, c, M, N, K, 0.5f, accumulate)).build();
+        Program p =
+                Program.builder("product").add(new ProductOps.MatMul(form, a, b, c, M, N, K, 0.5f, accumulate)).build();
         try (Session s = TornadoBackend.withCuBlas(device(), precision).open(List.of(p))) {
             s.bind(b, weight);
             s.write(a, x);

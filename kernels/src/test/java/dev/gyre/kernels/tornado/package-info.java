@@ -3,4 +3,3 @@
 package dev.gyre.kernels.tornado;
 
 import org.jspecify.annotations.NullMarked;
-

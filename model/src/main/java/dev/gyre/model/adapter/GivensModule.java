@@ -147,7 +147,8 @@ final class GivensModule implements ModuleAdapter {
         if (strict || penalty == 0 || info.in() < 2)
             return;
         e.scope(info.path());
-        e.add(new GivensOps.GivensPenalty(store.param(pairs), store.grad(pairs), e.act("penalty", 1), info.in() - 1, penalty));
+        e.add(new GivensOps.GivensPenalty(store.param(pairs), store.grad(pairs), e.act("penalty", 1), info.in() - 1,
+                penalty));
     }
 
     private final class Sweep implements Rotation {

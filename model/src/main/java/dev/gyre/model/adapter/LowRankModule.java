@@ -92,7 +92,8 @@ final class LowRankModule implements ModuleAdapter {
             Objects.requireNonNull(x);
             Buf h = e.act("h", N, r);
             e.add(new ProductOps.MatMul(Form.NN, dY, store.param(b), h, N, r, info.out(), scale, false));
-            e.add(new ProductOps.MatMul(Form.TN, dY, Objects.requireNonNull(z), store.grad(b), info.out(), r, N, scale, true));
+            e.add(new ProductOps.MatMul(Form.TN, dY, Objects.requireNonNull(z), store.grad(b), info.out(), r, N, scale,
+                    true));
             e.add(new ProductOps.MatMul(Form.TN, h, drop.forward(e, x, N), store.grad(a), r, info.in(), N, 1f, true));
             inner.backward(e, x, dY, dX, accumulate, N);
             if (dX != null)

@@ -34,7 +34,8 @@ final class OftModule implements ModuleAdapter {
 
     @Override
     public List<Tensor> portable() {
-        return List.of(new Tensor(v.name(), SkewForms.of(spec.map(), v.values(), v.dims()[0], b, true), true, v.dims()));
+        return List
+                .of(new Tensor(v.name(), SkewForms.of(spec.map(), v.values(), v.dims()[0], b, true), true, v.dims()));
     }
 
     private Rotation rotation(Buffers store) {

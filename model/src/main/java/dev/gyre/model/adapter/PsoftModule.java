@@ -217,7 +217,8 @@ final class PsoftModule implements ModuleAdapter {
             Buf dCore = e.act("d core", r, r);
             e.add(new ProductOps.MatMul(Form.TN, h, Objects.requireNonNull(z), dCore, r, r, N, 1f, false));
             Buf dR = e.act("d R", r, r);
-            e.add(new SubspaceOps.PsoftCoreGrad(rot, param(store, alpha), param(store, beta), dCore, dR, grad(alpha), grad(beta),
+            e.add(new SubspaceOps.PsoftCoreGrad(rot, param(store, alpha), param(store, beta), dCore, dR, grad(alpha),
+                    grad(beta),
                     r));
             if (map == null)
                 e.add(new ElementOps.Axpy(1f, dR, store.grad(rotation)));

@@ -4,4 +4,3 @@
 package dev.gyre.model.adapter;
 
 import org.jspecify.annotations.NullMarked;
-

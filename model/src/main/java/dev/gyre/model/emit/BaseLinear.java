@@ -32,7 +32,8 @@ public final class BaseLinear implements Linear {
     @Override
     public void backward(Emitter e, @Nullable Buf x, Buf dY, @Nullable Buf dX, boolean accumulate, int N) {
         if (dWeight != null)
-            e.add(new ProductOps.MatMul(Form.TN, dY, java.util.Objects.requireNonNull(x), dWeight, out, in, N, 1f, true));
+            e.add(new ProductOps.MatMul(Form.TN, dY, java.util.Objects.requireNonNull(x), dWeight, out, in, N, 1f,
+                    true));
         if (dX != null)
             e.add(new ProductOps.MatMul(Form.NN, dY, weight, dX, N, in, out, 1f, accumulate));
     }

@@ -4,4 +4,3 @@
 package dev.gyre.model.emit;
 
 import org.jspecify.annotations.NullMarked;
-

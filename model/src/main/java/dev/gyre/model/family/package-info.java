@@ -3,4 +3,3 @@
 package dev.gyre.model.family;
 
 import org.jspecify.annotations.NullMarked;
-

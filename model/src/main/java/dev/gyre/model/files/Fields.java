@@ -58,8 +58,7 @@ public final class Fields {
         return isSet(key) ? integer(key) : fallback;
     }
 
-    public @Nullable
-    Integer integerOrNull(String key) {
+    public @Nullable Integer integerOrNull(String key) {
         return isSet(key) ? integer(key) : null;
     }
 
@@ -74,8 +73,7 @@ public final class Fields {
         return isSet(key) ? number(key) : fallback;
     }
 
-    public @Nullable
-    Double numberOrNull(String key) {
+    public @Nullable Double numberOrNull(String key) {
         return isSet(key) ? number(key) : null;
     }
 
@@ -95,8 +93,7 @@ public final class Fields {
         return v.stringValue();
     }
 
-    public @Nullable
-    String textOrNull(String key) {
+    public @Nullable String textOrNull(String key) {
         return isSet(key) ? text(key) : null;
     }
 

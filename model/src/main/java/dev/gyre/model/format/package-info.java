@@ -4,4 +4,3 @@
 package dev.gyre.model.format;
 
 import org.jspecify.annotations.NullMarked;
-

@@ -3,4 +3,3 @@
 package dev.gyre.model.token;
 
 import org.jspecify.annotations.NullMarked;
-

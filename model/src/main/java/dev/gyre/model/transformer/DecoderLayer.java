@@ -196,7 +196,8 @@ final class DecoderLayer {
         Buf dQ = e.act("d q", N, H * D);
         Buf dK = e.act("d k", N, KV * D);
         Buf dV = e.act("d v", N, KV * D);
-        e.add(new AttentionOps.AttentionGrad(need(q), need(k), need(v), start, out, need(lse), dMixed, e.act("delta", N, H), dQ,
+        e.add(new AttentionOps.AttentionGrad(need(q), need(k), need(v), start, out, need(lse), dMixed,
+                e.act("delta", N, H), dQ,
                 dK, dV, shape.B(), shape.T(), H, KV, D, scale(), window));
         e.add(new RopeOps.Rope(dQ, rotary.cos, rotary.sin, rotary.positions, N, H, D, true));
         e.add(new RopeOps.Rope(dK, rotary.cos, rotary.sin, rotary.positions, N, KV, D, true));

@@ -152,7 +152,8 @@ final class TransformerProgram {
             Buf logits = keepLogits != null ? keepLogits.view("logits", (long) kept * V, n, V)
                     : e.act("logits", n, V);
             head.forward(e, hc, logits, n);
-            e.add(new TokenOps.CrossEntropy(logits, io.labels.view("labels", row, n), io.rowLoss.view("row loss", row, n),
+            e.add(new TokenOps.CrossEntropy(logits, io.labels.view("labels", row, n),
+                    io.rowLoss.view("row loss", row, n),
                     lossScale, n, V, training));
             if (dH != null || (training && headTrains))
                 head.backward(e, hc, logits, dH == null ? null : dH.view("d h rows", (long) row * C, n, C), false, n);
@@ -274,7 +275,8 @@ final class TransformerProgram {
     }
 
     private static void adamW(Emitter e, Buffers s, Buf m, Buf v, Buf hp, Buf norm, int at, int n, boolean decay) {
-        e.add(new OptimiserOps.AdamW(s.params().view("params", at, n), s.grads().view("grads", at, n), m.view("m", at, n),
+        e.add(new OptimiserOps.AdamW(s.params().view("params", at, n), s.grads().view("grads", at, n),
+                m.view("m", at, n),
                 v.view("v", at, n), hp, norm, decay));
     }
 

@@ -4,4 +4,3 @@
 package dev.gyre.model.transformer;
 
 import org.jspecify.annotations.NullMarked;
-

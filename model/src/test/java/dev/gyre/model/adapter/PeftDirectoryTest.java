@@ -339,8 +339,9 @@ class PeftDirectoryTest {
         Path dir = temp.resolve("adapter");
         a.write(dir, "tiny-llama");
         Transformer small =
-                Transformer.random(dev.gyre.model.family.ModelConfig.llama(32, 24, 40, 1, 2, 1, 16, false, null, List.of(),
-                        null), 1);
+                Transformer
+                        .random(dev.gyre.model.family.ModelConfig.llama(32, 24, 40, 1, 2, 1, 16, false, null, List.of(),
+                                null), 1);
         assertThatThrownBy(() -> Adapter.read(dir, small)).isInstanceOf(FormatException.class)
                 .hasMessageContaining("oft_R.weight");
     }

@@ -25,7 +25,8 @@ class DecoderTest {
     @ParameterizedTest
     @MethodSource("backends")
     void reloadedItSeesTheAdapterAsItIsNow(Backend backend) {
-        Transformer model = Transformer.random(ModelConfig.llama(20, 16, 32, 1, 2, 1, 16, false, null, List.of(), null), 4);
+        Transformer model =
+                Transformer.random(ModelConfig.llama(20, 16, 32, 1, 2, 1, 16, false, null, List.of(), null), 4);
         Adapter a = Adapter.create(OftSpec.of(Targets.allLinear(), 8), model, 2);
         model.attach(a);
         try (Decoder kept = new Decoder(model, backend, 16)) {

@@ -145,7 +145,8 @@ class FamiliesTest {
     }
 
     /// Feeding tokens one by one, or a prompt at once, gives the logits of the whole row.
-    private static void decodesLikeTheWholeRow(Transformer model, Backend cpu, int[] ids, int T, int V, float[] logits) {
+    private static void decodesLikeTheWholeRow(Transformer model, Backend cpu, int[] ids, int T, int V,
+            float[] logits) {
         try (Decoder d = new Decoder(model, cpu, T)) {
             for (int t = 0; t < T; t++)
                 near("token " + t, d.next(ids[t]), Arrays.copyOfRange(logits, t * V, (t + 1) * V), null, 1);

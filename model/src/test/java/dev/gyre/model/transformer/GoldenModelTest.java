@@ -36,7 +36,8 @@ class GoldenModelTest {
     private static final double F32_TRAINED = 2e-3;
 
     /// One golden folder, loaded and adapted.
-    private record Golden(SafeTensors values, Transformer model, Adapter adapter, Batch batch) implements AutoCloseable {
+    private record Golden(SafeTensors values, Transformer model, Adapter adapter, Batch batch)
+            implements AutoCloseable {
         static Golden open(String name) {
             Path folder = MODELS.resolve(name);
             SafeTensors values = SafeTensors.open(folder.resolve("reference_oft.safetensors"));

@@ -51,7 +51,8 @@ class MethodsOnDevicesTest {
     static List<Arguments> cases() {
         List<Arguments> out = new ArrayList<>();
         for (AdapterSpec s : methods())
-            for (Transformer.Base b : List.of(Transformer.Base.F32, Transformer.Base.BF16, Transformer.Base.NF4, Transformer.Base.NF4_DOUBLE))
+            for (Transformer.Base b : List.of(Transformer.Base.F32, Transformer.Base.BF16, Transformer.Base.NF4,
+                    Transformer.Base.NF4_DOUBLE))
                 out.add(Arguments.of(s, b));
         return out;
     }
@@ -63,7 +64,8 @@ class MethodsOnDevicesTest {
     @ParameterizedTest
     @MethodSource("cases")
     void taskGraphsAgreeWithTheCpu(AdapterSpec spec, Transformer.Base base) {
-        Transformer model = Transformer.random(ModelConfig.llama(20, 16, 32, 1, 2, 1, 16, false, null, List.of(), null), 4);
+        Transformer model =
+                Transformer.random(ModelConfig.llama(20, 16, 32, 1, 2, 1, 16, false, null, List.of(), null), 4);
         Adapter a = Adapter.create(spec, model, 2, new PrincipalSubspace(model, new CpuBackend(1), (m, c, r, g) -> {
         }));
         Random random = new Random(8);

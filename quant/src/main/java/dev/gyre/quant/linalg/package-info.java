@@ -9,4 +9,3 @@
 package dev.gyre.quant.linalg;
 
 import org.jspecify.annotations.NullMarked;
-

@@ -124,7 +124,8 @@ final class LogitsCommand extends GyreCommand {
             this.labels = labels;
             this.start = start;
             this.trained =
-                    (int) Arrays.stream(labels).flatMapToInt(Arrays::stream).filter(l -> l != TokenOps.CrossEntropy.IGNORE)
+                    (int) Arrays.stream(labels).flatMapToInt(Arrays::stream)
+                            .filter(l -> l != TokenOps.CrossEntropy.IGNORE)
                             .count();
         }
 

@@ -3,4 +3,3 @@
 package dev.gyre.trainer.cli;
 
 import org.jspecify.annotations.NullMarked;
-

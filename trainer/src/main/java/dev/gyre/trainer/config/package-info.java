@@ -4,4 +4,3 @@
 package dev.gyre.trainer.config;
 
 import org.jspecify.annotations.NullMarked;
-

@@ -4,4 +4,3 @@
 package dev.gyre.trainer.data;
 
 import org.jspecify.annotations.NullMarked;
-

@@ -3,4 +3,3 @@
 package dev.gyre.trainer.loop;
 
 import org.jspecify.annotations.NullMarked;
-

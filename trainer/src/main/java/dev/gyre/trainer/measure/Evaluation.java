@@ -101,12 +101,14 @@ public final class Evaluation {
     /// Answers to the examples that have a prompt and a completion. No token needs to be generated for that: greedy
     /// decoding gives an answer exactly when each of its tokens is the likeliest behind the right ones before it, which
     /// one pass over prompt and answer shows. The end of an answer counts for models that have a token for it.
-    public static Answers answers(Transformer model, Backend backend, List<? extends Example> examples, ModelText text) {
+    public static Answers answers(Transformer model, Backend backend, List<? extends Example> examples,
+            ModelText text) {
         return answers(model, backend, examples, text, LOGITS);
     }
 
     /// @param most logits that are looked at together; longer answers are looked at in pieces
-    static Answers answers(Transformer model, Backend backend, List<? extends Example> examples, ModelText text, int most) {
+    static Answers answers(Transformer model, Backend backend, List<? extends Example> examples, ModelText text,
+            int most) {
         List<ModelText.Task> tasks = text.tasks(examples).stream().filter(t -> t.prompt().length > 0).toList();
         int V = model.config().vocabSize();
         int end = text.stops().isEmpty() ? 0 : 1;
@@ -142,7 +144,8 @@ public final class Evaluation {
     /// @param T tokens of the longest
     /// @param last tokens that a piece is about, at most
     /// @param right tokens of each answer that are the likeliest
-    private static void count(Transformer model, Backend backend, List<Piece> pieces, ModelText text, int B, int T, int last,
+    private static void count(Transformer model, Backend backend, List<Piece> pieces, ModelText text, int B, int T,
+            int last,
             Map<ModelText.Task, Integer> right) {
         int V = model.config().vocabSize();
         int known = Math.min(V, text.tokenizer().vocabSize());
@@ -193,7 +196,8 @@ public final class Evaluation {
     }
 
     /// What a model answers greedily, token by token.
-    public static List<String> given(Transformer model, Backend backend, List<Example.Completion> tasks, ModelText text) {
+    public static List<String> given(Transformer model, Backend backend, List<Example.Completion> tasks,
+            ModelText text) {
         int room = room(tasks, model.config().maxPositionEmbeddings(), text);
         HeapTrim.collect();
         try (Decoder decoder = new Decoder(model, backend, room)) {

@@ -2,7 +2,6 @@ package dev.gyre.trainer.record;
 
 import dev.gyre.model.adapter.Geometry;
 import dev.gyre.trainer.loop.TrainListener;
-import dev.gyre.trainer.measure.Evaluation;
 import java.util.function.Consumer;
 import tools.jackson.databind.json.JsonMapper;
 import tools.jackson.databind.node.ArrayNode;

@@ -2,7 +2,6 @@ package dev.gyre.trainer.record;
 
 import dev.gyre.model.files.AtomicFiles;
 import dev.gyre.trainer.loop.TrainListener;
-import dev.gyre.trainer.measure.Evaluation;
 import java.io.BufferedWriter;
 import java.io.IOException;
 import java.io.UncheckedIOException;

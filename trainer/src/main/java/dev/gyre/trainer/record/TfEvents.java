@@ -1,7 +1,6 @@
 package dev.gyre.trainer.record;
 
 import dev.gyre.trainer.loop.TrainListener;
-import dev.gyre.trainer.measure.Evaluation;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;

@@ -74,10 +74,11 @@ public final class FineTuning {
                     model = Transformer.load(dir, Transformer.Base.valueOf(c.model().base().name()));
                     // PSOFT's factors come from the weights as the files have them, before they are rounded
                     adapter = Adapter.create(spec, model, c.seed(),
-                            new PrincipalSubspace(Transformer.reading(dir), backend, (module, captured, residual, gap) -> {
-                                HeapTrim.collect(); // a weight in F32, and the sessions of its decomposition
-                                progress.done(module, captured, residual, gap);
-                            }));
+                            new PrincipalSubspace(Transformer.reading(dir), backend,
+                                    (module, captured, residual, gap) -> {
+                                        HeapTrim.collect(); // a weight in F32, and the sessions of its decomposition
+                                        progress.done(module, captured, residual, gap);
+                                    }));
                 }
                 model.attach(adapter);
                 yield new Prepared(model, false, text, to -> adapter.write(to, c.model().path()));
@@ -174,7 +175,8 @@ public final class FineTuning {
                 t.padId() < 0 ? null : t.padId());
     }
 
-    private static void writeNew(Transformer model, @Nullable Path tokenizer, ModelText text, TensorType type, Path to) {
+    private static void writeNew(Transformer model, @Nullable Path tokenizer, ModelText text, TensorType type,
+            Path to) {
         ModelDirWriter w = ModelDirWriter.of(model.config());
         model.weights().forEach((name, data) -> w.tensor(name, type, () -> f32(name, data), shape(model, name)));
         text.files().forEach(w::file);

@@ -21,7 +21,6 @@ import dev.gyre.trainer.loop.Checkpoint;
 import dev.gyre.trainer.loop.TrainListener;
 import dev.gyre.trainer.loop.TrainLoop;
 import dev.gyre.trainer.loop.Trainable;
-import dev.gyre.trainer.measure.Evaluation;
 import dev.gyre.trainer.plan.HeapTrim;
 import dev.gyre.trainer.plan.MemoryEstimate;
 import dev.gyre.trainer.record.MetricsLog;

@@ -3,4 +3,3 @@
 package dev.gyre.trainer.run;
 
 import org.jspecify.annotations.NullMarked;
-

@@ -66,7 +66,8 @@ class EvaluationTest {
     /// All logits of this task would be more numbers than an array holds, and gigabytes for one a tenth as long.
     @Test
     void aLongPromptOverALargeVocabularyNeedsLogitsOnlyOfItsAnswer() {
-        Transformer model = Transformer.random(ModelConfig.llama(1 << 18, 8, 8, 1, 1, 1, 16384, true, 256, List.of(257), null), 1);
+        Transformer model =
+                Transformer.random(ModelConfig.llama(1 << 18, 8, 8, 1, 1, 1, 16384, true, 256, List.of(257), null), 1);
         Evaluation.Answers a = Evaluation.answers(model, new CpuBackend(),
                 List.of(new Example.Completion("a".repeat(8200), "bcd")), ModelText.bytes());
         assertThat(a.all()).isEqualTo(1);

@@ -62,7 +62,8 @@ class WrongKernelTest {
     }
 
     private static TrainSession session(Backend backend) {
-        Transformer model = Transformer.random(ModelConfig.llama(20, 16, 32, 1, 2, 1, 16, false, null, List.of(), null), 4);
+        Transformer model =
+                Transformer.random(ModelConfig.llama(20, 16, 32, 1, 2, 1, 16, false, null, List.of(), null), 4);
         model.attach(Adapter.create(OftSpec.of(Targets.allLinear(), 8), model, 2));
         return new TrainSession(model, backend, List.of(BATCH.shape()), false, EnumSet.of(TrainSession.Use.TRAIN));
     }

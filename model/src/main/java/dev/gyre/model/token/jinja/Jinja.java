@@ -81,7 +81,8 @@ public final class Jinja {
         this.listener = listener;
     }
 
-    public static String render(List<Node> template, Map<String, ? extends @Nullable Object> variables, Listener listener) {
+    public static String render(List<Node> template, Map<String, ? extends @Nullable Object> variables,
+            Listener listener) {
         var j = new Jinja(listener);
         j.template.values.put("namespace", (Function) Jinja::namespace);
         j.template.values.put("dict", (Function) Jinja::dict);

@@ -4,4 +4,3 @@
 package uk.ac.manchester.tornado.api;
 
 import org.jspecify.annotations.NullMarked;
-

@@ -3,4 +3,3 @@
 package uk.ac.manchester.tornado.cublas;
 
 import org.jspecify.annotations.NullMarked;
-

@@ -3,4 +3,3 @@
 package uk.ac.manchester.tornado.api.common;
 
 import org.jspecify.annotations.NullMarked;
-

@@ -3,4 +3,3 @@
 package uk.ac.manchester.tornado.api.exceptions;
 
 import org.jspecify.annotations.NullMarked;
-

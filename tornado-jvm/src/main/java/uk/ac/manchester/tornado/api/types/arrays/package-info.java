@@ -3,4 +3,3 @@
 package uk.ac.manchester.tornado.api.types.arrays;
 
 import org.jspecify.annotations.NullMarked;
-
