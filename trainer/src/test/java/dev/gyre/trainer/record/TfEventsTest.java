@@ -3,7 +3,6 @@ package dev.gyre.trainer.record;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.gyre.trainer.loop.TrainListener;
-import dev.gyre.trainer.measure.Evaluation;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
