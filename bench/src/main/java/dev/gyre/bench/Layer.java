@@ -10,9 +10,10 @@ import dev.gyre.kernels.op.HostData;
 import dev.gyre.model.adapter.AdaptedLinear;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.adapter.AdapterSpec;
-import dev.gyre.model.adapter.Modules;
 import dev.gyre.model.emit.Buffers;
 import dev.gyre.model.emit.Emitter;
+import dev.gyre.model.weights.Site;
+import dev.gyre.model.weights.Sites;
 import java.util.List;
 import java.util.Random;
 import org.jspecify.annotations.Nullable;
@@ -29,7 +30,7 @@ final class Layer implements AutoCloseable {
     /// @param spec the adapter, whose targets match a module called `layer`; null for the frozen layer
     Layer(Backend backend, @Nullable AdapterSpec spec, int d, int N) {
         float[] w = normal(d * d, 0.02, 1);
-        One one = new One(new Modules.Info(PATH, d, d, false), new HostData.F32(w));
+        One one = new One(new Site(PATH, d, d, false), new HostData.F32(w));
         Adapter adapter = spec == null ? null : Adapter.create(spec, one, 1);
         Buffers store = new Buffers(one, adapter == null ? List.of() : adapter.tensors());
         Buf x = Buf.input("x", DType.F32, N, d);
@@ -74,15 +75,15 @@ final class Layer implements AutoCloseable {
         return a;
     }
 
-    private record One(Info info, HostData weight) implements Modules, Buffers.Source {
+    private record One(Site info, HostData weight) implements Sites, Buffers.Source {
         @Override
-        public List<Info> linears() {
+        public List<Site> linears() {
             return List.of(info);
         }
 
         @Override
-        public Info embedding() {
-            return new Info("embedding", 1, 1, false);
+        public Site embedding() {
+            return new Site("embedding", 1, 1, false);
         }
 
         @Override

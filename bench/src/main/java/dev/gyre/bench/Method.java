@@ -9,7 +9,7 @@ import dev.gyre.model.adapter.LoraSpec;
 import dev.gyre.model.adapter.OftSpec;
 import dev.gyre.model.adapter.PsoftSpec;
 import dev.gyre.model.adapter.Targets;
-import dev.gyre.model.transformer.Transformer;
+import dev.gyre.model.weights.Storage;
 import java.util.Arrays;
 import java.util.Locale;
 import java.util.regex.Matcher;
@@ -107,8 +107,8 @@ record Method(Kind kind, int number) {
     }
 
     /// How the base is held when nothing else is said.
-    Transformer.Base base() {
-        return kind == Kind.QOFT || kind == Kind.QLORA ? Transformer.Base.NF4 : Transformer.Base.F32;
+    Storage base() {
+        return kind == Kind.QOFT || kind == Kind.QLORA ? Storage.NF4 : Storage.F32;
     }
 
     /// The adapter, on all linear layers; not for [Kind#FULL].

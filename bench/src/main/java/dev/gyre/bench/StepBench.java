@@ -9,6 +9,7 @@ import dev.gyre.model.transformer.AdamWStep;
 import dev.gyre.model.transformer.Batch;
 import dev.gyre.model.transformer.TrainSession;
 import dev.gyre.model.transformer.Transformer;
+import dev.gyre.model.weights.Storage;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
@@ -27,7 +28,7 @@ final class StepBench {
     /// @param seq tokens of a row
     /// @param warmUp least seconds before timing, and at least three steps
     /// @param profile whether some more steps are taken with every operation timed
-    record Settings(ModelConfig config, Method method, Transformer.Base base, int batch, int seq, double warmUp,
+    record Settings(ModelConfig config, Method method, Storage base, int batch, int seq, double warmUp,
             Sampler sampler,
             boolean profile) {
         int tokens() {

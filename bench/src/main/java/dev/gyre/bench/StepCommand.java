@@ -3,7 +3,7 @@ package dev.gyre.bench;
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.OpTime;
 import dev.gyre.kernels.cpu.CpuBackend;
-import dev.gyre.model.transformer.Transformer;
+import dev.gyre.model.weights.Storage;
 import dev.gyre.trainer.cli.GyreCommand;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -105,14 +105,14 @@ public final class StepCommand extends GyreCommand {
     /// Least seconds of a sample, as many as the system's clock of CPU time needs.
     private static final double GROUP = 0.4;
 
-    private Transformer.Base base(Method m) {
+    private Storage base(Method m) {
         if (base == null)
             return m.base();
         return switch (base.toLowerCase(Locale.ROOT).replace('_', '-')) {
-            case "f32" -> Transformer.Base.F32;
-            case "bf16" -> Transformer.Base.BF16;
-            case "nf4" -> Transformer.Base.NF4;
-            case "nf4-double" -> Transformer.Base.NF4_DOUBLE;
+            case "f32" -> Storage.F32;
+            case "bf16" -> Storage.BF16;
+            case "nf4" -> Storage.NF4;
+            case "nf4-double" -> Storage.NF4_DOUBLE;
             default -> throw new IllegalArgumentException(
                     "--base " + base + ": unknown; use f32, bf16, nf4 or nf4-double");
         };
@@ -222,7 +222,7 @@ public final class StepCommand extends GyreCommand {
         return bytes < 0 ? null : Math.round(bytes / MIB);
     }
 
-    private static String baseName(Transformer.Base b) {
+    private static String baseName(Storage b) {
         return b.name().toLowerCase(Locale.ROOT).replace('_', '-');
     }
 }

@@ -5,7 +5,7 @@ import static org.assertj.core.api.Assertions.withinPercentage;
 
 import dev.gyre.kernels.Precision;
 import dev.gyre.kernels.cpu.CpuBackend;
-import dev.gyre.model.transformer.Transformer;
+import dev.gyre.model.weights.Storage;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.regex.Matcher;
@@ -103,12 +103,12 @@ class StepCommandTest {
     void fourBitBaseTakesLessMemory() {
         Cli r = step("--json", "--base", "nf4-double", "--method", "qoft");
         assertThat(r.json().get("base").asString()).isEqualTo("nf4-double");
-        assertThat(Method.of("qlora4", null, null).base()).isEqualTo(Transformer.Base.NF4);
-        assertThat(planned(Transformer.Base.NF4)).isLessThan(planned(Transformer.Base.BF16));
-        assertThat(planned(Transformer.Base.BF16)).isLessThan(planned(Transformer.Base.F32));
+        assertThat(Method.of("qlora4", null, null).base()).isEqualTo(Storage.NF4);
+        assertThat(planned(Storage.NF4)).isLessThan(planned(Storage.BF16));
+        assertThat(planned(Storage.BF16)).isLessThan(planned(Storage.F32));
     }
 
-    private static long planned(Transformer.Base base) {
+    private static long planned(Storage base) {
         return StepBench.run(new StepBench.Settings(Size.XS.config(16), Method.of(Method.Kind.OFT), base, 1, 16, 0,
                 new Sampler(1, 0, 0, 1), false), new CpuBackend(1)).planned();
     }

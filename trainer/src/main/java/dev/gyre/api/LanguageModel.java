@@ -13,6 +13,7 @@ import dev.gyre.model.transformer.Generator;
 import dev.gyre.model.transformer.Sampler;
 import dev.gyre.model.transformer.TrainSession;
 import dev.gyre.model.transformer.Transformer;
+import dev.gyre.model.weights.Storage;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.data.Batches;
 import dev.gyre.trainer.data.Example;
@@ -77,9 +78,9 @@ public final class LanguageModel implements AutoCloseable {
     }
 
     /// Holds the frozen weights another way from now on: in 4 bits (QOFT, QLoRA) to save memory, or in 16 or 32.
-    public void hold(Transformer.Base base) {
+    public void hold(Storage base) {
         llama.store(base);
-        held |= base != Transformer.Base.AS_STORED;
+        held |= base != Storage.AS_STORED;
     }
 
     /// Adds a fresh adapter; it starts as the unchanged model.

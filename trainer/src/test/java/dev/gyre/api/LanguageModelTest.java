@@ -8,7 +8,7 @@ import dev.gyre.model.adapter.OftSpec;
 import dev.gyre.model.adapter.PsoftSpec;
 import dev.gyre.model.adapter.Targets;
 import dev.gyre.model.files.FormatException;
-import dev.gyre.model.transformer.Transformer;
+import dev.gyre.model.weights.Storage;
 import dev.gyre.trainer.config.ConfigException;
 import dev.gyre.trainer.data.DataException;
 import dev.gyre.trainer.data.Example;
@@ -91,7 +91,7 @@ class LanguageModelTest {
         try (LanguageModel model = LanguageModel.load(SMALL, "cpu:1")) {
             model.adapt("inside", PsoftSpec.of(Targets.names("q_proj", "v_proj"), 8), 1);
             model.adapt("beside", LoraSpec.of(Targets.names("down_proj"), 4), 1);
-            model.hold(Transformer.Base.NF4);
+            model.hold(Storage.NF4);
             double before = loss(model);
             model.train(TASKS, TrainOptions.epochs(4).with("lr", 1e-2).with("seq_len", 24).with("micro_batch", 1),
                     _ -> {

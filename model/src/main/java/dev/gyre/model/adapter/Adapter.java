@@ -1,6 +1,8 @@
 package dev.gyre.model.adapter;
 
 import dev.gyre.model.emit.Tensor;
+import dev.gyre.model.weights.Site;
+import dev.gyre.model.weights.Sites;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collections;
@@ -17,10 +19,10 @@ public final class Adapter {
     private final List<ModuleAdapter> modules;
     private final List<Tensor> whole;
     private final List<String> warnings;
-    private final Modules model;
+    private final Sites model;
 
     /// @param model the adapter is for
-    Adapter(AdapterSpec spec, List<ModuleAdapter> modules, List<Tensor> whole, List<String> warnings, Modules model) {
+    Adapter(AdapterSpec spec, List<ModuleAdapter> modules, List<Tensor> whole, List<String> warnings, Sites model) {
         this.model = model;
         this.spec = spec;
         this.modules = List.copyOf(modules);
@@ -31,21 +33,21 @@ public final class Adapter {
     /// A fresh adapter on the modules of `model` that the specification's targets match.
     ///
     /// @param seed of random initial values; one module's do not depend on which others are adapted
-    public static Adapter create(AdapterSpec spec, Modules model, long seed) {
+    public static Adapter create(AdapterSpec spec, Sites model, long seed) {
         return create(spec, model, seed, Factors.NONE);
     }
 
     /// @param factors where PSOFT's frozen factors come from; other methods have none
-    public static Adapter create(AdapterSpec spec, Modules model, long seed, Factors factors) {
+    public static Adapter create(AdapterSpec spec, Sites model, long seed, Factors factors) {
         List<ModuleAdapter> out = new ArrayList<>();
-        List<Modules.Info> infos = spec.targets().on(model);
+        List<Site> infos = spec.targets().on(model);
         List<String> misspelt = spec.targets().unmatched(model);
         if (!misspelt.isEmpty())
             throw new IllegalArgumentException("targets " + misspelt + " match no module; the model has "
                     + Stream.concat(Stream.of(model.embedding()), model.linears().stream())
                             .map(i -> i.path().substring(i.path().lastIndexOf('.') + 1))
                             .collect(Collectors.toCollection(TreeSet::new)));
-        for (Modules.Info info : infos)
+        for (Site info : infos)
             out.add(Builder.build(spec, info, model, Builder.fresh(), factors,
                     new Random(seed ^ info.path().hashCode() * 0x9E3779B97F4A7C15L)));
         return new Adapter(spec, out, Builder.whole(spec, infos, model, Builder.fresh()), List.of(), model);
@@ -54,12 +56,12 @@ public final class Adapter {
     /// Reads a PEFT adapter directory.
     ///
     /// @throws dev.gyre.model.files.FormatException when the directory is broken, incomplete, or for another model
-    public static Adapter read(Path directory, Modules model) {
+    public static Adapter read(Path directory, Sites model) {
         return PeftDirectory.read(directory, model, Factors.NONE);
     }
 
     /// @param recompute PSOFT's factors where the directory has none; the result is the author's only if the SVD is
-    public static Adapter read(Path directory, Modules model, Factors recompute) {
+    public static Adapter read(Path directory, Sites model, Factors recompute) {
         return PeftDirectory.read(directory, model, recompute);
     }
 
@@ -84,7 +86,7 @@ public final class Adapter {
         return whole;
     }
 
-    Modules model() {
+    Sites model() {
         return model;
     }
 

@@ -12,6 +12,7 @@ import dev.gyre.model.emit.Buffers;
 import dev.gyre.model.emit.Emitter;
 import dev.gyre.model.emit.Linear;
 import dev.gyre.model.emit.Tensor;
+import dev.gyre.model.weights.Site;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
@@ -32,7 +33,7 @@ final class BoftModule implements ModuleAdapter {
     /// Below it numbers of a row may have vanished when they were stored.
     private static final double SMALLEST_SCALE = 1e-20;
 
-    private final Modules.Info info;
+    private final Site info;
     private final Tensor blocks;
     private final Tensor scale;
     private final float dropout;
@@ -40,7 +41,7 @@ final class BoftModule implements ModuleAdapter {
     private final int N;
     private final int b;
 
-    BoftModule(Modules.Info info, Tensor blocks, Tensor scale, float dropout) {
+    BoftModule(Site info, Tensor blocks, Tensor scale, float dropout) {
         this.info = info;
         this.blocks = blocks;
         this.scale = scale;

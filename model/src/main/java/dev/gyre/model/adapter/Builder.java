@@ -3,6 +3,8 @@ package dev.gyre.model.adapter;
 import dev.gyre.kernels.op.HostData;
 import dev.gyre.kernels.op.Orthogonal;
 import dev.gyre.model.emit.Tensor;
+import dev.gyre.model.weights.Site;
+import dev.gyre.model.weights.Sites;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
@@ -33,14 +35,14 @@ final class Builder {
         };
     }
 
-    static String oftName(Modules.Info info, Modules model) {
+    static String oftName(Site info, Sites model) {
         return info.equals(model.embedding()) ? "oft_embedding_R.weight" : "oft_R.weight";
     }
 
     /// Model weights that are trained whole: biases, and the modules that are to be saved.
-    static List<Tensor> whole(AdapterSpec spec, List<Modules.Info> adapted, Modules model, Source source) {
+    static List<Tensor> whole(AdapterSpec spec, List<Site> adapted, Sites model, Source source) {
         List<Tensor> out = new ArrayList<>();
-        for (Modules.Info info : model.linears()) {
+        for (Site info : model.linears()) {
             boolean saved = spec.targets().modules().modulesToSave().stream()
                     .anyMatch(m -> info.path().equals(m) || info.path().endsWith("." + m));
             if (saved && info.bias() || spec.targets().trainsBias(info, adapted.contains(info)))
@@ -55,13 +57,13 @@ final class Builder {
         return out;
     }
 
-    private static Tensor copy(String name, Modules model, Source source, int... dims) {
+    private static Tensor copy(String name, Sites model, Source source, int... dims) {
         if (!(model.data(name) instanceof HostData.F32 f))
             throw new IllegalArgumentException(name + ": a weight trained whole must be loaded in 32 bits");
         return source.tensor(name, i -> f.values[i], dims);
     }
 
-    static ModuleAdapter build(AdapterSpec spec, Modules.Info info, Modules model, Source source, Factors factors,
+    static ModuleAdapter build(AdapterSpec spec, Site info, Sites model, Source source, Factors factors,
             Random random) {
         String p = info.path() + ".";
         if (info.equals(model.embedding()) && !(spec instanceof OftSpec))

@@ -1,6 +1,7 @@
 package dev.gyre.model.adapter;
 
 import dev.gyre.model.format.PeftFile;
+import dev.gyre.model.weights.Site;
 
 /// Where PSOFT's frozen factors come from: computed from the weight, or read from beside the adapter.
 public interface Factors {
@@ -14,5 +15,5 @@ public interface Factors {
     };
 
     /// A (r, in) and B (out, r) of one module.
-    PrincipalFactors of(Modules.Info info, PsoftSpec spec);
+    PrincipalFactors of(Site info, PsoftSpec spec);
 }

@@ -10,6 +10,7 @@ import dev.gyre.model.emit.Buffers;
 import dev.gyre.model.emit.Emitter;
 import dev.gyre.model.emit.Linear;
 import dev.gyre.model.emit.Tensor;
+import dev.gyre.model.weights.Site;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -25,14 +26,14 @@ import org.jspecify.annotations.Nullable;
 /// | givens_soft | (d-1, 2, 2) | qGOFT: free 2x2 matrices, init I |
 /// | givens_scaler | (d) | GOFT, optional, init 1 |
 final class GivensModule implements ModuleAdapter {
-    private final Modules.Info info;
+    private final Site info;
     private final Tensor pairs;
     private final @Nullable Tensor scaler;
     private final boolean strict;
     private final float penalty;
 
     /// @param penalty lambda of qGOFT's soft orthogonality
-    GivensModule(Modules.Info info, Tensor pairs, @Nullable Tensor scaler, boolean strict, float penalty) {
+    GivensModule(Site info, Tensor pairs, @Nullable Tensor scaler, boolean strict, float penalty) {
         this.info = info;
         this.pairs = pairs;
         this.scaler = scaler;

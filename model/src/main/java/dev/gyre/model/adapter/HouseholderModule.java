@@ -7,6 +7,7 @@ import dev.gyre.model.emit.Buffers;
 import dev.gyre.model.emit.Emitter;
 import dev.gyre.model.emit.Linear;
 import dev.gyre.model.emit.Tensor;
+import dev.gyre.model.weights.Site;
 import java.util.List;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
@@ -14,11 +15,11 @@ import org.jspecify.annotations.Nullable;
 /// HRA on one module: `y = (x H^T) W^T + bias`, `H = H_0 ... H_(r-1)`, `H_i = I - 2 u_i u_i^T` with `u_i` the i-th
 /// column of hra_u (d, r) made a unit vector; merged weight `W H`. With `apply_GS` the columns are orthonormalised.
 final class HouseholderModule implements ModuleAdapter {
-    private final Modules.Info info;
+    private final Site info;
     private final Tensor u;
     private final boolean gramSchmidt;
 
-    HouseholderModule(Modules.Info info, Tensor u, boolean gramSchmidt) {
+    HouseholderModule(Site info, Tensor u, boolean gramSchmidt) {
         this.info = info;
         this.u = u;
         this.gramSchmidt = gramSchmidt;

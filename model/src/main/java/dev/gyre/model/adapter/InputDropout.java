@@ -5,10 +5,11 @@ import dev.gyre.kernels.op.ElementOps;
 import dev.gyre.kernels.op.ProductOps;
 import dev.gyre.kernels.op.ProductOps.MatMul.Form;
 import dev.gyre.model.emit.Emitter;
+import dev.gyre.model.weights.Site;
 
 /// Inverted dropout on the input of an additive adapter's path (LoRA, PSOFT), not on the base path. The mask is a
 /// function of the micro-batch's seed and the module, so backward makes it again instead of keeping it.
-record InputDropout(float p, Modules.Info info) {
+record InputDropout(float p, Site info) {
     private int salt() {
         return info.path().hashCode();
     }

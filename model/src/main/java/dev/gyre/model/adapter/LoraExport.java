@@ -2,6 +2,7 @@ package dev.gyre.model.adapter;
 
 import dev.gyre.kernels.Backend;
 import dev.gyre.model.emit.Tensor;
+import dev.gyre.model.weights.Site;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -25,7 +26,7 @@ public final class LoraExport {
     }
 
     private static ModuleAdapter module(PsoftModule m, Backend backend) {
-        Modules.Info info = new Modules.Info(m.module(), m.in(), m.out(), false);
+        Site info = new Site(m.module(), m.in(), m.out(), false);
         return new LowRankModule(info,
                 new Tensor(m.module() + ".lora_A.weight", m.factorA().clone(), true, m.rank(), m.in()),
                 new Tensor(m.module() + ".lora_B.weight", m.leftFactor(backend), true, m.out(), m.rank()), 1f, 0f);

@@ -8,6 +8,7 @@ import dev.gyre.model.emit.Buffers;
 import dev.gyre.model.emit.Emitter;
 import dev.gyre.model.emit.Linear;
 import dev.gyre.model.emit.Tensor;
+import dev.gyre.model.weights.Site;
 import java.util.List;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
@@ -21,14 +22,14 @@ import org.jspecify.annotations.Nullable;
 ///
 /// Backward with `z = drop(x) A^T`, `h = s dY B`: `dA = h^T drop(x)`, `dB = s dY^T z`, `dX = dY W + drop'(h A)`.
 final class LowRankModule implements ModuleAdapter {
-    private final Modules.Info info;
+    private final Site info;
     private final Tensor a;
     private final Tensor b;
     private final int r;
     private final float scale;
     private final float dropout;
 
-    LowRankModule(Modules.Info info, Tensor a, Tensor b, float scale, float dropout) {
+    LowRankModule(Site info, Tensor a, Tensor b, float scale, float dropout) {
         this.info = info;
         this.a = a;
         this.b = b;

@@ -5,17 +5,18 @@ import dev.gyre.model.emit.BaseLinear;
 import dev.gyre.model.emit.Buffers;
 import dev.gyre.model.emit.Linear;
 import dev.gyre.model.emit.Tensor;
+import dev.gyre.model.weights.Site;
 import java.util.List;
 
 /// OFTv2 on one module: `y = (x R) W^T + bias`, merged weight `W R^T`; on an embedding, rows `e R`.
 final class OftModule implements ModuleAdapter {
-    private final Modules.Info info;
+    private final Site info;
     private final OftSpec spec;
     private final Tensor v;
     private final int b;
 
     /// @param v packed skew blocks (stored, b(b-1)/2)
-    OftModule(Modules.Info info, OftSpec spec, Tensor v, int b) {
+    OftModule(Site info, OftSpec spec, Tensor v, int b) {
         this.info = info;
         this.spec = spec;
         this.v = v;

@@ -7,6 +7,8 @@ import dev.gyre.model.files.FormatException;
 import dev.gyre.model.format.PeftConfig;
 import dev.gyre.model.format.PeftFile;
 import dev.gyre.model.format.PeftMethod;
+import dev.gyre.model.weights.Site;
+import dev.gyre.model.weights.Sites;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -24,12 +26,12 @@ final class PeftDirectory {
     private PeftDirectory() {
     }
 
-    static Adapter read(Path directory, Modules model, Factors recompute) {
+    static Adapter read(Path directory, Sites model, Factors recompute) {
         PeftFile file = PeftFile.open(directory);
         PeftConfig config = file.config();
         List<String> warnings = new ArrayList<>(file.warnings());
         AdapterSpec spec = withFactorsOf(file, spec(config), warnings);
-        List<Modules.Info> infos = spec.targets().on(model);
+        List<Site> infos = spec.targets().on(model);
         // one list for models of several kinds is usual
         List<String> idle = spec.targets().unmatched(model);
         if (!idle.isEmpty())
@@ -44,17 +46,17 @@ final class PeftDirectory {
                 : (info, s) -> new PrincipalFactors(factor(file, info.path() + ".psoft_A", s.r(), info.in()),
                         factor(file, info.path() + ".psoft_B", info.out(), s.r()));
         List<ModuleAdapter> modules = new ArrayList<>();
-        for (Modules.Info info : infos)
+        for (Site info : infos)
             modules.add(
                     Builder.build(withBlocksOf(file, spec, info, model), info, model, source, factors, new Random(0)));
         Builder.Source stored = (name, init, dims) -> {
-            String key = fileName(name, infos.stream().map(Modules.Info::path).toList());
+            String key = fileName(name, infos.stream().map(Site::path).toList());
             read.add(key);
             long[] shape = Arrays.stream(dims).asLongStream().toArray();
             return new Tensor(name, file.tensor(key, shape).values, dims.length == 2, dims);
         };
         List<Tensor> whole = Builder.whole(spec, infos, model, stored);
-        for (Modules.Info info : infos)
+        for (Site info : infos)
             if (keepsBase(info.path()) && file.tensors().containsKey(info.path() + ".base_layer.weight")) {
                 requireSameBase(file, base(model, info.path()));
                 read.add(info.path() + ".base_layer.weight");
@@ -81,8 +83,8 @@ final class PeftDirectory {
     }
 
     /// The copy, in 32 bits.
-    private static PeftFile.Tensor base(Modules model, String module) {
-        Modules.Info info = Stream.concat(Stream.of(model.embedding()), model.linears().stream())
+    private static PeftFile.Tensor base(Sites model, String module) {
+        Site info = Stream.concat(Stream.of(model.embedding()), model.linears().stream())
                 .filter(i -> i.path().equals(module)).findFirst().orElseThrow();
         HostData data = model.data(model.weight(info));
         float[] values = switch (data) {
@@ -99,7 +101,7 @@ final class PeftDirectory {
     }
 
     /// OFT's block size as the file's tensor shows it: the size that PEFT moved to a divisor is not in the configuration.
-    private static AdapterSpec withBlocksOf(PeftFile file, AdapterSpec spec, Modules.Info info, Modules model) {
+    private static AdapterSpec withBlocksOf(PeftFile file, AdapterSpec spec, Site info, Sites model) {
         if (!(spec instanceof OftSpec oft))
             return spec;
         PeftFile.Tensor t = file.tensors().get(info.path() + "." + Builder.oftName(info, model));

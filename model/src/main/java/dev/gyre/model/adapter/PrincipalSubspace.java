@@ -1,6 +1,8 @@
 package dev.gyre.model.adapter;
 
 import dev.gyre.kernels.Backend;
+import dev.gyre.model.weights.Site;
+import dev.gyre.model.weights.Sites;
 import dev.gyre.quant.linalg.TruncatedSvd;
 
 /// PSOFT's frozen factors from the weight's leading singular triplets `U S V^T` (n,r), with `s = alpha / r`:
@@ -21,18 +23,18 @@ public final class PrincipalSubspace implements Factors {
         void done(String module, double captured, double residual, double gap);
     }
 
-    private final Modules model;
+    private final Sites model;
     private final Backend backend;
     private final Progress progress;
 
-    public PrincipalSubspace(Modules model, Backend backend, Progress progress) {
+    public PrincipalSubspace(Sites model, Backend backend, Progress progress) {
         this.model = model;
         this.backend = backend;
         this.progress = progress;
     }
 
     @Override
-    public PrincipalFactors of(Modules.Info info, PsoftSpec spec) {
+    public PrincipalFactors of(Site info, PsoftSpec spec) {
         int n = info.out();
         int d = info.in();
         int r = spec.r();

@@ -13,6 +13,7 @@ import dev.gyre.model.emit.Buffers;
 import dev.gyre.model.emit.Emitter;
 import dev.gyre.model.emit.Linear;
 import dev.gyre.model.emit.Tensor;
+import dev.gyre.model.weights.Site;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
@@ -29,7 +30,7 @@ import org.jspecify.annotations.Nullable;
 ///
 /// Backward with `h = s dY B`: `dK = h^T z`, `dX = dY W + drop'(h K A)`. Only z (N, r) is kept.
 final class PsoftModule implements ModuleAdapter {
-    private final Modules.Info info;
+    private final Site info;
     private final float[] factorA;
     private final float[] factorB;
     private final Tensor rotation;
@@ -41,7 +42,7 @@ final class PsoftModule implements ModuleAdapter {
     private final float dropout;
 
     /// @param map how R follows from the packed vector; null when R is trained as a free matrix
-    PsoftModule(Modules.Info info, float[] factorA, float[] factorB, int r, Tensor rotation, @Nullable Tensor alpha,
+    PsoftModule(Site info, float[] factorA, float[] factorB, int r, Tensor rotation, @Nullable Tensor alpha,
             @Nullable Tensor beta, @Nullable Orthogonal map, float scale, float dropout) {
         this.info = info;
         this.factorA = factorA;

@@ -1,6 +1,8 @@
 package dev.gyre.model.adapter;
 
 import dev.gyre.model.format.TargetModules;
+import dev.gyre.model.weights.Site;
+import dev.gyre.model.weights.Sites;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -27,28 +29,28 @@ public record Targets(TargetModules modules, String bias) {
     }
 
     /// The modules of `model` that are adapted, in its order.
-    List<Modules.Info> on(Modules model) {
+    List<Site> on(Sites model) {
         List<String> selected = modules.select(paths(model));
         return all(model).stream().filter(i -> selected.contains(i.path())).toList();
     }
 
     /// Names among the targets that no module of `model` has.
-    List<String> unmatched(Modules model) {
+    List<String> unmatched(Sites model) {
         return modules.unmatched(paths(model));
     }
 
-    private static List<String> paths(Modules model) {
-        return all(model).stream().map(Modules.Info::path).toList();
+    private static List<String> paths(Sites model) {
+        return all(model).stream().map(Site::path).toList();
     }
 
-    private static List<Modules.Info> all(Modules model) {
-        List<Modules.Info> all = new ArrayList<>();
+    private static List<Site> all(Sites model) {
+        List<Site> all = new ArrayList<>();
         all.add(model.embedding());
         all.addAll(model.linears());
         return all;
     }
 
-    boolean trainsBias(Modules.Info info, boolean adapted) {
+    boolean trainsBias(Site info, boolean adapted) {
         return info.bias() && (bias.equals("all") || adapted && !bias.equals("none"));
     }
 }

@@ -1,5 +1,6 @@
 package dev.gyre.model.family;
 
+import dev.gyre.model.weights.Site;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.LinkedHashMap;
@@ -97,23 +98,19 @@ public record ModelConfig(Family family, int vocabSize, int hiddenSize, int inte
         return numKvHeads * headDim;
     }
 
-    /// One linear layer: `y = x W^T (+ bias)`, W (out, in), under its module path in the causal-LM model.
-    public record Linear(String path, int out, int in, boolean bias) {
-    }
-
     /// The linear layers of all blocks in module order, the output head not among them.
-    public List<Linear> linears() {
-        List<Linear> all = new ArrayList<>();
+    public List<Site> linears() {
+        List<Site> all = new ArrayList<>();
         for (int i = 0; i < numLayers; i++) {
             String attention = "model.layers." + i + ".self_attn.";
             String mlp = "model.layers." + i + ".mlp.";
-            all.add(new Linear(attention + "q_proj", queryWidth(), hiddenSize, qkvBias));
-            all.add(new Linear(attention + "k_proj", kvWidth(), hiddenSize, qkvBias));
-            all.add(new Linear(attention + "v_proj", kvWidth(), hiddenSize, qkvBias));
-            all.add(new Linear(attention + "o_proj", hiddenSize, queryWidth(), oBias));
-            all.add(new Linear(mlp + "gate_proj", intermediateSize, hiddenSize, mlpBias));
-            all.add(new Linear(mlp + "up_proj", intermediateSize, hiddenSize, mlpBias));
-            all.add(new Linear(mlp + "down_proj", hiddenSize, intermediateSize, mlpBias));
+            all.add(new Site(attention + "q_proj", hiddenSize, queryWidth(), qkvBias));
+            all.add(new Site(attention + "k_proj", hiddenSize, kvWidth(), qkvBias));
+            all.add(new Site(attention + "v_proj", hiddenSize, kvWidth(), qkvBias));
+            all.add(new Site(attention + "o_proj", queryWidth(), hiddenSize, oBias));
+            all.add(new Site(mlp + "gate_proj", hiddenSize, intermediateSize, mlpBias));
+            all.add(new Site(mlp + "up_proj", hiddenSize, intermediateSize, mlpBias));
+            all.add(new Site(mlp + "down_proj", intermediateSize, hiddenSize, mlpBias));
         }
         return all;
     }
@@ -124,10 +121,10 @@ public record ModelConfig(Family family, int vocabSize, int hiddenSize, int inte
         long C = hiddenSize;
         Map<String, List<Long>> all = new LinkedHashMap<>();
         all.put("model.embed_tokens.weight", List.of((long) vocabSize, C));
-        List<Linear> linears = linears();
+        List<Site> linears = linears();
         for (int i = 0; i < numLayers; i++) {
             String layer = "model.layers." + i + ".";
-            for (Linear l : linears.subList(7 * i, 7 * i + 7)) {
+            for (Site l : linears.subList(7 * i, 7 * i + 7)) {
                 all.put(l.path() + ".weight", List.of((long) l.out(), (long) l.in()));
                 if (l.bias())
                     all.put(l.path() + ".bias", List.of((long) l.out()));

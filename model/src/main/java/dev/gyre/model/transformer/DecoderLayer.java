@@ -9,6 +9,7 @@ import dev.gyre.model.adapter.ModuleAdapter;
 import dev.gyre.model.emit.Buffers;
 import dev.gyre.model.emit.Emitter;
 import dev.gyre.model.family.ModelConfig;
+import dev.gyre.model.weights.Site;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
@@ -71,7 +72,7 @@ final class DecoderLayer {
         this.I = c.intermediateSize();
         this.window = c.window(index);
         this.rotary = rotary;
-        List<ModelConfig.Linear> seven = c.linears().subList(7 * index, 7 * index + 7);
+        List<Site> seven = c.linears().subList(7 * index, 7 * index + 7);
         this.qProj = linear(seven.get(0), adapters);
         this.kProj = linear(seven.get(1), adapters);
         this.vProj = linear(seven.get(2), adapters);
@@ -81,7 +82,7 @@ final class DecoderLayer {
         this.downProj = linear(seven.get(6), adapters);
     }
 
-    private AdaptedLinear linear(ModelConfig.Linear l, Map<String, List<ModuleAdapter>> adapters) {
+    private AdaptedLinear linear(Site l, Map<String, List<ModuleAdapter>> adapters) {
         return new AdaptedLinear(store, l.path(), l.in(), l.out(), l.bias(),
                 adapters.getOrDefault(l.path(), List.of()));
     }

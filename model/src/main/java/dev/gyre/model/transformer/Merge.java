@@ -12,10 +12,10 @@ import dev.gyre.model.adapter.AdaptedLinear;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.adapter.EmbeddingRotation;
 import dev.gyre.model.adapter.ModuleAdapter;
-import dev.gyre.model.adapter.Modules;
 import dev.gyre.model.emit.Buffers;
 import dev.gyre.model.emit.Emitter;
 import dev.gyre.model.emit.Tensor;
+import dev.gyre.model.weights.Site;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.LinkedHashSet;
@@ -115,13 +115,13 @@ public final class Merge {
 
     private static float[] linear(Transformer model, Backend backend, Buffers store, String module,
             List<ModuleAdapter> adapters) {
-        Modules.Info info = model.linears().stream().filter(i -> i.path().equals(module)).findFirst()
+        Site info = model.linears().stream().filter(i -> i.path().equals(module)).findFirst()
                 .orElseThrow(() -> new IllegalArgumentException("the model has no linear module " + module));
         return matrix(backend, store, info, adapters);
     }
 
     /// The matrix (out, in) of an adapted linear layer, bias left out.
-    public static float[] matrix(Backend backend, Buffers store, Modules.Info info, List<ModuleAdapter> adapters) {
+    public static float[] matrix(Backend backend, Buffers store, Site info, List<ModuleAdapter> adapters) {
         String module = info.path();
         int in = info.in();
         int out = info.out();

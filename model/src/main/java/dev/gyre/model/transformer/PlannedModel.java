@@ -5,13 +5,15 @@ import dev.gyre.kernels.op.DType;
 import dev.gyre.kernels.op.HostData;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.adapter.AdapterSpec;
-import dev.gyre.model.adapter.Modules;
 import dev.gyre.model.adapter.PrincipalFactors;
 import dev.gyre.model.emit.Buffers;
 import dev.gyre.model.emit.Tensor;
 import dev.gyre.model.family.ModelConfig;
 import dev.gyre.model.format.ModelDir;
 import dev.gyre.model.format.TensorType;
+import dev.gyre.model.weights.Site;
+import dev.gyre.model.weights.Sites;
+import dev.gyre.model.weights.Storage;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -21,7 +23,7 @@ import org.jspecify.annotations.Nullable;
 
 /// A model of which only shapes and types are known: enough to emit the programs of a run and to plan its memory, from
 /// `config.json` and the headers of the weight files, without reading a weight.
-public final class PlannedModel implements Buffers.Source, Modules {
+public final class PlannedModel implements Buffers.Source, Sites {
     private final ModelConfig config;
     private final Map<String, DType> types;
     private final Map<String, int[]> dims;
@@ -36,14 +38,14 @@ public final class PlannedModel implements Buffers.Source, Modules {
     }
 
     /// The model of a directory as [Transformer#load] would hold it after [Transformer#store].
-    public static PlannedModel of(ModelDir dir, Transformer.Base base) {
+    public static PlannedModel of(ModelDir dir, Storage base) {
         Map<String, DType> types = new LinkedHashMap<>();
         Transformer.shapes(dir.config()).forEach((name, shape) -> {
             DType stored = dir.isQuantized(name) ? DType.NF4
                     : shape.length == 2 && dir.originalType(name) == TensorType.BF16 ? DType.BF16 : DType.F32;
             types.put(name, Transformer.stored(base, name, shape.length, stored));
         });
-        return new PlannedModel(dir.config(), types, base == Transformer.Base.NF4_DOUBLE);
+        return new PlannedModel(dir.config(), types, base == Storage.NF4_DOUBLE);
     }
 
     /// A new model in F32, as `gyre pretrain` makes it.
@@ -145,12 +147,12 @@ public final class PlannedModel implements Buffers.Source, Modules {
     }
 
     @Override
-    public List<Info> linears() {
+    public List<Site> linears() {
         return Transformer.linears(config);
     }
 
     @Override
-    public Info embedding() {
+    public Site embedding() {
         return Transformer.embedding(config);
     }
 }

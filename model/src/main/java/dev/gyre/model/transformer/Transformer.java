@@ -4,12 +4,14 @@ import dev.gyre.kernels.op.DType;
 import dev.gyre.kernels.op.HostData;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.adapter.ModuleAdapter;
-import dev.gyre.model.adapter.Modules;
 import dev.gyre.model.emit.Buffers;
 import dev.gyre.model.emit.Tensor;
 import dev.gyre.model.family.ModelConfig;
 import dev.gyre.model.format.ModelDir;
 import dev.gyre.model.format.TensorType;
+import dev.gyre.model.weights.Site;
+import dev.gyre.model.weights.Sites;
+import dev.gyre.model.weights.Storage;
 import dev.gyre.quant.DoubleQuant;
 import dev.gyre.quant.Nf4;
 import java.util.ArrayList;
@@ -24,17 +26,7 @@ import java.util.Set;
 
 /// A Llama-style causal language model on the host: configuration, weights by their Hugging Face names, and the adapters
 /// attached to it. It computes nothing itself; a [TrainSession] or a [Decoder] does.
-public final class Transformer implements Buffers.Source, Modules {
-    /// How frozen weights are held in memory.
-    public enum Base {
-        /// As the files have them.
-        AS_STORED, F32, BF16,
-        /// 4-bit NormalFloat with a maximum per 64 weights.
-        NF4,
-        /// The same with the maxima quantised to 8 bits.
-        NF4_DOUBLE
-    }
-
+public final class Transformer implements Buffers.Source, Sites {
     /// Standard deviation of fresh weights, `initializer_range`'s default.
     public static final double INITIALIZER_RANGE = 0.02;
 
@@ -68,7 +60,7 @@ public final class Transformer implements Buffers.Source, Modules {
     }
 
     /// As [#load] and [#store], weight by weight: both forms of the model never stand side by side.
-    public static Transformer load(ModelDir dir, Base base) {
+    public static Transformer load(ModelDir dir, Storage base) {
         ModelDir.Arrays reused = ModelDir.Arrays.reused();
         Map<String, HostData> w = new LinkedHashMap<>();
         shapes(dir.config()).forEach((name, shape) -> {
@@ -84,16 +76,16 @@ public final class Transformer implements Buffers.Source, Modules {
 
     /// The modules of a model directory, with each weight read when it is asked for into an array that the next of its
     /// shape takes again.
-    public static Modules reading(ModelDir dir) {
+    public static Sites reading(ModelDir dir) {
         ModelDir.Arrays reused = ModelDir.Arrays.reused();
-        return new Modules() {
+        return new Sites() {
             @Override
-            public List<Info> linears() {
+            public List<Site> linears() {
                 return Transformer.linears(dir.config());
             }
 
             @Override
-            public Info embedding() {
+            public Site embedding() {
                 return Transformer.embedding(dir.config());
             }
 
@@ -106,11 +98,11 @@ public final class Transformer implements Buffers.Source, Modules {
 
     /// Random weights as the reference library initialises them: normal with deviation [#INITIALIZER_RANGE], norms 1, biases 0.
     public static Transformer random(ModelConfig config, long seed) {
-        return random(config, seed, Base.F32);
+        return random(config, seed, Storage.F32);
     }
 
     /// As [#random] and [#store], weight by weight: both forms of the model never stand side by side.
-    public static Transformer random(ModelConfig config, long seed, Base base) {
+    public static Transformer random(ModelConfig config, long seed, Storage base) {
         Map<String, HostData> w = new LinkedHashMap<>();
         Map<Integer, float[]> reused = new HashMap<>();
         Random random = new Random(seed);
@@ -156,12 +148,12 @@ public final class Transformer implements Buffers.Source, Modules {
     /// keep what they have, as bitsandbytes leaves them. Weights that are NF4 already stay as they are.
     ///
     /// @throws IllegalArgumentException when NF4 weights would have to become something else
-    public void store(Base base) {
+    public void store(Storage base) {
         for (String name : List.copyOf(weights.keySet()))
             weights.put(name, stored(base, name, dims(name).length, data(name)));
     }
 
-    private static HostData stored(Base base, String name, int rank, HostData w) {
+    private static HostData stored(Storage base, String name, int rank, HostData w) {
         boolean block = name.startsWith("model.layers.") && rank == 2;
         return switch (base) {
             case AS_STORED -> w;
@@ -177,7 +169,7 @@ public final class Transformer implements Buffers.Source, Modules {
     /// The type of a weight after [#store].
     ///
     /// @param rank number of its dimensions
-    static DType stored(Base base, String name, int rank, DType now) {
+    static DType stored(Storage base, String name, int rank, DType now) {
         return switch (base) {
             case AS_STORED -> now;
             case F32 -> DType.F32;
@@ -223,31 +215,29 @@ public final class Transformer implements Buffers.Source, Modules {
     }
 
     @Override
-    public List<Info> linears() {
+    public List<Site> linears() {
         return linears(config);
     }
 
-    static List<Info> linears(ModelConfig config) {
-        List<Info> out = new ArrayList<>();
-        for (ModelConfig.Linear l : config.linears())
-            out.add(new Info(l.path(), l.in(), l.out(), l.bias()));
-        out.add(new Info("lm_head", config.hiddenSize(), config.vocabSize(), false));
+    static List<Site> linears(ModelConfig config) {
+        List<Site> out = new ArrayList<>(config.linears());
+        out.add(new Site("lm_head", config.hiddenSize(), config.vocabSize(), false));
         return out;
     }
 
     @Override
-    public String weight(Info module) {
+    public String weight(Site module) {
         return config.tieWordEmbeddings() && module.path().equals("lm_head") ? "model.embed_tokens.weight"
                 : module.path() + ".weight";
     }
 
     @Override
-    public Info embedding() {
+    public Site embedding() {
         return embedding(config);
     }
 
-    static Info embedding(ModelConfig config) {
-        return new Info("model.embed_tokens", config.hiddenSize(), config.hiddenSize(), false);
+    static Site embedding(ModelConfig config) {
+        return new Site("model.embed_tokens", config.hiddenSize(), config.hiddenSize(), false);
     }
 
     /// [#attach(String, Adapter)] under the method's name, numbered where that is taken.

@@ -17,6 +17,8 @@ import dev.gyre.model.emit.Emitter;
 import dev.gyre.model.emit.Tensor;
 import dev.gyre.model.format.SafeTensors;
 import dev.gyre.model.transformer.Merge;
+import dev.gyre.model.weights.Site;
+import dev.gyre.model.weights.Sites;
 import dev.gyre.quant.DoubleQuant;
 import dev.gyre.quant.Nf4;
 import java.io.IOException;
@@ -211,7 +213,7 @@ class GoldenLayersTest {
     }
 
     /// What one layer made: `y`, `grad.x`, `grad.<parameter>`, `projected.<parameter>`.
-    private record Made(Map<String, double[]> values, ModuleAdapter adapter, Buffers.Source source, Modules.Info info) {
+    private record Made(Map<String, double[]> values, ModuleAdapter adapter, Buffers.Source source, Site info) {
         float[] merged() {
             return Merge.matrix(new RefBackend(), new Buffers(source, adapter.tensors()), info, List.of(adapter));
         }
@@ -239,7 +241,7 @@ class GoldenLayersTest {
                 return name.endsWith("bias") ? new int[] {out} : new int[] {out, in};
             }
         };
-        Modules.Info info = new Modules.Info("layer", in, out, bias);
+        Site info = new Site("layer", in, out, bias);
         Builder.Source stored = (name, init, dims) -> new Tensor(name,
                 f.f32(json.get("params").get(name.substring("layer.".length())).asString()), true, dims);
         ModuleAdapter adapter = Builder.build(spec, info, new One(info), stored,
@@ -305,15 +307,15 @@ class GoldenLayersTest {
         }
     }
 
-    private record One(Info info) implements Modules {
+    private record One(Site info) implements Sites {
         @Override
-        public List<Info> linears() {
+        public List<Site> linears() {
             return List.of(info);
         }
 
         @Override
-        public Info embedding() {
-            return new Info("embedding", 1, 1, false);
+        public Site embedding() {
+            return new Site("embedding", 1, 1, false);
         }
 
         @Override

@@ -6,6 +6,8 @@ import dev.gyre.kernels.op.Orthogonal.Form;
 import dev.gyre.kernels.op.Orthogonal.Skew;
 import dev.gyre.model.emit.Buffers;
 import dev.gyre.model.emit.Tensor;
+import dev.gyre.model.weights.Site;
+import dev.gyre.model.weights.Sites;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -21,10 +23,10 @@ final class LayerCases {
     }
 
     /// A layer of `in` features with random weight, bias and adapter.
-    static final class Layer implements Buffers.Source, Modules {
+    static final class Layer implements Buffers.Source, Sites {
         final String name;
         final AdapterSpec spec;
-        final Info info;
+        final Site info;
         final float[] weight;
         final float[] bias;
         final ModuleAdapter adapter;
@@ -32,7 +34,7 @@ final class LayerCases {
         private Layer(String name, AdapterSpec spec, int in, boolean embedding) {
             this.name = name;
             this.spec = spec;
-            this.info = new Info("layer", in, embedding ? in : OUT, !embedding);
+            this.info = new Site("layer", in, embedding ? in : OUT, !embedding);
             Random random = new Random(name.hashCode());
             this.weight = normal(random, OUT * in, 1);
             this.bias = normal(random, OUT, 1);
@@ -64,12 +66,12 @@ final class LayerCases {
         }
 
         @Override
-        public List<Info> linears() {
+        public List<Site> linears() {
             return List.of(info);
         }
 
         @Override
-        public Info embedding() {
+        public Site embedding() {
             return info;
         }
 
@@ -79,15 +81,15 @@ final class LayerCases {
         }
     }
 
-    private record NoEmbedding(Layer layer) implements Modules {
+    private record NoEmbedding(Layer layer) implements Sites {
         @Override
-        public List<Info> linears() {
+        public List<Site> linears() {
             return layer.linears();
         }
 
         @Override
-        public Info embedding() {
-            return new Info("embedding", 1, 1, false);
+        public Site embedding() {
+            return new Site("embedding", 1, 1, false);
         }
 
         @Override

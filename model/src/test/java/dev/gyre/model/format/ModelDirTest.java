@@ -4,9 +4,9 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.gyre.kernels.op.HostData;
-import dev.gyre.model.family.ModelConfig;
 import dev.gyre.model.files.FormatException;
 import dev.gyre.model.files.Json;
+import dev.gyre.model.weights.Site;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -169,7 +169,7 @@ class ModelDirTest {
         try (ModelDir m = ModelDir.open(Golden.path("tiny-llama-nf4"))) {
             var copy = ModelDirWriter.like(m);
             var decoded = ModelDirWriter.like(m);
-            for (ModelConfig.Linear l : m.config().linears()) {
+            for (Site l : m.config().linears()) {
                 String name = l.path() + ".weight";
                 var q = (HostData.NF4) m.weight(name, false);
                 copy.nf4(name, q, l.out(), l.in(), m.originalType(name));

@@ -19,6 +19,7 @@ import dev.gyre.model.adapter.PsoftSpec;
 import dev.gyre.model.adapter.Targets;
 import dev.gyre.model.emit.Tensor;
 import dev.gyre.model.family.ModelConfig;
+import dev.gyre.model.weights.Storage;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.EnumSet;
@@ -51,8 +52,8 @@ class MethodsOnDevicesTest {
     static List<Arguments> cases() {
         List<Arguments> out = new ArrayList<>();
         for (AdapterSpec s : methods())
-            for (Transformer.Base b : List.of(Transformer.Base.F32, Transformer.Base.BF16, Transformer.Base.NF4,
-                    Transformer.Base.NF4_DOUBLE))
+            for (Storage b : List.of(Storage.F32, Storage.BF16, Storage.NF4,
+                    Storage.NF4_DOUBLE))
                 out.add(Arguments.of(s, b));
         return out;
     }
@@ -63,7 +64,7 @@ class MethodsOnDevicesTest {
 
     @ParameterizedTest
     @MethodSource("cases")
-    void taskGraphsAgreeWithTheCpu(AdapterSpec spec, Transformer.Base base) {
+    void taskGraphsAgreeWithTheCpu(AdapterSpec spec, Storage base) {
         Transformer model =
                 Transformer.random(ModelConfig.llama(20, 16, 32, 1, 2, 1, 16, false, null, List.of(), null), 4);
         Adapter a = Adapter.create(spec, model, 2, new PrincipalSubspace(model, new CpuBackend(1), (m, c, r, g) -> {
@@ -75,7 +76,7 @@ class MethodsOnDevicesTest {
         model.store(base);
         model.attach(a);
         List<float[]> cpu = values(model, new CpuBackend(1), false);
-        List<float[]> graphs = values(model, TornadoBackend.open("jvm"), base == Transformer.Base.NF4_DOUBLE);
+        List<float[]> graphs = values(model, TornadoBackend.open("jvm"), base == Storage.NF4_DOUBLE);
         assertThat(graphs).hasSize(cpu.size());
         for (int k = 0; k < cpu.size(); k++) {
             double top = 0;

@@ -18,6 +18,7 @@ import dev.gyre.model.format.ModelDir;
 import dev.gyre.model.format.ModelDirWriter;
 import dev.gyre.model.format.TensorType;
 import dev.gyre.model.transformer.TrainSession.Use;
+import dev.gyre.model.weights.Storage;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
@@ -49,7 +50,7 @@ class PlannedModelTest {
             random.weights().keySet().forEach(n -> w.tensor(n, type, () -> random.values(n),
                     Arrays.stream(random.dims(n)).asLongStream().toArray()));
             w.write(at);
-            for (Transformer.Base base : Transformer.Base.values())
+            for (Storage base : Storage.values())
                 for (AdapterSpec spec : specs())
                     try (ModelDir files = ModelDir.open(at)) {
                         Transformer model = Transformer.load(files);

@@ -14,6 +14,7 @@ import dev.gyre.model.adapter.LoraSpec;
 import dev.gyre.model.adapter.OftSpec;
 import dev.gyre.model.adapter.Targets;
 import dev.gyre.model.family.ModelConfig;
+import dev.gyre.model.weights.Storage;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -36,8 +37,8 @@ class QuantisedMemoryTest {
     }
 
     @ParameterizedTest
-    @EnumSource(value = Transformer.Base.class, names = {"NF4", "NF4_DOUBLE"})
-    void noWeightStandsInMemoryWhole(Transformer.Base base) {
+    @EnumSource(value = Storage.class, names = {"NF4", "NF4_DOUBLE"})
+    void noWeightStandsInMemoryWhole(Storage base) {
         Targets all = Targets.allLinear();
         for (AdapterSpec spec : List.of(OftSpec.of(all, 32), LoraSpec.of(all, 4), GivensSpec.goft(all),
                 GivensSpec.qgoft(all, 0.1), BoftSpec.of(all, 4, 2), HraSpec.of(all, 4))) {
@@ -57,8 +58,8 @@ class QuantisedMemoryTest {
     }
 
     @ParameterizedTest
-    @EnumSource(Transformer.Base.class)
-    void randomWeightsRoundedOneByOneAreThoseRoundedTogether(Transformer.Base base) {
+    @EnumSource(Storage.class)
+    void randomWeightsRoundedOneByOneAreThoseRoundedTogether(Storage base) {
         Transformer model = Transformer.random(CONFIG, 1);
         model.store(base);
         Transformer oneByOne = Transformer.random(CONFIG, 1, base);
@@ -72,7 +73,7 @@ class QuantisedMemoryTest {
     @Test
     void onlyOftV1DecodesAWholeWeightAndSaysSo() {
         Transformer model = Transformer.random(CONFIG, 1);
-        model.store(Transformer.Base.NF4);
+        model.store(Storage.NF4);
         OftSpec v2 = OftSpec.of(Targets.allLinear(), 32);
         try (TrainSession s = session(model, new OftSpec(v2.targets(), 0, 32, v2.map(), false, false, v2.eps(), 0, true,
                 OftSpec.Form.WEIGHT_BLOCK))) {

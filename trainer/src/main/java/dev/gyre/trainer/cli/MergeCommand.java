@@ -5,7 +5,7 @@ import dev.gyre.model.files.AtomicFiles;
 import dev.gyre.model.format.ModelDir;
 import dev.gyre.model.format.TensorType;
 import dev.gyre.model.transformer.Transformer;
-import dev.gyre.trainer.config.RunConfig;
+import dev.gyre.model.weights.Storage;
 import dev.gyre.trainer.measure.MergeCheck;
 import dev.gyre.trainer.measure.MergeRecord;
 import dev.gyre.trainer.measure.Merging;
@@ -74,7 +74,7 @@ final class MergeCommand extends GyreCommand {
         AtomicFiles.delete(aside);
         try {
             Merging.Written written =
-                    Merging.write(llama, ref.model(), ref.base() != RunConfig.Base.AS_STORED, undo, record, wanted,
+                    Merging.write(llama, ref.model(), ref.base() != Storage.AS_STORED, undo, record, wanted,
                             backend, aside, name -> screen().status((undo ? "undoing " : "merging ") + name));
             screen().done();
             if (verify)

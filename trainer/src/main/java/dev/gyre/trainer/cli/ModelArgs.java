@@ -1,6 +1,6 @@
 package dev.gyre.trainer.cli;
 
-import dev.gyre.trainer.config.RunConfig;
+import dev.gyre.model.weights.Storage;
 import dev.gyre.trainer.measure.ModelRef;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -30,7 +30,8 @@ final class ModelArgs {
 
     @Option(names = "--base", paramLabel = "BASE",
             description = "Hold the model's weights as as_stored, f32, bf16, nf4 or nf4_double (default: a run's own, else as_stored).")
-    RunConfig.@Nullable Base base;
+    @Nullable
+    Storage base;
 
     ModelRef ref() {
         ModelRef r = ModelRef.of(model, adapters).without(off);

@@ -1,10 +1,10 @@
 package dev.gyre.trainer.cli;
 
 import dev.gyre.kernels.op.HostData;
-import dev.gyre.model.family.ModelConfig;
 import dev.gyre.model.files.AtomicFiles;
 import dev.gyre.model.format.ModelDir;
 import dev.gyre.model.format.ModelDirWriter;
+import dev.gyre.model.weights.Site;
 import dev.gyre.quant.DoubleQuant;
 import dev.gyre.quant.Nf4;
 import java.nio.file.Files;
@@ -49,7 +49,7 @@ final class QuantizeCommand extends GyreCommand {
             long before = 0;
             long after = 0;
             int count = 0;
-            for (ModelConfig.Linear l : source.config().linears()) {
+            for (Site l : source.config().linears()) {
                 String name = l.path() + ".weight";
                 if (source.isQuantized(name))
                     throw new UsageException(model + ": " + name

@@ -1,6 +1,7 @@
 package dev.gyre.trainer.config;
 
 import dev.gyre.kernels.Precision;
+import dev.gyre.model.weights.Storage;
 import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
@@ -22,7 +23,7 @@ public record RunConfig(
         @Key(doc = "seed of everything random: adapter start, order of the data", def = "1", min = 0) long seed) {
 
     public RunConfig {
-        if (adapter instanceof AdapterConfig.Full && model.base != Base.AS_STORED && model.base != Base.F32)
+        if (adapter instanceof AdapterConfig.Full && model.base != Storage.AS_STORED && model.base != Storage.F32)
             throw new Conflict("adapter", "full trains the weights themselves, in 32 bits, so model.base must be"
                     + " as_stored or f32");
         if (data.valid == null)
@@ -33,12 +34,7 @@ public record RunConfig(
             @Key(doc = "Hugging Face model directory: config.json, model.safetensors or shards, tokenizer",
                     example = "examples/small-llama", input = true) String path,
             @Key(doc = "how frozen weights are held: as_stored, f32, bf16, nf4 (QOFT, QLoRA) or nf4_double",
-                    def = "as_stored") Base base) {
-    }
-
-    /// As [dev.gyre.model.transformer.Transformer.Base] has them.
-    public enum Base {
-        AS_STORED, F32, BF16, NF4, NF4_DOUBLE
+                    def = "as_stored") Storage base) {
     }
 
     public record Data(

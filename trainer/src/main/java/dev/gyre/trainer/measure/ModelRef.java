@@ -4,6 +4,7 @@ import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.files.FormatException;
 import dev.gyre.model.format.ModelDir;
 import dev.gyre.model.transformer.Transformer;
+import dev.gyre.model.weights.Storage;
 import dev.gyre.trainer.config.ConfigException;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.RunConfig;
@@ -23,13 +24,13 @@ import java.util.stream.Collectors;
 /// @param model the model directory
 /// @param adapters in the order of stacking, the first nearest to the input
 /// @param base how the model's weights are held; a run's adapter belongs to the base it was trained over
-public record ModelRef(Path model, List<Path> adapters, RunConfig.Base base) {
+public record ModelRef(Path model, List<Path> adapters, Storage base) {
     public ModelRef {
         adapters = List.copyOf(adapters);
     }
 
     public ModelRef(Path model, List<Path> adapters) {
-        this(model, adapters, RunConfig.Base.AS_STORED);
+        this(model, adapters, Storage.AS_STORED);
     }
 
     /// @param given a model directory or a run directory
@@ -37,7 +38,7 @@ public record ModelRef(Path model, List<Path> adapters, RunConfig.Base base) {
     public static ModelRef of(Path given, List<Path> adapters) {
         ModelDir.require(given);
         List<Path> all = new ArrayList<>();
-        RunConfig.Base base = RunConfig.Base.AS_STORED;
+        Storage base = Storage.AS_STORED;
         Path model = given;
         if (isRun(given)) {
             Path made = given.resolve("model");
@@ -109,7 +110,7 @@ public record ModelRef(Path model, List<Path> adapters, RunConfig.Base base) {
     ///
     /// @param remarks told what a user should hear about the files
     public Transformer load(Consumer<String> remarks) {
-        Transformer.Base held = Transformer.Base.valueOf(base.name());
+        Storage held = base;
         Transformer llama;
         try (ModelDir dir = ModelDir.open(model)) {
             dir.warnings().forEach(remarks);

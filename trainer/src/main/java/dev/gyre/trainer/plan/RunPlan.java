@@ -5,7 +5,7 @@ import dev.gyre.model.files.FormatException;
 import dev.gyre.model.format.ModelDir;
 import dev.gyre.model.transformer.BatchShape;
 import dev.gyre.model.transformer.PlannedModel;
-import dev.gyre.model.transformer.Transformer;
+import dev.gyre.model.weights.Storage;
 import dev.gyre.trainer.config.AdapterConfig;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.data.ModelText;
@@ -54,7 +54,7 @@ public final class RunPlan {
     /// @param method as written in `adapter.method`
     /// @param trained numbers
     /// @param impossible why this combination cannot run, null when it can
-    public record Row(String method, RunConfig.Base base, long parameters, long trained, int modules,
+    public record Row(String method, Storage base, long parameters, long trained, int modules,
             @Nullable MemoryEstimate memory, @Nullable String impossible) {
     }
 
@@ -81,8 +81,8 @@ public final class RunPlan {
     public List<Row> sideBySide(List<AdapterConfig> others, MemoryEstimate.Load load) {
         List<Row> out = new ArrayList<>();
         for (AdapterConfig a : others)
-            for (RunConfig.Base base : RunConfig.Base.values()) {
-                if (base == RunConfig.Base.AS_STORED || a instanceof AdapterConfig.Full && base != RunConfig.Base.F32)
+            for (Storage base : Storage.values()) {
+                if (base == Storage.AS_STORED || a instanceof AdapterConfig.Full && base != Storage.F32)
                     continue;
                 out.add(row(a.getClass() == config.adapter().getClass() ? config.adapter() : a, base, shape(), load));
             }
@@ -108,8 +108,8 @@ public final class RunPlan {
         return files.config().maxPositionEmbeddings();
     }
 
-    private Row row(AdapterConfig adapter, RunConfig.Base base, BatchShape shape, MemoryEstimate.Load load) {
-        Transformer.Base held = Transformer.Base.valueOf(base.name());
+    private Row row(AdapterConfig adapter, Storage base, BatchShape shape, MemoryEstimate.Load load) {
+        Storage held = base;
         String method = adapter.getClass().getSimpleName().toLowerCase(Locale.ROOT);
         PlannedModel sketch = PlannedModel.of(files, held);
         long all = sketch.parameters();
@@ -126,7 +126,7 @@ public final class RunPlan {
                     if (files.config().linears().stream().anyMatch(l -> files.isQuantized(l.path() + ".weight")))
                         throw new IllegalArgumentException("weights stored in 4 bits cannot be trained whole");
                     yield new Row(method, base, all, all, 0,
-                            MemoryEstimate.of(PlannedModel.of(files, Transformer.Base.AS_STORED), null, shapes(shape),
+                            MemoryEstimate.of(PlannedModel.of(files, Storage.AS_STORED), null, shapes(shape),
                                     TrainingRun.uses(config.train()), load, threads, device),
                             null);
                 }

@@ -71,7 +71,7 @@ public final class FineTuning {
                 Transformer model;
                 Adapter adapter;
                 try (ModelDir dir = ModelDir.open(base)) {
-                    model = Transformer.load(dir, Transformer.Base.valueOf(c.model().base().name()));
+                    model = Transformer.load(dir, c.model().base());
                     // PSOFT's factors come from the weights as the files have them, before they are rounded
                     adapter = Adapter.create(spec, model, c.seed(),
                             new PrincipalSubspace(Transformer.reading(dir), backend,

@@ -1,0 +1,21 @@
+package dev.gyre.model.weights;
+
+import dev.gyre.kernels.op.HostData;
+import java.util.List;
+
+/// The modules of a model that an adapter can sit on, and their weights.
+public interface Sites {
+    /// All linear modules in the order of the model, the output head `lm_head` included.
+    List<Site> linears();
+
+    /// The token embedding; `in` and `out` are its width.
+    Site embedding();
+
+    /// Name of the tensor that holds a module's weight: for a tied output head the embedding's.
+    default String weight(Site site) {
+        return site.weight();
+    }
+
+    /// A frozen tensor by name, for methods that start from the weight (PSOFT).
+    HostData data(String name);
+}
