@@ -75,10 +75,10 @@ final class Layer implements AutoCloseable {
         return a;
     }
 
-    private record One(Site info, HostData weight) implements Sites, Buffers.Source {
+    private record One(Site site, HostData weight) implements Sites, Buffers.Source {
         @Override
         public List<Site> linears() {
-            return List.of(info);
+            return List.of(site);
         }
 
         @Override
@@ -93,7 +93,7 @@ final class Layer implements AutoCloseable {
 
         @Override
         public int[] dims(String name) {
-            return new int[] {info.out(), info.in()};
+            return new int[] {site.out(), site.in()};
         }
     }
 }

@@ -40,17 +40,17 @@ public final class Adapter {
     /// @param factors where PSOFT's frozen factors come from; other methods have none
     public static Adapter create(AdapterSpec spec, Sites model, long seed, Factors factors) {
         List<ModuleAdapter> out = new ArrayList<>();
-        List<Site> infos = spec.targets().on(model);
+        List<Site> sites = spec.targets().on(model);
         List<String> misspelt = spec.targets().unmatched(model);
         if (!misspelt.isEmpty())
             throw new IllegalArgumentException("targets " + misspelt + " match no module; the model has "
                     + Stream.concat(Stream.of(model.embedding()), model.linears().stream())
                             .map(i -> i.path().substring(i.path().lastIndexOf('.') + 1))
                             .collect(Collectors.toCollection(TreeSet::new)));
-        for (Site info : infos)
-            out.add(Builder.build(spec, info, model, Builder.fresh(), factors,
-                    new Random(seed ^ info.path().hashCode() * 0x9E3779B97F4A7C15L)));
-        return new Adapter(spec, out, Builder.whole(spec, infos, model, Builder.fresh()), List.of(), model);
+        for (Site site : sites)
+            out.add(Builder.build(spec, site, model, Builder.fresh(), factors,
+                    new Random(seed ^ site.path().hashCode() * 0x9E3779B97F4A7C15L)));
+        return new Adapter(spec, out, Builder.whole(spec, sites, model, Builder.fresh()), List.of(), model);
     }
 
     /// Reads a PEFT adapter directory.

@@ -33,7 +33,7 @@ final class BoftModule implements ModuleAdapter {
     /// Below it numbers of a row may have vanished when they were stored.
     private static final double SMALLEST_SCALE = 1e-20;
 
-    private final Site info;
+    private final Site site;
     private final Tensor blocks;
     private final Tensor scale;
     private final float dropout;
@@ -41,8 +41,8 @@ final class BoftModule implements ModuleAdapter {
     private final int N;
     private final int b;
 
-    BoftModule(Site info, Tensor blocks, Tensor scale, float dropout) {
-        this.info = info;
+    BoftModule(Site site, Tensor blocks, Tensor scale, float dropout) {
+        this.site = site;
         this.blocks = blocks;
         this.scale = scale;
         this.dropout = dropout;
@@ -53,7 +53,7 @@ final class BoftModule implements ModuleAdapter {
 
     @Override
     public String module() {
-        return info.path();
+        return site.path();
     }
 
     @Override
@@ -63,18 +63,18 @@ final class BoftModule implements ModuleAdapter {
 
     @Override
     public Geometry geometry() {
-        return Geometry.of(info.path(), MAP, blocks.values(), m * N, b);
+        return Geometry.of(site.path(), MAP, blocks.values(), m * N, b);
     }
 
     /// `W = (W' / s) R`, R being orthogonal.
     @Override
     public double unmerge(double[] w, int rows, boolean embedding, Backend backend) {
-        int d = info.in();
+        int d = site.in();
         float[] unscaled = new float[Math.multiplyExact(rows, d)];
         for (int o = 0; o < rows; o++) {
             double s = scale.values()[o];
             // a row's own factor keeps the relative error of its numbers, until they vanish
-            Unmerge.checked(info.path(), "its scale of output " + o,
+            Unmerge.checked(site.path(), "its scale of output " + o,
                     Math.abs(s) > SMALLEST_SCALE ? 1 : 1 / Math.abs(s));
             for (int c = 0; c < d; c++)
                 unscaled[o * d + c] = (float) (w[o * d + c] / s);
@@ -93,7 +93,7 @@ final class BoftModule implements ModuleAdapter {
 
     @Override
     public Linear wrap(Buffers store, Linear inner) {
-        return new ScaledLinear(store, new RotatedLinear(new Butterfly(store), inner, info.in()));
+        return new ScaledLinear(store, new RotatedLinear(new Butterfly(store), inner, site.in()));
     }
 
     /// Order of the features in factor k: groups of `b 2^k`, inside a group chunks of `b/2`, even-numbered chunks first.
@@ -119,7 +119,7 @@ final class BoftModule implements ModuleAdapter {
 
     private final class Butterfly implements Rotation {
         private final Buffers store;
-        private final int d = info.in();
+        private final int d = site.in();
         private @Nullable Buf k;
         private @Nullable Buf mask;
         private final List<Buf> perms = new ArrayList<>();
@@ -132,8 +132,8 @@ final class BoftModule implements ModuleAdapter {
                 int[] inverse = new int[d];
                 for (int j = 0; j < d; j++)
                     inverse[p[j]] = j;
-                perms.add(store.constant(info.path() + ".perm" + f, p));
-                inverses.add(store.constant(info.path() + ".inverse" + f, inverse));
+                perms.add(store.constant(site.path() + ".perm" + f, p));
+                inverses.add(store.constant(site.path() + ".inverse" + f, inverse));
             }
         }
 
@@ -225,17 +225,17 @@ final class BoftModule implements ModuleAdapter {
 
         @Override
         public void forward(Emitter e, Buf x, Buf y, int rows) {
-            Buf raw = e.act("unscaled", rows, info.out());
+            Buf raw = e.act("unscaled", rows, site.out());
             inner.forward(e, x, raw, rows);
-            e.add(new ColumnOps.ScaleColumns(raw, store.param(scale), y, rows, info.out()));
+            e.add(new ColumnOps.ScaleColumns(raw, store.param(scale), y, rows, site.out()));
             unscaled = raw;
         }
 
         @Override
         public void backward(Emitter e, @Nullable Buf x, Buf dY, @Nullable Buf dX, boolean accumulate, int rows) {
-            e.add(new ColumnOps.ColumnDot(Objects.requireNonNull(unscaled), dY, store.grad(scale), rows, info.out()));
-            Buf dRaw = e.act("d unscaled", rows, info.out());
-            e.add(new ColumnOps.ScaleColumns(dY, store.param(scale), dRaw, rows, info.out()));
+            e.add(new ColumnOps.ColumnDot(Objects.requireNonNull(unscaled), dY, store.grad(scale), rows, site.out()));
+            Buf dRaw = e.act("d unscaled", rows, site.out());
+            e.add(new ColumnOps.ScaleColumns(dY, store.param(scale), dRaw, rows, site.out()));
             inner.backward(e, x, dRaw, dX, accumulate, rows);
         }
 

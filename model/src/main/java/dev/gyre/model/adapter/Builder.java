@@ -35,24 +35,24 @@ final class Builder {
         };
     }
 
-    static String oftName(Site info, Sites model) {
-        return info.equals(model.embedding()) ? "oft_embedding_R.weight" : "oft_R.weight";
+    static String oftName(Site site, Sites model) {
+        return site.equals(model.embedding()) ? "oft_embedding_R.weight" : "oft_R.weight";
     }
 
     /// Model weights that are trained whole: biases, and the modules that are to be saved.
     static List<Tensor> whole(AdapterSpec spec, List<Site> adapted, Sites model, Source source) {
         List<Tensor> out = new ArrayList<>();
-        for (Site info : model.linears()) {
+        for (Site site : model.linears()) {
             boolean saved = spec.targets().modules().modulesToSave().stream()
-                    .anyMatch(m -> info.path().equals(m) || info.path().endsWith("." + m));
-            if (saved && info.bias() || spec.targets().trainsBias(info, adapted.contains(info)))
-                out.add(copy(info.path() + ".bias", model, source, info.out()));
-            if (saved && !model.weight(info).equals(info.path() + ".weight"))
-                throw new IllegalArgumentException(info.path() + ": modules_to_save trains it apart from the embedding,"
+                    .anyMatch(m -> site.path().equals(m) || site.path().endsWith("." + m));
+            if (saved && site.bias() || spec.targets().trainsBias(site, adapted.contains(site)))
+                out.add(copy(site.path() + ".bias", model, source, site.out()));
+            if (saved && !model.weight(site).equals(site.path() + ".weight"))
+                throw new IllegalArgumentException(site.path() + ": modules_to_save trains it apart from the embedding,"
                         + " to which the model ties it (tie_word_embeddings); fold the adapter in with PEFT"
                         + " (merge_and_unload) and take that model, or leave the module out");
             if (saved)
-                out.add(copy(info.path() + ".weight", model, source, info.out(), info.in()));
+                out.add(copy(site.path() + ".weight", model, source, site.out(), site.in()));
         }
         return out;
     }
@@ -63,56 +63,56 @@ final class Builder {
         return source.tensor(name, i -> f.values[i], dims);
     }
 
-    static ModuleAdapter build(AdapterSpec spec, Site info, Sites model, Source source, Factors factors,
+    static ModuleAdapter build(AdapterSpec spec, Site site, Sites model, Source source, Factors factors,
             Random random) {
-        String p = info.path() + ".";
-        if (info.equals(model.embedding()) && !(spec instanceof OftSpec))
+        String p = site.path() + ".";
+        if (site.equals(model.embedding()) && !(spec instanceof OftSpec))
             throw new IllegalArgumentException(
-                    info.path() + ": " + spec.method() + " adapts linear layers only; take the"
+                    site.path() + ": " + spec.method() + " adapts linear layers only; take the"
                             + " embedding out of the targets, or use oft");
         return switch (spec) {
             case OftSpec s -> {
-                int d = info.in();
+                int d = site.in();
                 int b = s.blockSize(d);
                 int m = b * (b - 1) / 2;
-                String name = p + oftName(info, model);
+                String name = p + oftName(site, model);
                 Tensor v = source.tensor(name, i -> s.initWeights() ? 0 : 0.1 * random.nextGaussian(),
                         s.blockShare() ? 1 : d / b, m);
-                yield new OftModule(info, s, v, b);
+                yield new OftModule(site, s, v, b);
             }
             case LoraSpec s -> {
-                int r = s.rank(info.path());
-                double bound = 1 / Math.sqrt(info.in());
+                int r = s.rank(site.path());
+                double bound = 1 / Math.sqrt(site.in());
                 Tensor a = source.tensor(p + "lora_A.weight", i -> s.gaussianInit() ? random.nextGaussian() / r
-                        : (2 * random.nextDouble() - 1) * bound, r, info.in());
+                        : (2 * random.nextDouble() - 1) * bound, r, site.in());
                 Tensor b = source.tensor(p + "lora_B.weight",
-                        i -> s.initWeights() ? 0 : (2 * random.nextDouble() - 1) / Math.sqrt(r), info.out(), r);
-                yield new LowRankModule(info, a, b, (float) s.scale(info.path()), (float) s.dropout());
+                        i -> s.initWeights() ? 0 : (2 * random.nextDouble() - 1) / Math.sqrt(r), site.out(), r);
+                yield new LowRankModule(site, a, b, (float) s.scale(site.path()), (float) s.dropout());
             }
             case GivensSpec s -> {
-                int d = info.in();
+                int d = site.in();
                 Tensor pairs = s.strict() ? source.tensor(p + "givens_hard", i -> 0, d - 1)
                         : source.tensor(p + "givens_soft", i -> i % 4 == 0 || i % 4 == 3 ? 1 : 0, d - 1, 2, 2);
                 Tensor scaler = s.strict() && s.scaler() ? source.tensor(p + "givens_scaler", i -> 1, d) : null;
-                yield new GivensModule(info, pairs, scaler, s.strict(), (float) s.penalty());
+                yield new GivensModule(site, pairs, scaler, s.strict(), (float) s.penalty());
             }
             case BoftSpec s -> {
-                int b = s.blockSize(info.path(), info.in());
+                int b = s.blockSize(site.path(), site.in());
                 Tensor r = source.tensor(p + "boft_R", i -> s.initWeights() ? 0 : 0.1 * random.nextGaussian(),
-                        s.factors(), info.in() / b, b, b);
+                        s.factors(), site.in() / b, b, b);
                 Tensor scale = source.tensor(p + "boft_s",
-                        i -> s.initWeights() ? 1 : 1 + 0.1 * random.nextGaussian(), info.out(), 1);
-                yield new BoftModule(info, r, scale, (float) s.dropout());
+                        i -> s.initWeights() ? 1 : 1 + 0.1 * random.nextGaussian(), site.out(), 1);
+                yield new BoftModule(site, r, scale, (float) s.dropout());
             }
             case HraSpec s -> {
-                Tensor u = source.tensor(p + "hra_u", householder(s, info.in(), random), info.in(), s.r());
-                yield new HouseholderModule(info, u, s.gramSchmidt());
+                Tensor u = source.tensor(p + "hra_u", householder(s, site.in(), random), site.in(), s.r());
+                yield new HouseholderModule(site, u, s.gramSchmidt());
             }
             case PsoftSpec s -> {
-                if (s.r() > Math.min(info.in(), info.out()))
+                if (s.r() > Math.min(site.in(), site.out()))
                     throw new IllegalArgumentException(
-                            info.path() + ": psoft rank " + s.r() + " exceeds min(in, out) = "
-                                    + Math.min(info.in(), info.out()) + "; choose a smaller r or exclude the module");
+                            site.path() + ": psoft rank " + s.r() + " exceeds min(in, out) = "
+                                    + Math.min(site.in(), site.out()) + "; choose a smaller r or exclude the module");
                 int r = s.r();
                 Tensor rot = s.orthogonal()
                         ? source.tensor(p + "psoft_R.weight", i -> s.initWeights() ? 0 : 0.1 * random.nextGaussian(),
@@ -121,9 +121,9 @@ final class Builder {
                                 + (s.initWeights() ? 0 : 0.1 * random.nextGaussian()), r, r);
                 Tensor va = s.magnitudeA() ? source.tensor(p + "psoft_R.vector_a", i -> 1, r) : null;
                 Tensor vb = s.magnitudeB() ? source.tensor(p + "psoft_R.vector_b", i -> 1, r) : null;
-                PrincipalFactors f = factors.of(info, s);
+                PrincipalFactors f = factors.of(site, s);
                 Orthogonal map = s.orthogonal() ? s.map() : null;
-                yield new PsoftModule(info, f.a(), f.b(), r, rot, va, vb, map, (float) s.scale(), (float) s.dropout());
+                yield new PsoftModule(site, f.a(), f.b(), r, rot, va, vb, map, (float) s.scale(), (float) s.dropout());
             }
         };
     }

@@ -6,8 +6,8 @@ import dev.gyre.model.weights.Site;
 /// Where PSOFT's frozen factors come from: computed from the weight, or read from beside the adapter.
 public interface Factors {
     /// None at hand.
-    Factors NONE = (info, spec) -> {
-        throw new IllegalArgumentException(info.path()
+    Factors NONE = (site, spec) -> {
+        throw new IllegalArgumentException(site.path()
                 + ": the principal factors of the weight are not here: no " + PeftFile.PSOFT_FACTORS
                 + ", which Gyre writes beside a"
                 + " PSOFT adapter; PEFT recomputes the factors, with signs that differ between machines: fold the"
@@ -15,5 +15,5 @@ public interface Factors {
     };
 
     /// A (r, in) and B (out, r) of one module.
-    PrincipalFactors of(Site info, PsoftSpec spec);
+    PrincipalFactors of(Site site, PsoftSpec spec);
 }

@@ -26,15 +26,15 @@ import org.jspecify.annotations.Nullable;
 /// | givens_soft | (d-1, 2, 2) | qGOFT: free 2x2 matrices, init I |
 /// | givens_scaler | (d) | GOFT, optional, init 1 |
 final class GivensModule implements ModuleAdapter {
-    private final Site info;
+    private final Site site;
     private final Tensor pairs;
     private final @Nullable Tensor scaler;
     private final boolean strict;
     private final float penalty;
 
     /// @param penalty lambda of qGOFT's soft orthogonality
-    GivensModule(Site info, Tensor pairs, @Nullable Tensor scaler, boolean strict, float penalty) {
-        this.info = info;
+    GivensModule(Site site, Tensor pairs, @Nullable Tensor scaler, boolean strict, float penalty) {
+        this.site = site;
         this.pairs = pairs;
         this.scaler = scaler;
         this.strict = strict;
@@ -43,13 +43,13 @@ final class GivensModule implements ModuleAdapter {
 
     @Override
     public String module() {
-        return info.path();
+        return site.path();
     }
 
     @Override
     public List<Tensor> tensors() {
         List<Tensor> out = new ArrayList<>();
-        if (info.in() > 1)
+        if (site.in() > 1)
             out.add(pairs);
         if (scaler != null)
             out.add(scaler);
@@ -63,7 +63,7 @@ final class GivensModule implements ModuleAdapter {
         double angle = 0;
         double defect = 0;
         float[] p = pairs.values();
-        for (int i = 0; i < info.in() - 1; i++) {
+        for (int i = 0; i < site.in() - 1; i++) {
             if (strict) {
                 angle = Math.max(angle, 180 * Math.abs(Math.tanh(p[i])));
                 continue;
@@ -78,13 +78,13 @@ final class GivensModule implements ModuleAdapter {
             defect = Math.max(defect, Math.abs((x + y) / 2) + Math.hypot((x - y) / 2, z));
             angle = Math.max(angle, Math.toDegrees(Math.abs(Math.atan2(c - b, a + d))));
         }
-        return new Geometry(info.path(), 0, angle, defect);
+        return new Geometry(site.path(), 0, angle, defect);
     }
 
     /// `W = W' M^-T`: the stages as they come, each pair by its 2x2 inverse, then the scaler divided out.
     @Override
     public double unmerge(double[] w, int rows, boolean embedding, Backend backend) {
-        int d = info.in();
+        int d = site.in();
         double growth = 1;
         double[] inverse = new double[4 * (d - 1)];
         float[] p = pairs.values();
@@ -101,7 +101,7 @@ final class GivensModule implements ModuleAdapter {
                 double square = g00 * g00 + g01 * g01 + g10 * g10 + g11 * g11;
                 double largest = Math.sqrt((square + Math.sqrt(Math.max(0, square * square - 4 * det * det))) / 2);
                 worst = Math.max(worst,
-                        Unmerge.checked(info.path(), "pair " + i + " of its Givens sweep", largest / Math.abs(det)));
+                        Unmerge.checked(site.path(), "pair " + i + " of its Givens sweep", largest / Math.abs(det)));
                 inverse[4 * i] = g11 / det;
                 inverse[4 * i + 1] = -g10 / det;
                 inverse[4 * i + 2] = -g01 / det;
@@ -117,7 +117,7 @@ final class GivensModule implements ModuleAdapter {
         // features are mixed after they were scaled: what a small factor left drowns in its neighbours' rounding
         double large = Arrays.stream(scales).map(Math::abs).max().orElse(1);
         double small = Arrays.stream(scales).map(Math::abs).min().orElse(1);
-        growth = Unmerge.checked(info.path(), scaler == null ? "its Givens sweep" : "its scaler",
+        growth = Unmerge.checked(site.path(), scaler == null ? "its Givens sweep" : "its scaler",
                 growth * large / small);
         for (int o = 0; o < rows; o++) {
             int at = o * d;
@@ -140,21 +140,21 @@ final class GivensModule implements ModuleAdapter {
 
     @Override
     public Linear wrap(Buffers store, Linear inner) {
-        return new RotatedLinear(new Sweep(store), inner, info.in());
+        return new RotatedLinear(new Sweep(store), inner, site.in());
     }
 
     @Override
     public void regularise(Emitter e, Buffers store) {
-        if (strict || penalty == 0 || info.in() < 2)
+        if (strict || penalty == 0 || site.in() < 2)
             return;
-        e.scope(info.path());
-        e.add(new GivensOps.GivensPenalty(store.param(pairs), store.grad(pairs), e.act("penalty", 1), info.in() - 1,
+        e.scope(site.path());
+        e.add(new GivensOps.GivensPenalty(store.param(pairs), store.grad(pairs), e.act("penalty", 1), site.in() - 1,
                 penalty));
     }
 
     private final class Sweep implements Rotation {
         private final Buffers store;
-        private final int d = info.in();
+        private final int d = site.in();
         private @Nullable Buf g;
 
         Sweep(Buffers store) {

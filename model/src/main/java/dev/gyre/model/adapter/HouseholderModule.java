@@ -15,19 +15,19 @@ import org.jspecify.annotations.Nullable;
 /// HRA on one module: `y = (x H^T) W^T + bias`, `H = H_0 ... H_(r-1)`, `H_i = I - 2 u_i u_i^T` with `u_i` the i-th
 /// column of hra_u (d, r) made a unit vector; merged weight `W H`. With `apply_GS` the columns are orthonormalised.
 final class HouseholderModule implements ModuleAdapter {
-    private final Site info;
+    private final Site site;
     private final Tensor u;
     private final boolean gramSchmidt;
 
-    HouseholderModule(Site info, Tensor u, boolean gramSchmidt) {
-        this.info = info;
+    HouseholderModule(Site site, Tensor u, boolean gramSchmidt) {
+        this.site = site;
         this.u = u;
         this.gramSchmidt = gramSchmidt;
     }
 
     @Override
     public String module() {
-        return info.path();
+        return site.path();
     }
 
     @Override
@@ -38,7 +38,7 @@ final class HouseholderModule implements ModuleAdapter {
     /// `W = W' H^-1 = W' H_(r-1) ... H_0`: each reflection is its own inverse.
     @Override
     public double unmerge(double[] w, int rows, boolean embedding, Backend backend) {
-        int d = info.in();
+        int d = site.in();
         int r = u.dims()[1];
         float[] units = Fragment.run(backend, tensors(), (e, store) -> {
             Buf made = e.act("unit vectors", r, d);
@@ -49,7 +49,7 @@ final class HouseholderModule implements ModuleAdapter {
             double norm = 0;
             for (int c = 0; c < d; c++)
                 norm += (double) units[i * d + c] * units[i * d + c];
-            Unmerge.checked(info.path(), "reflection " + i, 1 / norm);
+            Unmerge.checked(site.path(), "reflection " + i, 1 / norm);
             for (int o = 0; o < rows; o++) {
                 double dot = 0;
                 for (int c = 0; c < d; c++)
@@ -63,12 +63,12 @@ final class HouseholderModule implements ModuleAdapter {
 
     @Override
     public Linear wrap(Buffers store, Linear inner) {
-        return new RotatedLinear(new Reflections(store), inner, info.in());
+        return new RotatedLinear(new Reflections(store), inner, site.in());
     }
 
     private final class Reflections implements Rotation {
         private final Buffers store;
-        private final int d = info.in();
+        private final int d = site.in();
         private final int r = u.dims()[1];
         private @Nullable Buf unit;
 

@@ -9,9 +9,9 @@ import dev.gyre.model.weights.Site;
 
 /// Inverted dropout on the input of an additive adapter's path (LoRA, PSOFT), not on the base path. The mask is a
 /// function of the micro-batch's seed and the module, so backward makes it again instead of keeping it.
-record InputDropout(float p, Site info) {
+record InputDropout(float p, Site site) {
     private int salt() {
-        return info.path().hashCode();
+        return site.path().hashCode();
     }
 
     private boolean active(Emitter e) {
@@ -22,7 +22,7 @@ record InputDropout(float p, Site info) {
     Buf forward(Emitter e, Buf x, int N) {
         if (!active(e))
             return x;
-        Buf y = e.act("dropped", N, info.in());
+        Buf y = e.act("dropped", N, site.in());
         e.add(new ElementOps.Dropout(x, e.store().dropoutSeed(), y, salt(), p, false));
         return y;
     }
@@ -30,11 +30,11 @@ record InputDropout(float p, Site info) {
     /// Emits `dX += drop'(dZ A)` for `z = drop(x) A^T`: dZ (N, r), A (r, in).
     void backward(Emitter e, Buf dZ, Buf a, Buf dX, int N, int r) {
         if (!active(e)) {
-            e.add(new ProductOps.MatMul(Form.NN, dZ, a, dX, N, info.in(), r, 1f, true));
+            e.add(new ProductOps.MatMul(Form.NN, dZ, a, dX, N, site.in(), r, 1f, true));
             return;
         }
-        Buf d = e.act("d dropped", N, info.in());
-        e.add(new ProductOps.MatMul(Form.NN, dZ, a, d, N, info.in(), r, 1f, false));
+        Buf d = e.act("d dropped", N, site.in());
+        e.add(new ProductOps.MatMul(Form.NN, dZ, a, d, N, site.in(), r, 1f, false));
         e.add(new ElementOps.Dropout(d, e.store().dropoutSeed(), dX, salt(), p, true));
     }
 }

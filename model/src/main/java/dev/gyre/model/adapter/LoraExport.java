@@ -26,8 +26,8 @@ public final class LoraExport {
     }
 
     private static ModuleAdapter module(PsoftModule m, Backend backend) {
-        Site info = new Site(m.module(), m.in(), m.out(), false);
-        return new LowRankModule(info,
+        Site site = new Site(m.module(), m.in(), m.out(), false);
+        return new LowRankModule(site,
                 new Tensor(m.module() + ".lora_A.weight", m.factorA().clone(), true, m.rank(), m.in()),
                 new Tensor(m.module() + ".lora_B.weight", m.leftFactor(backend), true, m.out(), m.rank()), 1f, 0f);
     }

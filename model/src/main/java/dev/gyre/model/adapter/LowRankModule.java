@@ -22,15 +22,15 @@ import org.jspecify.annotations.Nullable;
 ///
 /// Backward with `z = drop(x) A^T`, `h = s dY B`: `dA = h^T drop(x)`, `dB = s dY^T z`, `dX = dY W + drop'(h A)`.
 final class LowRankModule implements ModuleAdapter {
-    private final Site info;
+    private final Site site;
     private final Tensor a;
     private final Tensor b;
     private final int r;
     private final float scale;
     private final float dropout;
 
-    LowRankModule(Site info, Tensor a, Tensor b, float scale, float dropout) {
-        this.info = info;
+    LowRankModule(Site site, Tensor a, Tensor b, float scale, float dropout) {
+        this.site = site;
         this.a = a;
         this.b = b;
         this.r = a.dims()[0];
@@ -40,7 +40,7 @@ final class LowRankModule implements ModuleAdapter {
 
     @Override
     public String module() {
-        return info.path();
+        return site.path();
     }
 
     @Override
@@ -57,8 +57,8 @@ final class LowRankModule implements ModuleAdapter {
     @Override
     public double unmerge(double[] w, int rows, boolean embedding, Backend backend) {
         Unmerge.subtract(w, Fragment.run(backend, tensors(), (e, store) -> {
-            Buf delta = e.act("delta", info.out(), info.in());
-            e.add(new ProductOps.MatMul(Form.NN, store.param(b), store.param(a), delta, info.out(), info.in(), r, scale,
+            Buf delta = e.act("delta", site.out(), site.in());
+            e.add(new ProductOps.MatMul(Form.NN, store.param(b), store.param(a), delta, site.out(), site.in(), r, scale,
                     false));
             return delta;
         }));
@@ -74,17 +74,17 @@ final class LowRankModule implements ModuleAdapter {
         LowRankLinear(Buffers store, Linear inner) {
             this.store = store;
             this.inner = inner;
-            this.drop = new InputDropout(dropout, info);
+            this.drop = new InputDropout(dropout, site);
         }
 
         @Override
         public void forward(Emitter e, Buf x, Buf y, int N) {
             Buf dropped = drop.forward(e, x, N);
             Buf zz = e.act("z", N, r);
-            e.add(new ProductOps.MatMul(Form.NT, dropped, store.param(a), zz, N, r, info.in(), 1f, false));
+            e.add(new ProductOps.MatMul(Form.NT, dropped, store.param(a), zz, N, r, site.in(), 1f, false));
             // next to each other, so that a backend can compute the sum of both
             inner.forward(e, x, y, N);
-            e.add(new ProductOps.MatMul(Form.NT, zz, store.param(b), y, N, info.out(), r, scale, true));
+            e.add(new ProductOps.MatMul(Form.NT, zz, store.param(b), y, N, site.out(), r, scale, true));
             z = zz;
         }
 
@@ -92,10 +92,10 @@ final class LowRankModule implements ModuleAdapter {
         public void backward(Emitter e, @Nullable Buf x, Buf dY, @Nullable Buf dX, boolean accumulate, int N) {
             Objects.requireNonNull(x);
             Buf h = e.act("h", N, r);
-            e.add(new ProductOps.MatMul(Form.NN, dY, store.param(b), h, N, r, info.out(), scale, false));
-            e.add(new ProductOps.MatMul(Form.TN, dY, Objects.requireNonNull(z), store.grad(b), info.out(), r, N, scale,
+            e.add(new ProductOps.MatMul(Form.NN, dY, store.param(b), h, N, r, site.out(), scale, false));
+            e.add(new ProductOps.MatMul(Form.TN, dY, Objects.requireNonNull(z), store.grad(b), site.out(), r, N, scale,
                     true));
-            e.add(new ProductOps.MatMul(Form.TN, h, drop.forward(e, x, N), store.grad(a), r, info.in(), N, 1f, true));
+            e.add(new ProductOps.MatMul(Form.TN, h, drop.forward(e, x, N), store.grad(a), r, site.in(), N, 1f, true));
             inner.backward(e, x, dY, dX, accumulate, N);
             if (dX != null)
                 drop.backward(e, h, store.param(a), dX, N, r);

@@ -10,14 +10,14 @@ import java.util.List;
 
 /// OFTv2 on one module: `y = (x R) W^T + bias`, merged weight `W R^T`; on an embedding, rows `e R`.
 final class OftModule implements ModuleAdapter {
-    private final Site info;
+    private final Site site;
     private final OftSpec spec;
     private final Tensor v;
     private final int b;
 
     /// @param v packed skew blocks (stored, b(b-1)/2)
-    OftModule(Site info, OftSpec spec, Tensor v, int b) {
-        this.info = info;
+    OftModule(Site site, OftSpec spec, Tensor v, int b) {
+        this.site = site;
         this.spec = spec;
         this.v = v;
         this.b = b;
@@ -25,7 +25,7 @@ final class OftModule implements ModuleAdapter {
 
     @Override
     public String module() {
-        return info.path();
+        return site.path();
     }
 
     @Override
@@ -40,7 +40,7 @@ final class OftModule implements ModuleAdapter {
     }
 
     private Rotation rotation(Buffers store) {
-        return new OftRotation(store, spec.map(), v, info.in(), b, coftLimit(), (float) spec.blockDropout());
+        return new OftRotation(store, spec.map(), v, site.in(), b, coftLimit(), (float) spec.blockDropout());
     }
 
     private float coftLimit() {
@@ -52,11 +52,11 @@ final class OftModule implements ModuleAdapter {
         if (b == 1)
             return inner;
         if (spec.form() == OftSpec.Form.INPUT)
-            return new RotatedLinear(rotation(store), inner, info.in());
+            return new RotatedLinear(rotation(store), inner, site.in());
         if (!(inner instanceof BaseLinear base))
-            throw new IllegalArgumentException(info.path() + ": OFT v1 rotates a stored weight and cannot wrap another"
+            throw new IllegalArgumentException(site.path() + ": OFT v1 rotates a stored weight and cannot wrap another"
                     + " adapter; attach it last, or use OFTv2");
-        return new RotatedWeight(store, base, spec.map(), v, info.in(), info.out(), b,
+        return new RotatedWeight(store, base, spec.map(), v, site.in(), site.out(), b,
                 spec.form() == OftSpec.Form.WEIGHT_DENSE);
     }
 
@@ -71,12 +71,12 @@ final class OftModule implements ModuleAdapter {
         if (b == 1)
             return 1;
         int stored = v.dims()[0];
-        float[] r = Fragment.run(backend, tensors(), (e, store) -> new OftRotation(store, spec.map(), v, info.in(), b,
+        float[] r = Fragment.run(backend, tensors(), (e, store) -> new OftRotation(store, spec.map(), v, site.in(), b,
                 coftLimit(), 0f).emit(e));
-        Unmerge.Blocks inverse = Unmerge.inverse(info.path(), r, stored, b);
+        Unmerge.Blocks inverse = Unmerge.inverse(site.path(), r, stored, b);
         double[] m = inverse.inverse();
         double[] row = new double[b];
-        int d = info.in();
+        int d = site.in();
         for (int o = 0; o < rows; o++)
             for (int i = 0; i < d / b; i++) {
                 int at = o * d + i * b;
@@ -94,6 +94,6 @@ final class OftModule implements ModuleAdapter {
 
     @Override
     public Geometry geometry() {
-        return Geometry.of(info.path(), spec.map(), v.values(), v.dims()[0], b);
+        return Geometry.of(site.path(), spec.map(), v.values(), v.dims()[0], b);
     }
 }

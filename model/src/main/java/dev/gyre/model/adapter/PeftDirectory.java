@@ -31,7 +31,7 @@ final class PeftDirectory {
         PeftConfig config = file.config();
         List<String> warnings = new ArrayList<>(file.warnings());
         AdapterSpec spec = withFactorsOf(file, spec(config), warnings);
-        List<Site> infos = spec.targets().on(model);
+        List<Site> sites = spec.targets().on(model);
         // one list for models of several kinds is usual
         List<String> idle = spec.targets().unmatched(model);
         if (!idle.isEmpty())
@@ -43,23 +43,23 @@ final class PeftDirectory {
             return new Tensor(name, file.tensor(name, shape).values, true, dims);
         };
         Factors factors = file.factors().isEmpty() ? recompute
-                : (info, s) -> new PrincipalFactors(factor(file, info.path() + ".psoft_A", s.r(), info.in()),
-                        factor(file, info.path() + ".psoft_B", info.out(), s.r()));
+                : (site, s) -> new PrincipalFactors(factor(file, site.path() + ".psoft_A", s.r(), site.in()),
+                        factor(file, site.path() + ".psoft_B", site.out(), s.r()));
         List<ModuleAdapter> modules = new ArrayList<>();
-        for (Site info : infos)
+        for (Site site : sites)
             modules.add(
-                    Builder.build(withBlocksOf(file, spec, info, model), info, model, source, factors, new Random(0)));
+                    Builder.build(withBlocksOf(file, spec, site, model), site, model, source, factors, new Random(0)));
         Builder.Source stored = (name, init, dims) -> {
-            String key = fileName(name, infos.stream().map(Site::path).toList());
+            String key = fileName(name, sites.stream().map(Site::path).toList());
             read.add(key);
             long[] shape = Arrays.stream(dims).asLongStream().toArray();
             return new Tensor(name, file.tensor(key, shape).values, dims.length == 2, dims);
         };
-        List<Tensor> whole = Builder.whole(spec, infos, model, stored);
-        for (Site info : infos)
-            if (keepsBase(info.path()) && file.tensors().containsKey(info.path() + ".base_layer.weight")) {
-                requireSameBase(file, base(model, info.path()));
-                read.add(info.path() + ".base_layer.weight");
+        List<Tensor> whole = Builder.whole(spec, sites, model, stored);
+        for (Site site : sites)
+            if (keepsBase(site.path()) && file.tensors().containsKey(site.path() + ".base_layer.weight")) {
+                requireSameBase(file, base(model, site.path()));
+                read.add(site.path() + ".base_layer.weight");
             }
         file.requireOnly(read);
         return new Adapter(spec, modules, whole, warnings, model);
@@ -84,9 +84,9 @@ final class PeftDirectory {
 
     /// The copy, in 32 bits.
     private static PeftFile.Tensor base(Sites model, String module) {
-        Site info = Stream.concat(Stream.of(model.embedding()), model.linears().stream())
+        Site site = Stream.concat(Stream.of(model.embedding()), model.linears().stream())
                 .filter(i -> i.path().equals(module)).findFirst().orElseThrow();
-        HostData data = model.data(model.weight(info));
+        HostData data = model.data(model.weight(site));
         float[] values = switch (data) {
             case HostData.F32 f -> f.values;
             case HostData.BF16 b -> {
@@ -97,21 +97,21 @@ final class PeftDirectory {
             }
             case HostData.NF4 _ -> throw new IllegalStateException(module + " is never held in 4 bits");
         };
-        return new PeftFile.Tensor(module + ".base_layer.weight", values, values.length / info.in(), info.in());
+        return new PeftFile.Tensor(module + ".base_layer.weight", values, values.length / site.in(), site.in());
     }
 
     /// OFT's block size as the file's tensor shows it: the size that PEFT moved to a divisor is not in the configuration.
-    private static AdapterSpec withBlocksOf(PeftFile file, AdapterSpec spec, Site info, Sites model) {
+    private static AdapterSpec withBlocksOf(PeftFile file, AdapterSpec spec, Site site, Sites model) {
         if (!(spec instanceof OftSpec oft))
             return spec;
-        PeftFile.Tensor t = file.tensors().get(info.path() + "." + Builder.oftName(info, model));
+        PeftFile.Tensor t = file.tensors().get(site.path() + "." + Builder.oftName(site, model));
         if (t == null || t.shape().size() != 2)
             return spec;
         long m = t.shape().get(1);
         int b = (int) Math.round((1 + Math.sqrt(1 + 8.0 * m)) / 2);
-        if ((long) b * (b - 1) / 2 != m || info.in() % b != 0)
+        if ((long) b * (b - 1) / 2 != m || site.in() % b != 0)
             throw new FormatException(file.directory(), "tensor '" + t.name + "' has rows of " + m
-                    + " numbers, which is no block size b(b-1)/2 that divides the width " + info.in()
+                    + " numbers, which is no block size b(b-1)/2 that divides the width " + site.in()
                     + "; the adapter belongs to another model");
         return oft.withBlockSize(b);
     }

@@ -34,18 +34,18 @@ public final class PrincipalSubspace implements Factors {
     }
 
     @Override
-    public PrincipalFactors of(Site info, PsoftSpec spec) {
-        int n = info.out();
-        int d = info.in();
+    public PrincipalFactors of(Site site, PsoftSpec spec) {
+        int n = site.out();
+        int d = site.in();
         int r = spec.r();
         TruncatedSvd svd = switch (spec.svd()) {
-            case FULL -> TruncatedSvd.leading(model.data(info.path() + ".weight"), n, d, r,
+            case FULL -> TruncatedSvd.leading(model.data(site.path() + ".weight"), n, d, r,
                     TruncatedSvd.Options.defaults(r, spec.seed()), backend, (products, residual) -> {
                     });
-            case LOWRANK -> TruncatedSvd.lowrank(model.data(info.path() + ".weight"), n, d, r, spec.lowrankIterations(),
+            case LOWRANK -> TruncatedSvd.lowrank(model.data(site.path() + ".weight"), n, d, r, spec.lowrankIterations(),
                     spec.seed(), backend);
         };
-        progress.done(info.path(), svd.captured(), svd.residual(), svd.gap());
+        progress.done(site.path(), svd.captured(), svd.residual(), svd.gap());
         float[] a = svd.vt();
         float[] b = svd.u();
         double[] sigma = svd.s();

@@ -30,7 +30,7 @@ import org.jspecify.annotations.Nullable;
 ///
 /// Backward with `h = s dY B`: `dK = h^T z`, `dX = dY W + drop'(h K A)`. Only z (N, r) is kept.
 final class PsoftModule implements ModuleAdapter {
-    private final Site info;
+    private final Site site;
     private final float[] factorA;
     private final float[] factorB;
     private final Tensor rotation;
@@ -42,9 +42,9 @@ final class PsoftModule implements ModuleAdapter {
     private final float dropout;
 
     /// @param map how R follows from the packed vector; null when R is trained as a free matrix
-    PsoftModule(Site info, float[] factorA, float[] factorB, int r, Tensor rotation, @Nullable Tensor alpha,
+    PsoftModule(Site site, float[] factorA, float[] factorB, int r, Tensor rotation, @Nullable Tensor alpha,
             @Nullable Tensor beta, @Nullable Orthogonal map, float scale, float dropout) {
-        this.info = info;
+        this.site = site;
         this.factorA = factorA;
         this.factorB = factorB;
         this.rotation = rotation;
@@ -58,7 +58,7 @@ final class PsoftModule implements ModuleAdapter {
 
     @Override
     public String module() {
-        return info.path();
+        return site.path();
     }
 
     /// Frozen factor A (r, in), stored beside the adapter.
@@ -87,11 +87,11 @@ final class PsoftModule implements ModuleAdapter {
     }
 
     int in() {
-        return info.in();
+        return site.in();
     }
 
     int out() {
-        return info.out();
+        return site.out();
     }
 
     @Override
@@ -108,8 +108,8 @@ final class PsoftModule implements ModuleAdapter {
     public double unmerge(double[] w, int rows, boolean embedding, Backend backend) {
         Unmerge.subtract(w, Fragment.run(backend, tensors(), (e, store) -> {
             Frozen f = frozen(store);
-            Buf delta = e.act("delta", info.out(), info.in());
-            e.add(new ProductOps.MatMul(Form.NN, left(e, store, f), f.a(), delta, info.out(), info.in(), r, 1f, false));
+            Buf delta = e.act("delta", site.out(), site.in());
+            e.add(new ProductOps.MatMul(Form.NN, left(e, store, f), f.a(), delta, site.out(), site.in(), r, 1f, false));
             return delta;
         }));
         return 1;
@@ -117,8 +117,8 @@ final class PsoftModule implements ModuleAdapter {
 
     /// Emits `s B K` (out, r).
     private Buf left(Emitter e, Buffers store, Frozen f) {
-        Buf left = e.act("left", info.out(), r);
-        e.add(new ProductOps.MatMul(Form.NN, f.b(), core(e, store), left, info.out(), r, r, scale, false));
+        Buf left = e.act("left", site.out(), r);
+        e.add(new ProductOps.MatMul(Form.NN, f.b(), core(e, store), left, site.out(), r, r, scale, false));
         return left;
     }
 
@@ -129,7 +129,7 @@ final class PsoftModule implements ModuleAdapter {
 
     @Override
     public @Nullable Geometry geometry() {
-        return map == null ? null : Geometry.of(info.path(), map, rotation.values(), 1, r);
+        return map == null ? null : Geometry.of(site.path(), map, rotation.values(), 1, r);
     }
 
     @Override
@@ -142,8 +142,8 @@ final class PsoftModule implements ModuleAdapter {
     }
 
     Frozen frozen(Buffers store) {
-        return new Frozen(store.constant(info.path() + ".psoft_A", new HostData.F32(factorA), r, info.in()),
-                store.constant(info.path() + ".psoft_B", new HostData.F32(factorB), info.out(), r));
+        return new Frozen(store.constant(site.path() + ".psoft_A", new HostData.F32(factorA), r, site.in()),
+                store.constant(site.path() + ".psoft_B", new HostData.F32(factorB), site.out(), r));
     }
 
     /// Emits R (r, r).
@@ -184,7 +184,7 @@ final class PsoftModule implements ModuleAdapter {
         SubspaceLinear(Buffers store, Linear inner) {
             this.store = store;
             this.inner = inner;
-            this.drop = new InputDropout(dropout, info);
+            this.drop = new InputDropout(dropout, site);
             Frozen f = frozen(store);
             this.a = f.a();
             this.b = f.b();
@@ -199,12 +199,12 @@ final class PsoftModule implements ModuleAdapter {
             Buf rot = rotation(e, store);
             Buf k = core(e, store, rot);
             Buf zz = e.act("z", N, r);
-            e.add(new ProductOps.MatMul(Form.NT, drop.forward(e, x, N), a, zz, N, r, info.in(), 1f, false));
+            e.add(new ProductOps.MatMul(Form.NT, drop.forward(e, x, N), a, zz, N, r, site.in(), 1f, false));
             Buf u = e.act("u", N, r);
             e.add(new ProductOps.MatMul(Form.NT, zz, k, u, N, r, r, 1f, false));
             // next to each other, so that a backend can compute the sum of both
             inner.forward(e, x, y, N);
-            e.add(new ProductOps.MatMul(Form.NT, u, b, y, N, info.out(), r, scale, true));
+            e.add(new ProductOps.MatMul(Form.NT, u, b, y, N, site.out(), r, scale, true));
             R = rot;
             core = k;
             z = zz;
@@ -214,7 +214,7 @@ final class PsoftModule implements ModuleAdapter {
         public void backward(Emitter e, @Nullable Buf x, Buf dY, @Nullable Buf dX, boolean accumulate, int N) {
             Buf rot = Objects.requireNonNull(R);
             Buf h = e.act("h", N, r);
-            e.add(new ProductOps.MatMul(Form.NN, dY, b, h, N, r, info.out(), scale, false));
+            e.add(new ProductOps.MatMul(Form.NN, dY, b, h, N, r, site.out(), scale, false));
             Buf dCore = e.act("d core", r, r);
             e.add(new ProductOps.MatMul(Form.TN, h, Objects.requireNonNull(z), dCore, r, r, N, 1f, false));
             Buf dR = e.act("d R", r, r);

@@ -50,7 +50,7 @@ public record Targets(TargetModules modules, String bias) {
         return all;
     }
 
-    boolean trainsBias(Site info, boolean adapted) {
-        return info.bias() && (bias.equals("all") || adapted && !bias.equals("none"));
+    boolean trainsBias(Site site, boolean adapted) {
+        return site.bias() && (bias.equals("all") || adapted && !bias.equals("none"));
     }
 }

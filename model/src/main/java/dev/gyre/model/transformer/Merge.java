@@ -115,16 +115,16 @@ public final class Merge {
 
     private static float[] linear(Transformer model, Backend backend, Buffers store, String module,
             List<ModuleAdapter> adapters) {
-        Site info = model.linears().stream().filter(i -> i.path().equals(module)).findFirst()
+        Site site = model.linears().stream().filter(i -> i.path().equals(module)).findFirst()
                 .orElseThrow(() -> new IllegalArgumentException("the model has no linear module " + module));
-        return matrix(backend, store, info, adapters);
+        return matrix(backend, store, site, adapters);
     }
 
     /// The matrix (out, in) of an adapted linear layer, bias left out.
-    public static float[] matrix(Backend backend, Buffers store, Site info, List<ModuleAdapter> adapters) {
-        String module = info.path();
-        int in = info.in();
-        int out = info.out();
+    public static float[] matrix(Backend backend, Buffers store, Site site, List<ModuleAdapter> adapters) {
+        String module = site.path();
+        int in = site.in();
+        int out = site.out();
         int rows = Math.min(ROWS, in);
         Buf x = Buf.input("unit vectors", DType.F32, rows, in);
         Buf y = Buf.output("columns", rows, out);

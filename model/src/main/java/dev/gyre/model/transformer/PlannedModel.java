@@ -96,7 +96,7 @@ public final class PlannedModel implements Buffers.Source, Sites {
     /// An adapter on this model: its tensors have their sizes, and for PSOFT its factors are zero.
     public Adapter adapter(AdapterSpec spec) {
         return Adapter.create(spec, this, 0,
-                (info, s) -> new PrincipalFactors(new float[s.r() * info.in()], new float[s.r() * info.out()]));
+                (site, s) -> new PrincipalFactors(new float[s.r() * site.in()], new float[s.r() * site.out()]));
     }
 
     /// The programs of a training run, and their memory.

@@ -213,9 +213,9 @@ class GoldenLayersTest {
     }
 
     /// What one layer made: `y`, `grad.x`, `grad.<parameter>`, `projected.<parameter>`.
-    private record Made(Map<String, double[]> values, ModuleAdapter adapter, Buffers.Source source, Site info) {
+    private record Made(Map<String, double[]> values, ModuleAdapter adapter, Buffers.Source source, Site site) {
         float[] merged() {
-            return Merge.matrix(new RefBackend(), new Buffers(source, adapter.tensors()), info, List.of(adapter));
+            return Merge.matrix(new RefBackend(), new Buffers(source, adapter.tensors()), site, List.of(adapter));
         }
     }
 
@@ -241,10 +241,10 @@ class GoldenLayersTest {
                 return name.endsWith("bias") ? new int[] {out} : new int[] {out, in};
             }
         };
-        Site info = new Site("layer", in, out, bias);
+        Site site = new Site("layer", in, out, bias);
         Builder.Source stored = (name, init, dims) -> new Tensor(name,
                 f.f32(json.get("params").get(name.substring("layer.".length())).asString()), true, dims);
-        ModuleAdapter adapter = Builder.build(spec, info, new One(info), stored,
+        ModuleAdapter adapter = Builder.build(spec, site, new One(site), stored,
                 (i, s) -> new PrincipalFactors(f.f32(inputs.get("A").asString()), f.f32(inputs.get("B").asString())),
                 new Random(1));
         Buffers store = new Buffers(source, adapter.tensors());
@@ -275,7 +275,7 @@ class GoldenLayersTest {
                     values.put("projected." + p, Arrays.copyOfRange(params, at, at + t.size()));
             }
         }
-        return new Made(values, adapter, source, info);
+        return new Made(values, adapter, source, site);
     }
 
     private static double[] read(Session s, Buf b) {
@@ -307,10 +307,10 @@ class GoldenLayersTest {
         }
     }
 
-    private record One(Site info) implements Sites {
+    private record One(Site site) implements Sites {
         @Override
         public List<Site> linears() {
-            return List.of(info);
+            return List.of(site);
         }
 
         @Override

@@ -26,7 +26,7 @@ final class LayerCases {
     static final class Layer implements Buffers.Source, Sites {
         final String name;
         final AdapterSpec spec;
-        final Site info;
+        final Site site;
         final float[] weight;
         final float[] bias;
         final ModuleAdapter adapter;
@@ -34,13 +34,13 @@ final class LayerCases {
         private Layer(String name, AdapterSpec spec, int in, boolean embedding) {
             this.name = name;
             this.spec = spec;
-            this.info = new Site("layer", in, embedding ? in : OUT, !embedding);
+            this.site = new Site("layer", in, embedding ? in : OUT, !embedding);
             Random random = new Random(name.hashCode());
             this.weight = normal(random, OUT * in, 1);
             this.bias = normal(random, OUT, 1);
             float[] a = normal(random, 16 * in, 1);
             float[] b = normal(random, OUT * 16, 1);
-            this.adapter = Builder.build(spec, info, embedding ? this : new NoEmbedding(this), Builder.fresh(),
+            this.adapter = Builder.build(spec, site, embedding ? this : new NoEmbedding(this), Builder.fresh(),
                     (i, s) -> new PrincipalFactors(java.util.Arrays.copyOf(a, s.r() * in),
                             java.util.Arrays.copyOf(b, OUT * s.r())),
                     random);
@@ -62,17 +62,17 @@ final class LayerCases {
 
         @Override
         public int[] dims(String n) {
-            return n.endsWith("bias") ? new int[] {OUT} : new int[] {OUT, info.in()};
+            return n.endsWith("bias") ? new int[] {OUT} : new int[] {OUT, site.in()};
         }
 
         @Override
         public List<Site> linears() {
-            return List.of(info);
+            return List.of(site);
         }
 
         @Override
         public Site embedding() {
-            return info;
+            return site;
         }
 
         @Override

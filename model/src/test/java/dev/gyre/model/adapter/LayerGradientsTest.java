@@ -35,7 +35,7 @@ class LayerGradientsTest {
     @ParameterizedTest
     @MethodSource("layers")
     void gradientsOfALayerAreDifferencesOfItsLoss(Layer l) {
-        int in = l.info.in();
+        int in = l.site.in();
         Buffers store = new Buffers(l, l.adapter.tensors());
         Buf x = Buf.input("x", DType.F32, N, in);
         Buf gy = Buf.input("gy", DType.F32, N, LayerCases.OUT);
@@ -51,7 +51,7 @@ class LayerGradientsTest {
     @ParameterizedTest
     @MethodSource("embeddings")
     void gradientsOfAnEmbeddingAreDifferencesOfItsLoss(Layer l) {
-        int in = l.info.in();
+        int in = l.site.in();
         Buffers store = new Buffers(l, l.adapter.tensors());
         Buf x = Buf.input("x", DType.F32, N, in);
         Buf gy = Buf.input("gy", DType.F32, N, in);

@@ -37,7 +37,7 @@ class LayerIdentitiesTest {
     }
 
     private static double[] input(Layer l) {
-        double[] x = new double[N * l.info.in()];
+        double[] x = new double[N * l.site.in()];
         Random random = new Random(5);
         Arrays.setAll(x, _ -> random.nextGaussian());
         return x;
@@ -45,10 +45,10 @@ class LayerIdentitiesTest {
 
     private static double[] output(Layer l) {
         Buffers store = new Buffers(l, l.adapter.tensors());
-        Buf x = Buf.input("x", DType.F32, N, l.info.in());
+        Buf x = Buf.input("x", DType.F32, N, l.site.in());
         Buf y = Buf.output("y", N, LayerCases.OUT);
         Emitter e = new Emitter("layer", store, false);
-        new AdaptedLinear(store, "layer", l.info.in(), LayerCases.OUT, true, List.of(l.adapter)).forward(e, x, y, N);
+        new AdaptedLinear(store, "layer", l.site.in(), LayerCases.OUT, true, List.of(l.adapter)).forward(e, x, y, N);
         Program p = e.build();
         try (RefBackend.RefSession s = new RefBackend().open(List.of(p))) {
             store.fill(s, MemoryPlan.of(List.of(p)));
@@ -59,7 +59,7 @@ class LayerIdentitiesTest {
     }
 
     private static double[] plain(Layer l, float[] w) {
-        int d = l.info.in();
+        int d = l.site.in();
         double[] x = input(l);
         double[] y = new double[N * LayerCases.OUT];
         for (int t = 0; t < N; t++)
@@ -81,7 +81,7 @@ class LayerIdentitiesTest {
     }
 
     private static float[] merged(Layer l) {
-        return Merge.matrix(new RefBackend(), new Buffers(l, l.adapter.tensors()), l.info, List.of(l.adapter));
+        return Merge.matrix(new RefBackend(), new Buffers(l, l.adapter.tensors()), l.site, List.of(l.adapter));
     }
 
     private static double[] widened(float[] a) {
@@ -154,7 +154,7 @@ class LayerIdentitiesTest {
             return;
         l.disturbed(0.3);
         float[] w = merged(l);
-        int d = l.info.in();
+        int d = l.site.in();
         for (int o = 0; o < LayerCases.OUT; o++) {
             double before = 0;
             double after = 0;
@@ -196,7 +196,7 @@ class LayerIdentitiesTest {
     void anEmbeddingIsUnmergedByTheInverseOnItsRows() {
         for (Layer l : LayerCases.embeddings()) {
             l.disturbed(0.2);
-            int d = l.info.in();
+            int d = l.site.in();
             Buffers store = new Buffers(l, l.adapter.tensors());
             Buf x = Buf.input("x", DType.F32, LayerCases.OUT, d);
             Buf y = Buf.output("y", LayerCases.OUT, d);

@@ -49,7 +49,7 @@ class ModelDirTest {
     private static Map<String, List<Byte>> bytes(Path model) {
         Map<String, List<Byte>> all = new TreeMap<>();
         try (ModelDir m = ModelDir.open(model)) {
-            m.tensors().forEach((name, info) -> all.put(info.toString(), boxed(m.file(name).bytes(name))));
+            m.tensors().forEach((name, site) -> all.put(site.toString(), boxed(m.file(name).bytes(name))));
         }
         return all;
     }
