@@ -265,7 +265,7 @@ public final class Comparison {
     }
 
     /// The settings by which the runs' methods differ in size: block size, rank, form.
-    static String variant(RunConfig c) {
+    public static String variant(RunConfig c) {
         return switch (c.adapter()) {
             case dev.gyre.trainer.config.AdapterConfig.Oft o -> (o.blocks() == null ? "b=" + o.blockSize()
                     : "blocks=" + o.blocks()) + switch (o.form()) {
