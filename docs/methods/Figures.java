@@ -10,7 +10,6 @@ import dev.gyre.kernels.op.CayleyOps;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.adapter.AdapterSpec;
 import dev.gyre.model.adapter.BoftSpec;
-import dev.gyre.model.adapter.GivensSpec;
 import dev.gyre.model.adapter.HraSpec;
 import dev.gyre.model.adapter.LoraSpec;
 import dev.gyre.model.adapter.OftSpec;

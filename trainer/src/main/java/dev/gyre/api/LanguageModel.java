@@ -2,8 +2,8 @@ package dev.gyre.api;
 
 import dev.gyre.kernels.Backend;
 import dev.gyre.model.adapter.Adapter;
-import dev.gyre.model.adapter.AdapterSpec;
-import dev.gyre.model.adapter.PrincipalSubspace;
+import dev.gyre.model.adapter.AdapterOptions;
+import dev.gyre.model.adapter.BaseWeights;
 import dev.gyre.model.files.AtomicFiles;
 import dev.gyre.model.files.FormatException;
 import dev.gyre.model.format.ModelDir;
@@ -38,7 +38,7 @@ import java.util.function.Consumer;
 ///
 /// ```java
 /// try (LanguageModel model = LanguageModel.load(Path.of("examples/small-llama"))) {
-///     model.adapt("shift", OftSpec.of(Targets.allLinear(), 32), 1);
+///     model.adapt("shift", Oft.of(Targets.allLinear(), 32), 1);
 ///     model.train(examples, TrainOptions.steps(100).with("lr", 4e-3), step -> log(step.loss()));
 ///     String answer = model.generate("shift abc = ", 20);
 ///     model.saveAdapter("shift", Path.of("shift-adapter"));     // a PEFT directory
@@ -86,14 +86,14 @@ public final class LanguageModel implements AutoCloseable {
     /// Adds a fresh adapter; it starts as the unchanged model.
     ///
     /// ```java
-    /// model.adapt("style", PsoftSpec.of(Targets.names("q_proj", "v_proj"), 46), 1);
+    /// model.adapt("style", Psoft.of(Targets.names("q_proj", "v_proj"), 46), 1);
     /// ```
     ///
     /// @param name that [#enable], [#saveAdapter] and messages use
     /// @param seed of random initial values
     /// @return number of trainable numbers
-    public long adapt(String name, AdapterSpec spec, long seed) {
-        Adapter a = Adapter.create(spec, llama, seed, new PrincipalSubspace(llama, backend, (m, captured, r, gap) -> {
+    public long adapt(String name, AdapterOptions options, long seed) {
+        Adapter a = Adapter.create(options, llama, seed, new BaseWeights(llama, backend, (m, captured, r, gap) -> {
         }));
         llama.attach(name, a);
         return a.parameters();

@@ -5,7 +5,7 @@ import dev.gyre.kernels.op.Buf;
 import dev.gyre.kernels.op.ElementOps;
 import dev.gyre.kernels.op.RopeOps;
 import dev.gyre.model.adapter.AdaptedLinear;
-import dev.gyre.model.adapter.ModuleAdapter;
+import dev.gyre.model.adapter.AdapterLayer;
 import dev.gyre.model.emit.Buffers;
 import dev.gyre.model.emit.Emitter;
 import dev.gyre.model.family.ModelConfig;
@@ -61,7 +61,7 @@ final class DecoderLayer {
     record Rotary(Buf cos, Buf sin, Buf positions) {
     }
 
-    DecoderLayer(ModelConfig c, Buffers store, int index, Rotary rotary, Map<String, List<ModuleAdapter>> adapters) {
+    DecoderLayer(ModelConfig c, Buffers store, int index, Rotary rotary, Map<String, List<AdapterLayer>> adapters) {
         this.c = c;
         this.store = store;
         this.path = "model.layers." + index;
@@ -82,7 +82,7 @@ final class DecoderLayer {
         this.downProj = linear(seven.get(6), adapters);
     }
 
-    private AdaptedLinear linear(Site l, Map<String, List<ModuleAdapter>> adapters) {
+    private AdaptedLinear linear(Site l, Map<String, List<AdapterLayer>> adapters) {
         return new AdaptedLinear(store, l.path(), l.in(), l.out(), l.bias(),
                 adapters.getOrDefault(l.path(), List.of()));
     }

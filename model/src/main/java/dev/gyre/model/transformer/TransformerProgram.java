@@ -10,7 +10,7 @@ import dev.gyre.kernels.op.OptimiserOps;
 import dev.gyre.kernels.op.TokenOps;
 import dev.gyre.model.adapter.AdaptedLinear;
 import dev.gyre.model.adapter.EmbeddingRotation;
-import dev.gyre.model.adapter.ModuleAdapter;
+import dev.gyre.model.adapter.AdapterLayer;
 import dev.gyre.model.emit.Buffers;
 import dev.gyre.model.emit.Emitter;
 import dev.gyre.model.family.ModelConfig;
@@ -35,7 +35,7 @@ final class TransformerProgram {
 
     private final ModelConfig c;
     private final Buffers store;
-    private final Map<String, List<ModuleAdapter>> adapters;
+    private final Map<String, List<AdapterLayer>> adapters;
     private final int C;
     private final int V;
     private final Buf cos;
@@ -61,7 +61,7 @@ final class TransformerProgram {
     }
 
     /// @param positions rows of the RoPE tables: one more than the largest position that will occur
-    TransformerProgram(ModelConfig c, Buffers store, Map<String, List<ModuleAdapter>> adapters, int positions) {
+    TransformerProgram(ModelConfig c, Buffers store, Map<String, List<AdapterLayer>> adapters, int positions) {
         this.c = c;
         this.store = store;
         this.adapters = adapters;
@@ -212,7 +212,7 @@ final class TransformerProgram {
         private final List<Buf> inputs = new ArrayList<>();
 
         Embedding() {
-            for (ModuleAdapter a : adapters.getOrDefault("model.embed_tokens", List.of()))
+            for (AdapterLayer a : adapters.getOrDefault("model.embed_tokens", List.of()))
                 rotations.add(a.onEmbedding(store));
         }
 

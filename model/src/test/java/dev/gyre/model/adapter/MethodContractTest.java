@@ -1,9 +1,13 @@
 package dev.gyre.model.adapter;
 
+import static dev.gyre.model.adapter.MethodCases.close;
+import static dev.gyre.model.adapter.MethodCases.widened;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.gyre.kernels.cpu.CpuBackend;
-import dev.gyre.model.adapter.LayerCases.Layer;
+import dev.gyre.kernels.ref.RefBackend;
+import dev.gyre.model.adapter.MethodCases.Layer;
+import dev.gyre.model.adapter.hra.Hra;
 import dev.gyre.model.emit.Tensor;
 import dev.gyre.model.family.ModelConfig;
 import dev.gyre.model.files.Json;
@@ -15,8 +19,8 @@ import dev.gyre.model.transformer.Batch;
 import dev.gyre.model.transformer.BatchShape;
 import dev.gyre.model.transformer.PlannedModel;
 import dev.gyre.model.transformer.StepPlan;
-import dev.gyre.model.transformer.TrainSession;
 import dev.gyre.model.transformer.TrainSession.Use;
+import dev.gyre.model.transformer.TrainSession;
 import dev.gyre.model.transformer.Transformer;
 import dev.gyre.model.weights.Storage;
 import java.io.IOException;
@@ -29,13 +33,16 @@ import java.util.List;
 import java.util.Random;
 import java.util.Set;
 import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 import tools.jackson.databind.node.ObjectNode;
 
-/// What every method owes on a whole model, with every option that changes what it computes: a PEFT directory that
-/// is read back and written again byte for byte, memory as planned, and a training step on every form of storage.
+/// What every method owes, with every option that changes what it computes. One layer of it, in double: a fresh adapter is
+/// the identity, the merged weight gives its output, unmerging gives the weight back ([LayerGradientsTest] has its
+/// gradients). On a model: a PEFT directory that is read back and written again byte for byte, memory as planned, and
+/// training on weights of every form.
 class MethodContractTest {
     private static final ModelConfig CONFIG =
             ModelConfig.llama(40, 16, 24, 2, 2, 1, 32, true, 1, List.of(2), null);
@@ -61,7 +68,45 @@ class MethodContractTest {
     }
 
     static List<Layer> cases() {
-        return LayerCases.all();
+        return MethodCases.all();
+    }
+
+    /// Cases that start as the unchanged layer.
+    static List<Layer> identities() {
+        return cases().stream().filter(l -> !(l.options instanceof Hra h && !h.initWeights())).toList();
+    }
+
+    @Test
+    void everyRegisteredMethodHasCases() {
+        assertThat(cases().stream().<Class<?>>map(c -> c.options.getClass()).distinct())
+                .containsExactlyInAnyOrderElementsOf(Methods.all().stream().<Class<?>>map(Method::options).toList());
+        for (Layer c : cases())
+            assertThat(Methods.of(c.options).name()).isEqualTo(c.options.method());
+    }
+
+    @ParameterizedTest
+    @MethodSource("identities")
+    void aFreshAdapterIsTheIdentity(Layer l) {
+        close(l.name, l.output(), l.plain(l.weight), 1e-12);
+    }
+
+    @ParameterizedTest
+    @MethodSource("cases")
+    void theMergedWeightGivesTheOutput(Layer l) {
+        l.disturbed(0.3);
+        double[] y = l.output();
+        close(l.name, l.plain(l.merged()), y, 5e-7);
+        assertThat(Arrays.equals(y, l.plain(l.weight))).isFalse();
+    }
+
+    @ParameterizedTest
+    @MethodSource("cases")
+    void unmergingGivesTheWeightBack(Layer l) {
+        l.disturbed(0.15);
+        double[] w = widened(l.merged());
+        double growth = l.adapter.unmerge(w, MethodCases.OUT, false, new RefBackend());
+        assertThat(growth).isBetween(1.0, 50.0);
+        close(l.name, w, widened(l.weight), 1e-6 * growth);
     }
 
     private static Transformer model() {
@@ -70,9 +115,9 @@ class MethodContractTest {
         }
     }
 
-    private static Adapter fresh(AdapterSpec spec, Transformer model) {
-        return Adapter.create(spec.with(TARGETS), model, 3,
-                new PrincipalSubspace(model, new CpuBackend(1), (m, c, r, g) -> {
+    private static Adapter fresh(AdapterOptions options, Transformer model) {
+        return Adapter.create(options.with(TARGETS), model, 3,
+                new BaseWeights(model, new CpuBackend(1), (m, c, r, g) -> {
                 }));
     }
 
@@ -87,7 +132,7 @@ class MethodContractTest {
     @MethodSource("cases")
     void writtenReadAndWrittenAgainGivesTheSameBytes(Layer c) throws IOException {
         Transformer model = model();
-        Adapter a = fresh(c.spec, model);
+        Adapter a = fresh(c.options, model);
         disturb(a, 0.05);
         Path first = temp.resolve("first");
         Path second = temp.resolve("second");
@@ -107,7 +152,7 @@ class MethodContractTest {
     @ParameterizedTest
     @MethodSource("cases")
     void aFreshAdapterIsWrittenAsItAlwaysWas(Layer c) throws Exception {
-        fresh(c.spec, model()).write(temp.resolve("a"), "base");
+        fresh(c.options, model()).write(temp.resolve("a"), "base");
         ObjectNode known = (ObjectNode) Json.readObject(WRITTEN).get(c.name);
         assertThat(known).as("no record of " + c.name + " in " + WRITTEN + "; add\n" + record(c)).isNotNull();
         assertThat(Files.readString(temp.resolve("a/adapter_config.json")))
@@ -132,11 +177,11 @@ class MethodContractTest {
         for (Storage storage : Storage.values())
             try (ModelDir dir = ModelDir.open(files.resolve("model"))) {
                 Transformer model = Transformer.load(dir);
-                Adapter adapter = fresh(c.spec, model);
+                Adapter adapter = fresh(c.options, model);
                 model.store(storage);
                 model.attach(adapter);
                 PlannedModel planned = PlannedModel.of(dir, storage);
-                StepPlan plan = planned.plan(planned.adapter(c.spec.with(TARGETS)), SHAPES, USES);
+                StepPlan plan = planned.plan(planned.adapter(c.options.with(TARGETS)), SHAPES, USES);
                 try (TrainSession s = new TrainSession(model, backend, SHAPES, false, USES)) {
                     assertThat(plan.memory().bytesByRole()).as(storage.name()).isEqualTo(s.bytesByRole());
                     assertThat(plan.flops()).as(storage.name()).isEqualTo(s.flops());
@@ -156,7 +201,7 @@ class MethodContractTest {
         Batch batch = Batch.rows(2, 8, ids, labels);
         for (Storage storage : Storage.values()) {
             Transformer model = model();
-            Adapter adapter = fresh(c.spec, model);
+            Adapter adapter = fresh(c.options, model);
             model.store(storage);
             model.attach(adapter);
             try (TrainSession s = new TrainSession(model, new CpuBackend(1), SHAPES, false, USES)) {

@@ -1,7 +1,7 @@
 package dev.gyre.trainer.cli;
 
 import dev.gyre.model.adapter.Adapter;
-import dev.gyre.model.adapter.LoraExport;
+import dev.gyre.model.adapter.lora.LoraExport;
 import dev.gyre.model.files.AtomicFiles;
 import dev.gyre.model.transformer.Transformer;
 import dev.gyre.trainer.measure.ModelRef;

@@ -3,8 +3,9 @@ package dev.gyre.trainer.run;
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.op.HostData;
 import dev.gyre.model.adapter.Adapter;
-import dev.gyre.model.adapter.AdapterSpec;
-import dev.gyre.model.adapter.PrincipalSubspace;
+import dev.gyre.model.adapter.AdapterOptions;
+import dev.gyre.model.adapter.BaseWeights;
+import dev.gyre.model.adapter.Full;
 import dev.gyre.model.family.ModelConfig;
 import dev.gyre.model.format.ModelDir;
 import dev.gyre.model.format.ModelDirWriter;
@@ -12,7 +13,6 @@ import dev.gyre.model.format.TensorType;
 import dev.gyre.model.token.Tokenizer;
 import dev.gyre.model.transformer.TrainSession;
 import dev.gyre.model.transformer.Transformer;
-import dev.gyre.trainer.config.AdapterConfig;
 import dev.gyre.trainer.config.PretrainConfig;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.data.Batches;
@@ -36,7 +36,7 @@ import org.jspecify.annotations.Nullable;
 
 /// Turns configurations into runs: the walk from `run.yaml` to a prepared [TrainingRun].
 public final class FineTuning {
-    private static final PrincipalSubspace.Progress NOBODY = (module, captured, residual, gap) -> {
+    private static final BaseWeights.Progress NOBODY = (module, captured, residual, gap) -> {
     };
 
     private FineTuning() {
@@ -49,7 +49,7 @@ public final class FineTuning {
 
     /// @param progress told about each principal subspace that PSOFT starts from
     public static TrainingRun open(RunConfig c, boolean resume, Backend backend, String version,
-            PrincipalSubspace.Progress progress) {
+            BaseWeights.Progress progress) {
         RunDir.check(Path.of(c.output().dir()), resume);
         Prepared p = prepare(c, backend, progress);
         return TrainingRun.open(new TrainingRun.Setup(c, c.data(), c.train(), c.eval(), c.output(), c.seed(),
@@ -61,20 +61,19 @@ public final class FineTuning {
     private record Prepared(Transformer model, boolean full, ModelText text, Consumer<Path> export) {
     }
 
-    private static Prepared prepare(RunConfig c, Backend backend, PrincipalSubspace.Progress progress) {
+    private static Prepared prepare(RunConfig c, Backend backend, BaseWeights.Progress progress) {
         Path base = Path.of(c.model().path());
         ModelText text = ModelText.load(base);
         RunData.requireForgetting(c, text);
         return switch (c.adapter()) {
-            case AdapterConfig.OnModules on -> {
-                AdapterSpec spec = Adapters.spec(on, c.seed());
+            case AdapterOptions options -> {
                 Transformer model;
                 Adapter adapter;
                 try (ModelDir dir = ModelDir.open(base)) {
                     model = Transformer.load(dir, c.model().base());
                     // PSOFT's factors come from the weights as the files have them, before they are rounded
-                    adapter = Adapter.create(spec, model, c.seed(),
-                            new PrincipalSubspace(Transformer.reading(dir), backend,
+                    adapter = Adapter.create(options.seeded(c.seed()), model, c.seed(),
+                            new BaseWeights(Transformer.reading(dir), backend,
                                     (module, captured, residual, gap) -> {
                                         HeapTrim.collect(); // a weight in F32, and the sessions of its decomposition
                                         progress.done(module, captured, residual, gap);
@@ -83,7 +82,7 @@ public final class FineTuning {
                 model.attach(adapter);
                 yield new Prepared(model, false, text, to -> adapter.write(to, c.model().path()));
             }
-            case AdapterConfig.Full _ -> {
+            case Full _ -> {
                 Transformer model;
                 try (ModelDir dir = ModelDir.open(base)) {
                     model = Transformer.load(dir);

@@ -2,7 +2,6 @@ package dev.gyre.trainer.config;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import dev.gyre.trainer.report.Results;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -27,8 +26,8 @@ class MethodSectionsTest {
                 + "}, data: {train: t}, output: {dir: d}}", RunConfig.class, List.of());
         String text = ConfigWriter.resolved(c);
         assertThat(ConfigReader.parse("again", text, RunConfig.class, List.of())).isEqualTo(c);
-        String written = "== " + section + "\n" + Results.method(c.adapter()) + ": "
-                + dev.gyre.trainer.report.Comparison.variant(c) + "\n"
+        String written = "== " + section + "\n" + c.adapter().method() + ": "
+                + c.adapter().variant() + "\n"
                 + text.substring(text.indexOf("adapter:"), text.indexOf("data:"));
         assertThat(Files.readString(Path.of("src/test/resources/methods/sections.txt"))).contains(written);
     }
