@@ -118,7 +118,8 @@ public record PeftConfig(AdapterOptions options, @Nullable String baseModel, @Nu
         if (!pattern.isEmpty() && layers.isEmpty())
             throw f.bad("layers_pattern", "null, because layers_to_transform is not given");
         return new Targets(targets == null ? Targets.defaults().targets() : targets, names(f, "exclude_modules"),
-                bias(f, only(type)), layers, pattern, f.isSet("modules_to_save") ? f.texts("modules_to_save") : List.of());
+                bias(f, only(type)), layers, pattern,
+                f.isSet("modules_to_save") ? f.texts("modules_to_save") : List.of());
     }
 
     private static Targets.Bias bias(Fields f, String only) {
@@ -179,9 +180,10 @@ public record PeftConfig(AdapterOptions options, @Nullable String baseModel, @Nu
     private static void put(ObjectNode o, String key, @Nullable Names n) {
         if (n == null)
             o.putNull(key);
-        else if (n.pattern() != null)
-            o.put(key, n.pattern());
         else
-            n.list().stream().sorted().forEach(o.putArray(key)::add);
+            if (n.pattern() != null)
+                o.put(key, n.pattern());
+            else
+                n.list().stream().sorted().forEach(o.putArray(key)::add);
     }
 }

@@ -3,8 +3,8 @@ package dev.gyre.model.adapter;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.data.Offset.offset;
 
-import dev.gyre.kernels.op.Orthogonal.Form;
 import dev.gyre.kernels.op.Orthogonal;
+import dev.gyre.kernels.op.Orthogonal.Form;
 import java.util.Random;
 import org.apache.commons.math3.linear.Array2DRowRealMatrix;
 import org.apache.commons.math3.linear.SingularValueDecomposition;

@@ -92,7 +92,8 @@ class GoldenLayersTest {
     private static AdapterOptions options(Case c) {
         ObjectNode json = ((ObjectNode) c.json.get("config")).deepCopy();
         String method = c.json.get("method").asString();
-        json.put("peft_type", method.equals("qoft") ? "OFT" : method.toUpperCase(Locale.ROOT)).put("peft_version", "0.21.0");
+        json.put("peft_type", method.equals("qoft") ? "OFT" : method.toUpperCase(Locale.ROOT)).put("peft_version",
+                "0.21.0");
         return PeftConfig.parse(Path.of(c + ".json"), json).options().with(ANY);
     }
 

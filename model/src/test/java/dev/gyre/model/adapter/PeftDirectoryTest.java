@@ -4,8 +4,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.gyre.kernels.cpu.CpuBackend;
-import dev.gyre.kernels.op.Orthogonal.Form;
 import dev.gyre.kernels.op.Orthogonal;
+import dev.gyre.kernels.op.Orthogonal.Form;
 import dev.gyre.model.adapter.boft.Boft;
 import dev.gyre.model.adapter.givens.Goft;
 import dev.gyre.model.adapter.givens.Qgoft;
@@ -53,7 +53,8 @@ class PeftDirectoryTest {
 
     static Stream<AdapterOptions> specs() {
         Oft oft = Oft.of(ALL, 16);
-        return Stream.of(oft, new Oft(null, 4, Oft.Cayley.NEUMANN, 3, false, false, 6e-5, 0, Oft.Form.INPUT, false, ALL),
+        return Stream.of(oft,
+                new Oft(null, 4, Oft.Cayley.NEUMANN, 3, false, false, 6e-5, 0, Oft.Form.INPUT, false, ALL),
                 oft.with(Oft.Cayley.EXACT, 5), oft.with(Oft.Cayley.EXACT_PLUS, 5),
                 oft.with(Oft.Cayley.NEWTON_SCHULZ, 6), oft.with(Oft.Cayley.NEUMANN_LEGACY, 5), Oft.of(ALL, 24).shared(),
                 Oft.of(ALL, 8).constrained(0.2), Oft.of(Targets.names("embed_tokens", "q_proj"), 8),
@@ -135,7 +136,8 @@ class PeftDirectoryTest {
     @Test
     void stackedAdaptersMergeInTheOrderInWhichTheyRun() {
         Transformer model = model();
-        for (AdapterOptions spec : List.of(Oft.of(ALL, 16), new Lora(2, 4.0, 0, false, false, false, Map.of(), Map.of(), ALL), new Goft(false, ALL))) {
+        for (AdapterOptions spec : List.of(Oft.of(ALL, 16),
+                new Lora(2, 4.0, 0, false, false, false, Map.of(), Map.of(), ALL), new Goft(false, ALL))) {
             Adapter a = Adapter.create(spec, model, 9);
             disturb(a, 0.1);
             model.attach(new Adapter(a.options(), a.modules(), List.of(), List.of(), model));

@@ -143,8 +143,10 @@ class PeftTest {
         assertThat(config("{'peft_type':'HRA'}").options().targets()).isEqualTo(Targets.defaults());
         assertThat(config("{'peft_type':'HRA','target_modules':'all-linear'}").options().targets())
                 .isEqualTo(Targets.allLinear());
-        assertThat(config("{'peft_type':'HRA','target_modules':'.*q_proj','layers_to_transform':null}").options().targets()
-                .targets()).isEqualTo(Names.matching(".*q_proj"));
+        assertThat(
+                config("{'peft_type':'HRA','target_modules':'.*q_proj','layers_to_transform':null}").options().targets()
+                        .targets())
+                .isEqualTo(Names.matching(".*q_proj"));
         assertThat(config("{'peft_type':'HRA','target_modules':['q_proj'],'layers_to_transform':3}").options().targets()
                 .layers()).containsExactly(3);
     }

@@ -22,7 +22,8 @@ class TargetsTest {
         return all;
     }
 
-    private static List<String> select(Names targets, @Nullable Names exclude, List<Integer> layers, List<String> pattern,
+    private static List<String> select(Names targets, @Nullable Names exclude, List<Integer> layers,
+            List<String> pattern,
             List<String> saved) {
         return new Targets(targets, exclude, Targets.Bias.NONE, layers, pattern, saved).select(PATHS);
     }

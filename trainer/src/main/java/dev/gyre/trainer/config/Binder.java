@@ -107,12 +107,12 @@ final class Binder {
         for (Map.Entry<String, NodeTuple> e : given.entrySet())
             if (!known.contains(e.getKey()))
                 throw unknown(e.getValue().getKeyNode(), e.getKey(), known, path, type, chooser);
-        Map<List<RecordComponent>, @Nullable Object> values = new HashMap<>();
+        Map<List<String>, @Nullable Object> values = new HashMap<>();
         // what is there first: a misspelt key is a better message than the absence of the right one
         for (boolean present : new boolean[] {true, false})
             for (Schema.Entry e : entries)
                 if (given.containsKey(e.key()) == present)
-                    values.put(e.path(), component(map, given.get(e.key()), e.component(), path));
+                    values.put(e.names(), component(map, given.get(e.key()), e.component(), path));
         try {
             return make(type, List.of(), values, path);
         } catch (InvocationTargetException e) {
@@ -131,25 +131,28 @@ final class Binder {
     /// Calls the constructor of a record, and before it those of the records inlined in it.
     ///
     /// @param at path of the record
-    private Object make(Class<?> type, List<RecordComponent> at, Map<List<RecordComponent>, @Nullable Object> values,
+    private Object make(Class<?> type, List<String> at, Map<List<String>, @Nullable Object> values,
             String path) throws ReflectiveOperationException {
         RecordComponent[] components = type.getRecordComponents();
         Class<?>[] types = new Class<?>[components.length];
         @Nullable Object[] arguments = new @Nullable Object[components.length];
         for (int i = 0; i < components.length; i++) {
             RecordComponent c = components[i];
-            List<RecordComponent> here = new ArrayList<>(at);
-            here.add(c);
+            List<String> here = new ArrayList<>(at);
+            here.add(c.getName());
             types[i] = c.getType();
             Unlisted unlisted = c.getAnnotation(Unlisted.class);
             if (c.isAnnotationPresent(Inline.class))
                 arguments[i] = make(c.getType(), here, values, path);
-            else if (values.containsKey(here))
-                arguments[i] = values.get(here);
-            else if (unlisted != null)
-                arguments[i] = defaulted(c, UNLIMITED, unlisted.def(), path + Schema.key(c));
             else
-                arguments[i] = defaulted(c, Schema.annotation(c), Schema.annotation(c).def(), path + Schema.key(c));
+                if (values.containsKey(here))
+                    arguments[i] = values.get(here);
+                else
+                    if (unlisted != null)
+                        arguments[i] = defaulted(c, UNLIMITED, unlisted.def(), path + Schema.key(c));
+                    else
+                        arguments[i] =
+                                defaulted(c, Schema.annotation(c), Schema.annotation(c).def(), path + Schema.key(c));
         }
         Constructor<?> constructor = type.getDeclaredConstructor(types);
         constructor.setAccessible(true);

@@ -40,10 +40,11 @@ public final class ConfigDocs {
                 for (Class<?> k : Schema.cases(of))
                     section(out, k, c.key() + ", " + one.value() + ": " + Schema.caseOf(k).value(),
                             Schema.caseOf(k).doc());
-            } else if (c.isSection())
-                section(out, of, path + c.key(), c.annotation().doc());
-            else
-                row(plain, c);
+            } else
+                if (c.isSection())
+                    section(out, of, path + c.key(), c.annotation().doc());
+                else
+                    row(plain, c);
         }
         if (!plain.isEmpty())
             out.append("\n### Top level\n\n").append(HEAD).append(plain);

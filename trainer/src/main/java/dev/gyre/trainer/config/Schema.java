@@ -38,6 +38,11 @@ public final class Schema {
             return path.getLast();
         }
 
+        /// [#path] by names, of which there are no two alike: components have no equality.
+        List<String> names() {
+            return path.stream().map(RecordComponent::getName).toList();
+        }
+
         String key() {
             return Schema.key(component());
         }
@@ -73,8 +78,9 @@ public final class Schema {
             Inline inline = c.getAnnotation(Inline.class);
             if (inline != null)
                 entries(c.getType(), path, Set.of(inline.without()), out);
-            else if (!c.isAnnotationPresent(Unlisted.class) && !without.contains(c.getName()))
-                out.add(new Entry(List.copyOf(path)));
+            else
+                if (!c.isAnnotationPresent(Unlisted.class) && !without.contains(c.getName()))
+                    out.add(new Entry(List.copyOf(path)));
         }
     }
 

@@ -2,15 +2,26 @@ package dev.gyre.trainer.config;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.gyre.model.adapter.Method;
+import dev.gyre.model.adapter.Tuning;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /// The section `adapter` of run.yaml, for every method: what is written is read back equal, and is what it always was.
 class MethodSectionsTest {
+    private static final Path WRITTEN = Path.of("src/test/resources/methods/sections.txt");
+
+    @Test
+    void everyMethodIsHere() throws IOException {
+        for (Class<?> options : new Tuning.Registered().all())
+            assertThat(Files.readString(WRITTEN)).contains("\n  method: " + Method.described(options).value() + "\n");
+    }
+
     @ParameterizedTest
     @ValueSource(strings = {"oft", "oft, blocks: 4, form: weight_block", "oft, cayley: exact, coft: true, eps: 0.001",
         "oft, cayley: newton_schulz, terms: 6, dropout: 0.3, block_share: true, init_weights: false, form: weight_dense",
@@ -29,6 +40,6 @@ class MethodSectionsTest {
         String written = "== " + section + "\n" + c.adapter().method() + ": "
                 + c.adapter().variant() + "\n"
                 + text.substring(text.indexOf("adapter:"), text.indexOf("data:"));
-        assertThat(Files.readString(Path.of("src/test/resources/methods/sections.txt"))).contains(written);
+        assertThat(Files.readString(WRITTEN)).contains(written);
     }
 }

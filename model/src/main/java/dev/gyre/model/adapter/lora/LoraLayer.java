@@ -2,8 +2,8 @@ package dev.gyre.model.adapter.lora;
 
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.op.Buf;
-import dev.gyre.kernels.op.ProductOps.MatMul.Form;
 import dev.gyre.kernels.op.ProductOps;
+import dev.gyre.kernels.op.ProductOps.MatMul.Form;
 import dev.gyre.model.adapter.AdapterLayer;
 import dev.gyre.model.adapter.Fragment;
 import dev.gyre.model.adapter.InputDropout;

@@ -44,7 +44,8 @@ final class OftLayer implements AdapterLayer {
     @Override
     public List<Tensor> portable() {
         return List
-                .of(new Tensor(v.name(), SkewForms.of(options.map(), v.values(), v.dims()[0], b, true), true, v.dims()));
+                .of(new Tensor(v.name(), SkewForms.of(options.map(), v.values(), v.dims()[0], b, true), true,
+                        v.dims()));
     }
 
     private Rotation rotation(Buffers store) {
@@ -79,8 +80,9 @@ final class OftLayer implements AdapterLayer {
         if (b == 1)
             return 1;
         int stored = v.dims()[0];
-        float[] r = Fragment.run(backend, tensors(), (e, store) -> new OftRotation(store, options.map(), v, site.in(), b,
-                coftLimit(), 0f).emit(e));
+        float[] r =
+                Fragment.run(backend, tensors(), (e, store) -> new OftRotation(store, options.map(), v, site.in(), b,
+                        coftLimit(), 0f).emit(e));
         Unmerge.Blocks inverse = Unmerge.inverse(site.path(), r, stored, b);
         double[] m = inverse.inverse();
         double[] row = new double[b];

@@ -69,7 +69,8 @@ public record Psoft(
 
     /// PEFT's defaults with alpha = r.
     public static Psoft of(Targets targets, int r) {
-        return new Psoft(r, null, 0, Factors.PSOFT, Svd.FULL, 10, true, true, true, Cayley.EXACT, 5, null, true, targets,
+        return new Psoft(r, null, 0, Factors.PSOFT, Svd.FULL, 10, true, true, true, Cayley.EXACT, 5, null, true,
+                targets,
                 0);
     }
 
@@ -123,8 +124,9 @@ public record Psoft(
     /// How R follows from the skew vector.
     public Orthogonal map() {
         return switch (cayley) {
-            case NEUMANN -> new Orthogonal(Orthogonal.Form.NEUMANN, terms, maxNorm == null ? 0 : (float) (double) maxNorm,
-                    Orthogonal.Skew.PACKED);
+            case NEUMANN ->
+                    new Orthogonal(Orthogonal.Form.NEUMANN, terms, maxNorm == null ? 0 : (float) (double) maxNorm,
+                            Orthogonal.Skew.PACKED);
             case EXACT -> Orthogonal.of(Orthogonal.Form.CAYLEY_PLUS, 0);
             case NEWTON_SCHULZ -> Orthogonal.of(Orthogonal.Form.NEWTON_SCHULZ, terms);
         };

@@ -6,8 +6,8 @@ import dev.gyre.kernels.op.CayleyOps;
 import dev.gyre.kernels.op.ElementOps;
 import dev.gyre.kernels.op.HostData;
 import dev.gyre.kernels.op.Orthogonal;
-import dev.gyre.kernels.op.ProductOps.MatMul.Form;
 import dev.gyre.kernels.op.ProductOps;
+import dev.gyre.kernels.op.ProductOps.MatMul.Form;
 import dev.gyre.kernels.op.SubspaceOps;
 import dev.gyre.model.adapter.AdapterLayer;
 import dev.gyre.model.adapter.Fragment;
@@ -115,7 +115,8 @@ final class PsoftLayer implements AdapterLayer {
     /// `A` and `s B K`.
     @Override
     public LowRank lowRank(Backend backend) {
-        return new LowRank(r, factorA.clone(), Fragment.run(backend, tensors(), (e, store) -> left(e, store, factors(store))));
+        return new LowRank(r, factorA.clone(),
+                Fragment.run(backend, tensors(), (e, store) -> left(e, store, factors(store))));
     }
 
     @Override
