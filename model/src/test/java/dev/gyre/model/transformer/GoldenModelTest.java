@@ -13,7 +13,6 @@ import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.adapter.Targets;
 import dev.gyre.model.adapter.oft.Oft;
 import dev.gyre.model.emit.Tensor;
-import dev.gyre.model.format.Golden;
 import dev.gyre.model.format.ModelDir;
 import dev.gyre.model.format.SafeTensors;
 import java.nio.file.Path;

@@ -5,24 +5,15 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.model.adapter.Adapter;
-import dev.gyre.model.adapter.AdapterOptions;
-import dev.gyre.model.adapter.BaseWeights;
 import dev.gyre.model.adapter.Targets;
 import dev.gyre.model.adapter.lora.Lora;
 import dev.gyre.model.adapter.oft.Oft;
 import dev.gyre.model.family.ModelConfig;
-import dev.gyre.model.format.ModelDir;
-import dev.gyre.model.format.ModelDirWriter;
-import dev.gyre.model.format.TensorType;
 import dev.gyre.model.transformer.TrainSession.Use;
-import dev.gyre.model.weights.Storage;
-import java.nio.file.Path;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
 
 class PlannedModelTest {
     private static final ModelConfig CONFIG =
