@@ -39,8 +39,7 @@ final class ElementTornado extends OpLowering {
                 Floats y = f(o.y());
                 tasks.task("dropout", items(o.x().length()), ElementKernels::dropout, x.array(), seed.array(),
                         y.array(), at(x.at(), seed.at(), y.at(), o.salt()), o.x().length(), (float) o.p(),
-                        inverseKeep((float) o.p()),
-                        flag(o.accumulate()));
+                        inverseKeep((float) o.p()), flag(o.accumulate()));
             }
         }
     }

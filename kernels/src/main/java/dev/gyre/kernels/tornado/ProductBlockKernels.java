@@ -12,7 +12,8 @@ import uk.ac.manchester.tornado.api.types.arrays.ShortArray;
 /// CPUs. Rows and columns beyond the edge are the last one again and not stored.
 ///
 /// Element (i,k) of a is `a[i aRow + k aStep]`, element (k,j) of b is `b[k bRow + j bStep]`: strides (K,1 or 1,M; N,1 or 1,K)
-/// make it NN, NT or TN. The sixteen sums are written out, since a device clears no private array.
+/// make it NN, NT or TN. The sixteen sums are written out, since a device clears no private array. Each storage form has
+/// the whole body: as one method called by the three kernels it has 610 to 681 nodes, and TornadoVM inlines at most 600.
 final class ProductBlockKernels {
     private ProductBlockKernels() {
     }
@@ -76,37 +77,15 @@ final class ProductBlockKernels {
                     c32 += x3 * y2;
                     c33 += x3 * y3;
                 }
-                put(c, cAt + 4 * i * N + 4 * j, alpha * c00, accumulate);
-                if (4 * j + 1 < N)
-                    put(c, cAt + 4 * i * N + j1, alpha * c01, accumulate);
-                if (4 * j + 2 < N)
-                    put(c, cAt + 4 * i * N + j2, alpha * c02, accumulate);
-                if (4 * j + 3 < N)
-                    put(c, cAt + 4 * i * N + j3, alpha * c03, accumulate);
+                int to = cAt + 4 * i * N + 4 * j;
+                int left = N - 4 * j;
+                put(c, to, left, accumulate, alpha * c00, alpha * c01, alpha * c02, alpha * c03);
                 if (4 * i + 1 < M)
-                    put(c, cAt + i1 * N + 4 * j, alpha * c10, accumulate);
-                if (4 * i + 1 < M && 4 * j + 1 < N)
-                    put(c, cAt + i1 * N + j1, alpha * c11, accumulate);
-                if (4 * i + 1 < M && 4 * j + 2 < N)
-                    put(c, cAt + i1 * N + j2, alpha * c12, accumulate);
-                if (4 * i + 1 < M && 4 * j + 3 < N)
-                    put(c, cAt + i1 * N + j3, alpha * c13, accumulate);
+                    put(c, to + N, left, accumulate, alpha * c10, alpha * c11, alpha * c12, alpha * c13);
                 if (4 * i + 2 < M)
-                    put(c, cAt + i2 * N + 4 * j, alpha * c20, accumulate);
-                if (4 * i + 2 < M && 4 * j + 1 < N)
-                    put(c, cAt + i2 * N + j1, alpha * c21, accumulate);
-                if (4 * i + 2 < M && 4 * j + 2 < N)
-                    put(c, cAt + i2 * N + j2, alpha * c22, accumulate);
-                if (4 * i + 2 < M && 4 * j + 3 < N)
-                    put(c, cAt + i2 * N + j3, alpha * c23, accumulate);
+                    put(c, to + 2 * N, left, accumulate, alpha * c20, alpha * c21, alpha * c22, alpha * c23);
                 if (4 * i + 3 < M)
-                    put(c, cAt + i3 * N + 4 * j, alpha * c30, accumulate);
-                if (4 * i + 3 < M && 4 * j + 1 < N)
-                    put(c, cAt + i3 * N + j1, alpha * c31, accumulate);
-                if (4 * i + 3 < M && 4 * j + 2 < N)
-                    put(c, cAt + i3 * N + j2, alpha * c32, accumulate);
-                if (4 * i + 3 < M && 4 * j + 3 < N)
-                    put(c, cAt + i3 * N + j3, alpha * c33, accumulate);
+                    put(c, to + 3 * N, left, accumulate, alpha * c30, alpha * c31, alpha * c32, alpha * c33);
             }
     }
 
@@ -171,37 +150,15 @@ final class ProductBlockKernels {
                     c32 += x3 * y2;
                     c33 += x3 * y3;
                 }
-                put(c, cAt + 4 * i * N + 4 * j, alpha * c00, accumulate);
-                if (4 * j + 1 < N)
-                    put(c, cAt + 4 * i * N + j1, alpha * c01, accumulate);
-                if (4 * j + 2 < N)
-                    put(c, cAt + 4 * i * N + j2, alpha * c02, accumulate);
-                if (4 * j + 3 < N)
-                    put(c, cAt + 4 * i * N + j3, alpha * c03, accumulate);
+                int to = cAt + 4 * i * N + 4 * j;
+                int left = N - 4 * j;
+                put(c, to, left, accumulate, alpha * c00, alpha * c01, alpha * c02, alpha * c03);
                 if (4 * i + 1 < M)
-                    put(c, cAt + i1 * N + 4 * j, alpha * c10, accumulate);
-                if (4 * i + 1 < M && 4 * j + 1 < N)
-                    put(c, cAt + i1 * N + j1, alpha * c11, accumulate);
-                if (4 * i + 1 < M && 4 * j + 2 < N)
-                    put(c, cAt + i1 * N + j2, alpha * c12, accumulate);
-                if (4 * i + 1 < M && 4 * j + 3 < N)
-                    put(c, cAt + i1 * N + j3, alpha * c13, accumulate);
+                    put(c, to + N, left, accumulate, alpha * c10, alpha * c11, alpha * c12, alpha * c13);
                 if (4 * i + 2 < M)
-                    put(c, cAt + i2 * N + 4 * j, alpha * c20, accumulate);
-                if (4 * i + 2 < M && 4 * j + 1 < N)
-                    put(c, cAt + i2 * N + j1, alpha * c21, accumulate);
-                if (4 * i + 2 < M && 4 * j + 2 < N)
-                    put(c, cAt + i2 * N + j2, alpha * c22, accumulate);
-                if (4 * i + 2 < M && 4 * j + 3 < N)
-                    put(c, cAt + i2 * N + j3, alpha * c23, accumulate);
+                    put(c, to + 2 * N, left, accumulate, alpha * c20, alpha * c21, alpha * c22, alpha * c23);
                 if (4 * i + 3 < M)
-                    put(c, cAt + i3 * N + 4 * j, alpha * c30, accumulate);
-                if (4 * i + 3 < M && 4 * j + 1 < N)
-                    put(c, cAt + i3 * N + j1, alpha * c31, accumulate);
-                if (4 * i + 3 < M && 4 * j + 2 < N)
-                    put(c, cAt + i3 * N + j2, alpha * c32, accumulate);
-                if (4 * i + 3 < M && 4 * j + 3 < N)
-                    put(c, cAt + i3 * N + j3, alpha * c33, accumulate);
+                    put(c, to + 3 * N, left, accumulate, alpha * c30, alpha * c31, alpha * c32, alpha * c33);
             }
     }
 
@@ -274,38 +231,27 @@ final class ProductBlockKernels {
                     c32 += x3 * y2;
                     c33 += x3 * y3;
                 }
-                put(c, cAt + 4 * i * N + 4 * j, alpha * c00, accumulate);
-                if (4 * j + 1 < N)
-                    put(c, cAt + 4 * i * N + j1, alpha * c01, accumulate);
-                if (4 * j + 2 < N)
-                    put(c, cAt + 4 * i * N + j2, alpha * c02, accumulate);
-                if (4 * j + 3 < N)
-                    put(c, cAt + 4 * i * N + j3, alpha * c03, accumulate);
+                int to = cAt + 4 * i * N + 4 * j;
+                int left = N - 4 * j;
+                put(c, to, left, accumulate, alpha * c00, alpha * c01, alpha * c02, alpha * c03);
                 if (4 * i + 1 < M)
-                    put(c, cAt + i1 * N + 4 * j, alpha * c10, accumulate);
-                if (4 * i + 1 < M && 4 * j + 1 < N)
-                    put(c, cAt + i1 * N + j1, alpha * c11, accumulate);
-                if (4 * i + 1 < M && 4 * j + 2 < N)
-                    put(c, cAt + i1 * N + j2, alpha * c12, accumulate);
-                if (4 * i + 1 < M && 4 * j + 3 < N)
-                    put(c, cAt + i1 * N + j3, alpha * c13, accumulate);
+                    put(c, to + N, left, accumulate, alpha * c10, alpha * c11, alpha * c12, alpha * c13);
                 if (4 * i + 2 < M)
-                    put(c, cAt + i2 * N + 4 * j, alpha * c20, accumulate);
-                if (4 * i + 2 < M && 4 * j + 1 < N)
-                    put(c, cAt + i2 * N + j1, alpha * c21, accumulate);
-                if (4 * i + 2 < M && 4 * j + 2 < N)
-                    put(c, cAt + i2 * N + j2, alpha * c22, accumulate);
-                if (4 * i + 2 < M && 4 * j + 3 < N)
-                    put(c, cAt + i2 * N + j3, alpha * c23, accumulate);
+                    put(c, to + 2 * N, left, accumulate, alpha * c20, alpha * c21, alpha * c22, alpha * c23);
                 if (4 * i + 3 < M)
-                    put(c, cAt + i3 * N + 4 * j, alpha * c30, accumulate);
-                if (4 * i + 3 < M && 4 * j + 1 < N)
-                    put(c, cAt + i3 * N + j1, alpha * c31, accumulate);
-                if (4 * i + 3 < M && 4 * j + 2 < N)
-                    put(c, cAt + i3 * N + j2, alpha * c32, accumulate);
-                if (4 * i + 3 < M && 4 * j + 3 < N)
-                    put(c, cAt + i3 * N + j3, alpha * c33, accumulate);
+                    put(c, to + 3 * N, left, accumulate, alpha * c30, alpha * c31, alpha * c32, alpha * c33);
             }
+    }
+
+    /// Stores the first `left` of four neighbours, at most all.
+    private static void put(FloatArray c, int at, int left, int accumulate, float v0, float v1, float v2, float v3) {
+        put(c, at, v0, accumulate);
+        if (left > 1)
+            put(c, at + 1, v1, accumulate);
+        if (left > 2)
+            put(c, at + 2, v2, accumulate);
+        if (left > 3)
+            put(c, at + 3, v3, accumulate);
     }
 
     private static void put(FloatArray c, int at, float value, int accumulate) {

@@ -64,24 +64,21 @@ final class ProductCuBlas extends OpLowering {
 
     void product(ProductOps.MatMul o) {
         if (precision == Precision.BF16)
-            brain(o);
+            bf16(o);
         else
-            single(o);
+            f32(o);
     }
 
-    private void single(ProductOps.MatMul o) {
+    private void f32(ProductOps.MatMul o) {
         FloatArray a = f(o.a()).array();
         FloatArray b = decoded(o.b());
         FloatArray c = f(o.c()).array();
+        float alpha = (float) o.alpha();
         float beta = o.accumulate() ? 1f : 0f;
         tasks.library(() -> precision == Precision.TF32
-                ? CuBlas.cublasSgemmTF32(transB(o), transA(o), o.N(), o.M(), o.K(), (float) o.alpha(), b, ldb(o), a,
-                        lda(o),
-                        beta,
+                ? CuBlas.cublasSgemmTF32(transB(o), transA(o), o.N(), o.M(), o.K(), alpha, b, ldb(o), a, lda(o), beta,
                         c, o.N())
-                : CuBlas.cublasSgemm(transB(o), transA(o), o.N(), o.M(), o.K(), (float) o.alpha(), b, ldb(o), a, lda(o),
-                        beta,
-                        c,
+                : CuBlas.cublasSgemm(transB(o), transA(o), o.N(), o.M(), o.K(), alpha, b, ldb(o), a, lda(o), beta, c,
                         o.N()));
     }
 
@@ -93,7 +90,7 @@ final class ProductCuBlas extends OpLowering {
         return w.array();
     }
 
-    private void brain(ProductOps.MatMul o) {
+    private void bf16(ProductOps.MatMul o) {
         ShortArray a = rounded(f(o.a()), o.a().length());
         ShortArray b = roundedWeight(o.b());
         int n = o.c().length();
