@@ -10,7 +10,7 @@ import dev.gyre.kernels.tornado.TaskGraphs.Grid;
 import uk.ac.manchester.tornado.api.KernelContext;
 import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
 
-/// Rotations of skew-symmetric blocks and their gradients, put together from the products of [CayleyKernels].
+/// Rotations of skew-symmetric blocks and their gradients, composed of the kernels of [CayleyKernels].
 final class CayleyTasks extends OpLowering {
     private final Orthogonal map;
     private final int blocks;
@@ -27,7 +27,7 @@ final class CayleyTasks extends OpLowering {
         this.norms = memory.scratch(blocks);
     }
 
-    /// R of the stored blocks v.
+    /// Computes R from the stored blocks v.
     void rotation(Floats v, Floats r) {
         skew(v);
         limit();
@@ -53,7 +53,7 @@ final class CayleyTasks extends OpLowering {
         return memory.scratch((long) blocks * b * b);
     }
 
-    /// Q of the stored numbers.
+    /// Q from the stored parameters.
     private void skew(Floats v) {
         if (map.skew() == Skew.PACKED)
             tasks.task("skewOfPacked", items(blocks * b * b), CayleyKernels::skewOfPacked, v.array(), q, at(v.at()),
@@ -63,7 +63,7 @@ final class CayleyTasks extends OpLowering {
                     b);
     }
 
-    /// Keeps the norms of the blocks before it scales them.
+    /// Limits the norms of the blocks; the norms before that are kept for the gradient.
     private void limit() {
         if (map.maxNorm() > 0) {
             tasks.task("blockNorms", items(blocks), CayleyKernels::blockNorms, q, norms, blocks, b);

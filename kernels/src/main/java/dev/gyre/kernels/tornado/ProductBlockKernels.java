@@ -7,13 +7,14 @@ import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
 import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 import uk.ac.manchester.tornado.api.types.arrays.ShortArray;
 
-/// The matrix products of [ProductKernels] with 4 x 4 elements of c for each work item: each number of a and b is fetched,
-/// and a weight decoded, once for four products. For devices whose work groups share no memory worth the name, such as
-/// CPUs. Rows and columns beyond the edge are the last one again and not stored.
+/// The matrix products of [ProductKernels] with 4 x 4 elements of c per work item: each element of a and b is read, and a
+/// weight decoded, once for four products. For devices without fast local memory, such as CPUs. Beyond the edge the last
+/// row or column is computed again and not stored.
 ///
 /// Element (i,k) of a is `a[i aRow + k aStep]`, element (k,j) of b is `b[k bRow + j bStep]`: strides (K,1 or 1,M; N,1 or 1,K)
-/// make it NN, NT or TN. The sixteen sums are written out, since a device clears no private array. Each storage form has
-/// the whole body: as one method called by the three kernels it has 610 to 681 nodes, and TornadoVM inlines at most 600.
+/// make it NN, NT or TN. The sixteen sums are separate variables, because a device does not clear private arrays. The body is
+/// repeated for each storage form: as one method called by the three kernels it has 610 to 681 nodes in the compiler's
+/// graph, and TornadoVM inlines no more than 600.
 final class ProductBlockKernels {
     private ProductBlockKernels() {
     }
@@ -89,7 +90,7 @@ final class ProductBlockKernels {
             }
     }
 
-    /// With b in BF16; `powers` as in [ProductKernels#bf16].
+    /// [#blocked] with b in BF16; `powers` as in [ProductKernels#bf16].
     static void blockedBf16(FloatArray a, ShortArray b, FloatArray powers, FloatArray c, IntArray at, int M, int N,
             int K,
             int aRow, int aStep, int bRow, int bStep, float alpha, int accumulate) {
@@ -162,7 +163,7 @@ final class ProductBlockKernels {
             }
     }
 
-    /// With b in NF4, (K,N) or with `nt` (N,K); the arguments between `a` and `c`, and `block` to `offset`, as in
+    /// [#blocked] with b in NF4, (K,N) or, with `nt`, (N,K); the arguments between `a` and `c`, and `block` to `offset`, as in
     /// [ProductKernels#nf4].
     static void blockedNf4(FloatArray a, ByteArray codes, FloatArray book, FloatArray maxima, ByteArray maximaCodes,
             FloatArray map, FloatArray c, IntArray at, int M, int N, int K, int nt, float alpha, int accumulate,
@@ -243,7 +244,7 @@ final class ProductBlockKernels {
             }
     }
 
-    /// Stores the first `left` of four neighbours, at most all.
+    /// Stores four adjacent elements, or the first `left` of them if `left` is less.
     private static void put(FloatArray c, int at, int left, int accumulate, float v0, float v1, float v2, float v3) {
         put(c, at, v0, accumulate);
         if (left > 1)

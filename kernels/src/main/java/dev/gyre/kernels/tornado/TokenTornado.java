@@ -11,7 +11,7 @@ import dev.gyre.kernels.tornado.Lowering.Choice;
 import uk.ac.manchester.tornado.api.KernelContext;
 import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
 
-/// [dev.gyre.kernels.op.TokenOps] as tasks.
+/// Lowering of [dev.gyre.kernels.op.TokenOps].
 final class TokenTornado extends OpLowering {
     TokenTornado(TaskGraphs tasks, DeviceMemory memory, Choice choice) {
         super(tasks, memory, choice);
