@@ -22,7 +22,7 @@ exit /b 2
 
 :search
 if defined JAVA_HOME call :java "%JAVA_HOME%"
-for /d %%d in ("%ProgramFiles%\Eclipse Adoptium\*" "%ProgramFiles%\Java\*" "%ProgramFiles%\Microsoft\jdk*" "%ProgramFiles%\Zulu\*" "%ProgramFiles%\Amazon Corretto\*" "%USERPROFILE%\.jdks\*") do call :java "%%~d"
+for /d %%i in ("%ProgramFiles%\Eclipse Adoptium\*" "%ProgramFiles%\Java\*" "%ProgramFiles%\Microsoft\jdk*" "%ProgramFiles%\Zulu\*" "%ProgramFiles%\Amazon Corretto\*" "%USERPROFILE%\.jdks\*") do call :java "%%~i"
 for %%j in (java.exe) do if not "%%~$PATH:j"=="" call :java "%%~dp$PATH:j.."
 if defined home goto found
 >&2 echo gyre: needs a JDK 25 and found none: install one (Eclipse Temurin 25, for instance) or point GYRE_JAVA_HOME to its home
@@ -30,14 +30,19 @@ exit /b 2
 
 :found
 call :stale
-if not errorlevel 1 call :build || exit /b 1
-if not defined TORNADOVM_HOME goto options
->&2 echo gyre: TORNADOVM_HOME is passed over: gyre.cmd computes on the CPU
+if errorlevel 1 goto start
+call :build
+if errorlevel 1 exit /b 1
 
-:options
+:start
+if defined TORNADOVM_HOME >&2 echo gyre: TORNADOVM_HOME is passed over: gyre.cmd computes on the CPU
 rem Why these: see the script gyre. A collector chosen in GYRE_JAVA_OPTS replaces this one, and -Xmn or -Xmx there win.
 set "gc=-XX:+UseParallelGC -XX:ParallelGCThreads=1"
-set GYRE_JAVA_OPTS 2>nul | findstr /r /c:"-XX:+Use[A-Za-z0-9]*GC" >nul && set "gc="
+if not defined GYRE_JAVA_OPTS goto run
+set GYRE_JAVA_OPTS | findstr /r /c:"-XX:+Use[A-Za-z0-9]*GC" >nul
+if not errorlevel 1 set "gc="
+
+:run
 "%home%\bin\java.exe" "-Dgyre.called=%called%" --add-modules jdk.incubator.vector --enable-native-access=ALL-UNNAMED --add-exports java.base/jdk.internal.vm=ALL-UNNAMED %gc% -XX:MaxRAMPercentage=80 -Xmn16m -Xshare:auto %GYRE_JAVA_OPTS% -jar "%jar%" %*
 exit /b %ERRORLEVEL%
 
