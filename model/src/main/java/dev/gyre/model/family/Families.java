@@ -7,6 +7,7 @@ public final class Families {
     private static final List<Family> ALL = List.of(
             new Llama(),
             new Mistral(),
+            new Olmo2(),
             new Qwen2(),
             new Qwen3());
 

@@ -231,6 +231,8 @@ class HfConfigTest {
                     List.of(0, 24, 24), false, NormPlacement.BEFORE);
             case "qwen3" -> config(family, new Attention(4, 2, 24, Bias.ALL, QkNorm.PER_HEAD), scaling,
                     List.of(24, 0, 24), false, NormPlacement.BEFORE);
+            case "olmo2" -> config(family, new Attention(4, 2, 24, Bias.ALL, QkNorm.WHOLE), scaling,
+                    List.of(0, 0, 0), false, NormPlacement.AFTER);
             default -> throw new AssertionError("no configuration of " + family + " is tried");
         };
     }

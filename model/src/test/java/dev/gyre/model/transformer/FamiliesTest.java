@@ -83,7 +83,8 @@ class FamiliesTest {
 
     /// Generation with caches gives what the whole row gives, for every method.
     @ParameterizedTest
-    @ValueSource(strings = {"llama-bias-llama3", "llama-yarn-tied", "mistral-window", "qwen2-mixed-window", "qwen3"})
+    @ValueSource(strings = {"llama-bias-llama3", "llama-yarn-tied", "mistral-window", "qwen2-mixed-window", "qwen3",
+        "../families2/olmo2"})
     void everyMethodDecodesLikeTheWholeRow(String name) {
         Backend cpu = new CpuBackend(2);
         int T = 12;
