@@ -26,7 +26,7 @@ import dev.gyre.trainer.loop.TrainLoop;
 import dev.gyre.trainer.loop.Trainable;
 import dev.gyre.trainer.measure.Evaluation;
 import dev.gyre.trainer.measure.Merging;
-import dev.gyre.trainer.run.Devices;
+import dev.gyre.kernels.devices.Devices;
 import java.nio.file.Path;
 import java.util.EnumSet;
 import java.util.List;
@@ -161,7 +161,7 @@ public final class LanguageModel implements AutoCloseable {
                     onStep.accept(s);
                 }
             };
-            return new TrainLoop(Trainable.of(session), batches, List.of(), Map.of(), t, TrainLoop.steps(t, batches), 0,
+            return new TrainLoop(Trainable.of(session), batches, List.of(), Map.of(), t, batches.steps(t), 0,
                     0,
                     toAdapters,
                     List.of(listener), () -> false).run();

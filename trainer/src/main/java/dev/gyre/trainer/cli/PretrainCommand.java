@@ -2,7 +2,7 @@ package dev.gyre.trainer.cli;
 
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.PretrainConfig;
-import dev.gyre.trainer.run.Devices;
+import dev.gyre.kernels.devices.Devices;
 import dev.gyre.trainer.run.FineTuning;
 import dev.gyre.trainer.run.TrainingRun;
 import java.nio.file.Path;

@@ -1,9 +1,12 @@
 package dev.gyre.trainer.config;
 
 import dev.gyre.kernels.Precision;
+import dev.gyre.model.transformer.TrainSession;
 import dev.gyre.model.weights.Storage;
+import java.util.EnumSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /// `run.yaml` of a fine-tuning run. Paths are relative to the directory in which Gyre is started.
@@ -117,6 +120,14 @@ public record RunConfig(
                 throw new Conflict("epochs", "epochs must be above 0");
             if (steps != null && warmup > steps)
                 throw new Conflict("warmup", "warmup " + warmup + " is longer than the run (steps " + steps + ")");
+        }
+
+        /// What a run opens its session for.
+        public Set<TrainSession.Use> uses() {
+            Set<TrainSession.Use> uses = EnumSet.of(TrainSession.Use.TRAIN, TrainSession.Use.EVALUATE);
+            if (gradientCheckpointing)
+                uses.add(TrainSession.Use.GRADIENT_CHECKPOINTING);
+            return uses;
         }
 
         /// The same for another number of steps, without what watches or shapes a run of its own length.

@@ -2,9 +2,6 @@ package dev.gyre.trainer.data;
 
 import dev.gyre.model.transformer.BatchShape;
 import dev.gyre.trainer.config.RunConfig;
-import dev.gyre.trainer.loop.TrainLoop;
-import dev.gyre.trainer.measure.Evaluation;
-import dev.gyre.trainer.plan.MemoryEstimate;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -19,6 +16,13 @@ import org.jspecify.annotations.Nullable;
 /// @param steps optimiser steps of the run
 public record RunData(TokenizedSet train, @Nullable TokenizedSet valid, Batches batches, List<Batches.Micro> validation,
         Map<String, List<Batches.Micro>> alsoValid, List<Example.Completion> tasks, long steps) {
+    /// What the memory of a run depends on.
+    ///
+    /// @param bytes of examples and validation batches
+    /// @param room longest sequence when the model answers while training; 0 where it does not
+    public record Load(long bytes, int room) {
+    }
+
     public static RunData read(RunConfig.Data d, RunConfig.Train t, RunConfig.Eval eval, long seed, ModelText text) {
         TokenizedSet.Rules rules = TokenizedSet.Rules.of(d, t.seqLen());
         TokenizedSet train = TokenizedSet.read(Path.of(d.train()), rules, text);
@@ -32,8 +36,8 @@ public record RunData(TokenizedSet train, @Nullable TokenizedSet valid, Batches 
                 .forEach((name, file) -> also.put(name, Batches.inOrder(TokenizedSet.read(Path.of(file), rules, text),
                         t.microBatch(), t.seqLen(), d.packing(), eval.batches())));
         List<Example.Completion> tasks = d.valid() == null ? List.of()
-                : Evaluation.tasks(Path.of(d.valid()), d.format(), eval.samples());
-        return new RunData(train, valid, batches, validation, also, tasks, TrainLoop.steps(t, batches));
+                : ExampleReader.tasks(Path.of(d.valid()), d.format(), eval.samples());
+        return new RunData(train, valid, batches, validation, also, tasks, batches.steps(t));
     }
 
     /// Reads what is read only when training is done: a mistake in it would show after hours.
@@ -42,7 +46,7 @@ public record RunData(TokenizedSet train, @Nullable TokenizedSet valid, Batches 
         if (old == null)
             return;
         TokenizedSet.read(Path.of(old), TokenizedSet.Rules.of(c.data(), c.train().seqLen()), text);
-        Evaluation.tasks(Path.of(old), c.data().format(), c.results().answers());
+        ExampleReader.tasks(Path.of(old), c.data().format(), c.results().answers());
     }
 
     /// Shapes of the micro-batches.
@@ -52,15 +56,13 @@ public record RunData(TokenizedSet train, @Nullable TokenizedSet valid, Batches 
         return out;
     }
 
-    /// What the memory of the run depends on.
-    ///
-    /// @param context of the model
-    public MemoryEstimate.Load load(int context, ModelText text) {
+    /// @param context of the model, in tokens
+    public Load load(int context, ModelText text) {
         // a token is an id and whether it is trained on; a place of a batch has four numbers
         long bytes = 5 * (train.tokens() + (valid == null ? 0L : valid.tokens()));
         for (List<Batches.Micro> set : Stream.concat(Stream.of(validation), alsoValid.values().stream()).toList())
             for (Batches.Micro m : set)
                 bytes += 16L * m.batch().ids().length;
-        return new MemoryEstimate.Load(bytes, tasks.isEmpty() ? 0 : Evaluation.room(tasks, context, text));
+        return new Load(bytes, tasks.isEmpty() ? 0 : text.room(tasks, context));
     }
 }

@@ -87,14 +87,6 @@ public final class TrainLoop {
         this.stop = stop;
     }
 
-    /// Steps that a configuration asks for: its number, or as many as its epochs fill.
-    public static long steps(RunConfig.Train train, Batches batches) {
-        if (train.steps() != null)
-            return train.steps();
-        long perStep = Math.multiplyExact(train.microBatch(), train.accumulate());
-        return Math.max(1, Math.ceilDiv(batches.rows(), perStep));
-    }
-
     /// Continues from a checkpoint.
     public void resume(Checkpoint c) {
         t = c.step();

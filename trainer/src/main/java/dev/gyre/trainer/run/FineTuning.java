@@ -13,6 +13,7 @@ import dev.gyre.model.token.Tokenizer;
 import dev.gyre.model.transformer.TrainSession;
 import dev.gyre.model.transformer.Transformer;
 import dev.gyre.trainer.config.AdapterConfig;
+import dev.gyre.trainer.config.Adapters;
 import dev.gyre.trainer.config.PretrainConfig;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.data.Batches;
@@ -23,7 +24,7 @@ import dev.gyre.trainer.loop.LrSchedule;
 import dev.gyre.trainer.loop.TrainListener;
 import dev.gyre.trainer.loop.TrainLoop;
 import dev.gyre.trainer.loop.Trainable;
-import dev.gyre.trainer.plan.HeapTrim;
+import dev.gyre.trainer.measure.HeapTrim;
 import dev.gyre.trainer.record.RunDir;
 import java.nio.file.Path;
 import java.util.List;
@@ -118,7 +119,7 @@ public final class FineTuning {
             RunConfig.Train t, LongToDoubleFunction lr, long steps, List<TrainListener> listeners,
             BooleanSupplier stop) {
         try (TrainSession session =
-                new TrainSession(p.model, backend, RunData.shapes(t), p.full, TrainingRun.uses(t))) {
+                new TrainSession(p.model, backend, RunData.shapes(t), p.full, t.uses())) {
             return new TrainLoop(Trainable.of(session), data.batches(), validation, Map.of(), t, lr, steps, 0, 0,
                     new TrainLoop.Saver() {
                         @Override

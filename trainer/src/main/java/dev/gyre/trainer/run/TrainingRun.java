@@ -21,7 +21,7 @@ import dev.gyre.trainer.loop.Checkpoint;
 import dev.gyre.trainer.loop.TrainListener;
 import dev.gyre.trainer.loop.TrainLoop;
 import dev.gyre.trainer.loop.Trainable;
-import dev.gyre.trainer.plan.HeapTrim;
+import dev.gyre.trainer.measure.HeapTrim;
 import dev.gyre.trainer.plan.MemoryEstimate;
 import dev.gyre.trainer.record.MetricsLog;
 import dev.gyre.trainer.record.Provenance;
@@ -29,7 +29,6 @@ import dev.gyre.trainer.record.RunDir;
 import dev.gyre.trainer.record.TfEvents;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.EnumSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
@@ -102,7 +101,7 @@ public final class TrainingRun implements AutoCloseable {
             var provenance = Provenance.describe(s.version(), backend.describe(), inputs);
             HeapTrim.collect(); // what reading, rounding and decomposing the weights left behind
             // before any file: a run that does not fit leaves no folder that would be in the way of one that does
-            opened = new TrainSession(s.model(), backend, RunData.shapes(t), s.full(), uses(t));
+            opened = new TrainSession(s.model(), backend, RunData.shapes(t), s.full(), t.uses());
             HeapTrim.collect(); // the array that the trained numbers came in
             if (folder == null) {
                 folder = RunDir.create(path);
@@ -125,14 +124,6 @@ public final class TrainingRun implements AutoCloseable {
         this.dir = folder;
         this.lock = Objects.requireNonNull(own);
         this.session = opened;
-    }
-
-    /// What a run opens its session for.
-    public static Set<TrainSession.Use> uses(RunConfig.Train t) {
-        Set<TrainSession.Use> uses = EnumSet.of(TrainSession.Use.TRAIN, TrainSession.Use.EVALUATE);
-        if (t.gradientCheckpointing())
-            uses.add(TrainSession.Use.GRADIENT_CHECKPOINTING);
-        return uses;
     }
 
     /// Reads the data, opens the run directory and prepares the programs.
@@ -255,8 +246,7 @@ public final class TrainingRun implements AutoCloseable {
     private List<String> answers() {
         if (backend instanceof CpuBackend || setup.full())
             return dev.gyre.trainer.measure.Evaluation.given(setup.model(), backend, tasks, setup.text());
-        int room = dev.gyre.trainer.measure.Evaluation.room(tasks, setup.model().config().maxPositionEmbeddings(),
-                setup.text());
+        int room = setup.text().room(tasks, setup.model().config().maxPositionEmbeddings());
         Decoder d = decoder;
         if (d == null) {
             d = new Decoder(setup.model(), backend, room);
@@ -291,7 +281,7 @@ public final class TrainingRun implements AutoCloseable {
     /// Peak of the process as [MemoryEstimate] has it, on the CPU.
     public long expectedPeak() {
         long stored = setup.full() ? setup.model().weights().values().stream().mapToLong(HostData::bytes).sum() : 0;
-        MemoryEstimate.Load load = data.load(setup.model().config().maxPositionEmbeddings(), setup.text());
+        RunData.Load load = data.load(setup.model().config().maxPositionEmbeddings(), setup.text());
         return stored + session.plannedBytes() + (load.room() == 0 ? 0 : Decoder.bytes(setup.model(), load.room()))
                 + MemoryEstimate.beside(session.trainableNumbers(), load.bytes(),
                         Runtime.getRuntime().availableProcessors());

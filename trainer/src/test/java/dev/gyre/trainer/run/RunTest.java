@@ -89,7 +89,7 @@ class RunTest {
                 TrainLoop loop = new TrainLoop(trainee, batches,
                         Batches.inOrder(set, t.microBatch(), t.seqLen(), true, c.eval().batches()),
                         Map.of("same", Batches.inOrder(set, t.microBatch(), t.seqLen(), true, c.eval().batches())), t,
-                        TrainLoop.steps(t, batches), c.eval().every(), c.eval().patience(), new TrainLoop.Saver() {
+                        batches.steps(t), c.eval().every(), c.eval().patience(), new TrainLoop.Saver() {
                             @Override
                             public int every() {
                                 return c.output().checkpointEvery();
