@@ -58,8 +58,7 @@ final class CheckCommand extends GyreCommand {
         screen().line("");
         Devices.Chosen device = Devices.open(c.device(), c.precision());
         try (ModelText text = ModelText.load(Path.of(c.model().path()))) {
-            RunData data = RunData.read(c.data(), c.train(), c.eval(), c.seed(), text);
-            RunData.requireForgetting(c, text);
+            RunData data = RunData.readAll(c, text);
             show(c, device, data, text);
             ModelRef.remarks(Path.of(c.model().path())).forEach(screen()::note);
         }

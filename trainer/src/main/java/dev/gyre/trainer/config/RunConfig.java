@@ -23,7 +23,8 @@ public record RunConfig(
                 def = "f32") Precision precision,
         @Key(doc = "on a device other than the CPU: compute the first step on the CPU as well, and stop where the two differ",
                 def = "true") boolean checkDevice,
-        @Key(doc = "seed of everything random: adapter start, order of the data", def = "1", min = 0) long seed) {
+        @Key(doc = "seed of everything random: adapter start, order of the data", def = "1", min = 0) long seed)
+        implements RunSettings {
 
     public RunConfig {
         if (adapter instanceof AdapterConfig.Full && model.base != Storage.AS_STORED && model.base != Storage.F32)
@@ -180,6 +181,11 @@ public record RunConfig(
                     min = 0) int keep,
             @Key(doc = "steps between progress rows", def = "10", min = 1) int logEvery,
             @Key(doc = "also write TensorBoard event files, into tb/", def = "true") boolean tensorboard) {
+    }
+
+    /// The same with another section `train`.
+    public RunConfig with(Train t) {
+        return new RunConfig(model, adapter, data, t, eval, results, output, device, precision, checkDevice, seed);
     }
 
     /// Rows computed for one optimiser step.

@@ -2,6 +2,7 @@ package dev.gyre.trainer.data;
 
 import dev.gyre.model.transformer.BatchShape;
 import dev.gyre.trainer.config.RunConfig;
+import dev.gyre.trainer.config.RunSettings;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -23,11 +24,15 @@ public record RunData(TokenizedSet train, @Nullable TokenizedSet valid, Batches 
     public record Load(long bytes, int room) {
     }
 
-    public static RunData read(RunConfig.Data d, RunConfig.Train t, RunConfig.Eval eval, long seed, ModelText text) {
+    /// Reads everything that a run needs before its first step.
+    public static RunData read(RunSettings c, ModelText text) {
+        RunConfig.Data d = c.data();
+        RunConfig.Train t = c.train();
+        RunConfig.Eval eval = c.eval();
         TokenizedSet.Rules rules = TokenizedSet.Rules.of(d, t.seqLen());
         TokenizedSet train = TokenizedSet.read(Path.of(d.train()), rules, text);
         TokenizedSet valid = d.valid() == null ? null : TokenizedSet.read(Path.of(d.valid()), rules, text);
-        Batches batches = new Batches(train, t.microBatch(), t.seqLen(), t.buckets(), d.packing(), d.shuffle(), seed,
+        Batches batches = new Batches(train, t.microBatch(), t.seqLen(), t.buckets(), d.packing(), d.shuffle(), c.seed(),
                 t.epochs() == null ? Double.POSITIVE_INFINITY : t.epochs());
         List<Batches.Micro> validation = valid == null ? List.of()
                 : Batches.inOrder(valid, t.microBatch(), t.seqLen(), d.packing(), eval.batches());
@@ -40,13 +45,30 @@ public record RunData(TokenizedSet train, @Nullable TokenizedSet valid, Batches 
         return new RunData(train, valid, batches, validation, also, tasks, batches.steps(t));
     }
 
-    /// Reads what is read only when training is done: a mistake in it would show after hours.
-    public static void requireForgetting(RunConfig c, ModelText text) {
+    /// As [#read], after checking what is needed only when training is done: a mistake in it would show after hours.
+    public static RunData readAll(RunConfig c, ModelText text) {
         String old = c.results().forgetting();
-        if (old == null)
-            return;
-        TokenizedSet.read(Path.of(old), TokenizedSet.Rules.of(c.data(), c.train().seqLen()), text);
-        ExampleReader.tasks(Path.of(old), c.data().format(), c.results().answers());
+        if (old != null) {
+            TokenizedSet.read(Path.of(old), TokenizedSet.Rules.of(c.data(), c.train().seqLen()), text);
+            ExampleReader.tasks(Path.of(old), c.data().format(), c.results().answers());
+        }
+        return read(c, text);
+    }
+
+    /// Examples without any for validation, packed and shuffled.
+    public static RunData of(TokenizedSet train, RunConfig.Train t, long seed) {
+        Batches batches = new Batches(train, t.microBatch(), t.seqLen(), t.buckets(), true, true, seed,
+                t.epochs() == null ? Double.POSITIVE_INFINITY : t.epochs());
+        return new RunData(train, null, batches, List.of(), Map.of(), List.of(), batches.steps(t));
+    }
+
+    /// For the first steps of the run only.
+    public RunData first(long most) {
+        return new RunData(train, valid, batches, validation, alsoValid, tasks, Math.min(most, steps));
+    }
+
+    public RunData withoutValidation() {
+        return new RunData(train, null, batches, List.of(), Map.of(), List.of(), steps);
     }
 
     /// Shapes of the micro-batches.

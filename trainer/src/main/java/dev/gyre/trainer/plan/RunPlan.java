@@ -44,7 +44,7 @@ public final class RunPlan {
     public static RunData.Load load(RunConfig c) {
         Path model = Path.of(c.model().path());
         try (ModelText text = ModelText.load(model); ModelDir files = ModelDir.open(model)) {
-            return RunData.read(c.data(), c.train(), c.eval(), c.seed(), text)
+            return RunData.read(c, text)
                     .load(files.config().maxPositionEmbeddings(), text);
         }
     }
