@@ -15,22 +15,18 @@ import dev.gyre.model.transformer.TrainSession;
 import dev.gyre.model.transformer.Transformer;
 import dev.gyre.model.weights.Storage;
 import dev.gyre.trainer.config.RunConfig;
-import dev.gyre.trainer.data.Batches;
 import dev.gyre.trainer.data.Example;
 import dev.gyre.trainer.data.ModelText;
 import dev.gyre.trainer.data.RunData;
 import dev.gyre.trainer.data.TokenizedSet;
-import dev.gyre.trainer.loop.Checkpoint;
 import dev.gyre.trainer.loop.TrainListener;
 import dev.gyre.trainer.loop.TrainLoop;
-import dev.gyre.trainer.loop.Trainable;
 import dev.gyre.trainer.measure.Evaluation;
 import dev.gyre.trainer.measure.Merging;
-import dev.gyre.trainer.run.Devices;
+import dev.gyre.kernels.devices.Devices;
 import java.nio.file.Path;
 import java.util.EnumSet;
 import java.util.List;
-import java.util.Map;
 import java.util.Set;
 import java.util.function.Consumer;
 
@@ -157,34 +153,20 @@ public final class LanguageModel implements AutoCloseable {
         if (llama.adapters().isEmpty())
             throw new IllegalStateException("nothing to train: add an adapter with adapt(), or switch one on");
         RunConfig.Train t = options.train();
-        Batches batches = new Batches(tokens(examples, t.seqLen()), t.microBatch(), t.seqLen(), t.buckets(), true, true,
-                options.seed(), t.epochs() == null ? Double.POSITIVE_INFINITY : t.epochs());
+        RunData data = RunData.of(tokens(examples, t.seqLen()), t, options.seed());
         Set<TrainSession.Use> uses = EnumSet.of(TrainSession.Use.TRAIN);
         if (t.gradientCheckpointing())
             uses.add(TrainSession.Use.GRADIENT_CHECKPOINTING);
         try (TrainSession session = new TrainSession(llama, backend, RunData.shapes(t), false, uses)) {
-            TrainLoop.Saver toAdapters = new TrainLoop.Saver() {
-                @Override
-                public int every() {
-                    return 0;
-                }
-
-                @Override
-                public Path save(Checkpoint c) {
-                    session.pull();
-                    return directory;
-                }
-            };
             TrainListener listener = new TrainListener() {
                 @Override
                 public void onStep(Step s) {
                     onStep.accept(s);
                 }
             };
-            return new TrainLoop(Trainable.of(session), batches, List.of(), Map.of(), t, TrainLoop.steps(t, batches), 0,
-                    0,
-                    toAdapters,
-                    List.of(listener), () -> false).run();
+            TrainLoop.Result r = new TrainLoop(session, data, t).listening(List.of(listener)).run();
+            session.pull();
+            return r;
         }
     }
 

@@ -1,4 +1,4 @@
-package dev.gyre.trainer.plan;
+package dev.gyre.trainer.measure;
 
 import java.lang.management.ManagementFactory;
 import java.lang.management.MemoryPoolMXBean;
@@ -7,8 +7,10 @@ import java.lang.management.MemoryUsage;
 
 /// What closed sessions, read models and written checkpoints leave behind.
 public final class HeapTrim {
+    /// The young generation that the launcher asks for (`-Xmn16m`), all of which a run touches.
+    public static final long YOUNG = 16L << 20;
     /// Collecting less than half the young generation is not worth its time.
-    private static final long WORTH = MemoryEstimate.YOUNG / 2;
+    private static final long WORTH = YOUNG / 2;
 
     private HeapTrim() {
     }

@@ -1,16 +1,16 @@
-package dev.gyre.trainer.run;
+package dev.gyre.kernels.devices;
 
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.DeviceException;
+import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.Precision;
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.kernels.tornado.TornadoBackend;
 import dev.gyre.kernels.tornado.TornadoDevices;
-import dev.gyre.trainer.config.ConfigException;
 import java.util.List;
 import java.util.Locale;
 
-/// Chooses the backend that a user names. What is asked for is what runs, or the run does not start.
+/// Opens the backend that a user names. There is no fallback: a device that is not available is an error.
 public final class Devices {
     private Devices() {
     }
@@ -34,7 +34,7 @@ public final class Devices {
                     "asked for", precision);
             case "opencl", "cuda", "ptx", "spirv", "jvm" ->
                     new Chosen(TornadoBackend.open(device, precision), "asked for");
-            default -> throw new ConfigException("device " + device
+            default -> throw new InputException("device " + device
                     + ": unknown; use cpu, cpu:THREADS, auto, opencl:N, cuda:N, ptx:N or jvm");
         };
     }
@@ -59,7 +59,7 @@ public final class Devices {
 
     private static Chosen cpu(CpuBackend backend, String reason, Precision precision) {
         if (precision != Precision.F32)
-            throw new ConfigException("precision " + precision.name().toLowerCase(Locale.ROOT)
+            throw new InputException("precision " + precision.name().toLowerCase(Locale.ROOT)
                     + " needs cuBLAS, which only devices cuda:N have; the CPU (" + reason
                     + ") computes in f32: leave precision out or choose a device");
         return new Chosen(backend, reason);
@@ -71,8 +71,8 @@ public final class Devices {
             if (n >= min)
                 return n;
         } catch (NumberFormatException e) {
-            // told below
+            // reported below
         }
-        throw new ConfigException("device " + device + ": '" + text + "' is not a number of at least " + min);
+        throw new InputException("device " + device + ": '" + text + "' is not a number of at least " + min);
     }
 }

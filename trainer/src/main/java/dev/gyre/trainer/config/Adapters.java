@@ -1,4 +1,4 @@
-package dev.gyre.trainer.run;
+package dev.gyre.trainer.config;
 
 import dev.gyre.kernels.op.Orthogonal;
 import dev.gyre.model.adapter.AdapterSpec;
@@ -11,9 +11,7 @@ import dev.gyre.model.adapter.PsoftSpec;
 import dev.gyre.model.adapter.Targets;
 import dev.gyre.model.format.TargetModules;
 import dev.gyre.model.format.TargetModules.Selector;
-import dev.gyre.trainer.config.AdapterConfig;
 import dev.gyre.trainer.config.AdapterConfig.Cayley;
-import dev.gyre.trainer.config.Names;
 import java.util.List;
 import java.util.Objects;
 

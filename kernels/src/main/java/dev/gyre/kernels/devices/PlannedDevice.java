@@ -1,11 +1,10 @@
-package dev.gyre.trainer.plan;
+package dev.gyre.kernels.devices;
 
 import dev.gyre.kernels.DeviceException;
 import dev.gyre.kernels.Precision;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.tornado.TornadoBackend;
 import dev.gyre.kernels.tornado.TornadoDevices;
-import dev.gyre.trainer.run.Devices;
 import java.util.List;
 import java.util.Locale;
 
