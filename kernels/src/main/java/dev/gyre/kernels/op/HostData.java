@@ -25,6 +25,11 @@ public sealed interface HostData {
         return values;
     }
 
+    /// All elements as F32: an F32 weight's own array, which is not to be changed, otherwise a fresh one.
+    default float[] floats() {
+        return this instanceof F32 f ? f.values : decode(0, Math.toIntExact(size()));
+    }
+
     private static void checkRange(HostData w, long from, int n) {
         if (from < 0 || n < 0 || from + n > w.size())
             throw new IllegalArgumentException("elements " + from + ".." + (from + n - 1) + " are outside a weight of "

@@ -87,7 +87,7 @@ final class PeftDirectory {
         Site site = Stream.concat(Stream.of(model.embedding()), model.linears().stream())
                 .filter(i -> i.path().equals(module)).findFirst().orElseThrow();
         HostData data = model.data(model.weight(site));
-        float[] values = data.decode(0, Math.toIntExact(data.size()));
+        float[] values = data.floats();
         return new PeftFile.Tensor(module + ".base_layer.weight", values, values.length / site.in(), site.in());
     }
 

@@ -58,7 +58,7 @@ public final class FineTuning {
                 resume, backend);
     }
 
-    private record Prepared(Transformer model, boolean full, ModelText text, Consumer<Path> export) {
+    private record Prepared(Transformer model, boolean full, ModelText text, long seed, Consumer<Path> export) {
     }
 
     private static Prepared prepare(RunConfig c, Backend backend, PrincipalSubspace.Progress progress) {
@@ -81,14 +81,14 @@ public final class FineTuning {
                                     }));
                 }
                 model.attach(adapter);
-                yield new Prepared(model, false, text, to -> adapter.write(to, c.model().path()));
+                yield new Prepared(model, false, text, c.seed(), to -> adapter.write(to, c.model().path()));
             }
             case AdapterConfig.Full _ -> {
                 Transformer model;
                 try (ModelDir dir = ModelDir.open(base)) {
                     model = Transformer.load(dir);
                 }
-                yield new Prepared(model, true, text, to -> writeLike(base, model, to));
+                yield new Prepared(model, true, text, c.seed(), to -> writeLike(base, model, to));
             }
         };
     }
@@ -118,7 +118,7 @@ public final class FineTuning {
             RunConfig.Train t, LongToDoubleFunction lr, long steps, List<TrainListener> listeners,
             BooleanSupplier stop) {
         try (TrainSession session =
-                new TrainSession(p.model, backend, RunData.shapes(t), p.full, TrainingRun.uses(t))) {
+                new TrainSession(p.model, backend, RunData.shapes(t), p.full, TrainingRun.uses(t), p.seed)) {
             return new TrainLoop(Trainable.of(session), data.batches(), validation, Map.of(), t, lr, steps, 0, 0,
                     new TrainLoop.Saver() {
                         @Override

@@ -102,7 +102,7 @@ public final class TrainingRun implements AutoCloseable {
             var provenance = Provenance.describe(s.version(), backend.describe(), inputs);
             HeapTrim.collect(); // what reading, rounding and decomposing the weights left behind
             // before any file: a run that does not fit leaves no folder that would be in the way of one that does
-            opened = new TrainSession(s.model(), backend, RunData.shapes(t), s.full(), uses(t));
+            opened = new TrainSession(s.model(), backend, RunData.shapes(t), s.full(), uses(t), s.seed());
             HeapTrim.collect(); // the array that the trained numbers came in
             if (folder == null) {
                 folder = RunDir.create(path);
@@ -269,7 +269,7 @@ public final class TrainingRun implements AutoCloseable {
     private FirstStepCheck.Twin cpuTwin() {
         TrainSession s = new TrainSession(setup.model(), new CpuBackend(),
                 RunData.shapes(setup.train()), setup.full(),
-                Set.of(TrainSession.Use.TRAIN));
+                Set.of(TrainSession.Use.TRAIN), setup.seed());
         Trainable t = Trainable.of(s);
         return new FirstStepCheck.Twin() {
             @Override
