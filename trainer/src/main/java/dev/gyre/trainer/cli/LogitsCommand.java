@@ -1,6 +1,5 @@
 package dev.gyre.trainer.cli;
 
-import dev.gyre.kernels.op.TokenOps;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.emit.Tensor;
 import dev.gyre.model.files.AtomicFiles;
@@ -125,7 +124,7 @@ final class LogitsCommand extends GyreCommand {
             this.start = start;
             this.trained =
                     (int) Arrays.stream(labels).flatMapToInt(Arrays::stream)
-                            .filter(l -> l != TokenOps.CrossEntropy.IGNORE)
+                            .filter(l -> l != Batch.IGNORE)
                             .count();
         }
 
@@ -144,7 +143,7 @@ final class LogitsCommand extends GyreCommand {
             int[][] labels = new int[ids.length][T];
             int[][] start = new int[ids.length][T];
             for (int b = 0; b < ids.length; b++) {
-                Arrays.fill(labels[b], TokenOps.CrossEntropy.IGNORE);
+                Arrays.fill(labels[b], Batch.IGNORE);
                 if (given != null)
                     System.arraycopy(given[b], 1, labels[b], 0, T - 1);
                 if (mask != null)
