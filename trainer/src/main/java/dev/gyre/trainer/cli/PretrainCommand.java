@@ -66,9 +66,9 @@ final class PretrainCommand extends GyreCommand {
         Devices.Chosen device = Devices.open(c.device(), c.precision());
         try (TrainingRun run = Pretraining.open(c, resume, device.backend(), Version.number())) {
             var m = run.model().config();
-            String model = "new, " + Text.big(run.model().parameters()) + " parameters · " + m.numLayers()
+            String model = "new, " + Text.big(run.model().parameters()) + " parameters · " + m.shape().layers()
                     + " layers of width "
-                    + m.hiddenSize() + ", " + m.numHeads() + " heads, " + m.numKvHeads()
+                    + m.hiddenSize() + ", " + m.attention().heads() + " heads, " + m.attention().kvHeads()
                     + " key/value heads, vocabulary "
                     + Text.count(m.vocabSize());
             return RunScreen.train(screen(), run, device, model,

@@ -6,12 +6,12 @@ import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
 import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 import uk.ac.manchester.tornado.api.types.arrays.ShortArray;
 
-/// The matrix products of [MatMulKernels] for GPUs. A work group of 16 x 16 items computes a tile of 32 x 32 elements
+/// The matrix products of [ProductKernels] for GPUs. A work group of 16 x 16 items computes a tile of 32 x 32 elements
 /// of c, each item 2 x 2 of them. Slabs of 16 columns of a and 16 rows of b come through local memory, so that each number
 /// of a and b is fetched (and a weight decoded) once per tile and not once per element. Items next to each other fetch
 /// neighbours in memory, whichever way the matrix lies. The row pitch of 33 keeps them in different banks. `at`
 /// also has K, for the loop over slabs: a small constant would unroll it, and items run out of registers.
-final class TiledMatMulKernels {
+final class ProductTileKernels {
     /// Items along each side of a work group.
     static final int SIDE = 16;
     /// Elements of c along each side of its tile.
@@ -19,7 +19,7 @@ final class TiledMatMulKernels {
     private static final int SLAB = 16;
     private static final int PITCH = TILE + 1;
 
-    private TiledMatMulKernels() {
+    private ProductTileKernels() {
     }
 
     /// `c (+)= alpha a b`; element (i,k) of a is `a[i aRow + k aStep]`, element (k,j) of b is `b[k bRow + j bStep]`, so that the
@@ -101,7 +101,7 @@ final class TiledMatMulKernels {
                 int kb = bRow == 1 ? e & 15 : e >> 5;
                 int jb = bRow == 1 ? e >> 4 : e & 31;
                 tileB[kb * PITCH + jb] = k0 + kb < K && j0 + jb < N
-                        ? MatMulKernels.bf16(b.get(bAt + (k0 + kb) * bRow + (j0 + jb) * bStep), powers)
+                        ? ProductKernels.bf16(b.get(bAt + (k0 + kb) * bRow + (j0 + jb) * bStep), powers)
                         : 0f;
             }
             context.localBarrier();
@@ -125,7 +125,7 @@ final class TiledMatMulKernels {
         put(c, cAt, i + 1, j + SIDE, M, N, alpha * c11, accumulate);
     }
 
-    /// [#tiled] of an a (M,K) and a b in NF4, (N,K) when `transposed`, else (K,N); the other arguments as in [MatMulKernels#nf4].
+    /// [#tiled] of an a (M,K) and a b in NF4, (N,K) when `transposed`, else (K,N); the other arguments as in [ProductKernels#nf4].
     static void tiledNf4(KernelContext context, FloatArray a, ByteArray codes, FloatArray book, FloatArray maxima,
             ByteArray maximaCodes, FloatArray map, FloatArray c, IntArray at, int M, int N, int K, int transposed,
             float alpha, int accumulate, int block, int nested, float offset) {
@@ -152,7 +152,7 @@ final class TiledMatMulKernels {
                 int kb = transposed != 0 ? e & 15 : e >> 5;
                 int jb = transposed != 0 ? e >> 4 : e & 31;
                 tileB[kb * PITCH + jb] = k0 + kb < K && j0 + jb < N
-                        ? MatMulKernels.nf4(codes, book, maxima, maximaCodes, map, block, nested, offset,
+                        ? ProductKernels.nf4(codes, book, maxima, maximaCodes, map, block, nested, offset,
                                 transposed != 0 ? (j0 + jb) * K + k0 + kb : (k0 + kb) * N + j0 + jb)
                         : 0f;
             }

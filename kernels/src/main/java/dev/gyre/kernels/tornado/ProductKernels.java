@@ -10,8 +10,8 @@ import uk.ac.manchester.tornado.api.types.arrays.ShortArray;
 
 /// Matrix products `c (+)= alpha op(a) op(b)`, c (M,N), inner length K, one work item per element of c. The weight b may be
 /// F32, BF16 or NF4 and is decoded element by element as it is read, never whole.
-final class MatMulKernels {
-    private MatMulKernels() {
+final class ProductKernels {
+    private ProductKernels() {
     }
 
     /// NN: a (M,K), b (K,N).

@@ -8,7 +8,6 @@ import dev.gyre.kernels.op.DType;
 import dev.gyre.kernels.op.ProductOps;
 import dev.gyre.kernels.tornado.DeviceMemory.Floats;
 import dev.gyre.kernels.tornado.DeviceMemory.Nf4;
-import dev.gyre.kernels.tornado.DeviceMemory.Shorts;
 import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 import uk.ac.manchester.tornado.api.common.Access;
@@ -28,17 +27,17 @@ import uk.ac.manchester.tornado.cublas.CuBlas;
 ///
 /// cuBLAS has column-major matrices, so the row-major `c = op(a) op(b)` is computed as `c^T = op(b)^T op(a)^T`. It takes no
 /// offset into an array either: a product of parts of arrays is left to our own kernels ([#takes]).
-final class CuBlasTasks {
+final class ProductCuBlas extends OpLowering {
     private static final String MODULE = "tornado.cublas";
     private static final String NATIVE = "tornado-cublas";
 
-    private final TaskGraphs tasks;
-    private final DeviceMemory memory;
+    private final ProductTornado own;
     private final Precision precision;
 
-    CuBlasTasks(TaskGraphs tasks, DeviceMemory memory, Precision precision) {
-        this.tasks = tasks;
-        this.memory = memory;
+    /// @param own decodes weights
+    ProductCuBlas(ProductTornado own, Precision precision) {
+        super(own.tasks, own.memory, own.workGroups);
+        this.own = own;
         this.precision = precision;
     }
 
@@ -54,17 +53,13 @@ final class CuBlasTasks {
         }
     }
 
-    boolean takes(ProductOps.MatMul o) {
-        return takes(o, precision);
-    }
-
     /// Large, and of whole arrays.
     static boolean takes(ProductOps.MatMul o, Precision precision) {
         boolean whole = precision == Precision.BF16
                 ? o.b().dtype() != DType.BF16 || o.b().offset() == 0
                 : o.a().offset() == 0 && o.c().offset() == 0
                         && (o.b().dtype() != DType.F32 || o.b().offset() == 0);
-        return whole && o.M() >= TiledMatMulKernels.SIDE && o.N() >= TiledMatMulKernels.SIDE;
+        return whole && o.M() >= ProductTileKernels.SIDE && o.N() >= ProductTileKernels.SIDE;
     }
 
     void product(ProductOps.MatMul o) {
@@ -75,73 +70,67 @@ final class CuBlasTasks {
     }
 
     private void single(ProductOps.MatMul o) {
-        FloatArray a = memory.floats(o.a()).array();
+        FloatArray a = f(o.a()).array();
         FloatArray b = decoded(o.b());
-        FloatArray c = memory.floats(o.c()).array();
+        FloatArray c = f(o.c()).array();
         float beta = o.accumulate() ? 1f : 0f;
         tasks.library(() -> precision == Precision.TF32
-                ? CuBlas.cublasSgemmTF32(transB(o), transA(o), o.N(), o.M(), o.K(), o.alpha(), b, ldb(o), a, lda(o),
+                ? CuBlas.cublasSgemmTF32(transB(o), transA(o), o.N(), o.M(), o.K(), (float) o.alpha(), b, ldb(o), a,
+                        lda(o),
                         beta,
                         c, o.N())
-                : CuBlas.cublasSgemm(transB(o), transA(o), o.N(), o.M(), o.K(), o.alpha(), b, ldb(o), a, lda(o), beta,
+                : CuBlas.cublasSgemm(transB(o), transA(o), o.N(), o.M(), o.K(), (float) o.alpha(), b, ldb(o), a, lda(o),
+                        beta,
                         c,
                         o.N()));
     }
 
     private FloatArray decoded(Buf b) {
         if (b.dtype() == DType.F32)
-            return memory.floats(b).array();
-        int n = b.length();
-        FloatArray w = memory.scratch(n);
-        if (b.dtype() == DType.BF16) {
-            Shorts s = memory.shorts(b);
-            tasks.task("decodeBf16", items(n), MatMulKernels::decodeBf16, s.array(), memory.powers(), w,
-                    memory.constants(s.at(), 0), n);
-        } else {
-            Nf4 q = memory.nf4(b);
-            tasks.task("decodeNf4", items(n), MatMulKernels::decodeNf4, q.codes(), q.book(), q.maxima(),
-                    q.maximaCodes(), q.map(), w, memory.constants(0), n, q.block(), q.nested(), q.offset());
-        }
-        return w;
+            return f(b).array();
+        Floats w = scratch(b.length());
+        own.decode(b, w);
+        return w.array();
     }
 
     private void brain(ProductOps.MatMul o) {
-        ShortArray a = rounded(memory.floats(o.a()), o.a().length());
+        ShortArray a = rounded(f(o.a()), o.a().length());
         ShortArray b = roundedWeight(o.b());
         int n = o.c().length();
         ShortArray c = memory.shortScratch(n);
         // by hand: TornadoVM's own factory wants arrays of another class for the same bits
-        Object[] arguments = {transB(o), transA(o), o.N(), o.M(), o.K(), o.alpha(), b, ldb(o), a, lda(o), 0f, c, o.N()};
+        Object[] arguments =
+                {transB(o), transA(o), o.N(), o.M(), o.K(), (float) o.alpha(), b, ldb(o), a, lda(o), 0f, c, o.N()};
         Access[] access = new Access[arguments.length];
         Arrays.fill(access, Access.READ_ONLY);
         access[11] = Access.WRITE_ONLY;
         tasks.library(() -> new LibraryTaskDescriptor().withLibrary(CuBlas.LIBRARY_NAME)
                 .withFunction("cublasGemmExBF16").withParameters(arguments).withAccess(access));
-        Floats out = memory.floats(o.c());
-        tasks.task("fromBf16", items(n), BrainFloatKernels::fromBf16, c, memory.powers(), out.array(),
-                memory.constants(out.at()), n, o.accumulate() ? 1 : 0);
+        Floats out = f(o.c());
+        tasks.task("fromBf16", items(n), ProductBf16Kernels::fromBf16, c, memory.powers(), out.array(),
+                at(out.at()), n, flag(o.accumulate()));
     }
 
     private ShortArray rounded(Floats x, int n) {
         ShortArray y = memory.shortScratch(n);
-        tasks.task("toBf16", items(n), BrainFloatKernels::toBf16, x.array(), memory.powers(), y,
-                memory.constants(x.at()), n);
+        tasks.task("toBf16", items(n), ProductBf16Kernels::toBf16, x.array(), memory.powers(), y,
+                at(x.at()), n);
         return y;
     }
 
     private ShortArray roundedWeight(Buf b) {
         return switch (b.dtype()) {
             case BF16 -> memory.shorts(b).array();
-            case F32 -> rounded(memory.floats(b), b.length());
+            case F32 -> rounded(f(b), b.length());
             case NF4 -> {
                 Nf4 q = memory.nf4(b);
                 ShortArray y = memory.shortScratch(b.length());
-                tasks.task("nf4ToBf16", items(b.length()), BrainFloatKernels::nf4ToBf16, q.codes(), q.book(),
+                tasks.task("nf4ToBf16", items(b.length()), ProductBf16Kernels::nf4ToBf16, q.codes(), q.book(),
                         q.maxima(), q.maximaCodes(), q.map(), memory.powers(), y, b.length(), q.block(), q.nested(),
                         q.offset());
                 yield y;
             }
-            case I32 -> throw new IllegalArgumentException(b + " cannot be a factor of a matrix product");
+            case I32 -> throw ProductTornado.notAFactor(b);
         };
     }
 

@@ -5,13 +5,13 @@ import uk.ac.manchester.tornado.api.math.TornadoMath;
 import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
 import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 
-/// Reductions along rows for GPUs: a work group takes a row, its items take every GROUP-th element, so that neighbours fetch
-/// neighbours, and local memory adds up what they found. [NormKernels] and [TokenKernels] have the same with an item a row.
-final class RowKernels {
+/// The row reductions of [NormKernels] for GPUs: a work group takes a row, its items take every GROUP-th element, so that
+/// neighbours read neighbouring elements, and their sums are added up in local memory.
+final class NormRowKernels {
     /// Items that share a row.
     static final int GROUP = 64;
 
-    private RowKernels() {
+    private NormRowKernels() {
     }
 
     /// [NormKernels#inverseRms]
@@ -58,45 +58,5 @@ final class RowKernels {
         }
         if (lane == 0)
             mean.set(row, part[0] / C);
-    }
-
-    /// [TokenKernels#lossOfRows]
-    static void lossOfRow(KernelContext context, FloatArray logits, IntArray labels, FloatArray rowLoss, FloatArray lse,
-            IntArray at, int V, int ignore) {
-        int logitsAt = at.get(0);
-        int labelsAt = at.get(1);
-        int rowLossAt = at.get(2);
-        float[] part = context.allocateFloatLocalArray(GROUP);
-        int lane = context.localIdx;
-        int row = context.groupIdx;
-        int from = logitsAt + row * V;
-        float max = -3.4e38f;
-        for (int v = lane; v < V; v += GROUP)
-            max = TornadoMath.max(max, logits.get(from + v));
-        part[lane] = max;
-        context.localBarrier();
-        for (int s = GROUP / 2; s > 0; s >>= 1) {
-            if (lane < s)
-                part[lane] = TornadoMath.max(part[lane], part[lane + s]);
-            context.localBarrier();
-        }
-        max = part[0];
-        context.localBarrier();
-        float sum = 0f;
-        for (int v = lane; v < V; v += GROUP)
-            sum += TornadoMath.exp(logits.get(from + v) - max);
-        part[lane] = sum;
-        context.localBarrier();
-        for (int s = GROUP / 2; s > 0; s >>= 1) {
-            if (lane < s)
-                part[lane] += part[lane + s];
-            context.localBarrier();
-        }
-        if (lane == 0) {
-            int label = labels.get(labelsAt + row);
-            float l = max + TornadoMath.log(part[0]);
-            lse.set(row, l);
-            rowLoss.set(rowLossAt + row, label == ignore ? 0f : l - logits.get(from + TornadoMath.max(label, 0)));
-        }
     }
 }

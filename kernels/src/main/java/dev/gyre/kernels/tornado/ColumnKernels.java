@@ -6,10 +6,44 @@ import uk.ac.manchester.tornado.api.annotations.Parallel;
 import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
 import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 
-/// Sums in two stages: parts that run side by side, then the sum of the parts. The order of the additions depends on the
-/// shapes alone, so a run repeats bit by bit.
-final class ReduceKernels {
-    private ReduceKernels() {
+/// Operations along the columns of a matrix (N,C). Sums over rows have two stages: parts, each over every `parts`-th row, then
+/// the sum of the parts. The order of the additions depends on the shapes alone, so a run repeats bit by bit.
+final class ColumnKernels {
+    private ColumnKernels() {
+    }
+
+    /// `y[i] += bias` for each row i of y (N,C).
+    static void addBias(FloatArray y, FloatArray bias, IntArray at, int N, int C) {
+        int yAt = at.get(0);
+        int biasAt = at.get(1);
+        for (@Parallel int i = 0; i < N * C; i++)
+            y.set(yAt + i, y.get(yAt + i) + bias.get(biasAt + i % C));
+    }
+
+    /// `y = x * s` with s (C) along each row of x, y (N,C).
+    static void scaleColumns(FloatArray x, FloatArray s, FloatArray y, IntArray at, int N, int C) {
+        int xAt = at.get(0);
+        int sAt = at.get(1);
+        int yAt = at.get(2);
+        for (@Parallel int i = 0; i < N * C; i++)
+            y.set(yAt + i, x.get(xAt + i) * s.get(sAt + i % C));
+    }
+
+    /// [#scaleColumns] in place.
+    static void scaleColumnsInPlace(FloatArray x, FloatArray s, IntArray at, int N, int C) {
+        int xAt = at.get(0);
+        int sAt = at.get(1);
+        for (@Parallel int i = 0; i < N * C; i++)
+            x.set(xAt + i, x.get(xAt + i) * s.get(sAt + i % C));
+    }
+
+    /// `y[t][j] = x[t][perm[j]]`
+    static void permuteColumns(FloatArray x, IntArray perm, FloatArray y, IntArray at, int N, int C) {
+        int xAt = at.get(0);
+        int permAt = at.get(1);
+        int yAt = at.get(2);
+        for (@Parallel int i = 0; i < N * C; i++)
+            y.set(yAt + i, x.get(xAt + i - i % C + perm.get(permAt + i % C)));
     }
 
     /// Part s of the column sums of x (N,C): rows `s, s + parts, ...` into partial (parts, C).

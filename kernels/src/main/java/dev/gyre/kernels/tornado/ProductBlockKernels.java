@@ -7,14 +7,14 @@ import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
 import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 import uk.ac.manchester.tornado.api.types.arrays.ShortArray;
 
-/// The matrix products of [MatMulKernels] with 4 x 4 elements of c for each work item: each number of a and b is fetched,
+/// The matrix products of [ProductKernels] with 4 x 4 elements of c for each work item: each number of a and b is fetched,
 /// and a weight decoded, once for four products. For devices whose work groups share no memory worth the name, such as
 /// CPUs. Rows and columns beyond the edge are the last one again and not stored.
 ///
 /// Element (i,k) of a is `a[i aRow + k aStep]`, element (k,j) of b is `b[k bRow + j bStep]`: strides (K,1 or 1,M; N,1 or 1,K)
 /// make it NN, NT or TN. The sixteen sums are written out, since a device clears no private array.
-final class BlockedMatMulKernels {
-    private BlockedMatMulKernels() {
+final class ProductBlockKernels {
+    private ProductBlockKernels() {
     }
 
     static void blocked(FloatArray a, FloatArray b, FloatArray c, IntArray at, int M, int N, int K, int aRow, int aStep,
@@ -110,7 +110,7 @@ final class BlockedMatMulKernels {
             }
     }
 
-    /// With b in BF16; `powers` as in [MatMulKernels#bf16].
+    /// With b in BF16; `powers` as in [ProductKernels#bf16].
     static void blockedBf16(FloatArray a, ShortArray b, FloatArray powers, FloatArray c, IntArray at, int M, int N,
             int K,
             int aRow, int aStep, int bRow, int bStep, float alpha, int accumulate) {
@@ -146,10 +146,10 @@ final class BlockedMatMulKernels {
                 float c32 = 0f;
                 float c33 = 0f;
                 for (int k = 0; k < K; k++) {
-                    float y0 = MatMulKernels.bf16(b.get(bAt + k * bRow + 4 * j * bStep), powers);
-                    float y1 = MatMulKernels.bf16(b.get(bAt + k * bRow + j1 * bStep), powers);
-                    float y2 = MatMulKernels.bf16(b.get(bAt + k * bRow + j2 * bStep), powers);
-                    float y3 = MatMulKernels.bf16(b.get(bAt + k * bRow + j3 * bStep), powers);
+                    float y0 = ProductKernels.bf16(b.get(bAt + k * bRow + 4 * j * bStep), powers);
+                    float y1 = ProductKernels.bf16(b.get(bAt + k * bRow + j1 * bStep), powers);
+                    float y2 = ProductKernels.bf16(b.get(bAt + k * bRow + j2 * bStep), powers);
+                    float y3 = ProductKernels.bf16(b.get(bAt + k * bRow + j3 * bStep), powers);
                     float x0 = a.get(a0 + k * aStep);
                     c00 += x0 * y0;
                     c01 += x0 * y1;
@@ -206,7 +206,7 @@ final class BlockedMatMulKernels {
     }
 
     /// With b in NF4, (K,N) or with `nt` (N,K); the arguments between `a` and `c`, and `block` to `offset`, as in
-    /// [MatMulKernels#nf4].
+    /// [ProductKernels#nf4].
     static void blockedNf4(FloatArray a, ByteArray codes, FloatArray book, FloatArray maxima, ByteArray maximaCodes,
             FloatArray map, FloatArray c, IntArray at, int M, int N, int K, int nt, float alpha, int accumulate,
             int block, int nested, float offset) {
@@ -245,13 +245,13 @@ final class BlockedMatMulKernels {
                 float c32 = 0f;
                 float c33 = 0f;
                 for (int k = 0; k < K; k++) {
-                    float y0 = MatMulKernels.nf4(codes, book, maxima, maximaCodes, map, block, nested, offset,
+                    float y0 = ProductKernels.nf4(codes, book, maxima, maximaCodes, map, block, nested, offset,
                             k * bRow + 4 * j * bStep);
-                    float y1 = MatMulKernels.nf4(codes, book, maxima, maximaCodes, map, block, nested, offset,
+                    float y1 = ProductKernels.nf4(codes, book, maxima, maximaCodes, map, block, nested, offset,
                             k * bRow + j1 * bStep);
-                    float y2 = MatMulKernels.nf4(codes, book, maxima, maximaCodes, map, block, nested, offset,
+                    float y2 = ProductKernels.nf4(codes, book, maxima, maximaCodes, map, block, nested, offset,
                             k * bRow + j2 * bStep);
-                    float y3 = MatMulKernels.nf4(codes, book, maxima, maximaCodes, map, block, nested, offset,
+                    float y3 = ProductKernels.nf4(codes, book, maxima, maximaCodes, map, block, nested, offset,
                             k * bRow + j3 * bStep);
                     float x0 = a.get(a0 + k * aStep);
                     c00 += x0 * y0;

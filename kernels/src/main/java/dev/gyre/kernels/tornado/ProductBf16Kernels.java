@@ -8,9 +8,9 @@ import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
 import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 import uk.ac.manchester.tornado.api.types.arrays.ShortArray;
 
-/// Matrices to and from the BF16 in which a library multiplies them; `powers` as in [MatMulKernels#bf16].
-final class BrainFloatKernels {
-    private BrainFloatKernels() {
+/// Matrices to and from the BF16 in which a library multiplies them; `powers` as in [ProductKernels#bf16].
+final class ProductBf16Kernels {
+    private ProductBf16Kernels() {
     }
 
     /// `y = round(x)`; y begins at its array's first element.
@@ -20,11 +20,11 @@ final class BrainFloatKernels {
             y.set(i, bits(x.get(xAt + i), powers));
     }
 
-    /// An NF4 weight, as in [MatMulKernels#nf4].
+    /// An NF4 weight, as in [ProductKernels#nf4].
     static void nf4ToBf16(ByteArray codes, FloatArray book, FloatArray maxima, ByteArray maximaCodes, FloatArray map,
             FloatArray powers, ShortArray y, int n, int block, int nested, float offset) {
         for (@Parallel int i = 0; i < (n & ALL); i++)
-            y.set(i, bits(MatMulKernels.nf4(codes, book, maxima, maximaCodes, map, block, nested, offset, i), powers));
+            y.set(i, bits(ProductKernels.nf4(codes, book, maxima, maximaCodes, map, block, nested, offset, i), powers));
     }
 
     /// `y (+)= x`.
@@ -33,7 +33,7 @@ final class BrainFloatKernels {
         int yAt = at.get(0);
         for (@Parallel int i = 0; i < (n & ALL); i++) {
             float old = accumulate != 0 ? y.get(yAt + i) : 0f;
-            float value = MatMulKernels.bf16(x.get(i), powers);
+            float value = ProductKernels.bf16(x.get(i), powers);
             // there NaN is as infinite as infinity, which weights never are
             float number = (x.get(i) & 0x7fff) > 0x7f80 ? value - value : value;
             y.set(yAt + i, old + number);
