@@ -281,6 +281,10 @@ public final class TrainingRun implements AutoCloseable {
         return Evaluation.given(d, room, tasks, trained.text());
     }
 
+    public RunSettings config() {
+        return config;
+    }
+
     public RunDir dir() {
         return dir;
     }

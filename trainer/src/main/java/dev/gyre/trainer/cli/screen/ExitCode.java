@@ -1,4 +1,4 @@
-package dev.gyre.trainer.cli;
+package dev.gyre.trainer.cli.screen;
 
 /// What `gyre` returns to the shell.
 public final class ExitCode {

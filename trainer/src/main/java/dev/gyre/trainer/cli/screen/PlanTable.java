@@ -1,4 +1,4 @@
-package dev.gyre.trainer.cli;
+package dev.gyre.trainer.cli.screen;
 
 import dev.gyre.trainer.config.AdapterConfig;
 import dev.gyre.trainer.config.ConfigReader;
@@ -10,12 +10,12 @@ import java.util.List;
 import java.util.Locale;
 
 /// Memory and trained numbers as text.
-final class PlanTable {
+public final class PlanTable {
     private PlanTable() {
     }
 
     /// Every method at its defaults.
-    static List<AdapterConfig> methods() {
+    public static List<AdapterConfig> methods() {
         List<AdapterConfig> out = new ArrayList<>();
         for (String m : List.of("oft", "psoft", "goft", "qgoft", "boft", "hra", "lora", "full"))
             out.add(ConfigReader.parse("defaults",
@@ -24,14 +24,14 @@ final class PlanTable {
         return out;
     }
 
-    static String word(Enum<?> e) {
+    public static String word(Enum<?> e) {
         return e.name().toLowerCase(Locale.ROOT);
     }
 
     /// The parts of one estimate, a line each.
     ///
     /// @param device that it is about
-    static List<String> parts(MemoryEstimate m, String device) {
+    public static List<String> parts(MemoryEstimate m, String device) {
         List<String> out = new ArrayList<>(
                 List.of(part("weights", m.weights(), "frozen, as they are held, with tables and factors"),
                         part("adapter", m.adapter(), "trained numbers and their gradients"),
@@ -52,12 +52,12 @@ final class PlanTable {
         return Text.format("  %-12s %10s   %s", name, Text.bytes(bytes), what);
     }
 
-    static String heading() {
+    public static String heading() {
         return Text.format("  %-10s %-11s %10s %8s %10s %10s %10s %11s %10s %10s", "method", "base", "trained", "share",
                 "weights", "adapter", "optimiser", "activations", "process", "device");
     }
 
-    static String row(RunPlan.Row r) {
+    public static String row(RunPlan.Row r) {
         MemoryEstimate m = r.memory();
         if (m == null)
             return Text.format("  %-10s %-11s not possible: %s", r.method(), word(r.base()), r.impossible());

@@ -1,4 +1,4 @@
-package dev.gyre.trainer.cli;
+package dev.gyre.trainer.cli.screen;
 
 import dev.gyre.model.adapter.Geometry;
 import dev.gyre.trainer.measure.WeightGeometry;
@@ -8,11 +8,11 @@ import tools.jackson.databind.node.ArrayNode;
 import tools.jackson.databind.node.ObjectNode;
 
 /// What adapters did to the geometry of the weights: `gyre eval --geometry`.
-final class GeometryReport {
+public final class GeometryReport {
     private GeometryReport() {
     }
 
-    static List<String> lines(List<WeightGeometry> rows) {
+    public static List<String> lines(List<WeightGeometry> rows) {
         List<String> out = new ArrayList<>();
         out.add("");
         out.add(Text.format("%-42s %8s %8s %10s %12s %10s", "weight", "||Q||", "angle", "||R'R-I||", "energy",
@@ -29,7 +29,7 @@ final class GeometryReport {
         return out;
     }
 
-    static void json(List<WeightGeometry> rows, ArrayNode into) {
+    public static void json(List<WeightGeometry> rows, ArrayNode into) {
         for (WeightGeometry r : rows) {
             ObjectNode o = into.addObject();
             o.put("weight", r.weight());

@@ -1,4 +1,4 @@
-package dev.gyre.trainer.cli;
+package dev.gyre.trainer.cli.screen;
 
 import dev.gyre.trainer.report.Results;
 import java.util.ArrayList;
@@ -6,11 +6,11 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /// What base model and result do on the same data, as lines.
-final class ResultsText {
+public final class ResultsText {
     private ResultsText() {
     }
 
-    static List<String> beforeAndAfter(Results.Scores before, Results.Scores after) {
+    public static List<String> beforeAndAfter(Results.Scores before, Results.Scores after) {
         List<String> out = new ArrayList<>();
         row(out, "loss on data.valid", "%.4f", 1, before.loss(), after.loss());
         row(out, "perplexity", "%.3f", 1, before.perplexity(), after.perplexity());

@@ -1,4 +1,4 @@
-package dev.gyre.trainer.cli;
+package dev.gyre.trainer.cli.screen;
 
 import picocli.CommandLine.IVersionProvider;
 
@@ -11,8 +11,13 @@ public final class Version implements IVersionProvider {
             System.getProperty("os.name") + " " + System.getProperty("os.arch")};
     }
 
-    static String number() {
+    public static String number() {
         String v = Version.class.getPackage().getImplementationVersion();
         return v == null ? "development" : v;
+    }
+
+    /// Name by which Gyre was started, for commands that a user copies.
+    public static String called() {
+        return System.getProperty("gyre.called", "gyre");
     }
 }

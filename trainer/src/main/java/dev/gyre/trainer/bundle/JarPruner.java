@@ -1,4 +1,4 @@
-package dev.gyre.trainer.cli;
+package dev.gyre.trainer.bundle;
 
 import java.io.BufferedOutputStream;
 import java.io.ByteArrayInputStream;

@@ -1,4 +1,4 @@
-package dev.gyre.trainer.cli;
+package dev.gyre.trainer.cli.screen;
 
 import dev.gyre.model.adapter.Geometry;
 import dev.gyre.trainer.loop.TrainListener;
@@ -6,7 +6,7 @@ import java.nio.file.Path;
 import org.jspecify.annotations.Nullable;
 
 /// The table of a run: a row every few steps and at every evaluation, and on a terminal a status line below it.
-final class Progress implements TrainListener {
+public final class Progress implements TrainListener {
     /// Samples that a row shows; the run's files have all.
     private static final int SHOWN = 4;
     private static final int LONG = 48;
@@ -29,14 +29,14 @@ final class Progress implements TrainListener {
     private boolean warned;
 
     /// @param from step that the run starts after
-    Progress(Screen screen, long from, long steps, int every) {
+    public Progress(Screen screen, long from, long steps, int every) {
         this.screen = screen;
         this.from = from;
         this.steps = steps;
         this.every = every;
     }
 
-    static String heading() {
+    public static String heading() {
         return "   step      loss     valid    |grad|        lr  orth.err     tok/s       eta";
     }
 

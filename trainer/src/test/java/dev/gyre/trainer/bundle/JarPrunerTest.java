@@ -1,4 +1,4 @@
-package dev.gyre.trainer.cli;
+package dev.gyre.trainer.bundle;
 
 import static org.assertj.core.api.Assertions.assertThat;
 

@@ -1,4 +1,4 @@
-package dev.gyre.trainer.cli;
+package dev.gyre.trainer.cli.screen;
 
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -7,7 +7,7 @@ import sun.misc.Signal;
 import sun.misc.SignalHandler;
 
 /// Ctrl-C: the first asks for an end in good order, the second ends the process.
-final class Interrupt implements AutoCloseable {
+public final class Interrupt implements AutoCloseable {
     private final AtomicInteger count = new AtomicInteger();
     private final Map<Signal, SignalHandler> before = new LinkedHashMap<>();
 
@@ -24,19 +24,19 @@ final class Interrupt implements AutoCloseable {
     }
 
     /// Of a run, which finishes its step and saves; being asked to terminate is the same.
-    static Interrupt ofRun(Screen screen) {
+    public static Interrupt ofRun(Screen screen) {
         return new Interrupt(
                 () -> screen.note("finishing the step, then saving; press Ctrl-C again to stop at once"), "INT",
                 "TERM");
     }
 
     /// Of an answer, which ends where it is.
-    static Interrupt ofAnswer() {
+    public static Interrupt ofAnswer() {
         return new Interrupt(() -> {
         }, "INT");
     }
 
-    boolean requested() {
+    public boolean requested() {
         return count.get() > 0;
     }
 

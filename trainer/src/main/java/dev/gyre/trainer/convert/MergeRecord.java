@@ -1,8 +1,9 @@
-package dev.gyre.trainer.measure;
+package dev.gyre.trainer.convert;
 
 import dev.gyre.model.files.FormatException;
 import dev.gyre.model.files.Json;
 import dev.gyre.model.format.PeftFile;
+import dev.gyre.trainer.measure.ModelRef;
 import dev.gyre.trainer.record.Provenance;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -17,7 +18,7 @@ import tools.jackson.databind.node.ObjectNode;
 
 /// `gyre_merge.json` of a merged model: the adapters in its weights, in the order in which they were folded in, so that no
 /// other one is taken out of them. A model that something else merged has none.
-public final class MergeRecord {
+final class MergeRecord {
     static final String FILE = "gyre_merge.json";
 
     private record Merged(String name, String sha256) {
@@ -33,7 +34,7 @@ public final class MergeRecord {
     ///
     /// @param model the directory whose weights are changed
     /// @throws FormatException when an adapter to be taken out is not one of those in the model
-    public static @Nullable String after(Path model, List<Path> adapters, boolean undo) {
+    static @Nullable String after(Path model, List<Path> adapters, boolean undo) {
         Path file = model.resolve(FILE);
         boolean recorded = Files.exists(file);
         if (undo && !recorded)

@@ -1,4 +1,4 @@
-package dev.gyre.trainer.cli;
+package dev.gyre.trainer.cli.screen;
 
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.cpu.CpuBackend;
@@ -9,12 +9,13 @@ import dev.gyre.trainer.loop.TrainLoop;
 import dev.gyre.trainer.record.MetricsLines;
 import dev.gyre.kernels.devices.Devices;
 import dev.gyre.trainer.run.TrainingRun;
+import dev.gyre.trainer.measure.ProcessMemory;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 
 /// What a training command shows: header, table, footer.
-final class RunScreen {
+public final class RunScreen {
     private RunScreen() {
     }
 
@@ -22,17 +23,16 @@ final class RunScreen {
     ///
     /// @param model what stands in the header's line of that name
     /// @param again the command that resumes
-    static int train(Screen screen, TrainingRun run, Devices.Chosen device, RunConfig.Train t, RunConfig.Output output,
-            long seed, String model, String again) {
+    public static int train(Screen screen, TrainingRun run, Devices.Chosen device, String model, String again) {
         screen.log(run.dir().log());
         try {
-            header(screen, run, device, t, output, seed, model);
+            header(screen, run, device, model);
             long begun = System.nanoTime();
             TrainLoop.Result r;
             try (Interrupt interrupt = Interrupt.ofRun(screen)) {
                 screen.line(Progress.heading());
                 r = run.run(List.of(screen.isJson() ? new MetricsLines(screen::data)
-                        : new Progress(screen, run.from(), run.steps(), output.logEvery())),
+                        : new Progress(screen, run.from(), run.steps(), run.config().output().logEvery())),
                         interrupt::requested);
             }
             String wall = Text.time((System.nanoTime() - begun) / 1e9);
@@ -47,7 +47,7 @@ final class RunScreen {
                     + (r.bestLoss() == null ? ""
                             : Text.format(" · best validation %.4f at step %d", r.bestLoss(), r.bestStep()))
                     + " · wall " + wall + " · peak of the process "
-                    + Text.bytes(Math.max(Memory.resident(), Memory.peak()))
+                    + Text.bytes(Math.max(ProcessMemory.peakResident(), ProcessMemory.peakHeap()))
                     + (onCpu(device.backend()) ? ""
                             : " · " + Text.bytes(run.session().bytes()) + " on " + device.backend().name()));
             return ExitCode.OK;
@@ -57,10 +57,10 @@ final class RunScreen {
         }
     }
 
-    private static void header(Screen screen, TrainingRun run, Devices.Chosen device, RunConfig.Train t,
-            RunConfig.Output output, long seed, String model) {
+    private static void header(Screen screen, TrainingRun run, Devices.Chosen device, String model) {
+        RunConfig.Train t = run.config().train();
         Backend backend = device.backend();
-        screen.line("gyre " + Version.number() + " · run " + output.dir() + " · seed " + seed + " · JDK "
+        screen.line("gyre " + Version.number() + " · run " + run.config().output().dir() + " · seed " + run.config().seed() + " · JDK "
                 + Runtime.version());
         screen.line("device    " + backend.describe() + " (" + device.reason() + ")");
         screen.line("model     " + model);
@@ -105,7 +105,7 @@ final class RunScreen {
     }
 
     /// `./gyre train runs/x/run.yaml --resume`
-    static String again(String command, Path run) {
-        return Main.called() + " " + command + " " + run.resolve("run.yaml") + " --resume";
+    public static String again(String command, Path run) {
+        return Version.called() + " " + command + " " + run.resolve("run.yaml") + " --resume";
     }
 }

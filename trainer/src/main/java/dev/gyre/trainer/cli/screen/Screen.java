@@ -1,4 +1,4 @@
-package dev.gyre.trainer.cli;
+package dev.gyre.trainer.cli.screen;
 
 import java.io.Console;
 import java.io.IOException;
@@ -29,26 +29,26 @@ public final class Screen {
         this.terminal = terminal;
     }
 
-    static Screen system() {
+    public static Screen system() {
         Console console = System.console();
         return new Screen(System.out, System.err, console != null && console.isTerminal());
     }
 
-    PrintWriter writer() {
+    public PrintWriter writer() {
         return new PrintWriter(out, true, StandardCharsets.UTF_8);
     }
 
     /// Under `-q` only results and errors are shown.
-    void quiet(boolean quiet) {
+    public void quiet(boolean quiet) {
         this.quiet = quiet;
     }
 
-    boolean isTerminal() {
+    public boolean isTerminal() {
         return terminal;
     }
 
     /// From now on lines are copied to `file`, behind what it holds.
-    synchronized void log(@Nullable Path file) {
+    public synchronized void log(@Nullable Path file) {
         if (log != null)
             log.close();
         log = null;
@@ -71,17 +71,17 @@ public final class Screen {
     }
 
     /// From now on the output is for programs: [#data] alone, and errors. The log still gets what a person would see.
-    void json() {
+    public void json() {
         quiet = true;
         json = true;
     }
 
-    boolean isJson() {
+    public boolean isJson() {
         return json;
     }
 
     /// A line for programs.
-    synchronized void data(String line) {
+    public synchronized void data(String line) {
         out.println(line);
         out.flush();
     }
