@@ -9,7 +9,18 @@ final class GivensCpu {
     private GivensCpu() {
     }
 
-    static Runnable angles(GivensOps.GivensAngles op, View phi, View g) {
+    static Runnable task(ThreadPool pool, Simd simd, GivensOps op, Operands of) {
+        return switch (op) {
+            case GivensOps.GivensAngles o -> angles(o, of.at(o.phi()), of.at(o.g()));
+            case GivensOps.GivensAnglesGrad o -> anglesGrad(o, of.at(o.phi()), of.at(o.dG()), of.at(o.dPhi()));
+            case GivensOps.GivensSweep o -> sweep(pool, simd, o, of.at(o.x()), of.at(o.g()), of.at(o.y()));
+            case GivensOps.GivensSweepGrad o ->
+                    sweepGrad(pool, simd, o, of.at(o.x()), of.at(o.g()), of.at(o.dY()), of.at(o.dX()), of.at(o.dG()));
+            case GivensOps.GivensPenalty o -> penalty(o, of.at(o.g()), of.at(o.dG()), of.at(o.loss()));
+        };
+    }
+
+    static Runnable angles(GivensOps.GivensAngles op, Operand phi, Operand g) {
         return () -> {
             for (int i = 0; i < op.n(); i++) {
                 double theta = Math.PI * Math.tanh(phi.f()[phi.off() + i]);
@@ -24,7 +35,7 @@ final class GivensCpu {
         };
     }
 
-    static Runnable anglesGrad(GivensOps.GivensAnglesGrad op, View phi, View dG, View dPhi) {
+    static Runnable anglesGrad(GivensOps.GivensAnglesGrad op, Operand phi, Operand dG, Operand dPhi) {
         return () -> {
             for (int i = 0; i < op.n(); i++) {
                 double t = Math.tanh(phi.f()[phi.off() + i]);
@@ -160,14 +171,14 @@ final class GivensCpu {
     private static final int ROWS = 8;
 
     /// Level 0 is turned on its way from x to y, the first numbers of its groups on levels of their own before.
-    static Runnable sweep(Cpu cpu, Simd simd, GivensOps.GivensSweep op, View x, View g, View y) {
+    static Runnable sweep(ThreadPool pool, Simd simd, GivensOps.GivensSweep op, Operand x, Operand g, Operand y) {
         int d = op.d();
         Levels s = Levels.of(d, simd.givensWidth());
         int full = d / s.W;
         int rest = d % s.W;
-        Cpu.Body body = (item, worker) -> {
-            float[] c = cpu.shared(0, 0);
-            float[] w = cpu.scratch(worker, 0, ROWS * s.row());
+        ThreadPool.Body body = (item, worker) -> {
+            float[] c = pool.shared(0, 0);
+            float[] w = pool.scratch(worker, 0, ROWS * s.row());
             int n = Math.min(ROWS, op.N() - item * ROWS);
             int in = x.off() + item * ROWS * d;
             int out = y.off() + item * ROWS * d;
@@ -192,28 +203,29 @@ final class GivensCpu {
             }
         };
         return () -> {
-            s.fill(g.f(), g.off(), cpu.shared(0, s.size()));
-            cpu.forEach((op.N() + ROWS - 1) / ROWS, body);
+            s.fill(g.f(), g.off(), pool.shared(0, s.size()));
+            pool.forEach((op.N() + ROWS - 1) / ROWS, body);
         };
     }
 
     /// The rows are cut into parts, the same whatever the number of threads; each part sums its dG, the parts are added
     /// in order. The inputs of a level are made again from x on the way down, those of its stages by [Simd#givensGrad];
     /// nothing is turned back, so it does not matter whether g is orthogonal.
-    static Runnable sweepGrad(Cpu cpu, Simd simd, GivensOps.GivensSweepGrad op, View x, View g, View dY, View dX,
-            View dG) {
+    static Runnable sweepGrad(ThreadPool pool, Simd simd, GivensOps.GivensSweepGrad op, Operand x, Operand g,
+            Operand dY, Operand dX,
+            Operand dG) {
         int d = op.d();
         Levels s = Levels.of(d, simd.givensWidth());
         int some = Math.max(16, (op.N() + 15) / 16);
         int parts = (op.N() + some - 1) / some;
-        Cpu.Body body = (part, worker) -> {
-            float[] c = cpu.shared(0, 0);
-            float[] sums = cpu.shared(1, 0);
+        ThreadPool.Body body = (part, worker) -> {
+            float[] c = pool.shared(0, 0);
+            float[] sums = pool.shared(1, 0);
             int so = part * s.size();
             Arrays.fill(sums, so, so + s.size(), 0f);
-            float[] in = cpu.scratch(worker, 0, ROWS * s.row());
-            float[] out = cpu.scratch(worker, 1, ROWS * s.row());
-            float[] w = cpu.scratch(worker, 2, ROWS * s.row());
+            float[] in = pool.scratch(worker, 0, ROWS * s.row());
+            float[] out = pool.scratch(worker, 1, ROWS * s.row());
+            float[] w = pool.scratch(worker, 2, ROWS * s.row());
             int end = Math.min(op.N(), (part + 1) * some);
             for (int t = part * some; t < end; t += ROWS) {
                 int n = Math.min(ROWS, end - t);
@@ -245,16 +257,16 @@ final class GivensCpu {
             }
         };
         return () -> {
-            s.fill(g.f(), g.off(), cpu.shared(0, s.size()));
-            float[] sums = cpu.shared(1, parts * s.size());
-            cpu.forEach(parts, body);
+            s.fill(g.f(), g.off(), pool.shared(0, s.size()));
+            float[] sums = pool.shared(1, parts * s.size());
+            pool.forEach(parts, body);
             for (int part = 1; part < parts; part++)
                 simd.add(sums, 0, sums, part * s.size(), sums, 0, s.size());
             s.collect(sums, dG.f(), dG.off());
         };
     }
 
-    static Runnable penalty(GivensOps.GivensPenalty op, View g, View dG, View loss) {
+    static Runnable penalty(GivensOps.GivensPenalty op, Operand g, Operand dG, Operand loss) {
         return () -> {
             double sum = 0;
             for (int i = 0; i < op.n(); i++) {

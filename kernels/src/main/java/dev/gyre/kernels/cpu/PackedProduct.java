@@ -13,7 +13,7 @@ import java.util.List;
 /// multiplied by alpha, block by block, and multiplies them with some panels.
 final class PackedProduct implements Runnable {
     /// One product of the sum.
-    record Term(ProductOps.MatMul op, View a, View b) {
+    record Term(ProductOps.MatMul op, Operand a, Operand b) {
     }
 
     /// Inner indices `k0 .. k0+n-1` of a term, which are those from `at` on of a block of `size`.
@@ -33,7 +33,7 @@ final class PackedProduct implements Runnable {
     private static final int NEAR = 48 << 10;
     /// Strips of an item, at most: their rows lie far apart, each on a page of its own.
     private static final int STRIPS = 24;
-    /// ColumnCpu that are packed together, at least, before further inner indices: each time that the columns are cut, all of a is
+    /// Columns that are packed together, at least, before further inner indices: each time that the columns are cut, all of a is
     /// packed once more, and each time that the inner indices are, c goes by once more.
     private static final int COLUMNS = 1 << 10;
     /// Panels whose part of c, for some rows, stays in the near cache from one block to the next.
@@ -59,9 +59,9 @@ final class PackedProduct implements Runnable {
     /// transposed here, panels only copied.
     private static final int TALL = 4;
 
-    private final Cpu cpu;
+    private final ThreadPool pool;
     private final Simd simd;
-    private final View c;
+    private final Operand c;
     private final int M;
     private final int N;
     private final boolean accumulate;
@@ -75,7 +75,7 @@ final class PackedProduct implements Runnable {
     private final int slot;
     private final int sections;
     private final Block[] blocks;
-    /// ColumnCpu whose panels are packed at once.
+    /// Columns whose panels are packed at once.
     private final int width;
     /// Rows of an item, and items of one part of the columns.
     private final int rows;
@@ -85,8 +85,8 @@ final class PackedProduct implements Runnable {
     private final boolean alone;
     /// Packing a takes long: few parts, because each packs its rows anew.
     private final boolean transposing;
-    private final Cpu.Body pack = this::pack;
-    private final Cpu.Body multiply = this::multiply;
+    private final ThreadPool.Body pack = this::pack;
+    private final ThreadPool.Body multiply = this::multiply;
 
     // the columns and the blocks at hand, and the parts in which items take the columns
     private int jc;
@@ -97,13 +97,13 @@ final class PackedProduct implements Runnable {
     /// Sections of the shared panels: block by block, panel by panel.
     private float[][] shared = {};
 
-    static PackedProduct of(Cpu cpu, Simd simd, ProductOps.MatMul op, View a, View b, View c) {
+    static PackedProduct of(ThreadPool pool, Simd simd, ProductOps.MatMul op, Operand a, Operand b, Operand c) {
         if (!tall(op))
-            return new PackedProduct(cpu, simd, List.of(new Term(op, a, b)), c, false);
+            return new PackedProduct(pool, simd, List.of(new Term(op, a, b)), c, false);
         ProductOps.MatMul transposed =
                 new ProductOps.MatMul(Form.TN, op.b(), op.a(), op.c(), op.N(), op.M(), op.K(), op.alpha(),
                         op.accumulate());
-        return new PackedProduct(cpu, simd, List.of(new Term(transposed, b, a)), c, true);
+        return new PackedProduct(pool, simd, List.of(new Term(transposed, b, a)), c, true);
     }
 
     /// Whether the product is not one of a sum, because its transpose is computed.
@@ -112,12 +112,12 @@ final class PackedProduct implements Runnable {
     }
 
     /// @param terms of one size and one c; all but the first add to it
-    PackedProduct(Cpu cpu, Simd simd, List<Term> terms, View c) {
-        this(cpu, simd, terms, c, false);
+    PackedProduct(ThreadPool pool, Simd simd, List<Term> terms, Operand c) {
+        this(pool, simd, terms, c, false);
     }
 
-    private PackedProduct(Cpu cpu, Simd simd, List<Term> terms, View c, boolean flipped) {
-        this.cpu = cpu;
+    private PackedProduct(ThreadPool pool, Simd simd, List<Term> terms, Operand c, boolean flipped) {
+        this.pool = pool;
         this.simd = simd;
         this.c = c;
         this.flipped = flipped;
@@ -145,7 +145,7 @@ final class PackedProduct implements Runnable {
         int strips = (M + MR - 1) / MR;
         this.transposing = terms.getFirst().op.form() == Form.TN;
         this.alone = strips <= Math.min(most, ALONE) && terms.stream().allMatch(t -> t.op.form() == Form.NT);
-        long fair = cpu.threads() == 1 ? 1 : Math.min(FAIR * cpu.threads(), work / SMALL);
+        long fair = pool.threads() == 1 ? 1 : Math.min(FAIR * pool.threads(), work / SMALL);
         // a panel serves several strips while it is near, unless all panels stay near
         int apart = panels(N) <= GROUP ? strips : strips / ALONE;
         int items = alone ? 1 : (int) Math.max((strips + most - 1) / most, Math.min(apart, fair));
@@ -184,7 +184,7 @@ final class PackedProduct implements Runnable {
     public void run() {
         if (blocks.length == 0 && !accumulate)
             Arrays.fill(c.f(), c.off(), c.off() + M * N, 0f);
-        int wanted = cpu.threads() == 1 ? 1 : (transposing ? FAIR : ITEMS) * cpu.threads();
+        int wanted = pool.threads() == 1 ? 1 : (transposing ? FAIR : ITEMS) * pool.threads();
         for (jc = 0; jc < N; jc += width) {
             nc = Math.min(width, N - jc);
             int panels = panels(nc);
@@ -193,13 +193,13 @@ final class PackedProduct implements Runnable {
             for (first = 0; first < blocks.length; first = last) {
                 last = end(first);
                 if (!alone) {
-                    shared = room(cpu.threads(), panels);
+                    shared = room(pool.threads(), panels);
                     int jobs = 0;
                     for (int k = first; k < last; k++)
                         jobs += jobs(blocks[k], nc);
-                    cpu.forEach(jobs, pack);
+                    pool.forEach(jobs, pack);
                 }
-                cpu.forEach(rowItems * parts, multiply);
+                pool.forEach(rowItems * parts, multiply);
             }
         }
     }
@@ -220,10 +220,10 @@ final class PackedProduct implements Runnable {
 
     /// Sections for so many panels of the blocks at hand.
     private float[][] room(int worker, int panels) {
-        float[][] all = cpu.sections(worker, 1, (last - first) * panels * sections);
+        float[][] all = pool.sections(worker, 1, (last - first) * panels * sections);
         for (int k = first, i = 0; k < last; k++)
             for (int end = i + panels * sections; i < end; i++)
-                Cpu.section(all, i, slot * even(blocks[k].n));
+                ThreadPool.section(all, i, slot * even(blocks[k].n));
         return all;
     }
 
@@ -265,11 +265,11 @@ final class PackedProduct implements Runnable {
 
     /// Some rows of b into all panels, so that b is read along its rows.
     private void packSlice(Piece piece, int k0, float[][] to, int at, int j0, int n, int worker) {
-        View b = piece.term.b;
+        Operand b = piece.term.b;
         int rows = Math.min(SLICE, piece.n - k0);
         int row = piece.k0 + k0;
         boolean plain = ProductCpu.plain(b);
-        float[] from = plain ? b.f() : cpu.scratch(worker, 0, SLICE * n);
+        float[] from = plain ? b.f() : pool.scratch(worker, 0, SLICE * n);
         int ld = plain ? N : n;
         int fo = plain ? b.off() + row * N + j0 : 0;
         if (!plain)
@@ -285,12 +285,12 @@ final class PackedProduct implements Runnable {
 
     /// A panel of at most NR columns from rows of b that hold the inner index.
     private void packColumns(Piece piece, int j0, int n, float[][] to, int at, int worker) {
-        View b = piece.term.b;
+        Operand b = piece.term.b;
         int K = piece.term.op.K();
         boolean plain = ProductCpu.plain(b);
         for (int j = j0; j < j0 + n; j += slot, at++) {
             int some = Math.min(slot, j0 + n - j);
-            float[] from = plain ? b.f() : cpu.scratch(worker, 0, slot * piece.n);
+            float[] from = plain ? b.f() : pool.scratch(worker, 0, slot * piece.n);
             if (!plain)
                 for (int i = 0; i < some; i++)
                     ProductCpu.load(simd, b, (j + i) * K + piece.k0, from, i * piece.n, piece.n);
@@ -311,10 +311,10 @@ final class PackedProduct implements Runnable {
     /// Rows i0..i1-1 of op(a) in strips, block by block.
     private float[][] packRows(int i0, int i1, int worker) {
         int strips = rows / MR;
-        float[][] left = cpu.sections(worker, 0, (last - first) * strips);
+        float[][] left = pool.sections(worker, 0, (last - first) * strips);
         for (int k = first, at = 0; k < last; k++, at += strips) {
             for (int i = i0, s = at; i < i1; i += MR, s++)
-                Cpu.section(left, s, whole * Simd.DEPTH);
+                ThreadPool.section(left, s, whole * Simd.DEPTH);
             for (Piece p : blocks[k].pieces)
                 if (p.term.op.form() == Form.TN)
                     for (int i = i0, s = at; i < i1; i += NEIGHBOURS * MR, s += NEIGHBOURS)
@@ -329,7 +329,7 @@ final class PackedProduct implements Runnable {
     /// once for all of them. Whole vectors of rows are taken where the matrix has them, also beyond the strip's own: they move
     /// faster than parts, and what is not the strip's is not read.
     private void packTransposed(Piece p, int i0, int i1, float[][] to, int at) {
-        View a = p.term.a;
+        Operand a = p.term.a;
         for (int k = 0; k < p.n; k += LINE)
             for (int i = i0, s = at; i < i1; i += MR, s++)
                 simd.transpose(a.f(), a.off() + (p.k0 + k) * M + i, M, Math.min(LINE, p.n - k),
@@ -340,7 +340,7 @@ final class PackedProduct implements Runnable {
     private void packStrip(Block block, int i, int high, float[] to) {
         for (Piece p : block.pieces) {
             ProductOps.MatMul op = p.term.op;
-            View a = p.term.a;
+            Operand a = p.term.a;
             if (op.form() != Form.TN)
                 simd.copy(a.f(), a.off() + i * op.K() + p.k0, op.K(), high, p.n, to, p.at, Simd.DEPTH);
             for (int r = 0; op.alpha() != 1f && r < high; r++)
@@ -378,8 +378,8 @@ final class PackedProduct implements Runnable {
     /// Rows i0..i1-1 of c of `some` panels from p on, which are the ones from `at` on of the `panels` in `right`.
     private void group(int i0, int i1, float[][] left, float[][] right, int at, int panels, int p, int some,
             int worker) {
-        float[] tile = cpu.scratch(worker, 1, MR * NR + 1);
-        float[] result = cpu.scratch(worker, 2, MR * NR);
+        float[] tile = pool.scratch(worker, 1, MR * NR + 1);
+        float[] result = pool.scratch(worker, 2, MR * NR);
         for (int k = first; k < last; k++) {
             int n = blocks[k].n;
             boolean add = accumulate || k > 0;

@@ -10,7 +10,7 @@ import org.jspecify.annotations.Nullable;
 /// A small pool: the calling thread and `threads - 1` daemons take the items of a job one after another. Which thread
 /// takes an item varies, what an item computes must not depend on it; so results are the same from run to run.
 /// Workers spin for some microseconds between jobs, then sleep. One job at a time, from one caller.
-final class Cpu implements AutoCloseable {
+final class ThreadPool implements AutoCloseable {
     /// One part of a job; `worker` in `0..threads-1` picks the scratch memory.
     interface Body {
         void run(int item, int worker);
@@ -38,7 +38,7 @@ final class Cpu implements AutoCloseable {
     };
     private int items;
 
-    Cpu(int threads) {
+    ThreadPool(int threads) {
         if (threads < 1)
             throw new IllegalArgumentException("threads must be at least 1, not " + threads);
         this.threads = threads;

@@ -5,22 +5,22 @@ import dev.gyre.kernels.op.HostData;
 import org.jspecify.annotations.Nullable;
 
 /// The storage of one root buffer: an arena slab, an array of its own, or the numbers bound to a weight.
-final class Slot {
+final class BufStorage {
     private final Buf root;
     private float @Nullable [] floats;
     private int @Nullable [] ints;
     private @Nullable HostData data;
 
-    Slot(Buf root) {
+    BufStorage(Buf root) {
         this.root = root;
     }
 
-    Slot(Buf root, float[] floats) {
+    BufStorage(Buf root, float[] floats) {
         this.root = root;
         this.floats = floats;
     }
 
-    Slot(Buf root, int[] ints) {
+    BufStorage(Buf root, int[] ints) {
         this.root = root;
         this.ints = ints;
     }
