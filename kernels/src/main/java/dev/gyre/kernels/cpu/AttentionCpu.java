@@ -63,7 +63,7 @@ final class AttentionCpu {
             Operand start,
             Operand out,
             Operand lse) {
-        Heads heads = new Heads(op.H(), op.KV(), op.D(), op.scale(), op.window());
+        Heads heads = new Heads(op.H(), op.KV(), op.D(), (float) op.scale(), op.window());
         int T = op.T();
         int some = heads.queries();
         int tiles = (T + some - 1) / some;
@@ -210,7 +210,8 @@ final class AttentionCpu {
         int chunk = ((T + wanted - 1) / wanted + QUERIES - 1) / QUERIES * QUERIES;
         int chunks = (T + chunk - 1) / chunk;
         Gradient g =
-                new Gradient(pool, simd, new Heads(op.H(), op.KV(), op.D(), op.scale(), op.window()), T, chunk, q, k,
+                new Gradient(pool, simd, new Heads(op.H(), op.KV(), op.D(), (float) op.scale(), op.window()), T, chunk,
+                        q, k,
                         v, start, out, lse, dOut, delta, dQ, dK, dV);
         return () -> {
             for (int pass = 0; pass < chunks; pass++) {
@@ -409,7 +410,7 @@ final class AttentionCpu {
             Operand kCache,
             Operand vCache,
             Operand start, Operand out) {
-        Heads heads = new Heads(op.H(), op.KV(), op.D(), op.scale(), op.window());
+        Heads heads = new Heads(op.H(), op.KV(), op.D(), (float) op.scale(), op.window());
         int T = op.T();
         int some = heads.queries();
         int tiles = (T + some - 1) / some;

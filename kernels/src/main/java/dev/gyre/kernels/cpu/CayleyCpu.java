@@ -89,9 +89,10 @@ final class CayleyCpu {
             }
         }
         norm = Math.sqrt(norm);
-        if (map.maxNorm() <= 0 || !(norm > map.maxNorm()))
+        float maxNorm = (float) map.maxNorm();
+        if (maxNorm <= 0 || !(norm > maxNorm))
             return 1f;
-        float scale = (float) (map.maxNorm() / (norm + 1e-12));
+        float scale = (float) (maxNorm / (norm + 1e-12));
         for (int i = qo; i < qo + b * b; i++)
             q[i] *= scale;
         return scale;

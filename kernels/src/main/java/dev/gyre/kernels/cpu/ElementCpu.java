@@ -16,7 +16,7 @@ final class ElementCpu {
             case ElementOps.Fill o -> fill(pool, o, of.at(o.x()));
             case ElementOps.Copy o -> copy(pool, of.at(o.x()), of.at(o.y()));
             case ElementOps.Add o -> add(pool, simd, of.at(o.x()), of.at(o.y()), of.at(o.out()));
-            case ElementOps.Axpy o -> axpy(pool, simd, o.a(), of.at(o.x()), of.at(o.y()));
+            case ElementOps.Axpy o -> axpy(pool, simd, (float) o.a(), of.at(o.x()), of.at(o.y()));
             case ElementOps.SwiGlu o -> swiGlu(pool, simd, of.at(o.gate()), of.at(o.up()), of.at(o.out()));
             case ElementOps.SwiGluGrad o -> swiGluGrad(pool, simd, of.at(o.gate()), of.at(o.up()), of.at(o.dOut()),
                     of.at(o.dGate()), of.at(o.dUp()));
@@ -40,7 +40,7 @@ final class ElementCpu {
 
     static Runnable fill(ThreadPool pool, ElementOps.Fill op, Operand x) {
         return chunks(pool, x.length(),
-                (i, n) -> Arrays.fill(x.f(), x.off() + i, x.off() + i + n, op.value()));
+                (i, n) -> Arrays.fill(x.f(), x.off() + i, x.off() + i + n, (float) op.value()));
     }
 
     static Runnable copy(ThreadPool pool, Operand x, Operand y) {
@@ -68,9 +68,10 @@ final class ElementCpu {
     }
 
     static Runnable dropout(ThreadPool pool, Simd simd, ElementOps.Dropout op, Operand x, Operand seed, Operand y) {
-        // the decimal that was meant: 0.9f is off by 2e-8, 1 / (1 - 0.9f) by ten times that
-        float scale = (float) (1 / (1 - Double.parseDouble(Float.toString(op.p()))));
-        return chunks(pool, x.length(), (from, n) -> simd.dropout(seed.i()[seed.off()], op.salt(), from, op.p(), scale,
+        float p = (float) op.p();
+        // of the double: 0.9f is off by 2e-8, 1 / (1 - 0.9f) by ten times that
+        float scale = (float) (1 / (1 - op.p()));
+        return chunks(pool, x.length(), (from, n) -> simd.dropout(seed.i()[seed.off()], op.salt(), from, p, scale,
                 x.f(), x.off() + from, y.f(), y.off() + from, n, op.accumulate()));
     }
 }

@@ -267,6 +267,7 @@ final class GivensCpu {
     }
 
     static Runnable penalty(GivensOps.GivensPenalty op, Operand g, Operand dG, Operand loss) {
+        float lambda = (float) op.lambda();
         return () -> {
             double sum = 0;
             for (int i = 0; i < op.n(); i++) {
@@ -276,13 +277,13 @@ final class GivensCpu {
                 float[] d = dG.f();
                 double e = (double) x[at] * x[at + 1] + (double) x[at + 2] * x[at + 3];
                 sum += e * e;
-                double f = 2 * op.lambda() * e;
+                double f = 2 * lambda * e;
                 d[to] += (float) (f * x[at + 1]);
                 d[to + 1] += (float) (f * x[at]);
                 d[to + 2] += (float) (f * x[at + 3]);
                 d[to + 3] += (float) (f * x[at + 2]);
             }
-            loss.f()[loss.off()] = (float) (op.lambda() * sum);
+            loss.f()[loss.off()] = (float) (lambda * sum);
         };
     }
 }

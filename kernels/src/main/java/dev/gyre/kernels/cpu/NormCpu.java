@@ -21,11 +21,12 @@ final class NormCpu {
     static Runnable rmsNorm(ThreadPool pool, Simd simd, NormOps.RmsNorm op, Operand x, Operand weight, Operand y,
             Operand rstd) {
         int C = op.C();
+        float eps = (float) op.eps();
         return ColumnCpu.rows(pool, op.N(), C, (from, to, worker) -> {
             float[] in = x.f();
             for (int t = from; t < to; t++) {
                 int xo = x.off() + t * C;
-                float r = (float) (1 / Math.sqrt(simd.dot(in, xo, in, xo, C) / (double) C + op.eps()));
+                float r = (float) (1 / Math.sqrt(simd.dot(in, xo, in, xo, C) / (double) C + eps));
                 rstd.f()[rstd.off() + t] = r;
                 simd.mul(r, in, xo, weight.f(), weight.off(), y.f(), y.off() + t * C, C);
             }

@@ -343,8 +343,9 @@ final class PackedProduct implements Runnable {
             Operand a = p.term.a;
             if (op.form() != Form.TN)
                 simd.copy(a.f(), a.off() + i * op.K() + p.k0, op.K(), high, p.n, to, p.at, Simd.DEPTH);
-            for (int r = 0; op.alpha() != 1f && r < high; r++)
-                simd.scale(op.alpha(), to, r * Simd.DEPTH + p.at, to, r * Simd.DEPTH + p.at, p.n);
+            float alpha = (float) op.alpha();
+            for (int r = 0; alpha != 1f && r < high; r++)
+                simd.scale(alpha, to, r * Simd.DEPTH + p.at, to, r * Simd.DEPTH + p.at, p.n);
         }
         for (int r = 0; block.n % 2 == 1 && r < MR; r++)
             to[r * Simd.DEPTH + block.n] = 0f;

@@ -91,6 +91,7 @@ final class ProductCpu {
     /// `c[i][j] (+)= alpha a_i . b_j`: items own rows of b.
     private static Runnable fewRowsNT(ThreadPool pool, Simd simd, ProductOps.MatMul op, Operand a, Operand b,
             Operand c) {
+        float alpha = (float) op.alpha();
         int K = op.K();
         int N = op.N();
         int some = Math.max(1, STRIPE / Math.max(1, K));
@@ -102,7 +103,7 @@ final class ProductCpu {
                     load(simd, b, j * K, row, 0, K);
                 for (int i = 0; i < op.M(); i++) {
                     int at = c.off() + i * N + j;
-                    float v = op.alpha() * simd.dot(a.f(), a.off() + i * K, row, plain ? b.off() + j * K : 0, K);
+                    float v = alpha * simd.dot(a.f(), a.off() + i * K, row, plain ? b.off() + j * K : 0, K);
                     c.f()[at] = op.accumulate() ? c.f()[at] + v : v;
                 }
             }
@@ -113,6 +114,7 @@ final class ProductCpu {
     /// `c_i (+)= alpha sum over k of a[i][k] b_k`: items own columns of b.
     private static Runnable fewRowsNN(ThreadPool pool, Simd simd, ProductOps.MatMul op, Operand a, Operand b,
             Operand c) {
+        float alpha = (float) op.alpha();
         int K = op.K();
         int N = op.N();
         int some = 128;
@@ -136,9 +138,9 @@ final class ProductCpu {
             for (int i = 0; i < op.M(); i++) {
                 int at = c.off() + i * N + j;
                 if (op.accumulate())
-                    simd.axpy(op.alpha(), sum, i * some, c.f(), at, n);
+                    simd.axpy(alpha, sum, i * some, c.f(), at, n);
                 else
-                    simd.scale(op.alpha(), sum, i * some, c.f(), at, n);
+                    simd.scale(alpha, sum, i * some, c.f(), at, n);
             }
         };
         return () -> pool.forEach((N + some - 1) / some, body);
@@ -150,6 +152,7 @@ final class ProductCpu {
     private static Runnable narrow(ThreadPool pool, Simd simd, ProductOps.MatMul op, int R, int W, Operand t, Operand x,
             Operand c,
             boolean transposed) {
+        float alpha = (float) op.alpha();
         int K = op.K();
         ThreadPool.Body body = (item, worker) -> {
             int j = item * COLUMNS;
@@ -167,14 +170,14 @@ final class ProductCpu {
                 if (transposed)
                     for (int q = 0; q < n; q++) {
                         int at = c.off() + (j + q) * R + i;
-                        float v = op.alpha() * sum[i * APART + q];
+                        float v = alpha * sum[i * APART + q];
                         c.f()[at] = op.accumulate() ? c.f()[at] + v : v;
                     }
             else
                     if (op.accumulate())
-                        simd.axpy(op.alpha(), sum, i * APART, c.f(), c.off() + i * W + j, n);
+                        simd.axpy(alpha, sum, i * APART, c.f(), c.off() + i * W + j, n);
             else
-                        simd.scale(op.alpha(), sum, i * APART, c.f(), c.off() + i * W + j, n);
+                        simd.scale(alpha, sum, i * APART, c.f(), c.off() + i * W + j, n);
         };
         return () -> pool.forEach((W + COLUMNS - 1) / COLUMNS, body);
     }

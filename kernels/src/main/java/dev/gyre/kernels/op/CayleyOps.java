@@ -45,8 +45,8 @@ public sealed interface CayleyOps extends Op {
     }
 
     /// COFT: scales each stored block of v (blocks, b(b-1)/2) in place to `||Q||_F <= limit`, where
-    /// `||Q||_F^2 = 2 ||v||^2` and `limit = eps / sqrt(blocks)`.
-    record CoftProject(Buf v, int blocks, int b, float limit) implements CayleyOps {
+    /// `||Q||_F^2 = 2 ||v||^2` and `limit = eps / sqrt(blocks)`, which PEFT evaluates in single precision.
+    record CoftProject(Buf v, int blocks, int b, double limit) implements CayleyOps {
         public CoftProject {
             check(v.size() == (long) blocks * b * (b - 1) / 2, "CoftProject", v);
         }

@@ -74,7 +74,7 @@ public sealed interface GivensOps extends Op {
 
     /// Soft orthogonality of qGOFT: writes `loss[0] = lambda * sum over pairs of e^2`, `e = g00 g01 + g10 g11`, and adds
     /// its gradient to dG; g, dG (n,4), loss (1).
-    record GivensPenalty(Buf g, Buf dG, Buf loss, int n, float lambda) implements GivensOps {
+    record GivensPenalty(Buf g, Buf dG, Buf loss, int n, double lambda) implements GivensOps {
         public GivensPenalty {
             check(g.size() == 4L * n && dG.size() == g.size() && loss.size() == 1, "GivensPenalty", g, dG, loss);
         }

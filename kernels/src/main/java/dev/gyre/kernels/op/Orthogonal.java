@@ -8,7 +8,7 @@ package dev.gyre.kernels.op;
 /// @param maxNorm when positive: a block with `||Q||_F > maxNorm` is first scaled to about that norm
 ///        (`Q maxNorm / (||Q||_F + 1e-12)`, PSOFT's `cayley_neumann_eps`); the gradient passes through the scaling
 /// @param skew how the block is stored
-public record Orthogonal(Form form, int terms, float maxNorm, Skew skew) {
+public record Orthogonal(Form form, int terms, double maxNorm, Skew skew) {
     public enum Form {
         /// PEFT's Cayley-Neumann polynomial since 0.18: `I + 2Q + ... + 2Q^(p-1) + Q^p`, `p = max(t, 4) - 1`;
         /// t = 2: `I + 2Q`; t below 2: `I`, without gradient.
@@ -38,11 +38,11 @@ public record Orthogonal(Form form, int terms, float maxNorm, Skew skew) {
     }
 
     public static Orthogonal neumann(int terms) {
-        return new Orthogonal(Form.NEUMANN, Math.max(0, terms), 0f, Skew.PACKED);
+        return new Orthogonal(Form.NEUMANN, Math.max(0, terms), 0, Skew.PACKED);
     }
 
     public static Orthogonal of(Form form, int terms) {
-        return new Orthogonal(form, Math.max(0, terms), 0f, Skew.PACKED);
+        return new Orthogonal(form, Math.max(0, terms), 0, Skew.PACKED);
     }
 
     /// Numbers stored for one block of size `b`.

@@ -18,7 +18,7 @@ public sealed interface ProductOps extends Op {
     /// | TN | (K,M) | (K,N) | weight gradient `dW = dY^T X` |
     ///
     /// b may be F32, BF16 or NF4 in NN and NT; a and c are F32.
-    record MatMul(Form form, Buf a, Buf b, Buf c, int M, int N, int K, float alpha, boolean accumulate)
+    record MatMul(Form form, Buf a, Buf b, Buf c, int M, int N, int K, double alpha, boolean accumulate)
             implements ProductOps {
         public enum Form {
             NN, NT, TN

@@ -11,16 +11,16 @@ final class AttentionRef {
         switch (op) {
             case AttentionOps.Attention o ->
                     forward(of.vec(o.q()), of.vec(o.k()), of.vec(o.v()), of.ints(o.start()), of.vec(o.out()),
-                            of.vec(o.lse()), o.B(), o.T(), o.H(), o.KV(), o.D(), Decimal.of(o.scale()), o.window());
+                            of.vec(o.lse()), o.B(), o.T(), o.H(), o.KV(), o.D(), o.scale(), o.window());
             case AttentionOps.AttentionGrad o ->
                     backward(of.vec(o.q()), of.vec(o.k()), of.vec(o.v()), of.ints(o.start()), of.vec(o.out()),
                             of.vec(o.lse()), of.vec(o.dOut()), of.vec(o.delta()), of.vec(o.dQ()), of.vec(o.dK()),
-                            of.vec(o.dV()), o.B(), o.T(), o.H(), o.KV(), o.D(), Decimal.of(o.scale()), o.window());
+                            of.vec(o.dV()), o.B(), o.T(), o.H(), o.KV(), o.D(), o.scale(), o.window());
             case AttentionOps.CacheStore(var k, var v, var kCache, var vCache, var start, int T, int P, int C) ->
                     cacheStore(of.vec(k), of.vec(v), of.vec(kCache), of.vec(vCache), of.first(start), T, C);
             case AttentionOps.CachedAttention o ->
                     cached(of.vec(o.q()), of.vec(o.kCache()), of.vec(o.vCache()), of.first(o.start()), of.vec(o.out()),
-                            o.T(), o.H(), o.KV(), o.D(), Decimal.of(o.scale()), o.window());
+                            o.T(), o.H(), o.KV(), o.D(), o.scale(), o.window());
         }
     }
 

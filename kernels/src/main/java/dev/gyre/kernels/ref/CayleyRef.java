@@ -24,7 +24,7 @@ final class CayleyRef {
                     forward(map, of.vec(v), of.vec(r), blocks, b);
             case CayleyOps.CayleyGrad(var map, var v, var dR, var dV, int blocks, int b) ->
                     backward(map, of.vec(v), of.vec(dR), of.vec(dV), blocks, b);
-            case CayleyOps.CoftProject(var v, int blocks, int b, float limit) ->
+            case CayleyOps.CoftProject(var v, int blocks, int b, double limit) ->
                     coftProject(of.vec(v), blocks, b, limit);
             case CayleyOps.MaskBlocks(var r, var mask, int blocks, int b, var identity) ->
                     maskBlocks(of.vec(r), of.ints(mask), blocks, b, identity);
@@ -104,13 +104,13 @@ final class CayleyRef {
     }
 
     private static boolean limits(Orthogonal map, double norm) {
-        return map.maxNorm() > 0 && norm > Decimal.of(map.maxNorm());
+        return map.maxNorm() > 0 && norm > map.maxNorm();
     }
 
     /// `Q maxNorm / (||Q||_F + 1e-12)` where the norm exceeds maxNorm.
     private static double[] limited(Orthogonal map, double[] Q) {
         double norm = Math.sqrt(dot(Q, Q));
-        return limits(map, norm) ? scaled(Decimal.of(map.maxNorm()) / (norm + 1e-12), Q) : Q;
+        return limits(map, norm) ? scaled(map.maxNorm() / (norm + 1e-12), Q) : Q;
     }
 
     /// `k (D - Q <Q, D> / (q (q + 1e-12)))` with `q = ||Q||_F`, `k = maxNorm / (q + 1e-12)`.
@@ -118,7 +118,7 @@ final class CayleyRef {
         double q = Math.sqrt(dot(Q, Q));
         if (!limits(map, q))
             return D;
-        double k = Decimal.of(map.maxNorm()) / (q + 1e-12);
+        double k = map.maxNorm() / (q + 1e-12);
         return scaled(k, plus(D, -dot(Q, D) / (q * (q + 1e-12)), Q));
     }
 

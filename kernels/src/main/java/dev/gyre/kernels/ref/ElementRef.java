@@ -13,12 +13,12 @@ final class ElementRef {
             case ElementOps.Fill(var x, var value) -> of.vec(x).fill(value);
             case ElementOps.Copy(var x, var y) -> copy(of.vec(x), of.vec(y));
             case ElementOps.Add(var x, var y, var out) -> add(of.vec(x), of.vec(y), of.vec(out));
-            case ElementOps.Axpy(var a, var x, var y) -> axpy(Decimal.of(a), of.vec(x), of.vec(y));
+            case ElementOps.Axpy(var a, var x, var y) -> axpy(a, of.vec(x), of.vec(y));
             case ElementOps.SwiGlu(var gate, var up, var out) -> swiGlu(of.vec(gate), of.vec(up), of.vec(out));
             case ElementOps.SwiGluGrad(var gate, var up, var dOut, var dGate, var dUp) ->
                     swiGluGrad(of.vec(gate), of.vec(up), of.vec(dOut), of.vec(dGate), of.vec(dUp));
-            case ElementOps.Dropout(var x, var seed, var y, int salt, float p, var accumulate) ->
-                    dropout(of.vec(x), of.first(seed), of.vec(y), salt, p, 1 / (1 - Decimal.of(p)), accumulate);
+            case ElementOps.Dropout(var x, var seed, var y, int salt, double p, var accumulate) ->
+                    dropout(of.vec(x), of.first(seed), of.vec(y), salt, p, accumulate);
         }
     }
 
@@ -60,10 +60,10 @@ final class ElementRef {
         return 1 / (1 + Math.exp(-z));
     }
 
-    /// `y (+)= x keep / (1 - p)`; `p` decides in float, as [Dropouts] defines, and scales in double.
-    static void dropout(Vec x, int seed, Vec y, int salt, float p, double scale, boolean accumulate) {
+    /// `y (+)= x keep / (1 - p)`; which elements are kept is decided with p in float, as [Dropouts] defines.
+    static void dropout(Vec x, int seed, Vec y, int salt, double p, boolean accumulate) {
         for (int i = 0; i < x.size(); i++) {
-            double v = Dropouts.keeps(seed, salt, i, p) ? x.get(i) * scale : 0;
+            double v = Dropouts.keeps(seed, salt, i, (float) p) ? x.get(i) / (1 - p) : 0;
             y.set(i, accumulate ? y.get(i) + v : v);
         }
     }

@@ -18,8 +18,8 @@ final class GivensRef {
                     sweep(of.vec(x), of.vec(g), of.vec(y), N, d);
             case GivensOps.GivensSweepGrad(var x, var g, var dY, var dX, var dG, int N, int d, var orthogonal, var accumulate) ->
                     sweepGrad(of.vec(x), of.vec(g), of.vec(dY), of.vec(dX), of.vec(dG), N, d, accumulate);
-            case GivensOps.GivensPenalty(var g, var dG, var loss, int n, float lambda) ->
-                    penalty(of.vec(g), of.vec(dG), of.vec(loss), n, Decimal.of(lambda));
+            case GivensOps.GivensPenalty(var g, var dG, var loss, int n, double lambda) ->
+                    penalty(of.vec(g), of.vec(dG), of.vec(loss), n, lambda);
         }
     }
 

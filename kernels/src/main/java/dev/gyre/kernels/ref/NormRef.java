@@ -9,8 +9,8 @@ final class NormRef {
 
     static void run(NormOps op, Operands of) {
         switch (op) {
-            case NormOps.RmsNorm(var x, var weight, var y, var rstd, int N, int C, float eps) ->
-                    rmsNorm(of.vec(x), of.vec(weight), of.vec(y), of.vec(rstd), N, C, Decimal.of(eps));
+            case NormOps.RmsNorm(var x, var weight, var y, var rstd, int N, int C, double eps) ->
+                    rmsNorm(of.vec(x), of.vec(weight), of.vec(y), of.vec(rstd), N, C, eps);
             case NormOps.RmsNormGrad(var x, var weight, var rstd, var dY, var dX, int N, int C, var accumulate) ->
                     rmsNormGrad(of.vec(x), of.vec(weight), of.vec(rstd), of.vec(dY), of.vec(dX), N, C, accumulate);
             case NormOps.RmsNormWeightGrad(var x, var rstd, var dY, var dWeight, int N, int C) ->

@@ -10,8 +10,8 @@ final class ProductRef {
 
     static void run(ProductOps op, Operands of) {
         switch (op) {
-            case ProductOps.MatMul(var form, var a, var b, var c, int M, int N, int K, float alpha, var accumulate) ->
-                    matMul(form, of.vec(a), of.vec(b), of.vec(c), M, N, K, Decimal.of(alpha), accumulate);
+            case ProductOps.MatMul(var form, var a, var b, var c, int M, int N, int K, double alpha, var accumulate) ->
+                    matMul(form, of.vec(a), of.vec(b), of.vec(c), M, N, K, alpha, accumulate);
             case ProductOps.Decode(var w, var y) -> ElementRef.copy(of.vec(w), of.vec(y));
         }
     }

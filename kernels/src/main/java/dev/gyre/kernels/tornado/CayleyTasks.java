@@ -83,7 +83,7 @@ final class CayleyTasks {
         if (map.maxNorm() > 0) {
             tasks.task("blockNorms", items(blocks), CayleyKernels::blockNorms, q, norms, blocks, b);
             tasks.task("limitNorms", items(blocks * b * b), CayleyKernels::limitNorms, q, norms, blocks, b,
-                    map.maxNorm());
+                    (float) map.maxNorm());
         }
     }
 
@@ -92,7 +92,7 @@ final class CayleyTasks {
         skew(v);
         tasks.task("blockInner", items(blocks), CayleyKernels::blockInner, q, dQ, inner, blocks, b);
         tasks.task("limitNormsGrad", items(blocks * b * b), CayleyKernels::limitNormsGrad, q, norms, inner, dQ, blocks,
-                b, map.maxNorm());
+                b, (float) map.maxNorm());
     }
 
     private FloatArray copyOf(Floats x) {

@@ -80,10 +80,12 @@ final class CuBlasTasks {
         FloatArray c = memory.floats(o.c()).array();
         float beta = o.accumulate() ? 1f : 0f;
         tasks.library(() -> precision == Precision.TF32
-                ? CuBlas.cublasSgemmTF32(transB(o), transA(o), o.N(), o.M(), o.K(), o.alpha(), b, ldb(o), a, lda(o),
+                ? CuBlas.cublasSgemmTF32(transB(o), transA(o), o.N(), o.M(), o.K(), (float) o.alpha(), b, ldb(o), a,
+                        lda(o),
                         beta,
                         c, o.N())
-                : CuBlas.cublasSgemm(transB(o), transA(o), o.N(), o.M(), o.K(), o.alpha(), b, ldb(o), a, lda(o), beta,
+                : CuBlas.cublasSgemm(transB(o), transA(o), o.N(), o.M(), o.K(), (float) o.alpha(), b, ldb(o), a, lda(o),
+                        beta,
                         c,
                         o.N()));
     }
@@ -111,7 +113,8 @@ final class CuBlasTasks {
         int n = o.c().length();
         ShortArray c = memory.shortScratch(n);
         // by hand: TornadoVM's own factory wants arrays of another class for the same bits
-        Object[] arguments = {transB(o), transA(o), o.N(), o.M(), o.K(), o.alpha(), b, ldb(o), a, lda(o), 0f, c, o.N()};
+        Object[] arguments =
+                {transB(o), transA(o), o.N(), o.M(), o.K(), (float) o.alpha(), b, ldb(o), a, lda(o), 0f, c, o.N()};
         Access[] access = new Access[arguments.length];
         Arrays.fill(access, Access.READ_ONLY);
         access[11] = Access.WRITE_ONLY;

@@ -90,11 +90,6 @@ final class Lowering {
         return b ? 1 : 0;
     }
 
-    /// 1 / (1 - p) for the p that was written, 0.9 and not the float next to it.
-    private static float inverseKeep(float p) {
-        return (float) (1 / (1 - Double.parseDouble(Float.toString(p))));
-    }
-
     private static int rowParts(int N) {
         return Math.clamp(N / 8, 1, ROW_PARTS);
     }
@@ -105,7 +100,7 @@ final class Lowering {
 
     private void lower(Op op) {
         switch (op) {
-            case ElementOps.Fill o -> fill(f(o.x()), o.x().length(), o.value());
+            case ElementOps.Fill o -> fill(f(o.x()), o.x().length(), (float) o.value());
             case ElementOps.Copy o -> copy(f(o.x()), f(o.y()), o.x().length());
             case ElementOps.Add o -> {
                 Floats x = f(o.x());
@@ -117,7 +112,7 @@ final class Lowering {
             case ElementOps.Axpy o -> {
                 Floats x = f(o.x());
                 Floats y = f(o.y());
-                tasks.task("axpy", items(o.x().length()), ElementKernels::axpy, o.a(), x.array(), y.array(),
+                tasks.task("axpy", items(o.x().length()), ElementKernels::axpy, (float) o.a(), x.array(), y.array(),
                         at(x.at(), y.at()), o.x().length());
             }
             case TokenOps.Embed o -> embed(o);
@@ -135,10 +130,10 @@ final class Lowering {
                 Floats y = f(o.y());
                 if (workGroups) {
                     tasks.task("inverseRmsOfRow", rows(o.N()), RowKernels::inverseRmsOfRow, new KernelContext(),
-                            x.array(), rstd.array(), at(x.at(), rstd.at()), o.C(), o.eps());
+                            x.array(), rstd.array(), at(x.at(), rstd.at()), o.C(), (float) o.eps());
                 } else
                     tasks.task("inverseRms", items(o.N()), NormKernels::inverseRms, x.array(), rstd.array(),
-                            at(x.at(), rstd.at()), o.N(), o.C(), o.eps());
+                            at(x.at(), rstd.at()), o.N(), o.C(), (float) o.eps());
                 tasks.task("normalise", items(o.N() * o.C()), NormKernels::normalise, x.array(), rstd.array(),
                         w.array(), y.array(), at(x.at(), rstd.at(), w.at(), y.at()), o.N(), o.C());
             }
@@ -216,11 +211,11 @@ final class Lowering {
                 if (workGroups && o.D() <= AttentionTileKernels.MAX_D)
                     tasks.task("attendTile", attentionTiles(o.T(), o.B() * o.H()), AttentionTileKernels::attendTile,
                             new KernelContext(), q.array(), k.array(), v.array(), start.array(), out.array(),
-                            lse.array(), at, o.T(), o.H(), o.KV(), o.D(), o.scale(), o.window());
+                            lse.array(), at, o.T(), o.H(), o.KV(), o.D(), (float) o.scale(), o.window());
                 else
                     tasks.task("attend", items(o.H(), o.B() * o.T()), AttentionKernels::attend, q.array(), k.array(),
                             v.array(), start.array(), out.array(), lse.array(), at, o.B() * o.T(), o.T(), o.H(), o.KV(),
-                            o.D(), o.scale(), o.window());
+                            o.D(), (float) o.scale(), o.window());
             }
             case AttentionOps.AttentionGrad o -> attentionGrad(o);
             case AttentionOps.CacheStore o -> {
@@ -239,10 +234,10 @@ final class Lowering {
                 if (workGroups && o.D() <= most)
                     tasks.task("attendCacheRow", groups(o.T() * o.H(), most), AttentionTileKernels::attendCacheRow,
                             new KernelContext(), q.array(), k.array(), v.array(), start.array(), out.array(), at,
-                            o.H(), o.KV(), o.D(), o.scale(), o.window());
+                            o.H(), o.KV(), o.D(), (float) o.scale(), o.window());
                 else
                     tasks.task("attendCache", items(o.H(), o.T()), AttentionKernels::attendCache, q.array(), k.array(),
-                            v.array(), start.array(), out.array(), at, o.T(), o.H(), o.KV(), o.D(), o.scale(),
+                            v.array(), start.array(), out.array(), at, o.T(), o.H(), o.KV(), o.D(), (float) o.scale(),
                             o.window());
             }
             case ElementOps.SwiGlu o -> {
@@ -278,7 +273,7 @@ final class Lowering {
             case CayleyOps.CoftProject o -> {
                 Floats v = f(o.v());
                 tasks.task("coftProject", items(o.blocks()), CayleyKernels::coftProject, v.array(), at(v.at()),
-                        o.blocks(), o.b() * (o.b() - 1) / 2, o.limit());
+                        o.blocks(), o.b() * (o.b() - 1) / 2, (float) o.limit());
             }
             case RotateOps.BlockRotate o -> {
                 Floats x = f(o.x());
@@ -324,7 +319,8 @@ final class Lowering {
                 Ints seed = i(o.seed());
                 Floats y = f(o.y());
                 tasks.task("dropout", items(o.x().length()), ElementKernels::dropout, x.array(), seed.array(),
-                        y.array(), at(x.at(), seed.at(), y.at(), o.salt()), o.x().length(), o.p(), inverseKeep(o.p()),
+                        y.array(), at(x.at(), seed.at(), y.at(), o.salt()), o.x().length(), (float) o.p(),
+                        (float) (1 / (1 - o.p())),
                         flag(o.accumulate()));
             }
             case ColumnOps.ScaleColumns o -> {
@@ -407,9 +403,9 @@ final class Lowering {
                 tasks.task("givensPenaltyParts", items(parts), FeatureKernels::givensPenaltyParts, m.array(), partial,
                         at(m.at()), o.n(), parts);
                 tasks.task("scaledSum", items(1), FeatureKernels::scaledSum, partial, loss.array(), at(loss.at()),
-                        parts, o.lambda());
+                        parts, (float) o.lambda());
                 tasks.task("givensPenaltyGrad", items(o.n()), FeatureKernels::givensPenaltyGrad, m.array(), dG.array(),
-                        at(m.at(), dG.at()), o.n(), o.lambda());
+                        at(m.at(), dG.at()), o.n(), (float) o.lambda());
             }
             case ReflectOps.HouseholderVectors o -> {
                 Floats p = f(o.p());
@@ -500,22 +496,24 @@ final class Lowering {
                 Floats b = f(o.b());
                 switch (o.form()) {
                     case NN -> tasks.task("nn", items(o.N(), o.M()), MatMulKernels::nn, a.array(), b.array(), c.array(),
-                            at(a.at(), b.at(), c.at()), o.M(), o.N(), o.K(), o.alpha(), add);
+                            at(a.at(), b.at(), c.at()), o.M(), o.N(), o.K(), (float) o.alpha(), add);
                     case NT -> tasks.task("nt", items(o.N(), o.M()), MatMulKernels::nt, a.array(), b.array(), c.array(),
-                            at(a.at(), b.at(), c.at()), o.M(), o.N(), o.K(), o.alpha(), add);
+                            at(a.at(), b.at(), c.at()), o.M(), o.N(), o.K(), (float) o.alpha(), add);
                     case TN -> tasks.task("tn", items(o.N(), o.M()), MatMulKernels::tn, a.array(), b.array(), c.array(),
-                            at(a.at(), b.at(), c.at()), o.M(), o.N(), o.K(), o.alpha(), add);
+                            at(a.at(), b.at(), c.at()), o.M(), o.N(), o.K(), (float) o.alpha(), add);
                 }
             }
             case BF16 -> {
                 Shorts b = memory.shorts(o.b());
                 if (o.form() == ProductOps.MatMul.Form.NN)
                     tasks.task("nnBf16", items(o.N(), o.M()), MatMulKernels::nnBf16, a.array(), b.array(),
-                            memory.powers(), c.array(), at(a.at(), b.at(), c.at()), o.M(), o.N(), o.K(), o.alpha(),
+                            memory.powers(), c.array(), at(a.at(), b.at(), c.at()), o.M(), o.N(), o.K(),
+                            (float) o.alpha(),
                             add);
                 else
                     tasks.task("ntBf16", items(o.N(), o.M()), MatMulKernels::ntBf16, a.array(), b.array(),
-                            memory.powers(), c.array(), at(a.at(), b.at(), c.at()), o.M(), o.N(), o.K(), o.alpha(),
+                            memory.powers(), c.array(), at(a.at(), b.at(), c.at()), o.M(), o.N(), o.K(),
+                            (float) o.alpha(),
                             add);
             }
             case NF4 -> {
@@ -523,11 +521,11 @@ final class Lowering {
                 if (o.form() == ProductOps.MatMul.Form.NN)
                     tasks.task("nnNf4", items(o.N(), o.M()), MatMulKernels::nnNf4, a.array(), b.codes(), b.book(),
                             b.maxima(), b.maximaCodes(), b.map(), c.array(), at(a.at(), c.at()), o.M(), o.N(), o.K(),
-                            o.alpha(), add, b.block(), b.nested(), b.offset());
+                            (float) o.alpha(), add, b.block(), b.nested(), b.offset());
                 else
                     tasks.task("ntNf4", items(o.N(), o.M()), MatMulKernels::ntNf4, a.array(), b.codes(), b.book(),
                             b.maxima(), b.maximaCodes(), b.map(), c.array(), at(a.at(), c.at()), o.M(), o.N(), o.K(),
-                            o.alpha(), add, b.block(), b.nested(), b.offset());
+                            (float) o.alpha(), add, b.block(), b.nested(), b.offset());
             }
             case I32 -> throw new IllegalArgumentException(o.b() + " cannot be a factor of a matrix product");
         }
@@ -548,19 +546,20 @@ final class Lowering {
             case F32 -> {
                 Floats b = f(o.b());
                 tasks.task("blocked", grid, BlockedMatMulKernels::blocked, a.array(), b.array(), c.array(),
-                        at(a.at(), b.at(), c.at()), o.M(), o.N(), o.K(), aRow, aStep, bRow, bStep, o.alpha(), add);
+                        at(a.at(), b.at(), c.at()), o.M(), o.N(), o.K(), aRow, aStep, bRow, bStep, (float) o.alpha(),
+                        add);
             }
             case BF16 -> {
                 Shorts b = memory.shorts(o.b());
                 tasks.task("blockedBf16", grid, BlockedMatMulKernels::blockedBf16, a.array(), b.array(),
                         memory.powers(), c.array(), at(a.at(), b.at(), c.at()), o.M(), o.N(), o.K(), aRow, aStep, bRow,
-                        bStep, o.alpha(), add);
+                        bStep, (float) o.alpha(), add);
             }
             case NF4 -> {
                 Nf4 b = memory.nf4(o.b());
                 tasks.task("blockedNf4", grid, BlockedMatMulKernels::blockedNf4, a.array(), b.codes(), b.book(),
                         b.maxima(), b.maximaCodes(), b.map(), c.array(), at(a.at(), c.at()), o.M(), o.N(), o.K(),
-                        flag(nt), o.alpha(), add, b.block(), b.nested(), b.offset());
+                        flag(nt), (float) o.alpha(), add, b.block(), b.nested(), b.offset());
             }
             case I32 -> throw new IllegalArgumentException(o.b() + " cannot be a factor of a matrix product");
         }
@@ -584,19 +583,19 @@ final class Lowering {
                 tasks.task("tiled", grid, TiledMatMulKernels::tiled, context, a.array(), b.array(), c.array(),
                         at(a.at(), b.at(), c.at(), o.K()), o.M(), o.N(), o.K(), tn ? 1 : o.K(), tn ? o.M() : 1, bRow,
                         bStep,
-                        o.alpha(), add);
+                        (float) o.alpha(), add);
             }
             case BF16 -> {
                 Shorts b = memory.shorts(o.b());
                 tasks.task("tiledBf16", grid, TiledMatMulKernels::tiledBf16, context, a.array(), b.array(),
                         memory.powers(), c.array(), at(a.at(), b.at(), c.at(), o.K()), o.M(), o.N(), o.K(), bRow, bStep,
-                        o.alpha(), add);
+                        (float) o.alpha(), add);
             }
             case NF4 -> {
                 Nf4 b = memory.nf4(o.b());
                 tasks.task("tiledNf4", grid, TiledMatMulKernels::tiledNf4, context, a.array(), b.codes(), b.book(),
                         b.maxima(), b.maximaCodes(), b.map(), c.array(), at(a.at(), c.at(), o.K()), o.M(), o.N(), o.K(),
-                        flag(nt), o.alpha(), add, b.block(), b.nested(), b.offset());
+                        flag(nt), (float) o.alpha(), add, b.block(), b.nested(), b.offset());
             }
             case I32 -> throw new IllegalArgumentException(o.b() + " cannot be a factor of a matrix product");
         }
@@ -643,19 +642,19 @@ final class Lowering {
         if (workGroups && o.D() <= AttentionTileKernels.MAX_D) {
             tasks.task("queryGradTile", attentionTiles(o.T(), o.B() * o.H()), AttentionTileKernels::queryGradTile,
                     new KernelContext(), q.array(), k.array(), v.array(), start.array(), lse.array(), dOut.array(),
-                    delta.array(), dQ.array(), atQ, o.T(), o.H(), o.KV(), o.D(), o.scale(), o.window());
+                    delta.array(), dQ.array(), atQ, o.T(), o.H(), o.KV(), o.D(), (float) o.scale(), o.window());
             tasks.task("keyValueGradTile", attentionTiles(o.T(), o.B() * o.KV()),
                     AttentionTileKernels::keyValueGradTile, new KernelContext(), q.array(), k.array(), v.array(),
                     start.array(), lse.array(), dOut.array(), delta.array(), dK.array(), dV.array(), atK, o.T(), o.H(),
-                    o.KV(), o.D(), o.scale(), o.window());
+                    o.KV(), o.D(), (float) o.scale(), o.window());
             return;
         }
         tasks.task("queryGrad", items(o.H(), N), AttentionKernels::queryGrad, q.array(), k.array(), v.array(),
                 start.array(), lse.array(), dOut.array(), delta.array(), dQ.array(), atQ, N, o.T(), o.H(), o.KV(),
-                o.D(), o.scale(), o.window());
+                o.D(), (float) o.scale(), o.window());
         tasks.task("keyValueGrad", items(o.KV(), N), AttentionKernels::keyValueGrad, q.array(), k.array(), v.array(),
                 start.array(), lse.array(), dOut.array(), delta.array(), dK.array(), dV.array(), atK, N, o.T(), o.H(),
-                o.KV(), o.D(), o.scale(), o.window());
+                o.KV(), o.D(), (float) o.scale(), o.window());
     }
 
     /// Parts, each of many tiles of rows, so that few blocks still make enough work groups; shared blocks are parts as well.

@@ -126,13 +126,13 @@ class AlgebraTest {
         for (int i = 0; i < 5; i++)
             for (int j = i + 1; j < 5; j++)
                 v[k++] = (X[i * 5 + j] - X[j * 5 + i]) / 2;
-        assertClose(rotation(new Orthogonal(form, 5, 0f, Skew.FULL), X, 5), rotation(Orthogonal.of(form, 5), v, 5),
+        assertClose(rotation(new Orthogonal(form, 5, 0, Skew.FULL), X, 5), rotation(Orthogonal.of(form, 5), v, 5),
                 1e-14);
     }
 
     @Test
     void aNormLimitScalesOnlyBlocksBeyondIt() {
-        Orthogonal limited = new Orthogonal(Orthogonal.Form.NEUMANN, 5, 0.9f, Skew.PACKED);
+        Orthogonal limited = new Orthogonal(Orthogonal.Form.NEUMANN, 5, 0.9, Skew.PACKED);
         double[] v = {0.1, 0.2, -0.1, 3, -2, 1};
         Vec got = Vec.zeros(18);
         CayleyRef.forward(limited, Vec.of(v), got, 2, 3);
