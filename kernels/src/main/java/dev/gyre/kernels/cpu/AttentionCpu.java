@@ -7,22 +7,22 @@ import org.jspecify.annotations.Nullable;
 
 /// Causal attention with grouped key/value heads, its gradient, and the key/value cache.
 ///
-/// Keys go by in tiles; the scores of a tile of queries against a tile of keys are all that is ever held. Scores are
-/// kept transposed, a row per key and a column per query: then maxima and sums of the softmax run down the columns in
-/// full vectors, and a tile of scores is already the packed right operand of the next product. All products run on packed
-/// operands, [Simd#strips]; keys that lie behind all queries of a panel are left out.
+/// Keys are processed in tiles; only the scores of one tile of queries against one tile of keys are stored. Scores are
+/// transposed, a row per key and a column per query: then maxima and sums of the softmax run down the columns in full
+/// vectors, and a tile of scores is already the packed right operand of the next product. All products run on packed
+/// operands, [Simd#strips]; keys after the last query of a panel are skipped.
 final class AttentionCpu {
     /// Queries of a tile. Forward tiles may have fewer, so that the query heads of a group fill [#COLUMNS].
     private static final int QUERIES = 64;
     private static final int COLUMNS = 192;
-    /// Keys of a tile, whole groups at any width: their rows, the values and the scores of a panel fit the near cache
-    /// together.
+    /// Keys of a tile, whole groups at any width: their rows, the values and the scores of a panel fit the first-level
+    /// cache together.
     private static final int KEYS = 60;
     /// Keys and queries of a chunk of the gradient at most.
     private static final int LONGEST = 960;
-    /// Floats before operands: with the 16 bytes of an array's header they fill a cache line.
+    /// Floats before the first operand: with the 16 bytes of the array header they fill a cache line.
     private static final int ALIGN = 12;
-    /// Items of a gradient, so that up to as many threads have work.
+    /// Items of a gradient: work for up to this many threads.
     private static final int ITEMS = 32;
 
     private AttentionCpu() {
@@ -67,7 +67,7 @@ final class AttentionCpu {
         int T = op.T();
         int some = heads.queries();
         int tiles = (T + some - 1) / some;
-        // the last tiles see the most keys: they go first, so that no thread is left with one at the end
+        // the last tiles see the most keys: they are taken first, so that no thread starts one at the end
         ThreadPool.Body body = (item, worker) -> {
             int tile = tiles - 1 - item / (op.B() * op.KV());
             int kv = item % op.KV();
@@ -155,12 +155,12 @@ final class AttentionCpu {
 
     // left operands of small products: groups of rows as [Simd#group] takes them, group after group
 
-    /// Numbers that the groups of M rows of K take.
+    /// Elements in the groups of M rows of K.
     private static int groupsSize(Simd simd, int M, int K) {
         return (M + simd.groupRows() - 1) / simd.groupRows() * simd.groupStride() * K;
     }
 
-    /// From a (M,K), rows `lda` apart. What lies beyond the rows of a group is never used.
+    /// From a (M,K), rows `lda` apart. Elements beyond the rows of a group are never used.
     private static void groups(Simd simd, float[] a, int ao, int lda, int M, int K, float[] to, int at) {
         int step = simd.groupStride();
         for (int i = 0; i < M; i += simd.groupRows(), at += step * K)
@@ -178,7 +178,7 @@ final class AttentionCpu {
         return start == null ? 0 : start.i()[start.off() + row];
     }
 
-    /// Takes the keys j0..j0+n-1 that a column does not see out of its scores; false when no column sees any of them.
+    /// Sets the scores of the keys j0..j0+n-1 that a column does not see to -Infinity; false if no column sees any.
     private static boolean mask(Heads s, float[] w, int scores, int NR, int c0, int columns, int rows,
             @Nullable Operand start, int row, int first, int j0, int n) {
         boolean any = false;
@@ -195,11 +195,11 @@ final class AttentionCpu {
         return any;
     }
 
-    /// The gradient takes keys and queries in the same chunks. An item is a chunk of queries against a chunk of keys that
-    /// do not lie behind them, for one key/value head and its group of query heads; it makes its part of dQ, dK and dV
-    /// in five products. In pass s queries are s chunks ahead of their keys: so items of a pass share no result, and
-    /// every result is summed in the order of the passes, whoever runs them. A batch with many heads needs one chunk, one
-    /// pass and no summing.
+    /// Keys and queries are cut into the same chunks. An item is a chunk of queries against a chunk of keys that does
+    /// not come after it, for one key/value head and its group of query heads; it makes its part of dQ, dK and dV in
+    /// five products. In pass s queries are s chunks ahead of their keys: so items of a pass share no result, and every
+    /// result is summed in the order of the passes, whichever thread runs them. A batch with many heads needs one
+    /// chunk, one pass and no summing.
     static Runnable attentionGrad(ThreadPool pool, Simd simd, AttentionOps.AttentionGrad op, Operand q, Operand k,
             Operand v, Operand start,
             Operand out,
@@ -229,7 +229,7 @@ final class AttentionCpu {
             Operand lse, Operand dOut, Operand delta, Operand dQ, Operand dK, Operand dV) {
         /// @param pair sequence and key/value head
         /// @param k0 first key of the chunk, within its sequence
-        /// @param q0 first query of the chunk, `k0` or behind it
+        /// @param q0 first query of the chunk, at least `k0`
         void run(int pair, int k0, int q0, int worker) {
             int D = s.D();
             int kd = s.KV() * D;
@@ -309,7 +309,7 @@ final class AttentionCpu {
             }
             int end = Math.min(k1, i0 + rows);
             int begin = k0 + Math.max(0, low - k0) / KEYS * KEYS;
-            // no query sees this chunk, which then is not their own
+            // no query sees this chunk of keys; it is then not the chunk of the queries themselves
             if (begin >= end)
                 return;
             for (int h = kv * G; h < (kv + 1) * G; h++) {
@@ -359,7 +359,7 @@ final class AttentionCpu {
                 for (int p = 0; p < panels; p++) {
                     int some = Math.min(NR, rows - p * NR);
                     int to = at + p * NR * qd;
-                    // q^T is no longer needed: its place takes the rows of dQ
+                    // q^T is no longer needed: the rows of dQ overwrite it
                     simd.transpose(w, sums + p * NR * high, NR, D, some, w, qT, D);
                     for (int r = 0; r < some; r++)
                         if (first)
@@ -370,7 +370,7 @@ final class AttentionCpu {
             }
         }
 
-        /// What [Simd#softmaxGrad] wants of each query, panel by panel; the first pass makes delta.
+        /// The statistics that [Simd#softmaxGrad] needs of each query, panel by panel; the first pass computes delta.
         private void statistics(float[] w, int stats, int columns, int h, int row0, int i0, int rows, boolean first) {
             int D = s.D();
             int H = s.H();

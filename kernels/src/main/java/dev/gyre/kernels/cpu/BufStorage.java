@@ -4,7 +4,7 @@ import dev.gyre.kernels.op.Buf;
 import dev.gyre.kernels.op.HostData;
 import org.jspecify.annotations.Nullable;
 
-/// The storage of one root buffer: an arena slab, an array of its own, or the numbers bound to a weight.
+/// The storage of one root buffer: an arena slab, an array of its own, or the values bound to a weight.
 final class BufStorage {
     private final Buf root;
     private float @Nullable [] floats;
@@ -25,7 +25,7 @@ final class BufStorage {
         this.ints = ints;
     }
 
-    /// F32 weights are used where they lie; the others are decoded by the operations that read them.
+    /// F32 weights are used in place; the others are decoded by the operations that read them.
     void bind(HostData given) {
         data = given;
         if (given instanceof HostData.F32 f)
@@ -59,7 +59,7 @@ final class BufStorage {
 
     private IllegalStateException missing(String what) {
         return new IllegalStateException(root.role() == Buf.Role.WEIGHT
-                ? "weight " + root + " has no numbers: bind it before the first run"
+                ? "weight " + root + " has no values: bind it before the first run"
                 : root + " is not " + what + " storage");
     }
 

@@ -4,8 +4,8 @@ import dev.gyre.kernels.op.CayleyOps;
 import dev.gyre.kernels.op.Orthogonal;
 import java.util.Arrays;
 
-/// Rotations from skew-symmetric blocks and their gradients, COFT's projection, dropout of blocks. Items own blocks; the powers that a
-/// gradient needs are computed again in scratch memory.
+/// Rotations from skew-symmetric blocks and their gradients, COFT's projection, dropout of blocks. Items own blocks;
+/// the powers that a gradient needs are computed again in scratch memory.
 ///
 /// The polynomial forms and Newton-Schulz run in floats by [Simd#product]. The exact Cayley maps run in double: since
 /// the symmetric part of `I -+ Q` is I, all pivots are at least 1 and elimination needs no pivoting; and
@@ -133,7 +133,7 @@ final class CayleyCpu {
             }
     }
 
-    /// Products of b x b matrices that lie in one scratch array, the right operand in panels behind them.
+    /// Products of b x b matrices in one scratch array, followed by the right operand in panels.
     private static final class Squares {
         final ThreadPool pool;
         final Simd simd;
@@ -242,7 +242,7 @@ final class CayleyCpu {
         return true;
     }
 
-    /// `X_0 = I + Q; X <- a X + b X X^T X`; leaves X_0 .. X_terms in front of four squares of work space.
+    /// `X_0 = I + Q; X <- a X + b X X^T X`; leaves X_0 .. X_terms, followed by four squares of work space.
     private static Squares iterates(ThreadPool pool, Simd simd, Orthogonal map, float[] v, int vo, int b, int worker) {
         double[][] pairs = Orthogonal.newtonSchulz(map.terms());
         Squares s = new Squares(pool, simd, b, map.terms() + 5, worker);
@@ -269,8 +269,8 @@ final class CayleyCpu {
         System.arraycopy(s.w, map.terms() * s.bb, r, ro, s.bb);
     }
 
-    /// Back through each step: `dX = a G + b (G S + X G^T X + S G)` with `S = X^T X = X X^T`, since X is a polynomial of a
-    /// skew matrix and so commutes with its transpose.
+    /// Back through each step: `dX = a G + b (G S + X G^T X + S G)` with `S = X^T X = X X^T`, since X is a polynomial
+    /// of a skew matrix and so commutes with its transpose.
     private static boolean newtonSchulzGrad(ThreadPool pool, Simd simd, Orthogonal map, float[] v, int vo, int b,
             float[] dR,
             int go, float[] dQ, int worker) {

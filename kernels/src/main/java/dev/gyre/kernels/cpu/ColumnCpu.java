@@ -3,7 +3,7 @@ package dev.gyre.kernels.cpu;
 import dev.gyre.kernels.op.ColumnOps;
 import java.util.Arrays;
 
-/// Operations on the rows of a matrix that share one number per column, and sums over rows.
+/// Operations on the rows of a matrix with one value per column, and sums over rows.
 final class ColumnCpu {
     private ColumnCpu() {
     }
@@ -22,7 +22,7 @@ final class ColumnCpu {
         void run(int from, int to, int worker);
     }
 
-    /// A task that covers rows `0..N-1`, some at a time, so that one item has a chunk's worth of elements.
+    /// A task over rows `0..N-1`, in items of about [ElementCpu#CHUNK] elements.
     static Runnable rows(ThreadPool pool, int N, int C, Rows rows) {
         int some = Math.max(1, ElementCpu.CHUNK / Math.max(1, C));
         ThreadPool.Body body = (item, worker) -> rows.run(item * some, Math.min(N, (item + 1) * some), worker);
@@ -35,8 +35,8 @@ final class ColumnCpu {
         void add(int t, float[] sum, int at);
     }
 
-    /// Adds `sum over rows` to out (C). The rows are cut into at most 64 parts, whatever the number of threads; each part is
-    /// summed for itself, then the parts in order: fewer roundings than one long sum, and always the same ones.
+    /// Adds `sum over rows` to out (C). The rows are cut into at most 64 parts, independent of the number of threads;
+    /// each part is summed, then the parts in order: less rounding error than one long sum, and reproducible.
     static Runnable sumRows(ThreadPool pool, Simd simd, int N, int C, Operand out, AddRow row) {
         int some = Math.max(32, (N + 63) / 64);
         int parts = (N + some - 1) / some;

@@ -30,11 +30,11 @@ import java.util.Map;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
-/// Storage and ready-to-run tasks of some programs. Every operation is turned into a task once, here; a run walks
-/// through an array of them.
+/// Storage and tasks of some programs. Every operation is turned into a task once, here; a run executes an array of
+/// tasks.
 final class CpuSession implements Session {
-    /// @param calls runs of each task while the session measured
-    /// @param nanos what they took
+    /// @param calls runs of each task while timing was on
+    /// @param nanos their time
     private record Compiled(Runnable[] tasks, List<BufStorage> weights, long[] calls, long[] nanos) {
     }
 
@@ -112,10 +112,10 @@ final class CpuSession implements Session {
     public void bind(Buf weight, HostData data) {
         if (weight.role() != Buf.Role.WEIGHT || weight.isView())
             throw new IllegalArgumentException("bind: " + weight + " is "
-                    + (weight.isView() ? "a view; bind its root " + weight.root() : "no weight but " + weight.role()));
+                    + (weight.isView() ? "a view; bind its root " + weight.root() : weight.role() + ", not WEIGHT"));
         if (data.dtype() != weight.dtype() || data.size() != weight.size())
             throw new IllegalArgumentException(
-                    "bind: " + weight + " cannot take " + data.size() + " numbers of " + data.dtype());
+                    "bind: " + weight + " cannot take " + data.size() + " elements of " + data.dtype());
         if (weight.size() > Integer.MAX_VALUE)
             throw new IllegalArgumentException("bind: " + weight + " exceeds 2^31 - 1 elements");
         at(weight).storage().bind(data);
@@ -124,7 +124,7 @@ final class CpuSession implements Session {
     private Operand host(String what, Buf b, DType dtype, int given) {
         if (b.role() == Buf.Role.WEIGHT || b.role() == Buf.Role.ACTIVATION)
             throw new IllegalArgumentException(what + ": " + b + " is of role " + b.role()
-                    + (b.role() == Buf.Role.WEIGHT ? "; use bind" : ", which has no place outside a run"));
+                    + (b.role() == Buf.Role.WEIGHT ? "; use bind" : ", which exists only during a run"));
         if (b.dtype() != dtype)
             throw new IllegalArgumentException(what + ": " + b + " is not " + dtype);
         if (b.size() != given)
@@ -238,8 +238,8 @@ final class CpuSession implements Session {
         pool.close();
     }
 
-    /// The task of operation i, or of it and the products after it that only add to its result, which then have nothing left to
-    /// do; gives the operation after them.
+    /// Sets the task of operation i; if products after it only add to its result, its task computes the sum and theirs
+    /// are empty. Returns the index of the operation after them.
     private int task(List<Op> ops, int i, Runnable[] tasks) {
         int end = i + 1;
         if (ops.get(i) instanceof ProductOps.MatMul first)

@@ -4,7 +4,7 @@ import dev.gyre.kernels.op.Givens;
 import dev.gyre.kernels.op.GivensOps;
 import java.util.Arrays;
 
-/// The Givens rotations of GOFT and qGOFT. A row meets all stages while it is in cache.
+/// The Givens rotations of GOFT and qGOFT. All stages are applied to a row while it is in the cache.
 final class GivensCpu {
     private GivensCpu() {
     }
@@ -49,8 +49,8 @@ final class GivensCpu {
     }
 
     /// The sweep by groups of W neighbours, W a power of two: the strides below W stay within groups; those from W to
-    /// `W^2` join the groups' first numbers, which are taken out of the row and treated the same way, and so on. So
-    /// everything runs in full vectors, and the levels behind the first are a W-th of the work.
+    /// `W^2` join the first elements of the groups, which are gathered into a shorter row (the next level) and treated
+    /// the same way, and so on. So all levels run in full vectors, and those after the first are about 1/W of the work.
     private record Levels(int d, int W, int steps, int[] groups, int[] coefficients, int[] rows) {
         static Levels of(int d, int W) {
             int count = 1;
@@ -64,7 +64,7 @@ final class GivensCpu {
             for (int l = 0; l < count; l++) {
                 groups[l] = (n + W - 1) / W;
                 coefficients[l + 1] = coefficients[l] + 2 * steps * W * groups[l];
-                // a row and a line more: rows a power of two apart would share the lines of the near cache
+                // a cache line more: rows a power of two apart would map to the same cache sets
                 rows[l + 1] = rows[l] + groups[l] * W + 16;
                 n = groups[l];
             }
@@ -75,17 +75,17 @@ final class GivensCpu {
             return groups.length;
         }
 
-        /// Numbers of all coefficients.
+        /// Number of coefficients of all levels.
         int size() {
             return coefficients[count()];
         }
 
-        /// Numbers of one row on all levels.
+        /// Elements of one row on all levels.
         int row() {
             return rows[count()];
         }
 
-        /// Place of the first coefficient a of number `i` of the row, for the stage of `stride`; b lies W behind.
+        /// Index of the first coefficient a of element `i` of the row, for the stage of `stride`; b is W later.
         int at(int i, int stride) {
             int l = 0;
             int s = stride;
@@ -95,7 +95,7 @@ final class GivensCpu {
             return coefficients[l] + 2 * W * (steps * (j / W) + Integer.numberOfTrailingZeros(s)) + j % W;
         }
 
-        /// Coefficients from g: where a number has no partner, 1 and 0.
+        /// Coefficients from g; 1 and 0 for an element without a partner.
         void fill(float[] g, int go, float[] to) {
             for (int i = 0; i < size(); i += 2 * W) {
                 Arrays.fill(to, i, i + W, 1f);
@@ -113,7 +113,7 @@ final class GivensCpu {
                 }
         }
 
-        /// The way back of [#fill] for gradients.
+        /// The reverse of [#fill], for gradients.
         void collect(float[] sums, float[] dG, int go) {
             for (Givens.Stage s : Givens.stages(d))
                 for (int j = 0; j < s.pairs(); j++) {
@@ -127,8 +127,8 @@ final class GivensCpu {
                 }
         }
 
-        /// Takes the first numbers of the groups of level `l - 1`, whose first row is at `from`, to level l of w, where a row
-        /// takes a whole [#row].
+        /// Gathers the first elements of the groups of level `l - 1`, rows `ld` apart in `from`, into level l of w,
+        /// whose rows are [#row] apart.
         void down(int count, float[] from, int at, int ld, float[] w, int l) {
             for (int r = 0; r < count; r++) {
                 int to = r * row() + rows[l];
@@ -142,7 +142,7 @@ final class GivensCpu {
             down(count, w, rows[l - 1], row(), w, l);
         }
 
-        /// Turns level l, not 0, from `in` to `out`, which has what the level behind it became.
+        /// Rotates level l > 0 from `in` to `out`, which already has the result of level l + 1.
         void turn(Simd simd, int count, int l, float[] c, float[] in, float[] out) {
             boolean last = l == count() - 1;
             simd.givens(count, groups[l], c, coefficients[l], in, rows[l], row(), last ? in : out,
@@ -167,10 +167,10 @@ final class GivensCpu {
         }
     }
 
-    /// Rows that meet a group's coefficients together.
+    /// Rows to which a group's coefficients are applied together.
     private static final int ROWS = 8;
 
-    /// Level 0 is turned on its way from x to y, the first numbers of its groups on levels of their own before.
+    /// Level 0 is rotated from x to y, after the first elements of its groups on the higher levels.
     static Runnable sweep(ThreadPool pool, Simd simd, GivensOps.GivensSweep op, Operand x, Operand g, Operand y) {
         int d = op.d();
         Levels s = Levels.of(d, simd.givensWidth());
@@ -208,9 +208,9 @@ final class GivensCpu {
         };
     }
 
-    /// The rows are cut into parts, the same whatever the number of threads; each part sums its dG, the parts are added
-    /// in order. The inputs of a level are made again from x on the way down, those of its stages by [Simd#givensGrad];
-    /// nothing is turned back, so it does not matter whether g is orthogonal.
+    /// The rows are cut into parts, independent of the number of threads; each part sums its dG, the parts are added in
+    /// order. The inputs of each level are recomputed from x, those of its stages by [Simd#givensGrad]; nothing is
+    /// inverted, so g need not be orthogonal.
     static Runnable sweepGrad(ThreadPool pool, Simd simd, GivensOps.GivensSweepGrad op, Operand x, Operand g,
             Operand dY, Operand dX,
             Operand dG) {

@@ -6,37 +6,37 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 
-/// A sum of products, `c (+)= sum over terms of alpha op(a) op(b)`: a product alone, or a frozen weight's and the low-rank
-/// one that is added to it, as if it were one product of the terms' inner indices in a row, `[a1 a2] [b1; b2]`: c goes by once,
-/// and a few more inner indices cost no more than that. These are cut into blocks. Those of b are packed into panels as wide
-/// as the register tile (decoded, where the weight is BF16 or NF4) that all threads share; each item packs some rows of a,
-/// multiplied by alpha, block by block, and multiplies them with some panels.
+/// A sum of products, `c (+)= sum over terms of alpha op(a) op(b)`: a product alone, or a frozen weight's and the
+/// low-rank one that is added to it, computed as one product over the concatenated inner indices, `[a1 a2] [b1; b2]`: c
+/// is read and written once, and a few more inner indices cost little. Inner indices are cut into blocks. Blocks of b
+/// are packed into panels as wide as the register tile (decoded, if the weight is BF16 or NF4), which all threads
+/// share; each item packs some rows of a, multiplied by alpha, block by block, and multiplies them by some panels.
 final class PackedProduct implements Runnable {
     /// One product of the sum.
     record Term(ProductOps.MatMul op, Operand a, Operand b) {
     }
 
-    /// Inner indices `k0 .. k0+n-1` of a term, which are those from `at` on of a block of `size`.
+    /// Inner indices `k0 .. k0+n-1` of a term; in their block of `size` they start at `at`.
     private record Piece(Term term, int k0, int n, int at, int size) {
         boolean last() {
             return at + n == size;
         }
     }
 
-    /// Inner indices that are packed and multiplied in one go.
+    /// Inner indices that are packed and multiplied together.
     private record Block(List<Piece> pieces, int n) {
     }
 
-    /// Numbers of packed b: 8 MiB, within the far cache.
+    /// Floats of packed b: 8 MiB, within the last-level cache.
     private static final int PACKED = 1 << 21;
-    /// Numbers of packed a that stay in the near cache while the panels of b go by.
+    /// Floats of packed a that stay in the second-level cache while the panels of b are streamed.
     private static final int NEAR = 48 << 10;
-    /// Strips of an item, at most: their rows lie far apart, each on a page of its own.
+    /// Strips of an item, at most: their rows are far apart, each on a page of its own.
     private static final int STRIPS = 24;
-    /// Columns that are packed together, at least, before further inner indices: each time that the columns are cut, all of a is
-    /// packed once more, and each time that the inner indices are, c goes by once more.
+    /// Columns that are packed together, at least, before further inner indices: each cut of the columns packs all of
+    /// a once more, each cut of the inner indices reads and writes c once more.
     private static final int COLUMNS = 1 << 10;
-    /// Panels whose part of c, for some rows, stays in the near cache from one block to the next.
+    /// Panels whose part of c, for some rows, stays in the cache from one block to the next.
     private static final int GROUP = 4;
     /// Parts of a product for each thread, so that all end at about the same time.
     private static final int ITEMS = 16;
@@ -55,8 +55,8 @@ final class PackedProduct implements Runnable {
     private static final int LINE = 16;
     /// Rows of b that are packed together.
     private static final int SLICE = 8;
-    /// How many times as many rows as columns make it worth computing `c^T = b^T a` instead of `c = a^T b`: strips have to be
-    /// transposed here, panels only copied.
+    /// Ratio of rows to columns from which it is worth computing `c^T = b^T a` instead of `c = a^T b`: strips have to
+    /// be transposed here, panels only copied.
     private static final int TALL = 4;
 
     private final ThreadPool pool;
@@ -65,11 +65,11 @@ final class PackedProduct implements Runnable {
     private final int M;
     private final int N;
     private final boolean accumulate;
-    /// What is computed is the transpose of c.
+    /// Whether the transpose of c is computed.
     private final boolean flipped;
     private final int MR;
     private final int NR;
-    /// Rows of a strip, and some more up to whole vectors.
+    /// Rows of a strip, rounded up to whole vectors.
     private final int whole;
     /// See [Simd#slot].
     private final int slot;
@@ -80,15 +80,15 @@ final class PackedProduct implements Runnable {
     /// Rows of an item, and items of one part of the columns.
     private final int rows;
     private final int rowItems;
-    /// The rows fit one item: it packs its panels itself, just before it needs them. Not where the rows of b hold its columns:
-    /// only whole ones come from memory at its speed.
+    /// All rows fit one item, which packs its panels itself, just before it needs them. Not if the columns of op(b) are
+    /// along the rows of b: only whole rows are read at the speed of memory.
     private final boolean alone;
-    /// Packing a takes long: few parts, because each packs its rows anew.
+    /// Packing a is slow: few parts, because each packs its rows again.
     private final boolean transposing;
     private final ThreadPool.Body pack = this::pack;
     private final ThreadPool.Body multiply = this::multiply;
 
-    // the columns and the blocks at hand, and the parts in which items take the columns
+    // the current columns and blocks, and the number of parts of the columns
     private int jc;
     private int nc;
     private int first;
@@ -146,14 +146,15 @@ final class PackedProduct implements Runnable {
         this.transposing = terms.getFirst().op.form() == Form.TN;
         this.alone = strips <= Math.min(most, ALONE) && terms.stream().allMatch(t -> t.op.form() == Form.NT);
         long fair = pool.threads() == 1 ? 1 : Math.min(FAIR * pool.threads(), work / SMALL);
-        // a panel serves several strips while it is near, unless all panels stay near
+        // a panel is used by several strips while it is cached, unless all panels stay cached
         int apart = panels(N) <= GROUP ? strips : strips / ALONE;
         int items = alone ? 1 : (int) Math.max((strips + most - 1) / most, Math.min(apart, fair));
         this.rows = (strips + items - 1) / items * MR;
         this.rowItems = (M + rows - 1) / rows;
     }
 
-    /// The inner indices of all terms in blocks of about one length: as many as the first term alone makes, where they fit.
+    /// The inner indices of all terms in blocks of about equal length: as many as the first term alone makes, if they
+    /// fit.
     private static List<Block> cut(List<Term> terms) {
         int all = terms.stream().mapToInt(t -> t.op.K()).sum();
         int count = Math.max(Math.ceilDiv(terms.getFirst().op.K(), BLOCK), Math.ceilDiv(all, Simd.DEPTH));
@@ -204,7 +205,7 @@ final class PackedProduct implements Runnable {
         }
     }
 
-    /// Where the blocks end that are packed together with block k: those of so many columns fit.
+    /// End of the blocks that are packed together with block k: as many as fit [#PACKED].
     private int end(int k) {
         int columns = Math.min(N, COLUMNS);
         int n = 0;
@@ -218,7 +219,7 @@ final class PackedProduct implements Runnable {
         return (columns + NR - 1) / NR;
     }
 
-    /// Sections for so many panels of the blocks at hand.
+    /// Sections for this many panels of the current blocks.
     private float[][] room(int worker, int panels) {
         float[][] all = pool.sections(worker, 1, (last - first) * panels * sections);
         for (int k = first, i = 0; k < last; k++)
@@ -301,8 +302,8 @@ final class PackedProduct implements Runnable {
         }
     }
 
-    /// What [Simd#strip] reads beyond an odd inner length. Rows and columns beyond the matrix need no such care: what comes
-    /// of them is not stored.
+    /// What [Simd#strip] reads beyond an odd inner length. Rows and columns beyond the matrix need no zeros: their
+    /// results are not stored.
     private void finish(int n, float[] to) {
         if (n % 2 == 1)
             Arrays.fill(to, n * slot, (n + 1) * slot, 0f);
@@ -325,9 +326,9 @@ final class PackedProduct implements Runnable {
         return left;
     }
 
-    /// Rows i0..i1-1 of op(a), strips that lie side by side in the lines of a, which hold the rows in pieces: a line is fetched
-    /// once for all of them. Whole vectors of rows are taken where the matrix has them, also beyond the strip's own: they move
-    /// faster than parts, and what is not the strip's is not read.
+    /// Rows i0..i1-1 of op(a), which are columns of a: neighbouring strips share cache lines of a, so that a line is
+    /// fetched once for all of them. Whole vectors are copied if the matrix has them, also beyond the strip's rows:
+    /// that is faster than parts of vectors, and the surplus is not read.
     private void packTransposed(Piece p, int i0, int i1, float[][] to, int at) {
         Operand a = p.term.a;
         for (int k = 0; k < p.n; k += LINE)
@@ -336,7 +337,7 @@ final class PackedProduct implements Runnable {
                         Math.min(whole, M - i), to[s], p.at + k, Simd.DEPTH);
     }
 
-    /// Rows i.. of alpha op(a), those of a transposed one being there.
+    /// Rows i.. of alpha op(a); those of a transposed a are already packed.
     private void packStrip(Block block, int i, int high, float[] to) {
         for (Piece p : block.pieces) {
             ProductOps.MatMul op = p.term.op;
@@ -351,8 +352,8 @@ final class PackedProduct implements Runnable {
             to[r * Simd.DEPTH + block.n] = 0f;
     }
 
-    /// Some rows of c, and of these some panels. Where the cuts lie depends on the number of threads, but not which
-    /// group of rows and which panel an element belongs to, and so not a bit of it.
+    /// Some rows of c, and of these some panels. The cuts depend on the number of threads, but not which group of rows
+    /// and which panel an element belongs to, so results are the same to the bit.
     private void multiply(int item, int worker) {
         int i0 = item / parts * rows;
         int i1 = Math.min(M, i0 + rows);
@@ -403,7 +404,7 @@ final class PackedProduct implements Runnable {
         }
     }
 
-    /// A tile of the transpose to its place.
+    /// Stores a tile of the transpose in c.
     private void scatter(float[] tile, int i, int high, int j, int cols, boolean add) {
         float[] f = c.f();
         for (int q = 0; q < cols; q++) {
@@ -415,8 +416,8 @@ final class PackedProduct implements Runnable {
         }
     }
 
-    /// Reads a number of each row of c that comes next, so that all of them are on their way from memory at once,
-    /// before they are needed; the sum only keeps the compiler from leaving them out.
+    /// Reads one element of each of the next rows of c, which prefetches them all at once; the sum only keeps the
+    /// compiler from removing the loads.
     private float touch(int from, int to, int j) {
         float[] f = c.f();
         float sum = 0;

@@ -6,8 +6,8 @@ import dev.gyre.kernels.op.ProductOps;
 import dev.gyre.kernels.op.ProductOps.MatMul.Form;
 import java.util.Arrays;
 
-/// The matrix product in its three forms, mostly by [PackedProduct]. A few rows against a large b, as in decoding, take a
-/// path of their own that reads b once and packs nothing, and so do the gradients of low-rank factors.
+/// The matrix product in its three forms, mostly by [PackedProduct]. A few rows against a large b, as in decoding, have
+/// a path of their own that reads b once and packs nothing, and so have the gradients of low-rank factors.
 final class ProductCpu {
     /// Up to this many rows b is not worth packing.
     private static final int FEW = 4;
@@ -15,12 +15,12 @@ final class ProductCpu {
     private static final int STRIPE = 1 << 15;
     /// Rank up to which a transposed product is taken as a low-rank one.
     private static final int NARROW = 128;
-    /// How many times as wide the other matrix is then, at least.
+    /// The other matrix is at least this many times wider.
     private static final int WIDE = 4;
-    /// Columns and rows of the wide matrix that are near at once.
+    /// Columns and rows of the wide matrix that are in the first-level cache at once.
     private static final int COLUMNS = 128;
     private static final int DEEP = 64;
-    /// Rows of them lie so far apart, lest rows of 2^n numbers should all fall on the same few lines of the cache.
+    /// Distance of their rows: rows 2^n elements apart would map to the same few cache sets.
     private static final int APART = COLUMNS + 16;
 
     private ProductCpu() {
@@ -61,7 +61,7 @@ final class ProductCpu {
         return op.form() == Form.TN && R <= NARROW && Math.max(op.M(), op.N()) >= WIDE * R;
     }
 
-    /// `n` numbers of b from element `e` on, as floats in y.
+    /// `n` elements of b from element `e` on, as floats in y.
     static void load(Simd simd, Operand b, int e, float[] y, int yo, int n) {
         switch (b.buf().dtype()) {
             case F32 -> System.arraycopy(b.f(), b.off() + e, y, yo, n);
@@ -75,7 +75,7 @@ final class ProductCpu {
                     i += m;
                 }
             }
-            case I32 -> throw new IllegalArgumentException(b.buf() + " is no matrix of numbers");
+            case I32 -> throw new IllegalArgumentException(b.buf() + " is I32, not a matrix of floats");
         }
     }
 
@@ -146,9 +146,9 @@ final class ProductCpu {
         return () -> pool.forEach((N + some - 1) / some, body);
     }
 
-    /// `c (R,W) (+)= alpha t^T x` of t (K,R) and x (K,W), or c^T (W,R): what the gradients of low-rank factors are. Items own
-    /// columns of x, which is much the larger one and goes by once: a register tile takes it from a copy of a few rows,
-    /// without the panels that other products share.
+    /// `c (R,W) (+)= alpha t^T x` of t (K,R) and x (K,W), or c^T (W,R): gradients of low-rank factors. Items own
+    /// columns of x, the much larger operand, which is read once: the register tile reads a copy of a few of its rows,
+    /// without shared panels.
     private static Runnable narrow(ThreadPool pool, Simd simd, ProductOps.MatMul op, int R, int W, Operand t, Operand x,
             Operand c,
             boolean transposed) {

@@ -59,9 +59,9 @@ final class ReflectCpu {
             x[k] -= f * y[k];
     }
 
-    /// Through the norm: `g <- (g - e (e.g)) / norm`. Under Gram-Schmidt, from the last vector to the first, then through
-    /// each projection `v_(j+1) = v_j - (v_j.e_j) e_j`, last to first:
-    /// `dE_j -= (g.e_j) v_j + (v_j.e_j) g`, `g <- g - (g.e_j) e_j`.
+    /// Through the norm: `g <- (g - e (e.g)) / norm`. Under Gram-Schmidt, from the last vector to the first, then
+    /// through each projection `v_(j+1) = v_j - (v_j.e_j) e_j`, last to first: `dE_j -= (g.e_j) v_j + (v_j.e_j) g`,
+    /// `g <- g - (g.e_j) e_j`.
     static Runnable vectorsGrad(ReflectOps.HouseholderVectorsGrad op, Operand p, Operand u, Operand dU, Operand dP) {
         int d = op.d();
         int r = op.r();

@@ -3,17 +3,17 @@ package dev.gyre.kernels.cpu;
 import dev.gyre.kernels.op.RotateOps;
 import java.util.Arrays;
 
-/// Block rotation of rows and its gradient for R. Blocks narrower than the register tile are taken several at a time, as
-/// one block with the small ones on its diagonal: more arithmetic, but all of it in full vectors.
+/// Block rotation of rows and its gradient for R. Blocks narrower than the register tile are taken several at a time,
+/// as one block with the small ones on its diagonal: more arithmetic, but all of it in full vectors.
 final class RotateCpu {
-    /// Rows that go from block to block together: few enough streams for the hardware to fetch ahead, enough to make up for
-    /// fetching each R.
+    /// Rows that are rotated block by block together: few enough streams for the hardware prefetcher, enough to
+    /// amortise loading each R.
     private static final int ROWS = 12;
-    /// Rows and columns that the gradient copies to a nearer cache: in place, rows may be a power of two apart, and then all
-    /// of them fall on the same few lines of it.
+    /// Rows and columns that the gradient copies first: in place, rows may be a power of two apart, and then they map
+    /// to the same few cache sets.
     private static final int NEAR_ROWS = 48;
     private static final int NEAR_COLUMNS = 256;
-    /// Items of a gradient, so that up to as many threads have work; not more, because each keeps sums of its own.
+    /// Items of a gradient: work for up to this many threads; not more, because each has sums of its own.
     private static final int PARTS = 32;
 
     private RotateCpu() {
@@ -28,7 +28,7 @@ final class RotateCpu {
         };
     }
 
-    /// Columns that are taken together: `b`, or a multiple of it that fits the register tile.
+    /// Columns that are processed together: `b`, or a multiple of it that fits the register tile.
     private static int joined(Simd simd, int b) {
         return b * Math.max(1, simd.tileCols() / b);
     }
@@ -95,7 +95,7 @@ final class RotateCpu {
         int wide = joined(simd, b);
         int columns = wide * Math.max(1, NEAR_COLUMNS / wide);
         int rows = Math.max(32, NEAR_ROWS * NEAR_COLUMNS / columns);
-        // a line more: else rows a power of two apart again
+        // a cache line more: else rows are a power of two apart again
         int ld = columns + 16;
         int groups = (d + columns - 1) / columns;
         int chunks = (N + rows - 1) / rows;

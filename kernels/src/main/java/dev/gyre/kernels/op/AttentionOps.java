@@ -7,13 +7,13 @@ import static dev.gyre.kernels.op.Checks.check;
 
 import java.util.List;
 
-/// The family of causal attention, its gradient, and attention over a cache. Letters and conventions are those of [Op].
+/// Causal attention, its gradient, and attention over a key/value cache. Letters and conventions are those of [Op].
 public sealed interface AttentionOps extends Op {
     /// Causal attention: q, out (B*T, H*D), k, v (B*T, KV*D), lse (B*T, H) the log of the softmax denominators.
     /// Query i of a sequence sees key j when `start[i] <= j <= i` and, with `window > 0`, `j > i - window`;
     /// `start` (B*T) I32 holds positions within the sequence, `0 <= start[i] <= i`: the first token of the packed
     /// example, or the first that is not padding. Query head h uses key/value head `h / (H/KV)`. Scores are scaled by
-    /// `scale`. No T x T matrix is ever held: keys are streamed with a running maximum.
+    /// `scale`. No T x T matrix is stored: keys are streamed with a running maximum.
     record Attention(Buf q, Buf k, Buf v, Buf start, Buf out, Buf lse, int B, int T, int H, int KV, int D,
             double scale, int window) implements AttentionOps {
         public Attention {

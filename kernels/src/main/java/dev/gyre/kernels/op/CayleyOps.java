@@ -7,7 +7,7 @@ import static dev.gyre.kernels.op.Checks.check;
 
 import java.util.List;
 
-/// The family of skew parameters to rotations: Cayley maps, COFT, dropout of blocks. Letters and conventions are those of [Op].
+/// Rotations from skew-symmetric parameters by Cayley maps, COFT's projection, dropout of blocks. Letters and conventions are those of [Op].
 public sealed interface CayleyOps extends Op {
     /// Rotations R (blocks, b, b) from stored skew blocks v (blocks, m); see [Orthogonal].
     record Cayley(Orthogonal map, Buf v, Buf r, int blocks, int b) implements CayleyOps {

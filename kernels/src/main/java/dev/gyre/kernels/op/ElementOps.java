@@ -9,7 +9,7 @@ import static dev.gyre.kernels.op.Checks.check;
 import java.util.ArrayList;
 import java.util.List;
 
-/// The family of elementwise operations. Letters and conventions are those of [Op].
+/// Elementwise operations. Letters and conventions are those of [Op].
 public sealed interface ElementOps extends Op {
     /// Sets every element of an F32 buffer to `value`.
     record Fill(Buf x, double value) implements ElementOps {

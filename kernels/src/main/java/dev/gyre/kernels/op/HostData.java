@@ -2,7 +2,7 @@ package dev.gyre.kernels.op;
 
 import org.jspecify.annotations.Nullable;
 
-/// The numbers of one frozen weight as they lie in host memory. Arrays are taken over, not copied: a caller
+/// The values of one frozen weight as stored in host memory. Arrays are not copied: a caller
 /// hands them to [Session#bind] and does not change them afterwards.
 public sealed interface HostData {
     /// Number of weight elements.
@@ -10,7 +10,7 @@ public sealed interface HostData {
 
     DType dtype();
 
-    /// Bytes held, tables and block maxima included.
+    /// Bytes used, tables and block maxima included.
     long bytes();
 
     /// Single precision.

@@ -23,7 +23,7 @@ import dev.gyre.kernels.op.TokenOps;
 import java.util.List;
 
 /// Runs programs in double precision. Every buffer has an array of its own, also activations, which are filled with
-/// NaN before each run so that stale data shows. Slow on purpose: nothing here is clever.
+/// NaN before each run, so that reading stale data is noticed. Not optimised.
 public final class RefBackend implements Backend {
     @Override
     public String name() {
@@ -40,7 +40,7 @@ public final class RefBackend implements Backend {
         return new RefSession(programs);
     }
 
-    /// A [Session] whose numbers can also be written and read in double.
+    /// A [Session] whose buffers can also be written and read in double.
     public static final class RefSession implements Session {
         private final List<Program> programs;
         private final Operands operands;
@@ -64,7 +64,7 @@ public final class RefBackend implements Backend {
             bindDouble(weight, values);
         }
 
-        /// Gives a WEIGHT of any type its numbers in double.
+        /// Gives a WEIGHT of any type its values in double.
         public void bindDouble(Buf weight, double[] values) {
             if (weight.role() != Buf.Role.WEIGHT || weight.isView() || values.length != weight.size())
                 throw new IllegalArgumentException("bind: " + weight + " of role " + weight.role()
@@ -100,7 +100,7 @@ public final class RefBackend implements Backend {
                 into[i] = (float) wide[i];
         }
 
-        /// The buffer's numbers in double; here also those of an activation, as the last run left them.
+        /// The buffer's elements in double; also those of an activation, as the last run left them.
         public double[] readDouble(Buf buf) {
             return operands.vec(buf).toArray();
         }

@@ -84,7 +84,8 @@ final class ReflectRef {
         }
     }
 
-    /// One reflection with input v and outgoing g: `dV = g - 2 (g.u) u`, `dU = -2 sum over rows of ((g.u) v + (v.u) g)`.
+    /// One reflection with input v and outgoing g: `dV = g - 2 (g.u) u`,
+    /// `dU = -2 sum over rows of ((g.u) v + (v.u) g)`.
     static void reflectGrad(Vec x, Vec u, Vec dY, Vec dX, Vec dU, int N, int d, int r, boolean accumulate) {
         dU.fill(0);
         for (int t = 0; t < N; t++) {

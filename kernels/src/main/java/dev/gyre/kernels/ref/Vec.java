@@ -2,8 +2,8 @@ package dev.gyre.kernels.ref;
 
 import java.util.Arrays;
 
-/// A window of a `double[]`: array, offset and size of one operand. Reads and writes outside of the window throw, so
-/// that the reference cannot lean on a neighbour's numbers.
+/// A window of a `double[]`: array, offset and size of one operand. Access outside of the window throws, so
+/// that the reference cannot read or write another operand by mistake.
 final class Vec {
     private final double[] a;
     private final int offset;
