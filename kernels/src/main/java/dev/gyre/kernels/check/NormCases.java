@@ -10,7 +10,10 @@ import java.util.List;
 
 /// Cases of [NormOps].
 public final class NormCases implements Cases {
-    private static final float EPS = 1e-5f;
+    /// Large enough to matter where gradients are compared with finite differences.
+    private static float eps(OpCase.Setup s) {
+        return s.differences() ? 1e-2f : 1e-5f;
+    }
 
     /// @param small small values and a row of zeros, where eps matters
     public record RmsNorm(int N, int C, boolean small) implements OpCase {
@@ -20,7 +23,7 @@ public final class NormCases implements Cases {
             if (small)
                 Arrays.fill(x, C, 2 * C, 0f);
             s.op(new NormOps.RmsNorm(s.in("x", x, N, C), s.in("weight", 1, C), s.out("y", sum(C), N, C),
-                    s.out("rstd", sum(C), N), N, C, small ? 1e-6f : EPS));
+                    s.out("rstd", sum(C), N), N, C, small ? 1e-6f : eps(s)));
         }
     }
 
@@ -31,7 +34,7 @@ public final class NormCases implements Cases {
             Buf weight = s.in("weight", 1, C);
             Buf rstd = rstd(s, x, N, C);
             Buf y = s.result("y", N, C);
-            s.forward(new NormOps.RmsNorm(x, weight, y, rstd, N, C, EPS));
+            s.forward(new NormOps.RmsNorm(x, weight, y, rstd, N, C, eps(s)));
             // with C = 1 nothing but eps keeps the two terms of dX, of about dY, from cancelling: no order of summation
             // helps, their own roundings remain
             s.op(new NormOps.RmsNormGrad(x, weight, rstd, s.cotangent("dY", y),
@@ -46,7 +49,7 @@ public final class NormCases implements Cases {
             Buf weight = s.variable("weight", 1, C);
             Buf rstd = rstd(s, x, N, C);
             Buf y = s.result("y", N, C);
-            s.forward(new NormOps.RmsNorm(x, weight, y, rstd, N, C, EPS));
+            s.forward(new NormOps.RmsNorm(x, weight, y, rstd, N, C, eps(s)));
             s.op(new NormOps.RmsNormWeightGrad(x, rstd, s.cotangent("dY", y),
                     s.gradient("dWeight", weight, sum(N), true), N, C));
         }
@@ -60,7 +63,7 @@ public final class NormCases implements Cases {
                 double sum = 0;
                 for (int c = 0; c < C; c++)
                     sum += (double) values[i * C + c] * values[i * C + c];
-                rstd[i] = (float) (1 / Math.sqrt(sum / C + EPS));
+                rstd[i] = (float) (1 / Math.sqrt(sum / C + 1e-5));
             }
             return rstd;
         }, N);

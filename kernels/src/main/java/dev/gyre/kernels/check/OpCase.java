@@ -281,9 +281,10 @@ public interface OpCase {
             return in(name, values, result.dims());
         }
 
-        /// Lets a result enter the loss with the same factor for every element, when the operation computes the gradient
-        /// along with the result.
+        /// Lets a result enter the loss with the same factor for every element. Operations added from here on belong to
+        /// the gradient.
         public void loss(Buf result, double factor) {
+            inBackward = true;
             cotangents.put(result, filled(result.length(), (float) factor));
         }
 
