@@ -10,7 +10,7 @@ import dev.gyre.kernels.check.Shape;
 import dev.gyre.kernels.check.Size;
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.model.files.AtomicFiles;
-import dev.gyre.trainer.run.Devices;
+import dev.gyre.kernels.devices.Devices;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
