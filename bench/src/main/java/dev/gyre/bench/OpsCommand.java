@@ -6,7 +6,7 @@ import dev.gyre.kernels.check.OpCases;
 import dev.gyre.kernels.check.OpTimer;
 import dev.gyre.kernels.check.Size;
 import dev.gyre.kernels.cpu.CpuBackend;
-import dev.gyre.trainer.cli.CheckFailedException;
+import dev.gyre.kernels.CheckFailedException;
 import dev.gyre.trainer.cli.GyreCommand;
 import dev.gyre.trainer.cli.UsageException;
 import java.util.ArrayList;

@@ -1,5 +1,8 @@
 package dev.gyre.trainer.cli;
 
+import dev.gyre.trainer.cli.screen.Text;
+import dev.gyre.trainer.cli.screen.ExitCode;
+import dev.gyre.trainer.cli.screen.Version;
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.Precision;
 import dev.gyre.kernels.check.OpCase;
