@@ -5,7 +5,7 @@ import dev.gyre.kernels.check.OpCase;
 import dev.gyre.kernels.check.OpTimer;
 import dev.gyre.kernels.check.SizedCases;
 import dev.gyre.kernels.cpu.CpuBackend;
-import dev.gyre.trainer.cli.CheckFailedException;
+import dev.gyre.kernels.CheckFailedException;
 import dev.gyre.trainer.cli.GyreCommand;
 import java.util.ArrayList;
 import java.util.Arrays;

@@ -10,6 +10,7 @@ import dev.gyre.model.transformer.Batch;
 import dev.gyre.model.transformer.TrainSession;
 import dev.gyre.model.transformer.Transformer;
 import dev.gyre.model.weights.Storage;
+import dev.gyre.trainer.measure.ProcessMemory;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
@@ -40,7 +41,7 @@ final class StepBench {
     /// @param updateMs median of clip and AdamW alone
     /// @param planned bytes of weights, state and activations, known before the first step
     /// @param resident bytes resident before the first step
-    /// @param peakResident largest number of bytes resident during the steps, -1 where the system does not tell
+    /// @param peakResident largest number of bytes resident during the steps, 0 where the system does not say
     /// @param peakHeap bytes of the Java heap in use at most during the steps
     /// @param flop floating point operations of a step
     /// @param steps steps taken in all before the last loss

@@ -184,7 +184,7 @@ public final class StepCommand extends GyreCommand {
         row("trainable", "%,d numbers", r.trainable());
         row("memory", "%.0f MiB planned; during the steps at most %s MiB resident, %.0f MiB of Java heap",
                 r.planned() / MIB,
-                r.peakResident() < 0 ? "?" : String.format(Locale.ROOT, "%.0f", r.peakResident() / MIB),
+                r.peakResident() == 0 ? "?" : String.format(Locale.ROOT, "%.0f", r.peakResident() / MIB),
                 r.peakHeap() / MIB);
         row("loss", "%.4f, after %d steps %.4f", r.firstLoss(), r.steps(), r.lastLoss());
         if (s.profile())

@@ -139,7 +139,7 @@ class LanguageModelTest {
             model.removeAdapter("a");
             model.adapt("a", LoraSpec.of(Targets.names("down_proj"), 2), 1);
             assertThatThrownBy(() -> model.saveAdapter("a", there)).isInstanceOf(FormatException.class)
-                    .hasMessage(there + ": exists already; choose another directory or remove it");
+                    .hasMessage(there + ": exists already; choose another name or remove it");
             assertThat(file).hasBinaryContent(first);
         }
     }

@@ -43,7 +43,7 @@ class DropoutSeedTest {
         List<Double> out = new ArrayList<>();
         try (TrainSession s = new TrainSession(model, new CpuBackend(1), List.of(batch.shape()), false,
                 Set.of(TrainSession.Use.TRAIN), seed)) {
-            s.dropoutDraws(draws);
+            s.restore(s.state(), draws);
             for (int i = draws; i < 6; i++)
                 out.add(s.microBatch(batch, 0.1f));
         }

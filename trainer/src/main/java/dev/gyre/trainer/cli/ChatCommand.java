@@ -1,5 +1,7 @@
 package dev.gyre.trainer.cli;
 
+import dev.gyre.trainer.cli.screen.Interrupt;
+import dev.gyre.trainer.cli.screen.ExitCode;
 import dev.gyre.kernels.Backend;
 import dev.gyre.model.token.ChatTemplate;
 import dev.gyre.model.token.StreamDecoder;
@@ -8,7 +10,7 @@ import dev.gyre.model.transformer.Sampler;
 import dev.gyre.model.transformer.Transformer;
 import dev.gyre.trainer.data.ModelText;
 import dev.gyre.trainer.measure.ModelRef;
-import dev.gyre.trainer.run.Devices;
+import dev.gyre.kernels.devices.Devices;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStreamReader;

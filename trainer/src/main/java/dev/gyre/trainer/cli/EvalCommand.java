@@ -1,5 +1,9 @@
 package dev.gyre.trainer.cli;
 
+import dev.gyre.trainer.cli.screen.Text;
+import dev.gyre.trainer.cli.screen.GeometryReport;
+import dev.gyre.trainer.cli.screen.ExitCode;
+import dev.gyre.kernels.CheckFailedException;
 import dev.gyre.kernels.Backend;
 import dev.gyre.model.transformer.Transformer;
 import dev.gyre.trainer.config.RunConfig;
@@ -10,7 +14,7 @@ import dev.gyre.trainer.data.TokenizedSet;
 import dev.gyre.trainer.measure.Evaluation;
 import dev.gyre.trainer.measure.ModelRef;
 import dev.gyre.trainer.measure.WeightGeometry;
-import dev.gyre.trainer.run.Devices;
+import dev.gyre.kernels.devices.Devices;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;

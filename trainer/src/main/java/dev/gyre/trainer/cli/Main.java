@@ -1,6 +1,10 @@
 package dev.gyre.trainer.cli;
 
+import dev.gyre.trainer.cli.screen.Screen;
+import dev.gyre.trainer.cli.screen.ExitCode;
+import dev.gyre.trainer.cli.screen.Version;
 import dev.gyre.trainer.config.Schema;
+import dev.gyre.trainer.measure.HeapTrim;
 import java.util.List;
 import java.util.ServiceLoader;
 import java.util.logging.Level;
@@ -87,15 +91,10 @@ public final class Main implements Runnable {
         });
         gyre.setExecutionExceptionHandler((e, at, _) -> failed(screen, e, at));
         try {
-            return gyre.execute(args);
+            return HeapTrim.within(System::gc, () -> gyre.execute(args));
         } catch (StackOverflowError | OutOfMemoryError e) {
             return failed(screen, e, gyre);
         }
-    }
-
-    /// What a user types to call it here, for lines that are copied.
-    static String called() {
-        return System.getProperty("gyre.called", "gyre");
     }
 
     private static int failed(Screen screen, Throwable e, CommandLine at) {
