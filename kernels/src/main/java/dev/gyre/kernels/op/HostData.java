@@ -10,7 +10,7 @@ public sealed interface HostData {
 
     DType dtype();
 
-    /// Bytes held, tables and block maxima included.
+    /// Bytes used, tables and block maxima included.
     long bytes();
 
     /// Writes elements `from .. from + n - 1` of the row-major weight as F32 to `into[at]` and on. Any start, any length.

@@ -213,7 +213,7 @@ final class PeftDirectory {
                     m.randomSeed(), m.orth(), m.magA(), m.magB(),
                     m.useCayleyNeumann()
                             ? new Orthogonal(Orthogonal.Form.NEUMANN, m.numCayleyNeumannTerms(),
-                                    (float) m.cayleyNeumannEps(), Orthogonal.Skew.PACKED)
+                                    m.cayleyNeumannEps(), Orthogonal.Skew.PACKED)
                             : Orthogonal.of(Orthogonal.Form.CAYLEY_PLUS, 0),
                     init);
             case PeftMethod.Boft m -> new BoftSpec(t, m.blockSize(), m.blockNum(), m.nButterflyFactor(), m.dropout(),
