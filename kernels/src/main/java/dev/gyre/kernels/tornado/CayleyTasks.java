@@ -2,7 +2,6 @@ package dev.gyre.kernels.tornado;
 
 import static dev.gyre.kernels.tornado.TaskGraphs.items;
 
-import dev.gyre.kernels.op.CayleyOps;
 import dev.gyre.kernels.op.Orthogonal;
 import dev.gyre.kernels.op.Orthogonal.Form;
 import dev.gyre.kernels.op.Orthogonal.Skew;
@@ -10,65 +9,51 @@ import dev.gyre.kernels.tornado.DeviceMemory.Floats;
 import dev.gyre.kernels.tornado.TaskGraphs.Grid;
 import uk.ac.manchester.tornado.api.KernelContext;
 import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
-import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 
-/// Rotations of skew-symmetric blocks and their gradients, put together from the products of [CayleyKernels].
-final class CayleyTasks {
-    private final TaskGraphs tasks;
-    private final DeviceMemory memory;
+/// Rotations of skew-symmetric blocks and their gradients, composed of the kernels of [CayleyKernels].
+final class CayleyTasks extends OpLowering {
     private final Orthogonal map;
     private final int blocks;
     private final int b;
     private final FloatArray q;
     private final FloatArray norms;
-    private final boolean workGroups;
 
-    private CayleyTasks(TaskGraphs tasks, DeviceMemory memory, boolean workGroups, Orthogonal map, int blocks,
-            int b) {
-        this.tasks = tasks;
-        this.memory = memory;
+    CayleyTasks(OpLowering family, Orthogonal map, int blocks, int b) {
+        super(family.tasks, family.memory, family.workGroups && b <= CayleyBlockKernels.MAX_BLOCK);
         this.map = map;
         this.blocks = blocks;
         this.b = b;
         this.q = matrix();
         this.norms = memory.scratch(blocks);
-        this.workGroups = workGroups && b <= CayleyBlockKernels.MAX_BLOCK;
     }
 
-    static void rotation(TaskGraphs tasks, DeviceMemory memory, boolean workGroups, CayleyOps.Cayley op) {
-        CayleyTasks t = new CayleyTasks(tasks, memory, workGroups, op.map(), op.blocks(), op.b());
-        t.skew(memory.floats(op.v()));
-        t.limit();
-        t.rotation(memory.floats(op.r()));
+    /// Computes R from the stored blocks v.
+    void rotation(Floats v, Floats r) {
+        skew(v);
+        limit();
+        rotation(r);
     }
 
-    static void gradient(TaskGraphs tasks, DeviceMemory memory, boolean workGroups, CayleyOps.CayleyGrad op) {
-        CayleyTasks t = new CayleyTasks(tasks, memory, workGroups, op.map(), op.blocks(), op.b());
-        Floats v = memory.floats(op.v());
-        t.skew(v);
-        t.limit();
-        FloatArray dQ = t.gradient(memory.floats(op.dR()));
-        if (op.map().maxNorm() > 0)
-            t.throughLimit(v, dQ);
-        Floats dV = memory.floats(op.dV());
-        if (op.map().skew() == Skew.PACKED)
-            t.tasks.task("packedGrad", items(t.blocks * t.b * t.b), CayleyKernels::packedGrad, dQ, dV.array(),
-                    t.at(dV.at()), t.blocks, t.b);
+    /// Adds the gradient for v to dV.
+    void gradient(Floats v, Floats dR, Floats dV) {
+        skew(v);
+        limit();
+        FloatArray dQ = gradient(dR);
+        if (map.maxNorm() > 0)
+            throughLimit(v, dQ);
+        if (map.skew() == Skew.PACKED)
+            tasks.task("packedGrad", items(blocks * b * b), CayleyKernels::packedGrad, dQ, dV.array(), at(dV.at()),
+                    blocks, b);
         else
-            t.tasks.task("fullGrad", items(t.blocks * t.b * t.b), CayleyKernels::fullGrad, dQ, dV.array(),
-                    t.at(dV.at()),
-                    t.blocks, t.b);
-    }
-
-    private IntArray at(int... offsets) {
-        return memory.constants(offsets);
+            tasks.task("fullGrad", items(blocks * b * b), CayleyKernels::fullGrad, dQ, dV.array(), at(dV.at()), blocks,
+                    b);
     }
 
     private FloatArray matrix() {
         return memory.scratch((long) blocks * b * b);
     }
 
-    /// Q of the stored numbers.
+    /// Q from the stored parameters.
     private void skew(Floats v) {
         if (map.skew() == Skew.PACKED)
             tasks.task("skewOfPacked", items(blocks * b * b), CayleyKernels::skewOfPacked, v.array(), q, at(v.at()),
@@ -78,12 +63,12 @@ final class CayleyTasks {
                     b);
     }
 
-    /// Keeps the norms of the blocks before it scales them.
+    /// Limits the norms of the blocks; the norms before that are kept for the gradient.
     private void limit() {
         if (map.maxNorm() > 0) {
             tasks.task("blockNorms", items(blocks), CayleyKernels::blockNorms, q, norms, blocks, b);
             tasks.task("limitNorms", items(blocks * b * b), CayleyKernels::limitNorms, q, norms, blocks, b,
-                    map.maxNorm());
+                    (float) map.maxNorm());
         }
     }
 
@@ -92,13 +77,12 @@ final class CayleyTasks {
         skew(v);
         tasks.task("blockInner", items(blocks), CayleyKernels::blockInner, q, dQ, inner, blocks, b);
         tasks.task("limitNormsGrad", items(blocks * b * b), CayleyKernels::limitNormsGrad, q, norms, inner, dQ, blocks,
-                b, map.maxNorm());
+                b, (float) map.maxNorm());
     }
 
     private FloatArray copyOf(Floats x) {
         FloatArray y = matrix();
-        tasks.task("copyTo", items(blocks * b * b), ElementKernels::copyTo, x.array(), y, at(x.at(), 0),
-                blocks * b * b);
+        copy(x, whole(y), blocks * b * b);
         return y;
     }
 

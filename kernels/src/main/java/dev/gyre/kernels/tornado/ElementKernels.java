@@ -8,12 +8,12 @@ import uk.ac.manchester.tornado.api.math.TornadoMath;
 import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
 import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 
-/// Operations that treat every element alone, one work item each.
+/// Elementwise operations, one work item per element, and the task that ends every graph.
 final class ElementKernels {
     private ElementKernels() {
     }
 
-    /// The only task of a graph that just moves data.
+    /// The last task of every graph, and the only one of a graph that just copies data.
     static void tick(IntArray ticks) {
         for (@Parallel int i = 0; i < 1; i++)
             ticks.set(i, ticks.get(i) + 1);
@@ -48,41 +48,7 @@ final class ElementKernels {
             y.set(yAt + i, y.get(yAt + i) + a * x.get(xAt + i));
     }
 
-    /// `y[i] += bias` for each row i of y (N,C).
-    static void addBias(FloatArray y, FloatArray bias, IntArray at, int N, int C) {
-        int yAt = at.get(0);
-        int biasAt = at.get(1);
-        for (@Parallel int i = 0; i < N * C; i++)
-            y.set(yAt + i, y.get(yAt + i) + bias.get(biasAt + i % C));
-    }
-
-    /// `y = x * s` with s (C) along each row of x, y (N,C).
-    static void scaleColumns(FloatArray x, FloatArray s, FloatArray y, IntArray at, int N, int C) {
-        int xAt = at.get(0);
-        int sAt = at.get(1);
-        int yAt = at.get(2);
-        for (@Parallel int i = 0; i < N * C; i++)
-            y.set(yAt + i, x.get(xAt + i) * s.get(sAt + i % C));
-    }
-
-    /// [#scaleColumns] in place.
-    static void scaleColumnsInPlace(FloatArray x, FloatArray s, IntArray at, int N, int C) {
-        int xAt = at.get(0);
-        int sAt = at.get(1);
-        for (@Parallel int i = 0; i < N * C; i++)
-            x.set(xAt + i, x.get(xAt + i) * s.get(sAt + i % C));
-    }
-
-    /// `y[t][j] = x[t][perm[j]]`
-    static void permuteColumns(FloatArray x, IntArray perm, FloatArray y, IntArray at, int N, int C) {
-        int xAt = at.get(0);
-        int permAt = at.get(1);
-        int yAt = at.get(2);
-        for (@Parallel int i = 0; i < N * C; i++)
-            y.set(yAt + i, x.get(xAt + i - i % C + perm.get(permAt + i % C)));
-    }
-
-    /// `y (+)= x keep / (1 - p)`; element i survives as [Dropouts#keeps] says.
+    /// `y (+)= x keep / (1 - p)`; [Dropouts#keeps] decides whether element i is kept.
     static void dropout(FloatArray x, IntArray seed, FloatArray y, IntArray at, int n, float p, float scale,
             int accumulate) {
         int xAt = at.get(0);
@@ -140,7 +106,7 @@ final class ElementKernels {
         }
     }
 
-    /// `1 / (1 + e^-x)`; the exponent is capped because OpenCL's relaxed arithmetic does not know infinity.
+    /// `1 / (1 + e^-x)`; the exponent is capped because OpenCL's relaxed arithmetic has no infinity.
     static float sigmoid(float x) {
         return 1f / (1f + TornadoMath.exp(TornadoMath.min(-x, 80f)));
     }

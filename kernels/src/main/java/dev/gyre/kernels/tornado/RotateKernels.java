@@ -30,7 +30,7 @@ final class RotateKernels {
             }
     }
 
-    /// `y[t,i,k] (+)= sum over c of x[t,i,c] R[i,k,c]`, the rotation turned back when R is orthogonal.
+    /// `y[t,i,k] (+)= sum over c of x[t,i,c] R[i,k,c]`, the inverse rotation if R is orthogonal.
     static void blockRotateBack(FloatArray x, FloatArray r, FloatArray y, IntArray at, int N, int d, int b, int stored,
             int accumulate) {
         int xAt = at.get(0);
@@ -60,16 +60,6 @@ final class RotateKernels {
             for (int t = 0; t < N; t++)
                 sum += x.get(k + t * d) * dY.get(c + t * d);
             dR.set(dRAt + e, sum);
-        }
-    }
-
-    /// Replaces the blocks of r whose mask is not 0 by the identity, or by zero.
-    static void maskBlocks(FloatArray r, IntArray mask, IntArray at, int blocks, int b, int identity) {
-        int rAt = at.get(0);
-        int maskAt = at.get(1);
-        for (@Parallel int e = 0; e < blocks * b * b; e++) {
-            float one = identity != 0 && e / b % b == e % b ? 1f : 0f;
-            r.set(rAt + e, mask.get(maskAt + e / (b * b)) != 0 ? one : r.get(rAt + e));
         }
     }
 

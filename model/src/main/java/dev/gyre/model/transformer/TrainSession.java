@@ -7,7 +7,6 @@ import dev.gyre.kernels.Session;
 import dev.gyre.kernels.op.Buf;
 import dev.gyre.kernels.op.Buf.Role;
 import dev.gyre.kernels.op.Op;
-import dev.gyre.kernels.op.TokenOps;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.adapter.AdapterLayer;
 import dev.gyre.model.adapter.Geometry;
@@ -18,13 +17,13 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Random;
 import java.util.Set;
+import java.util.SplittableRandom;
 import org.jspecify.annotations.Nullable;
 
 /// A model on a backend, ready to train and to be measured. Trained are the adapters attached to the model, or
 /// (`full`) all of its weights. Programs and memory are made once; a step allocates nothing.
-public final class TrainSession implements AutoCloseable {
+public final class TrainSession implements Trainable {
     /// Which programs a session is opened with; each costs its outputs and, on a device, its compile time.
     public enum Use {
         TRAIN, EVALUATE, LOGITS,
@@ -37,6 +36,7 @@ public final class TrainSession implements AutoCloseable {
     private final StepPlan plan;
     private final Buffers store;
     private final Session session;
+    private final long seed;
     private long dropoutDraws;
     private float[] numbers = {};
 
@@ -45,14 +45,22 @@ public final class TrainSession implements AutoCloseable {
         this(model, backend, shapes, full, Set.of(Use.TRAIN, Use.EVALUATE));
     }
 
-    /// @param full whether all weights are trained instead of the attached adapters
+    /// With seed 0.
     public TrainSession(Transformer model, Backend backend, List<BatchShape> shapes, boolean full, Set<Use> uses) {
-        this(model, backend, new StepPlan(model.config(), model, full ? model.allWeights() : List.of(),
-                model.adapters(), shapes, uses));
+        this(model, backend, shapes, full, uses, 0);
     }
 
-    private TrainSession(Transformer model, Backend backend, StepPlan plan) {
+    /// @param full whether all weights are trained instead of the attached adapters
+    /// @param seed of dropout
+    public TrainSession(Transformer model, Backend backend, List<BatchShape> shapes, boolean full, Set<Use> uses,
+            long seed) {
+        this(model, backend, new StepPlan(model.config(), model, full ? model.allWeights() : List.of(),
+                model.adapters(), shapes, uses), seed);
+    }
+
+    private TrainSession(Transformer model, Backend backend, StepPlan plan, long seed) {
         this.model = model;
+        this.seed = seed;
         this.plan = plan;
         this.store = plan.store;
         this.session = backend.open(plan.programs());
@@ -64,7 +72,7 @@ public final class TrainSession implements AutoCloseable {
     /// @param last tokens at the end of each row whose logits [#logits] gives
     public static TrainSession ofLastLogits(Transformer model, Backend backend, BatchShape shape, int last) {
         return new TrainSession(model, backend, new StepPlan(model.config(), model, List.of(), model.adapters(),
-                List.of(shape), Set.of(Use.LOGITS), last));
+                List.of(shape), Set.of(Use.LOGITS), last), 0);
     }
 
     /// Trainable tensors in the order in which [TrainState] and gradients lie.
@@ -79,6 +87,7 @@ public final class TrainSession implements AutoCloseable {
     /// Forward and backward: adds the gradient of `scale * (sum of token losses)` to the gradients.
     ///
     /// @return the sum of the token losses (not scaled)
+    @Override
     public double microBatch(Batch b, float scale) {
         TransformerProgram.Io i = load(b, scale);
         drawDropout();
@@ -87,6 +96,7 @@ public final class TrainSession implements AutoCloseable {
     }
 
     /// Sum of the token losses, without gradients.
+    @Override
     public double evaluate(Batch b) {
         TransformerProgram.Io i = load(b, 0f);
         session.run(program(plan.evaluation, b.shape()));
@@ -118,7 +128,7 @@ public final class TrainSession implements AutoCloseable {
             if (id < 0 || id >= V)
                 throw new IllegalArgumentException("token id " + id + " is outside the vocabulary of " + V);
         for (int l : b.labels())
-            if (l != TokenOps.CrossEntropy.IGNORE && (l < 0 || l >= V))
+            if (l != Batch.IGNORE && (l < 0 || l >= V))
                 throw new IllegalArgumentException("label " + l + " is outside the vocabulary of " + V);
         session.write(i.ids(), b.ids());
         session.write(i.labels(), b.labels());
@@ -135,17 +145,15 @@ public final class TrainSession implements AutoCloseable {
         return sum;
     }
 
-    /// Draws of dropout so far; restored with a checkpoint, so that a resumed run drops the same.
-    public long dropoutDraws() {
+    @Override
+    public long draws() {
         return dropoutDraws;
     }
 
-    public void dropoutDraws(long draws) {
-        this.dropoutDraws = draws;
-    }
-
+    /// Each draw has a generator of its own, so that a resumed run needs to know only how many there were. The seed is
+    /// mixed first: the draws of neighbouring seeds would otherwise overlap.
     private void drawDropout() {
-        Random random = new Random(0x5DEECE66DL * ++dropoutDraws);
+        var random = new SplittableRandom(new SplittableRandom(seed).nextLong() + ++dropoutDraws);
         if (plan.memory().persistent().contains(store.dropoutSeed()))
             session.write(store.dropoutSeed(), new int[] {random.nextInt()});
         for (Buffers.BlockMask b : store.blockMasks()) {
@@ -165,6 +173,7 @@ public final class TrainSession implements AutoCloseable {
 
     /// Clips, takes an AdamW step and sets the gradients to zero; returns the gradient norm before clipping. When that is not
     /// finite, nothing is changed.
+    @Override
     public double update(AdamWStep step) {
         Program update = plan.update;
         Program gradientNorm = plan.gradientNorm;
@@ -180,12 +189,12 @@ public final class TrainSession implements AutoCloseable {
     }
 
     /// Repeats the last micro-batch, which was `b`, operation by operation, with the parameters as they are.
-    ///
-    /// @return the first operation that writes NaN or infinity, null when none does or the backend cannot tell
-    public @Nullable Op firstNonFinite(Batch b, float scale) {
+    @Override
+    public @Nullable String culprit(Batch b, float scale) {
         load(b, scale);
         session.write(store.grads(), zeros());
-        return session.firstNonFinite(program(plan.training, b.shape()));
+        Op op = session.firstNonFinite(program(plan.training, b.shape()));
+        return op == null ? null : op.toString();
     }
 
     /// Gradients accumulated since the last update, by trainable tensor.
@@ -198,12 +207,19 @@ public final class TrainSession implements AutoCloseable {
     }
 
     /// Current parameters and moments, copied.
+    @Override
     public TrainState state() {
         Buf m = plan.m;
         Buf v = plan.v;
         if (m == null || v == null)
             throw new IllegalStateException("the session does not train");
         return new TrainState(session.read(store.params()), session.read(m), session.read(v));
+    }
+
+    @Override
+    public void restore(TrainState s, long draws) {
+        restore(s);
+        dropoutDraws = draws;
     }
 
     public void restore(TrainState s) {
@@ -218,6 +234,7 @@ public final class TrainSession implements AutoCloseable {
     }
 
     /// Where the rotations of the attached adapters stand, module by module.
+    @Override
     public List<Geometry> geometry() {
         pull(false);
         List<Geometry> out = new ArrayList<>();

@@ -6,6 +6,7 @@ import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.MemoryPlan;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;
+import dev.gyre.kernels.check.GoldenOptions;
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.kernels.op.Buf;
 import dev.gyre.kernels.op.DType;
@@ -64,7 +65,7 @@ class GoldenLayersTest {
         JsonNode index = JsonMapper.builder().build().readTree(resource("index.json"));
         List<Case> out = new ArrayList<>();
         for (JsonNode c : index.get("cases"))
-            if (!c.get("method").asString().equals("nf4"))
+            if (!List.of("nf4", "dora", "adalora").contains(c.get("method").asString()))
                 out.add(new Case(c));
         assertThat(out).hasSizeGreaterThanOrEqualTo(26);
         return out.stream();
@@ -88,13 +89,49 @@ class GoldenLayersTest {
         return SafeTensors.open(file);
     }
 
-    /// The options of a case, read as PEFT's file holds them: no field of the index is passed over.
-    private static AdapterOptions options(Case c) {
+    /// The options of a case, read as PEFT's file holds them.
+    ///
+    /// @param read is asked for each of them
+    private static AdapterOptions options(Case c, GoldenOptions read) {
         ObjectNode json = ((ObjectNode) c.json.get("config")).deepCopy();
         String method = c.json.get("method").asString();
         json.put("peft_type", method.equals("qoft") ? "OFT" : method.toUpperCase(Locale.ROOT)).put("peft_version",
                 "0.21.0");
-        return PeftConfig.parse(Path.of(c + ".json"), json).options().with(ANY);
+        PeftConfig config = PeftConfig.parse(Path.of(c + ".json"), json);
+        for (String key : c.json.get("config").propertyNames())
+            if (!config.unknown().containsKey(key))
+                read.get(key);
+        return config.options().with(ANY);
+    }
+
+    /// Holds the options that PEFT's files do not have to what these layers compute.
+    private static void expectRest(Case c, GoldenOptions o) {
+        int d = o.get("in_features").asInt();
+        o.get("out_features");
+        JsonNode params = c.json.get("params");
+        switch (c.json.get("method").asString()) {
+            case "oft" -> {
+                int b = o.get("effective_block_size").asInt();
+                o.expect("effective_r", d / b);
+                o.expect("module_dropout", 0.0);
+            }
+            case "qoft" -> {
+                o.get("nested"); // of the base weight, as these two
+                o.expect("blocksize", Nf4.DEFAULT_BLOCK);
+                o.get("requantization_relative_error");
+            }
+            case "psoft" -> {
+                o.expect("psoft_svd", "full");
+                o.expect("psoft_mag_a", params.has("psoft_R.vector_a"));
+                o.expect("psoft_mag_b", params.has("psoft_R.vector_b"));
+            }
+            case "goft" -> {
+                o.expect("variant", o.get("strict_oft").asBoolean() ? "goft" : "qgoft");
+                o.expect("informational_only", false);
+            }
+            default -> {
+            }
+        }
     }
 
     @ParameterizedTest
@@ -122,7 +159,10 @@ class GoldenLayersTest {
 
     /// OFT's cases hold for OFT v1 as well: it is the same function.
     private static List<AdapterOptions> specs(Case c) {
-        AdapterOptions options = options(c);
+        GoldenOptions read = new GoldenOptions(c.toString(), c.json.get("config"));
+        AdapterOptions options = options(c, read);
+        expectRest(c, read);
+        read.expectAllRead();
         List<AdapterOptions> out = new ArrayList<>(List.of(options));
         if (options instanceof Oft o && !o.coft())
             for (Oft.Form form : List.of(Oft.Form.WEIGHT_BLOCK, Oft.Form.WEIGHT_DENSE))

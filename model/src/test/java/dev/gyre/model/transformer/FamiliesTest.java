@@ -4,7 +4,6 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.cpu.CpuBackend;
-import dev.gyre.kernels.op.TokenOps;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.adapter.AdapterOptions;
 import dev.gyre.model.adapter.BaseWeights;
@@ -83,7 +82,8 @@ class FamiliesTest {
 
     /// Generation with caches gives what the whole row gives, for every method.
     @ParameterizedTest
-    @ValueSource(strings = {"llama-bias-llama3", "llama-yarn-tied", "mistral-window", "qwen2-mixed-window", "qwen3"})
+    @ValueSource(strings = {"llama-bias-llama3", "llama-yarn-tied", "mistral-window", "qwen2-mixed-window", "qwen3",
+        "../families2/olmo2"})
     void everyMethodDecodesLikeTheWholeRow(String name) {
         Backend cpu = new CpuBackend(2);
         int T = 12;
@@ -110,10 +110,9 @@ class FamiliesTest {
     @Test
     void dynamicScalingLooksAtTheLengthOfTheBatch() {
         ModelConfig c = ModelConfig.llama(20, 16, 24, 1, 2, 1, 4, false, null, List.of(), null);
-        ModelConfig dynamic = new ModelConfig(c.family(), c.vocabSize(), c.hiddenSize(), c.intermediateSize(),
-                c.numLayers(), c.numHeads(), c.numKvHeads(), c.headDim(), c.rmsNormEps(), c.tieWordEmbeddings(), 4,
-                c.ropeTheta(), new RopeScaling.Dynamic(2), c.windows(), c.qkvBias(), c.oBias(), c.mlpBias(), c.qkNorm(),
-                null, List.of(), null, null, null);
+        ModelConfig dynamic = new ModelConfig(c.family(), c.shape(), c.attention(),
+                new ModelConfig.Positions(4, 10000, new RopeScaling.Dynamic(2), List.of(0)), c.mlp(), c.norms(),
+                c.tokens(), c.stored());
         Transformer model = Transformer.random(dynamic, 3);
         for (String name : List.copyOf(model.weights().keySet())) { // far from uniform attention
             float[] w = model.values(name);
@@ -131,7 +130,7 @@ class FamiliesTest {
         int[] ids = new int[T];
         Arrays.setAll(ids, i -> (7 * i + 3) % 20);
         int[] labels = new int[T];
-        Arrays.fill(labels, TokenOps.CrossEntropy.IGNORE);
+        Arrays.fill(labels, Batch.IGNORE);
         return Batch.rows(1, T, ids, labels);
     }
 
@@ -162,7 +161,7 @@ class FamiliesTest {
     private static int[] shifted(long[] labels, int T) {
         int[] out = new int[labels.length];
         for (int i = 0; i < out.length; i++)
-            out[i] = i % T == T - 1 ? TokenOps.CrossEntropy.IGNORE : Math.toIntExact(labels[i + 1]);
+            out[i] = i % T == T - 1 ? Batch.IGNORE : Math.toIntExact(labels[i + 1]);
         return out;
     }
 

@@ -1,5 +1,9 @@
 package dev.gyre.trainer.cli;
 
+import dev.gyre.kernels.devices.Devices;
+import dev.gyre.trainer.cli.screen.ExitCode;
+import dev.gyre.trainer.cli.screen.PlanTable;
+import dev.gyre.trainer.cli.screen.Text;
 import dev.gyre.trainer.config.ConfigException;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.ConfigWriter;
@@ -10,10 +14,10 @@ import dev.gyre.trainer.data.RunData;
 import dev.gyre.trainer.data.TokenizedSet;
 import dev.gyre.trainer.loop.TrainListener;
 import dev.gyre.trainer.measure.ModelRef;
+import dev.gyre.trainer.measure.ProcessMemory;
 import dev.gyre.trainer.plan.MemoryEstimate;
 import dev.gyre.trainer.plan.RunPlan;
 import dev.gyre.trainer.report.Sweep;
-import dev.gyre.trainer.run.Devices;
 import dev.gyre.trainer.run.FineTuning;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -58,10 +62,9 @@ final class CheckCommand extends GyreCommand {
         screen().line("");
         Devices.Chosen device = Devices.open(c.device(), c.precision());
         try (ModelText text = ModelText.load(Path.of(c.model().path()))) {
-            RunData data = RunData.read(c.data(), c.train(), c.eval(), c.seed(), text);
-            RunData.requireForgetting(c, text);
+            RunData data = RunData.readAll(c, text);
             show(c, device, data, text);
-            ModelRef.remarks(Path.of(c.model().path())).forEach(screen()::note);
+            ModelRef.warnings(Path.of(c.model().path())).forEach(screen()::note);
         }
         if (steps > 0) {
             FineTuning.trial(c, device.backend(), steps, List.of(new TrainListener() {
@@ -72,7 +75,7 @@ final class CheckCommand extends GyreCommand {
                 }
             }));
             screen().line("steps     " + steps + " ran; nothing was written · peak of this process "
-                    + Text.bytes(Memory.resident()));
+                    + Text.bytes(ProcessMemory.peakResident()));
         }
         screen().result(file + ": ok");
         return ExitCode.OK;
@@ -89,10 +92,10 @@ final class CheckCommand extends GyreCommand {
                     "trained", "share", "process"));
             int impossible = 0;
             // most runs of a sweep read the same examples
-            Map<List<Object>, MemoryEstimate.Load> known = new HashMap<>();
+            Map<List<Object>, RunData.Load> known = new HashMap<>();
             for (Sweep.Run run : sweep.runs()) {
                 RunConfig c = run.config();
-                MemoryEstimate.Load load = known.computeIfAbsent(
+                RunData.Load load = known.computeIfAbsent(
                         List.of(c.model().path(), c.data(), c.train().microBatch(), c.train().seqLen(), c.eval()),
                         _ -> RunPlan.load(c));
                 RunPlan.Row own = RunPlan.with(c, Runtime.getRuntime().availableProcessors(),
@@ -132,7 +135,7 @@ final class CheckCommand extends GyreCommand {
         if (Files.exists(out))
             screen().line("note      " + out + " exists; a new run needs another output.dir, or go on with --resume");
         RunPlan.with(c, Runtime.getRuntime().availableProcessors(), plan -> {
-            MemoryEstimate.Load load = data.load(plan.context(), text);
+            RunData.Load load = data.load(plan.context(), text);
             RunPlan.Row own = plan.own(load);
             MemoryEstimate m = own.memory();
             if (m == null)

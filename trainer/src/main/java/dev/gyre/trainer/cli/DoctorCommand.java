@@ -3,6 +3,8 @@ package dev.gyre.trainer.cli;
 import dev.gyre.kernels.DeviceException;
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.kernels.tornado.TornadoDevices;
+import dev.gyre.trainer.cli.screen.ExitCode;
+import dev.gyre.trainer.cli.screen.Text;
 import java.lang.management.ManagementFactory;
 import java.nio.file.Files;
 import java.nio.file.Path;

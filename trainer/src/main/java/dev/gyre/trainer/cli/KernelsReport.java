@@ -6,6 +6,7 @@ import dev.gyre.kernels.check.OpTimer.Measured;
 import dev.gyre.trainer.cli.KernelsCommand.Checked;
 import dev.gyre.trainer.cli.KernelsCommand.Findings;
 import dev.gyre.trainer.cli.KernelsCommand.Row;
+import dev.gyre.trainer.cli.screen.Text;
 import java.util.ArrayList;
 import java.util.List;
 

@@ -1,7 +1,7 @@
 package dev.gyre.trainer.data;
 
-import dev.gyre.kernels.op.TokenOps;
 import dev.gyre.model.transformer.Batch;
+import dev.gyre.trainer.config.RunConfig;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -88,6 +88,14 @@ public final class Batches {
         return n;
     }
 
+    /// Optimiser steps that a configuration asks for: its number, or as many as its epochs fill.
+    public long steps(RunConfig.Train train) {
+        if (train.steps() != null)
+            return train.steps();
+        long perStep = Math.multiplyExact(train.microBatch(), train.accumulate());
+        return Math.max(1, Math.ceilDiv(rows(), perStep));
+    }
+
     /// Passes over the data so far, with the fraction of the current one.
     public double epochsDone() {
         return epoch + row / (double) Math.max(1, epochRows);
@@ -145,7 +153,7 @@ public final class Batches {
         int[] labels = new int[n];
         int[] positions = new int[n];
         int[] start = new int[n];
-        Arrays.fill(labels, TokenOps.CrossEntropy.IGNORE);
+        Arrays.fill(labels, Batch.IGNORE);
         int trained = 0;
         for (int b = 0; b < B; b++) {
             int t = 0;

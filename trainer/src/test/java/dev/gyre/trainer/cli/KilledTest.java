@@ -2,6 +2,7 @@ package dev.gyre.trainer.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.gyre.trainer.cli.screen.ExitCode;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;

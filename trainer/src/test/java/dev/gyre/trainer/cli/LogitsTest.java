@@ -9,6 +9,7 @@ import dev.gyre.model.format.ModelDir;
 import dev.gyre.model.format.SafeTensors;
 import dev.gyre.model.format.SafeTensorsWriter;
 import dev.gyre.model.transformer.Transformer;
+import dev.gyre.trainer.cli.screen.ExitCode;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.gyre.model.adapter.Method;
 import dev.gyre.model.adapter.Methods;
+import dev.gyre.trainer.cli.screen.ExitCode;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.ConfigWriter;
 import dev.gyre.trainer.config.Preset;

@@ -35,10 +35,10 @@ final class GivensLayer implements AdapterLayer {
     private final Tensor pairs;
     private final @Nullable Tensor scaler;
     private final boolean strict;
-    private final float penalty;
+    private final double penalty;
 
     /// @param penalty lambda of qGOFT's soft orthogonality
-    GivensLayer(Site site, Tensor pairs, @Nullable Tensor scaler, boolean strict, float penalty) {
+    GivensLayer(Site site, Tensor pairs, @Nullable Tensor scaler, boolean strict, double penalty) {
         this.site = site;
         this.pairs = pairs;
         this.scaler = scaler;

@@ -21,7 +21,7 @@ public final class QgoftMethod implements Method<Qgoft> {
     @Override
     public AdapterLayer layer(Qgoft o, Site site, LayerSource source) {
         Tensor pairs = source.tensor(GivensPeft.SOFT, i -> i % 4 == 0 || i % 4 == 3 ? 1 : 0, site.in() - 1, 2, 2);
-        return new GivensLayer(site, pairs, null, false, (float) o.penalty());
+        return new GivensLayer(site, pairs, null, false, o.penalty());
     }
 
     @Override

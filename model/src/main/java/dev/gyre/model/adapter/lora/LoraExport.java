@@ -29,7 +29,7 @@ public final class LoraExport {
             rank = u.r();
             layers.add(new LoraLayer(new Site(m.module(), in, out, false),
                     new Tensor(m.module() + "." + LoraPeft.A, u.a(), true, u.r(), in),
-                    new Tensor(m.module() + "." + LoraPeft.B, u.b(), true, out, u.r()), 1f, 0f));
+                    new Tensor(m.module() + "." + LoraPeft.B, u.b(), true, out, u.r()), 1, 0));
         }
         return new Adapter(Lora.of(adapter.options().targets(), rank, rank), layers, adapter.whole(),
                 adapter.warnings(), adapter.model());

@@ -23,7 +23,7 @@ public final class LoraMethod implements Method<Lora> {
                 i -> o.gaussian() ? source.normal() / r : (2 * source.uniform() - 1) * bound, r, site.in());
         Tensor b = source.tensor(LoraPeft.B,
                 i -> o.initWeights() ? 0 : (2 * source.uniform() - 1) / Math.sqrt(r), site.out(), r);
-        return new LoraLayer(site, a, b, (float) o.scale(site.path()), (float) o.dropout());
+        return new LoraLayer(site, a, b, o.scale(site.path()), o.dropout());
     }
 
     @Override

@@ -52,8 +52,9 @@ final class OftLayer implements AdapterLayer {
         return new OftRotation(store, options.map(), v, site.in(), b, coftLimit(), (float) options.dropout());
     }
 
-    private float coftLimit() {
-        return options.coft() ? (float) (options.eps() / Math.sqrt(v.dims()[0])) : 0f;
+    /// Rounded, as PEFT evaluates it in single precision.
+    private double coftLimit() {
+        return options.coft() ? (float) (options.eps() / Math.sqrt(v.dims()[0])) : 0;
     }
 
     @Override

@@ -125,7 +125,7 @@ public record Psoft(
     public Orthogonal map() {
         return switch (cayley) {
             case NEUMANN ->
-                    new Orthogonal(Orthogonal.Form.NEUMANN, terms, maxNorm == null ? 0 : (float) (double) maxNorm,
+                    new Orthogonal(Orthogonal.Form.NEUMANN, terms, maxNorm == null ? 0 : maxNorm,
                             Orthogonal.Skew.PACKED);
             case EXACT -> Orthogonal.of(Orthogonal.Form.CAYLEY_PLUS, 0);
             case NEWTON_SCHULZ -> Orthogonal.of(Orthogonal.Form.NEWTON_SCHULZ, terms);

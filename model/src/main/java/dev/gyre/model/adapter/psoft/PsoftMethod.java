@@ -30,8 +30,8 @@ public final class PsoftMethod implements Method<Psoft> {
         PrincipalSubspace subspace = new PrincipalSubspace(site, o, source);
         float[] a = source.frozen(PsoftPeft.FACTOR_A, subspace::a, r, site.in());
         float[] b = source.frozen(PsoftPeft.FACTOR_B, subspace::b, site.out(), r);
-        return new PsoftLayer(site, a, b, r, rotation, alpha, beta, o.orthogonal() ? o.map() : null, (float) o.scale(),
-                (float) o.dropout());
+        return new PsoftLayer(site, a, b, r, rotation, alpha, beta, o.orthogonal() ? o.map() : null, o.scale(),
+                o.dropout());
     }
 
     @Override
