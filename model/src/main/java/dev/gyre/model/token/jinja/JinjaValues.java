@@ -2,6 +2,7 @@ package dev.gyre.model.token.jinja;
 
 import dev.gyre.model.token.jinja.JinjaSyntax.Problem;
 import dev.gyre.model.token.jinja.JinjaTypes.Callable;
+import dev.gyre.model.token.jinja.JinjaTypes.Cycler;
 import dev.gyre.model.token.jinja.JinjaTypes.Dict;
 import dev.gyre.model.token.jinja.JinjaTypes.Loop;
 import dev.gyre.model.token.jinja.JinjaTypes.Markup;
