@@ -23,6 +23,11 @@ public interface Method<O extends AdapterOptions> {
         return false;
     }
 
+    /// Whether a layer can be taken out of a merged weight again ([AdapterLayer#unmerge]).
+    default boolean unmerges() {
+        return true;
+    }
+
     /// Configurations to start from.
     default List<Preset> presets() {
         return List.of();

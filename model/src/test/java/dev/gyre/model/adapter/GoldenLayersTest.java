@@ -65,7 +65,7 @@ class GoldenLayersTest {
         JsonNode index = JsonMapper.builder().build().readTree(resource("index.json"));
         List<Case> out = new ArrayList<>();
         for (JsonNode c : index.get("cases"))
-            if (!List.of("nf4", "dora", "adalora").contains(c.get("method").asString()))
+            if (!List.of("nf4", "adalora").contains(c.get("method").asString()))
                 out.add(new Case(c));
         assertThat(out).hasSizeGreaterThanOrEqualTo(26);
         return out.stream();
@@ -95,8 +95,11 @@ class GoldenLayersTest {
     private static AdapterOptions options(Case c, GoldenOptions read) {
         ObjectNode json = ((ObjectNode) c.json.get("config")).deepCopy();
         String method = c.json.get("method").asString();
-        json.put("peft_type", method.equals("qoft") ? "OFT" : method.toUpperCase(Locale.ROOT)).put("peft_version",
-                "0.21.0");
+        json.put("peft_type", switch (method) {
+            case "qoft" -> "OFT";
+            case "dora" -> "LORA";
+            default -> method.toUpperCase(Locale.ROOT);
+        }).put("peft_version", "0.21.0");
         PeftConfig config = PeftConfig.parse(Path.of(c + ".json"), json);
         for (String key : c.json.get("config").propertyNames())
             if (!config.unknown().containsKey(key))
@@ -145,6 +148,8 @@ class GoldenLayersTest {
                 double[] w = widened(made.merged());
                 within(c, "W_merged", w,
                         m.isString() ? widened(f.f32(m.asString())) : f.f64(m.get("f64").asString()), 1e-6, 1e-6);
+                if (!Methods.of(spec).unmerges())
+                    continue;
                 double growth = made.adapter.unmerge(w, config(c, "out_features"), false, new RefBackend());
                 within(c, "unmerged weight", w, widened(f.f32(c.json.get("inputs").get(weight(c)).asString())),
                         1e-6 * growth, 0);

@@ -10,8 +10,8 @@ import java.util.Objects;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.node.ObjectNode;
 
-/// PEFT's LoRA, of whose variants only the plain one and rsLoRA are read.
-final class LoraPeft implements PeftForm<Lora> {
+/// PEFT's LoRA, of whose variants the plain one and rsLoRA are read.
+public final class LoraPeft implements PeftForm<Lora> {
     static final String A = "lora_A.weight";
     static final String B = "lora_B.weight";
 
@@ -25,6 +25,12 @@ final class LoraPeft implements PeftForm<Lora> {
         return "LORA";
     }
 
+    /// A file with `use_dora` is DoRA's.
+    @Override
+    public boolean reads(Fields f) {
+        return !f.bool("use_dora", false);
+    }
+
     @Override
     public List<String> parameters() {
         return List.of(A, B);
@@ -32,7 +38,7 @@ final class LoraPeft implements PeftForm<Lora> {
 
     @Override
     public Lora read(Fields f, Targets targets) {
-        for (String key : List.of("use_dora", "use_qalora", "use_bdlora"))
+        for (String key : List.of("use_qalora", "use_bdlora"))
             if (f.isSet(key) && !(f.node(key).isBoolean() && !f.bool(key, true)))
                 throw f.bad(key, "false; only plain LoRA and rsLoRA are implemented");
         for (String key : VARIANTS)
