@@ -8,8 +8,10 @@ public non-sealed interface AdapterOptions extends Tuning {
     /// The same method on other modules.
     AdapterOptions with(Targets targets);
 
-    /// The same for a run of that seed, where a method draws something itself.
-    default AdapterOptions seeded(long seed) {
+    /// The same for a run, where a method draws something itself or follows a schedule.
+    ///
+    /// @param steps optimiser steps of the run
+    default AdapterOptions inRun(long seed, long steps) {
         return this;
     }
 

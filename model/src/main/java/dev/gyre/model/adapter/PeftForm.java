@@ -55,6 +55,11 @@ public interface PeftForm<O extends AdapterOptions> {
         return options;
     }
 
+    /// The options as a file of these layers says them, where training changed what they describe.
+    default O described(O options, List<AdapterLayer> layers) {
+        return options;
+    }
+
     /// Name of the file for [AdapterLayer#frozen]; null for methods that have none.
     default @Nullable String frozenFile() {
         return null;
