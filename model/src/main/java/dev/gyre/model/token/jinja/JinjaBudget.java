@@ -26,8 +26,9 @@ final class JinjaBudget {
 
     /// @return n, to allocate
     int characters(long n) {
-        characters += n;
-        if (n < 0 || characters > CHARACTERS)
+        if (n >= 0 && n <= CHARACTERS)
+            characters += n;
+        if (n < 0 || n > CHARACTERS || characters > CHARACTERS)
             throw new Problem("the template reads and writes more than " + CHARACTERS
                     + " characters; shorten its texts and lists, or the conversation");
         return (int) n;

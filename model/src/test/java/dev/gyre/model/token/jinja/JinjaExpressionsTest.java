@@ -9,11 +9,13 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.TreeSet;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
@@ -72,7 +74,7 @@ class JinjaExpressionsTest {
 
     private static String render(String template, @Nullable LocalDateTime date) {
         @SuppressWarnings("unchecked") var variables =
-                (Map<String, @Nullable Object>) java.util.Objects.requireNonNull(value(FILE.path("variables")));
+                (Map<String, @Nullable Object>) Objects.requireNonNull(value(FILE.path("variables")));
         return Jinja.render(JinjaParser.parse(template), variables, date, new Quiet());
     }
 
@@ -173,7 +175,8 @@ class JinjaExpressionsTest {
         String grow = "{% set ns = namespace(x='ab', l=[1]) %}{% for i in range(100) %}";
         return List.of(macros + "{{ m40() }}", "{{ (' a'*400000).split()|length }}{{ (' a'*4000000).split()|length }}",
                 "{{ [1] | tojson(indent=2000000000) }}", "{{ 'a' * 2000000000 }}", "{{ 'a' * 9223372036854775807 }}",
-                "{{ [1] * 2000000000 }}", "{{ range(10**18) }}", "{{ range(0 - 10**18, 10**18) }}",
+                "{{ [1] * 2000000000 }}", "{{ [1]|tojson(indent=9223372036854775807) }}",
+                "{{ 'a'.center(9223372036854775807) }}", "{{ l|slice(9223372036854775807)|list }}", "{{ range(10**18) }}", "{{ range(0 - 10**18, 10**18) }}",
                 "{{ '%2000000000d' % 1 }}", "{{ '%.2000000000d' % 1 }}", "{{ '%.999999999f' % 1 }}",
                 "{{ '{:2000000000}'.format(1) }}", "{{ 'a'.center(2000000000) }}", "{{ 'a'.zfill(2000000000) }}",
                 "{{ 'a\tb'.expandtabs(2000000000) }}", "{{ 'a\nb'|indent(2000000000) }}",
@@ -213,8 +216,8 @@ class JinjaExpressionsTest {
     }
 
     /// Each ends in refusal within two seconds on a loaded machine, with the little stack of a worker.
-    @org.junit.jupiter.params.ParameterizedTest
-    @org.junit.jupiter.params.provider.MethodSource("withoutBounds")
+    @ParameterizedTest
+    @MethodSource("withoutBounds")
     void whatHasNoBoundsIsRefused(String template) throws InterruptedException {
         Throwable[] thrown = new Throwable[1];
         long start = System.nanoTime();
