@@ -6,7 +6,7 @@ import dev.gyre.model.token.jinja.JinjaSyntax.Problem;
 /// and 256 MB.
 final class JinjaBudget {
     /// Evaluated expressions and statements; templates in use need some hundreds for a message.
-    static final long STEPS = 1_500_000;
+    static final long STEPS = 1_000_000;
     /// Characters read or written by all operations together.
     static final long CHARACTERS = 30_000_000;
     /// An element of a list weighs as much as so many characters.
