@@ -5,7 +5,7 @@ import dev.gyre.kernels.OpTime;
 import dev.gyre.kernels.check.Shape;
 import dev.gyre.kernels.check.Size;
 import dev.gyre.model.adapter.Adapter;
-import dev.gyre.model.adapter.PrincipalSubspace;
+import dev.gyre.model.adapter.BaseWeights;
 import dev.gyre.model.family.ModelConfig;
 import dev.gyre.model.transformer.AdamWStep;
 import dev.gyre.model.transformer.Batch;
@@ -124,8 +124,8 @@ final class StepBench {
     private static Transformer model(Settings s, Backend backend) {
         Transformer model = Transformer.random(s.config, 1, s.base);
         if (!s.method.full())
-            model.attach(Adapter.create(s.method.spec(), model, 1,
-                    new PrincipalSubspace(model, backend, (module, captured, residual, gap) -> {
+            model.attach(Adapter.create(s.method.options(), model, 1,
+                    new BaseWeights(model, backend, (module, captured, residual, gap) -> {
                     })));
         return model;
     }

@@ -111,8 +111,10 @@ class StepCommandTest {
     }
 
     private static long planned(Storage base) {
-        return StepBench.run(new StepBench.Settings(StepBench.config(Size.XS, 16), Method.of(Method.Kind.OFT), base, 1, 16, 0,
-                new Sampler(1, 0, 0, 1), false), new CpuBackend(1)).planned();
+        return StepBench
+                .run(new StepBench.Settings(StepBench.config(Size.XS, 16), Method.of(Method.Kind.OFT), base, 1, 16, 0,
+                        new Sampler(1, 0, 0, 1), false), new CpuBackend(1))
+                .planned();
     }
 
     @ParameterizedTest

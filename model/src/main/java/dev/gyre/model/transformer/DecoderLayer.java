@@ -5,7 +5,7 @@ import dev.gyre.kernels.op.Buf;
 import dev.gyre.kernels.op.ElementOps;
 import dev.gyre.kernels.op.RopeOps;
 import dev.gyre.model.adapter.AdaptedLinear;
-import dev.gyre.model.adapter.ModuleAdapter;
+import dev.gyre.model.adapter.AdapterLayer;
 import dev.gyre.model.emit.Buffers;
 import dev.gyre.model.emit.Emitter;
 import dev.gyre.model.family.ModelConfig;
@@ -71,7 +71,7 @@ final class DecoderLayer {
     record Rotary(Buf cos, Buf sin, Buf positions) {
     }
 
-    DecoderLayer(ModelConfig c, Buffers store, int index, Rotary rotary, Map<String, List<ModuleAdapter>> adapters) {
+    DecoderLayer(ModelConfig c, Buffers store, int index, Rotary rotary, Map<String, List<AdapterLayer>> adapters) {
         this.c = c;
         this.store = store;
         this.path = ModelConfig.layer(index);
@@ -149,7 +149,8 @@ final class DecoderLayer {
         /// added to; otherwise a buffer of its own, or null when nothing wants it.
         ///
         /// @param g gradient of the residual stream, null when it ends here
-        @Nullable Buf gradient(Emitter e, @Nullable Buf g, int N) {
+        @Nullable
+        Buf gradient(Emitter e, @Nullable Buf g, int N) {
             return module == null ? g : g != null || trains() ? e.act("d h", N, C) : null;
         }
 

@@ -4,8 +4,7 @@ import dev.gyre.kernels.Program;
 import dev.gyre.kernels.op.DType;
 import dev.gyre.kernels.op.HostData;
 import dev.gyre.model.adapter.Adapter;
-import dev.gyre.model.adapter.AdapterSpec;
-import dev.gyre.model.adapter.PrincipalFactors;
+import dev.gyre.model.adapter.AdapterOptions;
 import dev.gyre.model.emit.Buffers;
 import dev.gyre.model.emit.Tensor;
 import dev.gyre.model.family.ModelConfig;
@@ -90,10 +89,9 @@ public final class PlannedModel implements Buffers.Source, Sites {
         return n;
     }
 
-    /// An adapter on this model: its tensors have their sizes, and for PSOFT its factors are zero.
-    public Adapter adapter(AdapterSpec spec) {
-        return Adapter.create(spec, this, 0,
-                (site, s) -> new PrincipalFactors(new float[s.r() * site.in()], new float[s.r() * site.out()]));
+    /// An adapter on this model: its tensors have their sizes and no values.
+    public Adapter adapter(AdapterOptions options) {
+        return Adapter.planned(options, this);
     }
 
     /// The programs of a training run, and their memory.

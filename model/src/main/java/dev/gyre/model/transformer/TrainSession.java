@@ -8,8 +8,8 @@ import dev.gyre.kernels.op.Buf;
 import dev.gyre.kernels.op.Buf.Role;
 import dev.gyre.kernels.op.Op;
 import dev.gyre.model.adapter.Adapter;
+import dev.gyre.model.adapter.AdapterLayer;
 import dev.gyre.model.adapter.Geometry;
-import dev.gyre.model.adapter.ModuleAdapter;
 import dev.gyre.model.emit.Buffers;
 import dev.gyre.model.emit.Tensor;
 import java.util.ArrayList;
@@ -239,7 +239,7 @@ public final class TrainSession implements Trainable {
         pull(false);
         List<Geometry> out = new ArrayList<>();
         for (Adapter a : model.adapters())
-            for (ModuleAdapter x : a.modules()) {
+            for (AdapterLayer x : a.modules()) {
                 Geometry g = x.geometry();
                 if (g != null)
                     out.add(g);

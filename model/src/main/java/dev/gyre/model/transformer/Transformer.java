@@ -3,7 +3,7 @@ package dev.gyre.model.transformer;
 import dev.gyre.kernels.op.DType;
 import dev.gyre.kernels.op.HostData;
 import dev.gyre.model.adapter.Adapter;
-import dev.gyre.model.adapter.ModuleAdapter;
+import dev.gyre.model.adapter.AdapterLayer;
 import dev.gyre.model.emit.Buffers;
 import dev.gyre.model.emit.Tensor;
 import dev.gyre.model.family.ModelConfig;
@@ -187,7 +187,7 @@ public final class Transformer implements Buffers.Source, Sites {
 
     /// [#attach(String, Adapter)] under the method's name, numbered where that is taken.
     public void attach(Adapter adapter) {
-        String method = adapter.spec().method();
+        String method = adapter.options().title();
         String name = method;
         for (int i = 2; adapters.containsKey(name); i++)
             name = method + " " + i;
@@ -250,14 +250,14 @@ public final class Transformer implements Buffers.Source, Sites {
     }
 
     /// Adapters by module path, outermost first.
-    Map<String, List<ModuleAdapter>> byModule() {
+    Map<String, List<AdapterLayer>> byModule() {
         return byModule(adapters());
     }
 
-    static Map<String, List<ModuleAdapter>> byModule(List<Adapter> adapters) {
-        Map<String, List<ModuleAdapter>> out = new LinkedHashMap<>();
+    static Map<String, List<AdapterLayer>> byModule(List<Adapter> adapters) {
+        Map<String, List<AdapterLayer>> out = new LinkedHashMap<>();
         for (Adapter a : adapters)
-            for (ModuleAdapter m : a.modules())
+            for (AdapterLayer m : a.modules())
                 out.computeIfAbsent(m.module(), _ -> new ArrayList<>()).add(m);
         return out;
     }

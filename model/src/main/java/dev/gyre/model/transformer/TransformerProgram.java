@@ -9,8 +9,8 @@ import dev.gyre.kernels.op.HostData;
 import dev.gyre.kernels.op.OptimiserOps;
 import dev.gyre.kernels.op.TokenOps;
 import dev.gyre.model.adapter.AdaptedLinear;
+import dev.gyre.model.adapter.AdapterLayer;
 import dev.gyre.model.adapter.EmbeddingRotation;
-import dev.gyre.model.adapter.ModuleAdapter;
 import dev.gyre.model.emit.Buffers;
 import dev.gyre.model.emit.Emitter;
 import dev.gyre.model.family.ModelConfig;
@@ -35,7 +35,7 @@ final class TransformerProgram {
 
     private final ModelConfig c;
     private final Buffers store;
-    private final Map<String, List<ModuleAdapter>> adapters;
+    private final Map<String, List<AdapterLayer>> adapters;
     private final int C;
     private final int V;
     private final Buf cos;
@@ -61,7 +61,7 @@ final class TransformerProgram {
     }
 
     /// @param positions rows of the RoPE tables: one more than the largest position that will occur
-    TransformerProgram(ModelConfig c, Buffers store, Map<String, List<ModuleAdapter>> adapters, int positions) {
+    TransformerProgram(ModelConfig c, Buffers store, Map<String, List<AdapterLayer>> adapters, int positions) {
         this.c = c;
         this.store = store;
         this.adapters = adapters;
@@ -203,7 +203,8 @@ final class TransformerProgram {
 
     private AdaptedLinear head() {
         String weight = c.tieWordEmbeddings() ? ModelConfig.EMBEDDING + ".weight" : ModelConfig.HEAD + ".weight";
-        return new AdaptedLinear(store, ModelConfig.HEAD, weight, C, V, false, adapters.getOrDefault(ModelConfig.HEAD, List.of()));
+        return new AdaptedLinear(store, ModelConfig.HEAD, weight, C, V, false,
+                adapters.getOrDefault(ModelConfig.HEAD, List.of()));
     }
 
     /// Token embedding, rotated where an adapter sits on it.
@@ -212,7 +213,7 @@ final class TransformerProgram {
         private final List<Buf> inputs = new ArrayList<>();
 
         Embedding() {
-            for (ModuleAdapter a : adapters.getOrDefault(ModelConfig.EMBEDDING, List.of()))
+            for (AdapterLayer a : adapters.getOrDefault(ModelConfig.EMBEDDING, List.of()))
                 rotations.add(a.onEmbedding(store));
         }
 

@@ -1,7 +1,7 @@
 package dev.gyre.trainer.cli;
 
-import dev.gyre.trainer.cli.screen.ExitCode;
 import dev.gyre.model.files.AtomicFiles;
+import dev.gyre.trainer.cli.screen.ExitCode;
 import dev.gyre.trainer.report.Comparison;
 import java.nio.file.Path;
 import java.util.List;

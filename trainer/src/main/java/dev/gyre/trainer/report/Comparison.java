@@ -264,26 +264,6 @@ public final class Comparison {
         return !best.equals(worst) && cell(c, v).equals(best);
     }
 
-    /// The settings by which the runs' methods differ in size: block size, rank, form.
-    static String variant(RunConfig c) {
-        return switch (c.adapter()) {
-            case dev.gyre.trainer.config.AdapterConfig.Oft o -> (o.blocks() == null ? "b=" + o.blockSize()
-                    : "blocks=" + o.blocks()) + switch (o.form()) {
-                        case INPUT -> "";
-                        case WEIGHT_BLOCK -> ", v1 by blocks";
-                        case WEIGHT_DENSE -> ", v1 dense";
-                    };
-            case dev.gyre.trainer.config.AdapterConfig.Psoft p -> "r=" + p.r();
-            case dev.gyre.trainer.config.AdapterConfig.Goft g -> g.scaler() ? "scaled" : "strict";
-            case dev.gyre.trainer.config.AdapterConfig.Qgoft _ -> "relaxed";
-            case dev.gyre.trainer.config.AdapterConfig.Lora l -> "r=" + l.r();
-            case dev.gyre.trainer.config.AdapterConfig.Boft b -> (b.blocks() == null ? "b=" + b.blockSize()
-                    : "blocks=" + b.blocks()) + ", m=" + b.factors();
-            case dev.gyre.trainer.config.AdapterConfig.Hra h -> "r=" + h.r();
-            case dev.gyre.trainer.config.AdapterConfig.Full _ -> "";
-        };
-    }
-
     private List<String> head(List<Column> cs) {
         List<String> out = new ArrayList<>(List.of("run", "method", "base"));
         if (hasSettings())
@@ -293,7 +273,7 @@ public final class Comparison {
     }
 
     private static String method(Row r) {
-        String v = variant(r.config);
+        String v = r.config.adapter().variant();
         return r.results.method() + (v.isEmpty() ? "" : " " + v);
     }
 
@@ -426,7 +406,7 @@ public final class Comparison {
         s.append(",settings\n");
         for (Row r : rows) {
             s.append(quoted(r.name)).append(',').append(r.results.method()).append(',')
-                    .append(quoted(variant(r.config))).append(',').append(r.results.base());
+                    .append(quoted(r.config.adapter().variant())).append(',').append(r.results.base());
             for (Column c : columns) {
                 double v = c.value.applyAsDouble(r);
                 s.append(',').append(Double.isNaN(v) ? "" : v == Math.rint(v) && Math.abs(v) < 1e15
