@@ -146,10 +146,11 @@ final class DecoderLayer {
         }
 
         /// Before a branch: where the gradient of what the branch reads goes. Without a norm that is `g` itself, to be
-        /// added to; otherwise a buffer of its own, or null when nothing wants it.
+        /// added to; otherwise a buffer of its own, or null when it is not needed.
         ///
         /// @param g gradient of the residual stream, null when it ends here
-        @Nullable Buf gradient(Emitter e, @Nullable Buf g, int N) {
+        @Nullable
+        Buf gradient(Emitter e, @Nullable Buf g, int N) {
             return module == null ? g : g != null || trains() ? e.act("d h", N, C) : null;
         }
 

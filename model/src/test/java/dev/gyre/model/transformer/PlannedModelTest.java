@@ -65,7 +65,7 @@ class PlannedModelTest {
                             String what = type + " " + base + " " + spec.method();
                             assertThat(plan.memory().bytesByRole()).as(what).isEqualTo(s.bytesByRole());
                             assertThat(plan.flops()).as(what).isEqualTo(s.flops());
-                            assertThat(plan.trainable()).as(what).isEqualTo(s.trainableNumbers());
+                            assertThat(plan.trainable()).as(what).isEqualTo(s.trainableParameters());
                         }
                         assertThat(sketch.decoderBytes(sketch.adapter(spec), 20)).isEqualTo(Decoder.bytes(model, 20));
                     }
