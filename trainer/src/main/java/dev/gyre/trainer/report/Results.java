@@ -93,7 +93,7 @@ public record Results(String method, String base, String model, String device, l
             Map<Role, Long> by = run.session().bytesByRole();
             long trained = by.getOrDefault(Role.PARAM, 0L) + by.getOrDefault(Role.GRAD, 0L)
                     + by.getOrDefault(Role.STATE, 0L);
-            return new Training(run.done(), run.session().trainableNumbers(),
+            return new Training(run.done(), run.session().trainableParameters(),
                     new Memory(run.session().plannedBytes(), by.getOrDefault(Role.WEIGHT, 0L), trained,
                             by.getOrDefault(Role.ACTIVATION, 0L), process));
         }
