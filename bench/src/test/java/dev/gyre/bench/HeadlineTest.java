@@ -2,6 +2,7 @@ package dev.gyre.bench;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.gyre.trainer.cli.Cli;
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.model.adapter.OftSpec;
 import dev.gyre.model.adapter.Targets;

@@ -3,6 +3,7 @@ package dev.gyre.bench;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.withinPercentage;
 
+import dev.gyre.trainer.cli.Cli;
 import dev.gyre.kernels.Precision;
 import dev.gyre.kernels.check.Size;
 import dev.gyre.kernels.cpu.CpuBackend;

@@ -1,11 +1,14 @@
 package dev.gyre.api;
 
 import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.InputException;
+import dev.gyre.model.token.ChatTemplate;
+import dev.gyre.trainer.measure.ModelRef;
+import dev.gyre.trainer.measure.WeightGeometry;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.adapter.AdapterSpec;
 import dev.gyre.model.adapter.PrincipalSubspace;
 import dev.gyre.model.files.AtomicFiles;
-import dev.gyre.model.format.ModelDir;
 import dev.gyre.model.token.StreamDecoder;
 import dev.gyre.model.transformer.Decoder;
 import dev.gyre.model.transformer.Generator;
@@ -42,49 +45,49 @@ import java.util.function.Consumer;
 /// ```
 ///
 /// Several adapters are nested in the order in which they were added, the first nearest to the input; each can be switched
-/// off. An object is not thread-safe. Weights lie on the Java heap; memory for training is taken while [#train] runs.
+/// off. An object is not thread-safe. Weights are on the Java heap; memory for training is taken while [#train] runs.
 public final class LanguageModel implements AutoCloseable {
     private final Path directory;
-    private final Transformer llama;
+    private final Transformer model;
     private final ModelText text;
     private final Backend backend;
-    private boolean held;
+    private boolean restored;
 
-    private LanguageModel(Path directory, Transformer llama, ModelText text, Backend backend) {
+    private LanguageModel(Path directory, Transformer model, ModelText text, Backend backend, boolean restored) {
+        this.restored = restored;
         this.directory = directory;
-        this.llama = llama;
+        this.model = model;
         this.text = text;
         this.backend = backend;
     }
 
-    /// Reads a Hugging Face model directory, to compute on the CPU.
+    /// Reads a model, to compute on the CPU.
     ///
-    /// @param directory with `config.json`, tokenizer and weights
-    /// @return the model, without adapters
+    /// @param directory a Hugging Face model directory; or a run directory, which means its base model with the adapter it
+    ///        made, or the model it made
+    /// @return the model
     public static LanguageModel load(Path directory) {
         return load(directory, "cpu");
     }
 
-    /// Reads a Hugging Face model directory, to compute on a device.
+    /// Reads a model, to compute on a device.
     ///
-    /// @param directory with `config.json`, tokenizer and weights
+    /// @param directory a Hugging Face model directory, or a run directory
     /// @param device `cpu`, `cpu:THREADS`, or a TornadoVM device: `opencl:0`, `cuda:0`, `ptx:0`, `jvm`
-    /// @return the model, without adapters
+    /// @return the model
     public static LanguageModel load(Path directory, String device) {
         Backend backend = Devices.open(device).backend();
-        Transformer llama;
-        try (ModelDir dir = ModelDir.open(directory)) {
-            llama = Transformer.load(dir);
-        }
-        return new LanguageModel(directory, llama, ModelText.load(directory), backend);
+        ModelRef ref = ModelRef.of(directory, List.of());
+        return new LanguageModel(ref.model(), ref.load(), ModelText.load(ref.model()), backend,
+                ref.base() != Storage.AS_STORED);
     }
 
-    /// Holds the frozen weights another way from now on: in 4 bits (QOFT, QLoRA) to save memory, or in 16 or 32.
+    /// Stores the frozen weights another way from now on: in 4 bits (QOFT, QLoRA) to save memory, or in 16 or 32.
     ///
-    /// @param base how they are stored
-    public void hold(Storage base) {
-        llama.store(base);
-        held |= base != Storage.AS_STORED;
+    /// @param storage how they are stored
+    public void storeAs(Storage storage) {
+        model.store(storage);
+        restored |= storage != Storage.AS_STORED;
     }
 
     /// Adds a fresh adapter; it starts as the unchanged model.
@@ -96,11 +99,11 @@ public final class LanguageModel implements AutoCloseable {
     /// @param name that [#enable], [#saveAdapter] and messages use
     /// @param spec the method and its options
     /// @param seed of random initial values
-    /// @return number of trainable numbers
+    /// @return its trainable parameters
     public long adapt(String name, AdapterSpec spec, long seed) {
-        Adapter a = Adapter.create(spec, llama, seed, new PrincipalSubspace(llama, backend, (m, captured, r, gap) -> {
+        Adapter a = Adapter.create(spec, model, seed, new PrincipalSubspace(model, backend, (m, captured, r, gap) -> {
         }));
-        llama.attach(name, a);
+        model.attach(name, a);
         return a.parameters();
     }
 
@@ -108,10 +111,10 @@ public final class LanguageModel implements AutoCloseable {
     ///
     /// @param name that [#enable], [#saveAdapter] and messages use
     /// @param peftDirectory with `adapter_config.json` and `adapter_model.safetensors`
-    /// @return what a user should hear about its files; usually nothing
+    /// @return warnings about its files; usually none
     public List<String> addAdapter(String name, Path peftDirectory) {
-        Adapter a = Adapter.read(peftDirectory, llama);
-        llama.attach(name, a);
+        Adapter a = Adapter.read(peftDirectory, model);
+        model.attach(name, a);
         return a.warnings();
     }
 
@@ -120,19 +123,19 @@ public final class LanguageModel implements AutoCloseable {
     /// @param name of the adapter
     /// @param on whether it takes part
     public void enable(String name, boolean on) {
-        llama.enable(name, on);
+        model.enable(name, on);
     }
 
     /// Takes an adapter off the model; what it learned is lost unless it was saved.
     ///
     /// @param name of the adapter
     public void removeAdapter(String name) {
-        llama.detach(name);
+        model.detach(name);
     }
 
     /// {@return the names of the adapters in their order, those that are switched off included}
     public List<String> adapters() {
-        return llama.adapterNames();
+        return model.adapterNames();
     }
 
     /// Trains the adapters that are switched on. The examples are read once and kept as tokens.
@@ -144,19 +147,19 @@ public final class LanguageModel implements AutoCloseable {
     ///
     /// @param examples with a prompt and an answer, a chat, or running text
     /// @param options the keys of `train` in `run.yaml`
-    /// @param onStep told after every optimiser step
+    /// @param onStep called after every optimiser step
     /// @return how it ended; `loss()` is that of the last step
     /// @throws dev.gyre.trainer.loop.NumericException when the loss or its gradient is no number
     public TrainLoop.Result train(Iterable<? extends Example> examples, TrainOptions options,
             Consumer<TrainListener.Step> onStep) {
-        if (llama.adapters().isEmpty())
+        if (model.adapters().isEmpty())
             throw new IllegalStateException("nothing to train: add an adapter with adapt(), or switch one on");
         RunConfig.Train t = options.train();
         RunData data = RunData.of(tokens(examples, t.seqLen()), t, options.seed());
         Set<TrainSession.Use> uses = EnumSet.of(TrainSession.Use.TRAIN);
         if (t.gradientCheckpointing())
             uses.add(TrainSession.Use.GRADIENT_CHECKPOINTING);
-        try (TrainSession session = new TrainSession(llama, backend, RunData.shapes(t), false, uses,
+        try (TrainSession session = new TrainSession(model, backend, RunData.shapes(t), false, uses,
                 options.seed())) {
             TrainListener listener = new TrainListener() {
                 @Override
@@ -177,7 +180,7 @@ public final class LanguageModel implements AutoCloseable {
     /// @param seqLen tokens of a row; longer examples are cut
     /// @return the loss, and over how many tokens
     public Evaluation.Loss evaluate(Iterable<? extends Example> examples, int rows, int seqLen) {
-        return Evaluation.loss(llama, backend, tokens(examples, seqLen), rows, seqLen);
+        return Evaluation.loss(model, backend, tokens(examples, seqLen), rows, seqLen);
     }
 
     /// How the model answers examples that have a prompt and a completion, choosing the likeliest token each time.
@@ -185,7 +188,7 @@ public final class LanguageModel implements AutoCloseable {
     /// @param examples to answer
     /// @return `share()` is the part answered exactly, `tokenShare()` the part of the right tokens
     public Evaluation.Answers answers(List<Example> examples) {
-        return Evaluation.answers(llama, backend, examples, text);
+        return Evaluation.answers(model, backend, examples, text);
     }
 
     private TokenizedSet tokens(Iterable<? extends Example> examples, int seqLen) {
@@ -210,14 +213,32 @@ public final class LanguageModel implements AutoCloseable {
     /// @param temperature 0: the likeliest token each time; higher: more varied
     /// @param topP draw only from the likeliest tokens that make up this share
     /// @param seed of the draws
-    /// @param onText told each piece of text as it comes
+    /// @param onText gets each piece of text as it comes
     /// @return the whole continuation, without the prompt
     public String generate(String prompt, int most, double temperature, double topP, long seed,
             Consumer<String> onText) {
-        int[] tokens = text.prompt(prompt);
-        int context = llama.config().maxPositionEmbeddings();
+        return generate(text.prompt(prompt), most, temperature, topP, seed, onText);
+    }
+
+    /// Answers the last message of a conversation, which the model's chat template renders.
+    ///
+    /// @param conversation from its beginning
+    /// @param most tokens at most; fewer when the model ends its answer
+    /// @param temperature 0: the likeliest token each time; higher: more varied
+    /// @param topP draw only from the likeliest tokens that make up this share
+    /// @param seed of the draws
+    /// @param onText gets each piece of text as it comes
+    /// @return the answer
+    public String reply(List<ChatTemplate.Message> conversation, int most, double temperature, double topP, long seed,
+            Consumer<String> onText) {
+        return generate(text.prompt(conversation), most, temperature, topP, seed, onText);
+    }
+
+    private String generate(int[] tokens, int most, double temperature, double topP, long seed,
+            Consumer<String> onText) {
+        int context = model.config().maxPositionEmbeddings();
         if (tokens.length == 0 || tokens.length >= context)
-            throw new IllegalArgumentException("the prompt has " + tokens.length + " tokens; the model takes 1 to "
+            throw new InputException("the prompt has " + tokens.length + " tokens; the model takes 1 to "
                     + (context - 1));
         int limit = Math.min(most, context - tokens.length);
         StringBuilder all = new StringBuilder();
@@ -225,7 +246,7 @@ public final class LanguageModel implements AutoCloseable {
             all.append(part);
             onText.accept(part);
         };
-        try (Decoder decoder = new Decoder(llama, backend, tokens.length + limit)) {
+        try (Decoder decoder = new Decoder(model, backend, tokens.length + limit)) {
             StreamDecoder stream = text.stream();
             Generator.run(decoder, tokens, limit, text.stops(),
                     new Sampler(text.tokenizer().vocabSize(), temperature, topP, seed), token -> {
@@ -243,7 +264,7 @@ public final class LanguageModel implements AutoCloseable {
     /// @param to must not exist or be empty
     public void saveAdapter(String name, Path to) {
         AtomicFiles.requireNewDirectory(to);
-        llama.named(name).write(to, directory.toString());
+        model.named(name).write(to, directory.toString());
     }
 
     /// Writes a model directory with the adapters that are switched on folded into the weights. The model in memory does
@@ -251,15 +272,17 @@ public final class LanguageModel implements AutoCloseable {
     ///
     /// @param to must not exist or be empty
     public void merge(Path to) {
-        if (llama.adapters().isEmpty())
+        if (model.adapters().isEmpty())
             throw new IllegalStateException("nothing to merge: no adapter is switched on");
-        Merging.write(llama, directory, held, false, null, null, backend, to, name -> {
+        Merging.write(model, directory, restored, false, null, null, backend, to, name -> {
         });
     }
 
-    /// {@return the model underneath, for what this class does not offer}
-    public Transformer llama() {
-        return llama;
+    /// What the adapters that are switched on do to the geometry of the weights.
+    ///
+    /// @return for each adapted weight, rotation metrics and hyperspherical energy before and after
+    public List<WeightGeometry> geometry() {
+        return WeightGeometry.of(model, backend);
     }
 
     @Override

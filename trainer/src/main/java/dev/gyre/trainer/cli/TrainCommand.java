@@ -5,7 +5,6 @@ import dev.gyre.trainer.cli.screen.RunScreen;
 import dev.gyre.trainer.cli.screen.ResultsText;
 import dev.gyre.trainer.cli.screen.ExitCode;
 import dev.gyre.trainer.cli.screen.Version;
-import dev.gyre.trainer.measure.ProcessMemory;
 import dev.gyre.trainer.config.AdapterConfig;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.RunConfig;
@@ -83,9 +82,7 @@ final class TrainCommand extends GyreCommand {
             ModelRef.warnings(base).forEach(screen()::note);
             Path dir = run.dir().path();
             int code = RunScreen.train(screen(), run, device, model(config, run), RunScreen.again("train", dir));
-            boolean trained = run.from() < run.done();
-            return new Outcome(code, dir,
-                    Results.Training.of(run, trained ? ProcessMemory.peakResident() : trainedIn(dir)), trained);
+            return new Outcome(code, dir, Results.Training.of(run), run.from() < run.done());
         }
     }
 
@@ -96,12 +93,6 @@ final class TrainCommand extends GyreCommand {
             Report.examine(config, run.dir, backend, run.trained);
         screen().done();
         ResultsText.beforeAndAfter(r.before(), r.after()).forEach(screen()::result);
-    }
-
-    /// Peak resident set of the process that trained an already finished run; 0 if unknown.
-    private static long trainedIn(Path dir) {
-        Results r = Results.read(dir);
-        return r == null ? 0 : r.memory().process();
     }
 
     static String model(RunConfig c, TrainingRun run) {

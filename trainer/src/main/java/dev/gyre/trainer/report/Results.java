@@ -16,6 +16,7 @@ import dev.gyre.trainer.data.ModelText;
 import dev.gyre.trainer.data.TokenizedSet;
 import dev.gyre.trainer.measure.Evaluation;
 import dev.gyre.trainer.measure.ModelRef;
+import dev.gyre.trainer.measure.ProcessMemory;
 import dev.gyre.trainer.record.Metrics;
 import dev.gyre.trainer.run.TrainingRun;
 import java.io.IOException;
@@ -84,8 +85,11 @@ public record Results(String method, String base, String model, String device, l
 
     /// What is known of a run while its session is open; take it at the end, then close the run to free its memory.
     public record Training(long steps, long trained, Memory memory) {
-        /// @param process largest resident size of this process
-        public static Training of(TrainingRun run, long process) {
+        /// With the peak of this process if it took a step, else of the process that trained the run before.
+        public static Training of(TrainingRun run) {
+            Results before = run.from() < run.done() ? null : read(run.dir().path());
+            long process = run.from() < run.done() ? ProcessMemory.peakResident()
+                    : before == null ? 0 : before.memory().process();
             Map<Role, Long> by = run.session().bytesByRole();
             long trained = by.getOrDefault(Role.PARAM, 0L) + by.getOrDefault(Role.GRAD, 0L)
                     + by.getOrDefault(Role.STATE, 0L);

@@ -4,9 +4,11 @@ import dev.gyre.trainer.cli.screen.Screen;
 import java.io.ByteArrayOutputStream;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
+import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.json.JsonMapper;
 
 /// Runs a command line in this process.
-final class Cli {
+public final class Cli {
     final int code;
     final String out;
     final String err;
@@ -17,7 +19,7 @@ final class Cli {
         this.err = err;
     }
 
-    static Cli gyre(Object... args) {
+    public static Cli gyre(Object... args) {
         ByteArrayOutputStream out = new ByteArrayOutputStream();
         ByteArrayOutputStream err = new ByteArrayOutputStream();
         String[] words = new String[args.length];
@@ -26,6 +28,22 @@ final class Cli {
         int code = Main.run(new Screen(new PrintStream(out, true, StandardCharsets.UTF_8),
                 new PrintStream(err, true, StandardCharsets.UTF_8), false), words);
         return new Cli(code, out.toString(StandardCharsets.UTF_8), err.toString(StandardCharsets.UTF_8));
+    }
+
+    public int code() {
+        return code;
+    }
+
+    public String out() {
+        return out;
+    }
+
+    public String err() {
+        return err;
+    }
+
+    public JsonNode json() {
+        return JsonMapper.builder().build().readTree(out);
     }
 
     @Override

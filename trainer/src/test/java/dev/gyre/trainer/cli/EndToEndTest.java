@@ -16,9 +16,12 @@ import dev.gyre.trainer.run.TrainingRun;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -31,24 +34,19 @@ class EndToEndTest {
     static Path dir;
     private static Path data;
     private static Path base;
+    /// A finished run over `base`.
+    private static Path run;
 
     @BeforeAll
-    static void pretrain() throws IOException {
+    static void pretrainAndFineTune() throws IOException {
+        TinyModel tiny = TinyModel.in(dir, "hidden_size: 24, intermediate_size: 40, heads: 3, kv_heads: 1");
         data = dir.resolve("data");
-        assertThat(Cli.gyre("skills", "--out", data, "--train", 40, "--valid", 4).code).isZero();
-        Path file = dir.resolve("pretrain.yaml");
-        Files.writeString(file, """
-                model: {preset: tiny, hidden_size: 24, intermediate_size: 40, heads: 3, kv_heads: 1, context: 64}
-                data: {train: %s, valid: %s}
-                train: {steps: 4, seq_len: 40, micro_batch: 3, lr: 1e-2, warmup: 2}
-                eval: {every: 2}
-                output: {dir: %s, log_every: 1}
-                """.formatted(data.resolve("train.jsonl"), data.resolve("valid.jsonl"), dir.resolve("base")));
-        Cli c = Cli.gyre("pretrain", file);
-        assertThat(c.code).as(c.toString()).isZero();
-        assertThat(c.out).contains("   step      loss", "wrote " + dir.resolve("base/model"));
-        base = dir.resolve("base/model");
+        base = tiny.model();
+        assertThat(tiny.pretraining().out).contains("   step      loss", "wrote " + base);
         assertThat(base.resolve("config.json")).exists();
+        run = dir.resolve("run");
+        Cli c = Cli.gyre("train", config("run", ""));
+        assertThat(c.code).as(c.toString()).isZero();
     }
 
     private static Path config(String run, String more) throws IOException {
@@ -71,40 +69,54 @@ class EndToEndTest {
         return Double.parseDouble(m.group(1));
     }
 
-    @Test
-    void fineTuneEvaluateMergeAndAgree() throws IOException {
-        Path valid = data.resolve("valid.jsonl");
-        Path run = dir.resolve("run");
-        Cli c = Cli.gyre("train", config("run", ""));
-        assertThat(c.code).as(c.toString()).isZero();
-        try (Stream<Path> files = Files.list(run)) {
-            assertThat(files.map(p -> p.getFileName().toString())).contains("run.yaml", "provenance.json",
-                    "metrics.jsonl",
-                    "program.txt", "log.txt", "adapter", "checkpoint-6");
+    private static double lossOf(Object... model) {
+        List<Object> words = new ArrayList<>(List.of("eval", model[0], data.resolve("valid.jsonl")));
+        words.addAll(List.of(model).subList(1, model.length));
+        return loss(Cli.gyre(words.toArray()));
+    }
+
+    private static Set<String> names(Path folder) throws IOException {
+        try (Stream<Path> files = Files.list(folder)) {
+            return files.map(p -> p.getFileName().toString()).collect(Collectors.toSet());
         }
+    }
+
+    @Test
+    void aRunLeavesItsFilesAndItsLog() throws IOException {
+        assertThat(names(run)).contains("run.yaml", "provenance.json", "metrics.jsonl", "program.txt", "log.txt",
+                "adapter", "checkpoint-6");
         assertThat(Files.readString(run.resolve("log.txt"))).contains("adapter oft on 14 modules").contains("wrote ");
-        double before = loss(Cli.gyre("eval", base, valid));
-        double after = loss(Cli.gyre("eval", base, valid, "--adapter", run.resolve("adapter")));
-        assertThat(after).isLessThan(before - 1e-3);
-        assertThat(loss(Cli.gyre("eval", run, valid))).as("a run directory stands for its result").isEqualTo(after);
-        assertThat(Cli.gyre("eval", run, valid, "--json").out).startsWith("{\"model\":\"" + base)
-                .contains("\"perplexity\":");
+    }
+
+    @Test
+    void trainingLowersTheLossAndARunDirectoryStandsForItsResult() {
+        double after = lossOf(base, "--adapter", run.resolve("adapter"));
+        assertThat(after).isLessThan(lossOf(base) - 1e-3);
+        assertThat(lossOf(run)).isEqualTo(after);
+        assertThat(Cli.gyre("eval", run, data.resolve("valid.jsonl"), "--json").out)
+                .startsWith("{\"model\":\"" + base).contains("\"perplexity\":");
+    }
+
+    @Test
+    void aMergedModelGivesTheSameLossAndIsNotWrittenOver() {
         Path merged = dir.resolve("merged");
         Cli m = Cli.gyre("merge", run, "--out", merged, "--verify");
         assertThat(m.code).as(m.toString()).isZero();
         assertThat(m.out).contains("verified: largest difference", "(limit 1e-04, F32)", "14 weights merged");
-        assertThat(loss(Cli.gyre("eval", merged, valid))).isCloseTo(after, within(1e-4));
+        assertThat(lossOf(merged)).isCloseTo(lossOf(run), within(1e-4));
         Cli again = Cli.gyre("merge", run, "--out", merged);
         assertThat(again.code).isEqualTo(ExitCode.USAGE);
         assertThat(again.err).contains("exists already");
+    }
+
+    @Test
+    void aMergeAboveItsLimitLeavesNothing() throws IOException {
         Path strict = dir.resolve("strict");
         Cli s = Cli.gyre("merge", run, "--out", strict, "--verify", "--dtype", "bf16", "--limit", "1e-9");
         assertThat(s.code).isEqualTo(ExitCode.NUMERIC);
         assertThat(s.err).contains("merge --verify: largest difference").contains("nothing was written");
         assertThat(strict).doesNotExist();
-        try (Stream<Path> files = Files.list(dir)) {
-            assertThat(files.map(p -> p.getFileName().toString())).noneMatch(n -> n.startsWith("."));
-        }
+        assertThat(names(dir)).noneMatch(n -> n.startsWith("."));
     }
 
     @Test

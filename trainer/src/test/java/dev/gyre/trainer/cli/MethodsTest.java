@@ -32,19 +32,9 @@ class MethodsTest {
     private static Path base;
 
     @BeforeAll
-    static void pretrain() throws IOException {
+    static void pretrain() {
         data = dir.resolve("data");
-        assertThat(Cli.gyre("skills", "--out", data, "--train", 40, "--valid", 4).code).isZero();
-        Path file = dir.resolve("pretrain.yaml");
-        Files.writeString(file, """
-                model: {preset: tiny, hidden_size: 32, intermediate_size: 48, heads: 2, kv_heads: 1, context: 64}
-                data: {train: %s}
-                train: {steps: 3, seq_len: 40, micro_batch: 3, lr: 1e-2, warmup: 2}
-                output: {dir: %s}
-                """.formatted(data.resolve("train.jsonl"), dir.resolve("base")));
-        Cli c = Cli.gyre("pretrain", file);
-        assertThat(c.code).as(c.toString()).isZero();
-        base = dir.resolve("base/model");
+        base = TinyModel.in(dir, "hidden_size: 32, intermediate_size: 48, heads: 2, kv_heads: 1").model();
     }
 
     static List<Arguments> runs() {

@@ -1,0 +1,226 @@
+package dev.gyre.api;
+
+import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.InputException;
+import dev.gyre.kernels.devices.Devices;
+import dev.gyre.model.files.AtomicFiles;
+import dev.gyre.trainer.config.ConfigReader;
+import dev.gyre.trainer.config.ConfigWriter;
+import dev.gyre.trainer.config.PretrainConfig;
+import dev.gyre.trainer.config.RunConfig;
+import dev.gyre.trainer.config.RunSettings;
+import dev.gyre.trainer.data.ModelText;
+import dev.gyre.trainer.data.RunData;
+import dev.gyre.trainer.loop.TrainListener;
+import dev.gyre.trainer.loop.TrainLoop;
+import dev.gyre.trainer.plan.MemoryEstimate;
+import dev.gyre.trainer.plan.RunPlan;
+import dev.gyre.trainer.report.Comparison;
+import dev.gyre.trainer.report.Report;
+import dev.gyre.trainer.report.Results;
+import dev.gyre.trainer.run.FineTuning;
+import dev.gyre.trainer.run.LrFinder;
+import dev.gyre.trainer.run.Pretraining;
+import dev.gyre.trainer.run.TrainingRun;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
+
+/// Runs that a configuration file describes, with checkpoints, metrics and reports in a run directory: what `gyre train`,
+/// `pretrain`, `check`, `plan`, `lr-find`, `report` and `compare` do.
+///
+/// ```java
+/// Runs.Outcome run = Runs.train(Path.of("run.yaml"), RunOptions.DEFAULT.with("train.lr", 1e-3));
+/// IO.println(Runs.compare(List.of(run.directory(), Path.of("runs/lora")), Runs.Table.MARKDOWN));
+/// ```
+public final class Runs {
+    private static final String VERSION = "library";
+
+    private Runs() {
+    }
+
+    /// How a run ended.
+    ///
+    /// @param directory the run directory
+    /// @param result folder of the adapter or model; it exists when the run finished
+    /// @param ended last step and losses
+    /// @param results what base model and result were measured at; null for a run that was stopped, and for a pre-training
+    public record Outcome(Path directory, Path result, TrainLoop.Result ended, @Nullable Results results) {
+    }
+
+    /// Fine-tunes as a run.yaml says, measures base model and result, and writes the report.
+    ///
+    /// @param config the configuration file
+    /// @param options replaced keys, resuming, listeners
+    /// @return how it ended and what was measured
+    public static Outcome train(Path config, RunOptions options) {
+        RunConfig c = ConfigReader.readWithInputs(config, RunConfig.class, options.settings());
+        Backend backend = backend(c);
+        Outcome run;
+        Results.Training training;
+        boolean trained;
+        try (TrainingRun r = FineTuning.open(c, options.resume(), backend, VERSION)) {
+            run = run(r, options);
+            training = Results.Training.of(r);
+            trained = r.from() < r.done();
+        }
+        Results results = null;
+        if (run.ended.finished()) {
+            results = Results.measure(c, run.directory, training, backend);
+            if (c.results().report())
+                Report.examine(c, run.directory, backend, trained);
+        }
+        Report.write(run.directory);
+        return new Outcome(run.directory, run.result, run.ended, results);
+    }
+
+    /// Trains a new model as a pretrain.yaml says.
+    ///
+    /// @param config the configuration file
+    /// @param options replaced keys, resuming, listeners
+    /// @return how it ended
+    public static Outcome pretrain(Path config, RunOptions options) {
+        PretrainConfig c = ConfigReader.readWithInputs(config, PretrainConfig.class, options.settings());
+        try (TrainingRun r = Pretraining.open(c, options.resume(), backend(c), VERSION)) {
+            return run(r, options);
+        }
+    }
+
+    private static Outcome run(TrainingRun r, RunOptions options) {
+        return new Outcome(r.dir().path(), r.result(), r.run(options.listeners(), options::stop), null);
+    }
+
+    private static Backend backend(RunSettings c) {
+        return Devices.open(c.device(), c.precision()).backend();
+    }
+
+    /// Checks a run.yaml with everything that it names, and reads all examples.
+    ///
+    /// @param config the run.yaml
+    /// @param options replaced keys
+    /// @return the configuration with every key, as YAML
+    /// @throws dev.gyre.kernels.GyreException for the first mistake
+    public static String check(Path config, RunOptions options) {
+        RunConfig c = ConfigReader.readWithInputs(config, RunConfig.class, options.settings());
+        try (ModelText text = ModelText.load(Path.of(c.model().path()))) {
+            RunData.readAll(c, text);
+        }
+        RunPlan.Row plan = plan(config, options);
+        if (plan.impossible() != null)
+            throw new InputException(config + ": " + plan.impossible());
+        return ConfigWriter.resolved(c);
+    }
+
+    /// Trains the first steps of a run and writes nothing.
+    ///
+    /// @param config the configuration file
+    /// @param options replaced keys, resuming, listeners
+    /// @param steps to take
+    /// @return how it ended
+    public static TrainLoop.Result trial(Path config, RunOptions options, int steps) {
+        RunConfig c = ConfigReader.readWithInputs(config, RunConfig.class, options.settings());
+        return FineTuning.trial(c, backend(c), steps, options.listeners());
+    }
+
+    /// Trainable parameters and peak memory of a run; reads its examples and the headers of the weight files.
+    ///
+    /// @param config the run.yaml
+    /// @param options replaced keys
+    /// @return parameters and memory, or why the run is not possible
+    public static RunPlan.Row plan(Path config, RunOptions options) {
+        RunConfig c = ConfigReader.readWithInputs(config, RunConfig.class, options.settings());
+        RunData.Load load = RunPlan.load(c);
+        return RunPlan.with(c, threads(), plan -> plan.own(load));
+    }
+
+    /// The largest `train.micro_batch` whose peak memory on the CPU stays within a limit.
+    ///
+    /// @param config the run.yaml
+    /// @param options replaced keys
+    /// @param bytes the limit
+    /// @return rows; 0 when not even one fits
+    public static int largestBatch(Path config, RunOptions options, long bytes) {
+        RunConfig c = ConfigReader.readWithInputs(config, RunConfig.class, options.settings());
+        RunData.Load load = RunPlan.load(c);
+        return RunPlan.with(c, threads(), plan -> plan.largestBatch(bytes, MemoryEstimate::total, load));
+    }
+
+    private static int threads() {
+        return Runtime.getRuntime().availableProcessors();
+    }
+
+    /// Learning-rate range test: the run's own steps with a learning rate that grows from step to step. Writes nothing.
+    ///
+    /// @param config the run.yaml
+    /// @param options replaced keys
+    /// @param steps of the test
+    /// @param from learning rate of the first step
+    /// @param to learning rate of the last step
+    /// @param onStep called after every step
+    /// @return the curve, where it falls fastest and where it is lowest
+    public static LrFinder.Found findLearningRate(Path config, RunOptions options, int steps, double from, double to,
+            Consumer<TrainListener.Step> onStep) {
+        RunConfig c = ConfigReader.readWithInputs(config, RunConfig.class, options.settings());
+        return LrFinder.find(c, backend(c), steps, from, to, onStep);
+    }
+
+    /// Writes report.html of a run from what its directory holds.
+    ///
+    /// @param run the run directory
+    /// @return the page
+    public static Path report(Path run) {
+        return Report.write(run);
+    }
+
+    /// Draws the curves of a run into a PNG file.
+    ///
+    /// @param run the run directory
+    /// @param png the file to write
+    public static void picture(Path run, Path png) {
+        Report.picture(run, png);
+    }
+
+    /// Forms of a comparison.
+    public enum Table {
+        /// For a terminal.
+        TEXT,
+        /// With the best of each column in bold.
+        MARKDOWN,
+        /// All values in full: bytes, seconds, shares.
+        CSV,
+        /// A tabular for the package booktabs.
+        LATEX
+    }
+
+    /// A table of finished runs, every column.
+    ///
+    /// @param runs run directories, or folders of them
+    /// @param form of the table
+    /// @return the table
+    public static String compare(List<Path> runs, Table form) {
+        Comparison c = comparison(runs);
+        return switch (form) {
+            case TEXT -> String.join("\n", c.text(true)) + "\n";
+            case MARKDOWN -> c.markdown(true);
+            case CSV -> c.csv();
+            case LATEX -> c.latex(true);
+        };
+    }
+
+    /// Writes a page with the table, Pareto plots and curves of finished runs.
+    ///
+    /// @param runs run directories, or folders of them
+    /// @param html the file to write
+    public static void comparePage(List<Path> runs, Path html) {
+        AtomicFiles.checkFile(html);
+        AtomicFiles.write(html, comparison(runs).html("Gyre"));
+    }
+
+    private static Comparison comparison(List<Path> runs) {
+        Comparison c = Comparison.of(runs, null);
+        if (c.rows().isEmpty())
+            throw new InputException("no run among these is finished: " + c.missing());
+        return c;
+    }
+}
