@@ -92,7 +92,8 @@ public final class StepCommand extends GyreCommand {
         Method m = Method.of(method, blockSize, rank);
         int T = orElse(seq, z.shape().T(), "--seq");
         StepBench.Settings settings = new StepBench.Settings(StepBench.config(z, T), m, base(m),
-                orElse(batch, z.shape().B(), "--batch"), T, warmUp, new Sampler(seconds, GROUP, patience, steps), profile);
+                orElse(batch, z.shape().B(), "--batch"), T, warmUp, new Sampler(seconds, GROUP, patience, steps),
+                profile);
         Backend backend = where.backend();
         Integer cpus = backend instanceof CpuBackend c ? c.threads() : null;
         double before = cpus == null ? Double.NaN : Ceilings.fma(cpus);
