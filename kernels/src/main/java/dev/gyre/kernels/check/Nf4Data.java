@@ -4,11 +4,12 @@ import dev.gyre.kernels.op.HostData;
 import dev.gyre.kernels.op.Nf4Codes;
 import java.util.Random;
 
-/// Random NF4 weights. Codes and maxima need not come from a quantiser to test who reads them.
+/// Random NF4 weights. Codes and maxima need not come from a quantiser to test the operations that decode them.
 public final class Nf4Data {
     private Nf4Data() {
     }
 
+    /// One maximum per block.
     public static HostData.NF4 plain(int size, int blockSize, Random random) {
         float[] absmax = new float[(size + blockSize - 1) / blockSize];
         for (int i = 0; i < absmax.length; i++)
@@ -16,7 +17,7 @@ public final class Nf4Data {
         return new HostData.NF4(size, codes(size, random), blockSize, Nf4Codes.codeBook(), absmax);
     }
 
-    /// With double quantisation, nested blocks of `nestedBlockSize`.
+    /// Double quantisation, in nested blocks of `nestedBlockSize`.
     public static HostData.NF4 nested(int size, int blockSize, int nestedBlockSize, Random random) {
         int blocks = (size + blockSize - 1) / blockSize;
         byte[] maxima = new byte[blocks];
