@@ -2,7 +2,7 @@ package dev.gyre.bench;
 
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.Precision;
-import dev.gyre.trainer.run.Devices;
+import dev.gyre.kernels.devices.Devices;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Option;
 

@@ -15,22 +15,18 @@ import dev.gyre.model.transformer.TrainSession;
 import dev.gyre.model.transformer.Transformer;
 import dev.gyre.model.weights.Storage;
 import dev.gyre.trainer.config.RunConfig;
-import dev.gyre.trainer.data.Batches;
 import dev.gyre.trainer.data.Example;
 import dev.gyre.trainer.data.ModelText;
 import dev.gyre.trainer.data.RunData;
 import dev.gyre.trainer.data.TokenizedSet;
-import dev.gyre.trainer.loop.Checkpoint;
 import dev.gyre.trainer.loop.TrainListener;
 import dev.gyre.trainer.loop.TrainLoop;
-import dev.gyre.trainer.loop.Trainable;
 import dev.gyre.trainer.measure.Evaluation;
 import dev.gyre.trainer.measure.Merging;
-import dev.gyre.trainer.run.Devices;
+import dev.gyre.kernels.devices.Devices;
 import java.nio.file.Path;
 import java.util.EnumSet;
 import java.util.List;
-import java.util.Map;
 import java.util.Set;
 import java.util.function.Consumer;
 
@@ -63,11 +59,18 @@ public final class LanguageModel implements AutoCloseable {
     }
 
     /// Reads a Hugging Face model directory, to compute on the CPU.
+    ///
+    /// @param directory with `config.json`, tokenizer and weights
+    /// @return the model, without adapters
     public static LanguageModel load(Path directory) {
         return load(directory, "cpu");
     }
 
+    /// Reads a Hugging Face model directory, to compute on a device.
+    ///
+    /// @param directory with `config.json`, tokenizer and weights
     /// @param device `cpu`, `cpu:THREADS`, or a TornadoVM device: `opencl:0`, `cuda:0`, `ptx:0`, `jvm`
+    /// @return the model, without adapters
     public static LanguageModel load(Path directory, String device) {
         Backend backend = Devices.open(device).backend();
         Transformer llama;
@@ -78,6 +81,8 @@ public final class LanguageModel implements AutoCloseable {
     }
 
     /// Holds the frozen weights another way from now on: in 4 bits (QOFT, QLoRA) to save memory, or in 16 or 32.
+    ///
+    /// @param base how they are stored
     public void hold(Storage base) {
         llama.store(base);
         held |= base != Storage.AS_STORED;
@@ -90,6 +95,7 @@ public final class LanguageModel implements AutoCloseable {
     /// ```
     ///
     /// @param name that [#enable], [#saveAdapter] and messages use
+    /// @param spec the method and its options
     /// @param seed of random initial values
     /// @return number of trainable numbers
     public long adapt(String name, AdapterSpec spec, long seed) {
@@ -101,6 +107,8 @@ public final class LanguageModel implements AutoCloseable {
 
     /// Adds an adapter from a PEFT directory.
     ///
+    /// @param name that [#enable], [#saveAdapter] and messages use
+    /// @param peftDirectory with `adapter_config.json` and `adapter_model.safetensors`
     /// @return what a user should hear about its files; usually nothing
     public List<String> addAdapter(String name, Path peftDirectory) {
         Adapter a = Adapter.read(peftDirectory, llama);
@@ -109,15 +117,21 @@ public final class LanguageModel implements AutoCloseable {
     }
 
     /// Switches an adapter off, or on again.
+    ///
+    /// @param name of the adapter
+    /// @param on whether it takes part
     public void enable(String name, boolean on) {
         llama.enable(name, on);
     }
 
+    /// Takes an adapter off the model; what it learned is lost unless it was saved.
+    ///
+    /// @param name of the adapter
     public void removeAdapter(String name) {
         llama.detach(name);
     }
 
-    /// Names of the adapters in their order, those that are switched off included.
+    /// {@return the names of the adapters in their order, those that are switched off included}
     public List<String> adapters() {
         return llama.adapterNames();
     }
@@ -129,6 +143,8 @@ public final class LanguageModel implements AutoCloseable {
     /// double loss = model.train(tasks, TrainOptions.epochs(3), step -> {}).loss();
     /// ```
     ///
+    /// @param examples with a prompt and an answer, a chat, or running text
+    /// @param options the keys of `train` in `run.yaml`
     /// @param onStep told after every optimiser step
     /// @return how it ended; `loss()` is that of the last step
     /// @throws dev.gyre.trainer.loop.NumericException when the loss or its gradient is no number
@@ -137,47 +153,37 @@ public final class LanguageModel implements AutoCloseable {
         if (llama.adapters().isEmpty())
             throw new IllegalStateException("nothing to train: add an adapter with adapt(), or switch one on");
         RunConfig.Train t = options.train();
-        Batches batches = new Batches(tokens(examples, t.seqLen()), t.microBatch(), t.seqLen(), t.buckets(), true, true,
-                options.seed(), t.epochs() == null ? Double.POSITIVE_INFINITY : t.epochs());
+        RunData data = RunData.of(tokens(examples, t.seqLen()), t, options.seed());
         Set<TrainSession.Use> uses = EnumSet.of(TrainSession.Use.TRAIN);
         if (t.gradientCheckpointing())
             uses.add(TrainSession.Use.GRADIENT_CHECKPOINTING);
         try (TrainSession session = new TrainSession(llama, backend, RunData.shapes(t), false, uses)) {
-            TrainLoop.Saver toAdapters = new TrainLoop.Saver() {
-                @Override
-                public int every() {
-                    return 0;
-                }
-
-                @Override
-                public Path save(Checkpoint c) {
-                    session.pull();
-                    return directory;
-                }
-            };
             TrainListener listener = new TrainListener() {
                 @Override
                 public void onStep(Step s) {
                     onStep.accept(s);
                 }
             };
-            return new TrainLoop(Trainable.of(session), batches, List.of(), Map.of(), t, TrainLoop.steps(t, batches), 0,
-                    0,
-                    toAdapters,
-                    List.of(listener), () -> false).run();
+            TrainLoop.Result r = new TrainLoop(session, data, t).listening(List.of(listener)).run();
+            session.pull();
+            return r;
         }
     }
 
     /// Mean loss over the answers of examples (over all of running text).
     ///
+    /// @param examples to measure on
     /// @param rows computed at once
     /// @param seqLen tokens of a row; longer examples are cut
+    /// @return the loss, and over how many tokens
     public Evaluation.Loss evaluate(Iterable<? extends Example> examples, int rows, int seqLen) {
         return Evaluation.loss(llama, backend, tokens(examples, seqLen), rows, seqLen);
     }
 
-    /// How the model answers examples that have a prompt and a completion, choosing the likeliest token each time:
-    /// `share()` is the part answered exactly, `tokenShare()` the part of the right tokens.
+    /// How the model answers examples that have a prompt and a completion, choosing the likeliest token each time.
+    ///
+    /// @param examples to answer
+    /// @return `share()` is the part answered exactly, `tokenShare()` the part of the right tokens
     public Evaluation.Answers answers(List<Example> examples) {
         return Evaluation.answers(llama, backend, examples, text);
     }
@@ -189,12 +195,18 @@ public final class LanguageModel implements AutoCloseable {
 
     /// Continues a prompt with the likeliest token each time.
     ///
+    /// @param prompt to continue
     /// @param most tokens at most; fewer when the model ends its answer
+    /// @return the continuation, without the prompt
     public String generate(String prompt, int most) {
         return generate(prompt, most, 0, 1, 1, part -> {
         });
     }
 
+    /// Continues a prompt with tokens that are drawn.
+    ///
+    /// @param prompt to continue
+    /// @param most tokens at most; fewer when the model ends its answer
     /// @param temperature 0: the likeliest token each time; higher: more varied
     /// @param topP draw only from the likeliest tokens that make up this share
     /// @param seed of the draws
@@ -227,6 +239,7 @@ public final class LanguageModel implements AutoCloseable {
 
     /// Writes an adapter as a PEFT directory.
     ///
+    /// @param name of the adapter
     /// @param to must not exist or be empty
     public void saveAdapter(String name, Path to) {
         if (AtomicFiles.isTaken(to))
@@ -245,7 +258,7 @@ public final class LanguageModel implements AutoCloseable {
         });
     }
 
-    /// The model underneath, for what this class does not offer.
+    /// {@return the model underneath, for what this class does not offer}
     public Transformer llama() {
         return llama;
     }

@@ -23,16 +23,26 @@ public final class TrainOptions {
     }
 
     /// That many optimiser steps.
+    ///
+    /// @param n steps
+    /// @return options with all other keys at their defaults
     public static TrainOptions steps(int n) {
         return new TrainOptions(Map.of(), 1).with("steps", n);
     }
 
     /// Passes over the examples.
+    ///
+    /// @param n passes; a part of one is possible
+    /// @return options with all other keys at their defaults
     public static TrainOptions epochs(double n) {
         return new TrainOptions(Map.of(), 1).with("epochs", n);
     }
 
+    /// These options with one key set.
+    ///
     /// @param key of the section `train` of `run.yaml`: `lr`, `seq_len`, `micro_batch`, `accumulate`, `schedule`, ...
+    /// @param value as `run.yaml` takes it
+    /// @return the new options; these do not change
     /// @throws dev.gyre.trainer.config.ConfigException for an unknown key
     public TrainOptions with(String key, Object value) {
         Map<String, Object> m = new LinkedHashMap<>(given);
@@ -44,7 +54,10 @@ public final class TrainOptions {
         return all;
     }
 
-    /// Seed of the order of the examples (default 1).
+    /// These options with another seed of the order of the examples (by default 1).
+    ///
+    /// @param s the seed
+    /// @return the new options; these do not change
     public TrainOptions seed(long s) {
         return new TrainOptions(given, s);
     }

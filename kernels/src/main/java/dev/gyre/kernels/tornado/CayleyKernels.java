@@ -274,4 +274,14 @@ final class CayleyKernels {
                 v.set(vAt + n * m + k, v.get(vAt + n * m + k) * factor);
         }
     }
+
+    /// Replaces the blocks of r whose mask is not 0 by the identity, or by zero.
+    static void maskBlocks(FloatArray r, IntArray mask, IntArray at, int blocks, int b, int identity) {
+        int rAt = at.get(0);
+        int maskAt = at.get(1);
+        for (@Parallel int e = 0; e < blocks * b * b; e++) {
+            float one = identity != 0 && e / b % b == e % b ? 1f : 0f;
+            r.set(rAt + e, mask.get(maskAt + e / (b * b)) != 0 ? one : r.get(rAt + e));
+        }
+    }
 }

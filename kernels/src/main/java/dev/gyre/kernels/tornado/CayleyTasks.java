@@ -2,7 +2,6 @@ package dev.gyre.kernels.tornado;
 
 import static dev.gyre.kernels.tornado.TaskGraphs.items;
 
-import dev.gyre.kernels.op.CayleyOps;
 import dev.gyre.kernels.op.Orthogonal;
 import dev.gyre.kernels.op.Orthogonal.Form;
 import dev.gyre.kernels.op.Orthogonal.Skew;
@@ -10,58 +9,44 @@ import dev.gyre.kernels.tornado.DeviceMemory.Floats;
 import dev.gyre.kernels.tornado.TaskGraphs.Grid;
 import uk.ac.manchester.tornado.api.KernelContext;
 import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
-import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 
 /// Rotations of skew-symmetric blocks and their gradients, put together from the products of [CayleyKernels].
-final class CayleyTasks {
-    private final TaskGraphs tasks;
-    private final DeviceMemory memory;
+final class CayleyTasks extends OpLowering {
     private final Orthogonal map;
     private final int blocks;
     private final int b;
     private final FloatArray q;
     private final FloatArray norms;
-    private final boolean workGroups;
 
-    private CayleyTasks(TaskGraphs tasks, DeviceMemory memory, boolean workGroups, Orthogonal map, int blocks,
-            int b) {
-        this.tasks = tasks;
-        this.memory = memory;
+    CayleyTasks(OpLowering family, Orthogonal map, int blocks, int b) {
+        super(family.tasks, family.memory, family.workGroups && b <= CayleyBlockKernels.MAX_BLOCK);
         this.map = map;
         this.blocks = blocks;
         this.b = b;
         this.q = matrix();
         this.norms = memory.scratch(blocks);
-        this.workGroups = workGroups && b <= CayleyBlockKernels.MAX_BLOCK;
     }
 
-    static void rotation(TaskGraphs tasks, DeviceMemory memory, boolean workGroups, CayleyOps.Cayley op) {
-        CayleyTasks t = new CayleyTasks(tasks, memory, workGroups, op.map(), op.blocks(), op.b());
-        t.skew(memory.floats(op.v()));
-        t.limit();
-        t.rotation(memory.floats(op.r()));
+    /// R of the stored blocks v.
+    void rotation(Floats v, Floats r) {
+        skew(v);
+        limit();
+        rotation(r);
     }
 
-    static void gradient(TaskGraphs tasks, DeviceMemory memory, boolean workGroups, CayleyOps.CayleyGrad op) {
-        CayleyTasks t = new CayleyTasks(tasks, memory, workGroups, op.map(), op.blocks(), op.b());
-        Floats v = memory.floats(op.v());
-        t.skew(v);
-        t.limit();
-        FloatArray dQ = t.gradient(memory.floats(op.dR()));
-        if (op.map().maxNorm() > 0)
-            t.throughLimit(v, dQ);
-        Floats dV = memory.floats(op.dV());
-        if (op.map().skew() == Skew.PACKED)
-            t.tasks.task("packedGrad", items(t.blocks * t.b * t.b), CayleyKernels::packedGrad, dQ, dV.array(),
-                    t.at(dV.at()), t.blocks, t.b);
+    /// Adds the gradient for v to dV.
+    void gradient(Floats v, Floats dR, Floats dV) {
+        skew(v);
+        limit();
+        FloatArray dQ = gradient(dR);
+        if (map.maxNorm() > 0)
+            throughLimit(v, dQ);
+        if (map.skew() == Skew.PACKED)
+            tasks.task("packedGrad", items(blocks * b * b), CayleyKernels::packedGrad, dQ, dV.array(), at(dV.at()),
+                    blocks, b);
         else
-            t.tasks.task("fullGrad", items(t.blocks * t.b * t.b), CayleyKernels::fullGrad, dQ, dV.array(),
-                    t.at(dV.at()),
-                    t.blocks, t.b);
-    }
-
-    private IntArray at(int... offsets) {
-        return memory.constants(offsets);
+            tasks.task("fullGrad", items(blocks * b * b), CayleyKernels::fullGrad, dQ, dV.array(), at(dV.at()), blocks,
+                    b);
     }
 
     private FloatArray matrix() {
@@ -97,8 +82,7 @@ final class CayleyTasks {
 
     private FloatArray copyOf(Floats x) {
         FloatArray y = matrix();
-        tasks.task("copyTo", items(blocks * b * b), ElementKernels::copyTo, x.array(), y, at(x.at(), 0),
-                blocks * b * b);
+        copy(x, whole(y), blocks * b * b);
         return y;
     }
 
@@ -142,19 +126,19 @@ final class CayleyTasks {
     }
 
     private void polynomial(Floats r) {
-        float[] c = map.coefficients();
+        var c = map.coefficients();
         int p = c.length - 1;
         if (p < 2)
-            affine(q, r, p == 0 ? 0f : c[1], c[0]);
+            affine(q, r, p == 0 ? 0f : (float) c[1], (float) c[0]);
         else
             if (workGroups)
                 tasks.task("polynomialBlock", group(), CayleyBlockKernels::polynomialBlock, new KernelContext(), q,
-                        r.array(), at(r.at(), b, p), b * b, c[p]);
+                        r.array(), at(r.at(), b, p), b * b, (float) c[p]);
             else {
                 int rows = blocks * b;
                 tasks.task("polynomialRows", items(rows), CayleyKernels::polynomialRows, q,
                         memory.scratch(2L * rows * b),
-                        r.array(), at(r.at(), b, p), rows, c[p]);
+                        r.array(), at(r.at(), b, p), rows, (float) c[p]);
             }
     }
 
@@ -210,23 +194,23 @@ final class CayleyTasks {
     }
 
     private FloatArray polynomialGrad(Floats dR) {
-        float[] c = map.coefficients();
+        var c = map.coefficients();
         int p = c.length - 1;
         FloatArray dQ = matrix();
         int rows = blocks * b;
         if (p < 2) {
             tasks.task("scaleAndShift", items(rows * b), CayleyKernels::scaleAndShift, dR.array(), dQ, at(dR.at(), 0),
-                    blocks, b, p == 0 ? 0f : c[1], 0f);
+                    blocks, b, p == 0 ? 0f : (float) c[1], 0f);
             return dQ;
         }
         FloatArray a = memory.scratch((long) p * rows * b);
         if (workGroups) {
             tasks.task("polynomialGradBlock", group(), CayleyBlockKernels::polynomialGradBlock, new KernelContext(),
-                    q, dR.array(), a, dQ, at(dR.at(), b, p), blocks, b * b, c[p]);
+                    q, dR.array(), a, dQ, at(dR.at(), b, p), blocks, b * b, (float) c[p]);
             return dQ;
         }
         tasks.task("polynomialGradRows", items(rows), CayleyKernels::polynomialGradRows, q, dR.array(), a,
-                at(dR.at(), b, p), rows, c[p]);
+                at(dR.at(), b, p), rows, (float) c[p]);
         tasks.task("polynomialGradColumns", items(rows), CayleyKernels::polynomialGradColumns, q, a,
                 memory.scratch(2L * rows * b), dQ, at(b, p), rows);
         return dQ;

@@ -238,7 +238,7 @@ final class DeviceMemory {
         return constants.computeIfAbsent(Arrays.stream(values).boxed().toList(), _ -> IntArray.fromArray(values));
     }
 
-    /// Weights of the leading bit by exponent; see [MatMulKernels#bf16].
+    /// Weights of the leading bit by exponent; see [ProductKernels#bf16].
     FloatArray powers() {
         FloatArray p = powers;
         if (p == null) {

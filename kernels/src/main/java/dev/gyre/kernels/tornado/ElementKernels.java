@@ -8,7 +8,7 @@ import uk.ac.manchester.tornado.api.math.TornadoMath;
 import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
 import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 
-/// Operations that treat every element alone, one work item each.
+/// Elementwise operations, one work item per element, and the task that ends every graph.
 final class ElementKernels {
     private ElementKernels() {
     }
@@ -46,40 +46,6 @@ final class ElementKernels {
         int yAt = at.get(1);
         for (@Parallel int i = 0; i < (n & ALL); i++)
             y.set(yAt + i, y.get(yAt + i) + a * x.get(xAt + i));
-    }
-
-    /// `y[i] += bias` for each row i of y (N,C).
-    static void addBias(FloatArray y, FloatArray bias, IntArray at, int N, int C) {
-        int yAt = at.get(0);
-        int biasAt = at.get(1);
-        for (@Parallel int i = 0; i < N * C; i++)
-            y.set(yAt + i, y.get(yAt + i) + bias.get(biasAt + i % C));
-    }
-
-    /// `y = x * s` with s (C) along each row of x, y (N,C).
-    static void scaleColumns(FloatArray x, FloatArray s, FloatArray y, IntArray at, int N, int C) {
-        int xAt = at.get(0);
-        int sAt = at.get(1);
-        int yAt = at.get(2);
-        for (@Parallel int i = 0; i < N * C; i++)
-            y.set(yAt + i, x.get(xAt + i) * s.get(sAt + i % C));
-    }
-
-    /// [#scaleColumns] in place.
-    static void scaleColumnsInPlace(FloatArray x, FloatArray s, IntArray at, int N, int C) {
-        int xAt = at.get(0);
-        int sAt = at.get(1);
-        for (@Parallel int i = 0; i < N * C; i++)
-            x.set(xAt + i, x.get(xAt + i) * s.get(sAt + i % C));
-    }
-
-    /// `y[t][j] = x[t][perm[j]]`
-    static void permuteColumns(FloatArray x, IntArray perm, FloatArray y, IntArray at, int N, int C) {
-        int xAt = at.get(0);
-        int permAt = at.get(1);
-        int yAt = at.get(2);
-        for (@Parallel int i = 0; i < N * C; i++)
-            y.set(yAt + i, x.get(xAt + i - i % C + perm.get(permAt + i % C)));
     }
 
     /// `y (+)= x keep / (1 - p)`; element i survives as [Dropouts#keeps] says.

@@ -4,7 +4,7 @@ import uk.ac.manchester.tornado.api.KernelContext;
 import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
 import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 
-/// The Givens sweep of [FeatureKernels] for GPUs, all stages in one kernel: a work group keeps `rows` rows in local memory, and
+/// The Givens sweep of [GivensKernels] for GPUs, all stages in one kernel: a work group keeps `rows` rows in local memory, and
 /// an item takes the same pairs of all of them, so that a pair's four numbers are fetched once. `stages` holds the number of
 /// pairs and the first pair of each stage, smallest stride first. Features stand in local memory with a gap after every 32,
 /// else the pairs of a large stride would lie in one bank.

@@ -5,7 +5,7 @@ import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
 import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 
 /// [RotateKernels] for GPUs: a matrix product for each block, whose b is far too small for the tiles of
-/// [TiledMatMulKernels]. Each item has 4 x 4 results in registers, so that two reads of local memory feed four
+/// [ProductTileKernels]. Each item has 4 x 4 results in registers, so that two reads of local memory feed four
 /// multiply-adds; a pitch that is odd keeps neighbouring rows in different banks.
 final class RotateTileKernels {
     /// Items of a work group of [#rotateRows].

@@ -8,7 +8,7 @@ import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
 import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 import uk.ac.manchester.tornado.api.types.arrays.ShortArray;
 
-/// Where tokens enter and leave a model: embedding, positions, loss.
+/// What touches token ids: embedding and cross entropy.
 final class TokenKernels {
     private TokenKernels() {
     }
@@ -22,7 +22,7 @@ final class TokenKernels {
             out.set(outAt + i, table.get(tableAt + ids.get(idsAt + i / C) * C + i % C));
     }
 
-    /// [#embed] from a table in BF16; `powers` as in [MatMulKernels#bf16].
+    /// [#embed] from a table in BF16; `powers` as in [ProductKernels#bf16].
     static void embedBf16(IntArray ids, ShortArray table, FloatArray powers, FloatArray out, IntArray at, int N,
             int C) {
         int idsAt = at.get(0);
@@ -30,7 +30,7 @@ final class TokenKernels {
         int outAt = at.get(2);
         for (@Parallel int i = 0; i < N * C; i++)
             out.set(outAt + i,
-                    MatMulKernels.bf16(table.get(tableAt + ids.get(idsAt + i / C) * C + i % C), powers));
+                    ProductKernels.bf16(table.get(tableAt + ids.get(idsAt + i / C) * C + i % C), powers));
     }
 
     /// Adds row i of dOut to row `ids[i]` of dTable. One work item per column goes over the rows in order, so equal ids
@@ -44,29 +44,6 @@ final class TokenKernels {
                 int o = dTableAt + ids.get(idsAt + n) * C + c;
                 dTable.set(o, dTable.get(o) + dOut.get(dOutAt + n * C + c));
             }
-    }
-
-    /// Rotary positions in place: pairs (j, j + D/2) of each head of x (N, heads*D) turn by the angle whose cosine and sine
-    /// are row `positions[n]` of cos, sin (P, D/2); `direction` -1 turns back.
-    static void rope(FloatArray x, FloatArray cos, FloatArray sin, IntArray positions, IntArray at, int N, int heads,
-            int D, float direction) {
-        int xAt = at.get(0);
-        int cosAt = at.get(1);
-        int sinAt = at.get(2);
-        int positionsAt = at.get(3);
-        for (@Parallel int i = 0; i < N * heads * (D >> 1); i++) {
-            int j = i % (D >> 1);
-            int head = i / (D >> 1);
-            int angle = positions.get(positionsAt + head / heads) * (D >> 1) + j;
-            int lo = xAt + head * D + j;
-            int hi = lo + (D >> 1);
-            float a = x.get(lo);
-            float b = x.get(hi);
-            float c = cos.get(cosAt + angle);
-            float s = direction * sin.get(sinAt + angle);
-            x.set(lo, a * c - b * s);
-            x.set(hi, b * c + a * s);
-        }
     }
 
     /// `rowLoss[i] = log sum exp logits[i] - logits[i][label]`, 0 where the label is ignored; lse (N) keeps the logarithm.

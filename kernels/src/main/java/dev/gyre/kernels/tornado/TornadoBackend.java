@@ -58,7 +58,7 @@ public final class TornadoBackend implements Backend {
                                 + " device " + name + " computes in f32 (precision: f32)");
             return new TornadoBackend(name, device, new Lowering.Choice(workGroups, null, false), "");
         }
-        String missing = CuBlasTasks.missing();
+        String missing = ProductCuBlas.missing();
         if (missing == null)
             return new TornadoBackend(name, device, new Lowering.Choice(workGroups, precision, cudaGraphs()),
                     ", products by cuBLAS in " + text(precision));
@@ -106,7 +106,7 @@ public final class TornadoBackend implements Backend {
     @Override
     public Precision precision(ProductOps.MatMul product) {
         Precision p = choice.cuBlas();
-        return p != null && CuBlasTasks.takes(product, p) ? p : Precision.F32;
+        return p != null && ProductCuBlas.takes(product, p) ? p : Precision.F32;
     }
 
     /// @throws DeviceException when the device has less than `need` bytes

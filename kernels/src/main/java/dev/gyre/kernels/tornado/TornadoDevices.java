@@ -76,7 +76,7 @@ public final class TornadoDevices {
 
     /// What keeps devices `cuda:N` from multiplying by cuBLAS; null when nothing does.
     public static @Nullable String missingCuBlas() {
-        return CuBlasTasks.missing();
+        return ProductCuBlas.missing();
     }
 
     private static String name(TornadoVMBackendType type, int device) {

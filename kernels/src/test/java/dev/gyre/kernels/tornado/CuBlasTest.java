@@ -131,7 +131,7 @@ class CuBlasTest {
         Float.NEGATIVE_INFINITY, 9.1835e-41f, 4.6e-41f, 65504f, 1e30f, 0.1f})
     void brainFloatsAreTheNearest(float x) {
         int bits = Float.floatToRawIntBits(x);
-        assertThat(BrainFloatKernels.bits(x, powers()) & 0xffff).isEqualTo(bits + 0x7fff + (bits >> 16 & 1) >>> 16);
+        assertThat(ProductBf16Kernels.bits(x, powers()) & 0xffff).isEqualTo(bits + 0x7fff + (bits >> 16 & 1) >>> 16);
     }
 
     @ParameterizedTest
@@ -188,6 +188,6 @@ class CuBlasTest {
         assumeTrue(TornadoDevices.list().getFirst().name().equals("jvm"));
         assertThatThrownBy(() -> TornadoBackend.open("jvm", Precision.TF32)).isInstanceOf(DeviceException.class)
                 .hasMessageContaining("precision tf32 needs cuBLAS").hasMessageContaining("jvm");
-        assertThat(CuBlasTasks.missing()).contains("no module tornado.cublas");
+        assertThat(ProductCuBlas.missing()).contains("no module tornado.cublas");
     }
 }

@@ -6,6 +6,7 @@ import com.tngtech.archunit.core.domain.JavaClass;
 import com.tngtech.archunit.core.importer.ClassFileImporter;
 import com.tngtech.archunit.core.importer.ImportOption;
 import dev.gyre.kernels.op.Dropouts;
+import dev.gyre.kernels.op.Op;
 import java.io.IOException;
 import java.io.InputStream;
 import java.lang.classfile.ClassFile;
@@ -14,6 +15,7 @@ import java.lang.classfile.ClassModel;
 import java.lang.classfile.ClassTransform;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -28,7 +30,18 @@ class KernelLintTest {
 
     @Test
     void findsTheClassesOfKernels() {
-        assertThat(kernelClasses()).hasSizeGreaterThanOrEqualTo(9).contains(MatMulKernels.class.getName());
+        assertThat(kernelClasses()).hasSizeGreaterThanOrEqualTo(9).contains(ProductKernels.class.getName());
+    }
+
+    /// The classes of a family of operations are found by its name, as in the other backends.
+    @Test
+    void kernelsCarryTheNameOfTheirFamily() throws Exception {
+        List<String> families = Stream.of(Op.class.getPermittedSubclasses())
+                .map(f -> f.getSimpleName().replaceFirst("Ops$", "")).toList();
+        for (String family : families)
+            assertThat(Class.forName(KernelLint.class.getPackageName() + "." + family + "Tornado")).isNotNull();
+        assertThat(kernelClasses()).allMatch(n -> families.stream()
+                .anyMatch(f -> n.substring(n.lastIndexOf('.') + 1).startsWith(f)));
     }
 
     @ParameterizedTest
@@ -36,7 +49,7 @@ class KernelLintTest {
     void kernelsUseNothingThatTornadoVmCompilesWrongly(String name) throws Exception {
         List<String> found = new ArrayList<>(KernelLint.check(parse(Class.forName(name))));
         // beside cuBLAS alone, and CUDA C knows NaN
-        if (name.equals(BrainFloatKernels.class.getName()))
+        if (name.equals(ProductBf16Kernels.class.getName()))
             assertThat(found.removeIf(c -> c.startsWith("bits: a number compared with itself"))).isTrue();
         assertThat(found).isEmpty();
     }
@@ -77,7 +90,7 @@ class KernelLintTest {
     @Test
     void classesWithoutDebugInformationAreReported() throws Exception {
         ClassFile bare = ClassFile.of(DebugElementsOption.DROP_DEBUG);
-        ClassModel stripped = bare.parse(bare.transformClass(bare.parse(bytes(MatMulKernels.class)),
+        ClassModel stripped = bare.parse(bare.transformClass(bare.parse(bytes(ProductKernels.class)),
                 ClassTransform.ACCEPT_ALL));
         assertThat(KernelLint.check(stripped)).anyMatch(c -> c.contains("LocalVariableTable"));
     }

@@ -8,61 +8,162 @@ import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
-/// The shape of a Llama-style causal language model; names as in Hugging Face's `config.json`.
-///
-/// @param family which of the four families, that is: which defaults and which extra parts
-/// @param vocabSize V
-/// @param hiddenSize C
-/// @param intermediateSize width of the MLP
-/// @param numLayers number of blocks
-/// @param numHeads H, query heads
-/// @param numKvHeads KV, key/value heads; query head h uses key/value head `h / (H/KV)`
-/// @param headDim D; the query width H*D need not equal C
-/// @param rmsNormEps epsilon of every norm
-/// @param tieWordEmbeddings whether the output head is the embedding matrix
-/// @param maxPositionEmbeddings context length the model declares
-/// @param ropeTheta base of the rotary frequencies
-/// @param ropeScaling their scaling
-/// @param windows sliding attention window of each layer, 0 for full attention; key j is visible to query i iff
-///     `i - window < j <= i`
-/// @param qkvBias whether q, k and v projections have a bias
-/// @param oBias whether the output projection of attention has a bias
-/// @param mlpBias whether gate, up and down projections have a bias
-/// @param qkNorm whether queries and keys are normalised per head before the rotation (Qwen3)
-/// @param bosTokenId first token of a sequence, null if none
-/// @param eosTokenIds tokens that end a generation, possibly none
-/// @param padTokenId padding token, null if none
-/// @param dtype `torch_dtype` or `dtype`, informative: tensors carry their own
-/// @param quantization how linear weights are quantised, null if they are not
-public record ModelConfig(Family family, int vocabSize, int hiddenSize, int intermediateSize, int numLayers,
-        int numHeads, int numKvHeads, int headDim, double rmsNormEps, boolean tieWordEmbeddings,
-        int maxPositionEmbeddings, double ropeTheta, RopeScaling ropeScaling, List<Integer> windows, boolean qkvBias,
-        boolean oBias, boolean mlpBias, boolean qkNorm, @Nullable Integer bosTokenId, List<Integer> eosTokenIds,
-        @Nullable Integer padTokenId, @Nullable String dtype, @Nullable QuantizationConfig quantization) {
+/// What a causal language model looks like: its sizes and its features, read from `config.json` by its [Family].
+/// The computation follows from the features alone; the family is kept for writing the file again.
+public record ModelConfig(Family family, Shape shape, Attention attention, Positions positions, Mlp mlp, Norms norms,
+        Tokens tokens, StoredAs stored) {
+    /// Token embedding's module path.
+    public static final String EMBEDDING = "model.embed_tokens";
+    /// Output head's module path.
+    public static final String HEAD = "lm_head";
+    /// Final norm's module path.
+    public static final String FINAL_NORM = "model.norm";
+    /// What the paths of all modules of decoder layers start with.
+    public static final String LAYERS = "model.layers.";
+
+    /// @param vocabSize V
+    /// @param hiddenSize C, width of the residual stream
+    /// @param layers number of decoder layers
+    /// @param tiedHead whether the output head is the embedding matrix (`tie_word_embeddings`)
+    public record Shape(int vocabSize, int hiddenSize, int layers, boolean tiedHead) {
+        public Shape {
+            positive("vocab_size", vocabSize);
+            positive("hidden_size", hiddenSize);
+            positive("num_hidden_layers", layers);
+        }
+    }
+
+    /// Which attention projections have a bias.
+    public enum Bias {
+        NONE, QKV,
+        /// q, k, v and o.
+        ALL
+    }
+
+    /// RMSNorm of queries and keys between projection and rotation.
+    public enum QkNorm {
+        NONE,
+        /// Over each head's D values, with one weight (D) for all heads.
+        PER_HEAD,
+        /// Over all heads at once: H D values of a query, KV D of a key, with weights of those sizes.
+        WHOLE
+    }
+
+    /// @param heads H, query heads
+    /// @param kvHeads KV, key and value heads; query head h uses key/value head `h / (H/KV)`
+    /// @param headDim D; the query width H D need not equal C
+    public record Attention(int heads, int kvHeads, int headDim, Bias bias, QkNorm qkNorm) {
+        public Attention {
+            positive("num_attention_heads", heads);
+            positive("num_key_value_heads", kvHeads);
+            positive("head_dim", headDim);
+            if (heads % kvHeads != 0)
+                throw new IllegalArgumentException("num_key_value_heads " + kvHeads
+                        + " does not divide num_attention_heads " + heads);
+            if (headDim % 2 != 0)
+                throw new IllegalArgumentException("head_dim " + headDim + " is odd; rotary positions turn pairs");
+            Math.multiplyExact(heads, headDim);
+        }
+
+        /// H D, the width of q_proj's output.
+        public int queryWidth() {
+            return heads * headDim;
+        }
+
+        /// KV D, the width of k_proj's and v_proj's output.
+        public int kvWidth() {
+            return kvHeads * headDim;
+        }
+    }
+
+    /// How tokens see where they and others are.
+    ///
+    /// @param max context length that the model declares
+    /// @param ropeTheta base of the rotary frequencies
+    /// @param ropeScaling their scaling
+    /// @param windows attention window of each layer, 0 for full attention; key j is visible to query i iff
+    ///     `i - window < j <= i`
+    public record Positions(int max, double ropeTheta, RopeScaling ropeScaling, List<Integer> windows) {
+        public Positions {
+            windows = List.copyOf(windows);
+            positive("max_position_embeddings", max);
+            if (!(ropeTheta > 0) || Double.isInfinite(ropeTheta))
+                throw new IllegalArgumentException("rope_theta " + ropeTheta + " is not positive");
+        }
+
+        /// Largest attention window of a layer, 0 when all layers have full attention.
+        public int largestWindow() {
+            return windows.stream().mapToInt(Integer::intValue).max().orElse(0);
+        }
+    }
+
+    /// `down(silu(gate(x)) * up(x))`.
+    ///
+    /// @param intermediateSize I, width of gate and up
+    /// @param bias whether gate, up and down have a bias
+    public record Mlp(int intermediateSize, boolean bias) {
+        public Mlp {
+            positive("intermediate_size", intermediateSize);
+        }
+    }
+
+    /// Where the RMSNorms of a decoder layer are, by their module names in the layer; null where there is none. A layer
+    /// is `x += after(attention(before(x)))`, then the same with the MLP.
+    public enum NormPlacement {
+        /// On the input of each branch.
+        BEFORE("input_layernorm", null, "post_attention_layernorm", null),
+        /// On the output of each branch.
+        AFTER(null, "post_attention_layernorm", null, "post_feedforward_layernorm");
+
+        public final @Nullable String beforeAttention;
+        public final @Nullable String afterAttention;
+        public final @Nullable String beforeMlp;
+        public final @Nullable String afterMlp;
+
+        NormPlacement(@Nullable String beforeAttention, @Nullable String afterAttention, @Nullable String beforeMlp,
+                @Nullable String afterMlp) {
+            this.beforeAttention = beforeAttention;
+            this.afterAttention = afterAttention;
+            this.beforeMlp = beforeMlp;
+            this.afterMlp = afterMlp;
+        }
+
+        /// Names of a layer's norms in the order of computation.
+        List<String> names() {
+            List<String> all = new ArrayList<>();
+            for (String name : new String[] {beforeAttention, afterAttention, beforeMlp, afterMlp})
+                if (name != null)
+                    all.add(name);
+            return all;
+        }
+    }
+
+    /// @param eps epsilon of every norm
+    public record Norms(NormPlacement placement, double eps) {
+        public Norms {
+            if (!(eps > 0))
+                throw new IllegalArgumentException("rms_norm_eps " + eps + " is not positive");
+        }
+    }
+
+    /// @param bos first token of a sequence, null if none
+    /// @param eos tokens that end a generation, possibly none
+    /// @param pad padding token, null if none
+    public record Tokens(@Nullable Integer bos, List<Integer> eos, @Nullable Integer pad) {
+        public Tokens {
+            eos = List.copyOf(eos);
+        }
+    }
+
+    /// @param dtype `torch_dtype` or `dtype`, informative: tensors carry their own
+    /// @param quantization how linear weights are quantised, null if they are not
+    public record StoredAs(@Nullable String dtype, @Nullable QuantizationConfig quantization) {
+    }
 
     public ModelConfig {
-        windows = List.copyOf(windows);
-        eosTokenIds = List.copyOf(eosTokenIds);
-        positive("vocab_size", vocabSize);
-        positive("hidden_size", hiddenSize);
-        positive("intermediate_size", intermediateSize);
-        positive("num_hidden_layers", numLayers);
-        positive("num_attention_heads", numHeads);
-        positive("num_key_value_heads", numKvHeads);
-        positive("head_dim", headDim);
-        positive("max_position_embeddings", maxPositionEmbeddings);
-        if (numHeads % numKvHeads != 0)
-            throw new IllegalArgumentException("num_key_value_heads " + numKvHeads
-                    + " does not divide num_attention_heads " + numHeads);
-        if (headDim % 2 != 0)
-            throw new IllegalArgumentException("head_dim " + headDim + " is odd; rotary positions turn pairs");
-        if (!(rmsNormEps > 0))
-            throw new IllegalArgumentException("rms_norm_eps " + rmsNormEps + " is not positive");
-        if (!(ropeTheta > 0) || Double.isInfinite(ropeTheta))
-            throw new IllegalArgumentException("rope_theta " + ropeTheta + " is not positive");
-        if (windows.size() != numLayers)
-            throw new IllegalArgumentException(windows.size() + " attention windows for " + numLayers + " layers");
-        Math.multiplyExact(numHeads, headDim);
+        if (positions.windows.size() != shape.layers)
+            throw new IllegalArgumentException(positions.windows.size() + " attention windows for " + shape.layers
+                    + " layers");
     }
 
     /// A plain Llama without biases, quantisation or rope scaling: what `gyre pretrain` makes.
@@ -72,10 +173,12 @@ public record ModelConfig(Family family, int vocabSize, int hiddenSize, int inte
         if (numHeads <= 0 || hiddenSize % numHeads != 0)
             throw new IllegalArgumentException("num_attention_heads " + numHeads + " does not divide hidden_size "
                     + hiddenSize);
-        return new ModelConfig(Family.LLAMA, vocabSize, hiddenSize, intermediateSize, numLayers, numHeads, numKvHeads,
-                hiddenSize / numHeads, 1e-5, tieWordEmbeddings, maxPositionEmbeddings, 10000, new RopeScaling.Default(),
-                Collections.nCopies(numLayers, 0), false, false, false, false, bosTokenId, eosTokenIds, padTokenId,
-                "float32", null);
+        return new ModelConfig(new Llama(), new Shape(vocabSize, hiddenSize, numLayers, tieWordEmbeddings),
+                new Attention(numHeads, numKvHeads, hiddenSize / numHeads, Bias.NONE, QkNorm.NONE),
+                new Positions(maxPositionEmbeddings, 10000, new RopeScaling.Default(),
+                        Collections.nCopies(numLayers, 0)),
+                new Mlp(intermediateSize, false), new Norms(NormPlacement.BEFORE, 1e-5),
+                new Tokens(bosTokenId, eosTokenIds, padTokenId), new StoredAs("float32", null));
     }
 
     private static void positive(String key, int value) {
@@ -83,66 +186,83 @@ public record ModelConfig(Family family, int vocabSize, int hiddenSize, int inte
             throw new IllegalArgumentException(key + " " + value + " is not positive");
     }
 
-    /// Attention window of a layer, 0 for full attention.
-    public int window(int layer) {
-        return windows.get(layer);
+    public int vocabSize() {
+        return shape.vocabSize;
     }
 
-    /// H*D, the width of q_proj's output.
-    public int queryWidth() {
-        return numHeads * headDim;
+    public int hiddenSize() {
+        return shape.hiddenSize;
     }
 
-    /// KV*D, the width of k_proj's and v_proj's output.
-    public int kvWidth() {
-        return numKvHeads * headDim;
+    /// Context length that the model declares.
+    public int maxPositionEmbeddings() {
+        return positions.max;
     }
 
-    /// The linear layers of all blocks in module order, the output head not among them.
+    /// Whether the output head is the embedding matrix.
+    public boolean tieWordEmbeddings() {
+        return shape.tiedHead;
+    }
+
+    /// Module path of a decoder layer.
+    public static String layer(int index) {
+        return LAYERS + index;
+    }
+
+    /// The linear modules of one decoder layer, in module order.
+    public List<Site> linears(int layer) {
+        int C = shape.hiddenSize;
+        int I = mlp.intermediateSize;
+        String a = layer(layer) + ".self_attn.";
+        String m = layer(layer) + ".mlp.";
+        boolean qkv = attention.bias != Bias.NONE;
+        return List.of(
+                new Site(a + "q_proj", C, attention.queryWidth(), qkv),
+                new Site(a + "k_proj", C, attention.kvWidth(), qkv),
+                new Site(a + "v_proj", C, attention.kvWidth(), qkv),
+                new Site(a + "o_proj", attention.queryWidth(), C, attention.bias == Bias.ALL),
+                new Site(m + "gate_proj", C, I, mlp.bias),
+                new Site(m + "up_proj", C, I, mlp.bias),
+                new Site(m + "down_proj", I, C, mlp.bias));
+    }
+
+    /// The linear modules of all decoder layers in module order, without the output head.
     public List<Site> linears() {
         List<Site> all = new ArrayList<>();
-        for (int i = 0; i < numLayers; i++) {
-            String attention = "model.layers." + i + ".self_attn.";
-            String mlp = "model.layers." + i + ".mlp.";
-            all.add(new Site(attention + "q_proj", hiddenSize, queryWidth(), qkvBias));
-            all.add(new Site(attention + "k_proj", hiddenSize, kvWidth(), qkvBias));
-            all.add(new Site(attention + "v_proj", hiddenSize, kvWidth(), qkvBias));
-            all.add(new Site(attention + "o_proj", queryWidth(), hiddenSize, oBias));
-            all.add(new Site(mlp + "gate_proj", hiddenSize, intermediateSize, mlpBias));
-            all.add(new Site(mlp + "up_proj", hiddenSize, intermediateSize, mlpBias));
-            all.add(new Site(mlp + "down_proj", intermediateSize, hiddenSize, mlpBias));
-        }
+        for (int i = 0; i < shape.layers; i++)
+            all.addAll(linears(i));
         return all;
     }
 
-    /// Every tensor that a model of this shape has, with its shape, in module order. `lm_head.weight` is left out
-    /// when it is tied to the embedding.
+    /// Every tensor that a model of this configuration has, with its shape, in module order. `lm_head.weight` is left
+    /// out when it is tied to the embedding.
     public Map<String, List<Long>> tensorShapes() {
-        long C = hiddenSize;
+        long C = shape.hiddenSize;
         Map<String, List<Long>> all = new LinkedHashMap<>();
-        all.put("model.embed_tokens.weight", List.of((long) vocabSize, C));
-        List<Site> linears = linears();
-        for (int i = 0; i < numLayers; i++) {
-            String layer = "model.layers." + i + ".";
-            for (Site l : linears.subList(7 * i, 7 * i + 7)) {
+        all.put(EMBEDDING + ".weight", List.of((long) shape.vocabSize, C));
+        for (int i = 0; i < shape.layers; i++) {
+            for (Site l : linears(i)) {
                 all.put(l.path() + ".weight", List.of((long) l.out(), (long) l.in()));
                 if (l.bias())
                     all.put(l.path() + ".bias", List.of((long) l.out()));
             }
-            if (qkNorm) {
-                all.put(layer + "self_attn.q_norm.weight", List.of((long) headDim));
-                all.put(layer + "self_attn.k_norm.weight", List.of((long) headDim));
+            if (attention.qkNorm != QkNorm.NONE) {
+                boolean whole = attention.qkNorm == QkNorm.WHOLE;
+                String norms = layer(i) + ".self_attn.";
+                all.put(norms + "q_norm.weight",
+                        List.of((long) (whole ? attention.queryWidth() : attention.headDim)));
+                all.put(norms + "k_norm.weight", List.of((long) (whole ? attention.kvWidth() : attention.headDim)));
             }
-            all.put(layer + "input_layernorm.weight", List.of(C));
-            all.put(layer + "post_attention_layernorm.weight", List.of(C));
+            for (String norm : norms.placement.names())
+                all.put(layer(i) + "." + norm + ".weight", List.of(C));
         }
-        all.put("model.norm.weight", List.of(C));
-        if (!tieWordEmbeddings)
-            all.put("lm_head.weight", List.of((long) vocabSize, C));
+        all.put(FINAL_NORM + ".weight", List.of(C));
+        if (!shape.tiedHead)
+            all.put(HEAD + ".weight", List.of((long) shape.vocabSize, C));
         return all;
     }
 
-    /// Number of weights, tied ones counted once.
+    /// Number of parameters, tied ones counted once.
     public long parameters() {
         return tensorShapes().values().stream().mapToLong(s -> s.stream().reduce(1L, Math::multiplyExact)).sum();
     }

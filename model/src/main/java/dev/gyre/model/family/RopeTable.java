@@ -29,7 +29,7 @@ public final class RopeTable {
 
     /// The factor `a` on both tables.
     public static double attentionFactor(ModelConfig config) {
-        if (!(config.ropeScaling() instanceof RopeScaling.Yarn y))
+        if (!(config.positions().ropeScaling() instanceof RopeScaling.Yarn y))
             return 1;
         if (y.attentionFactor() != null)
             return y.attentionFactor();
@@ -82,9 +82,9 @@ public final class RopeTable {
 
     /// `r` rounds the result of each operation to the working precision.
     private static double[] frequencies(ModelConfig config, int length, DoubleUnaryOperator r) {
-        int D = config.headDim();
-        double theta = config.ropeTheta();
-        return switch (config.ropeScaling()) {
+        int D = config.attention().headDim();
+        double theta = config.positions().ropeTheta();
+        return switch (config.positions().ropeScaling()) {
             case RopeScaling.Default _ -> base(theta, D, r);
             case RopeScaling.Linear s -> {
                 double[] f = base(theta, D, r);

@@ -3,6 +3,7 @@ package dev.gyre.model.format;
 import dev.gyre.kernels.op.HostData;
 import dev.gyre.model.family.HfConfig;
 import dev.gyre.model.family.ModelConfig;
+import dev.gyre.model.family.QuantizationConfig;
 import dev.gyre.model.files.AtomicFiles;
 import dev.gyre.model.files.FormatException;
 import dev.gyre.model.files.Json;
@@ -99,20 +100,8 @@ public final class ModelDirWriter {
 
     /// Says in config.json that linear layers are 4-bit NormalFloat, in the fields that transformers writes.
     public ModelDirWriter nf4Config(boolean doubleQuant) {
-        ObjectNode q = config.putObject("quantization_config");
-        q.put("_load_in_4bit", true);
-        q.put("_load_in_8bit", false);
-        q.put("bnb_4bit_compute_dtype", "bfloat16");
-        q.put("bnb_4bit_quant_storage", "uint8");
-        q.put("bnb_4bit_quant_type", "nf4");
-        q.put("bnb_4bit_use_double_quant", doubleQuant);
-        q.put("llm_int8_enable_fp32_cpu_offload", false);
-        q.put("llm_int8_has_fp16_weight", false);
-        q.putNull("llm_int8_skip_modules");
-        q.put("llm_int8_threshold", 6.0);
-        q.put("load_in_4bit", true);
-        q.put("load_in_8bit", false);
-        q.put("quant_method", "bitsandbytes");
+        config.set("quantization_config",
+                HfConfig.toJson(new QuantizationConfig(doubleQuant, "bfloat16", "uint8", List.of())));
         return this;
     }
 

@@ -9,7 +9,10 @@ import dev.gyre.model.adapter.ModuleAdapter;
 import dev.gyre.model.emit.Buffers;
 import dev.gyre.model.emit.Emitter;
 import dev.gyre.model.family.ModelConfig;
+import dev.gyre.model.family.ModelConfig.NormPlacement;
+import dev.gyre.model.family.ModelConfig.QkNorm;
 import dev.gyre.model.weights.Site;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
@@ -17,12 +20,15 @@ import org.jspecify.annotations.Nullable;
 
 /// One decoder layer while it is emitted into one program.
 ///
-///     x += o_proj(attention(rope(q), rope(k), v)),  q, k, v = {q,k,v}_proj(norm1(x))
-///     x += down_proj(silu(gate_proj(h)) * up_proj(h)),  h = norm2(x)
+///     x += after1(o_proj(attention(rope(qn(q)), rope(kn(k)), v))),  q, k, v = {q,k,v}_proj(before1(x))
+///     x += after2(down_proj(silu(gate_proj(h)) * up_proj(h))),  h = before2(x)
 ///
-/// Kept for the backward pass: both residual inputs, q, k, v, the attention's output and row statistics, gate and up.
-/// Norm outputs and the SwiGLU product are computed again there: one pass over memory each, against `2 C + I` numbers a
-/// token that would be kept per layer.
+/// Which of the RMSNorms (before, after, qn, kn) a model has is a feature of its configuration; an absent one is the
+/// identity.
+///
+/// Kept for the backward pass: both residual inputs, q, k, v, the attention's output and row statistics, gate and up, and
+/// the inputs of the norms after. Outputs of the norms before and the SwiGLU product are computed again there: one pass over
+/// memory each, against `2 C + I` values a token that would be kept per layer.
 final class DecoderLayer {
     private final ModelConfig c;
     private final Buffers store;
@@ -40,6 +46,10 @@ final class DecoderLayer {
     private final AdaptedLinear gateProj;
     private final AdaptedLinear upProj;
     private final AdaptedLinear downProj;
+    private final BranchNorm beforeAttention;
+    private final BranchNorm afterAttention;
+    private final BranchNorm beforeMlp;
+    private final BranchNorm afterMlp;
     private final Rotary rotary;
 
     // what forward leaves for backward
@@ -64,33 +74,105 @@ final class DecoderLayer {
     DecoderLayer(ModelConfig c, Buffers store, int index, Rotary rotary, Map<String, List<ModuleAdapter>> adapters) {
         this.c = c;
         this.store = store;
-        this.path = "model.layers." + index;
+        this.path = ModelConfig.layer(index);
         this.C = c.hiddenSize();
-        this.H = c.numHeads();
-        this.KV = c.numKvHeads();
-        this.D = c.headDim();
-        this.I = c.intermediateSize();
-        this.window = c.window(index);
+        this.H = c.attention().heads();
+        this.KV = c.attention().kvHeads();
+        this.D = c.attention().headDim();
+        this.I = c.mlp().intermediateSize();
+        this.window = c.positions().windows().get(index);
         this.rotary = rotary;
-        List<Site> seven = c.linears().subList(7 * index, 7 * index + 7);
-        this.qProj = linear(seven.get(0), adapters);
-        this.kProj = linear(seven.get(1), adapters);
-        this.vProj = linear(seven.get(2), adapters);
-        this.oProj = linear(seven.get(3), adapters);
-        this.gateProj = linear(seven.get(4), adapters);
-        this.upProj = linear(seven.get(5), adapters);
-        this.downProj = linear(seven.get(6), adapters);
+        Map<String, AdaptedLinear> linears = new HashMap<>();
+        for (Site l : c.linears(index))
+            linears.put(l.path().substring(path.length() + 1), new AdaptedLinear(store, l.path(), l.in(), l.out(),
+                    l.bias(), adapters.getOrDefault(l.path(), List.of())));
+        this.qProj = linear(linears, "self_attn.q_proj");
+        this.kProj = linear(linears, "self_attn.k_proj");
+        this.vProj = linear(linears, "self_attn.v_proj");
+        this.oProj = linear(linears, "self_attn.o_proj");
+        this.gateProj = linear(linears, "mlp.gate_proj");
+        this.upProj = linear(linears, "mlp.up_proj");
+        this.downProj = linear(linears, "mlp.down_proj");
+        NormPlacement norms = c.norms().placement();
+        this.beforeAttention = new BranchNorm(norms.beforeAttention);
+        this.afterAttention = new BranchNorm(norms.afterAttention);
+        this.beforeMlp = new BranchNorm(norms.beforeMlp);
+        this.afterMlp = new BranchNorm(norms.afterMlp);
     }
 
-    private AdaptedLinear linear(Site l, Map<String, List<ModuleAdapter>> adapters) {
-        return new AdaptedLinear(store, l.path(), l.in(), l.out(), l.bias(),
-                adapters.getOrDefault(l.path(), List.of()));
+    private static AdaptedLinear linear(Map<String, AdaptedLinear> all, String name) {
+        return Objects.requireNonNull(all.get(name), name);
     }
 
     /// Whether anything in this layer is trained.
     boolean trains() {
-        return store.weightGrad(path + ".input_layernorm.weight") != null || qProj.trains() || kProj.trains()
-                || vProj.trains() || oProj.trains() || gateProj.trains() || upProj.trains() || downProj.trains();
+        return attentionTrains() || beforeMlp.trains() || afterMlp.trains() || gateProj.trains() || upProj.trains()
+                || downProj.trains();
+    }
+
+    private boolean attentionTrains() {
+        return queriesTrain() || afterAttention.trains() || oProj.trains();
+    }
+
+    /// Whether anything is trained that queries, keys and values depend on.
+    private boolean queriesTrain() {
+        return beforeAttention.trains() || qProj.trains() || kProj.trains() || vProj.trains()
+                || store.weightGrad(path + ".self_attn.q_norm.weight") != null
+                || store.weightGrad(path + ".self_attn.k_norm.weight") != null;
+    }
+
+    /// An RMSNorm at one end of a branch (attention or MLP), or none: then rows pass through.
+    private final class BranchNorm {
+        private final @Nullable String module;
+        private @Nullable Buf x;
+        private @Nullable Buf rstd;
+
+        /// @param name of the module in the layer, null for none
+        BranchNorm(@Nullable String name) {
+            this.module = name == null ? null : path + "." + name;
+        }
+
+        boolean trains() {
+            return module != null && store.weightGrad(module + ".weight") != null;
+        }
+
+        Buf forward(Emitter e, Buf in, int N) {
+            if (module == null)
+                return in;
+            Norms.Out out = Norms.forward(e, store, module, in, N, C, c.norms().eps());
+            x = in;
+            rstd = out.rstd();
+            return out.y();
+        }
+
+        /// Before a branch: where the gradient of what the branch reads goes. Without a norm that is `g` itself, to be
+        /// added to; otherwise a buffer of its own, or null when nothing wants it.
+        ///
+        /// @param g gradient of the residual stream, null when it ends here
+        @Nullable Buf gradient(Emitter e, @Nullable Buf g, int N) {
+            return module == null ? g : g != null || trains() ? e.act("d h", N, C) : null;
+        }
+
+        /// Before a branch: whether [#gradient] already holds something.
+        boolean accumulates() {
+            return module == null;
+        }
+
+        /// Before a branch: from the gradient `dY` of its output to that of the residual stream, added to `g`.
+        void backward(Emitter e, @Nullable Buf dY, @Nullable Buf g, int N) {
+            if (module != null)
+                Norms.backward(e, store, module, need(x), need(rstd), dY, g, N, C, true);
+        }
+
+        /// After a branch: from the gradient `g` of the residual stream, which is not changed, to that of the branch.
+        Buf backward(Emitter e, Buf g, int N) {
+            if (module == null)
+                return g;
+            e.scope(module);
+            Buf dX = e.act("d x", N, C);
+            Norms.backward(e, store, module, need(x), need(rstd), g, dX, N, C, false);
+            return dX;
+        }
     }
 
     /// How queries meet keys: over the batch's own rows, or over a cache.
@@ -109,34 +191,34 @@ final class DecoderLayer {
     /// the first time left for it.
     Buf forward(Emitter e, Buf in, int N, Mixer mixer) {
         x = in;
-        Buf h = norm(e, "input_layernorm", in, N).y();
+        Buf h = beforeAttention.forward(e, in, N);
         Buf q0 = project(e, "self_attn.q_proj", qProj, h, N, H * D);
         Buf k0 = project(e, "self_attn.k_proj", kProj, h, N, KV * D);
         v = project(e, "self_attn.v_proj", vProj, h, N, KV * D);
-        if (c.qkNorm()) {
+        if (c.attention().qkNorm() == QkNorm.NONE) {
+            q = q0;
+            k = k0;
+        } else {
             qRaw = q0;
             kRaw = k0;
-            Norms.Out qn = headNorm(e, "self_attn.q_norm", q0, N, H);
-            Norms.Out kn = headNorm(e, "self_attn.k_norm", k0, N, KV);
+            Norms.Out qn = qkNorm(e, "self_attn.q_norm", q0, N, H);
+            Norms.Out kn = qkNorm(e, "self_attn.k_norm", k0, N, KV);
             qRstd = qn.rstd();
             kRstd = kn.rstd();
             q = qn.y();
             k = kn.y();
-        } else {
-            q = q0;
-            k = k0;
         }
         e.scope(path + ".self_attn");
         e.add(new RopeOps.Rope(q, rotary.cos, rotary.sin, rotary.positions, N, H, D, false));
         e.add(new RopeOps.Rope(k, rotary.cos, rotary.sin, rotary.positions, N, KV, D, false));
         mixed = mixer.mix(e, q, k, v, scale(), window);
-        Buf attended = project(e, "self_attn.o_proj", oProj, mixed, N, C);
+        Buf attended = afterAttention.forward(e, project(e, "self_attn.o_proj", oProj, mixed, N, C), N);
         middle = add(e, "residual 1", in, attended, N);
 
-        h = norm(e, "post_attention_layernorm", middle, N).y();
+        h = beforeMlp.forward(e, middle, N);
         gate = project(e, "mlp.gate_proj", gateProj, h, N, I);
         up = project(e, "mlp.up_proj", upProj, h, N, I);
-        Buf down = project(e, "mlp.down_proj", downProj, swiGlu(e, N), N, C);
+        Buf down = afterMlp.forward(e, project(e, "mlp.down_proj", downProj, swiGlu(e, N), N, C), N);
         return add(e, "residual 2", middle, down, N);
     }
 
@@ -158,40 +240,41 @@ final class DecoderLayer {
     /// input.
     void backward(Emitter e, Buf g, BatchShape shape, Buf start, boolean pass) {
         int N = shape.tokens();
-        boolean attentionTrains = qProj.trains() || kProj.trains() || vProj.trains() || oProj.trains()
-                || store.weightGrad(path + ".input_layernorm.weight") != null;
-        Buf xIn = need(x);
-        Buf mid = need(middle);
+        boolean passMlp = pass || attentionTrains();
+        backwardMlp(e, g, passMlp, N);
+        if (passMlp)
+            backwardAttention(e, g, shape, start, pass);
+    }
+
+    private void backwardMlp(Emitter e, Buf g, boolean pass, int N) {
+        Buf dDown = afterMlp.backward(e, g, N);
         Buf gt = need(gate);
         Buf u = need(up);
-
-        // mlp: g flows through the residual and into down_proj
         e.scope(path + ".mlp.down_proj");
         Buf dAct = e.act("d swiglu", N, I);
-        downProj.backward(e, downProj.needsInput() ? swiGlu(e, N) : null, g, dAct, false, N);
+        downProj.backward(e, downProj.needsInput() ? swiGlu(e, N) : null, dDown, dAct, false, N);
         e.scope(path + ".mlp");
         e.add(new ElementOps.SwiGluGrad(gt, u, dAct, gt, u));
-        boolean passMlp = pass || attentionTrains;
-        boolean normTrains = store.weightGrad(path + ".post_attention_layernorm.weight") != null;
-        if (passMlp || normTrains || gateProj.trains() || upProj.trains()) {
-            Norms.Out h = norm(e, "post_attention_layernorm", mid, N);
-            Buf dH = passMlp || normTrains ? e.act("d h", N, C) : null;
-            e.scope(path + ".mlp.gate_proj");
-            gateProj.backward(e, h.y(), gt, dH, false, N);
-            e.scope(path + ".mlp.up_proj");
-            upProj.backward(e, h.y(), u, dH, true, N);
-            normBackward(e, "post_attention_layernorm", mid, h, dH, passMlp ? g : null, N);
-        }
-        if (!passMlp)
+        if (!pass && !beforeMlp.trains() && !gateProj.trains() && !upProj.trains())
             return;
+        Buf residual = pass ? g : null;
+        Buf h = beforeMlp.forward(e, need(middle), N);
+        Buf dH = beforeMlp.gradient(e, residual, N);
+        e.scope(path + ".mlp.gate_proj");
+        gateProj.backward(e, h, gt, dH, beforeMlp.accumulates(), N);
+        e.scope(path + ".mlp.up_proj");
+        upProj.backward(e, h, u, dH, true, N);
+        beforeMlp.backward(e, dH, residual, N);
+    }
 
-        // attention
+    private void backwardAttention(Emitter e, Buf g, BatchShape shape, Buf start, boolean pass) {
+        int N = shape.tokens();
+        Buf dAttended = afterAttention.backward(e, g, N);
         e.scope(path + ".self_attn.o_proj");
         Buf out = need(mixed);
         Buf dMixed = e.act("d attention", N, H * D);
-        oProj.backward(e, oProj.needsInput() ? out : null, g, dMixed, false, N);
-        if (!pass && !qProj.trains() && !kProj.trains() && !vProj.trains()
-                && store.weightGrad(path + ".input_layernorm.weight") == null)
+        oProj.backward(e, oProj.needsInput() ? out : null, dAttended, dMixed, false, N);
+        if (!pass && !queriesTrain())
             return;
         e.scope(path + ".self_attn");
         Buf dQ = e.act("d q", N, H * D);
@@ -202,20 +285,20 @@ final class DecoderLayer {
                 dK, dV, shape.B(), shape.T(), H, KV, D, scale(), window));
         e.add(new RopeOps.Rope(dQ, rotary.cos, rotary.sin, rotary.positions, N, H, D, true));
         e.add(new RopeOps.Rope(dK, rotary.cos, rotary.sin, rotary.positions, N, KV, D, true));
-        if (c.qkNorm()) {
-            dQ = headNormBackward(e, "self_attn.q_norm", need(qRaw), need(qRstd), dQ, N, H);
-            dK = headNormBackward(e, "self_attn.k_norm", need(kRaw), need(kRstd), dK, N, KV);
+        if (c.attention().qkNorm() != QkNorm.NONE) {
+            dQ = qkNormBackward(e, "self_attn.q_norm", need(qRaw), need(qRstd), dQ, N, H);
+            dK = qkNormBackward(e, "self_attn.k_norm", need(kRaw), need(kRstd), dK, N, KV);
         }
-        Norms.Out h = norm(e, "input_layernorm", xIn, N);
-        boolean norm1Trains = store.weightGrad(path + ".input_layernorm.weight") != null;
-        Buf dH = pass || norm1Trains ? e.act("d h", N, C) : null;
+        Buf residual = pass ? g : null;
+        Buf h = beforeAttention.forward(e, need(x), N);
+        Buf dH = beforeAttention.gradient(e, residual, N);
         e.scope(path + ".self_attn.q_proj");
-        qProj.backward(e, h.y(), dQ, dH, false, N);
+        qProj.backward(e, h, dQ, dH, beforeAttention.accumulates(), N);
         e.scope(path + ".self_attn.k_proj");
-        kProj.backward(e, h.y(), dK, dH, true, N);
+        kProj.backward(e, h, dK, dH, true, N);
         e.scope(path + ".self_attn.v_proj");
-        vProj.backward(e, h.y(), dV, dH, true, N);
-        normBackward(e, "input_layernorm", xIn, h, dH, pass ? g : null, N);
+        vProj.backward(e, h, dV, dH, true, N);
+        beforeAttention.backward(e, dH, residual, N);
     }
 
     private Buf project(Emitter e, String module, AdaptedLinear l, Buf in, int N, int out) {
@@ -240,24 +323,19 @@ final class DecoderLayer {
         return a;
     }
 
-    private Norms.Out norm(Emitter e, String module, Buf in, int N) {
-        return Norms.forward(e, store, path + "." + module, in, N, C, c.rmsNormEps());
+    /// RMSNorm of q or k: each head by itself with one weight for all, or the whole row.
+    private Norms.Out qkNorm(Emitter e, String module, Buf in, int N, int heads) {
+        boolean whole = c.attention().qkNorm() == QkNorm.WHOLE;
+        return Norms.forward(e, store, path + "." + module, in, whole ? N : N * heads, whole ? heads * D : D,
+                c.norms().eps());
     }
 
-    private void normBackward(Emitter e, String module, Buf in, Norms.Out h, @Nullable Buf dY, @Nullable Buf dX,
-            int N) {
-        Norms.backward(e, store, path + "." + module, in, h.rstd(), dY, dX, N, C, true);
-    }
-
-    /// RMSNorm over each head of q or k (Qwen3), the same weight for all heads.
-    private Norms.Out headNorm(Emitter e, String module, Buf in, int N, int heads) {
-        return Norms.forward(e, store, path + "." + module, in, N * heads, D, c.rmsNormEps());
-    }
-
-    private Buf headNormBackward(Emitter e, String module, Buf in, Buf rstd, Buf dY, int N, int heads) {
+    private Buf qkNormBackward(Emitter e, String module, Buf in, Buf rstd, Buf dY, int N, int heads) {
+        boolean whole = c.attention().qkNorm() == QkNorm.WHOLE;
         e.scope(path + "." + module);
         Buf dX = e.act("d x", N, heads * D);
-        Norms.backward(e, store, path + "." + module, in, rstd, dY, dX, N * heads, D, false);
+        Norms.backward(e, store, path + "." + module, in, rstd, dY, dX, whole ? N : N * heads, whole ? heads * D : D,
+                false);
         return dX;
     }
 

@@ -15,6 +15,7 @@ import dev.gyre.model.adapter.ModuleAdapter;
 import dev.gyre.model.emit.Buffers;
 import dev.gyre.model.emit.Emitter;
 import dev.gyre.model.emit.Tensor;
+import dev.gyre.model.family.ModelConfig;
 import dev.gyre.model.weights.Site;
 import java.util.ArrayList;
 import java.util.Collections;
@@ -48,7 +49,7 @@ public final class Merge {
                 whole.add(t.name());
         List<String> out = new ArrayList<>();
         for (String m : modules) {
-            if (model.config().tieWordEmbeddings() && (m.equals("lm_head") || m.equals("model.embed_tokens")))
+            if (model.config().tieWordEmbeddings() && (m.equals(ModelConfig.HEAD) || m.equals(ModelConfig.EMBEDDING)))
                 throw new IllegalArgumentException(m + ": the model ties its embedding and its output head"
                         + " (tie_word_embeddings), and an adapter on one of them cannot be merged into the shared weight;"
                         + " use the adapter unmerged, or train without this target");
@@ -161,7 +162,7 @@ public final class Merge {
         Buf out = Buf.output("rows", rows, C);
         Emitter e = new Emitter("merge embedding", store, false);
         Buf x = e.act("x", rows, C);
-        e.add(new TokenOps.Embed(ids, store.weight("model.embed_tokens.weight"), x, rows, V, C));
+        e.add(new TokenOps.Embed(ids, store.weight(ModelConfig.EMBEDDING + ".weight"), x, rows, V, C));
         for (ModuleAdapter a : adapters) {
             EmbeddingRotation r = a.onEmbedding(store);
             Buf y = e.act("rotated", rows, C);

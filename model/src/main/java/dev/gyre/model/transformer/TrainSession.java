@@ -24,7 +24,7 @@ import org.jspecify.annotations.Nullable;
 
 /// A model on a backend, ready to train and to be measured. Trained are the adapters attached to the model, or
 /// (`full`) all of its weights. Programs and memory are made once; a step allocates nothing.
-public final class TrainSession implements AutoCloseable {
+public final class TrainSession implements Trainable {
     /// Which programs a session is opened with; each costs its outputs and, on a device, its compile time.
     public enum Use {
         TRAIN, EVALUATE, LOGITS,
@@ -79,6 +79,7 @@ public final class TrainSession implements AutoCloseable {
     /// Forward and backward: adds the gradient of `scale * (sum of token losses)` to the gradients.
     ///
     /// @return the sum of the token losses (not scaled)
+    @Override
     public double microBatch(Batch b, float scale) {
         TransformerProgram.Io i = load(b, scale);
         drawDropout();
@@ -87,6 +88,7 @@ public final class TrainSession implements AutoCloseable {
     }
 
     /// Sum of the token losses, without gradients.
+    @Override
     public double evaluate(Batch b) {
         TransformerProgram.Io i = load(b, 0f);
         session.run(program(plan.evaluation, b.shape()));
@@ -135,13 +137,9 @@ public final class TrainSession implements AutoCloseable {
         return sum;
     }
 
-    /// Draws of dropout so far; restored with a checkpoint, so that a resumed run drops the same.
-    public long dropoutDraws() {
+    @Override
+    public long draws() {
         return dropoutDraws;
-    }
-
-    public void dropoutDraws(long draws) {
-        this.dropoutDraws = draws;
     }
 
     private void drawDropout() {
@@ -165,6 +163,7 @@ public final class TrainSession implements AutoCloseable {
 
     /// Clips, takes an AdamW step and sets the gradients to zero; returns the gradient norm before clipping. When that is not
     /// finite, nothing is changed.
+    @Override
     public double update(AdamWStep step) {
         Program update = plan.update;
         Program gradientNorm = plan.gradientNorm;
@@ -180,12 +179,12 @@ public final class TrainSession implements AutoCloseable {
     }
 
     /// Repeats the last micro-batch, which was `b`, operation by operation, with the parameters as they are.
-    ///
-    /// @return the first operation that writes NaN or infinity, null when none does or the backend cannot tell
-    public @Nullable Op firstNonFinite(Batch b, float scale) {
+    @Override
+    public @Nullable String culprit(Batch b, float scale) {
         load(b, scale);
         session.write(store.grads(), zeros());
-        return session.firstNonFinite(program(plan.training, b.shape()));
+        Op op = session.firstNonFinite(program(plan.training, b.shape()));
+        return op == null ? null : op.toString();
     }
 
     /// Gradients accumulated since the last update, by trainable tensor.
@@ -198,12 +197,19 @@ public final class TrainSession implements AutoCloseable {
     }
 
     /// Current parameters and moments, copied.
+    @Override
     public TrainState state() {
         Buf m = plan.m;
         Buf v = plan.v;
         if (m == null || v == null)
             throw new IllegalStateException("the session does not train");
         return new TrainState(session.read(store.params()), session.read(m), session.read(v));
+    }
+
+    @Override
+    public void restore(TrainState s, long draws) {
+        restore(s);
+        dropoutDraws = draws;
     }
 
     public void restore(TrainState s) {
@@ -218,6 +224,7 @@ public final class TrainSession implements AutoCloseable {
     }
 
     /// Where the rotations of the attached adapters stand, module by module.
+    @Override
     public List<Geometry> geometry() {
         pull(false);
         List<Geometry> out = new ArrayList<>();

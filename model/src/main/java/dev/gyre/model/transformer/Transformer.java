@@ -154,7 +154,7 @@ public final class Transformer implements Buffers.Source, Sites {
     }
 
     private static HostData stored(Storage base, String name, int rank, HostData w) {
-        boolean block = name.startsWith("model.layers.") && rank == 2;
+        boolean block = name.startsWith(ModelConfig.LAYERS) && rank == 2;
         return switch (base) {
             case AS_STORED -> w;
             case F32 -> w instanceof HostData.F32 ? w : new HostData.F32(floats(name, w));
@@ -174,7 +174,7 @@ public final class Transformer implements Buffers.Source, Sites {
             case AS_STORED -> now;
             case F32 -> DType.F32;
             case BF16 -> rank == 2 ? DType.BF16 : now;
-            case NF4, NF4_DOUBLE -> name.startsWith("model.layers.") && rank == 2 ? DType.NF4 : now;
+            case NF4, NF4_DOUBLE -> name.startsWith(ModelConfig.LAYERS) && rank == 2 ? DType.NF4 : now;
         };
     }
 
@@ -221,13 +221,13 @@ public final class Transformer implements Buffers.Source, Sites {
 
     static List<Site> linears(ModelConfig config) {
         List<Site> out = new ArrayList<>(config.linears());
-        out.add(new Site("lm_head", config.hiddenSize(), config.vocabSize(), false));
+        out.add(new Site(ModelConfig.HEAD, config.hiddenSize(), config.vocabSize(), false));
         return out;
     }
 
     @Override
     public String weight(Site module) {
-        return config.tieWordEmbeddings() && module.path().equals("lm_head") ? "model.embed_tokens.weight"
+        return config.tieWordEmbeddings() && module.path().equals(ModelConfig.HEAD) ? ModelConfig.EMBEDDING + ".weight"
                 : module.path() + ".weight";
     }
 
@@ -237,7 +237,7 @@ public final class Transformer implements Buffers.Source, Sites {
     }
 
     static Site embedding(ModelConfig config) {
-        return new Site("model.embed_tokens", config.hiddenSize(), config.hiddenSize(), false);
+        return new Site(ModelConfig.EMBEDDING, config.hiddenSize(), config.hiddenSize(), false);
     }
 
     /// [#attach(String, Adapter)] under the method's name, numbered where that is taken.

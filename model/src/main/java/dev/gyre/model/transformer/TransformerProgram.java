@@ -67,7 +67,7 @@ final class TransformerProgram {
         this.adapters = adapters;
         this.C = c.hiddenSize();
         this.V = c.vocabSize();
-        int half = c.headDim() / 2;
+        int half = c.attention().headDim() / 2;
         this.cos = store.constant("rope cos", new HostData.F32(RopeTable.cos(c, positions)), positions, half);
         this.sin = store.constant("rope sin", new HostData.F32(RopeTable.sin(c, positions)), positions, half);
     }
@@ -125,14 +125,14 @@ final class TransformerProgram {
             x = l.forward(e, x, shape, io.start);
         }
 
-        Norms.Out norm = Norms.forward(e, store, "model.norm", x, N, C, c.rmsNormEps());
+        Norms.Out norm = Norms.forward(e, store, ModelConfig.FINAL_NORM, x, N, C, c.norms().eps());
 
         int lowest = lowestTrained(layers, embedding);
         AdaptedLinear first = head();
         boolean headTrains = first.trains();
-        boolean normTrains = store.weightGrad("model.norm.weight") != null;
+        boolean normTrains = store.weightGrad(ModelConfig.FINAL_NORM + ".weight") != null;
         boolean back = training && (lowest < layers.size() || normTrains || embedding.trains());
-        e.scope("lm_head");
+        e.scope(ModelConfig.HEAD);
         // a chunk's inputs make room for their gradient, unless the head reads them again
         Buf dH = !back ? null : first.needsInput() ? e.act("d h", N, C) : norm.y();
         int most = Math.clamp(LOGITS_CHUNK / V, 1, N);
@@ -161,7 +161,7 @@ final class TransformerProgram {
         if (dH == null)
             return;
         Buf g = e.act("g", N, C);
-        Norms.backward(e, store, "model.norm", x, norm.rstd(), dH, g, N, C, false);
+        Norms.backward(e, store, ModelConfig.FINAL_NORM, x, norm.rstd(), dH, g, N, C, false);
         for (int i = layers.size() - 1; i >= lowest; i--) {
             // the last layer has only just run forward
             if (checkpointing && i < layers.size() - 1)
@@ -185,9 +185,9 @@ final class TransformerProgram {
     /// Dynamic scaling takes its frequencies from the length of the batch, so each length has tables of its own; all other
     /// scalings share those of the longest.
     private DecoderLayer.Rotary rotary(Buf positions, int T) {
-        if (!(c.ropeScaling() instanceof RopeScaling.Dynamic) || T == cos.dim(0))
+        if (!(c.positions().ropeScaling() instanceof RopeScaling.Dynamic) || T == cos.dim(0))
             return new DecoderLayer.Rotary(cos, sin, positions);
-        int half = c.headDim() / 2;
+        int half = c.attention().headDim() / 2;
         Buf[] own = dynamic.computeIfAbsent(T,
                 n -> new Buf[] {store.constant("rope cos", new HostData.F32(RopeTable.cos(c, n)), n, half),
                     store.constant("rope sin", new HostData.F32(RopeTable.sin(c, n)), n, half)});
@@ -196,14 +196,14 @@ final class TransformerProgram {
 
     private List<DecoderLayer> layers(DecoderLayer.Rotary rotary) {
         List<DecoderLayer> out = new ArrayList<>();
-        for (int i = 0; i < c.numLayers(); i++)
+        for (int i = 0; i < c.shape().layers(); i++)
             out.add(new DecoderLayer(c, store, i, rotary, adapters));
         return out;
     }
 
     private AdaptedLinear head() {
-        String weight = c.tieWordEmbeddings() ? "model.embed_tokens.weight" : "lm_head.weight";
-        return new AdaptedLinear(store, "lm_head", weight, C, V, false, adapters.getOrDefault("lm_head", List.of()));
+        String weight = c.tieWordEmbeddings() ? ModelConfig.EMBEDDING + ".weight" : ModelConfig.HEAD + ".weight";
+        return new AdaptedLinear(store, ModelConfig.HEAD, weight, C, V, false, adapters.getOrDefault(ModelConfig.HEAD, List.of()));
     }
 
     /// Token embedding, rotated where an adapter sits on it.
@@ -212,18 +212,18 @@ final class TransformerProgram {
         private final List<Buf> inputs = new ArrayList<>();
 
         Embedding() {
-            for (ModuleAdapter a : adapters.getOrDefault("model.embed_tokens", List.of()))
+            for (ModuleAdapter a : adapters.getOrDefault(ModelConfig.EMBEDDING, List.of()))
                 rotations.add(a.onEmbedding(store));
         }
 
         boolean trains() {
-            return !rotations.isEmpty() || store.weightGrad("model.embed_tokens.weight") != null;
+            return !rotations.isEmpty() || store.weightGrad(ModelConfig.EMBEDDING + ".weight") != null;
         }
 
         Buf forward(Emitter e, Buf ids, int N) {
-            e.scope("model.embed_tokens");
+            e.scope(ModelConfig.EMBEDDING);
             Buf x = e.act("x", N, C);
-            e.add(new TokenOps.Embed(ids, store.weight("model.embed_tokens.weight"), x, N, V, C));
+            e.add(new TokenOps.Embed(ids, store.weight(ModelConfig.EMBEDDING + ".weight"), x, N, V, C));
             for (EmbeddingRotation r : rotations) {
                 inputs.add(x);
                 Buf y = e.act("rotated", N, C);
@@ -234,8 +234,8 @@ final class TransformerProgram {
         }
 
         void backward(Emitter e, Buf ids, Buf g, int N) {
-            e.scope("model.embed_tokens");
-            Buf table = store.weightGrad("model.embed_tokens.weight");
+            e.scope(ModelConfig.EMBEDDING);
+            Buf table = store.weightGrad(ModelConfig.EMBEDDING + ".weight");
             for (int i = rotations.size() - 1; i >= 0; i--) {
                 Buf dX = i > 0 || table != null ? e.act("d x", N, C) : null;
                 rotations.get(i).backward(e, inputs.get(i), g, dX, N);
@@ -289,9 +289,9 @@ final class TransformerProgram {
         static Caches of(ModelConfig c, int P) {
             List<Buf> k = new ArrayList<>();
             List<Buf> v = new ArrayList<>();
-            for (int i = 0; i < c.numLayers(); i++) {
-                k.add(Buf.state("key cache " + i, P, c.kvWidth()));
-                v.add(Buf.state("value cache " + i, P, c.kvWidth()));
+            for (int i = 0; i < c.shape().layers(); i++) {
+                k.add(Buf.state("key cache " + i, P, c.attention().kvWidth()));
+                v.add(Buf.state("value cache " + i, P, c.attention().kvWidth()));
             }
             return new Caches(P, k, v);
         }
@@ -304,9 +304,9 @@ final class TransformerProgram {
         Buf positions = Buf.input("positions d" + T, DType.I32, T);
         Buf start = Buf.input("start d" + T, DType.I32, 1);
         Buf logits = Buf.output("logits d" + T, V);
-        int H = c.numHeads();
-        int KV = c.numKvHeads();
-        int D = c.headDim();
+        int H = c.attention().heads();
+        int KV = c.attention().kvHeads();
+        int D = c.attention().headDim();
         Buf x = new Embedding().forward(e, ids, T);
         List<DecoderLayer> layers = layers(new DecoderLayer.Rotary(cos, sin, positions));
         for (int i = 0; i < layers.size(); i++) {
@@ -320,8 +320,8 @@ final class TransformerProgram {
             });
         }
         Buf last = x.view("last row", (long) (T - 1) * C, 1, C);
-        Buf h = Norms.forward(e, store, "model.norm", last, 1, C, c.rmsNormEps()).y();
-        e.scope("lm_head");
+        Buf h = Norms.forward(e, store, ModelConfig.FINAL_NORM, last, 1, C, c.norms().eps()).y();
+        e.scope(ModelConfig.HEAD);
         head().forward(e, h, logits, 1);
         return new Decoding(e.build(), ids, positions, start, logits);
     }

@@ -7,9 +7,7 @@ import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.kernels.op.Orthogonal;
 import dev.gyre.kernels.op.Orthogonal.Form;
 import dev.gyre.model.emit.Tensor;
-import dev.gyre.model.family.Family;
 import dev.gyre.model.family.ModelConfig;
-import dev.gyre.model.family.RopeScaling;
 import dev.gyre.model.files.FormatException;
 import dev.gyre.model.format.ModelDir;
 import dev.gyre.model.format.SafeTensors;
@@ -274,8 +272,12 @@ class PeftDirectoryTest {
     }
 
     private static Transformer small(boolean tied, boolean bias) {
-        return Transformer.random(new ModelConfig(Family.LLAMA, 32, 24, 40, 1, 2, 1, 12, 1e-5, tied, 16, 1e4,
-                new RopeScaling.Default(), List.of(0), bias, bias, bias, false, null, List.of(), null, null, null), 1);
+        ModelConfig c = ModelConfig.llama(32, 24, 40, 1, 2, 1, 16, tied, null, List.of(), null);
+        return Transformer.random(!bias ? c
+                : new ModelConfig(c.family(), c.shape(),
+                        new ModelConfig.Attention(2, 1, 12, ModelConfig.Bias.ALL, ModelConfig.QkNorm.NONE),
+                        c.positions(), new ModelConfig.Mlp(40, true), c.norms(), c.tokens(), c.stored()),
+                1);
     }
 
     @Test

@@ -3,17 +3,26 @@ package dev.gyre.model.family;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.gyre.model.family.ModelConfig.Attention;
+import dev.gyre.model.family.ModelConfig.Bias;
+import dev.gyre.model.family.ModelConfig.Mlp;
+import dev.gyre.model.family.ModelConfig.NormPlacement;
+import dev.gyre.model.family.ModelConfig.Norms;
+import dev.gyre.model.family.ModelConfig.Positions;
+import dev.gyre.model.family.ModelConfig.QkNorm;
+import dev.gyre.model.family.ModelConfig.Shape;
+import dev.gyre.model.family.ModelConfig.StoredAs;
+import dev.gyre.model.family.ModelConfig.Tokens;
 import dev.gyre.model.files.FormatException;
 import dev.gyre.model.files.Json;
 import dev.gyre.model.format.Golden;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
-import java.util.Collections;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
-import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 class HfConfigTest {
@@ -35,14 +44,16 @@ class HfConfigTest {
     @Test
     void theGoldenModelsAreRead() {
         ModelConfig c = HfConfig.read(Golden.path("tiny-llama/config.json"));
-        assertThat(c).isEqualTo(new ModelConfig(Family.LLAMA, 128, 64, 160, 2, 4, 2, 16, 1e-5, false, 128, 10000,
-                new RopeScaling.Default(), List.of(0, 0), false, false, false, false, 1, List.of(2), null, "float32",
-                null));
+        assertThat(c).isEqualTo(new ModelConfig(new Llama(), new Shape(128, 64, 2, false),
+                new Attention(4, 2, 16, Bias.NONE, QkNorm.NONE),
+                new Positions(128, 10000, new RopeScaling.Default(), List.of(0, 0)), new Mlp(160, false),
+                new Norms(NormPlacement.BEFORE, 1e-5), new Tokens(1, List.of(2), null),
+                new StoredAs("float32", null)));
         assertThat(c.parameters()).isEqualTo(410880 / 4);
         ModelConfig q = HfConfig.read(Golden.path("tiny-llama-nf4/config.json"));
-        assertThat(q.quantization()).isNotNull();
-        assertThat(q.quantization().doubleQuant()).isTrue();
-        assertThat(q.quantization().skipModules()).isEmpty();
+        assertThat(q.stored().quantization()).isNotNull();
+        assertThat(q.stored().quantization().doubleQuant()).isTrue();
+        assertThat(q.stored().quantization().skipModules()).isEmpty();
     }
 
     @Test
@@ -50,53 +61,57 @@ class HfConfigTest {
         String few = "'vocab_size':9,'hidden_size':256,'intermediate_size':16,'num_hidden_layers':2,"
                 + "'num_attention_heads':32";
         ModelConfig llama = parse(("{'model_type':'llama'," + few + "}").replace('\'', '"'));
-        assertThat(llama.numKvHeads()).isEqualTo(32);
-        assertThat(llama.headDim()).isEqualTo(8);
-        assertThat(llama.rmsNormEps()).isEqualTo(1e-6);
+        assertThat(llama.attention().kvHeads()).isEqualTo(32);
+        assertThat(llama.attention().headDim()).isEqualTo(8);
+        assertThat(llama.norms().eps()).isEqualTo(1e-6);
         assertThat(llama.tieWordEmbeddings()).isFalse();
-        assertThat(llama.ropeTheta()).isEqualTo(10000);
-        assertThat(llama.windows()).containsExactly(0, 0);
-        assertThat(List.of(llama.qkvBias(), llama.oBias(), llama.mlpBias(), llama.qkNorm())).containsOnly(false);
-        assertThat(llama.eosTokenIds()).isEmpty();
+        assertThat(llama.positions().ropeTheta()).isEqualTo(10000);
+        assertThat(llama.positions().windows()).containsExactly(0, 0);
+        assertThat(llama.attention().bias()).isEqualTo(Bias.NONE);
+        assertThat(llama.attention().qkNorm()).isEqualTo(QkNorm.NONE);
+        assertThat(llama.mlp().bias()).isFalse();
+        assertThat(llama.tokens().eos()).isEmpty();
         ModelConfig mistral = parse(("{'model_type':'mistral'," + few + "}").replace('\'', '"'));
-        assertThat(mistral.numKvHeads()).isEqualTo(8);
-        assertThat(mistral.windows()).containsExactly(4096, 4096);
+        assertThat(mistral.attention().kvHeads()).isEqualTo(8);
+        assertThat(mistral.positions().windows()).containsExactly(4096, 4096);
         ModelConfig qwen2 = parse(("{'model_type':'qwen2'," + few + "}").replace('\'', '"'));
-        assertThat(qwen2.numKvHeads()).isEqualTo(32);
-        assertThat(qwen2.windows()).containsExactly(0, 0);
-        assertThat(List.of(qwen2.qkvBias(), qwen2.oBias(), qwen2.mlpBias(), qwen2.qkNorm()))
-                .containsExactly(true, false, false, false);
+        assertThat(qwen2.attention().kvHeads()).isEqualTo(32);
+        assertThat(qwen2.positions().windows()).containsExactly(0, 0);
+        assertThat(qwen2.attention().bias()).isEqualTo(Bias.QKV);
+        assertThat(qwen2.attention().qkNorm()).isEqualTo(QkNorm.NONE);
+        assertThat(qwen2.mlp().bias()).isFalse();
         ModelConfig qwen3 = parse(("{'model_type':'qwen3'," + few + "}").replace('\'', '"'));
-        assertThat(qwen3.headDim()).isEqualTo(128);
-        assertThat(qwen3.qkNorm()).isTrue();
-        assertThat(qwen3.qkvBias()).isFalse();
+        assertThat(qwen3.attention().headDim()).isEqualTo(128);
+        assertThat(qwen3.attention().qkNorm()).isEqualTo(QkNorm.PER_HEAD);
+        assertThat(qwen3.attention().bias()).isEqualTo(Bias.NONE);
         ModelConfig nulls = parse(("{'model_type':'mistral'," + few
                 + ",'num_key_value_heads':null,'head_dim':null,'sliding_window':null}").replace('\'', '"'));
-        assertThat(nulls.numKvHeads()).isEqualTo(32);
-        assertThat(nulls.headDim()).isEqualTo(8);
-        assertThat(nulls.windows()).containsExactly(0, 0);
+        assertThat(nulls.attention().kvHeads()).isEqualTo(32);
+        assertThat(nulls.attention().headDim()).isEqualTo(8);
+        assertThat(nulls.positions().windows()).containsExactly(0, 0);
     }
 
     @Test
     void biasKeysCountOnlyWhereTheFamilyKnowsThem() {
         ModelConfig llama = config("llama", ",'attention_bias':true,'mlp_bias':true");
-        assertThat(List.of(llama.qkvBias(), llama.oBias(), llama.mlpBias())).containsOnly(true);
+        assertThat(llama.attention().bias()).isEqualTo(Bias.ALL);
+        assertThat(llama.mlp().bias()).isTrue();
         ModelConfig qwen3 = config("qwen3", ",'attention_bias':true,'mlp_bias':true");
-        assertThat(List.of(qwen3.qkvBias(), qwen3.oBias(), qwen3.mlpBias())).containsExactly(true, true, false);
+        assertThat(qwen3.attention().bias()).isEqualTo(Bias.ALL);
+        assertThat(qwen3.mlp().bias()).isFalse();
         ModelConfig mistral = config("mistral", ",'attention_bias':true");
-        assertThat(mistral.qkvBias()).isFalse();
+        assertThat(mistral.attention().bias()).isEqualTo(Bias.NONE);
         ModelConfig qwen2 = config("qwen2", ",'attention_bias':false");
-        assertThat(qwen2.qkvBias()).isTrue();
-        assertThat(qwen2.oBias()).isFalse();
+        assertThat(qwen2.attention().bias()).isEqualTo(Bias.QKV);
     }
 
     @Test
     void endOfTextMayBeAListAndNegativePaddingIsNone() {
         ModelConfig c = config("llama", ",'bos_token_id':1,'eos_token_id':[2,7],'pad_token_id':-1");
-        assertThat(c.eosTokenIds()).containsExactly(2, 7);
-        assertThat(c.bosTokenId()).isEqualTo(1);
-        assertThat(c.padTokenId()).isNull();
-        assertThat(config("llama", ",'eos_token_id':2").eosTokenIds()).containsExactly(2);
+        assertThat(c.tokens().eos()).containsExactly(2, 7);
+        assertThat(c.tokens().bos()).isEqualTo(1);
+        assertThat(c.tokens().pad()).isNull();
+        assertThat(config("llama", ",'eos_token_id':2").tokens().eos()).containsExactly(2);
     }
 
     @Test
@@ -106,48 +121,48 @@ class HfConfigTest {
                 + "'original_max_position_embeddings':8192";
         ModelConfig four = config("llama", ",'rope_theta':500000.0,'rope_scaling':" + dict + "}");
         ModelConfig five = config("llama", ",'rope_parameters':" + dict + ",'rope_theta':500000.0}");
-        assertThat(four.ropeScaling()).isEqualTo(llama3);
-        assertThat(four.ropeTheta()).isEqualTo(500000);
+        assertThat(four.positions().ropeScaling()).isEqualTo(llama3);
+        assertThat(four.positions().ropeTheta()).isEqualTo(500000);
         assertThat(five).isEqualTo(four);
         // an older key for the type
-        assertThat(config("llama", ",'rope_scaling':{'type':'linear','factor':2}").ropeScaling())
+        assertThat(config("llama", ",'rope_scaling':{'type':'linear','factor':2}").positions().ropeScaling())
                 .isEqualTo(new RopeScaling.Linear(2));
         // rope_scaling wins over rope_parameters, a theta inside the chosen object over the outer one
         ModelConfig both = config("llama", ",'rope_theta':5,'rope_parameters':{'rope_type':'dynamic','factor':3,"
                 + "'rope_theta':7},'rope_scaling':{'type':'linear','factor':2}");
-        assertThat(both.ropeScaling()).isEqualTo(new RopeScaling.Linear(2));
-        assertThat(both.ropeTheta()).isEqualTo(5);
+        assertThat(both.positions().ropeScaling()).isEqualTo(new RopeScaling.Linear(2));
+        assertThat(both.positions().ropeTheta()).isEqualTo(5);
         ModelConfig inner = config("llama", ",'rope_theta':5,'rope_scaling':null,'rope_parameters':"
                 + "{'rope_type':'default','rope_theta':7}");
-        assertThat(inner.ropeTheta()).isEqualTo(7);
-        assertThat(inner.ropeScaling()).isEqualTo(new RopeScaling.Default());
+        assertThat(inner.positions().ropeTheta()).isEqualTo(7);
+        assertThat(inner.positions().ropeScaling()).isEqualTo(new RopeScaling.Default());
         // an empty object says nothing
         assertThat(config("llama", ",'rope_scaling':{},'rope_parameters':{'rope_type':'linear','factor':3,"
                 + "'rope_theta':7}")).isEqualTo(config("llama", ",'rope_theta':7,'rope_scaling':{'type':'linear',"
                         + "'factor':3}"));
         // the original length beside the object wins over the one inside
         assertThat(config("llama", ",'original_max_position_embeddings':4096,'rope_scaling':" + dict + "}")
-                .ropeScaling()).isEqualTo(new RopeScaling.Llama3(32, 1, 4, 4096));
+                .positions().ropeScaling()).isEqualTo(new RopeScaling.Llama3(32, 1, 4, 4096));
         assertThat(config("qwen2", ",'max_position_embeddings':512,'rope_scaling':{'type':'yarn','factor':4,"
-                + "'mscale':0.7,'mscale_all_dim':1,'truncate':false,'beta_fast':16}").ropeScaling())
+                + "'mscale':0.7,'mscale_all_dim':1,'truncate':false,'beta_fast':16}").positions().ropeScaling())
                 .isEqualTo(new RopeScaling.Yarn(4, 512, 16, 1, null, 0.7, 1.0, false));
     }
 
     @Test
     void slidingWindowsFollowTheFamilysRule() {
-        assertThat(config("llama", ",'sliding_window':16").windows()).containsExactly(0, 0, 0);
-        assertThat(config("mistral", ",'sliding_window':16").windows()).containsExactly(16, 16, 16);
+        assertThat(config("llama", ",'sliding_window':16").positions().windows()).containsExactly(0, 0, 0);
+        assertThat(config("mistral", ",'sliding_window':16").positions().windows()).containsExactly(16, 16, 16);
         // what transformers reads as Ministral
         assertThat(config("mistral", ",'sliding_window':16,'layer_types':['full_attention','sliding_attention',"
-                + "'full_attention']").windows()).containsExactly(0, 16, 0);
-        assertThat(config("mistral", ",'sliding_window':16,'layer_types':null").windows()).containsExactly(16, 16, 16);
+                + "'full_attention']").positions().windows()).containsExactly(0, 16, 0);
+        assertThat(config("mistral", ",'sliding_window':16,'layer_types':null").positions().windows()).containsExactly(16, 16, 16);
         assertThat(config("mistral", ",'sliding_window':null,'layer_types':['full_attention','full_attention',"
-                + "'full_attention']").windows()).containsExactly(0, 0, 0);
-        assertThat(config("qwen2", ",'sliding_window':16,'max_window_layers':1").windows()).containsExactly(0, 0, 0);
-        assertThat(config("qwen2", ",'sliding_window':16,'max_window_layers':1,'use_sliding_window':true").windows())
+                + "'full_attention']").positions().windows()).containsExactly(0, 0, 0);
+        assertThat(config("qwen2", ",'sliding_window':16,'max_window_layers':1").positions().windows()).containsExactly(0, 0, 0);
+        assertThat(config("qwen2", ",'sliding_window':16,'max_window_layers':1,'use_sliding_window':true").positions().windows())
                 .containsExactly(0, 16, 16);
         assertThat(config("qwen3", ",'sliding_window':16,'max_window_layers':1,'use_sliding_window':true,"
-                + "'layer_types':['sliding_attention','full_attention','sliding_attention']").windows())
+                + "'layer_types':['sliding_attention','full_attention','sliding_attention']").positions().windows())
                 .containsExactly(16, 0, 16);
     }
 
@@ -204,31 +219,52 @@ class HfConfigTest {
                 .hasMessageContaining("Duplicate");
     }
 
-    @ParameterizedTest
-    @EnumSource(Family.class)
-    void aWrittenConfigurationReadsBackEqual(Family family) {
-        List<Integer> windows = switch (family) {
-            case LLAMA -> Collections.nCopies(3, 0);
-            case MISTRAL -> Collections.nCopies(3, 24);
-            case QWEN2 -> List.of(0, 24, 24);
-            case QWEN3 -> List.of(24, 0, 24);
+    /// A configuration with every feature that a family's config.json can say, by model type; a family that is
+    /// registered without an entry here fails.
+    private static ModelConfig everything(Family family, RopeScaling scaling) {
+        Attention biased = new Attention(4, 2, 24, Bias.ALL, QkNorm.NONE);
+        Attention plain = new Attention(4, 2, 24, Bias.NONE, QkNorm.NONE);
+        return switch (family.modelType()) {
+            case "llama" -> config(family, biased, scaling, List.of(0, 0, 0), true, NormPlacement.BEFORE);
+            case "mistral" -> config(family, plain, scaling, List.of(0, 24, 0), false, NormPlacement.BEFORE);
+            case "qwen2" -> config(family, new Attention(4, 2, 24, Bias.QKV, QkNorm.NONE), scaling,
+                    List.of(0, 24, 24), false, NormPlacement.BEFORE);
+            case "qwen3" -> config(family, new Attention(4, 2, 24, Bias.ALL, QkNorm.PER_HEAD), scaling,
+                    List.of(24, 0, 24), false, NormPlacement.BEFORE);
+            case "olmo2" -> config(family, new Attention(4, 2, 24, Bias.ALL, QkNorm.WHOLE), scaling,
+                    List.of(0, 0, 0), false, NormPlacement.AFTER);
+            default -> throw new AssertionError("no configuration of " + family + " is tried");
         };
-        assertReadsBackEqual(family, windows, new RopeScaling.Default());
-        if (family == Family.MISTRAL)
-            assertReadsBackEqual(family, List.of(0, 24, 0), new RopeScaling.Default());
-        for (RopeScaling scaling : List.of(new RopeScaling.Linear(2.5),
-                new RopeScaling.Dynamic(2), new RopeScaling.Llama3(8, 1, 4, 64),
-                new RopeScaling.Yarn(4, 32, 32, 1, null, 0.7, 1.0, true),
-                new RopeScaling.Yarn(4, 32, 16, 2, 1.1, null, null, false)))
-            assertReadsBackEqual(family, windows, scaling);
     }
 
-    private static void assertReadsBackEqual(Family family, List<Integer> windows, RopeScaling scaling) {
-        boolean q3 = family == Family.QWEN3;
-        boolean llama = family == Family.LLAMA;
-        var c = new ModelConfig(family, 96, 64, 160, 3, 4, 2, 24, 1e-5, true, 128, 1e6, scaling, windows,
-                llama || family == Family.QWEN2 || q3, llama || q3, llama, q3, 1, List.of(2, 3), null, "bfloat16",
-                null);
+    private static ModelConfig config(Family family, Attention attention, RopeScaling scaling, List<Integer> windows,
+            boolean mlpBias, NormPlacement norms) {
+        return new ModelConfig(family, new Shape(96, 64, 3, true), attention,
+                new Positions(128, 1e6, scaling, windows), new Mlp(160, mlpBias), new Norms(norms, 1e-5),
+                new Tokens(1, List.of(2, 3), null), new StoredAs("bfloat16", null));
+    }
+
+    static List<Family> families() {
+        return Families.all();
+    }
+
+    @ParameterizedTest
+    @MethodSource("families")
+    void aWrittenConfigurationReadsBackEqual(Family family) {
+        for (RopeScaling scaling : List.of(new RopeScaling.Default(), new RopeScaling.Linear(2.5),
+                new RopeScaling.Dynamic(2), new RopeScaling.Llama3(8, 1, 4, 64),
+                new RopeScaling.Yarn(4, 32, 32, 1, null, 0.7, 1.0, true),
+                new RopeScaling.Yarn(4, 32, 16, 2, 1.1, null, null, false))) {
+            ModelConfig c = everything(family, scaling);
+            assertThat(parse(Json.pretty(HfConfig.toJson(c)))).isEqualTo(c);
+        }
+    }
+
+    @Test
+    void aWindowInAllLayersReadsBackEqual() {
+        ModelConfig c = config(new Mistral(), new Attention(4, 2, 24, Bias.NONE, QkNorm.NONE),
+                new RopeScaling.Default(), List.of(24, 24, 24), false, NormPlacement.BEFORE);
+        assertThat(HfConfig.toJson(c).has("layer_types")).isFalse();
         assertThat(parse(Json.pretty(HfConfig.toJson(c)))).isEqualTo(c);
     }
 

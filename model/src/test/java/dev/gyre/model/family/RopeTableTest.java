@@ -9,8 +9,10 @@ import org.junit.jupiter.api.Test;
 
 class RopeTableTest {
     private static ModelConfig config(int D, double theta, int maxPositions, RopeScaling scaling) {
-        return new ModelConfig(Family.LLAMA, 8, D, 8, 1, 1, 1, D, 1e-5, false, maxPositions, theta, scaling,
-                List.of(0), false, false, false, false, null, List.of(), null, null, null);
+        ModelConfig c = ModelConfig.llama(8, D, 8, 1, 1, 1, maxPositions, false, null, List.of(), null);
+        return new ModelConfig(c.family(), c.shape(), c.attention(),
+                new ModelConfig.Positions(maxPositions, theta, scaling, List.of(0)), c.mlp(), c.norms(), c.tokens(),
+                c.stored());
     }
 
     private static void assertClose(float[] got, float[] expected) {

@@ -64,7 +64,7 @@ class ModelDirTest {
     @Test
     void aSingleFileModelIsRead() {
         try (ModelDir m = ModelDir.open(Golden.path("tiny-llama"))) {
-            assertThat(m.config().numLayers()).isEqualTo(2);
+            assertThat(m.config().shape().layers()).isEqualTo(2);
             assertThat(m.unusedTensors()).isEmpty();
             assertThat(m.isQuantized(Q)).isFalse();
             assertThat(m.originalType(Q)).isEqualTo(TensorType.F32);
@@ -185,7 +185,7 @@ class ModelDirTest {
         }
         assertThat(bytes(again)).isEqualTo(bytes(Golden.path("tiny-llama-nf4")));
         try (ModelDir m = ModelDir.open(plain)) {
-            assertThat(m.config().quantization()).isNull();
+            assertThat(m.config().stored().quantization()).isNull();
             assertThat(m.unusedTensors()).isEmpty();
             assertThat(m.isQuantized(Q)).isFalse();
         }
@@ -204,7 +204,7 @@ class ModelDirTest {
                     .nf4(up, q, 128, 64, TensorType.F32).write(dir.resolve("mixed"));
         }
         try (ModelDir m = ModelDir.open(dir.resolve("mixed"))) {
-            assertThat(m.config().quantization().skipModules()).containsExactly("lm_head",
+            assertThat(m.config().stored().quantization().skipModules()).containsExactly("lm_head",
                     "model.layers.0.self_attn.q_proj");
             assertThat(m.isQuantized(Q)).isFalse();
             assertThat(m.isQuantized(up)).isTrue();
@@ -212,7 +212,7 @@ class ModelDirTest {
                     .write(dir.resolve("more"));
         }
         try (ModelDir m = ModelDir.open(dir.resolve("more"))) {
-            assertThat(m.config().quantization().skipModules()).containsExactly("lm_head",
+            assertThat(m.config().stored().quantization().skipModules()).containsExactly("lm_head",
                     "model.layers.0.self_attn.q_proj", "model.layers.0.self_attn.k_proj");
         }
     }

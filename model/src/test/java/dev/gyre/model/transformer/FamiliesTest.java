@@ -83,7 +83,8 @@ class FamiliesTest {
 
     /// Generation with caches gives what the whole row gives, for every method.
     @ParameterizedTest
-    @ValueSource(strings = {"llama-bias-llama3", "llama-yarn-tied", "mistral-window", "qwen2-mixed-window", "qwen3"})
+    @ValueSource(strings = {"llama-bias-llama3", "llama-yarn-tied", "mistral-window", "qwen2-mixed-window", "qwen3",
+        "../families2/olmo2"})
     void everyMethodDecodesLikeTheWholeRow(String name) {
         Backend cpu = new CpuBackend(2);
         int T = 12;
@@ -110,10 +111,9 @@ class FamiliesTest {
     @Test
     void dynamicScalingLooksAtTheLengthOfTheBatch() {
         ModelConfig c = ModelConfig.llama(20, 16, 24, 1, 2, 1, 4, false, null, List.of(), null);
-        ModelConfig dynamic = new ModelConfig(c.family(), c.vocabSize(), c.hiddenSize(), c.intermediateSize(),
-                c.numLayers(), c.numHeads(), c.numKvHeads(), c.headDim(), c.rmsNormEps(), c.tieWordEmbeddings(), 4,
-                c.ropeTheta(), new RopeScaling.Dynamic(2), c.windows(), c.qkvBias(), c.oBias(), c.mlpBias(), c.qkNorm(),
-                null, List.of(), null, null, null);
+        ModelConfig dynamic = new ModelConfig(c.family(), c.shape(), c.attention(),
+                new ModelConfig.Positions(4, 10000, new RopeScaling.Dynamic(2), List.of(0)), c.mlp(), c.norms(),
+                c.tokens(), c.stored());
         Transformer model = Transformer.random(dynamic, 3);
         for (String name : List.copyOf(model.weights().keySet())) { // far from uniform attention
             float[] w = model.values(name);

@@ -49,7 +49,7 @@ class QuantisedMemoryTest {
                     .mapToLong(w -> w instanceof HostData.NF4 ? w.size() * 5 / 8 : w.size() * Float.BYTES).sum();
             try (TrainSession s = session(model, spec)) {
                 assertThat(s.programs()).as(spec.method()).doesNotContain("Decode");
-                long tables = 2L * 8 * CONFIG.headDim() / 2 * Float.BYTES; // rotary cosines and sines of 8 positions
+                long tables = 2L * 8 * CONFIG.attention().headDim() / 2 * Float.BYTES; // rotary cosines and sines of 8 positions
                 assertThat(s.bytesByRole().get(Role.WEIGHT)).as(spec.method()).isLessThanOrEqualTo(most + tables);
                 // nothing more stands beside them than beside weights that need no decoding
                 assertThat(s.bytesByRole().get(Role.ACTIVATION)).as(spec.method()).isEqualTo(activations(spec));

@@ -8,7 +8,7 @@ import dev.gyre.model.transformer.Sampler;
 import dev.gyre.model.transformer.Transformer;
 import dev.gyre.trainer.data.ModelText;
 import dev.gyre.trainer.measure.ModelRef;
-import dev.gyre.trainer.run.Devices;
+import dev.gyre.kernels.devices.Devices;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStreamReader;

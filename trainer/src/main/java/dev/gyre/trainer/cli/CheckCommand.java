@@ -13,7 +13,7 @@ import dev.gyre.trainer.measure.ModelRef;
 import dev.gyre.trainer.plan.MemoryEstimate;
 import dev.gyre.trainer.plan.RunPlan;
 import dev.gyre.trainer.report.Sweep;
-import dev.gyre.trainer.run.Devices;
+import dev.gyre.kernels.devices.Devices;
 import dev.gyre.trainer.run.FineTuning;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -58,8 +58,7 @@ final class CheckCommand extends GyreCommand {
         screen().line("");
         Devices.Chosen device = Devices.open(c.device(), c.precision());
         try (ModelText text = ModelText.load(Path.of(c.model().path()))) {
-            RunData data = RunData.read(c.data(), c.train(), c.eval(), c.seed(), text);
-            RunData.requireForgetting(c, text);
+            RunData data = RunData.readAll(c, text);
             show(c, device, data, text);
             ModelRef.remarks(Path.of(c.model().path())).forEach(screen()::note);
         }
@@ -89,10 +88,10 @@ final class CheckCommand extends GyreCommand {
                     "trained", "share", "process"));
             int impossible = 0;
             // most runs of a sweep read the same examples
-            Map<List<Object>, MemoryEstimate.Load> known = new HashMap<>();
+            Map<List<Object>, RunData.Load> known = new HashMap<>();
             for (Sweep.Run run : sweep.runs()) {
                 RunConfig c = run.config();
-                MemoryEstimate.Load load = known.computeIfAbsent(
+                RunData.Load load = known.computeIfAbsent(
                         List.of(c.model().path(), c.data(), c.train().microBatch(), c.train().seqLen(), c.eval()),
                         _ -> RunPlan.load(c));
                 RunPlan.Row own = RunPlan.with(c, Runtime.getRuntime().availableProcessors(),
@@ -132,7 +131,7 @@ final class CheckCommand extends GyreCommand {
         if (Files.exists(out))
             screen().line("note      " + out + " exists; a new run needs another output.dir, or go on with --resume");
         RunPlan.with(c, Runtime.getRuntime().availableProcessors(), plan -> {
-            MemoryEstimate.Load load = data.load(plan.context(), text);
+            RunData.Load load = data.load(plan.context(), text);
             RunPlan.Row own = plan.own(load);
             MemoryEstimate m = own.memory();
             if (m == null)

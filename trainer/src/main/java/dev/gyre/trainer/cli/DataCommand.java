@@ -45,7 +45,7 @@ final class DataCommand extends GyreCommand {
             throw new UsageException("--show must be at least 0, --from at least 1");
         RunConfig c = ConfigReader.readWithInputs(file, RunConfig.class, set);
         try (ModelText text = ModelText.load(Path.of(c.model().path()))) {
-            RunData data = RunData.read(c.data(), c.train(), c.eval(), c.seed(), text);
+            RunData data = RunData.read(c, text);
             TokenizedSet s = data.train();
             if (show > 0)
                 screen().result(screen().isTerminal() ? TRAINED + "green" + PLAIN + " tokens are trained on"

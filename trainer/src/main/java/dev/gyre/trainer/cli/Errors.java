@@ -1,6 +1,7 @@
 package dev.gyre.trainer.cli;
 
 import dev.gyre.kernels.DeviceException;
+import dev.gyre.kernels.InputException;
 import dev.gyre.model.files.FormatException;
 import dev.gyre.trainer.config.ConfigException;
 import dev.gyre.trainer.data.DataException;
@@ -18,7 +19,7 @@ final class Errors {
 
     static int exitCode(Throwable e) {
         return switch (e) {
-            case ConfigException _,DataException _,FormatException _,UsageException _ -> ExitCode.USAGE;
+            case ConfigException _,DataException _,FormatException _,InputException _,UsageException _ -> ExitCode.USAGE;
             case NumericException _,CheckFailedException _ -> ExitCode.NUMERIC;
             // what the libraries throw when sizes or options do not fit a model
             case IllegalArgumentException _ -> ExitCode.USAGE;

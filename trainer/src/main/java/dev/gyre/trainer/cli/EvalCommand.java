@@ -10,7 +10,7 @@ import dev.gyre.trainer.data.TokenizedSet;
 import dev.gyre.trainer.measure.Evaluation;
 import dev.gyre.trainer.measure.ModelRef;
 import dev.gyre.trainer.measure.WeightGeometry;
-import dev.gyre.trainer.run.Devices;
+import dev.gyre.kernels.devices.Devices;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;

@@ -5,7 +5,7 @@ import dev.gyre.model.adapter.LoraExport;
 import dev.gyre.model.files.AtomicFiles;
 import dev.gyre.model.transformer.Transformer;
 import dev.gyre.trainer.measure.ModelRef;
-import dev.gyre.trainer.run.Devices;
+import dev.gyre.kernels.devices.Devices;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;

@@ -9,7 +9,7 @@ import dev.gyre.kernels.check.OpTimer;
 import dev.gyre.kernels.check.SizedCases;
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.model.files.AtomicFiles;
-import dev.gyre.trainer.run.Devices;
+import dev.gyre.kernels.devices.Devices;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;

@@ -11,7 +11,7 @@ import dev.gyre.model.transformer.Batch;
 import dev.gyre.model.transformer.BatchShape;
 import dev.gyre.model.transformer.TrainSession;
 import dev.gyre.model.transformer.Transformer;
-import dev.gyre.trainer.run.Devices;
+import dev.gyre.kernels.devices.Devices;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;

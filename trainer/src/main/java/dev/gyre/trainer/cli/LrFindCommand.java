@@ -2,7 +2,7 @@ package dev.gyre.trainer.cli;
 
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.RunConfig;
-import dev.gyre.trainer.run.Devices;
+import dev.gyre.kernels.devices.Devices;
 import dev.gyre.trainer.run.LrFinder;
 import java.nio.file.Path;
 import java.util.ArrayList;

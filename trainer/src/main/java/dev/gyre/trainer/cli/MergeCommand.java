@@ -10,7 +10,7 @@ import dev.gyre.trainer.measure.MergeCheck;
 import dev.gyre.trainer.measure.MergeRecord;
 import dev.gyre.trainer.measure.Merging;
 import dev.gyre.trainer.measure.ModelRef;
-import dev.gyre.trainer.run.Devices;
+import dev.gyre.kernels.devices.Devices;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;

@@ -7,6 +7,7 @@ import dev.gyre.trainer.plan.MemoryEstimate;
 import dev.gyre.trainer.plan.RunPlan;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import dev.gyre.trainer.data.RunData;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.regex.Matcher;
@@ -37,7 +38,7 @@ final class PlanCommand extends GyreCommand {
         RunConfig c = ConfigReader.read(file, RunConfig.class, set);
         long most = limit == null ? 0 : size(limit);
         int threads = Runtime.getRuntime().availableProcessors();
-        MemoryEstimate.Load load = load(c);
+        RunData.Load load = load(c);
         return RunPlan.with(c, threads, plan -> {
             RunPlan.Row own = plan.own(load);
             MemoryEstimate m = own.memory();
@@ -60,7 +61,7 @@ final class PlanCommand extends GyreCommand {
     }
 
     private void fit(RunPlan plan, String where, long most, RunPlan.Measure measure,
-            MemoryEstimate.Load load) {
+            RunData.Load load) {
         int batch = plan.largestBatch(most, measure, load);
         int sequence = plan.largestSequence(most, measure, load);
         screen().result("within " + limit + " on " + where + ": " + (batch == 0
@@ -72,12 +73,12 @@ final class PlanCommand extends GyreCommand {
                                 + (sequence == plan.context() ? " (the model's context)" : "")));
     }
 
-    private MemoryEstimate.Load load(RunConfig c) {
+    private RunData.Load load(RunConfig c) {
         for (String f : c.data().valid() == null ? List.of(c.data().train())
                 : List.of(c.data().train(), c.data().valid()))
             if (!Files.exists(Path.of(f))) {
                 screen().note("note: " + f + " is not there; what the data take is left out");
-                return new MemoryEstimate.Load(0, 0);
+                return new RunData.Load(0, 0);
             }
         return RunPlan.load(c);
     }

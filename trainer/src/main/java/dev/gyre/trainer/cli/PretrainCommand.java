@@ -2,8 +2,8 @@ package dev.gyre.trainer.cli;
 
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.PretrainConfig;
-import dev.gyre.trainer.run.Devices;
-import dev.gyre.trainer.run.FineTuning;
+import dev.gyre.kernels.devices.Devices;
+import dev.gyre.trainer.run.Pretraining;
 import dev.gyre.trainer.run.TrainingRun;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -61,11 +61,11 @@ final class PretrainCommand extends GyreCommand {
                 ? ConfigReader.parseWithInputs("command line", "", PretrainConfig.class, all)
                 : ConfigReader.readWithInputs(file, PretrainConfig.class, all);
         Devices.Chosen device = Devices.open(c.device(), c.precision());
-        try (TrainingRun run = FineTuning.open(c, resume, device.backend(), Version.number())) {
+        try (TrainingRun run = Pretraining.open(c, resume, device.backend(), Version.number())) {
             var m = run.model().config();
-            String model = "new, " + Text.big(run.model().parameters()) + " parameters · " + m.numLayers()
+            String model = "new, " + Text.big(run.model().parameters()) + " parameters · " + m.shape().layers()
                     + " layers of width "
-                    + m.hiddenSize() + ", " + m.numHeads() + " heads, " + m.numKvHeads()
+                    + m.hiddenSize() + ", " + m.attention().heads() + " heads, " + m.attention().kvHeads()
                     + " key/value heads, vocabulary "
                     + Text.count(m.vocabSize());
             return RunScreen.train(screen(), run, device, c.train(), c.output(), c.seed(), model,

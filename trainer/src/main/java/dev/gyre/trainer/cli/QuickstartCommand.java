@@ -12,7 +12,7 @@ import dev.gyre.trainer.data.Skills.Skill;
 import dev.gyre.trainer.data.TokenizedSet;
 import dev.gyre.trainer.measure.Evaluation;
 import dev.gyre.trainer.measure.ModelRef;
-import dev.gyre.trainer.run.Devices;
+import dev.gyre.kernels.devices.Devices;
 import dev.gyre.trainer.run.FineTuning;
 import dev.gyre.trainer.run.TrainingRun;
 import java.nio.file.Files;

@@ -7,7 +7,7 @@ import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.data.TokenizedSet;
 import dev.gyre.trainer.loop.TrainLoop;
 import dev.gyre.trainer.record.MetricsLines;
-import dev.gyre.trainer.run.Devices;
+import dev.gyre.kernels.devices.Devices;
 import dev.gyre.trainer.run.TrainingRun;
 import java.nio.file.Path;
 import java.util.List;

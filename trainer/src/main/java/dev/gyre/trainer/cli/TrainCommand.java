@@ -6,7 +6,7 @@ import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.measure.ModelRef;
 import dev.gyre.trainer.report.Report;
 import dev.gyre.trainer.report.Results;
-import dev.gyre.trainer.run.Devices;
+import dev.gyre.kernels.devices.Devices;
 import dev.gyre.trainer.run.FineTuning;
 import dev.gyre.trainer.run.TrainingRun;
 import java.io.IOException;

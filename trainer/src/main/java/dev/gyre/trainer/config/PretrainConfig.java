@@ -14,7 +14,8 @@ public record PretrainConfig(@Key(doc = "shape of the new model") Model model,
                 def = "f32") Precision precision,
         @Key(doc = "on a device other than the CPU: compute the first step on the CPU as well, and stop where the two differ",
                 def = "true") boolean checkDevice,
-        @Key(doc = "seed of everything random: first weights, order of the data", def = "1", min = 0) long seed) {
+        @Key(doc = "seed of everything random: first weights, order of the data", def = "1", min = 0) long seed)
+        implements RunSettings {
 
     /// Sizes that a preset gives and single keys replace.
     public enum Preset {

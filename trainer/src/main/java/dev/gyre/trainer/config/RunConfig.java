@@ -1,9 +1,12 @@
 package dev.gyre.trainer.config;
 
 import dev.gyre.kernels.Precision;
+import dev.gyre.model.transformer.TrainSession;
 import dev.gyre.model.weights.Storage;
+import java.util.EnumSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /// `run.yaml` of a fine-tuning run. Paths are relative to the directory in which Gyre is started.
@@ -20,7 +23,8 @@ public record RunConfig(
                 def = "f32") Precision precision,
         @Key(doc = "on a device other than the CPU: compute the first step on the CPU as well, and stop where the two differ",
                 def = "true") boolean checkDevice,
-        @Key(doc = "seed of everything random: adapter start, order of the data", def = "1", min = 0) long seed) {
+        @Key(doc = "seed of everything random: adapter start, order of the data", def = "1", min = 0) long seed)
+        implements RunSettings {
 
     public RunConfig {
         if (adapter instanceof AdapterConfig.Full && model.base != Storage.AS_STORED && model.base != Storage.F32)
@@ -119,6 +123,14 @@ public record RunConfig(
                 throw new Conflict("warmup", "warmup " + warmup + " is longer than the run (steps " + steps + ")");
         }
 
+        /// What a run opens its session for.
+        public Set<TrainSession.Use> uses() {
+            Set<TrainSession.Use> uses = EnumSet.of(TrainSession.Use.TRAIN, TrainSession.Use.EVALUATE);
+            if (gradientCheckpointing)
+                uses.add(TrainSession.Use.GRADIENT_CHECKPOINTING);
+            return uses;
+        }
+
         /// The same for another number of steps, without what watches or shapes a run of its own length.
         public Train withSteps(int n) {
             return new Train(n, null, seqLen, buckets, microBatch, accumulate, lr, schedule, 0, minLrRatio, clip,
@@ -169,6 +181,11 @@ public record RunConfig(
                     min = 0) int keep,
             @Key(doc = "steps between progress rows", def = "10", min = 1) int logEvery,
             @Key(doc = "also write TensorBoard event files, into tb/", def = "true") boolean tensorboard) {
+    }
+
+    /// The same with another section `train`.
+    public RunConfig with(Train t) {
+        return new RunConfig(model, adapter, data, t, eval, results, output, device, precision, checkDevice, seed);
     }
 
     /// Rows computed for one optimiser step.

@@ -2,6 +2,7 @@ package dev.gyre.trainer.data;
 
 import dev.gyre.kernels.op.TokenOps;
 import dev.gyre.model.transformer.Batch;
+import dev.gyre.trainer.config.RunConfig;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -86,6 +87,14 @@ public final class Batches {
         for (int e = 0; e < epochs; e++)
             n += used(packed(e).length, e);
         return n;
+    }
+
+    /// Optimiser steps that a configuration asks for: its number, or as many as its epochs fill.
+    public long steps(RunConfig.Train train) {
+        if (train.steps() != null)
+            return train.steps();
+        long perStep = Math.multiplyExact(train.microBatch(), train.accumulate());
+        return Math.max(1, Math.ceilDiv(rows(), perStep));
     }
 
     /// Passes over the data so far, with the fraction of the current one.

@@ -224,4 +224,15 @@ public final class ExampleReader {
         }
         return new Example.Chat(out);
     }
+
+    /// The first `most` tasks of a file: examples with a prompt and a completion.
+    public static List<Example.Completion> tasks(Path file, Format format, int most) {
+        List<Example.Completion> out = new ArrayList<>();
+        if (most > 0)
+            read(file, format, (e, _) -> {
+                if (e instanceof Example.Completion t && out.size() < most)
+                    out.add(t);
+            });
+        return out;
+    }
 }

@@ -26,6 +26,9 @@ import tools.jackson.databind.JsonNode;
 /// A task and its answer are tokenised as one text, as they would stand in a book; a token that joins both sides belongs to
 /// the answer.
 public final class ModelText implements AutoCloseable {
+    /// Longest answer that is generated for a task, in tokens.
+    public static final int ANSWER_TOKENS = 64;
+
     private final Tokenizer tokenizer;
     private final @Nullable ChatTemplate template;
     private final Path origin;
@@ -117,6 +120,14 @@ public final class ModelText implements AutoCloseable {
                         + ") has no row in the model, whose vocab_size is " + vocabulary
                         + "; add rows with transformers: model.resize_token_embeddings(len(tokenizer)), or leave it out");
         return ids;
+    }
+
+    /// Longest sequence when the tasks are answered, the prompt included.
+    ///
+    /// @param context of the model, in tokens
+    public int room(List<Example.Completion> tasks, int context) {
+        int longest = tasks.stream().mapToInt(t -> prompt(t.prompt()).length).max().orElse(1);
+        return Math.min(longest + ANSWER_TOKENS, context);
     }
 
     public StreamDecoder stream() {

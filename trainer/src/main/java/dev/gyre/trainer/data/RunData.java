@@ -2,9 +2,7 @@ package dev.gyre.trainer.data;
 
 import dev.gyre.model.transformer.BatchShape;
 import dev.gyre.trainer.config.RunConfig;
-import dev.gyre.trainer.loop.TrainLoop;
-import dev.gyre.trainer.measure.Evaluation;
-import dev.gyre.trainer.plan.MemoryEstimate;
+import dev.gyre.trainer.config.RunSettings;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -19,11 +17,22 @@ import org.jspecify.annotations.Nullable;
 /// @param steps optimiser steps of the run
 public record RunData(TokenizedSet train, @Nullable TokenizedSet valid, Batches batches, List<Batches.Micro> validation,
         Map<String, List<Batches.Micro>> alsoValid, List<Example.Completion> tasks, long steps) {
-    public static RunData read(RunConfig.Data d, RunConfig.Train t, RunConfig.Eval eval, long seed, ModelText text) {
+    /// What the memory of a run depends on.
+    ///
+    /// @param bytes of examples and validation batches
+    /// @param room longest sequence when the model answers while training; 0 where it does not
+    public record Load(long bytes, int room) {
+    }
+
+    /// Reads everything that a run needs before its first step.
+    public static RunData read(RunSettings c, ModelText text) {
+        RunConfig.Data d = c.data();
+        RunConfig.Train t = c.train();
+        RunConfig.Eval eval = c.eval();
         TokenizedSet.Rules rules = TokenizedSet.Rules.of(d, t.seqLen());
         TokenizedSet train = TokenizedSet.read(Path.of(d.train()), rules, text);
         TokenizedSet valid = d.valid() == null ? null : TokenizedSet.read(Path.of(d.valid()), rules, text);
-        Batches batches = new Batches(train, t.microBatch(), t.seqLen(), t.buckets(), d.packing(), d.shuffle(), seed,
+        Batches batches = new Batches(train, t.microBatch(), t.seqLen(), t.buckets(), d.packing(), d.shuffle(), c.seed(),
                 t.epochs() == null ? Double.POSITIVE_INFINITY : t.epochs());
         List<Batches.Micro> validation = valid == null ? List.of()
                 : Batches.inOrder(valid, t.microBatch(), t.seqLen(), d.packing(), eval.batches());
@@ -32,17 +41,34 @@ public record RunData(TokenizedSet train, @Nullable TokenizedSet valid, Batches 
                 .forEach((name, file) -> also.put(name, Batches.inOrder(TokenizedSet.read(Path.of(file), rules, text),
                         t.microBatch(), t.seqLen(), d.packing(), eval.batches())));
         List<Example.Completion> tasks = d.valid() == null ? List.of()
-                : Evaluation.tasks(Path.of(d.valid()), d.format(), eval.samples());
-        return new RunData(train, valid, batches, validation, also, tasks, TrainLoop.steps(t, batches));
+                : ExampleReader.tasks(Path.of(d.valid()), d.format(), eval.samples());
+        return new RunData(train, valid, batches, validation, also, tasks, batches.steps(t));
     }
 
-    /// Reads what is read only when training is done: a mistake in it would show after hours.
-    public static void requireForgetting(RunConfig c, ModelText text) {
+    /// As [#read], after checking what is needed only when training is done: a mistake in it would show after hours.
+    public static RunData readAll(RunConfig c, ModelText text) {
         String old = c.results().forgetting();
-        if (old == null)
-            return;
-        TokenizedSet.read(Path.of(old), TokenizedSet.Rules.of(c.data(), c.train().seqLen()), text);
-        Evaluation.tasks(Path.of(old), c.data().format(), c.results().answers());
+        if (old != null) {
+            TokenizedSet.read(Path.of(old), TokenizedSet.Rules.of(c.data(), c.train().seqLen()), text);
+            ExampleReader.tasks(Path.of(old), c.data().format(), c.results().answers());
+        }
+        return read(c, text);
+    }
+
+    /// Examples without any for validation, packed and shuffled.
+    public static RunData of(TokenizedSet train, RunConfig.Train t, long seed) {
+        Batches batches = new Batches(train, t.microBatch(), t.seqLen(), t.buckets(), true, true, seed,
+                t.epochs() == null ? Double.POSITIVE_INFINITY : t.epochs());
+        return new RunData(train, null, batches, List.of(), Map.of(), List.of(), batches.steps(t));
+    }
+
+    /// For the first steps of the run only.
+    public RunData first(long most) {
+        return new RunData(train, valid, batches, validation, alsoValid, tasks, Math.min(most, steps));
+    }
+
+    public RunData withoutValidation() {
+        return new RunData(train, null, batches, List.of(), Map.of(), List.of(), steps);
     }
 
     /// Shapes of the micro-batches.
@@ -52,15 +78,13 @@ public record RunData(TokenizedSet train, @Nullable TokenizedSet valid, Batches 
         return out;
     }
 
-    /// What the memory of the run depends on.
-    ///
-    /// @param context of the model
-    public MemoryEstimate.Load load(int context, ModelText text) {
+    /// @param context of the model, in tokens
+    public Load load(int context, ModelText text) {
         // a token is an id and whether it is trained on; a place of a batch has four numbers
         long bytes = 5 * (train.tokens() + (valid == null ? 0L : valid.tokens()));
         for (List<Batches.Micro> set : Stream.concat(Stream.of(validation), alsoValid.values().stream()).toList())
             for (Batches.Micro m : set)
                 bytes += 16L * m.batch().ids().length;
-        return new MemoryEstimate.Load(bytes, tasks.isEmpty() ? 0 : Evaluation.room(tasks, context, text));
+        return new Load(bytes, tasks.isEmpty() ? 0 : text.room(tasks, context));
     }
 }

@@ -2,8 +2,10 @@ package dev.gyre.trainer.loop;
 
 import dev.gyre.model.adapter.Geometry;
 import dev.gyre.model.transformer.AdamWStep;
+import dev.gyre.model.transformer.Trainable;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.data.Batches;
+import dev.gyre.trainer.data.RunData;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
@@ -19,23 +21,22 @@ import org.jspecify.annotations.Nullable;
 /// The state of a run is (step, place in the data, parameters and moments, draws of dropout, best so far): a checkpoint
 /// holds exactly that, so a resumed run is the run that was never stopped.
 public final class TrainLoop {
-    /// Steps between two looks at the rotations: reading parameters costs little, but not nothing.
+    /// Rotation metrics are computed every so many steps, because reading parameters back is not free.
     private static final int GEOMETRY_EVERY = 10;
     /// Steps over which the loss is averaged to see whether it diverges.
     private static final int AVERAGED = 20;
 
-    private final Trainable trainee;
+    private final Trainable trained;
+    private final RunData data;
     private final Batches batches;
-    private final List<Batches.Micro> validation;
-    private final Map<String, List<Batches.Micro>> alsoValid;
     private final RunConfig.Train train;
     private final long steps;
-    private final LongToDoubleFunction lr;
-    private final int evalEvery;
-    private final int patience;
-    private final Saver saver;
-    private final List<TrainListener> listeners;
-    private final BooleanSupplier stop;
+    private LongToDoubleFunction lr;
+    private int evalEvery;
+    private int patience;
+    private @Nullable Saver saver;
+    private List<TrainListener> listeners = List.of();
+    private BooleanSupplier stop = () -> false;
 
     private long t;
     private double best = Double.POSITIVE_INFINITY;
@@ -51,57 +52,59 @@ public final class TrainLoop {
         /// Steps between checkpoints; 0: only at the end.
         int every();
 
-        /// Writes a checkpoint and deletes what need not be kept; null when nothing is to be kept at all.
-        @Nullable
+        /// Writes a checkpoint and deletes what need not be kept.
         Path save(Checkpoint checkpoint);
     }
 
-    /// Follows the configured schedule.
-    public TrainLoop(Trainable trainee, Batches batches, List<Batches.Micro> validation,
-            Map<String, List<Batches.Micro>> alsoValid, RunConfig.Train train, long steps, int evalEvery, int patience,
-            Saver saver, List<TrainListener> listeners, BooleanSupplier stop) {
-        this(trainee, batches, validation, alsoValid, train, LrSchedule.of(train, steps)::at, steps, evalEvery,
-                patience, saver, listeners, stop);
-    }
-
-    /// @param validation micro-batches to evaluate on; may be empty
-    /// @param alsoValid further ones, by name, that decide nothing
-    /// @param lr learning rate of a step, counted from 1
-    /// @param patience evaluations without a new best after which the run ends; 0: never
-    /// @param steps steps of the whole run
-    /// @param stop asked after every step; true ends the run with a checkpoint
-    public TrainLoop(Trainable trainee, Batches batches, List<Batches.Micro> validation,
-            Map<String, List<Batches.Micro>> alsoValid, RunConfig.Train train, LongToDoubleFunction lr, long steps,
-            int evalEvery, int patience, Saver saver, List<TrainListener> listeners, BooleanSupplier stop) {
-        this.trainee = trainee;
-        this.batches = batches;
-        this.validation = validation;
-        this.alsoValid = alsoValid;
-        this.patience = patience;
+    /// A loop over all steps of the data that follows the configured schedule and evaluates once, at its end, where there is
+    /// something to evaluate on. It saves nothing and nobody listens.
+    public TrainLoop(Trainable trained, RunData data, RunConfig.Train train) {
+        this.trained = trained;
+        this.data = data;
+        this.batches = data.batches();
         this.train = train;
-        this.steps = steps;
-        this.lr = lr;
-        this.evalEvery = validation.isEmpty() ? 0 : evalEvery;
-        this.saver = saver;
-        this.listeners = listeners;
-        this.stop = stop;
+        this.steps = data.steps();
+        this.lr = LrSchedule.of(train, steps)::at;
     }
 
-    /// Steps that a configuration asks for: its number, or as many as its epochs fill.
-    public static long steps(RunConfig.Train train, Batches batches) {
-        if (train.steps() != null)
-            return train.steps();
-        long perStep = Math.multiplyExact(train.microBatch(), train.accumulate());
-        return Math.max(1, Math.ceilDiv(batches.rows(), perStep));
+    /// @param rate learning rate of a step, counted from 1
+    public TrainLoop learningRate(LongToDoubleFunction rate) {
+        lr = rate;
+        return this;
+    }
+
+    /// @param every steps between evaluations; 0: only at the end
+    /// @param evaluations without a new best after which the run ends; 0: never
+    public TrainLoop evaluating(int every, int evaluations) {
+        evalEvery = data.validation().isEmpty() ? 0 : every;
+        patience = evaluations;
+        return this;
+    }
+
+    public TrainLoop saving(Saver where) {
+        saver = where;
+        return this;
+    }
+
+    public TrainLoop listening(List<TrainListener> all) {
+        listeners = List.copyOf(all);
+        return this;
+    }
+
+    /// @param when asked after every step; true ends the run with a checkpoint
+    public TrainLoop stopping(BooleanSupplier when) {
+        stop = when;
+        return this;
     }
 
     /// Continues from a checkpoint.
-    public void resume(Checkpoint c) {
+    public TrainLoop resume(Checkpoint c) {
         t = c.step();
         best = c.bestLoss() == null ? Double.POSITIVE_INFINITY : c.bestLoss();
         bestStep = c.bestStep();
         batches.seek(c.position());
-        trainee.restore(c.state(), c.draws());
+        trained.restore(c.state(), c.draws());
+        return this;
     }
 
     /// How a run ended.
@@ -125,8 +128,8 @@ public final class TrainLoop {
             while (t < steps && !stopping && !early) {
                 step();
                 boolean last = t == steps;
-                boolean better = !validation.isEmpty() && (last || evalEvery > 0 && t % evalEvery == 0) && evaluate();
-                boolean due = saver.every() > 0 && t % saver.every() == 0;
+                boolean better = !data.validation().isEmpty() && (last || evalEvery > 0 && t % evalEvery == 0) && evaluate();
+                boolean due = isDue();
                 stopping = stop.getAsBoolean();
                 early = !last && exhausted();
                 if (last || better || due || stopping || early)
@@ -149,31 +152,31 @@ public final class TrainLoop {
     private void step() {
         long start = System.nanoTime();
         List<Batches.Micro> micros = batches.next(train.accumulate());
-        long trained = micros.stream().mapToLong(Batches.Micro::trained).sum();
+        long targets = micros.stream().mapToLong(Batches.Micro::trained).sum();
         long next = t + 1;
         double sum = 0;
         for (int i = 0; i < micros.size(); i++) {
             Batches.Micro m = micros.get(i);
             if (m.trained() == 0)
                 continue;
-            double loss = trainee.microBatch(m.batch(), 1f / trained);
+            double loss = trained.microBatch(m.batch(), 1f / targets);
             if (!Double.isFinite(loss))
                 throw new NumericException("step " + next + ": the loss is " + loss + " in micro-batch " + (i + 1)
-                        + " of " + micros.size() + " (" + batches.describe(m) + ")" + culprit(m, 1f / trained) + "; "
+                        + " of " + micros.size() + " (" + batches.describe(m) + ")" + culprit(m, 1f / targets) + "; "
                         + remedy());
             sum += loss;
         }
         double rate = lr.applyAsDouble(next);
-        double norm = trainee.update(new AdamWStep(next, (float) rate, (float) train.beta1(), (float) train.beta2(),
+        double norm = trained.update(new AdamWStep(next, (float) rate, (float) train.beta1(), (float) train.beta2(),
                 (float) train.eps(), (float) train.weightDecay(), (float) train.clip()));
         if (!Double.isFinite(norm))
             throw new NumericException("step " + next + ": the gradient norm is " + norm + " (" + inBackward(micros,
-                    1f / trained) + "; " + remedy());
+                    1f / targets) + "; " + remedy());
         t = next;
-        lastLoss = sum / trained;
+        lastLoss = sum / targets;
         long tokens = micros.stream().mapToLong(m -> m.batch().ids().length).sum();
         double seconds = (System.nanoTime() - start) / 1e9;
-        TrainListener.Step s = new TrainListener.Step(t, lastLoss, norm, rate, trained, tokens, batches.epochsDone(),
+        TrainListener.Step s = new TrainListener.Step(t, lastLoss, norm, rate, targets, tokens, batches.epochsDone(),
                 seconds);
         tell(l -> l.onStep(s));
         watch();
@@ -181,7 +184,7 @@ public final class TrainLoop {
 
     /// The operation whose result was the first that is not finite, where that can be told.
     private String culprit(Batches.Micro m, float scale) {
-        String op = trainee.culprit(m.batch(), scale);
+        String op = trained.culprit(m.batch(), scale);
         return op == null ? "" : "; the first result that is not finite comes from " + op;
     }
 
@@ -225,8 +228,8 @@ public final class TrainLoop {
 
     private boolean evaluate() {
         long start = System.nanoTime();
-        long trained = validation.stream().mapToLong(Batches.Micro::trained).sum();
-        double loss = mean(validation);
+        long tokens = data.validation().stream().mapToLong(Batches.Micro::trained).sum();
+        double loss = mean(data.validation());
         if (!Double.isFinite(loss))
             throw new NumericException("step " + t + ": the validation loss is " + loss + "; " + remedy());
         boolean better = loss < best;
@@ -235,8 +238,8 @@ public final class TrainLoop {
             bestStep = t;
         }
         Map<String, Double> also = new TreeMap<>();
-        alsoValid.forEach((name, set) -> also.put(name, mean(set)));
-        TrainListener.Evaluation e = new TrainListener.Evaluation(t, loss, trained, better,
+        data.alsoValid().forEach((name, set) -> also.put(name, mean(set)));
+        TrainListener.Evaluation e = new TrainListener.Evaluation(t, loss, tokens, better,
                 (System.nanoTime() - start) / 1e9, also);
         tell(l -> l.onEvaluation(e));
         return better;
@@ -244,24 +247,29 @@ public final class TrainLoop {
 
     private double mean(List<Batches.Micro> set) {
         double sum = 0;
-        long trained = 0;
+        long tokens = 0;
         for (Batches.Micro m : set) {
-            sum += trainee.evaluate(m.batch());
-            trained += m.trained();
+            sum += trained.evaluate(m.batch());
+            tokens += m.trained();
         }
-        return sum / trained;
+        return sum / tokens;
+    }
+
+    private boolean isDue() {
+        return saver != null && saver.every() > 0 && t % saver.every() == 0;
     }
 
     private @Nullable Path save(boolean better) {
+        if (saver == null)
+            return null;
         Path where = saver.save(new Checkpoint(t, batches.position(), bestStep == 0 ? null : best, bestStep,
-                trainee.draws(), trainee.state()));
-        if (where != null)
-            tell(l -> l.onCheckpoint(t, where, better));
+                trained.draws(), trained.state()));
+        tell(l -> l.onCheckpoint(t, where, better));
         return where;
     }
 
     private void tellRotations() {
-        List<Geometry> g = trainee.geometry();
+        List<Geometry> g = trained.geometry();
         if (!g.isEmpty()) {
             TrainListener.Rotations r = new TrainListener.Rotations(t, g);
             tell(l -> l.onRotations(r));

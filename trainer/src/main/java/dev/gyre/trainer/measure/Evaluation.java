@@ -10,14 +10,10 @@ import dev.gyre.model.transformer.Generator;
 import dev.gyre.model.transformer.Sampler;
 import dev.gyre.model.transformer.TrainSession;
 import dev.gyre.model.transformer.Transformer;
-import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.data.Batches;
 import dev.gyre.trainer.data.Example;
-import dev.gyre.trainer.data.ExampleReader;
 import dev.gyre.trainer.data.ModelText;
 import dev.gyre.trainer.data.TokenizedSet;
-import dev.gyre.trainer.plan.HeapTrim;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.EnumSet;
@@ -78,8 +74,6 @@ public final class Evaluation {
         }
     }
 
-    /// Tokens of an answer that is written out, at most.
-    private static final int ANSWER_TOKENS = 64;
     /// Logits that are looked at together, at most (32 MiB here, and as much in the session), and tokens that are fed.
     private static final int LOGITS = 1 << 23;
     private static final int TOKENS = 1 << 11;
@@ -178,27 +172,10 @@ public final class Evaluation {
         }
     }
 
-    /// The first `most` tasks of a file.
-    public static List<Example.Completion> tasks(Path file, RunConfig.Format format, int most) {
-        List<Example.Completion> out = new ArrayList<>();
-        if (most > 0)
-            ExampleReader.read(file, format, (e, _) -> {
-                if (e instanceof Example.Completion t && out.size() < most)
-                    out.add(t);
-            });
-        return out;
-    }
-
-    /// Longest sequence when the tasks are answered.
-    public static int room(List<Example.Completion> tasks, int context, ModelText text) {
-        int longest = tasks.stream().mapToInt(t -> text.prompt(t.prompt()).length).max().orElse(1);
-        return Math.min(longest + ANSWER_TOKENS, context);
-    }
-
     /// What a model answers greedily, token by token.
     public static List<String> given(Transformer model, Backend backend, List<Example.Completion> tasks,
             ModelText text) {
-        int room = room(tasks, model.config().maxPositionEmbeddings(), text);
+        int room = text.room(tasks, model.config().maxPositionEmbeddings());
         HeapTrim.collect();
         try (Decoder decoder = new Decoder(model, backend, room)) {
             return given(decoder, room, tasks, text);
@@ -212,7 +189,7 @@ public final class Evaluation {
             int[] prompt = text.prompt(t.prompt());
             StringBuilder s = new StringBuilder();
             StreamDecoder stream = text.stream();
-            Generator.run(decoder, prompt, Math.clamp(room - prompt.length, 0, ANSWER_TOKENS), text.stops(),
+            Generator.run(decoder, prompt, Math.clamp(room - prompt.length, 0, ModelText.ANSWER_TOKENS), text.stops(),
                     Sampler.greedy(text.tokenizer().vocabSize()), token -> {
                         s.append(stream.add(token));
                         return true;

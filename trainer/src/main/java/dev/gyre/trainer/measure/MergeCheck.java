@@ -6,7 +6,6 @@ import dev.gyre.model.transformer.Batch;
 import dev.gyre.model.transformer.BatchShape;
 import dev.gyre.model.transformer.TrainSession;
 import dev.gyre.model.transformer.Transformer;
-import dev.gyre.trainer.plan.HeapTrim;
 import java.util.Arrays;
 import java.util.EnumSet;
 import java.util.List;

@@ -6,7 +6,6 @@ import dev.gyre.model.format.ModelDirWriter;
 import dev.gyre.model.format.TensorType;
 import dev.gyre.model.transformer.Merge;
 import dev.gyre.model.transformer.Transformer;
-import dev.gyre.trainer.plan.HeapTrim;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.function.Consumer;

@@ -8,7 +8,6 @@ import dev.gyre.model.weights.Storage;
 import dev.gyre.trainer.config.ConfigException;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.RunConfig;
-import dev.gyre.trainer.plan.HeapTrim;
 import dev.gyre.trainer.record.Provenance;
 import java.nio.file.Files;
 import java.nio.file.Path;

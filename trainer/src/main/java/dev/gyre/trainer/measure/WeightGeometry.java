@@ -8,7 +8,6 @@ import dev.gyre.model.adapter.ModuleAdapter;
 import dev.gyre.model.transformer.Merge;
 import dev.gyre.model.transformer.Transformer;
 import dev.gyre.quant.linalg.HypersphericalEnergy;
-import dev.gyre.trainer.plan.HeapTrim;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;

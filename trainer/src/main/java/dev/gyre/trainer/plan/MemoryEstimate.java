@@ -1,11 +1,14 @@
 package dev.gyre.trainer.plan;
 
+import dev.gyre.kernels.devices.PlannedDevice;
 import dev.gyre.kernels.op.Buf.Role;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.transformer.BatchShape;
 import dev.gyre.model.transformer.PlannedModel;
 import dev.gyre.model.transformer.StepPlan;
 import dev.gyre.model.transformer.TrainSession;
+import dev.gyre.trainer.data.RunData;
+import dev.gyre.trainer.measure.HeapTrim;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -28,8 +31,6 @@ import org.jspecify.annotations.Nullable;
 ///     answers while training has weights of its own there
 public record MemoryEstimate(long weights, long adapter, long optimiser, long activations, long workspace, long host,
         long decoder, long data, long runtime, long device) {
-    /// The young generation that the launcher asks for (`-Xmn16m`), all of which a run touches.
-    static final long YOUNG = 16L << 20;
     /// JVM without its heap: 25 classes' metadata, compiled code, compiler threads at work. Measured, see docs/memory.md.
     static final long JVM = 128_000_000;
     /// Packing buffers of matrix products and attention: bounded by block sizes that fit caches, not by the model.
@@ -37,34 +38,27 @@ public record MemoryEstimate(long weights, long adapter, long optimiser, long ac
     /// Floats for each trained number: in the tensors and a buffer to read them into; value and moments of a checkpoint.
     private static final long HOST_PER_NUMBER = 4 * (2 + 3);
 
-    /// What a run's data take and ask for.
-    ///
-    /// @param bytes of examples and validation batches
-    /// @param room longest sequence when the model answers while training; 0 where it does not
-    public record Load(long bytes, int room) {
-    }
-
     /// @param shapes of the micro-batches
     /// @param device whose memory is asked for beside the process's on the CPU
     public static MemoryEstimate of(PlannedModel model, @Nullable Adapter adapter, List<BatchShape> shapes,
-            Set<TrainSession.Use> uses, Load load, int threads, PlannedDevice device) {
+            Set<TrainSession.Use> uses, RunData.Load load, int threads, PlannedDevice device) {
         StepPlan plan = model.plan(adapter, shapes, uses);
         boolean full = adapter == null;
         Map<Role, Long> by = plan.memory().bytesByRole();
         long there = device.size().bytes(plan.programs(), model.doubled());
-        if (load.room > 0)
-            there += device.size().bytes(model.decoder(adapter, load.room), model.doubled());
+        if (load.room() > 0)
+            there += device.size().bytes(model.decoder(adapter, load.room()), model.doubled());
         long frozen = full ? model.bytes() : get(by, Role.WEIGHT) - model.plannedBytes() + model.bytes();
         return new MemoryEstimate(frozen, get(by, Role.PARAM) + get(by, Role.GRAD), get(by, Role.STATE),
                 get(by, Role.ACTIVATION) + get(by, Role.INPUT) + get(by, Role.OUTPUT),
                 threads * WORKSPACE_PER_THREAD,
-                HOST_PER_NUMBER * plan.trainable(), load.room == 0 ? 0 : model.decoderBytes(adapter, load.room),
-                load.bytes, YOUNG + JVM, there);
+                HOST_PER_NUMBER * plan.trainable(), load.room() == 0 ? 0 : model.decoderBytes(adapter, load.room()),
+                load.bytes(), HeapTrim.YOUNG + JVM, there);
     }
 
     /// What lies beside the programs' own memory.
     public static long beside(long trainable, long data, int threads) {
-        return HOST_PER_NUMBER * trainable + data + threads * WORKSPACE_PER_THREAD + YOUNG + JVM;
+        return HOST_PER_NUMBER * trainable + data + threads * WORKSPACE_PER_THREAD + HeapTrim.YOUNG + JVM;
     }
 
     private static long get(Map<Role, Long> by, Role role) {

@@ -1,5 +1,6 @@
 package dev.gyre.trainer.plan;
 
+import dev.gyre.kernels.devices.PlannedDevice;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.files.FormatException;
 import dev.gyre.model.format.ModelDir;
@@ -7,11 +8,10 @@ import dev.gyre.model.transformer.BatchShape;
 import dev.gyre.model.transformer.PlannedModel;
 import dev.gyre.model.weights.Storage;
 import dev.gyre.trainer.config.AdapterConfig;
+import dev.gyre.trainer.config.Adapters;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.data.ModelText;
 import dev.gyre.trainer.data.RunData;
-import dev.gyre.trainer.run.Adapters;
-import dev.gyre.trainer.run.TrainingRun;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -41,10 +41,10 @@ public final class RunPlan {
     }
 
     /// What the run's data take and ask for: reads them.
-    public static MemoryEstimate.Load load(RunConfig c) {
+    public static RunData.Load load(RunConfig c) {
         Path model = Path.of(c.model().path());
         try (ModelText text = ModelText.load(model); ModelDir files = ModelDir.open(model)) {
-            return RunData.read(c.data(), c.train(), c.eval(), c.seed(), text)
+            return RunData.read(c, text)
                     .load(files.config().maxPositionEmbeddings(), text);
         }
     }
@@ -58,7 +58,7 @@ public final class RunPlan {
             @Nullable MemoryEstimate memory, @Nullable String impossible) {
     }
 
-    public Row own(MemoryEstimate.Load load) {
+    public Row own(RunData.Load load) {
         return row(config.adapter(), config.model().base(), shape(), load);
     }
 
@@ -78,7 +78,7 @@ public final class RunPlan {
     /// The run as it is configured, with other methods at their defaults and over other bases.
     ///
     /// @param others one configuration of each method
-    public List<Row> sideBySide(List<AdapterConfig> others, MemoryEstimate.Load load) {
+    public List<Row> sideBySide(List<AdapterConfig> others, RunData.Load load) {
         List<Row> out = new ArrayList<>();
         for (AdapterConfig a : others)
             for (Storage base : Storage.values()) {
@@ -90,7 +90,7 @@ public final class RunPlan {
     }
 
     /// Other methods over the configured base.
-    public List<Row> methods(List<AdapterConfig> others, MemoryEstimate.Load load) {
+    public List<Row> methods(List<AdapterConfig> others, RunData.Load load) {
         List<Row> out = new ArrayList<>();
         for (AdapterConfig a : others)
             if (a.getClass() != config.adapter().getClass())
@@ -108,7 +108,7 @@ public final class RunPlan {
         return files.config().maxPositionEmbeddings();
     }
 
-    private Row row(AdapterConfig adapter, Storage base, BatchShape shape, MemoryEstimate.Load load) {
+    private Row row(AdapterConfig adapter, Storage base, BatchShape shape, RunData.Load load) {
         Storage held = base;
         String method = adapter.getClass().getSimpleName().toLowerCase(Locale.ROOT);
         PlannedModel sketch = PlannedModel.of(files, held);
@@ -118,7 +118,7 @@ public final class RunPlan {
                 case AdapterConfig.OnModules on -> {
                     Adapter a = sketch.adapter(Adapters.spec(on, config.seed()));
                     yield new Row(method, base, all, a.parameters(), a.modules().size(),
-                            MemoryEstimate.of(sketch, a, shapes(shape), TrainingRun.uses(config.train()), load,
+                            MemoryEstimate.of(sketch, a, shapes(shape), config.train().uses(), load,
                                     threads, device),
                             null);
                 }
@@ -127,7 +127,7 @@ public final class RunPlan {
                         throw new IllegalArgumentException("weights stored in 4 bits cannot be trained whole");
                     yield new Row(method, base, all, all, 0,
                             MemoryEstimate.of(PlannedModel.of(files, Storage.AS_STORED), null, shapes(shape),
-                                    TrainingRun.uses(config.train()), load, threads, device),
+                                    config.train().uses(), load, threads, device),
                             null);
                 }
             };
@@ -139,12 +139,12 @@ public final class RunPlan {
     /// The largest `micro_batch` at the configured `seq_len` whose memory stays within a limit; 0 when none does.
     ///
     /// @param measure which of an estimate's figures the limit is for
-    public int largestBatch(long limit, Measure measure, MemoryEstimate.Load load) {
+    public int largestBatch(long limit, Measure measure, RunData.Load load) {
         return largest(65536, n -> new BatchShape(n, config.train().seqLen()), limit, measure, load);
     }
 
     /// The largest `seq_len` at the configured `micro_batch`, at most the model's context.
-    public int largestSequence(long limit, Measure measure, MemoryEstimate.Load load) {
+    public int largestSequence(long limit, Measure measure, RunData.Load load) {
         return largest(files.config().maxPositionEmbeddings(), n -> new BatchShape(config.train().microBatch(), n),
                 limit,
                 measure, load);
@@ -157,7 +157,7 @@ public final class RunPlan {
 
     /// Memory grows with the shape: doubling, then halving the interval finds the border.
     private int largest(int most, IntFunction<BatchShape> shape, long limit, Measure measure,
-            MemoryEstimate.Load load) {
+            RunData.Load load) {
         int fits = 0;
         int tooMany = 1;
         while (tooMany <= most && fits(shape, tooMany, limit, measure, load)) {
@@ -176,7 +176,7 @@ public final class RunPlan {
     }
 
     private boolean fits(IntFunction<BatchShape> shape, int n, long limit, Measure measure,
-            MemoryEstimate.Load load) {
+            RunData.Load load) {
         try {
             Row r = row(config.adapter(), config.model().base(), shape.apply(n), load);
             MemoryEstimate m = r.memory();

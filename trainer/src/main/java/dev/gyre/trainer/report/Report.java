@@ -17,16 +17,16 @@ import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.data.Batches;
 import dev.gyre.trainer.data.Example;
+import dev.gyre.trainer.data.ExampleReader;
 import dev.gyre.trainer.data.ModelText;
 import dev.gyre.trainer.data.TokenizedSet;
 import dev.gyre.trainer.measure.Evaluation;
 import dev.gyre.trainer.measure.MergeCheck;
 import dev.gyre.trainer.measure.ModelRef;
 import dev.gyre.trainer.measure.WeightGeometry;
-import dev.gyre.trainer.plan.HeapTrim;
+import dev.gyre.trainer.measure.HeapTrim;
 import dev.gyre.trainer.record.Metrics;
 import dev.gyre.trainer.record.Provenance;
-import dev.gyre.trainer.run.TrainingRun;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -151,7 +151,7 @@ public final class Report {
     }
 
     private static void samples(RunConfig c, Path dir, ModelText text, Backend backend, ArrayNode out) {
-        List<Example.Completion> tasks = Evaluation.tasks(
+        List<Example.Completion> tasks = ExampleReader.tasks(
                 Path.of(Objects.requireNonNullElse(c.data().valid(), c.data().train())), c.data().format(), SAMPLES);
         if (tasks.isEmpty())
             return;
@@ -171,7 +171,7 @@ public final class Report {
         HeapTrim.collect();
         try (TrainSession s = new TrainSession(model, backend,
                 List.of(new BatchShape(c.train().microBatch(), c.train().seqLen())),
-                c.adapter() instanceof AdapterConfig.Full, TrainingRun.uses(c.train()))) {
+                c.adapter() instanceof AdapterConfig.Full, c.train().uses())) {
             // a learning rate of zero leaves the model as it is
             AdamWStep update = new AdamWStep(1, 0f, 0.9f, 0.999f, 1e-8f, 0f, 1f);
             List<OpTime> least = List.of();

@@ -11,6 +11,7 @@ import dev.gyre.trainer.config.AdapterConfig;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.data.Batches;
 import dev.gyre.trainer.data.Example;
+import dev.gyre.trainer.data.ExampleReader;
 import dev.gyre.trainer.data.ModelText;
 import dev.gyre.trainer.data.TokenizedSet;
 import dev.gyre.trainer.measure.Evaluation;
@@ -191,7 +192,7 @@ public record Results(String method, String base, String model, String device, l
     }
 
     private static List<Example.Completion> tasks(RunConfig c, String file) {
-        return Evaluation.tasks(Path.of(file), c.data().format(), c.results().answers());
+        return ExampleReader.tasks(Path.of(file), c.data().format(), c.results().answers());
     }
 
     private static long tensorBytes(Path dir) {

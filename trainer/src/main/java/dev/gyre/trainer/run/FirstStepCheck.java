@@ -6,7 +6,7 @@ import dev.gyre.model.adapter.Geometry;
 import dev.gyre.model.transformer.AdamWStep;
 import dev.gyre.model.transformer.Batch;
 import dev.gyre.model.transformer.TrainState;
-import dev.gyre.trainer.loop.Trainable;
+import dev.gyre.model.transformer.Trainable;
 import java.util.List;
 import java.util.Locale;
 import java.util.Objects;
@@ -20,14 +20,6 @@ import org.jspecify.annotations.Nullable;
 /// rotations are the identity, where a wrong one would not show; the device goes on from its own first step, bit for bit. A
 /// device that computes something else stops there, before anything is saved. Later steps go to the device alone.
 final class FirstStepCheck implements Trainable {
-    /// The CPU's side: what trains, and how to give its memory back.
-    interface Twin extends AutoCloseable {
-        Trainable trainee();
-
-        @Override
-        void close();
-    }
-
     /// Largest relative differences. Rounded factors move more than the sums' order: seen on the shipped model are for
     /// TF32 5.6e-5, 2.9e-4, 1.6e-3, 2.0e-2 and for BF16 5.0e-4, 4.0e-3, 1.6e-2, 1.3e-1.
     record Limits(double loss, double norm, double gradient, double update) {
@@ -91,10 +83,10 @@ final class FirstStepCheck implements Trainable {
     private final Trainable device;
     private final String name;
     private final Limits limits;
-    private final Supplier<Twin> cpu;
+    private final Supplier<? extends Trainable> cpu;
     private final Consumer<Result> told;
     private boolean done;
-    private @Nullable Twin twin;
+    private @Nullable Trainable twin;
     private @Nullable TrainState before;
     private @Nullable Batch batch;
     private float scale;
@@ -107,7 +99,7 @@ final class FirstStepCheck implements Trainable {
     /// @param precision of its products
     /// @param cpu opened at the first step, closed after it
     /// @param told gets the result when it is good
-    FirstStepCheck(Trainable device, String name, Precision precision, Supplier<Twin> cpu, Consumer<Result> told) {
+    FirstStepCheck(Trainable device, String name, Precision precision, Supplier<? extends Trainable> cpu, Consumer<Result> told) {
         this.device = device;
         this.name = name;
         this.limits = Limits.of(precision);
@@ -119,17 +111,17 @@ final class FirstStepCheck implements Trainable {
     public double microBatch(Batch b, float scale) {
         if (done)
             return device.microBatch(b, scale);
-        Twin t = twin;
+        Trainable t = twin;
         if (t == null) {
             t = cpu.get();
             twin = t;
             TrainState s = device.state();
             before = s;
-            t.trainee().restore(s, device.draws());
+            t.restore(s, device.draws());
         }
         this.batch = b;
         this.scale = scale;
-        return both(t.trainee(), b, scale);
+        return both(t, b, scale);
     }
 
     private double both(Trainable twin, Batch b, float scale) {
@@ -145,7 +137,7 @@ final class FirstStepCheck implements Trainable {
 
     @Override
     public double update(AdamWStep step) {
-        Twin t = twin;
+        Trainable t = twin;
         if (done || t == null)
             return device.update(step);
         done = true;
@@ -153,19 +145,18 @@ final class FirstStepCheck implements Trainable {
         Result r;
         try (t) {
             TrainState old = Objects.requireNonNull(before);
-            Trainable here = t.trainee();
-            Step first = updateBoth(here, old, step);
+            Step first = updateBoth(t, old, step);
             norm = first.norm();
             require(first, step, "");
             TrainState goOn = device.state();
             long draws = device.draws();
             TrainState moved = moved(old);
-            here.restore(moved, draws);
+            t.restore(moved, draws);
             device.restore(moved, draws);
             loss = 0;
             cpuLoss = 0;
-            both(here, Objects.requireNonNull(batch), scale);
-            Step second = updateBoth(here, moved, step);
+            both(t, Objects.requireNonNull(batch), scale);
+            Step second = updateBoth(t, moved, step);
             require(second, step, " with every parameter moved");
             device.restore(goOn, draws);
             r = new Result(first, second, nanos / 1e9, cpuNanos / 1e9);

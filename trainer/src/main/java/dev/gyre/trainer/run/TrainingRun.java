@@ -7,139 +7,136 @@ import dev.gyre.kernels.op.HostData;
 import dev.gyre.model.files.FolderLock;
 import dev.gyre.model.transformer.Decoder;
 import dev.gyre.model.transformer.TrainSession;
+import dev.gyre.model.transformer.Trainable;
 import dev.gyre.model.transformer.Transformer;
 import dev.gyre.trainer.config.ConfigException;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.ConfigWriter;
 import dev.gyre.trainer.config.RunConfig;
+import dev.gyre.trainer.config.RunSettings;
 import dev.gyre.trainer.data.Batches;
 import dev.gyre.trainer.data.Example;
-import dev.gyre.trainer.data.ModelText;
 import dev.gyre.trainer.data.RunData;
 import dev.gyre.trainer.data.TokenizedSet;
 import dev.gyre.trainer.loop.Checkpoint;
 import dev.gyre.trainer.loop.TrainListener;
 import dev.gyre.trainer.loop.TrainLoop;
-import dev.gyre.trainer.loop.Trainable;
-import dev.gyre.trainer.plan.HeapTrim;
+import dev.gyre.model.transformer.Trainable;
+import dev.gyre.trainer.measure.Evaluation;
+import dev.gyre.trainer.measure.HeapTrim;
 import dev.gyre.trainer.plan.MemoryEstimate;
 import dev.gyre.trainer.record.MetricsLog;
 import dev.gyre.trainer.record.Provenance;
 import dev.gyre.trainer.record.RunDir;
 import dev.gyre.trainer.record.TfEvents;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.EnumSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.function.BooleanSupplier;
-import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
+import tools.jackson.databind.node.ObjectNode;
 
-/// A run from data to result: tokens, batches, programs, loop, checkpoints, the final files. Prints nothing; whoever opens
-/// it asks for what it wants to show and listens.
+/// A run from its first step to its result: programs, loop, checkpoints, the final files. It prints nothing: whoever opens it
+/// asks for what to show, and listens.
 public final class TrainingRun implements AutoCloseable {
-    /// What is trained, on what, and how.
-    ///
-    /// @param config the whole configuration, to be kept with the run
-    /// @param model with the adapter, if any, attached
-    /// @param checkDevice whether a device other than the CPU must take the first step as the CPU does
-    /// @param full whether all weights are trained
-    /// @param inputs files and folders that the run reads, for provenance
-    /// @param export writes the adapter or model into a folder that does not exist yet
-    /// @param result name of that folder in the run directory
-    public record Setup(Record config, RunConfig.Data data, RunConfig.Train train, RunConfig.Eval eval,
-            RunConfig.Output output, long seed, boolean checkDevice, Transformer model, boolean full, ModelText text,
-            List<Path> inputs,
-            Consumer<Path> export, String result, String version) {
-    }
-
-    private final Setup setup;
+    private final RunSettings config;
+    private final Trained trained;
+    private final RunData data;
     private final Backend backend;
+    private final List<String> notes;
     private final RunDir dir;
     private final FolderLock lock;
-    private final RunData data;
     private final TrainSession session;
     private final @Nullable Checkpoint from;
-    private final List<String> notes = new ArrayList<>();
-    private final List<Example.Completion> tasks;
-    private final long steps;
     private long done;
     private @Nullable Decoder decoder;
 
-    private TrainingRun(Setup s, boolean resume, Backend backend) {
-        this.setup = s;
+    private TrainingRun(RunSettings config, Trained trained, RunData data, Backend backend, List<String> notes,
+            RunDir dir, FolderLock lock, TrainSession session, @Nullable Checkpoint from) {
+        this.config = config;
+        this.trained = trained;
+        this.data = data;
         this.backend = backend;
-        RunConfig.Train t = s.train();
-        RunConfig.Data d = s.data();
-        int context = s.model().config().maxPositionEmbeddings();
-        if (t.seqLen() > context)
-            notes.add("train.seq_len " + t.seqLen() + " is longer than the model's context of " + context);
-        // everything that can be wrong with the inputs shows before the run directory is touched
-        this.data = RunData.read(d, t, s.eval(), s.seed(), s.text());
-        this.steps = data.steps();
-        this.tasks = data.tasks();
-        Path path = Path.of(s.output().dir());
-        if (resume)
-            checkConfig(path);
-        RunDir folder = resume ? RunDir.open(path) : null;
-        FolderLock own = folder == null ? null : folder.lock();
-        TrainSession opened = null;
-        try {
-            this.from = folder == null ? null : folder.latest();
-            if (resume && from == null)
-                notes.add("no checkpoint yet in " + path + ": starting from step 0");
-            if (from != null && from.step() >= steps)
-                notes.add("the run is complete at step " + from.step() + "; raise train.steps to train on");
-            List<Path> inputs = new ArrayList<>(s.inputs());
-            inputs.add(Path.of(d.train()));
-            if (d.valid() != null)
-                inputs.add(Path.of(d.valid()));
-            d.alsoValid().values().forEach(f -> inputs.add(Path.of(f)));
-            var provenance = Provenance.describe(s.version(), backend.describe(), inputs);
-            HeapTrim.collect(); // what reading, rounding and decomposing the weights left behind
-            // before any file: a run that does not fit leaves no folder that would be in the way of one that does
-            opened = new TrainSession(s.model(), backend, RunData.shapes(t), s.full(), uses(t));
-            HeapTrim.collect(); // the array that the trained numbers came in
-            if (folder == null) {
-                folder = RunDir.create(path);
-                own = folder.lock();
-            }
-            // first of all files: what is killed from here on can be resumed
-            folder.write("run.yaml", ConfigWriter.resolved(s.config()));
-            if (resume)
-                Provenance.resume(folder, provenance);
-            else
-                Provenance.write(folder, provenance);
-            folder.write("program.txt", opened.programs());
-        } catch (RuntimeException | Error e) {
-            if (opened != null)
-                opened.close();
-            if (own != null)
-                own.close();
-            throw e;
-        }
-        this.dir = folder;
-        this.lock = Objects.requireNonNull(own);
-        this.session = opened;
+        this.notes = notes;
+        this.dir = dir;
+        this.lock = lock;
+        this.session = session;
+        this.from = from;
     }
 
-    /// What a run opens its session for.
-    public static Set<TrainSession.Use> uses(RunConfig.Train t) {
-        Set<TrainSession.Use> uses = EnumSet.of(TrainSession.Use.TRAIN, TrainSession.Use.EVALUATE);
-        if (t.gradientCheckpointing())
-            uses.add(TrainSession.Use.GRADIENT_CHECKPOINTING);
-        return uses;
-    }
-
-    /// Reads the data, opens the run directory and prepares the programs.
+    /// Checks, prepares the programs and makes the run directory, in this order: a run that cannot be leaves no folder
+    /// that would be in the way of one that can.
     ///
     /// @param resume go on with the run in the output directory
-    public static TrainingRun open(Setup setup, boolean resume, Backend backend) {
-        return new TrainingRun(setup, resume, backend);
+    public static TrainingRun open(RunSettings config, Trained trained, RunData data, boolean resume, Backend backend,
+            String version) {
+        List<String> notes = new ArrayList<>();
+        int context = trained.model().config().maxPositionEmbeddings();
+        if (config.train().seqLen() > context)
+            notes.add("train.seq_len " + config.train().seqLen() + " is longer than the model's context of " + context);
+        Path path = Path.of(config.output().dir());
+        if (resume)
+            checkUnchanged(config, path, notes);
+        RunDir dir = resume ? RunDir.open(path) : null;
+        FolderLock lock = dir == null ? null : dir.lock();
+        TrainSession session = null;
+        try {
+            Checkpoint from = dir == null ? null : latest(dir, data.steps(), notes);
+            ObjectNode provenance = Provenance.describe(version, backend.describe(), inputs(config, trained));
+            session = session(config, trained, backend);
+            if (dir == null) {
+                dir = RunDir.create(path);
+                lock = dir.lock();
+            }
+            // first of all files: what is killed from here on can be resumed
+            dir.write("run.yaml", ConfigWriter.resolved(config.record()));
+            if (resume)
+                Provenance.resume(dir, provenance);
+            else
+                Provenance.write(dir, provenance);
+            dir.write("program.txt", session.programs());
+            return new TrainingRun(config, trained, data, backend, notes, dir, Objects.requireNonNull(lock), session,
+                    from);
+        } catch (RuntimeException | Error e) {
+            if (session != null)
+                session.close();
+            if (lock != null)
+                lock.close();
+            throw e;
+        }
+    }
+
+    private static @Nullable Checkpoint latest(RunDir dir, long steps, List<String> notes) {
+        Checkpoint c = dir.latest();
+        if (c == null)
+            notes.add("no checkpoint yet in " + dir.path() + ": starting from step 0");
+        else if (c.step() >= steps)
+            notes.add("the run is complete at step " + c.step() + "; raise train.steps to train on");
+        return c;
+    }
+
+    /// Files and folders that the run reads.
+    private static List<Path> inputs(RunSettings config, Trained trained) {
+        List<Path> inputs = new ArrayList<>(trained.inputs());
+        RunConfig.Data d = config.data();
+        inputs.add(Path.of(d.train()));
+        if (d.valid() != null)
+            inputs.add(Path.of(d.valid()));
+        d.alsoValid().values().forEach(f -> inputs.add(Path.of(f)));
+        return inputs;
+    }
+
+    private static TrainSession session(RunSettings config, Trained trained, Backend backend) {
+        HeapTrim.collect(); // what reading, rounding and decomposing the weights left behind
+        TrainSession s = new TrainSession(trained.model(), backend, RunData.shapes(config.train()), trained.full(),
+                config.train().uses());
+        HeapTrim.collect(); // the array that the trained parameters came in
+        return s;
     }
 
     /// What may differ from the configuration that the run was started with: where to compute, where and how often to look
@@ -152,12 +149,12 @@ public final class TrainingRun implements AutoCloseable {
                 || key.equals("device") || key.equals("precision") || key.equals("check_device");
     }
 
-    private void checkConfig(Path path) {
+    private static void checkUnchanged(RunSettings config, Path path, List<String> notes) {
         Path file = path.resolve("run.yaml");
-        if (!java.nio.file.Files.exists(file))
+        if (!Files.exists(file))
             return; // RunDir.open has the better message
-        Map<String, String> before = ConfigWriter.flat(ConfigReader.read(file, setup.config().getClass(), List.of()));
-        Map<String, String> now = ConfigWriter.flat(setup.config());
+        Map<String, String> before = ConfigWriter.flat(ConfigReader.read(file, config.record().getClass(), List.of()));
+        Map<String, String> now = ConfigWriter.flat(config.record());
         TreeSet<String> keys = new TreeSet<>(before.keySet());
         keys.addAll(now.keySet());
         for (String key : keys) {
@@ -176,71 +173,89 @@ public final class TrainingRun implements AutoCloseable {
     /// Trains to the end, or until `stop`; writes the result when the last step is done.
     public TrainLoop.Result run(List<TrainListener> listeners, BooleanSupplier stop) {
         List<TrainListener> all = new ArrayList<>(listeners);
-        try (MetricsLog metrics = new MetricsLog(dir.metrics(), from == null ? 0 : from.step())) {
+        try (MetricsLog metrics = new MetricsLog(dir.metrics(), from())) {
             all.add(metrics);
-            if (setup.output().tensorboard())
-                all.add(new TfEvents(dir.path().resolve("tb"), from == null ? 0 : from.step()));
-            if (!tasks.isEmpty())
+            if (config.output().tensorboard())
+                all.add(new TfEvents(dir.path().resolve("tb"), from()));
+            if (!data.tasks().isEmpty())
                 all.add(sampling(List.copyOf(all)));
-            Trainable trainee = Trainable.of(session);
-            if (setup.checkDevice() && !(backend instanceof CpuBackend))
-                trainee = new FirstStepCheck(trainee, backend.name(), backend.precision(), this::cpuTwin, r -> {
-                    Provenance.add(dir, "first_step_check", r.toString());
-                    String text = "step " + (from() + 1) + " is the CPU's: " + r;
-                    all.forEach(l -> l.onDeviceCheck(text, r.seconds(), r.cpuSeconds()));
-                });
-            all.addFirst(new TrainListener() {
-                private boolean told;
-
-                @Override
-                public void onCheckpoint(long t, Path where, boolean best) {
-                    HeapTrim.collect();
-                }
-
-                @Override
-                public void onStep(Step step) {
-                    Session.Compiled c = told ? null : session.compiled();
-                    told = true;
-                    if (c != null)
-                        all.forEach(l -> l.onCompiled(c.kernels(), c.seconds()));
-                }
-            });
-            TrainLoop loop = new TrainLoop(trainee, data.batches(), data.validation(), data.alsoValid(),
-                    setup.train(), steps, setup.eval().every(), setup.eval().patience(), new TrainLoop.Saver() {
-                        @Override
-                        public int every() {
-                            return setup.output().checkpointEvery();
-                        }
-
-                        @Override
-                        public Path save(Checkpoint c) {
-                            session.pull();
-                            return dir.save(c, setup.output().keep(),
-                                    d -> setup.export().accept(d.resolve(setup.result())));
-                        }
-                    }, all, stop);
+            List<TrainListener> told = List.copyOf(all);
+            all.addFirst(housekeeping(told));
+            TrainLoop loop = new TrainLoop(checked(told), data, config.train())
+                    .evaluating(config.eval().every(), config.eval().patience()).saving(checkpoints()).listening(all)
+                    .stopping(stop);
             if (from != null)
                 loop.resume(from);
             TrainLoop.Result r = loop.run();
             done = r.step();
             if (r.finished()) {
-                if (setup.eval().result() == RunConfig.Result.BEST && r.bestStep() > 0)
+                if (config.eval().result() == RunConfig.Result.BEST && r.bestStep() > 0)
                     session.restore(dir.read(r.bestStep()).state());
                 session.pull();
-                dir.replace(setup.result(), setup.export());
+                dir.replace(trained.folder(), trained::write);
             }
             return r;
         }
     }
 
+    /// The session, which on a device takes its first step under the eyes of the CPU.
+    private Trainable checked(List<TrainListener> told) {
+        if (!config.checkDevice() || backend instanceof CpuBackend)
+            return session;
+        return new FirstStepCheck(session, backend.name(), backend.precision(),
+                () -> new TrainSession(trained.model(), new CpuBackend(), RunData.shapes(config.train()),
+                        trained.full(), Set.of(TrainSession.Use.TRAIN)),
+                r -> {
+                    Provenance.add(dir, "first_step_check", r.toString());
+                    String text = "step " + (from() + 1) + " is the CPU's: " + r;
+                    told.forEach(l -> l.onDeviceCheck(text, r.seconds(), r.cpuSeconds()));
+                });
+    }
+
+    private TrainLoop.Saver checkpoints() {
+        return new TrainLoop.Saver() {
+            @Override
+            public int every() {
+                return config.output().checkpointEvery();
+            }
+
+            @Override
+            public Path save(Checkpoint c) {
+                session.pull();
+                return dir.save(c, config.output().keep(), d -> trained.write(d.resolve(trained.folder())));
+            }
+        };
+    }
+
+    /// Frees what a checkpoint left on the heap, and reports the kernels that the first step compiled.
+    private TrainListener housekeeping(List<TrainListener> told) {
+        return new TrainListener() {
+            private boolean first = true;
+
+            @Override
+            public void onCheckpoint(long t, Path where, boolean best) {
+                HeapTrim.collect();
+            }
+
+            @Override
+            public void onStep(Step step) {
+                Session.Compiled c = first ? session.compiled() : null;
+                first = false;
+                if (c != null)
+                    told.forEach(l -> l.onCompiled(c.kernels(), c.seconds()));
+            }
+        };
+    }
+
     /// Lets the model answer some tasks after each evaluation, and tells `others`.
     private TrainListener sampling(List<TrainListener> others) {
+        List<Example.Completion> tasks = data.tasks();
         return new TrainListener() {
             @Override
             public void onEvaluation(Evaluation e) {
                 long start = System.nanoTime();
                 session.pull();
-                List<String> answers = answers();
+                List<String> answers = answers(tasks);
                 List<Sample> all = new ArrayList<>();
                 for (int i = 0; i < tasks.size(); i++)
                     all.add(new Sample(tasks.get(i).prompt(), tasks.get(i).completion(), answers.get(i)));
@@ -252,36 +267,18 @@ public final class TrainingRun implements AutoCloseable {
 
     /// A device keeps the decoder, whose kernels it compiled. The CPU compiles nothing and has its memory back; and a decoder
     /// does not see weights that change, as in full training.
-    private List<String> answers() {
-        if (backend instanceof CpuBackend || setup.full())
-            return dev.gyre.trainer.measure.Evaluation.given(setup.model(), backend, tasks, setup.text());
-        int room = dev.gyre.trainer.measure.Evaluation.room(tasks, setup.model().config().maxPositionEmbeddings(),
-                setup.text());
+    private List<String> answers(List<Example.Completion> tasks) {
+        Transformer model = trained.model();
+        if (backend instanceof CpuBackend || trained.full())
+            return Evaluation.given(model, backend, tasks, trained.text());
+        int room = trained.text().room(tasks, model.config().maxPositionEmbeddings());
         Decoder d = decoder;
         if (d == null) {
-            d = new Decoder(setup.model(), backend, room);
+            d = new Decoder(model, backend, room);
             decoder = d;
         } else
             d.reload();
-        return dev.gyre.trainer.measure.Evaluation.given(d, room, tasks, setup.text());
-    }
-
-    private FirstStepCheck.Twin cpuTwin() {
-        TrainSession s = new TrainSession(setup.model(), new CpuBackend(),
-                RunData.shapes(setup.train()), setup.full(),
-                Set.of(TrainSession.Use.TRAIN));
-        Trainable t = Trainable.of(s);
-        return new FirstStepCheck.Twin() {
-            @Override
-            public Trainable trainee() {
-                return t;
-            }
-
-            @Override
-            public void close() {
-                s.close();
-            }
-        };
+        return Evaluation.given(d, room, tasks, trained.text());
     }
 
     public RunDir dir() {
@@ -290,16 +287,16 @@ public final class TrainingRun implements AutoCloseable {
 
     /// Peak of the process as [MemoryEstimate] has it, on the CPU.
     public long expectedPeak() {
-        long stored = setup.full() ? setup.model().weights().values().stream().mapToLong(HostData::bytes).sum() : 0;
-        MemoryEstimate.Load load = data.load(setup.model().config().maxPositionEmbeddings(), setup.text());
-        return stored + session.plannedBytes() + (load.room() == 0 ? 0 : Decoder.bytes(setup.model(), load.room()))
+        long stored = trained.full() ? trained.model().weights().values().stream().mapToLong(HostData::bytes).sum() : 0;
+        RunData.Load load = data.load(trained.model().config().maxPositionEmbeddings(), trained.text());
+        return stored + session.plannedBytes() + (load.room() == 0 ? 0 : Decoder.bytes(trained.model(), load.room()))
                 + MemoryEstimate.beside(session.trainableNumbers(), load.bytes(),
                         Runtime.getRuntime().availableProcessors());
     }
 
     /// Where the result will be.
     public Path result() {
-        return dir.path().resolve(setup.result());
+        return dir.path().resolve(trained.folder());
     }
 
     public TrainSession session() {
@@ -319,7 +316,7 @@ public final class TrainingRun implements AutoCloseable {
     }
 
     public long steps() {
-        return steps;
+        return data.steps();
     }
 
     /// Steps done when [#run] ended: fewer than [#steps] where it stopped early.
@@ -338,7 +335,7 @@ public final class TrainingRun implements AutoCloseable {
     }
 
     public Transformer model() {
-        return setup.model();
+        return trained.model();
     }
 
     @Override

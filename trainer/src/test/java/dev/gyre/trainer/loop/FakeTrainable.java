@@ -3,6 +3,7 @@ package dev.gyre.trainer.loop;
 import dev.gyre.model.transformer.AdamWStep;
 import dev.gyre.model.transformer.Batch;
 import dev.gyre.model.transformer.TrainState;
+import dev.gyre.model.transformer.Trainable;
 
 /// Learns one number per token value: a unigram model with AdamW, sensitive to the order of batches and to all of its
 /// state, so that any slip in resuming shows.

@@ -9,7 +9,7 @@ import dev.gyre.model.transformer.AdamWStep;
 import dev.gyre.model.transformer.Batch;
 import dev.gyre.model.transformer.TrainState;
 import dev.gyre.trainer.loop.FakeTrainable;
-import dev.gyre.trainer.loop.Trainable;
+import dev.gyre.model.transformer.Trainable;
 import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.Test;
@@ -25,13 +25,7 @@ class FirstStepCheckTest {
     private FirstStepCheck check(Trainable device) {
         return new FirstStepCheck(device, "opencl:9", Precision.F32, () -> {
             opened++;
-            FakeTrainable cpu = new FakeTrainable();
-            return new FirstStepCheck.Twin() {
-                @Override
-                public Trainable trainee() {
-                    return cpu;
-                }
-
+            return new FakeTrainable() {
                 @Override
                 public void close() {
                     closed++;

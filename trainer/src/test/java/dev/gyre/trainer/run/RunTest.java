@@ -7,9 +7,8 @@ import dev.gyre.model.files.FormatException;
 import dev.gyre.model.transformer.Batch;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.RunConfig;
-import dev.gyre.trainer.data.Batches;
 import dev.gyre.trainer.data.ModelText;
-import dev.gyre.trainer.data.TokenizedSet;
+import dev.gyre.trainer.data.RunData;
 import dev.gyre.trainer.loop.Checkpoint;
 import dev.gyre.trainer.loop.FakeTrainable;
 import dev.gyre.trainer.loop.NumericException;
@@ -23,7 +22,6 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Map;
 import java.util.Random;
 import java.util.function.BooleanSupplier;
 import org.junit.jupiter.api.BeforeEach;
@@ -50,11 +48,11 @@ class RunTest {
         return ConfigReader.parse("run.yaml", """
                 model: {path: m}
                 adapter: {method: full}
-                data: {train: %s, valid: %s}
+                data: {train: %s, valid: %s, also_valid: {same: %s}}
                 train: {steps: 20, seq_len: 12, micro_batch: 2, accumulate: 2, lr: 0.05, warmup: 3}
                 eval: {every: 4}
                 output: {dir: %s, checkpoint_every: 5, keep: 2}
-                """.formatted(data, data, dir.resolve(run)), RunConfig.class, List.of(set));
+                """.formatted(data, data, data, dir.resolve(run)), RunConfig.class, List.of(set));
     }
 
     private final class Run {
@@ -78,18 +76,12 @@ class RunTest {
         }
 
         TrainLoop.Result run() {
-            RunConfig.Train t = c.train();
-            TokenizedSet set = TokenizedSet.read(data, new TokenizedSet.Rules(c.data().format(), c.data().trainOn(),
-                    c.data().tooLong(), t.seqLen()), ModelText.bytes());
-            Batches batches = new Batches(set, t.microBatch(), t.seqLen(), c.data().packing(), true, c.seed(),
-                    t.epochs() == null ? Double.POSITIVE_INFINITY : t.epochs());
             Checkpoint from = out.latest();
             try (MetricsLog metrics = new MetricsLog(out.metrics(), from == null ? 0 : from.step())) {
                 listeners.add(metrics);
-                TrainLoop loop = new TrainLoop(trainee, batches,
-                        Batches.inOrder(set, t.microBatch(), t.seqLen(), true, c.eval().batches()),
-                        Map.of("same", Batches.inOrder(set, t.microBatch(), t.seqLen(), true, c.eval().batches())), t,
-                        TrainLoop.steps(t, batches), c.eval().every(), c.eval().patience(), new TrainLoop.Saver() {
+                TrainLoop loop = new TrainLoop(trainee, RunData.read(c, ModelText.bytes()), c.train())
+                        .evaluating(c.eval().every(), c.eval().patience()).listening(listeners).stopping(stop)
+                        .saving(new TrainLoop.Saver() {
                             @Override
                             public int every() {
                                 return c.output().checkpointEvery();
@@ -100,10 +92,8 @@ class RunTest {
                                 return out.save(checkpoint, c.output().keep(), d -> {
                                 });
                             }
-                        }, listeners, stop);
-                if (from != null)
-                    loop.resume(from);
-                return loop.run();
+                        });
+                return (from == null ? loop : loop.resume(from)).run();
             }
         }
     }

@@ -19,7 +19,7 @@ import dev.gyre.model.transformer.AdamWStep;
 import dev.gyre.model.transformer.Batch;
 import dev.gyre.model.transformer.TrainSession;
 import dev.gyre.model.transformer.Transformer;
-import dev.gyre.trainer.loop.Trainable;
+import dev.gyre.model.transformer.Trainable;
 import java.util.ArrayList;
 import java.util.EnumSet;
 import java.util.List;
@@ -71,20 +71,8 @@ class WrongKernelTest {
     /// The first two steps of a device that does `change` to its operations; the second without a check.
     private static float[] steps(UnaryOperator<Op> change, List<FirstStepCheck.Result> told) {
         try (TrainSession device = session(new Changed(change))) {
-            Trainable t = new FirstStepCheck(Trainable.of(device), "opencl:9", Precision.F32, () -> {
-                TrainSession cpu = session(new CpuBackend(1));
-                return new FirstStepCheck.Twin() {
-                    @Override
-                    public Trainable trainee() {
-                        return Trainable.of(cpu);
-                    }
-
-                    @Override
-                    public void close() {
-                        cpu.close();
-                    }
-                };
-            }, told::add);
+            Trainable t = new FirstStepCheck(device, "opencl:9", Precision.F32,
+                    () -> session(new CpuBackend(1)), told::add);
             for (int i = 0; i < 2; i++) {
                 t.microBatch(BATCH, 0.25f);
                 t.update(STEP);
@@ -110,7 +98,7 @@ class WrongKernelTest {
         float[] checked = steps(op -> op, told);
         assertThat(told).hasSize(1);
         try (TrainSession alone = session(new CpuBackend(1))) {
-            Trainable t = Trainable.of(alone);
+            Trainable t = alone;
             for (int i = 0; i < 2; i++) {
                 t.microBatch(BATCH, 0.25f);
                 t.update(STEP);

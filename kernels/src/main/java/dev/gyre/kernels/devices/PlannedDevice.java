@@ -1,0 +1,38 @@
+package dev.gyre.kernels.devices;
+
+import dev.gyre.kernels.DeviceException;
+import dev.gyre.kernels.Precision;
+import dev.gyre.kernels.Program;
+import dev.gyre.kernels.tornado.TornadoBackend;
+import dev.gyre.kernels.tornado.TornadoDevices;
+import java.util.List;
+import java.util.Locale;
+
+/// The device whose memory a plan is about: the one that a run names where it is at hand, else a GPU as it will be found.
+///
+/// @param name for messages: `opencl:0`, `a GPU`
+public record PlannedDevice(String name, Size size) {
+    /// Bytes that a session of programs takes there.
+    @FunctionalInterface
+    public interface Size {
+        /// @param doubled whether the maxima of NF4 weights are quantised again
+        long bytes(List<Program> programs, boolean doubled);
+    }
+
+    /// @param device as a run names it
+    /// @param precision of its large products
+    public static PlannedDevice of(String device, Precision precision) {
+        if (!device.startsWith("cpu") && (TornadoDevices.sdkPresent() || device.equals("jvm")))
+            try {
+                if (Devices.open(device, precision).backend() instanceof TornadoBackend b)
+                    return new PlannedDevice(b.name(), b::bytes);
+            } catch (DeviceException e) {
+                // planned for another machine
+            }
+        if (precision == Precision.F32 && !device.startsWith("cuda:"))
+            return new PlannedDevice("a GPU",
+                    (programs, doubled) -> TornadoBackend.bytesOnGpu(programs, doubled, null));
+        return new PlannedDevice("a GPU with cuBLAS in " + precision.name().toLowerCase(Locale.ROOT),
+                (programs, doubled) -> TornadoBackend.bytesOnGpu(programs, doubled, precision));
+    }
+}

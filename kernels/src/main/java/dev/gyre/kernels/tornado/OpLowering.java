@@ -1,0 +1,90 @@
+package dev.gyre.kernels.tornado;
+
+import static dev.gyre.kernels.tornado.TaskGraphs.items;
+
+import dev.gyre.kernels.op.Buf;
+import dev.gyre.kernels.tornado.DeviceMemory.Floats;
+import dev.gyre.kernels.tornado.DeviceMemory.Ints;
+import dev.gyre.kernels.tornado.TaskGraphs.Grid;
+import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
+import uk.ac.manchester.tornado.api.types.arrays.IntArray;
+
+/// What the lowering of every family of operations uses: the graphs that it adds tasks to, the arrays behind the buffers, and
+/// the tasks that several families have.
+abstract class OpLowering {
+    /// Parts of a two-stage sum over rows: enough to fill a device, few enough to add up at once.
+    private static final int ROW_PARTS = 32;
+    /// Parts of a two-stage sum over all elements.
+    private static final int SUM_PARTS = 1024;
+
+    final TaskGraphs tasks;
+    final DeviceMemory memory;
+    final boolean workGroups;
+
+    OpLowering(TaskGraphs tasks, DeviceMemory memory, Lowering.Choice choice) {
+        this(tasks, memory, choice.workGroups());
+    }
+
+    OpLowering(TaskGraphs tasks, DeviceMemory memory, boolean workGroups) {
+        this.tasks = tasks;
+        this.memory = memory;
+        this.workGroups = workGroups;
+    }
+
+    /// The offsets of a task's buffers in their arrays, in the order of the kernel's parameters.
+    final IntArray at(int... offsets) {
+        return memory.constants(offsets);
+    }
+
+    final Floats f(Buf b) {
+        return memory.floats(b);
+    }
+
+    final Ints i(Buf b) {
+        return memory.ints(b);
+    }
+
+    /// A workspace as a window.
+    final Floats scratch(long n) {
+        return new Floats(memory.scratch(n), 0);
+    }
+
+    static int flag(boolean b) {
+        return b ? 1 : 0;
+    }
+
+    static int rowParts(int N) {
+        return Math.clamp(N / 8, 1, ROW_PARTS);
+    }
+
+    static int sumParts(long n) {
+        return Math.clamp(n / 16, 1, SUM_PARTS);
+    }
+
+    /// `n` work groups of `size` items.
+    static Grid groups(int n, int size) {
+        return new Grid(n * size, 1, size, 1);
+    }
+
+    final void copy(Floats x, Floats y, int n) {
+        tasks.task("copyTo", items(n), ElementKernels::copyTo, x.array(), y.array(), at(x.at(), y.at()), n);
+    }
+
+    final void axpy(float a, Floats x, Floats y, int n) {
+        tasks.task("axpy", items(n), ElementKernels::axpy, a, x.array(), y.array(), at(x.at(), y.at()), n);
+    }
+
+    /// `y (+)= x`
+    final void into(Floats x, Floats y, int n, boolean accumulate) {
+        if (accumulate)
+            axpy(1f, x, y, n);
+        else
+            copy(x, y, n);
+    }
+
+    /// Second stage of a sum: `out[c] (+)= sum over s of partial[s, c]`, partial (parts, C).
+    final void addParts(FloatArray partial, Floats out, int C, int parts, boolean accumulate) {
+        tasks.task("addParts", items(C), ColumnKernels::addParts, partial, out.array(), at(out.at()), C, parts,
+                flag(accumulate));
+    }
+}

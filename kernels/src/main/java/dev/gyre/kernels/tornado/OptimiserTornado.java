@@ -1,0 +1,42 @@
+package dev.gyre.kernels.tornado;
+
+import static dev.gyre.kernels.tornado.TaskGraphs.items;
+
+import dev.gyre.kernels.op.OptimiserOps;
+import dev.gyre.kernels.tornado.DeviceMemory.Floats;
+import dev.gyre.kernels.tornado.Lowering.Choice;
+import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
+
+/// [dev.gyre.kernels.op.OptimiserOps] as tasks.
+final class OptimiserTornado extends OpLowering {
+    OptimiserTornado(TaskGraphs tasks, DeviceMemory memory, Choice choice) {
+        super(tasks, memory, choice);
+    }
+
+    void lower(OptimiserOps op) {
+        switch (op) {
+            case OptimiserOps.GradNorm o -> {
+                Floats x = f(o.grad());
+                Floats norm = f(o.norm());
+                int n = o.grad().length();
+                int parts = sumParts(n);
+                FloatArray partial = memory.scratch(parts);
+                tasks.task("squareParts", items(parts), OptimiserKernels::squareParts, x.array(), partial, at(x.at()),
+                        n, parts);
+                tasks.task("rootOfParts", items(1), OptimiserKernels::rootOfParts, partial, norm.array(), at(norm.at()),
+                        parts);
+            }
+            case OptimiserOps.AdamW o -> {
+                Floats p = f(o.param());
+                Floats grad = f(o.grad());
+                Floats m = f(o.m());
+                Floats v = f(o.v());
+                Floats hp = f(o.hp());
+                Floats norm = f(o.norm());
+                tasks.task("adamW", items(o.param().length()), OptimiserKernels::adamW, p.array(), grad.array(),
+                        m.array(), v.array(), hp.array(), norm.array(),
+                        at(p.at(), grad.at(), m.at(), v.at(), hp.at(), norm.at()), o.param().length(), flag(o.decay()));
+            }
+        }
+    }
+}

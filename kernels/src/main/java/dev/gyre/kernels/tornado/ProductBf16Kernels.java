@@ -1,0 +1,67 @@
+package dev.gyre.kernels.tornado;
+
+import static dev.gyre.kernels.tornado.TaskGraphs.ALL;
+
+import uk.ac.manchester.tornado.api.annotations.Parallel;
+import uk.ac.manchester.tornado.api.types.arrays.ByteArray;
+import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
+import uk.ac.manchester.tornado.api.types.arrays.IntArray;
+import uk.ac.manchester.tornado.api.types.arrays.ShortArray;
+
+/// Matrices to and from the BF16 in which a library multiplies them; `powers` as in [ProductKernels#bf16].
+final class ProductBf16Kernels {
+    private ProductBf16Kernels() {
+    }
+
+    /// `y = round(x)`; y begins at its array's first element.
+    static void toBf16(FloatArray x, FloatArray powers, ShortArray y, IntArray at, int n) {
+        int xAt = at.get(0);
+        for (@Parallel int i = 0; i < (n & ALL); i++)
+            y.set(i, bits(x.get(xAt + i), powers));
+    }
+
+    /// An NF4 weight, as in [ProductKernels#nf4].
+    static void nf4ToBf16(ByteArray codes, FloatArray book, FloatArray maxima, ByteArray maximaCodes, FloatArray map,
+            FloatArray powers, ShortArray y, int n, int block, int nested, float offset) {
+        for (@Parallel int i = 0; i < (n & ALL); i++)
+            y.set(i, bits(ProductKernels.nf4(codes, book, maxima, maximaCodes, map, block, nested, offset, i), powers));
+    }
+
+    /// `y (+)= x`.
+    @SuppressWarnings("IdentityBinaryExpression") // infinity less itself is NaN
+    static void fromBf16(ShortArray x, FloatArray powers, FloatArray y, IntArray at, int n, int accumulate) {
+        int yAt = at.get(0);
+        for (@Parallel int i = 0; i < (n & ALL); i++) {
+            float old = accumulate != 0 ? y.get(yAt + i) : 0f;
+            float value = ProductKernels.bf16(x.get(i), powers);
+            // there NaN is as infinite as infinity, which weights never are
+            float number = (x.get(i) & 0x7fff) > 0x7f80 ? value - value : value;
+            y.set(yAt + i, old + number);
+        }
+    }
+
+    /// The nearest brain float's bits, ties to even; zero loses its sign. The exponent is found by halving among the powers of
+    /// two, because the device compilers cannot compute with reinterpreted bits; all steps are exact, also where they are fused.
+    @SuppressWarnings("IdentityBinaryExpression") // only NaN is not itself, and CUDA's compiler knows that
+    static short bits(float x, FloatArray powers) {
+        float size = x < 0f ? -x : x;
+        int exponent = size < powers.get(128) ? 0 : 128;
+        exponent += size < powers.get(exponent + 64) ? 0 : 64;
+        exponent += size < powers.get(exponent + 32) ? 0 : 32;
+        exponent += size < powers.get(exponent + 16) ? 0 : 16;
+        exponent += size < powers.get(exponent + 8) ? 0 : 8;
+        exponent += size < powers.get(exponent + 4) ? 0 : 4;
+        exponent += size < powers.get(exponent + 2) ? 0 : 2;
+        exponent += size < powers.get(exponent + 1) ? 0 : 1;
+        // [128, 256) for normal numbers, less for subnormal ones
+        float scaled = size / powers.get(exponent) * 128f;
+        int whole = (int) scaled;
+        float rest = scaled - whole;
+        int up = rest > 0.5f ? 1 : rest == 0.5f ? whole & 1 : 0;
+        // a mantissa that becomes 256 carries into the exponent
+        int rounded = exponent * 128 + whole + up - (exponent > 0 ? 128 : 0);
+        // NaN is no less than any power
+        int value = size == size ? exponent == 255 ? 0x7f80 : rounded : 0x7fc0;
+        return (short) (x < 0f ? value - 0x8000 : value);
+    }
+}

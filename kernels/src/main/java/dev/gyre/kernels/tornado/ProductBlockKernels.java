@@ -1,0 +1,314 @@
+package dev.gyre.kernels.tornado;
+
+import uk.ac.manchester.tornado.api.annotations.Parallel;
+import uk.ac.manchester.tornado.api.math.TornadoMath;
+import uk.ac.manchester.tornado.api.types.arrays.ByteArray;
+import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
+import uk.ac.manchester.tornado.api.types.arrays.IntArray;
+import uk.ac.manchester.tornado.api.types.arrays.ShortArray;
+
+/// The matrix products of [ProductKernels] with 4 x 4 elements of c for each work item: each number of a and b is fetched,
+/// and a weight decoded, once for four products. For devices whose work groups share no memory worth the name, such as
+/// CPUs. Rows and columns beyond the edge are the last one again and not stored.
+///
+/// Element (i,k) of a is `a[i aRow + k aStep]`, element (k,j) of b is `b[k bRow + j bStep]`: strides (K,1 or 1,M; N,1 or 1,K)
+/// make it NN, NT or TN. The sixteen sums are written out, since a device clears no private array.
+final class ProductBlockKernels {
+    private ProductBlockKernels() {
+    }
+
+    static void blocked(FloatArray a, FloatArray b, FloatArray c, IntArray at, int M, int N, int K, int aRow, int aStep,
+            int bRow, int bStep, float alpha, int accumulate) {
+        int aAt = at.get(0);
+        int bAt = at.get(1);
+        int cAt = at.get(2);
+        for (@Parallel int i = 0; i < (M + 3 >> 2); i++)
+            for (@Parallel int j = 0; j < (N + 3 >> 2); j++) {
+                int i1 = TornadoMath.min(4 * i + 1, M - 1);
+                int i2 = TornadoMath.min(4 * i + 2, M - 1);
+                int i3 = TornadoMath.min(4 * i + 3, M - 1);
+                int j1 = TornadoMath.min(4 * j + 1, N - 1);
+                int j2 = TornadoMath.min(4 * j + 2, N - 1);
+                int j3 = TornadoMath.min(4 * j + 3, N - 1);
+                int a0 = aAt + 4 * i * aRow;
+                int a1 = aAt + i1 * aRow;
+                int a2 = aAt + i2 * aRow;
+                int a3 = aAt + i3 * aRow;
+                float c00 = 0f;
+                float c01 = 0f;
+                float c02 = 0f;
+                float c03 = 0f;
+                float c10 = 0f;
+                float c11 = 0f;
+                float c12 = 0f;
+                float c13 = 0f;
+                float c20 = 0f;
+                float c21 = 0f;
+                float c22 = 0f;
+                float c23 = 0f;
+                float c30 = 0f;
+                float c31 = 0f;
+                float c32 = 0f;
+                float c33 = 0f;
+                for (int k = 0; k < K; k++) {
+                    float y0 = b.get(bAt + k * bRow + 4 * j * bStep);
+                    float y1 = b.get(bAt + k * bRow + j1 * bStep);
+                    float y2 = b.get(bAt + k * bRow + j2 * bStep);
+                    float y3 = b.get(bAt + k * bRow + j3 * bStep);
+                    float x0 = a.get(a0 + k * aStep);
+                    c00 += x0 * y0;
+                    c01 += x0 * y1;
+                    c02 += x0 * y2;
+                    c03 += x0 * y3;
+                    float x1 = a.get(a1 + k * aStep);
+                    c10 += x1 * y0;
+                    c11 += x1 * y1;
+                    c12 += x1 * y2;
+                    c13 += x1 * y3;
+                    float x2 = a.get(a2 + k * aStep);
+                    c20 += x2 * y0;
+                    c21 += x2 * y1;
+                    c22 += x2 * y2;
+                    c23 += x2 * y3;
+                    float x3 = a.get(a3 + k * aStep);
+                    c30 += x3 * y0;
+                    c31 += x3 * y1;
+                    c32 += x3 * y2;
+                    c33 += x3 * y3;
+                }
+                put(c, cAt + 4 * i * N + 4 * j, alpha * c00, accumulate);
+                if (4 * j + 1 < N)
+                    put(c, cAt + 4 * i * N + j1, alpha * c01, accumulate);
+                if (4 * j + 2 < N)
+                    put(c, cAt + 4 * i * N + j2, alpha * c02, accumulate);
+                if (4 * j + 3 < N)
+                    put(c, cAt + 4 * i * N + j3, alpha * c03, accumulate);
+                if (4 * i + 1 < M)
+                    put(c, cAt + i1 * N + 4 * j, alpha * c10, accumulate);
+                if (4 * i + 1 < M && 4 * j + 1 < N)
+                    put(c, cAt + i1 * N + j1, alpha * c11, accumulate);
+                if (4 * i + 1 < M && 4 * j + 2 < N)
+                    put(c, cAt + i1 * N + j2, alpha * c12, accumulate);
+                if (4 * i + 1 < M && 4 * j + 3 < N)
+                    put(c, cAt + i1 * N + j3, alpha * c13, accumulate);
+                if (4 * i + 2 < M)
+                    put(c, cAt + i2 * N + 4 * j, alpha * c20, accumulate);
+                if (4 * i + 2 < M && 4 * j + 1 < N)
+                    put(c, cAt + i2 * N + j1, alpha * c21, accumulate);
+                if (4 * i + 2 < M && 4 * j + 2 < N)
+                    put(c, cAt + i2 * N + j2, alpha * c22, accumulate);
+                if (4 * i + 2 < M && 4 * j + 3 < N)
+                    put(c, cAt + i2 * N + j3, alpha * c23, accumulate);
+                if (4 * i + 3 < M)
+                    put(c, cAt + i3 * N + 4 * j, alpha * c30, accumulate);
+                if (4 * i + 3 < M && 4 * j + 1 < N)
+                    put(c, cAt + i3 * N + j1, alpha * c31, accumulate);
+                if (4 * i + 3 < M && 4 * j + 2 < N)
+                    put(c, cAt + i3 * N + j2, alpha * c32, accumulate);
+                if (4 * i + 3 < M && 4 * j + 3 < N)
+                    put(c, cAt + i3 * N + j3, alpha * c33, accumulate);
+            }
+    }
+
+    /// With b in BF16; `powers` as in [ProductKernels#bf16].
+    static void blockedBf16(FloatArray a, ShortArray b, FloatArray powers, FloatArray c, IntArray at, int M, int N,
+            int K,
+            int aRow, int aStep, int bRow, int bStep, float alpha, int accumulate) {
+        int aAt = at.get(0);
+        int bAt = at.get(1);
+        int cAt = at.get(2);
+        for (@Parallel int i = 0; i < (M + 3 >> 2); i++)
+            for (@Parallel int j = 0; j < (N + 3 >> 2); j++) {
+                int i1 = TornadoMath.min(4 * i + 1, M - 1);
+                int i2 = TornadoMath.min(4 * i + 2, M - 1);
+                int i3 = TornadoMath.min(4 * i + 3, M - 1);
+                int j1 = TornadoMath.min(4 * j + 1, N - 1);
+                int j2 = TornadoMath.min(4 * j + 2, N - 1);
+                int j3 = TornadoMath.min(4 * j + 3, N - 1);
+                int a0 = aAt + 4 * i * aRow;
+                int a1 = aAt + i1 * aRow;
+                int a2 = aAt + i2 * aRow;
+                int a3 = aAt + i3 * aRow;
+                float c00 = 0f;
+                float c01 = 0f;
+                float c02 = 0f;
+                float c03 = 0f;
+                float c10 = 0f;
+                float c11 = 0f;
+                float c12 = 0f;
+                float c13 = 0f;
+                float c20 = 0f;
+                float c21 = 0f;
+                float c22 = 0f;
+                float c23 = 0f;
+                float c30 = 0f;
+                float c31 = 0f;
+                float c32 = 0f;
+                float c33 = 0f;
+                for (int k = 0; k < K; k++) {
+                    float y0 = ProductKernels.bf16(b.get(bAt + k * bRow + 4 * j * bStep), powers);
+                    float y1 = ProductKernels.bf16(b.get(bAt + k * bRow + j1 * bStep), powers);
+                    float y2 = ProductKernels.bf16(b.get(bAt + k * bRow + j2 * bStep), powers);
+                    float y3 = ProductKernels.bf16(b.get(bAt + k * bRow + j3 * bStep), powers);
+                    float x0 = a.get(a0 + k * aStep);
+                    c00 += x0 * y0;
+                    c01 += x0 * y1;
+                    c02 += x0 * y2;
+                    c03 += x0 * y3;
+                    float x1 = a.get(a1 + k * aStep);
+                    c10 += x1 * y0;
+                    c11 += x1 * y1;
+                    c12 += x1 * y2;
+                    c13 += x1 * y3;
+                    float x2 = a.get(a2 + k * aStep);
+                    c20 += x2 * y0;
+                    c21 += x2 * y1;
+                    c22 += x2 * y2;
+                    c23 += x2 * y3;
+                    float x3 = a.get(a3 + k * aStep);
+                    c30 += x3 * y0;
+                    c31 += x3 * y1;
+                    c32 += x3 * y2;
+                    c33 += x3 * y3;
+                }
+                put(c, cAt + 4 * i * N + 4 * j, alpha * c00, accumulate);
+                if (4 * j + 1 < N)
+                    put(c, cAt + 4 * i * N + j1, alpha * c01, accumulate);
+                if (4 * j + 2 < N)
+                    put(c, cAt + 4 * i * N + j2, alpha * c02, accumulate);
+                if (4 * j + 3 < N)
+                    put(c, cAt + 4 * i * N + j3, alpha * c03, accumulate);
+                if (4 * i + 1 < M)
+                    put(c, cAt + i1 * N + 4 * j, alpha * c10, accumulate);
+                if (4 * i + 1 < M && 4 * j + 1 < N)
+                    put(c, cAt + i1 * N + j1, alpha * c11, accumulate);
+                if (4 * i + 1 < M && 4 * j + 2 < N)
+                    put(c, cAt + i1 * N + j2, alpha * c12, accumulate);
+                if (4 * i + 1 < M && 4 * j + 3 < N)
+                    put(c, cAt + i1 * N + j3, alpha * c13, accumulate);
+                if (4 * i + 2 < M)
+                    put(c, cAt + i2 * N + 4 * j, alpha * c20, accumulate);
+                if (4 * i + 2 < M && 4 * j + 1 < N)
+                    put(c, cAt + i2 * N + j1, alpha * c21, accumulate);
+                if (4 * i + 2 < M && 4 * j + 2 < N)
+                    put(c, cAt + i2 * N + j2, alpha * c22, accumulate);
+                if (4 * i + 2 < M && 4 * j + 3 < N)
+                    put(c, cAt + i2 * N + j3, alpha * c23, accumulate);
+                if (4 * i + 3 < M)
+                    put(c, cAt + i3 * N + 4 * j, alpha * c30, accumulate);
+                if (4 * i + 3 < M && 4 * j + 1 < N)
+                    put(c, cAt + i3 * N + j1, alpha * c31, accumulate);
+                if (4 * i + 3 < M && 4 * j + 2 < N)
+                    put(c, cAt + i3 * N + j2, alpha * c32, accumulate);
+                if (4 * i + 3 < M && 4 * j + 3 < N)
+                    put(c, cAt + i3 * N + j3, alpha * c33, accumulate);
+            }
+    }
+
+    /// With b in NF4, (K,N) or with `nt` (N,K); the arguments between `a` and `c`, and `block` to `offset`, as in
+    /// [ProductKernels#nf4].
+    static void blockedNf4(FloatArray a, ByteArray codes, FloatArray book, FloatArray maxima, ByteArray maximaCodes,
+            FloatArray map, FloatArray c, IntArray at, int M, int N, int K, int nt, float alpha, int accumulate,
+            int block, int nested, float offset) {
+        int aAt = at.get(0);
+        int cAt = at.get(1);
+        int aRow = K;
+        int aStep = 1;
+        int bRow = nt != 0 ? 1 : N;
+        int bStep = nt != 0 ? K : 1;
+        for (@Parallel int i = 0; i < (M + 3 >> 2); i++)
+            for (@Parallel int j = 0; j < (N + 3 >> 2); j++) {
+                int i1 = TornadoMath.min(4 * i + 1, M - 1);
+                int i2 = TornadoMath.min(4 * i + 2, M - 1);
+                int i3 = TornadoMath.min(4 * i + 3, M - 1);
+                int j1 = TornadoMath.min(4 * j + 1, N - 1);
+                int j2 = TornadoMath.min(4 * j + 2, N - 1);
+                int j3 = TornadoMath.min(4 * j + 3, N - 1);
+                int a0 = aAt + 4 * i * aRow;
+                int a1 = aAt + i1 * aRow;
+                int a2 = aAt + i2 * aRow;
+                int a3 = aAt + i3 * aRow;
+                float c00 = 0f;
+                float c01 = 0f;
+                float c02 = 0f;
+                float c03 = 0f;
+                float c10 = 0f;
+                float c11 = 0f;
+                float c12 = 0f;
+                float c13 = 0f;
+                float c20 = 0f;
+                float c21 = 0f;
+                float c22 = 0f;
+                float c23 = 0f;
+                float c30 = 0f;
+                float c31 = 0f;
+                float c32 = 0f;
+                float c33 = 0f;
+                for (int k = 0; k < K; k++) {
+                    float y0 = ProductKernels.nf4(codes, book, maxima, maximaCodes, map, block, nested, offset,
+                            k * bRow + 4 * j * bStep);
+                    float y1 = ProductKernels.nf4(codes, book, maxima, maximaCodes, map, block, nested, offset,
+                            k * bRow + j1 * bStep);
+                    float y2 = ProductKernels.nf4(codes, book, maxima, maximaCodes, map, block, nested, offset,
+                            k * bRow + j2 * bStep);
+                    float y3 = ProductKernels.nf4(codes, book, maxima, maximaCodes, map, block, nested, offset,
+                            k * bRow + j3 * bStep);
+                    float x0 = a.get(a0 + k * aStep);
+                    c00 += x0 * y0;
+                    c01 += x0 * y1;
+                    c02 += x0 * y2;
+                    c03 += x0 * y3;
+                    float x1 = a.get(a1 + k * aStep);
+                    c10 += x1 * y0;
+                    c11 += x1 * y1;
+                    c12 += x1 * y2;
+                    c13 += x1 * y3;
+                    float x2 = a.get(a2 + k * aStep);
+                    c20 += x2 * y0;
+                    c21 += x2 * y1;
+                    c22 += x2 * y2;
+                    c23 += x2 * y3;
+                    float x3 = a.get(a3 + k * aStep);
+                    c30 += x3 * y0;
+                    c31 += x3 * y1;
+                    c32 += x3 * y2;
+                    c33 += x3 * y3;
+                }
+                put(c, cAt + 4 * i * N + 4 * j, alpha * c00, accumulate);
+                if (4 * j + 1 < N)
+                    put(c, cAt + 4 * i * N + j1, alpha * c01, accumulate);
+                if (4 * j + 2 < N)
+                    put(c, cAt + 4 * i * N + j2, alpha * c02, accumulate);
+                if (4 * j + 3 < N)
+                    put(c, cAt + 4 * i * N + j3, alpha * c03, accumulate);
+                if (4 * i + 1 < M)
+                    put(c, cAt + i1 * N + 4 * j, alpha * c10, accumulate);
+                if (4 * i + 1 < M && 4 * j + 1 < N)
+                    put(c, cAt + i1 * N + j1, alpha * c11, accumulate);
+                if (4 * i + 1 < M && 4 * j + 2 < N)
+                    put(c, cAt + i1 * N + j2, alpha * c12, accumulate);
+                if (4 * i + 1 < M && 4 * j + 3 < N)
+                    put(c, cAt + i1 * N + j3, alpha * c13, accumulate);
+                if (4 * i + 2 < M)
+                    put(c, cAt + i2 * N + 4 * j, alpha * c20, accumulate);
+                if (4 * i + 2 < M && 4 * j + 1 < N)
+                    put(c, cAt + i2 * N + j1, alpha * c21, accumulate);
+                if (4 * i + 2 < M && 4 * j + 2 < N)
+                    put(c, cAt + i2 * N + j2, alpha * c22, accumulate);
+                if (4 * i + 2 < M && 4 * j + 3 < N)
+                    put(c, cAt + i2 * N + j3, alpha * c23, accumulate);
+                if (4 * i + 3 < M)
+                    put(c, cAt + i3 * N + 4 * j, alpha * c30, accumulate);
+                if (4 * i + 3 < M && 4 * j + 1 < N)
+                    put(c, cAt + i3 * N + j1, alpha * c31, accumulate);
+                if (4 * i + 3 < M && 4 * j + 2 < N)
+                    put(c, cAt + i3 * N + j2, alpha * c32, accumulate);
+                if (4 * i + 3 < M && 4 * j + 3 < N)
+                    put(c, cAt + i3 * N + j3, alpha * c33, accumulate);
+            }
+    }
+
+    private static void put(FloatArray c, int at, float value, int accumulate) {
+        c.set(at, (accumulate != 0 ? c.get(at) : 0f) + value);
+    }
+}

@@ -1,0 +1,152 @@
+package dev.gyre.kernels.tornado;
+
+import static dev.gyre.kernels.tornado.TaskGraphs.items;
+
+import dev.gyre.kernels.Precision;
+import dev.gyre.kernels.op.Buf;
+import dev.gyre.kernels.op.DType;
+import dev.gyre.kernels.op.ProductOps;
+import dev.gyre.kernels.tornado.DeviceMemory.Floats;
+import dev.gyre.kernels.tornado.DeviceMemory.Nf4;
+import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
+import uk.ac.manchester.tornado.api.common.Access;
+import uk.ac.manchester.tornado.api.common.LibraryTaskDescriptor;
+import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
+import uk.ac.manchester.tornado.api.types.arrays.ShortArray;
+import uk.ac.manchester.tornado.cublas.CuBlas;
+
+/// Large matrix products by cuBLAS, on the arrays of the session. A weight in BF16 or NF4 is decoded as a whole into a
+/// workspace first, once more for each product: that reads and writes it once, where the product itself does 2 M operations
+/// for each of its elements.
+///
+/// | precision | a | b | c |
+/// |---|---|---|---|
+/// | F32, TF32 | as it is | decoded to F32 | written or added to |
+/// | BF16 | rounded into a workspace | as it is (BF16), or rounded into a workspace | from a workspace in BF16 |
+///
+/// cuBLAS has column-major matrices, so the row-major `c = op(a) op(b)` is computed as `c^T = op(b)^T op(a)^T`. It takes no
+/// offset into an array either: a product of parts of arrays is left to our own kernels ([#takes]).
+final class ProductCuBlas extends OpLowering {
+    private static final String MODULE = "tornado.cublas";
+    private static final String NATIVE = "tornado-cublas";
+
+    private final ProductTornado own;
+    private final Precision precision;
+
+    /// @param own decodes weights
+    ProductCuBlas(ProductTornado own, Precision precision) {
+        super(own.tasks, own.memory, own.workGroups);
+        this.own = own;
+        this.precision = precision;
+    }
+
+    /// What keeps this JVM from calling cuBLAS; null when nothing does.
+    static @Nullable String missing() {
+        if (ModuleLayer.boot().findModule(MODULE).isEmpty())
+            return "the SDK has no module " + MODULE;
+        try {
+            System.loadLibrary(NATIVE);
+            return null;
+        } catch (UnsatisfiedLinkError e) {
+            return String.valueOf(e.getMessage()).replaceAll("\\s+", " ").strip();
+        }
+    }
+
+    /// Large, and of whole arrays.
+    static boolean takes(ProductOps.MatMul o, Precision precision) {
+        boolean whole = precision == Precision.BF16
+                ? o.b().dtype() != DType.BF16 || o.b().offset() == 0
+                : o.a().offset() == 0 && o.c().offset() == 0
+                        && (o.b().dtype() != DType.F32 || o.b().offset() == 0);
+        return whole && o.M() >= ProductTileKernels.SIDE && o.N() >= ProductTileKernels.SIDE;
+    }
+
+    void product(ProductOps.MatMul o) {
+        if (precision == Precision.BF16)
+            brain(o);
+        else
+            single(o);
+    }
+
+    private void single(ProductOps.MatMul o) {
+        FloatArray a = f(o.a()).array();
+        FloatArray b = decoded(o.b());
+        FloatArray c = f(o.c()).array();
+        float beta = o.accumulate() ? 1f : 0f;
+        tasks.library(() -> precision == Precision.TF32
+                ? CuBlas.cublasSgemmTF32(transB(o), transA(o), o.N(), o.M(), o.K(), (float) o.alpha(), b, ldb(o), a,
+                        lda(o),
+                        beta,
+                        c, o.N())
+                : CuBlas.cublasSgemm(transB(o), transA(o), o.N(), o.M(), o.K(), (float) o.alpha(), b, ldb(o), a, lda(o),
+                        beta,
+                        c,
+                        o.N()));
+    }
+
+    private FloatArray decoded(Buf b) {
+        if (b.dtype() == DType.F32)
+            return f(b).array();
+        Floats w = scratch(b.length());
+        own.decode(b, w);
+        return w.array();
+    }
+
+    private void brain(ProductOps.MatMul o) {
+        ShortArray a = rounded(f(o.a()), o.a().length());
+        ShortArray b = roundedWeight(o.b());
+        int n = o.c().length();
+        ShortArray c = memory.shortScratch(n);
+        // by hand: TornadoVM's own factory wants arrays of another class for the same bits
+        Object[] arguments =
+                {transB(o), transA(o), o.N(), o.M(), o.K(), (float) o.alpha(), b, ldb(o), a, lda(o), 0f, c, o.N()};
+        Access[] access = new Access[arguments.length];
+        Arrays.fill(access, Access.READ_ONLY);
+        access[11] = Access.WRITE_ONLY;
+        tasks.library(() -> new LibraryTaskDescriptor().withLibrary(CuBlas.LIBRARY_NAME)
+                .withFunction("cublasGemmExBF16").withParameters(arguments).withAccess(access));
+        Floats out = f(o.c());
+        tasks.task("fromBf16", items(n), ProductBf16Kernels::fromBf16, c, memory.powers(), out.array(),
+                at(out.at()), n, flag(o.accumulate()));
+    }
+
+    private ShortArray rounded(Floats x, int n) {
+        ShortArray y = memory.shortScratch(n);
+        tasks.task("toBf16", items(n), ProductBf16Kernels::toBf16, x.array(), memory.powers(), y,
+                at(x.at()), n);
+        return y;
+    }
+
+    private ShortArray roundedWeight(Buf b) {
+        return switch (b.dtype()) {
+            case BF16 -> memory.shorts(b).array();
+            case F32 -> rounded(f(b), b.length());
+            case NF4 -> {
+                Nf4 q = memory.nf4(b);
+                ShortArray y = memory.shortScratch(b.length());
+                tasks.task("nf4ToBf16", items(b.length()), ProductBf16Kernels::nf4ToBf16, q.codes(), q.book(),
+                        q.maxima(), q.maximaCodes(), q.map(), memory.powers(), y, b.length(), q.block(), q.nested(),
+                        q.offset());
+                yield y;
+            }
+            case I32 -> throw ProductTornado.notAFactor(b);
+        };
+    }
+
+    private static int transB(ProductOps.MatMul o) {
+        return o.form() == ProductOps.MatMul.Form.NT ? 1 : 0;
+    }
+
+    private static int transA(ProductOps.MatMul o) {
+        return o.form() == ProductOps.MatMul.Form.TN ? 1 : 0;
+    }
+
+    private static int ldb(ProductOps.MatMul o) {
+        return o.form() == ProductOps.MatMul.Form.NT ? o.K() : o.N();
+    }
+
+    private static int lda(ProductOps.MatMul o) {
+        return o.form() == ProductOps.MatMul.Form.TN ? o.M() : o.K();
+    }
+}

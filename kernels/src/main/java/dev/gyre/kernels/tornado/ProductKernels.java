@@ -1,0 +1,170 @@
+package dev.gyre.kernels.tornado;
+
+import static dev.gyre.kernels.tornado.TaskGraphs.ALL;
+
+import uk.ac.manchester.tornado.api.annotations.Parallel;
+import uk.ac.manchester.tornado.api.types.arrays.ByteArray;
+import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
+import uk.ac.manchester.tornado.api.types.arrays.IntArray;
+import uk.ac.manchester.tornado.api.types.arrays.ShortArray;
+
+/// Matrix products `c (+)= alpha op(a) op(b)`, c (M,N), inner length K, one work item per element of c. The weight b may be
+/// F32, BF16 or NF4 and is decoded element by element as it is read, never whole.
+final class ProductKernels {
+    private ProductKernels() {
+    }
+
+    /// NN: a (M,K), b (K,N).
+    static void nn(FloatArray a, FloatArray b, FloatArray c, IntArray at, int M, int N, int K, float alpha,
+            int accumulate) {
+        int aAt = at.get(0);
+        int bAt = at.get(1);
+        int cAt = at.get(2);
+        for (@Parallel int i = 0; i < (M & ALL); i++)
+            for (@Parallel int j = 0; j < (N & ALL); j++) {
+                float sum = 0f;
+                for (int k = 0; k < K; k++)
+                    sum += a.get(aAt + i * K + k) * b.get(bAt + k * N + j);
+                float old = accumulate != 0 ? c.get(cAt + i * N + j) : 0f;
+                c.set(cAt + i * N + j, old + alpha * sum);
+            }
+    }
+
+    /// NT: a (M,K), b (N,K).
+    static void nt(FloatArray a, FloatArray b, FloatArray c, IntArray at, int M, int N, int K, float alpha,
+            int accumulate) {
+        int aAt = at.get(0);
+        int bAt = at.get(1);
+        int cAt = at.get(2);
+        for (@Parallel int i = 0; i < (M & ALL); i++)
+            for (@Parallel int j = 0; j < (N & ALL); j++) {
+                float sum = 0f;
+                for (int k = 0; k < K; k++)
+                    sum += a.get(aAt + i * K + k) * b.get(bAt + j * K + k);
+                float old = accumulate != 0 ? c.get(cAt + i * N + j) : 0f;
+                c.set(cAt + i * N + j, old + alpha * sum);
+            }
+    }
+
+    /// TN: a (K,M), b (K,N).
+    static void tn(FloatArray a, FloatArray b, FloatArray c, IntArray at, int M, int N, int K, float alpha,
+            int accumulate) {
+        int aAt = at.get(0);
+        int bAt = at.get(1);
+        int cAt = at.get(2);
+        for (@Parallel int i = 0; i < (M & ALL); i++)
+            for (@Parallel int j = 0; j < (N & ALL); j++) {
+                float sum = 0f;
+                for (int k = 0; k < K; k++)
+                    sum += a.get(aAt + k * M + i) * b.get(bAt + k * N + j);
+                float old = accumulate != 0 ? c.get(cAt + i * N + j) : 0f;
+                c.set(cAt + i * N + j, old + alpha * sum);
+            }
+    }
+
+    /// [#nn] with b in BF16; `powers` as in [#bf16].
+    static void nnBf16(FloatArray a, ShortArray b, FloatArray powers, FloatArray c, IntArray at, int M, int N, int K,
+            float alpha, int accumulate) {
+        int aAt = at.get(0);
+        int bAt = at.get(1);
+        int cAt = at.get(2);
+        for (@Parallel int i = 0; i < (M & ALL); i++)
+            for (@Parallel int j = 0; j < (N & ALL); j++) {
+                float sum = 0f;
+                for (int k = 0; k < K; k++)
+                    sum += a.get(aAt + i * K + k) * bf16(b.get(bAt + k * N + j), powers);
+                float old = accumulate != 0 ? c.get(cAt + i * N + j) : 0f;
+                c.set(cAt + i * N + j, old + alpha * sum);
+            }
+    }
+
+    /// [#nt] with b in BF16.
+    static void ntBf16(FloatArray a, ShortArray b, FloatArray powers, FloatArray c, IntArray at, int M, int N, int K,
+            float alpha, int accumulate) {
+        int aAt = at.get(0);
+        int bAt = at.get(1);
+        int cAt = at.get(2);
+        for (@Parallel int i = 0; i < (M & ALL); i++)
+            for (@Parallel int j = 0; j < (N & ALL); j++) {
+                float sum = 0f;
+                for (int k = 0; k < K; k++)
+                    sum += a.get(aAt + i * K + k) * bf16(b.get(bAt + j * K + k), powers);
+                float old = accumulate != 0 ? c.get(cAt + i * N + j) : 0f;
+                c.set(cAt + i * N + j, old + alpha * sum);
+            }
+    }
+
+    /// [#nn] with b in NF4; the arguments after `c` as in [#nf4].
+    static void nnNf4(FloatArray a, ByteArray codes, FloatArray book, FloatArray maxima, ByteArray maximaCodes,
+            FloatArray map, FloatArray c, IntArray at, int M, int N, int K, float alpha, int accumulate, int block,
+            int nested, float offset) {
+        int aAt = at.get(0);
+        int cAt = at.get(1);
+        for (@Parallel int i = 0; i < (M & ALL); i++)
+            for (@Parallel int j = 0; j < (N & ALL); j++) {
+                float sum = 0f;
+                for (int k = 0; k < K; k++)
+                    sum += a.get(aAt + i * K + k)
+                            * nf4(codes, book, maxima, maximaCodes, map, block, nested, offset, k * N + j);
+                float old = accumulate != 0 ? c.get(cAt + i * N + j) : 0f;
+                c.set(cAt + i * N + j, old + alpha * sum);
+            }
+    }
+
+    /// [#nt] with b in NF4.
+    static void ntNf4(FloatArray a, ByteArray codes, FloatArray book, FloatArray maxima, ByteArray maximaCodes,
+            FloatArray map, FloatArray c, IntArray at, int M, int N, int K, float alpha, int accumulate, int block,
+            int nested, float offset) {
+        int aAt = at.get(0);
+        int cAt = at.get(1);
+        for (@Parallel int i = 0; i < (M & ALL); i++)
+            for (@Parallel int j = 0; j < (N & ALL); j++) {
+                float sum = 0f;
+                for (int k = 0; k < K; k++)
+                    sum += a.get(aAt + i * K + k)
+                            * nf4(codes, book, maxima, maximaCodes, map, block, nested, offset, j * K + k);
+                float old = accumulate != 0 ? c.get(cAt + i * N + j) : 0f;
+                c.set(cAt + i * N + j, old + alpha * sum);
+            }
+    }
+
+    /// A whole BF16 weight in F32.
+    static void decodeBf16(ShortArray w, FloatArray powers, FloatArray y, IntArray at, int n) {
+        int wAt = at.get(0);
+        int yAt = at.get(1);
+        for (@Parallel int i = 0; i < (n & ALL); i++)
+            y.set(yAt + i, bf16(w.get(wAt + i), powers));
+    }
+
+    /// A whole NF4 weight in F32.
+    static void decodeNf4(ByteArray codes, FloatArray book, FloatArray maxima, ByteArray maximaCodes, FloatArray map,
+            FloatArray y, IntArray at, int n, int block, int nested, float offset) {
+        int yAt = at.get(0);
+        for (@Parallel int i = 0; i < (n & ALL); i++)
+            y.set(yAt + i, nf4(codes, book, maxima, maximaCodes, map, block, nested, offset, i));
+    }
+
+    /// A brain float from its bits: sign, 8 bits of exponent, 7 of mantissa. `powers[e]` is the weight of the leading bit,
+    /// 2^(e-127), and 2^-126 for the subnormals' e = 0. By table, because the device compilers cannot compute with
+    /// reinterpreted bits.
+    static float bf16(short bits, FloatArray powers) {
+        int exponent = (bits & 0x7f80) >> 7;
+        float mantissa = (bits & 0x7f) * 0.0078125f + (exponent == 0 ? 0f : 1f);
+        float value = powers.get(exponent) * mantissa;
+        return (bits & 0x8000) != 0 ? -value : value;
+    }
+
+    /// Element e of a matrix in NF4: `book[code] * maximum of its block`. With `nested` > 0 the maximum is itself stored as
+    /// a code: `map[maximaCodes[k]] * maxima[k / nested] + offset`.
+    static float nf4(ByteArray codes, FloatArray book, FloatArray maxima, ByteArray maximaCodes, FloatArray map,
+            int block,
+            int nested, float offset, int e) {
+        int two = codes.get(e >> 1) & 0xff;
+        int code = (e & 1) == 0 ? two >> 4 : two & 15;
+        int k = e / block;
+        float maximum = nested == 0
+                ? maxima.get(k)
+                : map.get(maximaCodes.get(k) & 0xff) * maxima.get(k / nested) + offset;
+        return book.get(code) * maximum;
+    }
+}

@@ -1,0 +1,29 @@
+package dev.gyre.kernels.tornado;
+
+import static dev.gyre.kernels.tornado.TaskGraphs.items;
+
+import dev.gyre.kernels.op.RopeOps;
+import dev.gyre.kernels.tornado.DeviceMemory.Floats;
+import dev.gyre.kernels.tornado.DeviceMemory.Ints;
+import dev.gyre.kernels.tornado.Lowering.Choice;
+
+/// [dev.gyre.kernels.op.RopeOps] as tasks.
+final class RopeTornado extends OpLowering {
+    RopeTornado(TaskGraphs tasks, DeviceMemory memory, Choice choice) {
+        super(tasks, memory, choice);
+    }
+
+    void lower(RopeOps op) {
+        switch (op) {
+            case RopeOps.Rope o -> {
+                Floats x = f(o.x());
+                Floats cos = f(o.cos());
+                Floats sin = f(o.sin());
+                Ints p = i(o.positions());
+                tasks.task("rope", items(o.N() * o.heads() * (o.D() >> 1)), RopeKernels::rope, x.array(), cos.array(),
+                        sin.array(), p.array(), at(x.at(), cos.at(), sin.at(), p.at()), o.N(), o.heads(), o.D(),
+                        o.inverse() ? -1f : 1f);
+            }
+        }
+    }
+}

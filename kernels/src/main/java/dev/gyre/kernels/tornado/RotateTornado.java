@@ -1,0 +1,77 @@
+package dev.gyre.kernels.tornado;
+
+import static dev.gyre.kernels.tornado.TaskGraphs.items;
+
+import dev.gyre.kernels.op.RotateOps;
+import dev.gyre.kernels.tornado.DeviceMemory.Floats;
+import dev.gyre.kernels.tornado.Lowering.Choice;
+import dev.gyre.kernels.tornado.TaskGraphs.Grid;
+import uk.ac.manchester.tornado.api.KernelContext;
+import uk.ac.manchester.tornado.api.types.arrays.IntArray;
+
+/// [dev.gyre.kernels.op.RotateOps] as tasks.
+final class RotateTornado extends OpLowering {
+    RotateTornado(TaskGraphs tasks, DeviceMemory memory, Choice choice) {
+        super(tasks, memory, choice);
+    }
+
+    void lower(RotateOps op) {
+        switch (op) {
+            case RotateOps.BlockRotate o -> {
+                Floats x = f(o.x());
+                Floats r = f(o.r());
+                Floats y = f(o.y());
+                IntArray at = at(x.at(), r.at(), y.at());
+                if (workGroups && o.b() <= RotateTileKernels.MAX_BLOCK)
+                    tasks.task("rotateRows", new Grid(o.d() / o.b() * RotateTileKernels.WIDTH,
+                            Math.ceilDiv(o.N(), RotateTileKernels.ROWS) * RotateTileKernels.HEIGHT,
+                            RotateTileKernels.WIDTH, RotateTileKernels.HEIGHT), RotateTileKernels::rotateRows,
+                            new KernelContext(), x.array(), r.array(), y.array(), at, o.N(), o.d(), o.b(), o.stored(),
+                            flag(o.transpose()), flag(o.accumulate()));
+                else
+                    if (o.transpose())
+                        tasks.task("blockRotateBack", items(o.d(), o.N()), RotateKernels::blockRotateBack, x.array(),
+                                r.array(), y.array(), at, o.N(), o.d(), o.b(), o.stored(), flag(o.accumulate()));
+                    else
+                        tasks.task("blockRotate", items(o.d(), o.N()), RotateKernels::blockRotate, x.array(),
+                                r.array(), y.array(), at, o.N(), o.d(), o.b(), o.stored(), flag(o.accumulate()));
+            }
+            case RotateOps.BlockRotateGrad o -> blockRotateGrad(o);
+            case RotateOps.BlockDiagonal o -> {
+                Floats r = f(o.r());
+                Floats dense = f(o.dense());
+                tasks.task("blockDiagonal", items(o.d() * o.d()), RotateKernels::blockDiagonal, r.array(),
+                        dense.array(), at(r.at(), dense.at()), o.d(), o.b(), o.stored());
+            }
+            case RotateOps.BlockDiagonalGrad o -> {
+                Floats dDense = f(o.dDense());
+                Floats dR = f(o.dR());
+                tasks.task("blockDiagonalGrad", items(o.stored() * o.b() * o.b()), RotateKernels::blockDiagonalGrad,
+                        dDense.array(), dR.array(), at(dDense.at(), dR.at()), o.d(), o.b(), o.stored());
+            }
+        }
+    }
+
+    /// Parts, each of many tiles of rows, so that few blocks still make enough work groups; shared blocks are parts as well.
+    private void blockRotateGrad(RotateOps.BlockRotateGrad o) {
+        Floats x = f(o.x());
+        Floats dY = f(o.dY());
+        int size = o.stored() * o.b() * o.b();
+        int shares = o.d() / o.b() / o.stored();
+        int parts = workGroups ? Math.clamp(o.N() / (4 * RotateTileKernels.TILE), 1, 16) : 1;
+        boolean summed = parts * shares > 1;
+        Floats dR = summed ? scratch((long) parts * o.d() * o.b()) : f(o.dR());
+        IntArray at = at(x.at(), dY.at(), dR.at());
+        if (workGroups) {
+            int side = RotateTileKernels.SIDE;
+            int tiles = Math.ceilDiv(o.b(), RotateTileKernels.TILE);
+            tasks.task("rotateGradTile", new Grid(o.d() / o.b() * tiles * tiles * side, parts * side, side, side),
+                    RotateTileKernels::rotateGradTile, new KernelContext(), x.array(), dY.array(), dR.array(), at,
+                    o.N(), o.d(), o.b(), tiles, parts);
+        } else
+            tasks.task("blockRotateGrad", items(o.d() * o.b()), RotateKernels::blockRotateGrad, x.array(),
+                    dY.array(), dR.array(), at, o.N(), o.d(), o.b());
+        if (summed)
+            addParts(dR.array(), f(o.dR()), size, parts * shares, false);
+    }
+}

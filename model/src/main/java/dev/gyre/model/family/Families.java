@@ -1,0 +1,20 @@
+package dev.gyre.model.family;
+
+import java.util.List;
+
+/// The model families that Gyre reads, one line each.
+public final class Families {
+    private static final List<Family> ALL = List.of(
+            new Llama(),
+            new Mistral(),
+            new Olmo2(),
+            new Qwen2(),
+            new Qwen3());
+
+    private Families() {
+    }
+
+    public static List<Family> all() {
+        return ALL;
+    }
+}

@@ -1,0 +1,44 @@
+package dev.gyre.model.transformer;
+
+import dev.gyre.model.adapter.Geometry;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/// What a training loop needs of the thing it trains: a [TrainSession], or a stand-in in tests.
+public interface Trainable extends AutoCloseable {
+    /// Forward and backward: adds the gradient of `scale * (sum of token losses)` to the gradients.
+    ///
+    /// @return the sum of the token losses (not scaled)
+    double microBatch(Batch b, float scale);
+
+    /// Clips, takes an AdamW step and sets the gradients to zero; returns the gradient norm before clipping. When that is
+    /// not finite, nothing is changed.
+    double update(AdamWStep step);
+
+    /// The first operation whose result is not finite when micro-batch `b` is repeated; null when none is, or when the
+    /// backend cannot tell.
+    default @Nullable String culprit(Batch b, float scale) {
+        return null;
+    }
+
+    /// Sum of the token losses, without gradients.
+    double evaluate(Batch b);
+
+    /// Current parameters and moments, copied.
+    TrainState state();
+
+    /// Rotation metrics of each adapted module; empty where nothing rotates.
+    default List<Geometry> geometry() {
+        return List.of();
+    }
+
+    /// Random draws of dropout so far, a part of the state.
+    long draws();
+
+    /// Goes back to a state, with the draws that belong to it, so that a resumed run drops the same.
+    void restore(TrainState state, long draws);
+
+    @Override
+    default void close() {
+    }
+}

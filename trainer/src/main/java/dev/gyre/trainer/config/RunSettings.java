@@ -1,0 +1,28 @@
+package dev.gyre.trainer.config;
+
+import dev.gyre.kernels.Precision;
+
+/// What `run.yaml` and `pretrain.yaml` have in common: data, schedule, evaluation, output and device.
+public sealed interface RunSettings permits RunConfig, PretrainConfig {
+    RunConfig.Data data();
+
+    RunConfig.Train train();
+
+    RunConfig.Eval eval();
+
+    RunConfig.Output output();
+
+    String device();
+
+    Precision precision();
+
+    /// Whether a device other than the CPU must take the first step as the CPU does.
+    boolean checkDevice();
+
+    long seed();
+
+    /// The same as a record, for [ConfigWriter] and [ConfigReader].
+    default Record record() {
+        return (Record) this;
+    }
+}
