@@ -6,7 +6,7 @@ import dev.gyre.bench.Picture.Anchor;
 import dev.gyre.kernels.Precision;
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.model.files.AtomicFiles;
-import dev.gyre.trainer.cli.CheckFailedException;
+import dev.gyre.kernels.CheckFailedException;
 import dev.gyre.trainer.cli.GyreCommand;
 import java.io.IOException;
 import java.math.BigDecimal;

@@ -2,6 +2,8 @@ package dev.gyre.bench;
 
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.OpTime;
+import dev.gyre.kernels.check.Shape;
+import dev.gyre.kernels.check.Size;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.adapter.PrincipalSubspace;
 import dev.gyre.model.family.ModelConfig;
@@ -10,6 +12,7 @@ import dev.gyre.model.transformer.Batch;
 import dev.gyre.model.transformer.TrainSession;
 import dev.gyre.model.transformer.Transformer;
 import dev.gyre.model.weights.Storage;
+import dev.gyre.trainer.measure.ProcessMemory;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
@@ -21,6 +24,12 @@ final class StepBench {
     private static final double LEARNING_RATE = 1e-4;
 
     private StepBench() {
+    }
+
+    /// The Llama model of a size, for sequences of T tokens.
+    static ModelConfig config(Size z, int T) {
+        Shape s = z.shape();
+        return ModelConfig.llama(s.V(), s.C(), s.F(), z.layers(), s.H(), s.KV(), T, false, null, List.of(), null);
     }
 
     /// @param base how frozen weights are held
@@ -40,7 +49,7 @@ final class StepBench {
     /// @param updateMs median of clip and AdamW alone
     /// @param planned bytes of weights, state and activations, known before the first step
     /// @param resident bytes resident before the first step
-    /// @param peakResident largest number of bytes resident during the steps, -1 where the system does not tell
+    /// @param peakResident largest number of bytes resident during the steps, 0 where the system does not say
     /// @param peakHeap bytes of the Java heap in use at most during the steps
     /// @param flop floating point operations of a step
     /// @param steps steps taken in all before the last loss

@@ -1,7 +1,7 @@
 package dev.gyre.bench;
 
 import dev.gyre.trainer.cli.Main;
-import dev.gyre.trainer.cli.Screen;
+import dev.gyre.trainer.cli.screen.Screen;
 import java.io.ByteArrayOutputStream;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;

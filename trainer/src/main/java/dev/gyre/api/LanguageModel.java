@@ -5,7 +5,6 @@ import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.adapter.AdapterSpec;
 import dev.gyre.model.adapter.PrincipalSubspace;
 import dev.gyre.model.files.AtomicFiles;
-import dev.gyre.model.files.FormatException;
 import dev.gyre.model.format.ModelDir;
 import dev.gyre.model.token.StreamDecoder;
 import dev.gyre.model.transformer.Decoder;
@@ -22,7 +21,7 @@ import dev.gyre.trainer.data.TokenizedSet;
 import dev.gyre.trainer.loop.TrainListener;
 import dev.gyre.trainer.loop.TrainLoop;
 import dev.gyre.trainer.measure.Evaluation;
-import dev.gyre.trainer.measure.Merging;
+import dev.gyre.trainer.convert.Merging;
 import dev.gyre.kernels.devices.Devices;
 import java.nio.file.Path;
 import java.util.EnumSet;
@@ -157,7 +156,8 @@ public final class LanguageModel implements AutoCloseable {
         Set<TrainSession.Use> uses = EnumSet.of(TrainSession.Use.TRAIN);
         if (t.gradientCheckpointing())
             uses.add(TrainSession.Use.GRADIENT_CHECKPOINTING);
-        try (TrainSession session = new TrainSession(llama, backend, RunData.shapes(t), false, uses)) {
+        try (TrainSession session = new TrainSession(llama, backend, RunData.shapes(t), false, uses,
+                options.seed())) {
             TrainListener listener = new TrainListener() {
                 @Override
                 public void onStep(Step s) {
@@ -242,8 +242,7 @@ public final class LanguageModel implements AutoCloseable {
     /// @param name of the adapter
     /// @param to must not exist or be empty
     public void saveAdapter(String name, Path to) {
-        if (AtomicFiles.isTaken(to))
-            throw new FormatException(to, "exists already; choose another directory or remove it");
+        AtomicFiles.requireNewDirectory(to);
         llama.named(name).write(to, directory.toString());
     }
 

@@ -7,7 +7,7 @@ import dev.gyre.kernels.tornado.DeviceMemory.Floats;
 import dev.gyre.kernels.tornado.DeviceMemory.Ints;
 import dev.gyre.kernels.tornado.Lowering.Choice;
 
-/// [dev.gyre.kernels.op.ElementOps] as tasks.
+/// Lowering of [dev.gyre.kernels.op.ElementOps].
 final class ElementTornado extends OpLowering {
     ElementTornado(TaskGraphs tasks, DeviceMemory memory, Choice choice) {
         super(tasks, memory, choice);
@@ -39,8 +39,7 @@ final class ElementTornado extends OpLowering {
                 Floats y = f(o.y());
                 tasks.task("dropout", items(o.x().length()), ElementKernels::dropout, x.array(), seed.array(),
                         y.array(), at(x.at(), seed.at(), y.at(), o.salt()), o.x().length(), (float) o.p(),
-                        (float) (1 / (1 - o.p())),
-                        flag(o.accumulate()));
+                        (float) (1 / (1 - o.p())), flag(o.accumulate()));
             }
         }
     }
@@ -49,7 +48,7 @@ final class ElementTornado extends OpLowering {
         tasks.task("fillWith", items(n), ElementKernels::fillWith, x.array(), at(x.at()), n, value);
     }
 
-    /// If only one of the results replaces its input, it is computed in a workspace: the other one still needs that input.
+    /// If only one of the outputs replaces its input, it is computed in a workspace, because the other one needs that input.
     private void swiGluGrad(ElementOps.SwiGluGrad o) {
         Floats gate = f(o.gate());
         Floats up = f(o.up());

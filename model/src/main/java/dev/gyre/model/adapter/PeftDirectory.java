@@ -87,16 +87,7 @@ final class PeftDirectory {
         Site site = Stream.concat(Stream.of(model.embedding()), model.linears().stream())
                 .filter(i -> i.path().equals(module)).findFirst().orElseThrow();
         HostData data = model.data(model.weight(site));
-        float[] values = switch (data) {
-            case HostData.F32 f -> f.values;
-            case HostData.BF16 b -> {
-                float[] v = new float[b.bits.length];
-                for (int i = 0; i < v.length; i++)
-                    v[i] = Float.intBitsToFloat(b.bits[i] << 16);
-                yield v;
-            }
-            case HostData.NF4 _ -> throw new IllegalStateException(module + " is never held in 4 bits");
-        };
+        float[] values = data.floats();
         return new PeftFile.Tensor(module + ".base_layer.weight", values, values.length / site.in(), site.in());
     }
 

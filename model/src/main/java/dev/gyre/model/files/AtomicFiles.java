@@ -70,8 +70,7 @@ public final class AtomicFiles {
 
     /// Creates `directory`, which must not exist yet or be empty.
     public static void createDirectory(Path directory, DirectoryBody body) {
-        if (isTaken(directory))
-            throw new FormatException(directory, "exists already; choose another output or remove it first");
+        requireFree(directory);
         replaceDirectory(directory, body);
     }
 
@@ -104,6 +103,29 @@ public final class AtomicFiles {
             if (Files.exists(target, LinkOption.NOFOLLOW_LINKS))
                 deleteQuietly(old);
         }
+    }
+
+    /// Finds out, before the work that goes into it, whether `directory` can be made: nothing, or an empty directory, is
+    /// there, and the folder around it can be written.
+    public static void requireNewDirectory(Path directory) {
+        requireFree(directory);
+        checkFolder(directory);
+    }
+
+    /// As [#requireNewDirectory], of a file.
+    public static void requireNewFile(Path file) {
+        if (Files.exists(file, LinkOption.NOFOLLOW_LINKS))
+            throw taken(file);
+        checkFile(file);
+    }
+
+    private static void requireFree(Path directory) {
+        if (isTaken(directory))
+            throw taken(directory);
+    }
+
+    private static FormatException taken(Path p) {
+        return new FormatException(p, "exists already; choose another name or remove it");
     }
 
     /// Finds out, before the work that goes into it, whether `file` can be written.
@@ -169,7 +191,7 @@ public final class AtomicFiles {
     }
 
     /// Whether something stands where a new directory is to be written; an empty one is none.
-    public static boolean isTaken(Path directory) {
+    private static boolean isTaken(Path directory) {
         return Files.exists(directory, LinkOption.NOFOLLOW_LINKS) && !isEmptyDirectory(directory);
     }
 

@@ -1,5 +1,6 @@
 package dev.gyre.model.files;
 
+import dev.gyre.kernels.GyreException;
 import java.io.IOException;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.FileSystemException;
@@ -8,7 +9,7 @@ import java.nio.file.Path;
 
 /// A file is not what it should be. The message is one line for the user: file, place in it, what is wrong,
 /// what to do about it.
-public final class FormatException extends RuntimeException {
+public final class FormatException extends GyreException {
     private static final long serialVersionUID = 1;
 
     public FormatException(Path file, String problem) {

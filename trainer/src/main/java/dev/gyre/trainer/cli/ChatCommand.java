@@ -1,5 +1,7 @@
 package dev.gyre.trainer.cli;
 
+import dev.gyre.trainer.cli.screen.Interrupt;
+import dev.gyre.trainer.cli.screen.ExitCode;
 import dev.gyre.kernels.Backend;
 import dev.gyre.model.token.ChatTemplate;
 import dev.gyre.model.token.StreamDecoder;

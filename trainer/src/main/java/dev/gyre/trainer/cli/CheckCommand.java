@@ -1,5 +1,9 @@
 package dev.gyre.trainer.cli;
 
+import dev.gyre.trainer.cli.screen.Text;
+import dev.gyre.trainer.cli.screen.PlanTable;
+import dev.gyre.trainer.cli.screen.ExitCode;
+import dev.gyre.trainer.measure.ProcessMemory;
 import dev.gyre.trainer.config.ConfigException;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.ConfigWriter;
@@ -60,7 +64,7 @@ final class CheckCommand extends GyreCommand {
         try (ModelText text = ModelText.load(Path.of(c.model().path()))) {
             RunData data = RunData.readAll(c, text);
             show(c, device, data, text);
-            ModelRef.remarks(Path.of(c.model().path())).forEach(screen()::note);
+            ModelRef.warnings(Path.of(c.model().path())).forEach(screen()::note);
         }
         if (steps > 0) {
             FineTuning.trial(c, device.backend(), steps, List.of(new TrainListener() {
@@ -71,7 +75,7 @@ final class CheckCommand extends GyreCommand {
                 }
             }));
             screen().line("steps     " + steps + " ran; nothing was written · peak of this process "
-                    + Text.bytes(Memory.resident()));
+                    + Text.bytes(ProcessMemory.peakResident()));
         }
         screen().result(file + ": ok");
         return ExitCode.OK;

@@ -1,5 +1,6 @@
 package dev.gyre.trainer.cli;
 
+import dev.gyre.trainer.cli.screen.ExitCode;
 import dev.gyre.model.files.AtomicFiles;
 import dev.gyre.trainer.report.Comparison;
 import java.nio.file.Path;

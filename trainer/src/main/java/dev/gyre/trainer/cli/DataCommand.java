@@ -1,5 +1,7 @@
 package dev.gyre.trainer.cli;
 
+import dev.gyre.trainer.cli.screen.Text;
+import dev.gyre.trainer.cli.screen.ExitCode;
 import dev.gyre.model.token.StreamDecoder;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.RunConfig;

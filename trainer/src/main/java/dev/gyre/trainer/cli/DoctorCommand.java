@@ -1,5 +1,7 @@
 package dev.gyre.trainer.cli;
 
+import dev.gyre.trainer.cli.screen.Text;
+import dev.gyre.trainer.cli.screen.ExitCode;
 import dev.gyre.kernels.DeviceException;
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.kernels.tornado.TornadoDevices;

@@ -1,10 +1,9 @@
 package dev.gyre.trainer.cli;
 
+import dev.gyre.trainer.cli.screen.ExitCode;
+import dev.gyre.kernels.CheckFailedException;
 import dev.gyre.kernels.DeviceException;
-import dev.gyre.kernels.InputException;
-import dev.gyre.model.files.FormatException;
-import dev.gyre.trainer.config.ConfigException;
-import dev.gyre.trainer.data.DataException;
+import dev.gyre.kernels.GyreException;
 import dev.gyre.trainer.loop.NumericException;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -19,8 +18,9 @@ final class Errors {
 
     static int exitCode(Throwable e) {
         return switch (e) {
-            case ConfigException _,DataException _,FormatException _,InputException _,UsageException _ -> ExitCode.USAGE;
             case NumericException _,CheckFailedException _ -> ExitCode.NUMERIC;
+            case DeviceException _ -> ExitCode.FAILURE;
+            case GyreException _ -> ExitCode.USAGE;
             // what the libraries throw when sizes or options do not fit a model
             case IllegalArgumentException _ -> ExitCode.USAGE;
             case NoSuchFileException _,FileAlreadyExistsException _ -> ExitCode.USAGE;

@@ -1,5 +1,9 @@
 package dev.gyre.trainer.cli;
 
+import dev.gyre.trainer.cli.screen.Text;
+import dev.gyre.trainer.cli.screen.GeometryReport;
+import dev.gyre.trainer.cli.screen.ExitCode;
+import dev.gyre.kernels.CheckFailedException;
 import dev.gyre.kernels.Backend;
 import dev.gyre.model.transformer.Transformer;
 import dev.gyre.trainer.config.RunConfig;

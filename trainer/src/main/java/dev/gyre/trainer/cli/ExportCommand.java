@@ -1,14 +1,10 @@
 package dev.gyre.trainer.cli;
 
-import dev.gyre.model.adapter.Adapter;
-import dev.gyre.model.adapter.LoraExport;
-import dev.gyre.model.files.AtomicFiles;
-import dev.gyre.model.transformer.Transformer;
-import dev.gyre.trainer.measure.ModelRef;
+import dev.gyre.trainer.cli.screen.Text;
+import dev.gyre.trainer.cli.screen.ExitCode;
 import dev.gyre.kernels.devices.Devices;
-import java.nio.file.Files;
+import dev.gyre.trainer.convert.LoraExporting;
 import java.nio.file.Path;
-import java.util.List;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -26,19 +22,10 @@ final class ExportCommand extends GyreCommand {
 
     @Override
     protected int run() {
-        ModelRef ref = model.ref();
-        if (ref.adapters().size() != 1)
-            throw new UsageException("give one --adapter DIR, or a run directory as MODEL");
-        if (Files.exists(out))
-            throw new UsageException(out + ": exists already; choose another --out or remove it");
-        AtomicFiles.checkFolder(out);
-        Transformer llama = new ModelRef(ref.model(), List.of(), ref.base()).load(screen()::note);
-        Adapter psoft = Adapter.read(ref.adapters().getFirst(), llama);
-        psoft.warnings().forEach(screen()::note);
-        Adapter lora = LoraExport.of(psoft, Devices.open(model.device).backend());
-        lora.write(out, ref.model().toString());
-        screen().result("wrote " + out + ": lora, " + Text.big(lora.parameters())
-                + " numbers on " + Text.many(lora.modules().size(), "module"));
+        LoraExporting.Written w = LoraExporting.run(model.ref(), out, Devices.open(model.device).backend(),
+                screen()::note);
+        screen().result("wrote " + out + ": lora, " + Text.big(w.parameters()) + " parameters on "
+                + Text.many(w.modules(), "module"));
         return ExitCode.OK;
     }
 }

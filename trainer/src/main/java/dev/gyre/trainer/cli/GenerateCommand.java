@@ -1,5 +1,6 @@
 package dev.gyre.trainer.cli;
 
+import dev.gyre.trainer.cli.screen.ExitCode;
 import dev.gyre.model.token.ChatTemplate;
 import dev.gyre.model.token.StreamDecoder;
 import dev.gyre.model.transformer.Decoder;

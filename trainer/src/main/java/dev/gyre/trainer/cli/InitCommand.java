@@ -1,8 +1,10 @@
 package dev.gyre.trainer.cli;
 
+import dev.gyre.trainer.cli.screen.Text;
+import dev.gyre.trainer.cli.screen.ExitCode;
+import dev.gyre.trainer.cli.screen.Version;
 import dev.gyre.model.files.AtomicFiles;
 import dev.gyre.trainer.config.Preset;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -50,11 +52,10 @@ final class InitCommand extends GyreCommand {
             screen().part(yaml);
             return ExitCode.OK;
         }
-        if (Files.exists(to))
-            throw new UsageException(to + ": exists already; name another file with --out, or remove it");
+        AtomicFiles.requireNewFile(to);
         AtomicFiles.write(to, yaml);
         screen().result("wrote " + to + " (preset " + preset + "); look at data.train and model.path, then: "
-                + Main.called() + " check "
+                + Version.called() + " check "
                 + to);
         return ExitCode.OK;
     }

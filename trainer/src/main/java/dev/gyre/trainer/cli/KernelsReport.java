@@ -1,5 +1,6 @@
 package dev.gyre.trainer.cli;
 
+import dev.gyre.trainer.cli.screen.Text;
 import dev.gyre.kernels.Precision;
 import dev.gyre.kernels.check.OpCheck.Deviation;
 import dev.gyre.kernels.check.OpTimer.Measured;

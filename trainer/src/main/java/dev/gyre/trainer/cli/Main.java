@@ -1,6 +1,10 @@
 package dev.gyre.trainer.cli;
 
+import dev.gyre.trainer.cli.screen.Screen;
+import dev.gyre.trainer.cli.screen.ExitCode;
+import dev.gyre.trainer.cli.screen.Version;
 import dev.gyre.trainer.config.Schema;
+import dev.gyre.trainer.measure.HeapTrim;
 import java.util.List;
 import java.util.ServiceLoader;
 import java.util.logging.Level;
@@ -65,6 +69,7 @@ public final class Main implements Runnable {
     /// Runs a command line and returns its exit code; what tests call.
     public static int run(Screen screen, String... args) {
         TOKENIZERS.setLevel(Level.SEVERE);
+        TokenizerSettings.apply();
         CommandLine gyre = commands();
         gyre.setOut(screen.writer());
         gyre.setCaseInsensitiveEnumValuesAllowed(true);
@@ -86,15 +91,10 @@ public final class Main implements Runnable {
         });
         gyre.setExecutionExceptionHandler((e, at, _) -> failed(screen, e, at));
         try {
-            return gyre.execute(args);
+            return HeapTrim.within(System::gc, () -> gyre.execute(args));
         } catch (StackOverflowError | OutOfMemoryError e) {
             return failed(screen, e, gyre);
         }
-    }
-
-    /// What a user types to call it here, for lines that are copied.
-    static String called() {
-        return System.getProperty("gyre.called", "gyre");
     }
 
     private static int failed(Screen screen, Throwable e, CommandLine at) {

@@ -1,20 +1,11 @@
 package dev.gyre.trainer.cli;
 
-import dev.gyre.kernels.Backend;
-import dev.gyre.model.files.AtomicFiles;
-import dev.gyre.model.format.ModelDir;
-import dev.gyre.model.format.TensorType;
-import dev.gyre.model.transformer.Transformer;
-import dev.gyre.model.weights.Storage;
-import dev.gyre.trainer.measure.MergeCheck;
-import dev.gyre.trainer.measure.MergeRecord;
-import dev.gyre.trainer.measure.Merging;
-import dev.gyre.trainer.measure.ModelRef;
+import dev.gyre.trainer.cli.screen.Text;
+import dev.gyre.trainer.cli.screen.ExitCode;
 import dev.gyre.kernels.devices.Devices;
-import java.io.IOException;
-import java.nio.file.Files;
+import dev.gyre.model.format.TensorType;
+import dev.gyre.trainer.convert.Merging;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.util.Locale;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
@@ -56,66 +47,20 @@ final class MergeCommand extends GyreCommand {
     long seed;
 
     @Override
-    protected int run() throws IOException {
-        if (AtomicFiles.isTaken(out))
-            throw new UsageException(out + ": exists already; choose another --out or remove it");
+    protected int run() {
         if (undo && model.adapters.isEmpty())
             throw new UsageException("--undo needs --adapter DIR: the adapter that was merged into MODEL");
-        ModelRef ref = model.ref();
-        if (ref.adapters().isEmpty())
-            throw new UsageException("nothing to merge: give --adapter DIR, or a run directory as MODEL");
-        AtomicFiles.checkFolder(out);
-        String record = MergeRecord.after(ref.model(), ref.adapters(), undo);
-        TensorType wanted = dtype == null ? null : type(dtype);
-        Transformer llama = ref.load(screen()::note);
-        Backend backend = Devices.open(model.device).backend();
-        Path target = out.toAbsolutePath().normalize();
-        Path aside = target.resolveSibling("." + target.getFileName() + ".merging");
-        AtomicFiles.delete(aside);
-        try {
-            Merging.Written written =
-                    Merging.write(llama, ref.model(), ref.base() != Storage.AS_STORED, undo, record, wanted,
-                            backend, aside, name -> screen().status((undo ? "undoing " : "merging ") + name));
-            screen().done();
-            if (verify)
-                verify(llama, aside, backend, written.narrowest());
-            Files.deleteIfExists(target);
-            Files.move(aside, target, StandardCopyOption.ATOMIC_MOVE);
-            screen().result("wrote " + out + ": " + Text.many(written.weights(), "weight") + (undo
-                    ? Text.format(" without the adapter; rounding errors of the merged weights grew up to %.3g times",
-                            written.growth())
-                    : " merged"));
-            return ExitCode.OK;
-        } finally {
-            AtomicFiles.delete(aside);
-        }
-    }
-
-    /// Logits of adapter on base against those of the merged weights; `given` is what the command started from.
-    private void verify(Transformer given, Path written, Backend backend, TensorType stored) {
-        Transformer made;
-        try (ModelDir dir = ModelDir.open(written)) {
-            made = Transformer.load(dir);
-        }
-        if (undo)
-            for (String name : given.adapterNames()) {
-                made.attach(name, given.named(name));
-                given.enable(name, false);
-            }
-        Transformer before = undo ? made : given;
-        Transformer after = undo ? given : made;
-        double allowed = limit != null ? limit : switch (stored) {
-            case F16 -> 2e-2;
-            case BF16 -> 1e-1;
-            case F32, F64, I64, I32, I16, I8, U8, BOOL -> 1e-4;
-        };
-        MergeCheck c = MergeCheck.of(before, after, backend, seed);
-        String said = Text.format(
-                "largest difference of %,d logits %.2e, relative to the largest logit %.2e (limit %.0e, %s)",
-                c.logits(), c.difference(), c.relative(), allowed, stored);
-        if (!(c.relative() <= allowed))
-            throw new CheckFailedException("merge --verify: " + said + "; nothing was written to " + out);
-        screen().result("verified: " + said);
+        Merging.Options options = new Merging.Options(undo, dtype == null ? null : type(dtype), verify, limit, seed);
+        Merging.Result r = Merging.run(model.ref(), out, options, Devices.open(model.device).backend(),
+                screen()::note, name -> screen().status((undo ? "undoing " : "merging ") + name));
+        screen().done();
+        if (r.verified() != null)
+            screen().result("verified: " + r.verified());
+        screen().result("wrote " + out + ": " + Text.many(r.written().weights(), "weight") + (undo
+                ? Text.format(" without the adapter; rounding errors of the merged weights grew up to %.3g times",
+                        r.written().growth())
+                : " merged"));
+        return ExitCode.OK;
     }
 
     private static TensorType type(String s) {

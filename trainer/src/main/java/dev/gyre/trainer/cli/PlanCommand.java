@@ -1,5 +1,7 @@
 package dev.gyre.trainer.cli;
 
+import dev.gyre.trainer.cli.screen.PlanTable;
+import dev.gyre.trainer.cli.screen.ExitCode;
 import dev.gyre.trainer.config.ConfigException;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.RunConfig;

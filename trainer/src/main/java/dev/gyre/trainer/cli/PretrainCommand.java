@@ -1,5 +1,8 @@
 package dev.gyre.trainer.cli;
 
+import dev.gyre.trainer.cli.screen.Text;
+import dev.gyre.trainer.cli.screen.RunScreen;
+import dev.gyre.trainer.cli.screen.Version;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.PretrainConfig;
 import dev.gyre.kernels.devices.Devices;
@@ -68,7 +71,7 @@ final class PretrainCommand extends GyreCommand {
                     + m.hiddenSize() + ", " + m.attention().heads() + " heads, " + m.attention().kvHeads()
                     + " key/value heads, vocabulary "
                     + Text.count(m.vocabSize());
-            return RunScreen.train(screen(), run, device, c.train(), c.output(), c.seed(), model,
+            return RunScreen.train(screen(), run, device, model,
                     RunScreen.again("pretrain", run.dir().path()));
         }
     }

@@ -1,5 +1,10 @@
 package dev.gyre.trainer.cli;
 
+import dev.gyre.trainer.cli.screen.Text;
+import dev.gyre.trainer.cli.screen.RunScreen;
+import dev.gyre.trainer.cli.screen.ExitCode;
+import dev.gyre.trainer.cli.screen.Version;
+import dev.gyre.trainer.measure.ProcessMemory;
 import dev.gyre.kernels.Backend;
 import dev.gyre.model.transformer.Transformer;
 import dev.gyre.trainer.config.ConfigReader;
@@ -83,7 +88,7 @@ final class QuickstartCommand extends GyreCommand {
         double seconds;
         try (TrainingRun run = FineTuning.open(c, false, device.backend(), Version.number())) {
             long trainBegun = System.nanoTime();
-            code = RunScreen.train(screen(), run, device, c.train(), c.output(), c.seed(), TrainCommand.model(c, run),
+            code = RunScreen.train(screen(), run, device, TrainCommand.model(c, run),
                     RunScreen.again("train", dir));
             seconds = (System.nanoTime() - trainBegun) / 1e9;
             if (code != ExitCode.OK)
@@ -102,12 +107,12 @@ final class QuickstartCommand extends GyreCommand {
         screen().result("");
         screen().result(
                 "training " + Text.time(seconds) + ", everything " + Text.time((System.nanoTime() - begun) / 1e9)
-                        + " · memory of the process " + Text.bytes(Math.max(Memory.resident(), Memory.peak()))
+                        + " · memory of the process " + Text.bytes(Math.max(ProcessMemory.peakResident(), ProcessMemory.peakHeap()))
                         + " at its peak");
         screen().result("adapter (PEFT): " + dir.resolve("adapter") + " · run: " + dir);
         String task = ((Example.Completion) fresh.getLast()).prompt();
-        screen().result("try it: " + Main.called() + " generate " + dir + " --prompt \"" + task + "\"");
-        screen().result("        " + Main.called() + " merge " + dir + " --out " + to.resolve("merged") + " --verify");
+        screen().result("try it: " + Version.called() + " generate " + dir + " --prompt \"" + task + "\"");
+        screen().result("        " + Version.called() + " merge " + dir + " --out " + to.resolve("merged") + " --verify");
         return ExitCode.OK;
     }
 

@@ -1,5 +1,9 @@
 package dev.gyre.trainer.cli;
 
+import dev.gyre.trainer.cli.screen.Text;
+import dev.gyre.trainer.cli.screen.Interrupt;
+import dev.gyre.trainer.cli.screen.ExitCode;
+import dev.gyre.trainer.cli.screen.Version;
 import dev.gyre.model.files.AtomicFiles;
 import dev.gyre.trainer.report.Comparison;
 import dev.gyre.trainer.report.Results;
@@ -92,7 +96,7 @@ final class SweepCommand extends GyreCommand {
                 String why = runOne(sweep, r, head);
                 String wall = Text.time((System.nanoTime() - begun) / 1e9);
                 if (interrupt.requested()) {
-                    screen().result("stopped · go on: " + Main.called() + " sweep " + file);
+                    screen().result("stopped · go on: " + Version.called() + " sweep " + file);
                     return ExitCode.INTERRUPTED;
                 }
                 if (why.isEmpty()) {
@@ -111,7 +115,7 @@ final class SweepCommand extends GyreCommand {
         screen().result("");
         screen().result(
                 n - failed + " of " + Text.many(n, "run") + " done" + (failed == 0 ? "" : ", " + failed + " failed")
-                        + " · " + Main.called() + " compare " + sweep.folder() + " shows them side by side");
+                        + " · " + Version.called() + " compare " + sweep.folder() + " shows them side by side");
         return failed == 0 ? ExitCode.OK : ExitCode.FAILURE;
     }
 

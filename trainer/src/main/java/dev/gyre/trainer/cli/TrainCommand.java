@@ -1,5 +1,11 @@
 package dev.gyre.trainer.cli;
 
+import dev.gyre.trainer.cli.screen.Text;
+import dev.gyre.trainer.cli.screen.RunScreen;
+import dev.gyre.trainer.cli.screen.ResultsText;
+import dev.gyre.trainer.cli.screen.ExitCode;
+import dev.gyre.trainer.cli.screen.Version;
+import dev.gyre.trainer.measure.ProcessMemory;
 import dev.gyre.trainer.config.AdapterConfig;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.RunConfig;
@@ -8,6 +14,12 @@ import dev.gyre.trainer.report.Report;
 import dev.gyre.trainer.report.Results;
 import dev.gyre.kernels.devices.Devices;
 import dev.gyre.trainer.run.FineTuning;
+import dev.gyre.trainer.run.Trained;
+import dev.gyre.trainer.record.RunDir;
+import dev.gyre.trainer.data.ModelText;
+import dev.gyre.trainer.data.RunData;
+import dev.gyre.model.transformer.Transformer;
+import dev.gyre.kernels.Backend;
 import dev.gyre.trainer.run.TrainingRun;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -45,41 +57,48 @@ final class TrainCommand extends GyreCommand {
             screen().json();
         if (withParent)
             endWithParent();
-        RunConfig c = ConfigReader.readWithInputs(file, RunConfig.class, set);
-        Devices.Chosen device = Devices.open(c.device(), c.precision());
-        Done done = train(c, device);
-        // from here on nothing holds the run: its memory is free for two models one after the other
-        if (done.code != ExitCode.OK) {
-            screen().result("report    " + Report.write(done.dir));
-            return done.code;
-        }
-        screen().status("measuring base model and result ...");
-        Results r = Results.measure(c, done.dir, done.training, device.backend());
-        if (c.results().report())
-            Report.examine(c, done.dir, device.backend(), done.trained);
-        Path page = Report.write(done.dir);
-        screen().done();
-        ResultsText.beforeAndAfter(r.before(), r.after()).forEach(screen()::result);
-        screen().result("report    " + page);
-        return ExitCode.OK;
+        RunConfig config = ConfigReader.readWithInputs(file, RunConfig.class, set);
+        Devices.Chosen device = Devices.open(config.device(), config.precision());
+        Outcome run = train(config, device);
+        // the run's model is out of reach here: its memory is free for two models, one after the other
+        if (run.code == ExitCode.OK)
+            measure(config, run, device.backend());
+        screen().result("report    " + Report.write(run.dir));
+        return run.code;
     }
 
     /// @param trained whether steps were taken
-    private record Done(int code, Path dir, Results.Training training, boolean trained) {
+    private record Outcome(int code, Path dir, Results.Training training, boolean trained) {
     }
 
-    private Done train(RunConfig c, Devices.Chosen device) {
-        try (TrainingRun run = FineTuning.open(c, resume, device.backend(), Version.number())) {
+    private Outcome train(RunConfig config, Devices.Chosen device) {
+        Path base = Path.of(config.model().path());
+        RunDir.check(Path.of(config.output().dir()), resume);
+        ModelText text = ModelText.load(base);
+        RunData data = RunData.readAll(config, text);
+        Transformer model = FineTuning.load(config);
+        Trained adapted = FineTuning.adapt(config, model, text, device.backend());
+        try (TrainingRun run =
+                TrainingRun.open(config, adapted, data, resume, device.backend(), Version.number())) {
+            ModelRef.warnings(base).forEach(screen()::note);
             Path dir = run.dir().path();
-            ModelRef.remarks(Path.of(c.model().path())).forEach(screen()::note);
-            int code = RunScreen.train(screen(), run, device, c.train(), c.output(), c.seed(), model(c, run),
-                    RunScreen.again("train", dir));
+            int code = RunScreen.train(screen(), run, device, model(config, run), RunScreen.again("train", dir));
             boolean trained = run.from() < run.done();
-            return new Done(code, dir, Results.Training.of(run, trained ? Memory.resident() : trainedIn(dir)), trained);
+            return new Outcome(code, dir,
+                    Results.Training.of(run, trained ? ProcessMemory.peakResident() : trainedIn(dir)), trained);
         }
     }
 
-    /// What the process took that trained a run which was found complete; 0 where nobody knows.
+    private void measure(RunConfig config, Outcome run, Backend backend) {
+        screen().status("measuring base model and result ...");
+        Results r = Results.measure(config, run.dir, run.training, backend);
+        if (config.results().report())
+            Report.examine(config, run.dir, backend, run.trained);
+        screen().done();
+        ResultsText.beforeAndAfter(r.before(), r.after()).forEach(screen()::result);
+    }
+
+    /// Peak resident set of the process that trained an already finished run; 0 if unknown.
     private static long trainedIn(Path dir) {
         Results r = Results.read(dir);
         return r == null ? 0 : r.memory().process();
@@ -103,7 +122,7 @@ final class TrainCommand extends GyreCommand {
                 while (System.in.read() >= 0)
                     continue;
             } catch (IOException e) {
-                // as good as its end
+                // a broken input is taken for the end of the parent
             }
             Runtime.getRuntime().halt(ExitCode.INTERRUPTED);
         });

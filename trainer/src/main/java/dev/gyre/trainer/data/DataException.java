@@ -1,9 +1,10 @@
 package dev.gyre.trainer.data;
 
+import dev.gyre.kernels.GyreException;
 import java.nio.file.Path;
 
 /// An example file is not what it should be; the message is one line, `file:line: what, remedy`.
-public final class DataException extends RuntimeException {
+public final class DataException extends GyreException {
     private static final long serialVersionUID = 1L;
 
     public DataException(Path file, String problem) {

@@ -5,25 +5,36 @@ import java.lang.management.MemoryPoolMXBean;
 import java.lang.management.MemoryType;
 import java.lang.management.MemoryUsage;
 
-/// What closed sessions, read models and written checkpoints leave behind.
+/// Frees what closed sessions, read models and written checkpoints leave on the heap, so that the peak of a process is what
+/// its plan says. Collecting is for the application to decide: library code marks the places, and nothing happens there
+/// unless the caller runs [#within] a collector, as the command line does.
 public final class HeapTrim {
     /// The young generation that the launcher asks for (`-Xmn16m`), all of which a run touches.
     public static final long YOUNG = 16L << 20;
     /// Collecting less than half the young generation is not worth its time.
     private static final long WORTH = YOUNG / 2;
+    private static final ScopedValue<Runnable> COLLECTOR = ScopedValue.newInstance();
 
     private HeapTrim() {
+    }
+
+    /// Runs `body` with a collector, which is `System::gc` in an application that owns its process.
+    public static <T, X extends Throwable> T within(Runnable collector, ScopedValue.CallableOp<T, X> body) throws X {
+        return ScopedValue.where(COLLECTOR, collector).call(body);
     }
 
     /// Collects in any case: before a model is read. What it takes the place of, a model or the session of a whole run, was
     /// alive when the old generation was last collected, and so does not count as grown.
     public static void collectAll() {
-        System.gc();
+        if (COLLECTOR.isBound())
+            COLLECTOR.get().run();
     }
 
-    /// Collects, if the old generation has grown since it was last collected. Large arrays lie there, and nothing else
-    /// collects them before memory is short: each new session would lie beside the last one, and no estimate would hold.
+    /// Collects, if the old generation has grown since it was last collected. Large arrays are there, and nothing else
+    /// collects them before memory is short: each new session would come on top of the last one, and no estimate would hold.
     public static void collect() {
+        if (!COLLECTOR.isBound())
+            return;
         long grown = 0;
         for (MemoryPoolMXBean pool : ManagementFactory.getMemoryPoolMXBeans()) {
             MemoryUsage collected = pool.getCollectionUsage();
@@ -32,6 +43,6 @@ public final class HeapTrim {
                 grown += pool.getUsage().getUsed() - collected.getUsed();
         }
         if (grown >= WORTH)
-            System.gc();
+            COLLECTOR.get().run();
     }
 }

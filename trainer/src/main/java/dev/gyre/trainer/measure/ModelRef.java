@@ -92,8 +92,8 @@ public record ModelRef(Path model, List<Path> adapters, Storage base) {
         return adapter;
     }
 
-    /// What a user should hear about the files of a model directory.
-    public static List<String> remarks(Path model) {
+    /// Warnings about the files of a model directory.
+    public static List<String> warnings(Path model) {
         try (ModelDir dir = ModelDir.open(model)) {
             return dir.warnings();
         }
@@ -107,19 +107,19 @@ public record ModelRef(Path model, List<Path> adapters, Storage base) {
 
     /// Reads model and adapters.
     ///
-    /// @param remarks told what a user should hear about the files
-    public Transformer load(Consumer<String> remarks) {
+    /// @param warnings gets each warning about the files
+    public Transformer load(Consumer<String> warnings) {
         Storage held = base;
         Transformer llama;
         try (ModelDir dir = ModelDir.open(model)) {
-            dir.warnings().forEach(remarks);
+            dir.warnings().forEach(warnings);
             HeapTrim.collectAll();
             llama = Transformer.load(dir, held);
         }
         for (Path a : adapters) {
             String name = name(a);
             Adapter adapter = Adapter.read(a, llama);
-            adapter.warnings().forEach(remarks);
+            adapter.warnings().forEach(warnings);
             // two folders may be called the same
             llama.attach(llama.adapterNames().contains(name) ? name + " (" + a + ")" : name, adapter);
         }

@@ -1,5 +1,6 @@
 package dev.gyre.trainer.cli;
 
+import dev.gyre.trainer.cli.screen.ExitCode;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.gyre.model.adapter.Adapter;

@@ -1,0 +1,5 @@
+/// An archive of Gyre with a Java runtime of its own.
+@NullMarked
+package dev.gyre.trainer.bundle;
+
+import org.jspecify.annotations.NullMarked;

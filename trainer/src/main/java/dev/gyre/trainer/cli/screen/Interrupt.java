@@ -1,0 +1,47 @@
+package dev.gyre.trainer.cli.screen;
+
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.concurrent.atomic.AtomicInteger;
+import sun.misc.Signal;
+import sun.misc.SignalHandler;
+
+/// Ctrl-C: the first asks for an end in good order, the second ends the process.
+public final class Interrupt implements AutoCloseable {
+    private final AtomicInteger count = new AtomicInteger();
+    private final Map<Signal, SignalHandler> before = new LinkedHashMap<>();
+
+    private Interrupt(Runnable first, String... signals) {
+        SignalHandler handler = _ -> {
+            if (count.incrementAndGet() > 1)
+                Runtime.getRuntime().halt(ExitCode.INTERRUPTED);
+            first.run();
+        };
+        for (String name : signals) {
+            Signal s = new Signal(name);
+            before.put(s, Signal.handle(s, handler));
+        }
+    }
+
+    /// Of a run, which finishes its step and saves; being asked to terminate is the same.
+    public static Interrupt ofRun(Screen screen) {
+        return new Interrupt(
+                () -> screen.note("finishing the step, then saving; press Ctrl-C again to stop at once"), "INT",
+                "TERM");
+    }
+
+    /// Of an answer, which ends where it is.
+    public static Interrupt ofAnswer() {
+        return new Interrupt(() -> {
+        }, "INT");
+    }
+
+    public boolean requested() {
+        return count.get() > 0;
+    }
+
+    @Override
+    public void close() {
+        before.forEach(Signal::handle);
+    }
+}

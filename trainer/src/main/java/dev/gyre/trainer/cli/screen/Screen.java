@@ -1,0 +1,144 @@
+package dev.gyre.trainer.cli.screen;
+
+import java.io.Console;
+import java.io.IOException;
+import java.io.PrintStream;
+import java.io.PrintWriter;
+import java.io.UncheckedIOException;
+import java.io.Writer;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import org.jspecify.annotations.Nullable;
+
+/// Where a command writes. Lines go to `out`; on a terminal one status line below them is rewritten in place; a copy of
+/// the lines goes to a log file when one is set. Used from the command's thread and the signal handler.
+public final class Screen {
+    private final PrintStream out;
+    private final PrintStream err;
+    private final boolean terminal;
+    private boolean quiet;
+    private boolean json;
+    private String status = "";
+    private @Nullable PrintWriter log;
+
+    public Screen(PrintStream out, PrintStream err, boolean terminal) {
+        this.out = out;
+        this.err = err;
+        this.terminal = terminal;
+    }
+
+    public static Screen system() {
+        Console console = System.console();
+        return new Screen(System.out, System.err, console != null && console.isTerminal());
+    }
+
+    public PrintWriter writer() {
+        return new PrintWriter(out, true, StandardCharsets.UTF_8);
+    }
+
+    /// Under `-q` only results and errors are shown.
+    public void quiet(boolean quiet) {
+        this.quiet = quiet;
+    }
+
+    public boolean isTerminal() {
+        return terminal;
+    }
+
+    /// From now on lines are copied to `file`, behind what it holds.
+    public synchronized void log(@Nullable Path file) {
+        if (log != null)
+            log.close();
+        log = null;
+        if (file != null)
+            try {
+                Writer w = Files.newBufferedWriter(file, StandardCharsets.UTF_8, StandardOpenOption.CREATE,
+                        StandardOpenOption.APPEND);
+                log = new PrintWriter(w, true);
+            } catch (IOException e) {
+                throw new UncheckedIOException(new IOException(file + ": cannot be written: " + e.getMessage(), e));
+            }
+    }
+
+    /// Progress: silent under `-q`.
+    public synchronized void line(String text) {
+        if (log != null)
+            log.println(text);
+        if (!quiet)
+            print(out, text);
+    }
+
+    /// From now on the output is for programs: [#data] alone, and errors. The log still gets what a person would see.
+    public void json() {
+        quiet = true;
+        json = true;
+    }
+
+    public boolean isJson() {
+        return json;
+    }
+
+    /// A line for programs.
+    public synchronized void data(String line) {
+        out.println(line);
+        out.flush();
+    }
+
+    /// A result: shown always, but not to a program.
+    public synchronized void result(String text) {
+        if (log != null)
+            log.println(text);
+        if (!json)
+            print(out, text);
+    }
+
+    /// A remark beside the results, on the error stream.
+    public synchronized void note(String text) {
+        if (log != null)
+            log.println(text);
+        print(err, text);
+    }
+
+    /// Part of a result as it comes, without a line break.
+    public synchronized void part(String text) {
+        out.print(text);
+        out.flush();
+    }
+
+    /// Rewrites the line below everything else; nothing in a pipe.
+    public synchronized void status(String text) {
+        if (!terminal || quiet)
+            return;
+        erase();
+        out.print(text);
+        out.flush();
+        status = text;
+    }
+
+    private void print(PrintStream where, String text) {
+        String again = status;
+        erase();
+        where.println(text);
+        where.flush();
+        if (!again.isEmpty()) {
+            out.print(again);
+            out.flush();
+            status = again;
+        }
+    }
+
+    private void erase() {
+        if (!status.isEmpty()) {
+            out.print("\r\u001b[K");
+            out.flush();
+        }
+        status = "";
+    }
+
+    /// Removes the status line.
+    public synchronized void done() {
+        erase();
+    }
+}
