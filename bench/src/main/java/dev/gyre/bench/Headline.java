@@ -2,8 +2,12 @@ package dev.gyre.bench;
 
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;
+import dev.gyre.kernels.check.CayleyCases;
+import dev.gyre.kernels.check.GivensCases;
 import dev.gyre.kernels.check.OpCase;
 import dev.gyre.kernels.check.OpCheck;
+import dev.gyre.kernels.check.ProductCases;
+import dev.gyre.kernels.check.Size;
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.kernels.op.Buf;
 import dev.gyre.kernels.op.CayleyOps;
@@ -21,6 +25,7 @@ import dev.gyre.model.transformer.StepPlan;
 import dev.gyre.model.transformer.TrainSession;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Random;
 import java.util.Set;
 import java.util.function.Consumer;
 
@@ -116,8 +121,8 @@ final class Headline {
     }
 
     private static Memory memory(Size z, String name, AdapterSpec spec) {
-        PlannedModel sketch = PlannedModel.of(z.config(z.seq));
-        StepPlan plan = sketch.plan(sketch.adapter(spec), List.of(new BatchShape(z.batch, z.seq)),
+        PlannedModel sketch = PlannedModel.of(StepBench.config(z, z.shape().T()));
+        StepPlan plan = sketch.plan(sketch.adapter(spec), List.of(new BatchShape(z.shape().B(), z.shape().T())),
                 Set.of(TrainSession.Use.TRAIN));
         return new Memory(name, plan.memory().bytesByRole().getOrDefault(Buf.Role.ACTIVATION, 0L), plan.trainable());
     }
@@ -130,8 +135,8 @@ final class Headline {
         List<Sweep> out = new ArrayList<>();
         for (int d : quick ? new int[] {128, 256, 512, 1024} : new int[] {128, 256, 512, 1024, 2048, 4096}) {
             progress.accept("Givens rotations against a dense matrix: width " + d);
-            try (Runner givens = new Runner(Cases.givens(ROWS, d));
-                    Runner dense = new Runner(Cases.product(Form.NT, DType.F32, ROWS, d, d))) {
+            try (Runner givens = new Runner(new GivensCases.GivensSweep(ROWS, d, true));
+                    Runner dense = new Runner(new ProductCases.MatMul(Form.NT, DType.F32, ROWS, d, d))) {
                 float[] from = new float[ROWS * d];
                 float[] to = new float[ROWS * d];
                 double[] ms = alternate(quick ? 0.3 : 2, List.of(givens::run, dense::run,
@@ -196,9 +201,9 @@ final class Headline {
         try {
             for (Candidate c : all) {
                 progress.accept("ways to make a rotation: " + c.name);
-                Runner forward = new Runner(Cases.orthogonal(c.map, blocks, BLOCK, 0.01));
+                Runner forward = new Runner(new CayleyCases.Cayley(c.map, blocks, BLOCK));
                 runners.add(forward);
-                Runner back = new Runner(Cases.orthogonalBack(c.map, blocks, BLOCK, 0.01));
+                Runner back = new Runner(new CayleyCases.CayleyGrad(c.map, blocks, BLOCK));
                 runners.add(back);
                 turns.add(() -> {
                     forward.run();
@@ -220,9 +225,10 @@ final class Headline {
     private double defect(Orthogonal map, double norm) {
         int blocks = 8;
         int m = map.stored(BLOCK);
-        OpCase.Setup s = new OpCase("defect " + map, _ -> {
-        }).setup(OpCase.Layout.PLAIN);
-        float[] v = s.normal(1, blocks, m);
+        Random random = new Random(1);
+        float[] v = new float[blocks * m];
+        for (int i = 0; i < v.length; i++)
+            v[i] = (float) random.nextGaussian();
         for (int k = 0; k < blocks; k++) {
             double sum = 0;
             for (int i = 0; i < m; i++)

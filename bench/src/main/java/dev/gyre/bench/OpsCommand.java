@@ -2,17 +2,20 @@ package dev.gyre.bench;
 
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.check.OpCase;
+import dev.gyre.kernels.check.OpCases;
 import dev.gyre.kernels.check.OpTimer;
-import dev.gyre.kernels.check.SizedCases;
+import dev.gyre.kernels.check.Size;
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.kernels.CheckFailedException;
 import dev.gyre.trainer.cli.GyreCommand;
+import dev.gyre.trainer.cli.UsageException;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Set;
 import java.util.regex.Pattern;
 import java.util.regex.PatternSyntaxException;
 import org.jspecify.annotations.Nullable;
@@ -28,11 +31,12 @@ import tools.jackson.databind.json.JsonMapper;
             + " multiply-add rate and copy rate allow, as a share of the time taken; what stays in a cache may exceed 100 %%."})
 public final class OpsCommand extends GyreCommand {
     @Option(names = "--size", defaultValue = "M", paramLabel = "SIZE",
-            description = "Model whose sizes are taken: XS, S, M, L. Default: ${DEFAULT-VALUE}.")
+            description = "Model whose sizes are taken: XS, S, M, L, 7B4 or 7B (the reference takes hours for the last two)."
+                    + " Default: ${DEFAULT-VALUE}.")
     String size = "M";
 
     @Option(names = "--only", paramLabel = "REGEX",
-            description = "Only operations whose name contains this expression.")
+            description = "Only operations whose name contains a match of this expression.")
     @Nullable
     String only;
 
@@ -49,7 +53,7 @@ public final class OpsCommand extends GyreCommand {
     @Override
     protected int run() {
         if (!(seconds > 0))
-            throw new IllegalArgumentException("--seconds " + seconds + " is not positive");
+            throw new UsageException("--seconds " + seconds + " is not positive");
         List<OpCase> cases = cases();
         Backend backend = where.backend();
         Ceilings c = backend instanceof CpuBackend b ? Ceilings.measure(b.threads()) : null;
@@ -81,28 +85,22 @@ public final class OpsCommand extends GyreCommand {
     }
 
     private List<OpCase> cases() {
-        SizedCases.Size z;
-        try {
-            z = SizedCases.Size.valueOf(size.toUpperCase(Locale.ROOT));
-        } catch (IllegalArgumentException e) {
-            throw new IllegalArgumentException(
-                    "--size " + size + ": unknown; use one of " + Arrays.stream(SizedCases.Size.values())
-                            .map(Enum::name).reduce((a, b) -> a + ", " + b).orElse(""));
-        }
-        List<OpCase> all = new ArrayList<>(SizedCases.of(z));
-        all.addAll(Cases.odd());
+        Size z = Size.of(size).orElseThrow(
+                () -> new UsageException("--size " + size + ": unknown; use one of " + Size.NAMES));
+        Set<OpCase> all = new LinkedHashSet<>(OpCases.sized(z.shape()));
+        all.addAll(OpCases.timed());
         if (only == null)
-            return all;
+            return List.copyOf(all);
         Pattern p;
         try {
             p = Pattern.compile(only);
         } catch (PatternSyntaxException e) {
-            throw new IllegalArgumentException("--only " + only + ": " + e.getDescription());
+            throw new UsageException("--only " + only + ": " + e.getDescription());
         }
         all.removeIf(x -> !p.matcher(x.name()).find());
         if (all.isEmpty())
-            throw new IllegalArgumentException("--only " + only + ": no operation is called so");
-        return all;
+            throw new UsageException("--only " + only + ": matches no operation");
+        return List.copyOf(all);
     }
 
     private void heading(Backend backend, @Nullable Ceilings c) {

@@ -2,6 +2,8 @@ package dev.gyre.bench;
 
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.OpTime;
+import dev.gyre.kernels.check.Shape;
+import dev.gyre.kernels.check.Size;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.adapter.PrincipalSubspace;
 import dev.gyre.model.family.ModelConfig;
@@ -22,6 +24,12 @@ final class StepBench {
     private static final double LEARNING_RATE = 1e-4;
 
     private StepBench() {
+    }
+
+    /// The Llama model of a size, for sequences of T tokens.
+    static ModelConfig config(Size z, int T) {
+        Shape s = z.shape();
+        return ModelConfig.llama(s.V(), s.C(), s.F(), z.layers(), s.H(), s.KV(), T, false, null, List.of(), null);
     }
 
     /// @param base how frozen weights are held

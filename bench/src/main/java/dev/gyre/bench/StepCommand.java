@@ -2,9 +2,11 @@ package dev.gyre.bench;
 
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.OpTime;
+import dev.gyre.kernels.check.Size;
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.model.weights.Storage;
 import dev.gyre.trainer.cli.GyreCommand;
+import dev.gyre.trainer.cli.UsageException;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -85,11 +87,12 @@ public final class StepCommand extends GyreCommand {
 
     @Override
     protected int run() {
-        Size z = Size.of(size);
+        Size z = Size.of(size).orElseThrow(
+                () -> new UsageException("--size " + size + ": unknown; use one of " + Size.NAMES));
         Method m = Method.of(method, blockSize, rank);
-        int T = orElse(seq, z.seq, "--seq");
-        StepBench.Settings settings = new StepBench.Settings(z.config(T), m, base(m), orElse(batch, z.batch, "--batch"),
-                T, warmUp, new Sampler(seconds, GROUP, patience, steps), profile);
+        int T = orElse(seq, z.shape().T(), "--seq");
+        StepBench.Settings settings = new StepBench.Settings(StepBench.config(z, T), m, base(m),
+                orElse(batch, z.shape().B(), "--batch"), T, warmUp, new Sampler(seconds, GROUP, patience, steps), profile);
         Backend backend = where.backend();
         Integer cpus = backend instanceof CpuBackend c ? c.threads() : null;
         double before = cpus == null ? Double.NaN : Ceilings.fma(cpus);
@@ -127,7 +130,7 @@ public final class StepCommand extends GyreCommand {
     private static Map<String, Object> json(Size z, StepBench.Settings s, Backend backend, StepBench.Result r,
             double peak) {
         Map<String, Object> out = new LinkedHashMap<>();
-        out.put("size", z.label);
+        out.put("size", z.toString());
         out.put("method", s.method().label());
         out.put("base", baseName(s.base()));
         out.put("batch", s.batch());
@@ -170,7 +173,7 @@ public final class StepCommand extends GyreCommand {
 
     private void table(Size z, StepBench.Settings s, Backend backend, StepBench.Result r, double peak) {
         double ms = r.samples().median();
-        row("model", "%s, %s over %s, %d x %d tokens", z.label, s.method().label(), baseName(s.base()),
+        row("model", "%s, %s over %s, %d x %d tokens", z, s.method().label(), baseName(s.base()),
                 s.batch(),
                 s.seq());
         row("device", "%s", backend.describe());

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.withinPercentage;
 
 import dev.gyre.trainer.cli.Cli;
 import dev.gyre.kernels.Precision;
+import dev.gyre.kernels.check.Size;
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.model.weights.Storage;
 import java.util.ArrayList;
@@ -93,7 +94,7 @@ class StepCommandTest {
     @EnumSource(Method.Kind.class)
     void everyMethodTrains(Method.Kind kind) {
         Method m = new Method(kind, Math.min(8, Method.of(kind).number()));
-        StepBench.Result r = StepBench.run(new StepBench.Settings(Size.XS.config(16), m, m.base(), 1, 16, 0,
+        StepBench.Result r = StepBench.run(new StepBench.Settings(StepBench.config(Size.XS, 16), m, m.base(), 1, 16, 0,
                 new Sampler(1, 0, 0, 2), false), new CpuBackend(1));
         assertThat(r.trainable()).isPositive();
         assertThat(r.lastLoss()).isLessThan(r.firstLoss());
@@ -110,7 +111,7 @@ class StepCommandTest {
     }
 
     private static long planned(Storage base) {
-        return StepBench.run(new StepBench.Settings(Size.XS.config(16), Method.of(Method.Kind.OFT), base, 1, 16, 0,
+        return StepBench.run(new StepBench.Settings(StepBench.config(Size.XS, 16), Method.of(Method.Kind.OFT), base, 1, 16, 0,
                 new Sampler(1, 0, 0, 1), false), new CpuBackend(1)).planned();
     }
 

@@ -3,7 +3,7 @@ package dev.gyre.kernels;
 import dev.gyre.kernels.op.ProductOps;
 import java.util.List;
 
-/// Something that runs [Program]s: the CPU ([dev.gyre.kernels.cpu]), a TornadoVM device
+/// Runs [Program]s: the CPU ([dev.gyre.kernels.cpu]), a TornadoVM device
 /// ([dev.gyre.kernels.tornado]), or the double-precision reference that checks them ([dev.gyre.kernels.ref]).
 public interface Backend {
     /// Short name as a user types it: `cpu`, `opencl:0`, `cuda:0`.
@@ -13,17 +13,17 @@ public interface Backend {
     String describe();
 
     /// Prepares programs that run one after another on shared buffers: a micro-batch, the update, an evaluation.
-    /// Buffers that are not ACTIVATION are one and the same in all of them. PARAM, GRAD and STATE start as zeros.
+    /// All programs share the buffers that are not ACTIVATION. PARAM, GRAD and STATE start as zeros.
     ///
     /// @throws DeviceException when a device is too small, with the planned and the available bytes in its message
     Session open(List<Program> programs);
 
-    /// How it multiplies large matrices.
+    /// Precision of large matrix products.
     default Precision precision() {
         return Precision.F32;
     }
 
-    /// How it multiplies these: F32 where they are not large.
+    /// Precision of this product: F32 if it is not large.
     default Precision precision(ProductOps.MatMul product) {
         return precision();
     }

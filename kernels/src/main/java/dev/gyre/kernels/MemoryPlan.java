@@ -18,8 +18,8 @@ import java.util.Set;
 
 /// Where every buffer of some programs lives. Activations of one program share an arena: two of them may overlap when
 /// their lifetimes (first write to last read) do not. The programs run one after another, so they share the arena as
-/// well. Everything else stands alone for as long as the session lives. Nothing is allocated while a program runs, so
-/// [#bytes] is the peak, known before the run.
+/// well. Every other buffer has memory of its own for as long as the session is open. Nothing is allocated while a
+/// program runs, so [#bytes] is the peak, known before the run.
 ///
 /// Placement is greedy by size: the largest buffer first, each at the lowest offset that is free over its lifetime.
 public final class MemoryPlan {
@@ -159,12 +159,12 @@ public final class MemoryPlan {
         return out;
     }
 
-    /// Bytes of everything: what a session holds, workspace of single kernels not counted.
+    /// Bytes a session allocates, without the workspace of single kernels.
     public long bytes() {
         return bytesByRole().values().stream().mapToLong(Long::longValue).sum();
     }
 
-    /// As messages say it, rounded up: `42 MiB`.
+    /// Formatted for messages, rounded up: `42 MiB`.
     public static String mib(long bytes) {
         return Math.ceilDiv(bytes, 1 << 20) + " MiB";
     }

@@ -9,7 +9,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
-/// What one operation of a program took while its session measured; see [Session#time].
+/// Time spent in one operation of a program while its session was timing; see [Session#time].
 ///
 /// @param program name of the program
 /// @param kind the operation, e.g. `RmsNorm`, `MatMul NT`, `MatMul NN NF4`
@@ -37,7 +37,7 @@ public record OpTime(String program, String kind, String label, long calls, long
         return "";
     }
 
-    /// Sums by kind, the longest first; their label is empty, and so is the program where several have the kind.
+    /// Sums by kind, longest first; labels are empty, and so is the program of a kind that occurs in several.
     public static List<OpTime> byKind(List<OpTime> all) {
         Map<String, OpTime> sums = new LinkedHashMap<>();
         for (OpTime t : all)

@@ -1,11 +1,11 @@
 package dev.gyre.kernels;
 
-/// How the factors of large matrix products are rounded before they are multiplied; sums are in F32 always.
+/// How the factors of large matrix products are rounded before they are multiplied; sums are always in F32.
 public enum Precision {
-    /// Not at all.
+    /// Not rounded.
     F32,
-    /// To 10 bits of mantissa, as tensor cores do it on the way.
+    /// To 10 bits of mantissa, as tensor cores do on loading.
     TF32,
-    /// To brain floats of 7 bits; the products are rounded so as well.
+    /// To bfloat16, 7 bits of mantissa; the products are rounded likewise.
     BF16
 }

@@ -11,7 +11,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 
-/// A straight line of operations over buffers of fixed shape: a micro-batch (forward, loss, backward), an update, an
+/// A fixed sequence of operations over buffers of fixed shape: a micro-batch (forward, loss, backward), an update, an
 /// evaluation. Built once per shape, run for every batch.
 public final class Program {
     private final String name;
@@ -58,8 +58,8 @@ public final class Program {
         return ops.stream().mapToLong(Op::flops).sum();
     }
 
-    /// This program without the operations that nobody needs: what they write are activations that are read no more. An
-    /// operation that writes anything else stays.
+    /// This program without the operations whose results are never used: those that only write activations which no
+    /// later operation reads. An operation that writes anything else is kept.
     public Program withoutUnread() {
         Set<Buf> read = Collections.newSetFromMap(new IdentityHashMap<>());
         List<Op> kept = new ArrayList<>();
@@ -72,7 +72,7 @@ public final class Program {
             if (!needed)
                 continue;
             kept.add(op);
-            // a whole buffer that is written anew is not read from before; of a view only a part is
+            // a whole buffer that is overwritten is not needed before that; a view covers only a part of it
             for (Access a : op.accesses())
                 if (a.mode() == Access.Mode.WRITE && !a.buf().isView())
                     read.remove(a.buf());

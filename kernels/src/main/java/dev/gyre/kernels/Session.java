@@ -8,7 +8,7 @@ import org.jspecify.annotations.Nullable;
 
 /// Programs of one [Backend#open] call together with the memory of their buffers. Not thread-safe.
 public interface Session extends AutoCloseable {
-    /// Gives a WEIGHT its numbers; once, before the first run. The session may keep `data` or copy it.
+    /// Gives a WEIGHT its values; once, before the first run. The session may keep `data` or copy it.
     void bind(Buf weight, HostData data);
 
     /// Writes all elements of an F32 buffer (any role but WEIGHT and ACTIVATION).
@@ -30,37 +30,37 @@ public interface Session extends AutoCloseable {
     /// Runs all operations of one of the session's programs; returns when their results are readable.
     void run(Program program);
 
-    /// Switches the measuring of single operations on, with counts at zero, or off. Off, which is how a session opens, it
-    /// costs nothing.
+    /// Switches the timing of single operations on, with counts at zero, or off. It is off when a session opens and
+    /// then costs nothing.
     ///
-    /// @return whether this backend measures; false where operations are not run one by one (a TornadoVM device runs whole
-    ///         task graphs), then [#timings] stays empty
+    /// @return whether this backend can time operations; false if it does not run them one by one (a TornadoVM device runs
+    ///         whole task graphs); [#timings] is then empty
     default boolean time(boolean on) {
         return false;
     }
 
-    /// Operations measured since `time(true)`, program by program in the order in which they run; those that did not run
+    /// Operations timed since `time(true)`, program by program in the order in which they run; those that did not run
     /// are left out.
     default List<OpTime> timings() {
         return List.of();
     }
 
-    /// Runs a program operation by operation and stops behind the first that writes NaN or infinity: what to look at when a
-    /// loss is not finite.
+    /// Runs a program operation by operation and stops after the first that writes NaN or infinity; finds where a
+    /// non-finite loss comes from.
     ///
-    /// @return that operation; null when all numbers are finite, or where single operations cannot be watched
+    /// @return that operation; null if all values are finite, or if the backend cannot observe single operations
     default @Nullable Op firstNonFinite(Program program) {
         return null;
     }
 
-    /// What the runs so far spent on compiling.
+    /// What was compiled in the runs so far.
     ///
-    /// @param kernels compiled, each for all operations that need the same code
-    /// @param seconds of the first runs, compiling and running
+    /// @param kernels number of kernels; operations with the same code share one
+    /// @param seconds duration of the first runs, compilation included
     record Compiled(int kernels, double seconds) {
     }
 
-    /// Null where nothing is compiled, as on the CPU.
+    /// Null if the backend compiles nothing, as on the CPU.
     default @Nullable Compiled compiled() {
         return null;
     }

@@ -1,5 +1,5 @@
-/// What runs a training step: straight-line programs of operations ([Program]), the plan of where each buffer lives
-/// ([MemoryPlan]), and the [Backend]s that run them. The operations themselves are in `kernels.op`.
+/// Running a training step: programs, fixed sequences of operations ([Program]), the plan of where each buffer is in
+/// memory ([MemoryPlan]), and the [Backend]s that execute them. The operations themselves are in `kernels.op`.
 @NullMarked
 package dev.gyre.kernels;
 

@@ -2,8 +2,10 @@ package dev.gyre.kernels;
 
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
-import dev.gyre.kernels.check.GradCases;
 import dev.gyre.kernels.check.GradCheck;
+import dev.gyre.kernels.check.OpCase;
+import dev.gyre.kernels.check.OpCases;
+import dev.gyre.kernels.check.Tol;
 import dev.gyre.kernels.op.Buf;
 import dev.gyre.kernels.op.ElementOps;
 import java.util.List;
@@ -13,27 +15,43 @@ import org.junit.jupiter.params.provider.MethodSource;
 
 /// The reference's gradients are the derivatives of the reference's values.
 class GradientsTest {
-    static List<GradCheck.Case> cases() {
-        return GradCases.all();
+    static List<OpCase> cases() {
+        return OpCases.gradients();
     }
 
     @ParameterizedTest
     @MethodSource("cases")
-    void gradientEqualsFiniteDifferences(GradCheck.Case c) {
+    void gradientEqualsFiniteDifferences(OpCase c) {
         GradCheck.check(c);
+    }
+
+    private record WrongFactor() implements OpCase {
+        @Override
+        public void emit(Setup s) {
+            Buf x = s.in("x", 1, 3);
+            Buf y = s.result("y", 3);
+            s.forward(new ElementOps.Copy(x, y));
+            s.forward(new ElementOps.Axpy(1f, x, y));
+            s.op(new ElementOps.Axpy(1.99f, s.cotangent("dY", y), s.gradient("dX", x, Tol.EXACT, true)));
+        }
     }
 
     @Test
     void aWrongGradientIsFound() {
-        GradCheck.Case wrong = new GradCheck.Case("Axpy with the wrong factor", g -> {
-            Buf x = g.in("x", 1, 3);
-            Buf y = g.result("y", 3);
-            g.forward(new ElementOps.Copy(x, y));
-            g.forward(new ElementOps.Axpy(1f, x, y));
-            Buf dX = g.gradient(x, true);
-            g.backward(new ElementOps.Axpy(1.99f, g.cotangent(y), dX));
-        });
-        assertThatThrownBy(() -> GradCheck.check(wrong)).isInstanceOf(AssertionError.class)
-                .hasMessageContaining("gradient of x[0]");
+        assertThatThrownBy(() -> GradCheck.check(new WrongFactor())).isInstanceOf(AssertionError.class)
+                .hasMessageContaining("WrongFactor: dX[0]");
+    }
+
+    private record NoGradient() implements OpCase {
+        @Override
+        public void emit(Setup s) {
+            s.op(new ElementOps.Copy(s.in("x", 1, 3), s.out("y", Tol.EXACT, 3)));
+        }
+    }
+
+    @Test
+    void aCaseWithoutGradientIsRefused() {
+        assertThatThrownBy(() -> GradCheck.check(new NoGradient())).isInstanceOf(AssertionError.class)
+                .hasMessageContaining("declares no gradient");
     }
 }

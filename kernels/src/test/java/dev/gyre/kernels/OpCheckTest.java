@@ -15,9 +15,12 @@ import org.junit.jupiter.api.Test;
 
 /// The check finds what it is there to find.
 class OpCheckTest {
-    private static final OpCase CASE =
-            new OpCase("Add 5", s -> s.op(new ElementOps.Add(s.in("x", 1, 5), s.in("y", 1, 5),
-                    s.out("out", Tol.roundings(1), 5))));
+    private record AddFive() implements OpCase {
+        @Override
+        public void emit(Setup s) {
+            s.op(new ElementOps.Add(s.in("x", 1, 5), s.in("y", 1, 5), s.out("out", Tol.roundings(1), 5)));
+        }
+    }
 
     /// The reference, with something done to a buffer's numbers whenever the host reads it.
     private record Sabotaged(BiConsumer<Buf, float[]> onRead) implements Backend {
@@ -75,8 +78,8 @@ class OpCheckTest {
     }
 
     private static void finds(BiConsumer<Buf, float[]> onRead, String message) {
-        assertThatThrownBy(() -> OpCheck.check(new Sabotaged(onRead), CASE, OpCase.Layout.GUARDED))
-                .isInstanceOf(AssertionError.class).hasMessageContaining("Add 5").hasMessageContaining(message);
+        assertThatThrownBy(() -> OpCheck.check(new Sabotaged(onRead), new AddFive(), OpCase.Layout.GUARDED))
+                .isInstanceOf(AssertionError.class).hasMessageContaining("AddFive").hasMessageContaining(message);
     }
 
     private static BiConsumer<Buf, float[]> at(String buf, int i, float value) {

@@ -3,8 +3,10 @@ package dev.gyre.kernels;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.withinPercentage;
 
 import dev.gyre.kernels.check.Nf4Data;
+import dev.gyre.kernels.op.AttentionOps;
 import dev.gyre.kernels.op.Buf;
 import dev.gyre.kernels.op.DType;
 import dev.gyre.kernels.op.ElementOps;
@@ -62,6 +64,49 @@ class RefBackendTest {
             assertThat(s.read(z)[66]).isEqualTo(codes.value(66));
             assertThatThrownBy(() -> s.bind(nf4, codes)).isInstanceOf(IllegalStateException.class);
             assertThatIllegalArgumentException().isThrownBy(() -> s.bind(bf16, new HostData.F32(new float[3])));
+        }
+    }
+
+    /// 8/3 and 1/sqrt(12) are no floats.
+    @Test
+    void constantsOfOperationsStayDoubles() {
+        Buf a = Buf.input("a", DType.F32, 1, 1);
+        Buf c = Buf.output("c", 1, 1);
+        int D = 12;
+        double scale = 1 / Math.sqrt(D);
+        Buf q = Buf.input("q", DType.F32, 2, D);
+        Buf v = Buf.input("v", DType.F32, 2, D);
+        Buf start = Buf.input("start", DType.I32, 2);
+        Buf mixed = Buf.output("mixed", 2, D);
+        Buf lse = Buf.output("lse", 2, 1);
+        Program p = Program.builder("constants")
+                .add(new ProductOps.MatMul(ProductOps.MatMul.Form.NN, a, a, c, 1, 1, 1, 8.0 / 3, false))
+                .add(new AttentionOps.Attention(q, q, v, start, mixed, lse, 1, 2, 1, 1, D, scale, 0)).build();
+        try (RefBackend.RefSession s = new RefBackend().open(List.of(p))) {
+            s.write(a, new float[] {1});
+            float[] queries = new float[2 * D];
+            float[] values = new float[2 * D];
+            for (int i = 0; i < D; i++) {
+                queries[i] = i;
+                queries[D + i] = i - 4;
+                values[D + i] = 1;
+            }
+            s.write(q, queries);
+            s.write(v, values);
+            s.write(start, new int[2]);
+            s.run(p);
+            assertThat(s.readDouble(c)).containsExactly(8.0 / 3);
+            // the second query sees both keys, with values 0 and 1
+            double first = 0;
+            double second = 0;
+            for (int i = 0; i < D; i++) {
+                first += (i - 4) * i;
+                second += (i - 4) * (i - 4);
+            }
+            double weight = 1 / (1 + Math.exp(scale * (first - second)));
+            assertThat(s.readDouble(mixed)[D]).isCloseTo(weight, withinPercentage(1e-10));
+            assertThat(s.readDouble(lse)[1]).isCloseTo(scale * first + Math.log1p(Math.exp(scale * (second - first))),
+                    withinPercentage(1e-12));
         }
     }
 

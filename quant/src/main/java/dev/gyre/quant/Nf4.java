@@ -1,6 +1,7 @@
 package dev.gyre.quant;
 
 import dev.gyre.kernels.op.HostData;
+import dev.gyre.kernels.op.Nf4Codes;
 
 /// 4-bit NormalFloat (QLoRA, arXiv 2305.14314, section 3), bit for bit as bitsandbytes computes it on a CPU.
 ///
@@ -20,12 +21,7 @@ public final class Nf4 {
     static final float TINY = 1e-38f;
     private static final int ZERO = 7;
 
-    /// The 16 values, as bits because decimals invite a wrong last digit. Quantiles of N(0,1), scaled to [-1, 1]: eight
-    /// above zero, zero, seven below (the ends are -1 and 1, so the grid is not symmetric).
-    private static final int[] BITS = {0xbf800000, 0xbf3239b1, 0xbf066b30, 0xbeca32a0, 0xbe91a24d, 0xbe3d353f,
-        0xbdba7871, 0x00000000, 0x3da2faff, 0x3e24cae3, 0x3e7c04dd, 0x3ead033a, 0x3ee1a4b8, 0x3f1007ab, 0x3f3913b3,
-        0x3f800000};
-    private static final float[] CODE_BOOK = values();
+    private static final float[] CODE_BOOK = Nf4Codes.codeBook();
     private static final float[] THRESHOLDS = midpoints(CODE_BOOK);
     /// Intervals from 0 to 1.
     private static final int INTERVALS = 16;
@@ -45,17 +41,6 @@ public final class Nf4 {
     private Nf4() {
     }
 
-    /// Elements `from .. from + n - 1` of a weight as F32, for storage that is not F32 already.
-    @FunctionalInterface
-    private interface Source {
-        void read(long from, int n, float[] into);
-    }
-
-    /// A fresh copy of the 16 code values, ascending.
-    public static float[] codeBook() {
-        return CODE_BOOK.clone();
-    }
-
     /// A fresh copy of the 15 boundaries between codes: F32 midpoints of neighbouring values.
     public static float[] thresholds() {
         return THRESHOLDS.clone();
@@ -66,30 +51,12 @@ public final class Nf4 {
     /// @param blockSize a power of two in 32..4096
     /// @throws IllegalArgumentException for another block size, and for a weight that is NaN or infinite
     public static HostData.NF4 quantize(float[] w, int blockSize) {
-        return quantize(w.length, blockSize, (from, n, into) -> System.arraycopy(w, (int) from, into, 0, n));
+        return quantize(new HostData.F32(w), blockSize);
     }
 
-    /// Quantises weights of any storage; BF16 is widened first, NF4 is decoded and coded anew.
+    /// Quantises weights of any type, from their values in F32: an NF4 weight is decoded and coded anew.
     public static HostData.NF4 quantize(HostData w, int blockSize) {
-        return switch (w) {
-            case HostData.F32 f -> quantize(f.values, blockSize);
-            case HostData.BF16 b -> quantize(b.size(), blockSize, (from, n, into) -> {
-                for (int i = 0; i < n; i++)
-                    into[i] = Float.intBitsToFloat(b.bits[(int) from + i] << 16);
-            });
-            case HostData.NF4 q -> quantize(q.size, blockSize, (from, n, into) -> dequantize(q, from, n, into, 0));
-        };
-    }
-
-    /// Quantises IEEE half-precision weights, given as raw bits.
-    public static HostData.NF4 quantizeF16(short[] halves, int blockSize) {
-        return quantize(halves.length, blockSize, (from, n, into) -> {
-            for (int i = 0; i < n; i++)
-                into[i] = Float.float16ToFloat(halves[(int) from + i]);
-        });
-    }
-
-    private static HostData.NF4 quantize(long size, int blockSize, Source w) {
+        long size = w.size();
         checkBlockSize(blockSize);
         byte[] codes = new byte[Math.toIntExact((size + 1) / 2)];
         float[] absmax = new float[Math.toIntExact((size + blockSize - 1) / blockSize)];
@@ -97,7 +64,7 @@ public final class Nf4 {
             float[] block = new float[blockSize];
             for (long e = from; e < to; e += blockSize) {
                 int n = (int) Math.min(blockSize, to - e);
-                w.read(e, n, block);
+                w.decode(e, n, block, 0);
                 absmax[(int) (e / blockSize)] = encode(block, n, codes, (int) (e / 2));
             }
         });
@@ -107,7 +74,7 @@ public final class Nf4 {
                 throw new IllegalArgumentException("NF4 cannot hold NaN or infinity, and elements " + first + ".."
                         + (Math.min(first + blockSize, size) - 1) + " of the weight contain one; is the file damaged?");
             }
-        return new HostData.NF4(size, codes, blockSize, codeBook(), absmax);
+        return new HostData.NF4(size, codes, blockSize, Nf4Codes.codeBook(), absmax);
     }
 
     public static void checkBlockSize(int blockSize) {
@@ -149,67 +116,11 @@ public final class Nf4 {
         return CODES[i] + (v > NEXT[i] ? 1 : 0);
     }
 
-    /// All elements as F32.
+    /// All elements as F32, decoded in parallel.
     public static float[] dequantize(HostData.NF4 q) {
         float[] w = new float[Math.toIntExact(q.size)];
-        Chunks.forEach(q.size, (from, to) -> dequantize(q, from, (int) (to - from), w, (int) from));
+        Chunks.forEach(q.size, (from, to) -> q.decode(from, (int) (to - from), w, (int) from));
         return w;
-    }
-
-    /// All elements, decoded in F32 and widened: the weight that a double-precision reference computes with.
-    public static double[] dequantizeToDouble(HostData.NF4 q) {
-        double[] w = new double[Math.toIntExact(q.size)];
-        Chunks.forEach(q.size, (from, to) -> {
-            float[] part = new float[(int) (to - from)];
-            dequantize(q, from, part.length, part, 0);
-            for (int i = 0; i < part.length; i++)
-                w[(int) from + i] = part[i];
-        });
-        return w;
-    }
-
-    /// Rows `from .. to - 1` of a weight with `columns` columns.
-    public static float[] dequantizeRows(HostData.NF4 q, int columns, int from, int to) {
-        float[] w = new float[Math.multiplyExact(to - from, columns)];
-        dequantize(q, (long) from * columns, w.length, w, 0);
-        return w;
-    }
-
-    /// Elements `from .. from + n - 1` of q, to `into[at]` and on. Blocks, code book and byte halves are those of q: any
-    /// start, any length.
-    public static void dequantize(HostData.NF4 q, long from, int n, float[] into, int at) {
-        if (from < 0 || n < 0 || from + n > q.size)
-            throw new IllegalArgumentException(
-                    "elements " + from + ".." + (from + n - 1) + " leave an NF4 weight of " + q.size + " elements");
-        float[] scaled = new float[16];
-        long end = from + n;
-        for (long e = from; e < end;) {
-            int k = (int) (e / q.blockSize);
-            long stop = Math.min(end, (k + 1L) * q.blockSize);
-            float absmax = q.absmax(k);
-            for (int c = 0; c < 16; c++)
-                scaled[c] = q.codeBook[c] * absmax;
-            if ((e & 1) != 0 && e < stop)
-                into[at++] = scaled[q.codes[(int) (e++ >> 1)] & 15];
-            int pairs = (int) (stop - e >> 1);
-            int first = (int) (e >> 1);
-            for (int i = 0; i < pairs; i++) {
-                int b = q.codes[first + i];
-                into[at + 2 * i] = scaled[b >> 4 & 15];
-                into[at + 2 * i + 1] = scaled[b & 15];
-            }
-            at += 2 * pairs;
-            e += 2L * pairs;
-            if (e < stop)
-                into[at++] = scaled[q.codes[(int) (e++ >> 1)] >> 4 & 15];
-        }
-    }
-
-    private static float[] values() {
-        float[] v = new float[BITS.length];
-        for (int i = 0; i < v.length; i++)
-            v[i] = Float.intBitsToFloat(BITS[i]);
-        return v;
     }
 
     /// F32 midpoints of neighbouring entries of a sorted table.

@@ -1,5 +1,5 @@
 /// Four-bit weights, bit for bit as bitsandbytes makes them: the NF4 codec ([Nf4]), quantised block maxima
-/// ([DoubleQuant]), their layout in a file ([BnbLayout]) and what they cost in accuracy ([QuantError]).
+/// ([DoubleQuant]) and their layout in a file ([BnbLayout]).
 @NullMarked
 package dev.gyre.quant;
 

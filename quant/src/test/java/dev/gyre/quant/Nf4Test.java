@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.gyre.kernels.op.HostData;
+import dev.gyre.kernels.op.Nf4Codes;
 import java.util.Arrays;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -15,11 +16,11 @@ class Nf4Test {
 
     @Test
     void codeBookAndThresholdsAreThoseOfTheLibrary() {
-        assertThat(Golden.sha256(Nf4.codeBook()))
+        assertThat(Golden.sha256(Nf4Codes.codeBook()))
                 .isEqualTo("8501941daa1b8a90ad1bbfeb632e5101b5dddbc4bb52d6e55abcfd777e60c06a");
         assertThat(Golden.sha256(Nf4.thresholds()))
                 .isEqualTo("7cbff57806c8b116153fa1c7d72b341d99bebec9b393b8d3bdcd5a4125500e9a");
-        assertThat(Nf4.codeBook()).isEqualTo(golden.floats("tables/nf4_code"));
+        assertThat(Nf4Codes.codeBook()).isEqualTo(golden.floats("tables/nf4_code"));
         assertThat(Nf4.thresholds()).isEqualTo(golden.floats("tables/nf4_midpoints"));
     }
 
@@ -47,7 +48,7 @@ class Nf4Test {
         float[] w = Golden.gaussian(size, size);
         HostData.NF4 q = Nf4.quantize(w, blockSize);
         assertThat(q.codes).hasSize((size + 1) / 2);
-        float[] table = Nf4.codeBook();
+        float[] table = Nf4Codes.codeBook();
         float[] decoded = Nf4.dequantize(q);
         float[] thresholds = Nf4.thresholds();
         float absmax = 0;
@@ -95,7 +96,7 @@ class Nf4Test {
     void codeValuesTimesAPowerOfTwoSurviveUnchanged() {
         float[] w = new float[64];
         for (int i = 0; i < w.length; i++)
-            w[i] = Nf4.codeBook()[i * 7 % 16] * 0.25f;
+            w[i] = Nf4Codes.codeBook()[i * 7 % 16] * 0.25f;
         assertThat(Nf4.dequantize(Nf4.quantize(w, 64))).isEqualTo(w);
     }
 
@@ -117,21 +118,6 @@ class Nf4Test {
     }
 
     @Test
-    void halfPrecisionIsWidenedFirst() {
-        float[] w = Golden.gaussian(200, 4);
-        short[] halves = new short[w.length];
-        float[] widened = new float[w.length];
-        for (int i = 0; i < w.length; i++) {
-            halves[i] = Float.floatToFloat16(w[i]);
-            widened[i] = Float.float16ToFloat(halves[i]);
-        }
-        HostData.NF4 a = Nf4.quantizeF16(halves, 32);
-        HostData.NF4 b = Nf4.quantize(widened, 32);
-        assertThat(a.codes).isEqualTo(b.codes);
-        assertThat(a.absmax).isEqualTo(b.absmax);
-    }
-
-    @Test
     void quantisingWhatWasDecodedChangesNothing() {
         HostData.NF4 q = Nf4.quantize(Golden.gaussian(5000, 5), 64);
         HostData.NF4 again = Nf4.quantize(q, 64);
@@ -147,16 +133,38 @@ class Nf4Test {
             for (int n : new int[] {0, 1, 2, 62, 64, 129, 500}) {
                 float[] part = new float[n + 2];
                 Arrays.fill(part, 42f);
-                Nf4.dequantize(q, from, n, part, 1);
+                q.decode(from, n, part, 1);
                 assertThat(Arrays.copyOfRange(part, 1, n + 1)).isEqualTo(Arrays.copyOfRange(all, from, from + n));
                 assertThat(part[0]).isEqualTo(42f);
                 assertThat(part[n + 1]).isEqualTo(42f);
             }
-        assertThat(Nf4.dequantizeRows(q, 67, 5, 8)).isEqualTo(Arrays.copyOfRange(all, 5 * 67, 8 * 67));
-        double[] wide = Nf4.dequantizeToDouble(q);
+        assertThat(q.decode(5 * 67, 3 * 67)).isEqualTo(Arrays.copyOfRange(all, 5 * 67, 8 * 67));
         for (int i = 0; i < all.length; i++)
-            assertThat(wide[i]).isEqualTo(all[i]);
-        assertThatThrownBy(() -> Nf4.dequantizeRows(q, 67, 32, 34)).hasMessageContaining("leave an NF4 weight");
+            assertThat(q.value(i)).isEqualTo(all[i]);
+        assertThatThrownBy(() -> q.decode(32 * 67, 2 * 67)).isInstanceOf(IllegalArgumentException.class)
+                .hasMessageContaining("elements 2144..2277 are outside a weight of 2211");
+    }
+
+    /// Relative Frobenius norm of the error; measured with this seed: 0.0919 in blocks of 64, plain and double, 0.1100
+    /// in blocks of 4096.
+    @Test
+    void gaussianWeightsLoseAboutNinePercentInBlocksOf64() {
+        float[] w = Golden.gaussian(1 << 18, 2);
+        HostData.NF4 plain = Nf4.quantize(w, 64);
+        assertThat(error(w, plain)).isBetween(0.085, 0.095);
+        assertThat(error(w, DoubleQuant.of(plain))).isBetween(0.085, 0.096);
+        assertThat(error(w, Nf4.quantize(w, 4096))).isGreaterThan(error(w, plain));
+    }
+
+    private static double error(float[] w, HostData.NF4 q) {
+        float[] back = Nf4.dequantize(q);
+        double error = 0;
+        double norm = 0;
+        for (int i = 0; i < w.length; i++) {
+            error += Math.pow((double) back[i] - w[i], 2);
+            norm += (double) w[i] * w[i];
+        }
+        return Math.sqrt(error / norm);
     }
 
     @ParameterizedTest
@@ -185,10 +193,10 @@ class Nf4Test {
         // Nested, the offset is a mean that the library sums in another order: one unit in the last place of it, and
         // as much of the nested maximum and of each rounding after; measured 1.9e-7.
         double rtol = nested ? 3e-7 : 0;
-        assertClose(Nf4.dequantizeToDouble(q), qoft.floats(name + "/W_dequantized"), rtol, 0);
+        assertClose(wide(Nf4.dequantize(q)), qoft.floats(name + "/W_dequantized"), rtol, 0);
 
         float[] merged = qoft.floats(name + "/W_merged");
-        double[] mine = merge(Nf4.dequantizeToDouble(q), qoft.floats(name + "/oft_R.weight"), 64, b);
+        double[] mine = merge(wide(Nf4.dequantize(q)), qoft.floats(name + "/oft_R.weight"), 64, b);
         assertClose(mine, merged, 2e-4, 2e-5);
 
         // The reference codes the merged weight with plain block maxima in both cases.
@@ -241,5 +249,12 @@ class Nf4Test {
     private static int code(HostData.NF4 q, int e) {
         int pair = q.codes[e / 2] & 0xff;
         return e % 2 == 0 ? pair >> 4 : pair & 15;
+    }
+
+    private static double[] wide(float[] a) {
+        double[] d = new double[a.length];
+        for (int i = 0; i < a.length; i++)
+            d[i] = a[i];
+        return d;
     }
 }

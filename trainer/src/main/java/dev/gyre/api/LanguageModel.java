@@ -159,7 +159,8 @@ public final class LanguageModel implements AutoCloseable {
         Set<TrainSession.Use> uses = EnumSet.of(TrainSession.Use.TRAIN);
         if (t.gradientCheckpointing())
             uses.add(TrainSession.Use.GRADIENT_CHECKPOINTING);
-        try (TrainSession session = new TrainSession(model, backend, RunData.shapes(t), false, uses)) {
+        try (TrainSession session = new TrainSession(model, backend, RunData.shapes(t), false, uses,
+                options.seed())) {
             TrainListener listener = new TrainListener() {
                 @Override
                 public void onStep(Step s) {

@@ -24,14 +24,18 @@ import org.openjdk.jmh.annotations.TearDown;
 import org.openjdk.jmh.annotations.Warmup;
 
 /// Times one operation on one backend, after its result agreed with the double-precision reference. Operands lie where the
-/// backend wants them; on a device the time is launch and kernel, without transfers.
+/// backend wants them; on a device the time is launch and kernel, without transfers. [OpBenchmarks] runs it for many.
 @State(Scope.Benchmark)
 @BenchmarkMode(Mode.AverageTime)
 @OutputTimeUnit(TimeUnit.MICROSECONDS)
 @Fork(1)
 @Warmup(iterations = 3, time = 1)
 @Measurement(iterations = 5, time = 1)
-public abstract class OpBenchmark {
+public class OpBenchmark {
+    /// Name of a case of [OpBenchmarks#cases].
+    @Param({})
+    public String op = "";
+
     /// `scalar` and `vector` are the CPU's two; `jvm`, `opencl:0`, `cuda:0` name a TornadoVM device.
     @Param({"scalar", "vector"})
     public String backend = "vector";
@@ -46,9 +50,6 @@ public abstract class OpBenchmark {
     @SuppressWarnings("NullAway.Init") // prepare()
     private Program program;
 
-    /// The operation at the sizes that the parameters name.
-    protected abstract OpCase operation();
-
     @Setup
     public void prepare() {
         Backend on = switch (backend) {
@@ -56,7 +57,7 @@ public abstract class OpBenchmark {
             case "vector" -> new CpuBackend(threads, SimdChoice.VECTOR);
             default -> TornadoBackend.open(backend);
         };
-        OpCase c = operation();
+        OpCase c = OpBenchmarks.named(op);
         OpCheck.deviation(on, c, OpCase.Layout.PLAIN);
         OpCase.Setup s = c.setup(OpCase.Layout.PLAIN);
         program = s.program(c.name());
@@ -74,14 +75,5 @@ public abstract class OpBenchmark {
     @TearDown
     public void close() {
         session.close();
-    }
-
-    /// The numbers of `4x256x12`.
-    static int[] numbers(String shape) {
-        String[] part = shape.split("x");
-        int[] n = new int[part.length];
-        for (int i = 0; i < n.length; i++)
-            n[i] = Integer.parseInt(part[i]);
-        return n;
     }
 }

@@ -7,59 +7,87 @@ import dev.gyre.kernels.op.DType;
 import dev.gyre.kernels.op.ElementOps;
 import dev.gyre.kernels.op.HostData;
 import dev.gyre.kernels.op.Op;
+import dev.gyre.kernels.op.Orthogonal;
 import dev.gyre.kernels.op.ProductOps;
+import java.lang.reflect.RecordComponent;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
-/// A tiny program with seeded inputs that any backend can run, and what it may differ from the reference by. The
-/// recipe is executed anew for every run, so that each has buffers of its own; the seed is the case's name.
-public record OpCase(String name, Recipe recipe) {
-    /// Declares buffers and operations.
-    @FunctionalInterface
-    public interface Recipe {
-        void emit(Setup s);
+/// One operation at one size: a tiny program with seeded inputs that any backend can run, and the tolerance of its
+/// results against the reference. Implemented once per operation by a record of that operation's name whose components
+/// are the dimensions and modes; the same statement serves checking, timing and finite differences.
+public interface OpCase {
+    /// Declares operands and operations. Called anew for every run, so that each has its own buffers.
+    void emit(Setup s);
+
+    /// Name of the operation that the case is about.
+    default String op() {
+        return getClass().getSimpleName();
+    }
+
+    /// The operation and its dimensions and modes, such as `BlockRotate N7 d15 b5 stored3 transpose`; components that are
+    /// false, zero or null are left out. Unique, and the seed of the inputs.
+    default String name() {
+        StringBuilder name = new StringBuilder(op());
+        for (RecordComponent c : getClass().getRecordComponents()) {
+            Object value;
+            try {
+                value = c.getAccessor().invoke(this);
+            } catch (ReflectiveOperationException e) {
+                throw new IllegalStateException(e);
+            }
+            switch (value) {
+                case null -> {
+                }
+                case Boolean set -> name.append(set ? " " + c.getName() : "");
+                case Number n -> name.append(n.doubleValue() == 0 ? "" : " " + c.getName() + n);
+                case Orthogonal map -> name.append(' ').append(map.form()).append(map.terms() > 0 ? map.terms() : "")
+                        .append(map.skew() == Orthogonal.Skew.FULL ? " full" : "")
+                        .append(map.maxNorm() > 0 ? " maxNorm" + map.maxNorm() : "");
+                default -> name.append(' ').append(value);
+            }
+        }
+        return name.toString();
+    }
+
+    default Setup setup(Layout layout) {
+        Setup s = new Setup(layout, new Random(name().hashCode()));
+        emit(s);
+        return s;
     }
 
     /// Where the operands live.
-    public enum Layout {
+    enum Layout {
         /// Persistent buffers, each a view with unaligned offset of a larger one whose other elements are guard words.
         GUARDED,
         /// Activations that the planner places side by side; copied in before and out after the case's operations.
         ARENA,
         /// Persistent buffers of their own, as a model has them: for timing.
-        PLAIN
-    }
-
-    /// Name of the operation that the case is about: the first word.
-    public String op() {
-        return name.split(" ")[0];
-    }
-
-    public Setup setup(Layout layout) {
-        Setup s = new Setup(layout, new Random(name.hashCode()));
-        recipe.emit(s);
-        return s;
-    }
-
-    @Override
-    public String toString() {
-        return name;
+        PLAIN,
+        /// Persistent buffers of the reference. The forward operations and those of the gradient are separate programs, so
+        /// that gradients can be compared with finite differences.
+        GRADIENT
     }
 
     /// One F32 operand: the host writes `initial` to `host` before a run and reads `result` after it; elements
     /// `from .. from+size-1` are the operand, the others guards. Inputs have no tolerance: they must not change.
-    public record Operand(String name, Buf host, Buf result, float[] initial, int from, int size,
+    record Operand(String name, Buf host, Buf result, float[] initial, int from, int size,
             @Nullable Tol tol) {
     }
 
+    /// Gradient of the loss with respect to `variable`, in `got`, which starts as `before`.
+    record Gradient(Buf variable, Buf got, float[] before, boolean accumulate) {
+    }
+
     /// The buffers and the program of one run of a case.
-    public static final class Setup {
-        /// NaNs, so that whoever reads a guard or a result that was never written shows it.
+    final class Setup {
+        /// NaNs, so that reading a guard or an unwritten result shows.
         static final float GUARD = Float.intBitsToFloat(0x7fc5a5a5);
         static final float UNWRITTEN = Float.intBitsToFloat(0x7fc3c3c3);
         private static final int BEFORE = 19;
@@ -73,13 +101,17 @@ public record OpCase(String name, Recipe recipe) {
         private final List<Op> copiesIn = new ArrayList<>();
         private final List<Op> ops = new ArrayList<>();
         private final List<Op> copiesOut = new ArrayList<>();
+        private final Map<Buf, float[]> cotangents = new LinkedHashMap<>();
+        private final List<Gradient> gradients = new ArrayList<>();
+        private final List<Op> backward = new ArrayList<>();
+        private boolean inBackward;
 
         private Setup(Layout layout, Random random) {
             this.layout = layout;
             this.random = random;
         }
 
-        /// An input of normal numbers with the given standard deviation.
+        /// An input of normal values with the given standard deviation.
         public Buf in(String name, double std, int... dims) {
             return in(name, normal(std, dims), dims);
         }
@@ -93,7 +125,7 @@ public record OpCase(String name, Recipe recipe) {
             return operand(name, Buf.Role.OUTPUT, null, tol, dims);
         }
 
-        /// An operand that the program reads and writes, first full of normal numbers.
+        /// An operand that the program reads and writes, initially normal values.
         public Buf inout(String name, double std, Tol tol, int... dims) {
             return inout(name, normal(std, dims), tol, dims);
         }
@@ -105,6 +137,17 @@ public record OpCase(String name, Recipe recipe) {
         private Buf operand(String name, Buf.Role role, float @Nullable [] values, @Nullable Tol tol, int... dims) {
             int n = size(dims);
             return switch (layout) {
+                case GRADIENT -> {
+                    Buf used = Buf.state(name, dims);
+                    Buf host = used;
+                    if (role == Buf.Role.STATE) {
+                        host = Buf.state(name + " before", dims);
+                        ops.add(new ElementOps.Copy(host, used));
+                    }
+                    operands.add(new Operand(name, host, used, values == null ? filled(n, UNWRITTEN) : values, 0, n,
+                            tol));
+                    yield used;
+                }
                 case PLAIN -> {
                     Buf b = Buf.of(name, DType.F32, role, dims);
                     operands.add(new Operand(name, b, b, values == null ? filled(n, UNWRITTEN) : values, 0, n, tol));
@@ -147,7 +190,7 @@ public record OpCase(String name, Recipe recipe) {
             return out;
         }
 
-        /// Integers set by the host; guards around them are indices that nobody may use.
+        /// Integers set by the host; the guards around them are invalid indices.
         public Buf ints(String name, int... values) {
             if (layout != Layout.GUARDED) {
                 Buf plain = Buf.input(name, DType.I32, values.length);
@@ -162,7 +205,7 @@ public record OpCase(String name, Recipe recipe) {
             return root.view(name, BEFORE, values.length);
         }
 
-        /// A frozen weight of normal numbers (NF4: random codes and maxima); guarded where views exist.
+        /// A frozen weight of normal values (NF4: random codes and maxima); guarded where views exist.
         public Buf weight(String name, DType dtype, double std, int... dims) {
             return dtype == DType.NF4
                     ? nf4(name, Nf4Data.plain(size(dims), 64, random), dims)
@@ -170,6 +213,8 @@ public record OpCase(String name, Recipe recipe) {
         }
 
         private Buf weight(String name, DType dtype, float[] values, int... dims) {
+            if (layout == Layout.GRADIENT)
+                return in(name, values, dims);
             int before = layout == Layout.GUARDED ? BEFORE : 0;
             int after = layout == Layout.GUARDED ? AFTER : 0;
             float[] all = filled(before + values.length + after, GUARD);
@@ -192,11 +237,85 @@ public record OpCase(String name, Recipe recipe) {
             return bits;
         }
 
+        /// Adds an operation: of the forward program, or after [#cotangent] of the gradient's.
         public void op(Op op) {
-            ops.add(op);
+            (inBackward ? backward : ops).add(op);
         }
 
-        /// For numbers that a case must choose itself; seeded.
+        /// Adds the forward operation whose gradient the case is about: finite differences need it, the case itself runs
+        /// the gradient alone.
+        public void forward(Op op) {
+            if (differences())
+                ops.add(op);
+        }
+
+        /// Whether the gradient is compared with finite differences. Cases of forward operations declare their gradient
+        /// only then; its operations have cases of their own.
+        public boolean differences() {
+            return layout == Layout.GRADIENT;
+        }
+
+        /// An input of [#forward] that the gradient does not read.
+        public Buf variable(String name, double std, int... dims) {
+            return differences() ? in(name, std, dims) : Buf.input(name, DType.F32, dims);
+        }
+
+        /// A result of [#forward] that the gradient does not read.
+        public Buf result(String name, int... dims) {
+            return differences() ? out(name, Tol.EXACT, dims) : Buf.activation(name, dims);
+        }
+
+        /// A result of [#forward] that the gradient reads: with these values where the forward operation does not run.
+        public Buf saved(String name, Supplier<float[]> values, int... dims) {
+            return differences() ? out(name, Tol.EXACT, dims) : in(name, values.get(), dims);
+        }
+
+        /// The gradient of the loss with respect to a result, normal values. Operations added from here on belong to the
+        /// gradient.
+        public Buf cotangent(String name, Buf result) {
+            float[] values = normal(1, result.dims());
+            if (differences()) {
+                inBackward = true;
+                cotangents.put(result, values);
+            }
+            return in(name, values, result.dims());
+        }
+
+        /// Lets a result enter the loss with the same factor for every element. Operations added from here on belong to
+        /// the gradient.
+        public void loss(Buf result, double factor) {
+            inBackward = true;
+            cotangents.put(result, filled(result.length(), (float) factor));
+        }
+
+        /// Receives the gradient with respect to an operand, added to normal values (`accumulate`) or overwriting.
+        public Buf gradient(String name, Buf of, Tol tol, boolean accumulate) {
+            if (!differences())
+                return accumulate ? inout(name, 1, tol, of.dims()) : out(name, tol, of.dims());
+            Buf b = Buf.state(name, of.dims());
+            gradients.add(new Gradient(host(of), b,
+                    accumulate ? normal(1, of.dims()) : filled(of.length(), UNWRITTEN), accumulate));
+            return b;
+        }
+
+        /// Starts as the gradient with respect to the operand's final values; the operations that follow turn it in place
+        /// into the gradient with respect to its initial ones.
+        public Buf gradientInPlace(Buf of) {
+            Buf d = gradient("d " + of.name(), of, Tol.EXACT, false);
+            op(new ElementOps.Copy(cotangent("d result", of), d));
+            return d;
+        }
+
+        /// The operation replaces the operand by the gradient of the loss with respect to it.
+        public void becomesGradient(Buf operand) {
+            gradients.add(new Gradient(host(operand), operand, filled(operand.length(), UNWRITTEN), false));
+        }
+
+        private Buf host(Buf used) {
+            return operands.stream().filter(o -> o.result() == used).findFirst().orElseThrow().host();
+        }
+
+        /// For values that a case must choose itself; seeded.
         public Random random() {
             return random;
         }
@@ -208,7 +327,7 @@ public record OpCase(String name, Recipe recipe) {
             return a;
         }
 
-        /// The numbers that an operand of this setup starts with.
+        /// Initial values of an operand.
         public float[] values(Buf used) {
             Operand o = operands.stream().filter(x -> x.name().equals(used.name())).findFirst().orElseThrow();
             return Arrays.copyOfRange(o.initial(), o.from(), o.from() + o.size());
@@ -238,6 +357,22 @@ public record OpCase(String name, Recipe recipe) {
             ops.forEach(p::add);
             copiesOut.forEach(p::add);
             return p.build();
+        }
+
+        /// The forward operations and the gradient's.
+        Program gradientProgram(String name) {
+            Program.Builder p = Program.builder(name);
+            ops.forEach(p::add);
+            backward.forEach(p::add);
+            return p.build();
+        }
+
+        Map<Buf, float[]> cotangents() {
+            return cotangents;
+        }
+
+        List<Gradient> gradients() {
+            return gradients;
         }
 
         public List<Operand> operands() {

@@ -2,50 +2,44 @@ package dev.gyre.kernels.cpu;
 
 import dev.gyre.kernels.op.AttentionOps;
 import dev.gyre.kernels.op.Op;
-import dev.gyre.kernels.op.RopeOps;
 import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
-/// Causal attention with grouped key/value heads, its gradient, the key/value cache, and rotary embedding.
+/// Causal attention with grouped key/value heads, its gradient, and the key/value cache.
 ///
-/// Keys go by in tiles; the scores of a tile of queries against a tile of keys are all that is ever held. Scores are
-/// kept transposed, a row per key and a column per query: then maxima and sums of the softmax run down the columns in
-/// full vectors, and a tile of scores is already the packed right operand of the next product. All products run on packed
-/// operands, [Simd#strips]; keys that lie behind all queries of a panel are left out.
+/// Keys are processed in tiles; only the scores of one tile of queries against one tile of keys are stored. Scores are
+/// transposed, a row per key and a column per query: then maxima and sums of the softmax run down the columns in full
+/// vectors, and a tile of scores is already the packed right operand of the next product. All products run on packed
+/// operands, [Simd#strips]; keys after the last query of a panel are skipped.
 final class AttentionCpu {
     /// Queries of a tile. Forward tiles may have fewer, so that the query heads of a group fill [#COLUMNS].
     private static final int QUERIES = 64;
     private static final int COLUMNS = 192;
-    /// Keys of a tile, whole groups at any width: their rows, the values and the scores of a panel fit the near cache
-    /// together.
+    /// Keys of a tile, whole groups at any width: their rows, the values and the scores of a panel fit the first-level
+    /// cache together.
     private static final int KEYS = 60;
     /// Keys and queries of a chunk of the gradient at most.
     private static final int LONGEST = 960;
-    /// Floats before operands: with the 16 bytes of an array's header they fill a cache line.
+    /// Floats before the first operand: with the 16 bytes of the array header they fill a cache line.
     private static final int ALIGN = 12;
-    /// Items of a gradient, so that up to as many threads have work.
+    /// Items of a gradient: work for up to this many threads.
     private static final int ITEMS = 32;
 
     private AttentionCpu() {
     }
 
-    static Runnable rope(Cpu cpu, Simd simd, RopeOps.Rope op, View x, View cos, View sin, View positions) {
-        int D = op.D();
-        int C = op.heads() * D;
-        int half = D / 2;
-        float sign = op.inverse() ? -1f : 1f;
-        int P = half == 0 ? 0 : cos.length() / half;
-        return ColumnCpu.rows(cpu, op.N(), C, (from, to, worker) -> {
-            for (int t = from; t < to; t++) {
-                int pos = positions.i()[positions.off() + t];
-                if (pos < 0 || pos >= P)
-                    throw new IllegalArgumentException("position " + pos + " at row " + t
-                            + " is outside the rotary tables of " + P + " positions (" + op.cos() + ")");
-                for (int h = 0; h < op.heads(); h++)
-                    simd.rope(x.f(), x.off() + t * C + h * D, cos.f(), cos.off() + pos * half, sin.f(),
-                            sin.off() + pos * half, half, sign);
-            }
-        });
+    static Runnable task(ThreadPool pool, Simd simd, AttentionOps op, Operands of) {
+        return switch (op) {
+            case AttentionOps.Attention o -> attention(pool, simd, o, of.at(o.q()), of.at(o.k()), of.at(o.v()),
+                    of.at(o.start()), of.at(o.out()), of.at(o.lse()));
+            case AttentionOps.AttentionGrad o -> attentionGrad(pool, simd, o, of.at(o.q()), of.at(o.k()), of.at(o.v()),
+                    of.at(o.start()), of.at(o.out()), of.at(o.lse()), of.at(o.dOut()), of.at(o.delta()), of.at(o.dQ()),
+                    of.at(o.dK()), of.at(o.dV()));
+            case AttentionOps.CacheStore o ->
+                    cacheStore(o, of.at(o.k()), of.at(o.v()), of.at(o.kCache()), of.at(o.vCache()), of.at(o.start()));
+            case AttentionOps.CachedAttention o -> cachedAttention(pool, simd, o, of.at(o.q()), of.at(o.kCache()),
+                    of.at(o.vCache()), of.at(o.start()), of.at(o.out()));
+        };
     }
 
     /// What forward passes share: T queries at positions `first + i`, `H` query heads over `KV` key/value heads.
@@ -65,28 +59,30 @@ final class AttentionCpu {
         }
     }
 
-    static Runnable attention(Cpu cpu, Simd simd, AttentionOps.Attention op, View q, View k, View v, View start,
-            View out,
-            View lse) {
-        Heads heads = new Heads(op.H(), op.KV(), op.D(), op.scale(), op.window());
+    static Runnable attention(ThreadPool pool, Simd simd, AttentionOps.Attention op, Operand q, Operand k, Operand v,
+            Operand start,
+            Operand out,
+            Operand lse) {
+        Heads heads = new Heads(op.H(), op.KV(), op.D(), (float) op.scale(), op.window());
         int T = op.T();
         int some = heads.queries();
         int tiles = (T + some - 1) / some;
-        // the last tiles see the most keys: they go first, so that no thread is left with one at the end
-        Cpu.Body body = (item, worker) -> {
+        // the last tiles see the most keys: they are taken first, so that no thread starts one at the end
+        ThreadPool.Body body = (item, worker) -> {
             int tile = tiles - 1 - item / (op.B() * op.KV());
             int kv = item % op.KV();
             int b = item / op.KV() % op.B();
-            forward(cpu, simd, heads, q, k, v, start, b * T, 0, tile * some, Math.min(T, (tile + 1) * some), kv, out,
+            forward(pool, simd, heads, q, k, v, start, b * T, 0, tile * some, Math.min(T, (tile + 1) * some), kv, out,
                     lse, worker);
         };
-        return () -> cpu.forEach(op.B() * op.KV() * tiles, body);
+        return () -> pool.forEach(op.B() * op.KV() * tiles, body);
     }
 
     /// Queries i0..i1-1 of one sequence, whose first row is `row0` and whose first query has position `first`, for all
     /// query heads of one key/value head; a column of the scores is one of these (head, query) pairs.
-    private static void forward(Cpu cpu, Simd simd, Heads s, View q, View k, View v, @Nullable View start, int row0,
-            int first, int i0, int i1, int kv, View out, @Nullable View lse, int worker) {
+    private static void forward(ThreadPool pool, Simd simd, Heads s, Operand q, Operand k, Operand v,
+            @Nullable Operand start, int row0,
+            int first, int i0, int i1, int kv, Operand out, @Nullable Operand lse, int worker) {
         int D = s.D();
         int qd = s.H() * D;
         int kd = s.KV() * D;
@@ -103,7 +99,7 @@ final class AttentionCpu {
         int scores = lines + panels * NR * D;
         int keys = scores + simd.writtenRows(KEYS) * NR;
         int values = keys + groupsSize(simd, KEYS, D);
-        float[] w = cpu.scratch(worker, 0, values + groupsSize(simd, D, KEYS));
+        float[] w = pool.scratch(worker, 0, values + groupsSize(simd, D, KEYS));
         Arrays.fill(w, sums, stats, 0f);
         for (int c = 0; c < columns; c++) {
             int at = q.off() + (row0 + i0 + c % rows) * qd + (kv * s.group() + c / rows) * D;
@@ -159,12 +155,12 @@ final class AttentionCpu {
 
     // left operands of small products: groups of rows as [Simd#group] takes them, group after group
 
-    /// Numbers that the groups of M rows of K take.
+    /// Elements in the groups of M rows of K.
     private static int groupsSize(Simd simd, int M, int K) {
         return (M + simd.groupRows() - 1) / simd.groupRows() * simd.groupStride() * K;
     }
 
-    /// From a (M,K), rows `lda` apart. What lies beyond the rows of a group is never used.
+    /// From a (M,K), rows `lda` apart. Elements beyond the rows of a group are never used.
     private static void groups(Simd simd, float[] a, int ao, int lda, int M, int K, float[] to, int at) {
         int step = simd.groupStride();
         for (int i = 0; i < M; i += simd.groupRows(), at += step * K)
@@ -178,13 +174,13 @@ final class AttentionCpu {
             simd.copy(a, ao + i, lda, K, Math.min(step, M - i), to, at, step);
     }
 
-    private static int startOf(@Nullable View start, int row) {
+    private static int startOf(@Nullable Operand start, int row) {
         return start == null ? 0 : start.i()[start.off() + row];
     }
 
-    /// Takes the keys j0..j0+n-1 that a column does not see out of its scores; false when no column sees any of them.
+    /// Sets the scores of the keys j0..j0+n-1 that a column does not see to -Infinity; false if no column sees any.
     private static boolean mask(Heads s, float[] w, int scores, int NR, int c0, int columns, int rows,
-            @Nullable View start, int row, int first, int j0, int n) {
+            @Nullable Operand start, int row, int first, int j0, int n) {
         boolean any = false;
         for (int c = 0; c < columns; c++) {
             int i = (c0 + c) % rows;
@@ -199,26 +195,28 @@ final class AttentionCpu {
         return any;
     }
 
-    /// The gradient takes keys and queries in the same chunks. An item is a chunk of queries against a chunk of keys that
-    /// do not lie behind them, for one key/value head and its group of query heads; it makes its part of dQ, dK and dV
-    /// in five products. In pass s queries are s chunks ahead of their keys: so items of a pass share no result, and
-    /// every result is summed in the order of the passes, whoever runs them. A batch with many heads needs one chunk, one
-    /// pass and no summing.
-    static Runnable attentionGrad(Cpu cpu, Simd simd, AttentionOps.AttentionGrad op, View q, View k, View v, View start,
-            View out,
-            View lse, View dOut, View delta, View dQ, View dK, View dV) {
+    /// Keys and queries are cut into the same chunks. An item is a chunk of queries against a chunk of keys that does
+    /// not come after it, for one key/value head and its group of query heads; it makes its part of dQ, dK and dV in
+    /// five products. In pass s queries are s chunks ahead of their keys: so items of a pass share no result, and every
+    /// result is summed in the order of the passes, whichever thread runs them. A batch with many heads needs one
+    /// chunk, one pass and no summing.
+    static Runnable attentionGrad(ThreadPool pool, Simd simd, AttentionOps.AttentionGrad op, Operand q, Operand k,
+            Operand v, Operand start,
+            Operand out,
+            Operand lse, Operand dOut, Operand delta, Operand dQ, Operand dK, Operand dV) {
         int T = op.T();
         int pairs = op.B() * op.KV();
         int wanted = Math.max((ITEMS + 2 * pairs - 1) / (2 * pairs), (T + LONGEST - 1) / LONGEST);
         int chunk = ((T + wanted - 1) / wanted + QUERIES - 1) / QUERIES * QUERIES;
         int chunks = (T + chunk - 1) / chunk;
         Gradient g =
-                new Gradient(cpu, simd, new Heads(op.H(), op.KV(), op.D(), op.scale(), op.window()), T, chunk, q, k,
+                new Gradient(pool, simd, new Heads(op.H(), op.KV(), op.D(), (float) op.scale(), op.window()), T, chunk,
+                        q, k,
                         v, start, out, lse, dOut, delta, dQ, dK, dV);
         return () -> {
             for (int pass = 0; pass < chunks; pass++) {
                 int ahead = pass;
-                cpu.forEach(pairs * (chunks - pass), (item, worker) -> {
+                pool.forEach(pairs * (chunks - pass), (item, worker) -> {
                     int c = item / pairs * chunk;
                     g.run(item % pairs, c, c + ahead * chunk, worker);
                 });
@@ -226,11 +224,12 @@ final class AttentionCpu {
         };
     }
 
-    private record Gradient(Cpu cpu, Simd simd, Heads s, int T, int chunk, View q, View k, View v, View start, View out,
-            View lse, View dOut, View delta, View dQ, View dK, View dV) {
+    private record Gradient(ThreadPool pool, Simd simd, Heads s, int T, int chunk, Operand q, Operand k, Operand v,
+            Operand start, Operand out,
+            Operand lse, Operand dOut, Operand delta, Operand dQ, Operand dK, Operand dV) {
         /// @param pair sequence and key/value head
         /// @param k0 first key of the chunk, within its sequence
-        /// @param q0 first query of the chunk, `k0` or behind it
+        /// @param q0 first query of the chunk, at least `k0`
         void run(int pair, int k0, int q0, int worker) {
             int D = s.D();
             int kd = s.KV() * D;
@@ -250,7 +249,7 @@ final class AttentionCpu {
             int dKeys = turned + (chunk + KEYS - 1) / KEYS * turn;
             int high = simd.writtenRows(count);
             int dValues = dKeys + high * wideD;
-            float[] near = cpu.scratch(worker, 2, dValues + high * wideD);
+            float[] near = pool.scratch(worker, 2, dValues + high * wideD);
             groups(simd, k.f(), k.off() + own, kd, count, D, near, ALIGN);
             groups(simd, v.f(), v.off() + own, kd, count, D, near, values);
             for (int j = 0; j < count; j += KEYS)
@@ -300,7 +299,7 @@ final class AttentionCpu {
             int grads = probs + (KEYS + step) * NR;
             int left = grads + (KEYS + step) * NR;
             int leftGrads = left + groupsSize(simd, KEYS, wide);
-            float[] w = cpu.scratch(worker, 0, leftGrads + groupsSize(simd, KEYS, wide));
+            float[] w = pool.scratch(worker, 0, leftGrads + groupsSize(simd, KEYS, wide));
             int low = Integer.MAX_VALUE;
             int highest = 0;
             for (int r = 0; r < rows; r++) {
@@ -310,7 +309,7 @@ final class AttentionCpu {
             }
             int end = Math.min(k1, i0 + rows);
             int begin = k0 + Math.max(0, low - k0) / KEYS * KEYS;
-            // no query sees this chunk, which then is not their own
+            // no query sees this chunk of keys; it is then not the chunk of the queries themselves
             if (begin >= end)
                 return;
             for (int h = kv * G; h < (kv + 1) * G; h++) {
@@ -360,7 +359,7 @@ final class AttentionCpu {
                 for (int p = 0; p < panels; p++) {
                     int some = Math.min(NR, rows - p * NR);
                     int to = at + p * NR * qd;
-                    // q^T is no longer needed: its place takes the rows of dQ
+                    // q^T is no longer needed: the rows of dQ overwrite it
                     simd.transpose(w, sums + p * NR * high, NR, D, some, w, qT, D);
                     for (int r = 0; r < some; r++)
                         if (first)
@@ -371,7 +370,7 @@ final class AttentionCpu {
             }
         }
 
-        /// What [Simd#softmaxGrad] wants of each query, panel by panel; the first pass makes delta.
+        /// The statistics that [Simd#softmaxGrad] needs of each query, panel by panel; the first pass computes delta.
         private void statistics(float[] w, int stats, int columns, int h, int row0, int i0, int rows, boolean first) {
             int D = s.D();
             int H = s.H();
@@ -389,7 +388,7 @@ final class AttentionCpu {
         }
     }
 
-    private static int position(Op op, View start, int T, int P) {
+    private static int position(Op op, Operand start, int T, int P) {
         int first = start.i()[start.off()];
         if (first < 0 || first > P - T)
             throw new IllegalArgumentException(
@@ -397,7 +396,8 @@ final class AttentionCpu {
         return first;
     }
 
-    static Runnable cacheStore(AttentionOps.CacheStore op, View k, View v, View kCache, View vCache, View start) {
+    static Runnable cacheStore(AttentionOps.CacheStore op, Operand k, Operand v, Operand kCache, Operand vCache,
+            Operand start) {
         int n = op.T() * op.C();
         return () -> {
             int at = position(op, start, op.T(), op.P()) * op.C();
@@ -406,21 +406,22 @@ final class AttentionCpu {
         };
     }
 
-    static Runnable cachedAttention(Cpu cpu, Simd simd, AttentionOps.CachedAttention op, View q, View kCache,
-            View vCache,
-            View start, View out) {
-        Heads heads = new Heads(op.H(), op.KV(), op.D(), op.scale(), op.window());
+    static Runnable cachedAttention(ThreadPool pool, Simd simd, AttentionOps.CachedAttention op, Operand q,
+            Operand kCache,
+            Operand vCache,
+            Operand start, Operand out) {
+        Heads heads = new Heads(op.H(), op.KV(), op.D(), (float) op.scale(), op.window());
         int T = op.T();
         int some = heads.queries();
         int tiles = (T + some - 1) / some;
-        Cpu.Body body = (item, worker) -> {
+        ThreadPool.Body body = (item, worker) -> {
             int tile = tiles - 1 - item / op.KV();
-            forward(cpu, simd, heads, q, kCache, vCache, null, 0, start.i()[start.off()], tile * some,
+            forward(pool, simd, heads, q, kCache, vCache, null, 0, start.i()[start.off()], tile * some,
                     Math.min(T, (tile + 1) * some), item % op.KV(), out, null, worker);
         };
         return () -> {
             position(op, start, T, op.P());
-            cpu.forEach(op.KV() * tiles, body);
+            pool.forEach(op.KV() * tiles, body);
         };
     }
 }

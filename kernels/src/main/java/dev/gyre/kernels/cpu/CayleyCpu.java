@@ -2,12 +2,10 @@ package dev.gyre.kernels.cpu;
 
 import dev.gyre.kernels.op.CayleyOps;
 import dev.gyre.kernels.op.Orthogonal;
-import dev.gyre.kernels.op.SubspaceOps;
 import java.util.Arrays;
-import org.jspecify.annotations.Nullable;
 
-/// RotateCpu from skew-symmetric blocks, and their gradients; PSOFT's core. Items own blocks; the powers that a
-/// gradient needs are computed again in scratch memory.
+/// Rotations from skew-symmetric blocks and their gradients, COFT's projection, dropout of blocks. Items own blocks;
+/// the powers that a gradient needs are computed again in scratch memory.
 ///
 /// The polynomial forms and Newton-Schulz run in floats by [Simd#product]. The exact Cayley maps run in double: since
 /// the symmetric part of `I -+ Q` is I, all pivots are at least 1 and elimination needs no pivoting; and
@@ -16,31 +14,40 @@ final class CayleyCpu {
     private CayleyCpu() {
     }
 
+    static Runnable task(ThreadPool pool, Simd simd, CayleyOps op, Operands of) {
+        return switch (op) {
+            case CayleyOps.Cayley o -> cayley(pool, simd, o, of.at(o.v()), of.at(o.r()));
+            case CayleyOps.CayleyGrad o -> cayleyGrad(pool, simd, o, of.at(o.v()), of.at(o.dR()), of.at(o.dV()));
+            case CayleyOps.CoftProject o -> coftProject(o, of.at(o.v()));
+            case CayleyOps.MaskBlocks o -> maskBlocks(o, of.at(o.r()), of.at(o.mask()));
+        };
+    }
+
     interface Block {
         void run(int block, int worker);
     }
 
     /// Blocks `0..blocks-1`, several small ones to an item.
-    private static Runnable blocks(Cpu cpu, int blocks, int b, Block block) {
+    private static Runnable blocks(ThreadPool pool, int blocks, int b, Block block) {
         int some = Math.max(1, 4096 / Math.max(1, b * b));
-        Cpu.Body body = (item, worker) -> {
+        ThreadPool.Body body = (item, worker) -> {
             for (int i = item * some; i < Math.min(blocks, (item + 1) * some); i++)
                 block.run(i, worker);
         };
-        return () -> cpu.forEach((blocks + some - 1) / some, body);
+        return () -> pool.forEach((blocks + some - 1) / some, body);
     }
 
-    static Runnable cayley(Cpu cpu, Simd simd, CayleyOps.Cayley op, View v, View r) {
+    static Runnable cayley(ThreadPool pool, Simd simd, CayleyOps.Cayley op, Operand v, Operand r) {
         int b = op.b();
         Orthogonal map = op.map();
-        return blocks(cpu, op.blocks(), b, (i, worker) -> {
+        return blocks(pool, op.blocks(), b, (i, worker) -> {
             int vo = v.off() + i * map.stored(b);
             int ro = r.off() + i * b * b;
             switch (map.form()) {
-                case NEUMANN, NEUMANN_LEGACY -> neumann(cpu, simd, map, v.f(), vo, b, r.f(), ro, worker);
-                case NEWTON_SCHULZ -> newtonSchulz(cpu, simd, map, v.f(), vo, b, r.f(), ro, worker);
+                case NEUMANN, NEUMANN_LEGACY -> neumann(pool, simd, map, v.f(), vo, b, r.f(), ro, worker);
+                case NEWTON_SCHULZ -> newtonSchulz(pool, simd, map, v.f(), vo, b, r.f(), ro, worker);
                 case CAYLEY_PLUS, CAYLEY_MINUS -> {
-                    double[][] n = inverse(cpu, map, v.f(), vo, b, worker);
+                    double[][] n = inverse(pool, map, v.f(), vo, b, worker);
                     for (int j = 0; j < b; j++)
                         for (int k = 0; k < b; k++)
                             r.f()[ro + j * b + k] = (float) (2 * n[j][k] - (j == k ? 1 : 0));
@@ -49,21 +56,21 @@ final class CayleyCpu {
         });
     }
 
-    static Runnable cayleyGrad(Cpu cpu, Simd simd, CayleyOps.CayleyGrad op, View v, View dR, View dV) {
+    static Runnable cayleyGrad(ThreadPool pool, Simd simd, CayleyOps.CayleyGrad op, Operand v, Operand dR, Operand dV) {
         int b = op.b();
         int bb = b * b;
         Orthogonal map = op.map();
-        return blocks(cpu, op.blocks(), b, (i, worker) -> {
+        return blocks(pool, op.blocks(), b, (i, worker) -> {
             int vo = v.off() + i * map.stored(b);
             int go = dR.off() + i * bb;
-            float[] dQ = cpu.scratch(worker, 1, bb);
+            float[] dQ = pool.scratch(worker, 1, bb);
             boolean any = switch (map.form()) {
-                case NEUMANN, NEUMANN_LEGACY -> neumannGrad(cpu, simd, map, v.f(), vo, b, dR.f(), go, dQ, worker);
-                case NEWTON_SCHULZ -> newtonSchulzGrad(cpu, simd, map, v.f(), vo, b, dR.f(), go, dQ, worker);
-                case CAYLEY_PLUS, CAYLEY_MINUS -> cayleyGrad(cpu, map, v.f(), vo, b, dR.f(), go, dQ, worker);
+                case NEUMANN, NEUMANN_LEGACY -> neumannGrad(pool, simd, map, v.f(), vo, b, dR.f(), go, dQ, worker);
+                case NEWTON_SCHULZ -> newtonSchulzGrad(pool, simd, map, v.f(), vo, b, dR.f(), go, dQ, worker);
+                case CAYLEY_PLUS, CAYLEY_MINUS -> cayleyGrad(pool, map, v.f(), vo, b, dR.f(), go, dQ, worker);
             };
             if (any)
-                addSkew(cpu, map, v.f(), vo, b, dQ, dV.f(), dV.off() + i * map.stored(b), worker);
+                addSkew(pool, map, v.f(), vo, b, dQ, dV.f(), dV.off() + i * map.stored(b), worker);
         });
     }
 
@@ -82,9 +89,10 @@ final class CayleyCpu {
             }
         }
         norm = Math.sqrt(norm);
-        if (map.maxNorm() <= 0 || !(norm > map.maxNorm()))
+        float maxNorm = (float) map.maxNorm();
+        if (maxNorm <= 0 || !(norm > maxNorm))
             return 1f;
-        float scale = (float) (map.maxNorm() / (norm + 1e-12));
+        float scale = (float) (maxNorm / (norm + 1e-12));
         for (int i = qo; i < qo + b * b; i++)
             q[i] *= scale;
         return scale;
@@ -92,11 +100,12 @@ final class CayleyCpu {
 
     /// Adds to the stored block the gradient dQ of the (scaled) skew matrix: through the scaling
     /// `k (D - Q <Q,D> / (q (q + 1e-12)))`, Q and its norm q before scaling, then through the storage.
-    private static void addSkew(Cpu cpu, Orthogonal map, float[] v, int vo, int b, float[] dQ, float[] dV, int dvo,
+    private static void addSkew(ThreadPool pool, Orthogonal map, float[] v, int vo, int b, float[] dQ, float[] dV,
+            int dvo,
             int worker) {
         double inner = 0;
         double scale = 1;
-        float[] q = cpu.scratch(worker, 2, b * b);
+        float[] q = pool.scratch(worker, 2, b * b);
         float k = skew(map, v, vo, b, q, 0);
         if (k != 1f) {
             double norm = 0;
@@ -124,9 +133,9 @@ final class CayleyCpu {
             }
     }
 
-    /// Products of b x b matrices that lie in one scratch array, the right operand in panels behind them.
+    /// Products of b x b matrices in one scratch array, followed by the right operand in panels.
     private static final class Squares {
-        final Cpu cpu;
+        final ThreadPool pool;
         final Simd simd;
         final int b;
         final int bb;
@@ -135,14 +144,14 @@ final class CayleyCpu {
         final float[] tile;
 
         /// `count` matrices, numbered from 0.
-        Squares(Cpu cpu, Simd simd, int b, int count, int worker) {
-            this.cpu = cpu;
+        Squares(ThreadPool pool, Simd simd, int b, int count, int worker) {
+            this.pool = pool;
             this.simd = simd;
             this.b = b;
             this.bb = b * b;
             this.panels = count * bb;
-            this.w = cpu.scratch(worker, 0, count * bb + Panels.size(simd, b, b));
-            this.tile = cpu.scratch(worker, 3, simd.tileRows() * simd.tileCols());
+            this.w = pool.scratch(worker, 0, count * bb + Panels.size(simd, b, b));
+            this.tile = pool.scratch(worker, 3, simd.tileRows() * simd.tileCols());
         }
 
         /// Makes x the right operand of the products to come.
@@ -176,10 +185,10 @@ final class CayleyCpu {
     }
 
     /// `R = sum c_j Q^j`.
-    private static void neumann(Cpu cpu, Simd simd, Orthogonal map, float[] v, int vo, int b, float[] r, int ro,
+    private static void neumann(ThreadPool pool, Simd simd, Orthogonal map, float[] v, int vo, int b, float[] r, int ro,
             int worker) {
         float[] c = map.coefficients();
-        Squares s = new Squares(cpu, simd, b, 3, worker);
+        Squares s = new Squares(pool, simd, b, 3, worker);
         skew(map, v, vo, b, s.w, 0);
         Arrays.fill(r, ro, ro + b * b, 0f);
         for (int i = 0; i < b; i++)
@@ -199,7 +208,8 @@ final class CayleyCpu {
 
     /// `A = c_p G, D = 0; for j = p..2: D += P_(j-1)^T A, A = c_(j-1) G + A Q^T; dQ = D + A`, with
     /// `P_j^T = (-1)^j P_j`.
-    private static boolean neumannGrad(Cpu cpu, Simd simd, Orthogonal map, float[] v, int vo, int b, float[] dR, int go,
+    private static boolean neumannGrad(ThreadPool pool, Simd simd, Orthogonal map, float[] v, int vo, int b, float[] dR,
+            int go,
             float[] dQ, int worker) {
         float[] c = map.coefficients();
         int p = c.length - 1;
@@ -207,7 +217,7 @@ final class CayleyCpu {
             return false;
         // D, two A, a product, then the powers: Q^j at powers + j
         int powers = 3;
-        Squares s = new Squares(cpu, simd, b, powers + Math.max(2, p), worker);
+        Squares s = new Squares(pool, simd, b, powers + Math.max(2, p), worker);
         int q = powers + 1;
         skew(map, v, vo, b, s.w, q * s.bb);
         if (p > 2)
@@ -232,10 +242,10 @@ final class CayleyCpu {
         return true;
     }
 
-    /// `X_0 = I + Q; X <- a X + b X X^T X`; leaves X_0 .. X_terms in front of four squares of work space.
-    private static Squares iterates(Cpu cpu, Simd simd, Orthogonal map, float[] v, int vo, int b, int worker) {
+    /// `X_0 = I + Q; X <- a X + b X X^T X`; leaves X_0 .. X_terms, followed by four squares of work space.
+    private static Squares iterates(ThreadPool pool, Simd simd, Orthogonal map, float[] v, int vo, int b, int worker) {
         double[][] pairs = Orthogonal.newtonSchulz(map.terms());
-        Squares s = new Squares(cpu, simd, b, map.terms() + 5, worker);
+        Squares s = new Squares(pool, simd, b, map.terms() + 5, worker);
         int square = map.terms() + 1;
         int turned = square + 1;
         skew(map, v, vo, b, s.w, 0);
@@ -252,18 +262,20 @@ final class CayleyCpu {
         return s;
     }
 
-    private static void newtonSchulz(Cpu cpu, Simd simd, Orthogonal map, float[] v, int vo, int b, float[] r, int ro,
+    private static void newtonSchulz(ThreadPool pool, Simd simd, Orthogonal map, float[] v, int vo, int b, float[] r,
+            int ro,
             int worker) {
-        Squares s = iterates(cpu, simd, map, v, vo, b, worker);
+        Squares s = iterates(pool, simd, map, v, vo, b, worker);
         System.arraycopy(s.w, map.terms() * s.bb, r, ro, s.bb);
     }
 
-    /// Back through each step: `dX = a G + b (G S + X G^T X + S G)` with `S = X^T X = X X^T`, since X is a polynomial of a
-    /// skew matrix and so commutes with its transpose.
-    private static boolean newtonSchulzGrad(Cpu cpu, Simd simd, Orthogonal map, float[] v, int vo, int b, float[] dR,
+    /// Back through each step: `dX = a G + b (G S + X G^T X + S G)` with `S = X^T X = X X^T`, since X is a polynomial
+    /// of a skew matrix and so commutes with its transpose.
+    private static boolean newtonSchulzGrad(ThreadPool pool, Simd simd, Orthogonal map, float[] v, int vo, int b,
+            float[] dR,
             int go, float[] dQ, int worker) {
         double[][] pairs = Orthogonal.newtonSchulz(map.terms());
-        Squares s = iterates(cpu, simd, map, v, vo, b, worker);
+        Squares s = iterates(pool, simd, map, v, vo, b, worker);
         int square = map.terms() + 1;
         int turned = square + 1;
         int sum = square + 2;
@@ -289,11 +301,11 @@ final class CayleyCpu {
     }
 
     /// `(I - Q)^-1` for CAYLEY_PLUS, `(I + Q)^-1` for CAYLEY_MINUS, by Gauss-Jordan elimination in place.
-    private static double[][] inverse(Cpu cpu, Orthogonal map, float[] v, int vo, int b, int worker) {
-        float[] q = cpu.scratch(worker, 2, b * b);
+    private static double[][] inverse(ThreadPool pool, Orthogonal map, float[] v, int vo, int b, int worker) {
+        float[] q = pool.scratch(worker, 2, b * b);
         skew(map, v, vo, b, q, 0);
         double sign = map.form() == Orthogonal.Form.CAYLEY_PLUS ? -1 : 1;
-        double[][] m = cpu.squares(worker, 0, b);
+        double[][] m = pool.squares(worker, 0, b);
         for (int i = 0; i < b; i++)
             for (int j = 0; j < b; j++)
                 m[i][j] = (i == j ? 1 : 0) + sign * q[i * b + j];
@@ -319,12 +331,13 @@ final class CayleyCpu {
     }
 
     /// `dQ = 2 N^T G N^T`, N the inverse; negative for CAYLEY_MINUS.
-    private static boolean cayleyGrad(Cpu cpu, Orthogonal map, float[] v, int vo, int b, float[] dR, int go, float[] dQ,
+    private static boolean cayleyGrad(ThreadPool pool, Orthogonal map, float[] v, int vo, int b, float[] dR, int go,
+            float[] dQ,
             int worker) {
-        double[][] n = inverse(cpu, map, v, vo, b, worker);
-        double[][] turned = cpu.squares(worker, 1, b);
-        double[][] g = cpu.squares(worker, 2, b);
-        double[][] gn = cpu.squares(worker, 3, b);
+        double[][] n = inverse(pool, map, v, vo, b, worker);
+        double[][] turned = pool.squares(worker, 1, b);
+        double[][] g = pool.squares(worker, 2, b);
+        double[][] gn = pool.squares(worker, 3, b);
         for (int i = 0; i < b; i++)
             for (int j = 0; j < b; j++) {
                 turned[i][j] = n[j][i];
@@ -347,7 +360,7 @@ final class CayleyCpu {
         }
     }
 
-    static Runnable coftProject(CayleyOps.CoftProject op, View v) {
+    static Runnable coftProject(CayleyOps.CoftProject op, Operand v) {
         int m = op.b() * (op.b() - 1) / 2;
         return () -> {
             for (int i = 0; i < op.blocks(); i++) {
@@ -363,43 +376,18 @@ final class CayleyCpu {
         };
     }
 
-    private static float one(@Nullable View v, int i) {
-        return v == null ? 1f : v.f()[v.off() + i];
-    }
-
-    static Runnable psoftCore(SubspaceOps.PsoftCore op, View R, @Nullable View va, @Nullable View vb, View core) {
-        int r = op.r();
+    static Runnable maskBlocks(CayleyOps.MaskBlocks op, Operand r, Operand mask) {
+        int b = op.b();
         return () -> {
-            for (int i = 0; i < r; i++)
-                for (int j = 0; j < r; j++)
-                    core.f()[core.off() + i * r + j] = one(vb, i) * R.f()[R.off() + i * r + j] * one(va, j)
-                            - (i == j ? 1f : 0f);
-        };
-    }
-
-    static Runnable psoftCoreGrad(SubspaceOps.PsoftCoreGrad op, View R, @Nullable View va, @Nullable View vb,
-            View dCore,
-            View dR, @Nullable View dVa, @Nullable View dVb) {
-        int r = op.r();
-        return () -> {
-            for (int i = 0; i < r; i++) {
-                double row = 0;
-                for (int j = 0; j < r; j++) {
-                    float g = dCore.f()[dCore.off() + i * r + j];
-                    float x = R.f()[R.off() + i * r + j];
-                    dR.f()[dR.off() + i * r + j] = one(vb, i) * g * one(va, j);
-                    row += g * x * one(va, j);
-                }
-                if (dVb != null)
-                    dVb.f()[dVb.off() + i] += (float) row;
+            for (int i = 0; i < op.blocks(); i++) {
+                if (mask.i()[mask.off() + i] == 0)
+                    continue;
+                int at = r.off() + i * b * b;
+                Arrays.fill(r.f(), at, at + b * b, 0f);
+                if (op.identity())
+                    for (int j = 0; j < b; j++)
+                        r.f()[at + j * b + j] = 1f;
             }
-            if (dVa != null)
-                for (int j = 0; j < r; j++) {
-                    double column = 0;
-                    for (int i = 0; i < r; i++)
-                        column += dCore.f()[dCore.off() + i * r + j] * one(vb, i) * R.f()[R.off() + i * r + j];
-                    dVa.f()[dVa.off() + j] += (float) column;
-                }
         };
     }
 }

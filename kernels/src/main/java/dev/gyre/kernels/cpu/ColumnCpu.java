@@ -3,21 +3,31 @@ package dev.gyre.kernels.cpu;
 import dev.gyre.kernels.op.ColumnOps;
 import java.util.Arrays;
 
-/// Operations on the rows of a matrix that share one number per column, and sums over rows.
+/// Operations on the rows of a matrix with one value per column, and sums over rows.
 final class ColumnCpu {
     private ColumnCpu() {
+    }
+
+    static Runnable task(ThreadPool pool, Simd simd, ColumnOps op, Operands of) {
+        return switch (op) {
+            case ColumnOps.AddBias o -> addBias(pool, simd, o, of.at(o.y()), of.at(o.bias()));
+            case ColumnOps.BiasGrad o -> biasGrad(pool, simd, o, of.at(o.dY()), of.at(o.dBias()));
+            case ColumnOps.ScaleColumns o -> scaleColumns(pool, simd, o, of.at(o.x()), of.at(o.s()), of.at(o.y()));
+            case ColumnOps.ColumnDot o -> columnDot(pool, simd, o, of.at(o.x()), of.at(o.y()), of.at(o.out()));
+            case ColumnOps.PermuteColumns o -> permute(pool, o, of.at(o.x()), of.at(o.perm()), of.at(o.y()));
+        };
     }
 
     interface Rows {
         void run(int from, int to, int worker);
     }
 
-    /// A task that covers rows `0..N-1`, some at a time, so that one item has a chunk's worth of elements.
-    static Runnable rows(Cpu cpu, int N, int C, Rows rows) {
+    /// A task over rows `0..N-1`, in items of about [ElementCpu#CHUNK] elements.
+    static Runnable rows(ThreadPool pool, int N, int C, Rows rows) {
         int some = Math.max(1, ElementCpu.CHUNK / Math.max(1, C));
-        Cpu.Body body = (item, worker) -> rows.run(item * some, Math.min(N, (item + 1) * some), worker);
+        ThreadPool.Body body = (item, worker) -> rows.run(item * some, Math.min(N, (item + 1) * some), worker);
         int items = (N + some - 1) / some;
-        return () -> cpu.forEach(items, body);
+        return () -> pool.forEach(items, body);
     }
 
     interface AddRow {
@@ -25,20 +35,20 @@ final class ColumnCpu {
         void add(int t, float[] sum, int at);
     }
 
-    /// Adds `sum over rows` to out (C). The rows are cut into at most 64 parts, whatever the number of threads; each part is
-    /// summed for itself, then the parts in order: fewer roundings than one long sum, and always the same ones.
-    static Runnable sumRows(Cpu cpu, Simd simd, int N, int C, View out, AddRow row) {
+    /// Adds `sum over rows` to out (C). The rows are cut into at most 64 parts, independent of the number of threads;
+    /// each part is summed, then the parts in order: less rounding error than one long sum, and reproducible.
+    static Runnable sumRows(ThreadPool pool, Simd simd, int N, int C, Operand out, AddRow row) {
         int some = Math.max(32, (N + 63) / 64);
         int parts = (N + some - 1) / some;
-        Cpu.Body body = (part, worker) -> {
-            float[] sum = cpu.shared(0, parts * C);
+        ThreadPool.Body body = (part, worker) -> {
+            float[] sum = pool.shared(0, parts * C);
             Arrays.fill(sum, part * C, (part + 1) * C, 0f);
             for (int t = part * some; t < Math.min(N, (part + 1) * some); t++)
                 row.add(t, sum, part * C);
         };
         return () -> {
-            float[] sum = cpu.shared(0, parts * C);
-            cpu.forEach(parts, body);
+            float[] sum = pool.shared(0, parts * C);
+            pool.forEach(parts, body);
             for (int part = 1; part < parts; part++)
                 simd.add(sum, 0, sum, part * C, sum, 0, C);
             if (parts > 0)
@@ -46,37 +56,38 @@ final class ColumnCpu {
         };
     }
 
-    static Runnable addBias(Cpu cpu, Simd simd, ColumnOps.AddBias op, View y, View bias) {
+    static Runnable addBias(ThreadPool pool, Simd simd, ColumnOps.AddBias op, Operand y, Operand bias) {
         int C = op.C();
-        return rows(cpu, op.N(), C, (from, to, worker) -> {
+        return rows(pool, op.N(), C, (from, to, worker) -> {
             for (int t = from; t < to; t++)
                 simd.add(y.f(), y.off() + t * C, bias.f(), bias.off(), y.f(), y.off() + t * C, C);
         });
     }
 
-    static Runnable biasGrad(Cpu cpu, Simd simd, ColumnOps.BiasGrad op, View dY, View dBias) {
+    static Runnable biasGrad(ThreadPool pool, Simd simd, ColumnOps.BiasGrad op, Operand dY, Operand dBias) {
         int C = op.C();
-        return sumRows(cpu, simd, op.N(), C, dBias,
+        return sumRows(pool, simd, op.N(), C, dBias,
                 (t, sum, at) -> simd.add(sum, at, dY.f(), dY.off() + t * C, sum, at, C));
     }
 
-    static Runnable scaleColumns(Cpu cpu, Simd simd, ColumnOps.ScaleColumns op, View x, View s, View y) {
+    static Runnable scaleColumns(ThreadPool pool, Simd simd, ColumnOps.ScaleColumns op, Operand x, Operand s,
+            Operand y) {
         int C = op.C();
-        return rows(cpu, op.N(), C, (from, to, worker) -> {
+        return rows(pool, op.N(), C, (from, to, worker) -> {
             for (int t = from; t < to; t++)
                 simd.mul(1f, x.f(), x.off() + t * C, s.f(), s.off(), y.f(), y.off() + t * C, C);
         });
     }
 
-    static Runnable columnDot(Cpu cpu, Simd simd, ColumnOps.ColumnDot op, View x, View y, View out) {
+    static Runnable columnDot(ThreadPool pool, Simd simd, ColumnOps.ColumnDot op, Operand x, Operand y, Operand out) {
         int C = op.C();
-        return sumRows(cpu, simd, op.N(), C, out, (t, sum, at) -> simd.mulAdd(1f, x.f(), x.off() + t * C, y.f(),
+        return sumRows(pool, simd, op.N(), C, out, (t, sum, at) -> simd.mulAdd(1f, x.f(), x.off() + t * C, y.f(),
                 y.off() + t * C, sum, at, C));
     }
 
-    static Runnable permute(Cpu cpu, ColumnOps.PermuteColumns op, View x, View perm, View y) {
+    static Runnable permute(ThreadPool pool, ColumnOps.PermuteColumns op, Operand x, Operand perm, Operand y) {
         int C = op.C();
-        return rows(cpu, op.N(), C, (from, to, worker) -> {
+        return rows(pool, op.N(), C, (from, to, worker) -> {
             float[] in = x.f();
             float[] out = y.f();
             int[] p = perm.i();

@@ -30,19 +30,19 @@ import java.util.Map;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
-/// Storage and ready-to-run tasks of some programs. Every operation is turned into a task once, here; a run walks
-/// through an array of them.
+/// Storage and tasks of some programs. Every operation is turned into a task once, here; a run executes an array of
+/// tasks.
 final class CpuSession implements Session {
-    /// @param calls runs of each task while the session measured
-    /// @param nanos what they took
-    private record Compiled(Runnable[] tasks, List<Slot> weights, long[] calls, long[] nanos) {
+    /// @param calls runs of each task while timing was on
+    /// @param nanos their time
+    private record Compiled(Runnable[] tasks, List<BufStorage> weights, long[] calls, long[] nanos) {
     }
 
-    private final Cpu cpu;
+    private final ThreadPool pool;
     private final Simd simd;
     private final MemoryPlan plan;
     private final float[][] slabs;
-    private final Map<Buf, Slot> slots = new IdentityHashMap<>();
+    private final Map<Buf, BufStorage> storages = new IdentityHashMap<>();
     private final Map<Program, Compiled> compiled = new IdentityHashMap<>();
     private final List<Program> programs;
     private boolean timing;
@@ -53,16 +53,16 @@ final class CpuSession implements Session {
         this.plan = MemoryPlan.of(programs);
         this.slabs = allocate(plan);
         for (Buf b : plan.persistent())
-            slots.put(b, slot(b));
-        this.cpu = new Cpu(threads);
+            storages.put(b, allocate(b));
+        this.pool = new ThreadPool(threads);
         for (Program p : programs) {
             Runnable[] tasks = new Runnable[p.ops().size()];
             for (int i = 0; i < tasks.length;)
                 i = task(p.ops(), i, tasks);
-            List<Slot> weights = new ArrayList<>();
+            List<BufStorage> weights = new ArrayList<>();
             for (Buf b : p.roots())
                 if (b.role() == Buf.Role.WEIGHT)
-                    weights.add(slots.get(b));
+                    weights.add(storages.get(b));
             compiled.put(p, new Compiled(tasks, weights, new long[tasks.length], new long[tasks.length]));
         }
     }
@@ -80,11 +80,12 @@ final class CpuSession implements Session {
         }
     }
 
-    private static Slot slot(Buf b) {
+    private static BufStorage allocate(Buf b) {
         if (b.role() == Buf.Role.WEIGHT)
-            return new Slot(b);
+            return new BufStorage(b);
         try {
-            return b.dtype() == DType.I32 ? new Slot(b, new int[b.length()]) : new Slot(b, new float[b.length()]);
+            return b.dtype() == DType.I32 ? new BufStorage(b, new int[b.length()])
+                    : new BufStorage(b, new float[b.length()]);
         } catch (OutOfMemoryError e) {
             throw new OutOfMemoryError(
                     b + " needs " + MemoryPlan.mib(b.dtype().bytes(b.size())) + ", the Java heap has "
@@ -92,42 +93,38 @@ final class CpuSession implements Session {
         }
     }
 
-    private View at(Buf b) {
+    private Operand at(Buf b) {
         Buf root = b.root();
         if (root.role() == Buf.Role.ACTIVATION) {
             if (root.dtype() != DType.F32)
                 throw new IllegalArgumentException(root + ": activations are F32");
             MemoryPlan.Place p = plan.place(root);
-            Slot s = slots.computeIfAbsent(root, r -> new Slot(r, slabs[p.slab()]));
-            return new View(s, Math.toIntExact(p.offset() + b.offset()), b.length(), b);
+            BufStorage s = storages.computeIfAbsent(root, r -> new BufStorage(r, slabs[p.slab()]));
+            return new Operand(s, Math.toIntExact(p.offset() + b.offset()), b.length(), b);
         }
-        Slot s = slots.get(root);
+        BufStorage s = storages.get(root);
         if (s == null)
             throw new IllegalArgumentException(b + " belongs to none of the session's programs");
-        return new View(s, Math.toIntExact(b.offset()), b.length(), b);
-    }
-
-    private @Nullable View opt(@Nullable Buf b) {
-        return b == null ? null : at(b);
+        return new Operand(s, Math.toIntExact(b.offset()), b.length(), b);
     }
 
     @Override
     public void bind(Buf weight, HostData data) {
         if (weight.role() != Buf.Role.WEIGHT || weight.isView())
             throw new IllegalArgumentException("bind: " + weight + " is "
-                    + (weight.isView() ? "a view; bind its root " + weight.root() : "no weight but " + weight.role()));
+                    + (weight.isView() ? "a view; bind its root " + weight.root() : weight.role() + ", not WEIGHT"));
         if (data.dtype() != weight.dtype() || data.size() != weight.size())
             throw new IllegalArgumentException(
-                    "bind: " + weight + " cannot take " + data.size() + " numbers of " + data.dtype());
+                    "bind: " + weight + " cannot take " + data.size() + " elements of " + data.dtype());
         if (weight.size() > Integer.MAX_VALUE)
             throw new IllegalArgumentException("bind: " + weight + " exceeds 2^31 - 1 elements");
-        at(weight).slot().bind(data);
+        at(weight).storage().bind(data);
     }
 
-    private View host(String what, Buf b, DType dtype, int given) {
+    private Operand host(String what, Buf b, DType dtype, int given) {
         if (b.role() == Buf.Role.WEIGHT || b.role() == Buf.Role.ACTIVATION)
             throw new IllegalArgumentException(what + ": " + b + " is of role " + b.role()
-                    + (b.role() == Buf.Role.WEIGHT ? "; use bind" : ", which has no place outside a run"));
+                    + (b.role() == Buf.Role.WEIGHT ? "; use bind" : ", which exists only during a run"));
         if (b.dtype() != dtype)
             throw new IllegalArgumentException(what + ": " + b + " is not " + dtype);
         if (b.size() != given)
@@ -138,19 +135,19 @@ final class CpuSession implements Session {
 
     @Override
     public void write(Buf buf, float[] values) {
-        View v = host("write", buf, DType.F32, values.length);
+        Operand v = host("write", buf, DType.F32, values.length);
         System.arraycopy(values, 0, v.f(), v.off(), values.length);
     }
 
     @Override
     public void write(Buf buf, int[] values) {
-        View v = host("write", buf, DType.I32, values.length);
+        Operand v = host("write", buf, DType.I32, values.length);
         System.arraycopy(values, 0, v.i(), v.off(), values.length);
     }
 
     @Override
     public void read(Buf buf, float[] into) {
-        View v = host("read", buf, DType.F32, into.length);
+        Operand v = host("read", buf, DType.F32, into.length);
         System.arraycopy(v.f(), v.off(), into, 0, into.length);
     }
 
@@ -159,7 +156,7 @@ final class CpuSession implements Session {
         Compiled c = compiled.get(program);
         if (c == null)
             throw new IllegalArgumentException(program + " is not one of the session's programs");
-        for (Slot s : c.weights)
+        for (BufStorage s : c.weights)
             if (!s.bound())
                 s.data();
         if (timing)
@@ -218,7 +215,7 @@ final class CpuSession implements Session {
         return null;
     }
 
-    private static boolean finite(View v) {
+    private static boolean finite(Operand v) {
         for (int i = v.off(); i < v.off() + v.length(); i++)
             if (!Float.isFinite(v.f()[i]))
                 return false;
@@ -227,9 +224,9 @@ final class CpuSession implements Session {
 
     @Override
     public long bytes() {
-        long bytes = plan.arenaBytes() + cpu.scratchBytes();
+        long bytes = plan.arenaBytes() + pool.scratchBytes();
         for (Buf b : plan.persistent()) {
-            Slot s = slots.get(b);
+            BufStorage s = storages.get(b);
             if (s != null)
                 bytes += s.bytes();
         }
@@ -238,11 +235,11 @@ final class CpuSession implements Session {
 
     @Override
     public void close() {
-        cpu.close();
+        pool.close();
     }
 
-    /// The task of operation i, or of it and the products after it that only add to its result, which then have nothing left to
-    /// do; gives the operation after them.
+    /// Sets the task of operation i; if products after it only add to its result, its task computes the sum and theirs
+    /// are empty. Returns the index of the operation after them.
     private int task(List<Op> ops, int i, Runnable[] tasks) {
         int end = i + 1;
         if (ops.get(i) instanceof ProductOps.MatMul first)
@@ -259,78 +256,25 @@ final class CpuSession implements Session {
             tasks[j] = () -> {
             };
         }
-        tasks[i] = new PackedProduct(cpu, simd, terms, at(((ProductOps.MatMul) ops.get(i)).c()));
+        tasks[i] = new PackedProduct(pool, simd, terms, at(((ProductOps.MatMul) ops.get(i)).c()));
         return end;
     }
 
     private Runnable task(Op op) {
         return switch (op) {
-            case ElementOps.Fill o -> ElementCpu.fill(cpu, o, at(o.x()));
-            case ElementOps.Copy o -> ElementCpu.copy(cpu, at(o.x()), at(o.y()));
-            case ElementOps.Add o -> ElementCpu.add(cpu, simd, at(o.x()), at(o.y()), at(o.out()));
-            case ElementOps.Axpy o -> ElementCpu.axpy(cpu, simd, o.a(), at(o.x()), at(o.y()));
-            case TokenOps.Embed o -> Embeddings.embed(cpu, simd, o, at(o.ids()), at(o.table()), at(o.out()));
-            case TokenOps.EmbedGrad o -> Embeddings.embedGrad(cpu, simd, o, at(o.ids()), at(o.dOut()), at(o.dTable()));
-            case NormOps.RmsNorm o ->
-                    NormCpu.rmsNorm(cpu, simd, o, at(o.x()), at(o.weight()), at(o.y()), at(o.rstd()));
-            case NormOps.RmsNormGrad o -> NormCpu.rmsNormGrad(cpu, simd, o, at(o.x()), at(o.weight()), at(o.rstd()),
-                    at(o.dY()), at(o.dX()));
-            case NormOps.RmsNormWeightGrad o ->
-                    NormCpu.weightGrad(cpu, simd, o, at(o.x()), at(o.rstd()), at(o.dY()), at(o.dWeight()));
-            case ProductOps.MatMul o -> ProductCpu.matMul(cpu, simd, o, at(o.a()), at(o.b()), at(o.c()));
-            case ColumnOps.AddBias o -> ColumnCpu.addBias(cpu, simd, o, at(o.y()), at(o.bias()));
-            case ColumnOps.BiasGrad o -> ColumnCpu.biasGrad(cpu, simd, o, at(o.dY()), at(o.dBias()));
-            case RopeOps.Rope o ->
-                    AttentionCpu.rope(cpu, simd, o, at(o.x()), at(o.cos()), at(o.sin()), at(o.positions()));
-            case AttentionOps.Attention o ->
-                    AttentionCpu.attention(cpu, simd, o, at(o.q()), at(o.k()), at(o.v()), at(o.start()),
-                            at(o.out()), at(o.lse()));
-            case AttentionOps.AttentionGrad o -> AttentionCpu.attentionGrad(cpu, simd, o, at(o.q()), at(o.k()),
-                    at(o.v()),
-                    at(o.start()), at(o.out()), at(o.lse()), at(o.dOut()), at(o.delta()), at(o.dQ()), at(o.dK()),
-                    at(o.dV()));
-            case AttentionOps.CacheStore o ->
-                    AttentionCpu.cacheStore(o, at(o.k()), at(o.v()), at(o.kCache()), at(o.vCache()), at(o.start()));
-            case AttentionOps.CachedAttention o -> AttentionCpu.cachedAttention(cpu, simd, o, at(o.q()), at(o.kCache()),
-                    at(o.vCache()), at(o.start()), at(o.out()));
-            case ElementOps.SwiGlu o -> ElementCpu.swiGlu(cpu, simd, at(o.gate()), at(o.up()), at(o.out()));
-            case ElementOps.SwiGluGrad o -> ElementCpu.swiGluGrad(cpu, simd, at(o.gate()), at(o.up()), at(o.dOut()),
-                    at(o.dGate()), at(o.dUp()));
-            case TokenOps.CrossEntropy o ->
-                    Losses.crossEntropy(cpu, simd, o, at(o.logits()), at(o.labels()), at(o.rowLoss()), at(o.scale()));
-            case CayleyOps.Cayley o -> CayleyCpu.cayley(cpu, simd, o, at(o.v()), at(o.r()));
-            case CayleyOps.CayleyGrad o -> CayleyCpu.cayleyGrad(cpu, simd, o, at(o.v()), at(o.dR()), at(o.dV()));
-            case CayleyOps.CoftProject o -> CayleyCpu.coftProject(o, at(o.v()));
-            case RotateOps.BlockRotate o -> RotateCpu.rotate(cpu, simd, o, at(o.x()), at(o.r()), at(o.y()));
-            case RotateOps.BlockRotateGrad o -> RotateCpu.rotateGrad(cpu, simd, o, at(o.x()), at(o.dY()), at(o.dR()));
-            case ProductOps.Decode o -> ProductCpu.decode(cpu, simd, at(o.w()), at(o.y()));
-            case RotateOps.BlockDiagonal o -> RotateCpu.blockDiagonal(cpu, o, at(o.r()), at(o.dense()));
-            case RotateOps.BlockDiagonalGrad o -> RotateCpu.blockDiagonalGrad(o, at(o.dDense()), at(o.dR()));
-            case CayleyOps.MaskBlocks o -> RotateCpu.maskBlocks(o, at(o.r()), at(o.mask()));
-            case ElementOps.Dropout o -> ElementCpu.dropout(cpu, simd, o, at(o.x()), at(o.seed()), at(o.y()));
-            case ColumnOps.ScaleColumns o -> ColumnCpu.scaleColumns(cpu, simd, o, at(o.x()), at(o.s()), at(o.y()));
-            case ColumnOps.ColumnDot o -> ColumnCpu.columnDot(cpu, simd, o, at(o.x()), at(o.y()), at(o.out()));
-            case ColumnOps.PermuteColumns o -> ColumnCpu.permute(cpu, o, at(o.x()), at(o.perm()), at(o.y()));
-            case SubspaceOps.PsoftCore o -> CayleyCpu.psoftCore(o, at(o.R()), opt(o.va()), opt(o.vb()), at(o.core()));
-            case SubspaceOps.PsoftCoreGrad o ->
-                    CayleyCpu.psoftCoreGrad(o, at(o.R()), opt(o.va()), opt(o.vb()), at(o.dCore()),
-                            at(o.dR()), opt(o.dVa()), opt(o.dVb()));
-            case GivensOps.GivensAngles o -> GivensCpu.angles(o, at(o.phi()), at(o.g()));
-            case GivensOps.GivensAnglesGrad o -> GivensCpu.anglesGrad(o, at(o.phi()), at(o.dG()), at(o.dPhi()));
-            case GivensOps.GivensSweep o -> GivensCpu.sweep(cpu, simd, o, at(o.x()), at(o.g()), at(o.y()));
-            case GivensOps.GivensSweepGrad o ->
-                    GivensCpu.sweepGrad(cpu, simd, o, at(o.x()), at(o.g()), at(o.dY()), at(o.dX()), at(o.dG()));
-            case GivensOps.GivensPenalty o -> GivensCpu.penalty(o, at(o.g()), at(o.dG()), at(o.loss()));
-            case ReflectOps.HouseholderVectors o -> ReflectCpu.vectors(o, at(o.p()), at(o.u()));
-            case ReflectOps.HouseholderVectorsGrad o ->
-                    ReflectCpu.vectorsGrad(o, at(o.p()), at(o.u()), at(o.dU()), at(o.dP()));
-            case ReflectOps.Householder o -> ReflectCpu.reflect(cpu, simd, o, at(o.x()), at(o.u()), at(o.y()));
-            case ReflectOps.HouseholderGrad o ->
-                    ReflectCpu.reflectGrad(cpu, simd, o, at(o.x()), at(o.u()), at(o.dY()), at(o.dX()), at(o.dU()));
-            case OptimiserOps.GradNorm o -> OptimiserCpu.gradNorm(cpu, simd, at(o.grad()), at(o.norm()));
-            case OptimiserOps.AdamW o ->
-                    OptimiserCpu.adamW(cpu, simd, o, at(o.param()), at(o.grad()), at(o.m()), at(o.v()),
-                            at(o.hp()), at(o.norm()));
+            case ElementOps o -> ElementCpu.task(pool, simd, o, this::at);
+            case ColumnOps o -> ColumnCpu.task(pool, simd, o, this::at);
+            case NormOps o -> NormCpu.task(pool, simd, o, this::at);
+            case ProductOps o -> ProductCpu.task(pool, simd, o, this::at);
+            case TokenOps o -> TokenCpu.task(pool, simd, o, this::at);
+            case RopeOps o -> RopeCpu.task(pool, simd, o, this::at);
+            case AttentionOps o -> AttentionCpu.task(pool, simd, o, this::at);
+            case CayleyOps o -> CayleyCpu.task(pool, simd, o, this::at);
+            case RotateOps o -> RotateCpu.task(pool, simd, o, this::at);
+            case SubspaceOps o -> SubspaceCpu.task(o, this::at);
+            case GivensOps o -> GivensCpu.task(pool, simd, o, this::at);
+            case ReflectOps o -> ReflectCpu.task(pool, simd, o, this::at);
+            case OptimiserOps o -> OptimiserCpu.task(pool, simd, o, this::at);
         };
     }
 }

@@ -4,12 +4,23 @@ import dev.gyre.kernels.op.Givens;
 import dev.gyre.kernels.op.GivensOps;
 import java.util.Arrays;
 
-/// The Givens rotations of GOFT and qGOFT. A row meets all stages while it is in cache.
+/// The Givens rotations of GOFT and qGOFT. All stages are applied to a row while it is in the cache.
 final class GivensCpu {
     private GivensCpu() {
     }
 
-    static Runnable angles(GivensOps.GivensAngles op, View phi, View g) {
+    static Runnable task(ThreadPool pool, Simd simd, GivensOps op, Operands of) {
+        return switch (op) {
+            case GivensOps.GivensAngles o -> angles(o, of.at(o.phi()), of.at(o.g()));
+            case GivensOps.GivensAnglesGrad o -> anglesGrad(o, of.at(o.phi()), of.at(o.dG()), of.at(o.dPhi()));
+            case GivensOps.GivensSweep o -> sweep(pool, simd, o, of.at(o.x()), of.at(o.g()), of.at(o.y()));
+            case GivensOps.GivensSweepGrad o ->
+                    sweepGrad(pool, simd, o, of.at(o.x()), of.at(o.g()), of.at(o.dY()), of.at(o.dX()), of.at(o.dG()));
+            case GivensOps.GivensPenalty o -> penalty(o, of.at(o.g()), of.at(o.dG()), of.at(o.loss()));
+        };
+    }
+
+    static Runnable angles(GivensOps.GivensAngles op, Operand phi, Operand g) {
         return () -> {
             for (int i = 0; i < op.n(); i++) {
                 double theta = Math.PI * Math.tanh(phi.f()[phi.off() + i]);
@@ -24,7 +35,7 @@ final class GivensCpu {
         };
     }
 
-    static Runnable anglesGrad(GivensOps.GivensAnglesGrad op, View phi, View dG, View dPhi) {
+    static Runnable anglesGrad(GivensOps.GivensAnglesGrad op, Operand phi, Operand dG, Operand dPhi) {
         return () -> {
             for (int i = 0; i < op.n(); i++) {
                 double t = Math.tanh(phi.f()[phi.off() + i]);
@@ -38,8 +49,8 @@ final class GivensCpu {
     }
 
     /// The sweep by groups of W neighbours, W a power of two: the strides below W stay within groups; those from W to
-    /// `W^2` join the groups' first numbers, which are taken out of the row and treated the same way, and so on. So
-    /// everything runs in full vectors, and the levels behind the first are a W-th of the work.
+    /// `W^2` join the first elements of the groups, which are gathered into a shorter row (the next level) and treated
+    /// the same way, and so on. So all levels run in full vectors, and those after the first are about 1/W of the work.
     private record Levels(int d, int W, int steps, int[] groups, int[] coefficients, int[] rows) {
         static Levels of(int d, int W) {
             int count = 1;
@@ -53,7 +64,7 @@ final class GivensCpu {
             for (int l = 0; l < count; l++) {
                 groups[l] = (n + W - 1) / W;
                 coefficients[l + 1] = coefficients[l] + 2 * steps * W * groups[l];
-                // a row and a line more: rows a power of two apart would share the lines of the near cache
+                // a cache line more: rows a power of two apart would map to the same cache sets
                 rows[l + 1] = rows[l] + groups[l] * W + 16;
                 n = groups[l];
             }
@@ -64,17 +75,17 @@ final class GivensCpu {
             return groups.length;
         }
 
-        /// Numbers of all coefficients.
+        /// Number of coefficients of all levels.
         int size() {
             return coefficients[count()];
         }
 
-        /// Numbers of one row on all levels.
+        /// Elements of one row on all levels.
         int row() {
             return rows[count()];
         }
 
-        /// Place of the first coefficient a of number `i` of the row, for the stage of `stride`; b lies W behind.
+        /// Index of the first coefficient a of element `i` of the row, for the stage of `stride`; b is W later.
         int at(int i, int stride) {
             int l = 0;
             int s = stride;
@@ -84,7 +95,7 @@ final class GivensCpu {
             return coefficients[l] + 2 * W * (steps * (j / W) + Integer.numberOfTrailingZeros(s)) + j % W;
         }
 
-        /// Coefficients from g: where a number has no partner, 1 and 0.
+        /// Coefficients from g; 1 and 0 for an element without a partner.
         void fill(float[] g, int go, float[] to) {
             for (int i = 0; i < size(); i += 2 * W) {
                 Arrays.fill(to, i, i + W, 1f);
@@ -102,7 +113,7 @@ final class GivensCpu {
                 }
         }
 
-        /// The way back of [#fill] for gradients.
+        /// The reverse of [#fill], for gradients.
         void collect(float[] sums, float[] dG, int go) {
             for (Givens.Stage s : Givens.stages(d))
                 for (int j = 0; j < s.pairs(); j++) {
@@ -116,8 +127,8 @@ final class GivensCpu {
                 }
         }
 
-        /// Takes the first numbers of the groups of level `l - 1`, whose first row is at `from`, to level l of w, where a row
-        /// takes a whole [#row].
+        /// Gathers the first elements of the groups of level `l - 1`, rows `ld` apart in `from`, into level l of w,
+        /// whose rows are [#row] apart.
         void down(int count, float[] from, int at, int ld, float[] w, int l) {
             for (int r = 0; r < count; r++) {
                 int to = r * row() + rows[l];
@@ -131,7 +142,7 @@ final class GivensCpu {
             down(count, w, rows[l - 1], row(), w, l);
         }
 
-        /// Turns level l, not 0, from `in` to `out`, which has what the level behind it became.
+        /// Rotates level l > 0 from `in` to `out`, which already has the result of level l + 1.
         void turn(Simd simd, int count, int l, float[] c, float[] in, float[] out) {
             boolean last = l == count() - 1;
             simd.givens(count, groups[l], c, coefficients[l], in, rows[l], row(), last ? in : out,
@@ -156,18 +167,18 @@ final class GivensCpu {
         }
     }
 
-    /// Rows that meet a group's coefficients together.
+    /// Rows to which a group's coefficients are applied together.
     private static final int ROWS = 8;
 
-    /// Level 0 is turned on its way from x to y, the first numbers of its groups on levels of their own before.
-    static Runnable sweep(Cpu cpu, Simd simd, GivensOps.GivensSweep op, View x, View g, View y) {
+    /// Level 0 is rotated from x to y, after the first elements of its groups on the higher levels.
+    static Runnable sweep(ThreadPool pool, Simd simd, GivensOps.GivensSweep op, Operand x, Operand g, Operand y) {
         int d = op.d();
         Levels s = Levels.of(d, simd.givensWidth());
         int full = d / s.W;
         int rest = d % s.W;
-        Cpu.Body body = (item, worker) -> {
-            float[] c = cpu.shared(0, 0);
-            float[] w = cpu.scratch(worker, 0, ROWS * s.row());
+        ThreadPool.Body body = (item, worker) -> {
+            float[] c = pool.shared(0, 0);
+            float[] w = pool.scratch(worker, 0, ROWS * s.row());
             int n = Math.min(ROWS, op.N() - item * ROWS);
             int in = x.off() + item * ROWS * d;
             int out = y.off() + item * ROWS * d;
@@ -192,28 +203,29 @@ final class GivensCpu {
             }
         };
         return () -> {
-            s.fill(g.f(), g.off(), cpu.shared(0, s.size()));
-            cpu.forEach((op.N() + ROWS - 1) / ROWS, body);
+            s.fill(g.f(), g.off(), pool.shared(0, s.size()));
+            pool.forEach((op.N() + ROWS - 1) / ROWS, body);
         };
     }
 
-    /// The rows are cut into parts, the same whatever the number of threads; each part sums its dG, the parts are added
-    /// in order. The inputs of a level are made again from x on the way down, those of its stages by [Simd#givensGrad];
-    /// nothing is turned back, so it does not matter whether g is orthogonal.
-    static Runnable sweepGrad(Cpu cpu, Simd simd, GivensOps.GivensSweepGrad op, View x, View g, View dY, View dX,
-            View dG) {
+    /// The rows are cut into parts, independent of the number of threads; each part sums its dG, the parts are added in
+    /// order. The inputs of each level are recomputed from x, those of its stages by [Simd#givensGrad]; nothing is
+    /// inverted, so g need not be orthogonal.
+    static Runnable sweepGrad(ThreadPool pool, Simd simd, GivensOps.GivensSweepGrad op, Operand x, Operand g,
+            Operand dY, Operand dX,
+            Operand dG) {
         int d = op.d();
         Levels s = Levels.of(d, simd.givensWidth());
         int some = Math.max(16, (op.N() + 15) / 16);
         int parts = (op.N() + some - 1) / some;
-        Cpu.Body body = (part, worker) -> {
-            float[] c = cpu.shared(0, 0);
-            float[] sums = cpu.shared(1, 0);
+        ThreadPool.Body body = (part, worker) -> {
+            float[] c = pool.shared(0, 0);
+            float[] sums = pool.shared(1, 0);
             int so = part * s.size();
             Arrays.fill(sums, so, so + s.size(), 0f);
-            float[] in = cpu.scratch(worker, 0, ROWS * s.row());
-            float[] out = cpu.scratch(worker, 1, ROWS * s.row());
-            float[] w = cpu.scratch(worker, 2, ROWS * s.row());
+            float[] in = pool.scratch(worker, 0, ROWS * s.row());
+            float[] out = pool.scratch(worker, 1, ROWS * s.row());
+            float[] w = pool.scratch(worker, 2, ROWS * s.row());
             int end = Math.min(op.N(), (part + 1) * some);
             for (int t = part * some; t < end; t += ROWS) {
                 int n = Math.min(ROWS, end - t);
@@ -245,16 +257,17 @@ final class GivensCpu {
             }
         };
         return () -> {
-            s.fill(g.f(), g.off(), cpu.shared(0, s.size()));
-            float[] sums = cpu.shared(1, parts * s.size());
-            cpu.forEach(parts, body);
+            s.fill(g.f(), g.off(), pool.shared(0, s.size()));
+            float[] sums = pool.shared(1, parts * s.size());
+            pool.forEach(parts, body);
             for (int part = 1; part < parts; part++)
                 simd.add(sums, 0, sums, part * s.size(), sums, 0, s.size());
             s.collect(sums, dG.f(), dG.off());
         };
     }
 
-    static Runnable penalty(GivensOps.GivensPenalty op, View g, View dG, View loss) {
+    static Runnable penalty(GivensOps.GivensPenalty op, Operand g, Operand dG, Operand loss) {
+        float lambda = (float) op.lambda();
         return () -> {
             double sum = 0;
             for (int i = 0; i < op.n(); i++) {
@@ -264,13 +277,13 @@ final class GivensCpu {
                 float[] d = dG.f();
                 double e = (double) x[at] * x[at + 1] + (double) x[at + 2] * x[at + 3];
                 sum += e * e;
-                double f = 2 * op.lambda() * e;
+                double f = 2 * lambda * e;
                 d[to] += (float) (f * x[at + 1]);
                 d[to + 1] += (float) (f * x[at]);
                 d[to + 2] += (float) (f * x[at + 3]);
                 d[to + 3] += (float) (f * x[at + 2]);
             }
-            loss.f()[loss.off()] = (float) (op.lambda() * sum);
+            loss.f()[loss.off()] = (float) (lambda * sum);
         };
     }
 }

@@ -7,13 +7,26 @@ final class NormCpu {
     private NormCpu() {
     }
 
-    static Runnable rmsNorm(Cpu cpu, Simd simd, NormOps.RmsNorm op, View x, View weight, View y, View rstd) {
+    static Runnable task(ThreadPool pool, Simd simd, NormOps op, Operands of) {
+        return switch (op) {
+            case NormOps.RmsNorm o ->
+                    rmsNorm(pool, simd, o, of.at(o.x()), of.at(o.weight()), of.at(o.y()), of.at(o.rstd()));
+            case NormOps.RmsNormGrad o -> rmsNormGrad(pool, simd, o, of.at(o.x()), of.at(o.weight()), of.at(o.rstd()),
+                    of.at(o.dY()), of.at(o.dX()));
+            case NormOps.RmsNormWeightGrad o ->
+                    weightGrad(pool, simd, o, of.at(o.x()), of.at(o.rstd()), of.at(o.dY()), of.at(o.dWeight()));
+        };
+    }
+
+    static Runnable rmsNorm(ThreadPool pool, Simd simd, NormOps.RmsNorm op, Operand x, Operand weight, Operand y,
+            Operand rstd) {
         int C = op.C();
-        return ColumnCpu.rows(cpu, op.N(), C, (from, to, worker) -> {
+        float eps = (float) op.eps();
+        return ColumnCpu.rows(pool, op.N(), C, (from, to, worker) -> {
             float[] in = x.f();
             for (int t = from; t < to; t++) {
                 int xo = x.off() + t * C;
-                float r = (float) (1 / Math.sqrt(simd.dot(in, xo, in, xo, C) / (double) C + op.eps()));
+                float r = (float) (1 / Math.sqrt(simd.dot(in, xo, in, xo, C) / (double) C + eps));
                 rstd.f()[rstd.off() + t] = r;
                 simd.mul(r, in, xo, weight.f(), weight.off(), y.f(), y.off() + t * C, C);
             }
@@ -21,10 +34,11 @@ final class NormCpu {
     }
 
     /// `dX (+)= (rstd w) dY + (-rstd^3 mean(w dY x)) x`.
-    static Runnable rmsNormGrad(Cpu cpu, Simd simd, NormOps.RmsNormGrad op, View x, View weight, View rstd, View dY,
-            View dX) {
+    static Runnable rmsNormGrad(ThreadPool pool, Simd simd, NormOps.RmsNormGrad op, Operand x, Operand weight,
+            Operand rstd, Operand dY,
+            Operand dX) {
         int C = op.C();
-        return ColumnCpu.rows(cpu, op.N(), C, (from, to, worker) -> {
+        return ColumnCpu.rows(pool, op.N(), C, (from, to, worker) -> {
             for (int t = from; t < to; t++) {
                 int at = t * C;
                 float r = rstd.f()[rstd.off() + t];
@@ -35,10 +49,11 @@ final class NormCpu {
         });
     }
 
-    static Runnable weightGrad(Cpu cpu, Simd simd, NormOps.RmsNormWeightGrad op, View x, View rstd, View dY,
-            View dWeight) {
+    static Runnable weightGrad(ThreadPool pool, Simd simd, NormOps.RmsNormWeightGrad op, Operand x, Operand rstd,
+            Operand dY,
+            Operand dWeight) {
         int C = op.C();
-        return ColumnCpu.sumRows(cpu, simd, op.N(), C, dWeight,
+        return ColumnCpu.sumRows(pool, simd, op.N(), C, dWeight,
                 (t, sum, at) -> simd.mulAdd(rstd.f()[rstd.off() + t], x.f(), x.off() + t * C, dY.f(),
                         dY.off() + t * C, sum, at, C));
     }

@@ -7,15 +7,23 @@ final class OptimiserCpu {
     private OptimiserCpu() {
     }
 
-    static Runnable gradNorm(Cpu cpu, Simd simd, View grad, View norm) {
+    static Runnable task(ThreadPool pool, Simd simd, OptimiserOps op, Operands of) {
+        return switch (op) {
+            case OptimiserOps.GradNorm o -> gradNorm(pool, simd, of.at(o.grad()), of.at(o.norm()));
+            case OptimiserOps.AdamW o -> adamW(pool, simd, o, of.at(o.param()), of.at(o.grad()), of.at(o.m()),
+                    of.at(o.v()), of.at(o.hp()), of.at(o.norm()));
+        };
+    }
+
+    static Runnable gradNorm(ThreadPool pool, Simd simd, Operand grad, Operand norm) {
         int n = grad.length();
         int chunk = ElementCpu.CHUNK;
         int parts = (n + chunk - 1) / chunk;
         double[] sums = new double[parts];
-        Cpu.Body body = (part, worker) -> sums[part] = simd.sumSquares(grad.f(), grad.off() + part * chunk,
+        ThreadPool.Body body = (part, worker) -> sums[part] = simd.sumSquares(grad.f(), grad.off() + part * chunk,
                 Math.min(chunk, n - part * chunk));
         return () -> {
-            cpu.forEach(parts, body);
+            pool.forEach(parts, body);
             double s = 0;
             for (double part : sums)
                 s += part;
@@ -23,9 +31,10 @@ final class OptimiserCpu {
         };
     }
 
-    static Runnable adamW(Cpu cpu, Simd simd, OptimiserOps.AdamW op, View param, View grad, View m, View v, View hp,
-            View norm) {
-        return ElementCpu.chunks(cpu, param.length(), (i, n) -> {
+    static Runnable adamW(ThreadPool pool, Simd simd, OptimiserOps.AdamW op, Operand param, Operand grad, Operand m,
+            Operand v, Operand hp,
+            Operand norm) {
+        return ElementCpu.chunks(pool, param.length(), (i, n) -> {
             float[] h = hp.f();
             int o = hp.off();
             float lr = h[o];

@@ -6,37 +6,37 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 
-/// A sum of products, `c (+)= sum over terms of alpha op(a) op(b)`: a product alone, or a frozen weight's and the low-rank
-/// one that is added to it, as if it were one product of the terms' inner indices in a row, `[a1 a2] [b1; b2]`: c goes by once,
-/// and a few more inner indices cost no more than that. These are cut into blocks. Those of b are packed into panels as wide
-/// as the register tile (decoded, where the weight is BF16 or NF4) that all threads share; each item packs some rows of a,
-/// multiplied by alpha, block by block, and multiplies them with some panels.
+/// A sum of products, `c (+)= sum over terms of alpha op(a) op(b)`: a product alone, or a frozen weight's and the
+/// low-rank one that is added to it, computed as one product over the concatenated inner indices, `[a1 a2] [b1; b2]`: c
+/// is read and written once, and a few more inner indices cost little. Inner indices are cut into blocks. Blocks of b
+/// are packed into panels as wide as the register tile (decoded, if the weight is BF16 or NF4), which all threads
+/// share; each item packs some rows of a, multiplied by alpha, block by block, and multiplies them by some panels.
 final class PackedProduct implements Runnable {
     /// One product of the sum.
-    record Term(ProductOps.MatMul op, View a, View b) {
+    record Term(ProductOps.MatMul op, Operand a, Operand b) {
     }
 
-    /// Inner indices `k0 .. k0+n-1` of a term, which are those from `at` on of a block of `size`.
+    /// Inner indices `k0 .. k0+n-1` of a term; in their block of `size` they start at `at`.
     private record Piece(Term term, int k0, int n, int at, int size) {
         boolean last() {
             return at + n == size;
         }
     }
 
-    /// Inner indices that are packed and multiplied in one go.
+    /// Inner indices that are packed and multiplied together.
     private record Block(List<Piece> pieces, int n) {
     }
 
-    /// Numbers of packed b: 8 MiB, within the far cache.
+    /// Floats of packed b: 8 MiB, within the last-level cache.
     private static final int PACKED = 1 << 21;
-    /// Numbers of packed a that stay in the near cache while the panels of b go by.
+    /// Floats of packed a that stay in the second-level cache while the panels of b are streamed.
     private static final int NEAR = 48 << 10;
-    /// Strips of an item, at most: their rows lie far apart, each on a page of its own.
+    /// Strips of an item, at most: their rows are far apart, each on a page of its own.
     private static final int STRIPS = 24;
-    /// ColumnCpu that are packed together, at least, before further inner indices: each time that the columns are cut, all of a is
-    /// packed once more, and each time that the inner indices are, c goes by once more.
+    /// Columns that are packed together, at least, before further inner indices: each cut of the columns packs all of
+    /// a once more, each cut of the inner indices reads and writes c once more.
     private static final int COLUMNS = 1 << 10;
-    /// Panels whose part of c, for some rows, stays in the near cache from one block to the next.
+    /// Panels whose part of c, for some rows, stays in the cache from one block to the next.
     private static final int GROUP = 4;
     /// Parts of a product for each thread, so that all end at about the same time.
     private static final int ITEMS = 16;
@@ -55,40 +55,40 @@ final class PackedProduct implements Runnable {
     private static final int LINE = 16;
     /// Rows of b that are packed together.
     private static final int SLICE = 8;
-    /// How many times as many rows as columns make it worth computing `c^T = b^T a` instead of `c = a^T b`: strips have to be
-    /// transposed here, panels only copied.
+    /// Ratio of rows to columns from which it is worth computing `c^T = b^T a` instead of `c = a^T b`: strips have to
+    /// be transposed here, panels only copied.
     private static final int TALL = 4;
 
-    private final Cpu cpu;
+    private final ThreadPool pool;
     private final Simd simd;
-    private final View c;
+    private final Operand c;
     private final int M;
     private final int N;
     private final boolean accumulate;
-    /// What is computed is the transpose of c.
+    /// Whether the transpose of c is computed.
     private final boolean flipped;
     private final int MR;
     private final int NR;
-    /// Rows of a strip, and some more up to whole vectors.
+    /// Rows of a strip, rounded up to whole vectors.
     private final int whole;
     /// See [Simd#slot].
     private final int slot;
     private final int sections;
     private final Block[] blocks;
-    /// ColumnCpu whose panels are packed at once.
+    /// Columns whose panels are packed at once.
     private final int width;
     /// Rows of an item, and items of one part of the columns.
     private final int rows;
     private final int rowItems;
-    /// The rows fit one item: it packs its panels itself, just before it needs them. Not where the rows of b hold its columns:
-    /// only whole ones come from memory at its speed.
+    /// All rows fit one item, which packs its panels itself, just before it needs them. Not if the columns of op(b) are
+    /// along the rows of b: only whole rows are read at the speed of memory.
     private final boolean alone;
-    /// Packing a takes long: few parts, because each packs its rows anew.
+    /// Packing a is slow: few parts, because each packs its rows again.
     private final boolean transposing;
-    private final Cpu.Body pack = this::pack;
-    private final Cpu.Body multiply = this::multiply;
+    private final ThreadPool.Body pack = this::pack;
+    private final ThreadPool.Body multiply = this::multiply;
 
-    // the columns and the blocks at hand, and the parts in which items take the columns
+    // the current columns and blocks, and the number of parts of the columns
     private int jc;
     private int nc;
     private int first;
@@ -97,13 +97,13 @@ final class PackedProduct implements Runnable {
     /// Sections of the shared panels: block by block, panel by panel.
     private float[][] shared = {};
 
-    static PackedProduct of(Cpu cpu, Simd simd, ProductOps.MatMul op, View a, View b, View c) {
+    static PackedProduct of(ThreadPool pool, Simd simd, ProductOps.MatMul op, Operand a, Operand b, Operand c) {
         if (!tall(op))
-            return new PackedProduct(cpu, simd, List.of(new Term(op, a, b)), c, false);
+            return new PackedProduct(pool, simd, List.of(new Term(op, a, b)), c, false);
         ProductOps.MatMul transposed =
                 new ProductOps.MatMul(Form.TN, op.b(), op.a(), op.c(), op.N(), op.M(), op.K(), op.alpha(),
                         op.accumulate());
-        return new PackedProduct(cpu, simd, List.of(new Term(transposed, b, a)), c, true);
+        return new PackedProduct(pool, simd, List.of(new Term(transposed, b, a)), c, true);
     }
 
     /// Whether the product is not one of a sum, because its transpose is computed.
@@ -112,12 +112,12 @@ final class PackedProduct implements Runnable {
     }
 
     /// @param terms of one size and one c; all but the first add to it
-    PackedProduct(Cpu cpu, Simd simd, List<Term> terms, View c) {
-        this(cpu, simd, terms, c, false);
+    PackedProduct(ThreadPool pool, Simd simd, List<Term> terms, Operand c) {
+        this(pool, simd, terms, c, false);
     }
 
-    private PackedProduct(Cpu cpu, Simd simd, List<Term> terms, View c, boolean flipped) {
-        this.cpu = cpu;
+    private PackedProduct(ThreadPool pool, Simd simd, List<Term> terms, Operand c, boolean flipped) {
+        this.pool = pool;
         this.simd = simd;
         this.c = c;
         this.flipped = flipped;
@@ -145,15 +145,16 @@ final class PackedProduct implements Runnable {
         int strips = (M + MR - 1) / MR;
         this.transposing = terms.getFirst().op.form() == Form.TN;
         this.alone = strips <= Math.min(most, ALONE) && terms.stream().allMatch(t -> t.op.form() == Form.NT);
-        long fair = cpu.threads() == 1 ? 1 : Math.min(FAIR * cpu.threads(), work / SMALL);
-        // a panel serves several strips while it is near, unless all panels stay near
+        long fair = pool.threads() == 1 ? 1 : Math.min(FAIR * pool.threads(), work / SMALL);
+        // a panel is used by several strips while it is cached, unless all panels stay cached
         int apart = panels(N) <= GROUP ? strips : strips / ALONE;
         int items = alone ? 1 : (int) Math.max((strips + most - 1) / most, Math.min(apart, fair));
         this.rows = (strips + items - 1) / items * MR;
         this.rowItems = (M + rows - 1) / rows;
     }
 
-    /// The inner indices of all terms in blocks of about one length: as many as the first term alone makes, where they fit.
+    /// The inner indices of all terms in blocks of about equal length: as many as the first term alone makes, if they
+    /// fit.
     private static List<Block> cut(List<Term> terms) {
         int all = terms.stream().mapToInt(t -> t.op.K()).sum();
         int count = Math.max(Math.ceilDiv(terms.getFirst().op.K(), BLOCK), Math.ceilDiv(all, Simd.DEPTH));
@@ -184,7 +185,7 @@ final class PackedProduct implements Runnable {
     public void run() {
         if (blocks.length == 0 && !accumulate)
             Arrays.fill(c.f(), c.off(), c.off() + M * N, 0f);
-        int wanted = cpu.threads() == 1 ? 1 : (transposing ? FAIR : ITEMS) * cpu.threads();
+        int wanted = pool.threads() == 1 ? 1 : (transposing ? FAIR : ITEMS) * pool.threads();
         for (jc = 0; jc < N; jc += width) {
             nc = Math.min(width, N - jc);
             int panels = panels(nc);
@@ -193,18 +194,18 @@ final class PackedProduct implements Runnable {
             for (first = 0; first < blocks.length; first = last) {
                 last = end(first);
                 if (!alone) {
-                    shared = room(cpu.threads(), panels);
+                    shared = room(pool.threads(), panels);
                     int jobs = 0;
                     for (int k = first; k < last; k++)
                         jobs += jobs(blocks[k], nc);
-                    cpu.forEach(jobs, pack);
+                    pool.forEach(jobs, pack);
                 }
-                cpu.forEach(rowItems * parts, multiply);
+                pool.forEach(rowItems * parts, multiply);
             }
         }
     }
 
-    /// Where the blocks end that are packed together with block k: those of so many columns fit.
+    /// End of the blocks that are packed together with block k: as many as fit [#PACKED].
     private int end(int k) {
         int columns = Math.min(N, COLUMNS);
         int n = 0;
@@ -218,12 +219,12 @@ final class PackedProduct implements Runnable {
         return (columns + NR - 1) / NR;
     }
 
-    /// Sections for so many panels of the blocks at hand.
+    /// Sections for this many panels of the current blocks.
     private float[][] room(int worker, int panels) {
-        float[][] all = cpu.sections(worker, 1, (last - first) * panels * sections);
+        float[][] all = pool.sections(worker, 1, (last - first) * panels * sections);
         for (int k = first, i = 0; k < last; k++)
             for (int end = i + panels * sections; i < end; i++)
-                Cpu.section(all, i, slot * even(blocks[k].n));
+                ThreadPool.section(all, i, slot * even(blocks[k].n));
         return all;
     }
 
@@ -265,11 +266,11 @@ final class PackedProduct implements Runnable {
 
     /// Some rows of b into all panels, so that b is read along its rows.
     private void packSlice(Piece piece, int k0, float[][] to, int at, int j0, int n, int worker) {
-        View b = piece.term.b;
+        Operand b = piece.term.b;
         int rows = Math.min(SLICE, piece.n - k0);
         int row = piece.k0 + k0;
         boolean plain = ProductCpu.plain(b);
-        float[] from = plain ? b.f() : cpu.scratch(worker, 0, SLICE * n);
+        float[] from = plain ? b.f() : pool.scratch(worker, 0, SLICE * n);
         int ld = plain ? N : n;
         int fo = plain ? b.off() + row * N + j0 : 0;
         if (!plain)
@@ -285,12 +286,12 @@ final class PackedProduct implements Runnable {
 
     /// A panel of at most NR columns from rows of b that hold the inner index.
     private void packColumns(Piece piece, int j0, int n, float[][] to, int at, int worker) {
-        View b = piece.term.b;
+        Operand b = piece.term.b;
         int K = piece.term.op.K();
         boolean plain = ProductCpu.plain(b);
         for (int j = j0; j < j0 + n; j += slot, at++) {
             int some = Math.min(slot, j0 + n - j);
-            float[] from = plain ? b.f() : cpu.scratch(worker, 0, slot * piece.n);
+            float[] from = plain ? b.f() : pool.scratch(worker, 0, slot * piece.n);
             if (!plain)
                 for (int i = 0; i < some; i++)
                     ProductCpu.load(simd, b, (j + i) * K + piece.k0, from, i * piece.n, piece.n);
@@ -301,8 +302,8 @@ final class PackedProduct implements Runnable {
         }
     }
 
-    /// What [Simd#strip] reads beyond an odd inner length. Rows and columns beyond the matrix need no such care: what comes
-    /// of them is not stored.
+    /// What [Simd#strip] reads beyond an odd inner length. Rows and columns beyond the matrix need no zeros: their
+    /// results are not stored.
     private void finish(int n, float[] to) {
         if (n % 2 == 1)
             Arrays.fill(to, n * slot, (n + 1) * slot, 0f);
@@ -311,10 +312,10 @@ final class PackedProduct implements Runnable {
     /// Rows i0..i1-1 of op(a) in strips, block by block.
     private float[][] packRows(int i0, int i1, int worker) {
         int strips = rows / MR;
-        float[][] left = cpu.sections(worker, 0, (last - first) * strips);
+        float[][] left = pool.sections(worker, 0, (last - first) * strips);
         for (int k = first, at = 0; k < last; k++, at += strips) {
             for (int i = i0, s = at; i < i1; i += MR, s++)
-                Cpu.section(left, s, whole * Simd.DEPTH);
+                ThreadPool.section(left, s, whole * Simd.DEPTH);
             for (Piece p : blocks[k].pieces)
                 if (p.term.op.form() == Form.TN)
                     for (int i = i0, s = at; i < i1; i += NEIGHBOURS * MR, s += NEIGHBOURS)
@@ -325,33 +326,34 @@ final class PackedProduct implements Runnable {
         return left;
     }
 
-    /// Rows i0..i1-1 of op(a), strips that lie side by side in the lines of a, which hold the rows in pieces: a line is fetched
-    /// once for all of them. Whole vectors of rows are taken where the matrix has them, also beyond the strip's own: they move
-    /// faster than parts, and what is not the strip's is not read.
+    /// Rows i0..i1-1 of op(a), which are columns of a: neighbouring strips share cache lines of a, so that a line is
+    /// fetched once for all of them. Whole vectors are copied if the matrix has them, also beyond the strip's rows:
+    /// that is faster than parts of vectors, and the surplus is not read.
     private void packTransposed(Piece p, int i0, int i1, float[][] to, int at) {
-        View a = p.term.a;
+        Operand a = p.term.a;
         for (int k = 0; k < p.n; k += LINE)
             for (int i = i0, s = at; i < i1; i += MR, s++)
                 simd.transpose(a.f(), a.off() + (p.k0 + k) * M + i, M, Math.min(LINE, p.n - k),
                         Math.min(whole, M - i), to[s], p.at + k, Simd.DEPTH);
     }
 
-    /// Rows i.. of alpha op(a), those of a transposed one being there.
+    /// Rows i.. of alpha op(a); those of a transposed a are already packed.
     private void packStrip(Block block, int i, int high, float[] to) {
         for (Piece p : block.pieces) {
             ProductOps.MatMul op = p.term.op;
-            View a = p.term.a;
+            Operand a = p.term.a;
             if (op.form() != Form.TN)
                 simd.copy(a.f(), a.off() + i * op.K() + p.k0, op.K(), high, p.n, to, p.at, Simd.DEPTH);
-            for (int r = 0; op.alpha() != 1f && r < high; r++)
-                simd.scale(op.alpha(), to, r * Simd.DEPTH + p.at, to, r * Simd.DEPTH + p.at, p.n);
+            float alpha = (float) op.alpha();
+            for (int r = 0; alpha != 1f && r < high; r++)
+                simd.scale(alpha, to, r * Simd.DEPTH + p.at, to, r * Simd.DEPTH + p.at, p.n);
         }
         for (int r = 0; block.n % 2 == 1 && r < MR; r++)
             to[r * Simd.DEPTH + block.n] = 0f;
     }
 
-    /// Some rows of c, and of these some panels. Where the cuts lie depends on the number of threads, but not which
-    /// group of rows and which panel an element belongs to, and so not a bit of it.
+    /// Some rows of c, and of these some panels. The cuts depend on the number of threads, but not which group of rows
+    /// and which panel an element belongs to, so results are the same to the bit.
     private void multiply(int item, int worker) {
         int i0 = item / parts * rows;
         int i1 = Math.min(M, i0 + rows);
@@ -378,8 +380,8 @@ final class PackedProduct implements Runnable {
     /// Rows i0..i1-1 of c of `some` panels from p on, which are the ones from `at` on of the `panels` in `right`.
     private void group(int i0, int i1, float[][] left, float[][] right, int at, int panels, int p, int some,
             int worker) {
-        float[] tile = cpu.scratch(worker, 1, MR * NR + 1);
-        float[] result = cpu.scratch(worker, 2, MR * NR);
+        float[] tile = pool.scratch(worker, 1, MR * NR + 1);
+        float[] result = pool.scratch(worker, 2, MR * NR);
         for (int k = first; k < last; k++) {
             int n = blocks[k].n;
             boolean add = accumulate || k > 0;
@@ -402,7 +404,7 @@ final class PackedProduct implements Runnable {
         }
     }
 
-    /// A tile of the transpose to its place.
+    /// Stores a tile of the transpose in c.
     private void scatter(float[] tile, int i, int high, int j, int cols, boolean add) {
         float[] f = c.f();
         for (int q = 0; q < cols; q++) {
@@ -414,8 +416,8 @@ final class PackedProduct implements Runnable {
         }
     }
 
-    /// Reads a number of each row of c that comes next, so that all of them are on their way from memory at once,
-    /// before they are needed; the sum only keeps the compiler from leaving them out.
+    /// Reads one element of each of the next rows of c, which prefetches them all at once; the sum only keeps the
+    /// compiler from removing the loads.
     private float touch(int from, int to, int j) {
         float[] f = c.f();
         float sum = 0;

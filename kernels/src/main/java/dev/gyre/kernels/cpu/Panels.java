@@ -2,13 +2,13 @@ package dev.gyre.kernels.cpu;
 
 import java.util.Arrays;
 
-/// The right operand of a product as the register tile wants it: panel p holds columns `p*NR .. p*NR+NR-1`, NR numbers
+/// The right operand of a product, packed for the register tile: panel p has columns `p*NR .. p*NR+NR-1`, NR elements
 /// for each of K rows, zeros beyond the matrix; panel after panel, NR being [Simd#tileCols].
 final class Panels {
     private Panels() {
     }
 
-    /// Numbers that the panels of b (K,N) take.
+    /// Elements in the panels of b (K,N).
     static int size(Simd simd, int K, int N) {
         int nr = simd.tileCols();
         return (N + nr - 1) / nr * nr * K;

@@ -6,8 +6,8 @@ import dev.gyre.kernels.op.ProductOps;
 import dev.gyre.kernels.op.ProductOps.MatMul.Form;
 import java.util.Arrays;
 
-/// The matrix product in its three forms, mostly by [PackedProduct]. A few rows against a large b, as in decoding, take a
-/// path of their own that reads b once and packs nothing, and so do the gradients of low-rank factors.
+/// The matrix product in its three forms, mostly by [PackedProduct]. A few rows against a large b, as in decoding, have
+/// a path of their own that reads b once and packs nothing, and so have the gradients of low-rank factors.
 final class ProductCpu {
     /// Up to this many rows b is not worth packing.
     private static final int FEW = 4;
@@ -15,24 +15,31 @@ final class ProductCpu {
     private static final int STRIPE = 1 << 15;
     /// Rank up to which a transposed product is taken as a low-rank one.
     private static final int NARROW = 128;
-    /// How many times as wide the other matrix is then, at least.
+    /// The other matrix is at least this many times wider.
     private static final int WIDE = 4;
-    /// ColumnCpu and rows of the wide matrix that are near at once.
+    /// Columns and rows of the wide matrix that are in the first-level cache at once.
     private static final int COLUMNS = 128;
     private static final int DEEP = 64;
-    /// Rows of them lie so far apart, lest rows of 2^n numbers should all fall on the same few lines of the cache.
+    /// Distance of their rows: rows 2^n elements apart would map to the same few cache sets.
     private static final int APART = COLUMNS + 16;
 
     private ProductCpu() {
     }
 
-    static Runnable matMul(Cpu cpu, Simd simd, ProductOps.MatMul op, View a, View b, View c) {
+    static Runnable task(ThreadPool pool, Simd simd, ProductOps op, Operands of) {
+        return switch (op) {
+            case ProductOps.MatMul o -> matMul(pool, simd, o, of.at(o.a()), of.at(o.b()), of.at(o.c()));
+            case ProductOps.Decode o -> decode(pool, simd, of.at(o.w()), of.at(o.y()));
+        };
+    }
+
+    static Runnable matMul(ThreadPool pool, Simd simd, ProductOps.MatMul op, Operand a, Operand b, Operand c) {
         if (narrow(op))
-            return op.M() < op.N() ? narrow(cpu, simd, op, op.M(), op.N(), a, b, c, false)
-                    : narrow(cpu, simd, op, op.N(), op.M(), b, a, c, true);
+            return op.M() < op.N() ? narrow(pool, simd, op, op.M(), op.N(), a, b, c, false)
+                    : narrow(pool, simd, op, op.N(), op.M(), b, a, c, true);
         if (!few(op))
-            return PackedProduct.of(cpu, simd, op, a, b, c);
-        return op.form() == Form.NT ? fewRowsNT(cpu, simd, op, a, b, c) : fewRowsNN(cpu, simd, op, a, b, c);
+            return PackedProduct.of(pool, simd, op, a, b, c);
+        return op.form() == Form.NT ? fewRowsNT(pool, simd, op, a, b, c) : fewRowsNN(pool, simd, op, a, b, c);
     }
 
     private static boolean few(ProductOps.MatMul op) {
@@ -54,13 +61,13 @@ final class ProductCpu {
         return op.form() == Form.TN && R <= NARROW && Math.max(op.M(), op.N()) >= WIDE * R;
     }
 
-    /// `n` numbers of b from element `e` on, as floats in y.
-    static void load(Simd simd, View b, int e, float[] y, int yo, int n) {
+    /// `n` elements of b from element `e` on, as floats in y.
+    static void load(Simd simd, Operand b, int e, float[] y, int yo, int n) {
         switch (b.buf().dtype()) {
             case F32 -> System.arraycopy(b.f(), b.off() + e, y, yo, n);
-            case BF16 -> simd.decodeBf16(((HostData.BF16) b.slot().data()).bits, b.off() + e, y, yo, n);
+            case BF16 -> simd.decodeBf16(((HostData.BF16) b.storage().data()).bits, b.off() + e, y, yo, n);
             case NF4 -> {
-                HostData.NF4 q = (HostData.NF4) b.slot().data();
+                HostData.NF4 q = (HostData.NF4) b.storage().data();
                 for (int i = 0; i < n;) {
                     int block = (e + i) / q.blockSize;
                     int m = (int) Math.min(n - i, (block + 1L) * q.blockSize - e - i);
@@ -68,58 +75,62 @@ final class ProductCpu {
                     i += m;
                 }
             }
-            case I32 -> throw new IllegalArgumentException(b.buf() + " is no matrix of numbers");
+            case I32 -> throw new IllegalArgumentException(b.buf() + " is I32, not a matrix of floats");
         }
     }
 
-    static Runnable decode(Cpu cpu, Simd simd, View w, View y) {
-        return ElementCpu.chunks(cpu, y.length(), (i, n) -> load(simd, w, i, y.f(), y.off() + i, n));
+    static Runnable decode(ThreadPool pool, Simd simd, Operand w, Operand y) {
+        return ElementCpu.chunks(pool, y.length(), (i, n) -> load(simd, w, i, y.f(), y.off() + i, n));
     }
 
     /// Whether b needs no decoding.
-    static boolean plain(View b) {
+    static boolean plain(Operand b) {
         return b.buf().dtype() == DType.F32;
     }
 
     /// `c[i][j] (+)= alpha a_i . b_j`: items own rows of b.
-    private static Runnable fewRowsNT(Cpu cpu, Simd simd, ProductOps.MatMul op, View a, View b, View c) {
+    private static Runnable fewRowsNT(ThreadPool pool, Simd simd, ProductOps.MatMul op, Operand a, Operand b,
+            Operand c) {
+        float alpha = (float) op.alpha();
         int K = op.K();
         int N = op.N();
         int some = Math.max(1, STRIPE / Math.max(1, K));
         boolean plain = plain(b);
-        Cpu.Body body = (item, worker) -> {
-            float[] row = plain ? b.f() : cpu.scratch(worker, 0, K);
+        ThreadPool.Body body = (item, worker) -> {
+            float[] row = plain ? b.f() : pool.scratch(worker, 0, K);
             for (int j = item * some; j < Math.min(N, (item + 1) * some); j++) {
                 if (!plain)
                     load(simd, b, j * K, row, 0, K);
                 for (int i = 0; i < op.M(); i++) {
                     int at = c.off() + i * N + j;
-                    float v = op.alpha() * simd.dot(a.f(), a.off() + i * K, row, plain ? b.off() + j * K : 0, K);
+                    float v = alpha * simd.dot(a.f(), a.off() + i * K, row, plain ? b.off() + j * K : 0, K);
                     c.f()[at] = op.accumulate() ? c.f()[at] + v : v;
                 }
             }
         };
-        return () -> cpu.forEach((N + some - 1) / some, body);
+        return () -> pool.forEach((N + some - 1) / some, body);
     }
 
     /// `c_i (+)= alpha sum over k of a[i][k] b_k`: items own columns of b.
-    private static Runnable fewRowsNN(Cpu cpu, Simd simd, ProductOps.MatMul op, View a, View b, View c) {
+    private static Runnable fewRowsNN(ThreadPool pool, Simd simd, ProductOps.MatMul op, Operand a, Operand b,
+            Operand c) {
+        float alpha = (float) op.alpha();
         int K = op.K();
         int N = op.N();
         int some = 128;
         int deep = 64;
         boolean plain = plain(b);
-        Cpu.Body body = (item, worker) -> {
+        ThreadPool.Body body = (item, worker) -> {
             int j = item * some;
             int n = Math.min(some, N - j);
-            float[] sum = cpu.scratch(worker, 1, FEW * some);
+            float[] sum = pool.scratch(worker, 1, FEW * some);
             Arrays.fill(sum, 0, FEW * some, 0f);
             if (plain)
                 simd.mulAdd(op.M(), n, K, a.f(), a.off(), K, 1, b.f(), b.off() + j, N, sum, 0, some, false);
             else
                 for (int k = 0; k < K; k += deep) {
                     int kn = Math.min(deep, K - k);
-                    float[] block = cpu.scratch(worker, 0, deep * some);
+                    float[] block = pool.scratch(worker, 0, deep * some);
                     for (int r = 0; r < kn; r++)
                         load(simd, b, (k + r) * N + j, block, r * some, n);
                     simd.mulAdd(op.M(), n, kn, a.f(), a.off() + k, K, 1, block, 0, some, sum, 0, some, true);
@@ -127,25 +138,27 @@ final class ProductCpu {
             for (int i = 0; i < op.M(); i++) {
                 int at = c.off() + i * N + j;
                 if (op.accumulate())
-                    simd.axpy(op.alpha(), sum, i * some, c.f(), at, n);
+                    simd.axpy(alpha, sum, i * some, c.f(), at, n);
                 else
-                    simd.scale(op.alpha(), sum, i * some, c.f(), at, n);
+                    simd.scale(alpha, sum, i * some, c.f(), at, n);
             }
         };
-        return () -> cpu.forEach((N + some - 1) / some, body);
+        return () -> pool.forEach((N + some - 1) / some, body);
     }
 
-    /// `c (R,W) (+)= alpha t^T x` of t (K,R) and x (K,W), or c^T (W,R): what the gradients of low-rank factors are. Items own
-    /// columns of x, which is much the larger one and goes by once: a register tile takes it from a copy of a few rows,
-    /// without the panels that other products share.
-    private static Runnable narrow(Cpu cpu, Simd simd, ProductOps.MatMul op, int R, int W, View t, View x, View c,
+    /// `c (R,W) (+)= alpha t^T x` of t (K,R) and x (K,W), or c^T (W,R): gradients of low-rank factors. Items own
+    /// columns of x, the much larger operand, which is read once: the register tile reads a copy of a few of its rows,
+    /// without shared panels.
+    private static Runnable narrow(ThreadPool pool, Simd simd, ProductOps.MatMul op, int R, int W, Operand t, Operand x,
+            Operand c,
             boolean transposed) {
+        float alpha = (float) op.alpha();
         int K = op.K();
-        Cpu.Body body = (item, worker) -> {
+        ThreadPool.Body body = (item, worker) -> {
             int j = item * COLUMNS;
             int n = Math.min(COLUMNS, W - j);
-            float[] near = cpu.scratch(worker, 0, DEEP * APART);
-            float[] sum = cpu.scratch(worker, 1, R * APART);
+            float[] near = pool.scratch(worker, 0, DEEP * APART);
+            float[] sum = pool.scratch(worker, 1, R * APART);
             if (K == 0)
                 Arrays.fill(sum, 0, R * APART, 0f);
             for (int k = 0; k < K; k += DEEP) {
@@ -157,15 +170,15 @@ final class ProductCpu {
                 if (transposed)
                     for (int q = 0; q < n; q++) {
                         int at = c.off() + (j + q) * R + i;
-                        float v = op.alpha() * sum[i * APART + q];
+                        float v = alpha * sum[i * APART + q];
                         c.f()[at] = op.accumulate() ? c.f()[at] + v : v;
                     }
             else
                     if (op.accumulate())
-                        simd.axpy(op.alpha(), sum, i * APART, c.f(), c.off() + i * W + j, n);
+                        simd.axpy(alpha, sum, i * APART, c.f(), c.off() + i * W + j, n);
             else
-                        simd.scale(op.alpha(), sum, i * APART, c.f(), c.off() + i * W + j, n);
+                        simd.scale(alpha, sum, i * APART, c.f(), c.off() + i * W + j, n);
         };
-        return () -> cpu.forEach((W + COLUMNS - 1) / COLUMNS, body);
+        return () -> pool.forEach((W + COLUMNS - 1) / COLUMNS, body);
     }
 }

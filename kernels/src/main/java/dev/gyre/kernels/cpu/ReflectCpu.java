@@ -8,8 +8,19 @@ final class ReflectCpu {
     private ReflectCpu() {
     }
 
+    static Runnable task(ThreadPool pool, Simd simd, ReflectOps op, Operands of) {
+        return switch (op) {
+            case ReflectOps.HouseholderVectors o -> vectors(o, of.at(o.p()), of.at(o.u()));
+            case ReflectOps.HouseholderVectorsGrad o ->
+                    vectorsGrad(o, of.at(o.p()), of.at(o.u()), of.at(o.dU()), of.at(o.dP()));
+            case ReflectOps.Householder o -> reflect(pool, simd, o, of.at(o.x()), of.at(o.u()), of.at(o.y()));
+            case ReflectOps.HouseholderGrad o ->
+                    reflectGrad(pool, simd, o, of.at(o.x()), of.at(o.u()), of.at(o.dY()), of.at(o.dX()), of.at(o.dU()));
+        };
+    }
+
     /// Column i of p, divided by its norm, or made orthonormal to the ones before it.
-    static Runnable vectors(ReflectOps.HouseholderVectors op, View p, View u) {
+    static Runnable vectors(ReflectOps.HouseholderVectors op, Operand p, Operand u) {
         int d = op.d();
         int r = op.r();
         return () -> {
@@ -21,7 +32,7 @@ final class ReflectCpu {
     }
 
     /// The vectors in double, and the norms they were divided by.
-    private static double[][] basis(View p, int d, int r, boolean gramSchmidt, double[] norms) {
+    private static double[][] basis(Operand p, int d, int r, boolean gramSchmidt, double[] norms) {
         double[][] e = new double[r][d];
         for (int i = 0; i < r; i++) {
             for (int k = 0; k < d; k++)
@@ -48,10 +59,10 @@ final class ReflectCpu {
             x[k] -= f * y[k];
     }
 
-    /// Through the norm: `g <- (g - e (e.g)) / norm`. Under Gram-Schmidt, from the last vector to the first, then through
-    /// each projection `v_(j+1) = v_j - (v_j.e_j) e_j`, last to first:
-    /// `dE_j -= (g.e_j) v_j + (v_j.e_j) g`, `g <- g - (g.e_j) e_j`.
-    static Runnable vectorsGrad(ReflectOps.HouseholderVectorsGrad op, View p, View u, View dU, View dP) {
+    /// Through the norm: `g <- (g - e (e.g)) / norm`. Under Gram-Schmidt, from the last vector to the first, then
+    /// through each projection `v_(j+1) = v_j - (v_j.e_j) e_j`, last to first: `dE_j -= (g.e_j) v_j + (v_j.e_j) g`,
+    /// `g <- g - (g.e_j) e_j`.
+    static Runnable vectorsGrad(ReflectOps.HouseholderVectorsGrad op, Operand p, Operand u, Operand dU, Operand dP) {
         int d = op.d();
         int r = op.r();
         return () -> {
@@ -74,7 +85,7 @@ final class ReflectCpu {
         };
     }
 
-    private static void throughProjections(View p, int d, int r, int i, double[][] e, double[][] dE, double[] g) {
+    private static void throughProjections(Operand p, int d, int r, int i, double[][] e, double[][] dE, double[] g) {
         double[][] v = new double[i + 1][d];
         for (int k = 0; k < d; k++)
             v[0][k] = p.f()[p.off() + k * r + i];
@@ -90,9 +101,9 @@ final class ReflectCpu {
         }
     }
 
-    static Runnable reflect(Cpu cpu, Simd simd, ReflectOps.Householder op, View x, View u, View y) {
+    static Runnable reflect(ThreadPool pool, Simd simd, ReflectOps.Householder op, Operand x, Operand u, Operand y) {
         int d = op.d();
-        return ColumnCpu.rows(cpu, op.N(), d, (from, to, worker) -> {
+        return ColumnCpu.rows(pool, op.N(), d, (from, to, worker) -> {
             for (int t = from; t < to; t++) {
                 int at = y.off() + t * d;
                 System.arraycopy(x.f(), x.off() + t * d, y.f(), at, d);
@@ -108,17 +119,18 @@ final class ReflectCpu {
 
     /// Per row: inputs v of all reflections again, then from i = 0 up `dU_i -= 2 (v (g.u) + g (v.u))`,
     /// `g <- g - 2 (g.u) u`. Parts of the rows are summed apart and added in order.
-    static Runnable reflectGrad(Cpu cpu, Simd simd, ReflectOps.HouseholderGrad op, View x, View u, View dY, View dX,
-            View dU) {
+    static Runnable reflectGrad(ThreadPool pool, Simd simd, ReflectOps.HouseholderGrad op, Operand x, Operand u,
+            Operand dY, Operand dX,
+            Operand dU) {
         int d = op.d();
         int r = op.r();
         int some = Math.max(16, (op.N() + 15) / 16);
         int parts = (op.N() + some - 1) / some;
-        Cpu.Body body = (part, worker) -> {
-            float[] sums = cpu.shared(0, 0);
+        ThreadPool.Body body = (part, worker) -> {
+            float[] sums = pool.shared(0, 0);
             Arrays.fill(sums, part * r * d, (part + 1) * r * d, 0f);
             // the gradient row, then the inputs of reflections r-1 .. 0
-            float[] w = cpu.scratch(worker, 0, (r + 1) * d);
+            float[] w = pool.scratch(worker, 0, (r + 1) * d);
             for (int t = part * some; t < Math.min(op.N(), (part + 1) * some); t++) {
                 System.arraycopy(dY.f(), dY.off() + t * d, w, 0, d);
                 for (int i = r - 1; i >= 0; i--) {
@@ -148,8 +160,8 @@ final class ReflectCpu {
             }
         };
         return () -> {
-            float[] sums = cpu.shared(0, parts * r * d);
-            cpu.forEach(parts, body);
+            float[] sums = pool.shared(0, parts * r * d);
+            pool.forEach(parts, body);
             Arrays.fill(dU.f(), dU.off(), dU.off() + r * d, 0f);
             for (int part = 0; part < parts; part++)
                 simd.add(dU.f(), dU.off(), sums, part * r * d, dU.f(), dU.off(), r * d);

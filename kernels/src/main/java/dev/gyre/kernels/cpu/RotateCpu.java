@@ -1,31 +1,39 @@
 package dev.gyre.kernels.cpu;
 
-import dev.gyre.kernels.op.CayleyOps;
 import dev.gyre.kernels.op.RotateOps;
 import java.util.Arrays;
 
-/// Block rotation of rows and its gradient for R. Blocks narrower than the register tile are taken several at a time, as
-/// one block with the small ones on its diagonal: more arithmetic, but all of it in full vectors.
+/// Block rotation of rows and its gradient for R. Blocks narrower than the register tile are taken several at a time,
+/// as one block with the small ones on its diagonal: more arithmetic, but all of it in full vectors.
 final class RotateCpu {
-    /// Rows that go from block to block together: few enough streams for the hardware to fetch ahead, enough to make up for
-    /// fetching each R.
+    /// Rows that are rotated block by block together: few enough streams for the hardware prefetcher, enough to
+    /// amortise loading each R.
     private static final int ROWS = 12;
-    /// Rows and columns that the gradient copies to a nearer cache: in place, rows may be a power of two apart, and then all
-    /// of them fall on the same few lines of it.
+    /// Rows and columns that the gradient copies first: in place, rows may be a power of two apart, and then they map
+    /// to the same few cache sets.
     private static final int NEAR_ROWS = 48;
     private static final int NEAR_COLUMNS = 256;
-    /// Items of a gradient, so that up to as many threads have work; not more, because each keeps sums of its own.
+    /// Items of a gradient: work for up to this many threads; not more, because each has sums of its own.
     private static final int PARTS = 32;
 
     private RotateCpu() {
     }
 
-    /// ColumnCpu that are taken together: `b`, or a multiple of it that fits the register tile.
+    static Runnable task(ThreadPool pool, Simd simd, RotateOps op, Operands of) {
+        return switch (op) {
+            case RotateOps.BlockRotate o -> rotate(pool, simd, o, of.at(o.x()), of.at(o.r()), of.at(o.y()));
+            case RotateOps.BlockRotateGrad o -> rotateGrad(pool, simd, o, of.at(o.x()), of.at(o.dY()), of.at(o.dR()));
+            case RotateOps.BlockDiagonal o -> blockDiagonal(pool, o, of.at(o.r()), of.at(o.dense()));
+            case RotateOps.BlockDiagonalGrad o -> blockDiagonalGrad(o, of.at(o.dDense()), of.at(o.dR()));
+        };
+    }
+
+    /// Columns that are processed together: `b`, or a multiple of it that fits the register tile.
     private static int joined(Simd simd, int b) {
         return b * Math.max(1, simd.tileCols() / b);
     }
 
-    static Runnable rotate(Cpu cpu, Simd simd, RotateOps.BlockRotate op, View x, View r, View y) {
+    static Runnable rotate(ThreadPool pool, Simd simd, RotateOps.BlockRotate op, Operand x, Operand r, Operand y) {
         int b = op.b();
         int d = op.d();
         int wide = joined(simd, b);
@@ -33,29 +41,29 @@ final class RotateCpu {
         int kinds = op.stored() == 1 ? 1 : blocks;
         int size = Panels.size(simd, wide, wide);
         int rowItems = (op.N() + ROWS - 1) / ROWS;
-        int parts = Math.clamp(2 * cpu.threads() / Math.max(1, rowItems), 1, Math.max(1, blocks));
-        Cpu.Body pack = (i, worker) -> pack(simd, op, r, i * (wide / b), Math.min(wide, d - i * wide) / b,
-                cpu.shared(0, 0), i * size);
-        Cpu.Body turn = (item, worker) -> {
+        int parts = Math.clamp(2 * pool.threads() / Math.max(1, rowItems), 1, Math.max(1, blocks));
+        ThreadPool.Body pack = (i, worker) -> pack(simd, op, r, i * (wide / b), Math.min(wide, d - i * wide) / b,
+                pool.shared(0, 0), i * size);
+        ThreadPool.Body turn = (item, worker) -> {
             int t0 = item / parts * ROWS;
             int part = item % parts;
-            float[] tile = cpu.scratch(worker, 1, simd.tileRows() * simd.tileCols());
+            float[] tile = pool.scratch(worker, 1, simd.tileRows() * simd.tileCols());
             for (int i = blocks * part / parts; i < blocks * (part + 1) / parts; i++) {
                 int at = t0 * d + i * wide;
                 int n = Math.min(wide, d - i * wide);
-                simd.product(Math.min(ROWS, op.N() - t0), n, n, x.f(), x.off() + at, d, cpu.shared(0, 0),
+                simd.product(Math.min(ROWS, op.N() - t0), n, n, x.f(), x.off() + at, d, pool.shared(0, 0),
                         kinds == 1 ? 0 : i * size, y.f(), y.off() + at, d, op.accumulate(), tile);
             }
         };
         return () -> {
-            cpu.shared(0, kinds * size);
-            cpu.forEach(kinds, pack);
-            cpu.forEach(rowItems * parts, turn);
+            pool.shared(0, kinds * size);
+            pool.forEach(kinds, pack);
+            pool.forEach(rowItems * parts, turn);
         };
     }
 
     /// Panels of `count` blocks from `first` on, as one matrix.
-    private static void pack(Simd simd, RotateOps.BlockRotate op, View r, int first, int count, float[] to, int at) {
+    private static void pack(Simd simd, RotateOps.BlockRotate op, Operand r, int first, int count, float[] to, int at) {
         int b = op.b();
         int nr = simd.tileCols();
         int ro = r.off() + (op.stored() == 1 ? 0 : first * b * b);
@@ -79,14 +87,15 @@ final class RotateCpu {
 
     /// Items own some columns and, where those are few, a part of the rows. Sums of parts, and of all blocks when R is
     /// shared, are added in order; the cut does not depend on the number of threads.
-    static Runnable rotateGrad(Cpu cpu, Simd simd, RotateOps.BlockRotateGrad op, View x, View dY, View dR) {
+    static Runnable rotateGrad(ThreadPool pool, Simd simd, RotateOps.BlockRotateGrad op, Operand x, Operand dY,
+            Operand dR) {
         int b = op.b();
         int d = op.d();
         int N = op.N();
         int wide = joined(simd, b);
         int columns = wide * Math.max(1, NEAR_COLUMNS / wide);
         int rows = Math.max(32, NEAR_ROWS * NEAR_COLUMNS / columns);
-        // a line more: else rows a power of two apart again
+        // a cache line more: else rows are a power of two apart again
         int ld = columns + 16;
         int groups = (d + columns - 1) / columns;
         int chunks = (N + rows - 1) / rows;
@@ -94,16 +103,16 @@ final class RotateCpu {
         boolean shared = op.stored() == 1;
         // one sum for each part and block; of a shared R, for each part and group
         int each = shared ? groups * b * b : d * b;
-        Cpu.Body body = (item, worker) -> {
+        ThreadPool.Body body = (item, worker) -> {
             int group = item / parts;
             int part = item % parts;
             int c0 = group * columns;
             int n = Math.min(columns, d - c0);
-            float[] sums = cpu.shared(0, 0);
+            float[] sums = pool.shared(0, 0);
             int to = part * each + (shared ? group * b * b : c0 * b);
             Arrays.fill(sums, to, to + (shared ? b * b : n * b), 0f);
-            float[] near = cpu.scratch(worker, 0, 2 * rows * ld);
-            float[] joined = cpu.scratch(worker, 1, wide * wide);
+            float[] near = pool.scratch(worker, 0, 2 * rows * ld);
+            float[] joined = pool.scratch(worker, 1, wide * wide);
             for (int chunk = chunks * part / parts; chunk < chunks * (part + 1) / parts; chunk++) {
                 int t0 = chunk * rows;
                 int some = Math.min(rows, N - t0);
@@ -123,8 +132,8 @@ final class RotateCpu {
             }
         };
         return () -> {
-            float[] sums = cpu.shared(0, parts * each);
-            cpu.forEach(groups * parts, body);
+            float[] sums = pool.shared(0, parts * each);
+            pool.forEach(groups * parts, body);
             int n = dR.length();
             Arrays.fill(dR.f(), dR.off(), dR.off() + n, 0f);
             for (int at = 0; at < parts * each; at += n)
@@ -132,10 +141,10 @@ final class RotateCpu {
         };
     }
 
-    static Runnable blockDiagonal(Cpu cpu, RotateOps.BlockDiagonal op, View r, View dense) {
+    static Runnable blockDiagonal(ThreadPool pool, RotateOps.BlockDiagonal op, Operand r, Operand dense) {
         int b = op.b();
         int d = op.d();
-        return ColumnCpu.rows(cpu, d, d, (from, to, worker) -> {
+        return ColumnCpu.rows(pool, d, d, (from, to, worker) -> {
             for (int t = from; t < to; t++) {
                 int at = dense.off() + t * d;
                 Arrays.fill(dense.f(), at, at + d, 0f);
@@ -145,7 +154,7 @@ final class RotateCpu {
         });
     }
 
-    static Runnable blockDiagonalGrad(RotateOps.BlockDiagonalGrad op, View dDense, View dR) {
+    static Runnable blockDiagonalGrad(RotateOps.BlockDiagonalGrad op, Operand dDense, Operand dR) {
         int b = op.b();
         return () -> {
             Arrays.fill(dR.f(), dR.off(), dR.off() + dR.length(), 0f);
@@ -154,21 +163,6 @@ final class RotateCpu {
                 int from = dDense.off() + t * op.d() + t / b * b;
                 for (int j = 0; j < b; j++)
                     dR.f()[row + j] += dDense.f()[from + j];
-            }
-        };
-    }
-
-    static Runnable maskBlocks(CayleyOps.MaskBlocks op, View r, View mask) {
-        int b = op.b();
-        return () -> {
-            for (int i = 0; i < op.blocks(); i++) {
-                if (mask.i()[mask.off() + i] == 0)
-                    continue;
-                int at = r.off() + i * b * b;
-                Arrays.fill(r.f(), at, at + b * b, 0f);
-                if (op.identity())
-                    for (int j = 0; j < b; j++)
-                        r.f()[at + j * b + j] = 1f;
             }
         };
     }

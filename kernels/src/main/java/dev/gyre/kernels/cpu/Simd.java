@@ -112,7 +112,7 @@ interface Simd {
     /// Rows of the register tile of [#product].
     int tileRows();
 
-    /// ColumnCpu of a register tile.
+    /// Columns of a register tile.
     int tileCols();
 
     /// Inner length up to which operands of [#strip] are packed, and the distance between the rows of a strip: with 8 lanes a

@@ -7,15 +7,15 @@ import static dev.gyre.kernels.op.Checks.check;
 
 import java.util.List;
 
-/// The family of causal attention, its gradient, and attention over a cache. Letters and conventions are those of [Op].
+/// Causal attention, its gradient, and attention over a key/value cache. Letters and conventions are those of [Op].
 public sealed interface AttentionOps extends Op {
     /// Causal attention: q, out (B*T, H*D), k, v (B*T, KV*D), lse (B*T, H) the log of the softmax denominators.
     /// Query i of a sequence sees key j when `start[i] <= j <= i` and, with `window > 0`, `j > i - window`;
     /// `start` (B*T) I32 holds positions within the sequence, `0 <= start[i] <= i`: the first token of the packed
     /// example, or the first that is not padding. Query head h uses key/value head `h / (H/KV)`. Scores are scaled by
-    /// `scale`. No T x T matrix is ever held: keys are streamed with a running maximum.
+    /// `scale`. No T x T matrix is stored: keys are streamed with a running maximum.
     record Attention(Buf q, Buf k, Buf v, Buf start, Buf out, Buf lse, int B, int T, int H, int KV, int D,
-            float scale, int window) implements AttentionOps {
+            double scale, int window) implements AttentionOps {
         public Attention {
             long n = (long) B * T;
             check(q.size() == n * H * D && out.size() == q.size() && k.size() == n * KV * D && v.size() == k.size()
@@ -37,7 +37,7 @@ public sealed interface AttentionOps extends Op {
     /// Gradient of [Attention], probabilities recomputed from q, k and lse. `delta` (B*T, H) is workspace:
     /// `delta = sum over D of dOut * out`.
     record AttentionGrad(Buf q, Buf k, Buf v, Buf start, Buf out, Buf lse, Buf dOut, Buf delta, Buf dQ, Buf dK,
-            Buf dV, int B, int T, int H, int KV, int D, float scale, int window) implements AttentionOps {
+            Buf dV, int B, int T, int H, int KV, int D, double scale, int window) implements AttentionOps {
         public AttentionGrad {
             long n = (long) B * T;
             check(q.size() == n * H * D && out.size() == q.size() && dOut.size() == q.size() && dQ.size() == q.size()
@@ -75,7 +75,7 @@ public sealed interface AttentionOps extends Op {
     /// Attention of T new queries of one sequence (q, out (T, H*D)) over cached keys and values (P, KV*D):
     /// query i sits at position `start[0] + i` and sees the cache rows up to there (`window` as in [Attention]).
     record CachedAttention(Buf q, Buf kCache, Buf vCache, Buf start, Buf out, int T, int P, int H, int KV, int D,
-            float scale, int window) implements AttentionOps {
+            double scale, int window) implements AttentionOps {
         public CachedAttention {
             check(q.size() == (long) T * H * D && out.size() == q.size() && kCache.size() == (long) P * KV * D
                     && vCache.size() == kCache.size() && start.size() == 1 && H % KV == 0, "CachedAttention", q, kCache,

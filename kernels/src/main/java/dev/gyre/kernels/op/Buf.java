@@ -6,17 +6,17 @@ import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
-/// A named, typed, fixed-size block of numbers that operations read and write. A `Buf` is a handle: it owns
-/// no memory, a [Session] does. Identity is what counts; two buffers with equal fields are different buffers.
+/// A named, typed array of fixed shape that operations read and write. A `Buf` is a handle: it owns
+/// no memory, a [Session] does. Buffers are compared by identity; two with equal fields are different buffers.
 ///
 /// A view ([#view]) is a window of another buffer's elements and shares its storage: parameters of all layers
-/// lie in one buffer so that AdamW and the gradient norm are one operation each, and every layer uses its view.
+/// are in one buffer so that AdamW and the gradient norm are one operation each, and every layer uses its view.
 public final class Buf {
-    /// What a buffer is for; decides who allocates it, how long it lives and which way it travels.
+    /// What a buffer is for; decides who allocates it, how long it lives, and whether the host writes or reads it.
     public enum Role {
         /// Frozen model weight: bound once by [Session#bind], never written by an operation.
         WEIGHT,
-        /// Trainable number, F32: written by [OptimiserOps.AdamW], read back at checkpoints.
+        /// Trainable parameters, F32: written by [OptimiserOps.AdamW], read back at checkpoints.
         PARAM,
         /// Gradient of a PARAM, accumulated over micro-batches; lives between runs.
         GRAD,
@@ -54,7 +54,7 @@ public final class Buf {
         this.size = n;
     }
 
-    /// A new buffer of its own; `dims` from outermost to innermost, row-major, none for a single number.
+    /// A new buffer of its own; `dims` from outermost to innermost, row-major, none for a scalar.
     public static Buf of(String name, DType dtype, Role role, int... dims) {
         boolean stored = role == Role.WEIGHT;
         if (!stored && (dtype == DType.BF16 || dtype == DType.NF4))

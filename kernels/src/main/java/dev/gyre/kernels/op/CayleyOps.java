@@ -7,7 +7,7 @@ import static dev.gyre.kernels.op.Checks.check;
 
 import java.util.List;
 
-/// The family of skew parameters to rotations: Cayley maps, COFT, dropout of blocks. Letters and conventions are those of [Op].
+/// Rotations from skew-symmetric parameters by Cayley maps, COFT's projection, dropout of blocks. Letters and conventions are those of [Op].
 public sealed interface CayleyOps extends Op {
     /// Rotations R (blocks, b, b) from stored skew blocks v (blocks, m); see [Orthogonal].
     record Cayley(Orthogonal map, Buf v, Buf r, int blocks, int b) implements CayleyOps {
@@ -45,8 +45,8 @@ public sealed interface CayleyOps extends Op {
     }
 
     /// COFT: scales each stored block of v (blocks, b(b-1)/2) in place to `||Q||_F <= limit`, where
-    /// `||Q||_F^2 = 2 ||v||^2` and `limit = eps / sqrt(blocks)`.
-    record CoftProject(Buf v, int blocks, int b, float limit) implements CayleyOps {
+    /// `||Q||_F^2 = 2 ||v||^2` and `limit = eps / sqrt(blocks)`, which PEFT evaluates in single precision.
+    record CoftProject(Buf v, int blocks, int b, double limit) implements CayleyOps {
         public CoftProject {
             check(v.size() == (long) blocks * b * (b - 1) / 2, "CoftProject", v);
         }

@@ -7,7 +7,7 @@ import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
-/// What the families' records need to check and state their buffers.
+/// Helpers of the families' records: checks of buffer sizes, optional accesses.
 final class Checks {
     private Checks() {
     }

@@ -7,7 +7,7 @@ import static dev.gyre.kernels.op.Checks.check;
 
 import java.util.List;
 
-/// The family of operations along the rows or columns of a matrix (N,C). Letters and conventions are those of [Op].
+/// Operations along the rows or columns of a matrix (N,C). Letters and conventions are those of [Op].
 public sealed interface ColumnOps extends Op {
     /// `y[i] += bias` in place: y (N,C), bias (C).
     record AddBias(Buf y, Buf bias, int N, int C) implements ColumnOps {

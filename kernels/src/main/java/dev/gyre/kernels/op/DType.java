@@ -7,7 +7,7 @@ public enum DType {
     F32,
     /// Upper half of an F32, 2 bytes.
     BF16,
-    /// 4-bit NormalFloat codes, two to a byte, with block maxima beside them; see [HostData.NF4].
+    /// 4-bit NormalFloat codes, two to a byte, and block maxima; see [HostData.NF4].
     NF4,
     /// 32-bit signed integer: token ids, labels, positions, permutations, flags.
     I32;

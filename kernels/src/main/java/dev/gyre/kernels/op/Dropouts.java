@@ -1,8 +1,8 @@
 package dev.gyre.kernels.op;
 
-/// The counter-based generator behind [ElementOps.Dropout]: the same number for the same (seed, salt, element) on every
-/// backend, thread count and pass. Unsigned 32-bit words are held in longs: the C that a device compiles leaves the
-/// overflow of an int undefined, and its compiler makes use of that.
+/// The counter-based generator behind [ElementOps.Dropout]: the same value for the same (seed, salt, element) on every
+/// backend, thread count and pass. Unsigned 32-bit words are kept in longs: signed overflow is
+/// undefined in the C that a device compiles, and its compiler exploits that.
 public final class Dropouts {
     private Dropouts() {
     }

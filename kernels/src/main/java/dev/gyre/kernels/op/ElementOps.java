@@ -9,10 +9,10 @@ import static dev.gyre.kernels.op.Checks.check;
 import java.util.ArrayList;
 import java.util.List;
 
-/// The family of elementwise operations. Letters and conventions are those of [Op].
+/// Elementwise operations. Letters and conventions are those of [Op].
 public sealed interface ElementOps extends Op {
     /// Sets every element of an F32 buffer to `value`.
-    record Fill(Buf x, float value) implements ElementOps {
+    record Fill(Buf x, double value) implements ElementOps {
         @Override
         public List<Access> accesses() {
             return List.of(write(x));
@@ -49,7 +49,7 @@ public sealed interface ElementOps extends Op {
     }
 
     /// `y += a x` elementwise, equal sizes.
-    record Axpy(float a, Buf x, Buf y) implements ElementOps {
+    record Axpy(double a, Buf x, Buf y) implements ElementOps {
         public Axpy {
             check(x.size() == y.size(), "Axpy", x, y);
         }
@@ -112,9 +112,9 @@ public sealed interface ElementOps extends Op {
     /// `y (+)= x * keep / (1 - p)`: inverted dropout. Element e is kept when a hash of (`seed[0]`, `salt`, e) is
     /// at least p as a fraction of 2^24 (see [Dropouts#keeps]): the backward pass runs the same operation on the
     /// gradient, no mask is stored. seed (1) I32 changes every micro-batch.
-    record Dropout(Buf x, Buf seed, Buf y, int salt, float p, boolean accumulate) implements ElementOps {
+    record Dropout(Buf x, Buf seed, Buf y, int salt, double p, boolean accumulate) implements ElementOps {
         public Dropout {
-            check(x.size() == y.size() && seed.dtype() == DType.I32 && seed.size() == 1 && p >= 0f && p < 1f,
+            check(x.size() == y.size() && seed.dtype() == DType.I32 && seed.size() == 1 && p >= 0 && p < 1,
                     "Dropout", x, seed, y);
         }
 

@@ -8,7 +8,7 @@ import static dev.gyre.kernels.op.Checks.check;
 
 import java.util.List;
 
-/// The family of Givens rotations in a binary tournament over the features (GOFT, qGOFT). Letters and conventions are those of [Op].
+/// Givens rotations in a binary tournament over the features (GOFT, qGOFT). Letters and conventions are those of [Op].
 public sealed interface GivensOps extends Op {
     /// 2x2 rotations g (n,4) = (cos, -sin, sin, cos) of `theta = pi tanh(phi)`, phi (n) (strict GOFT).
     record GivensAngles(Buf phi, Buf g, int n) implements GivensOps {
@@ -53,7 +53,8 @@ public sealed interface GivensOps extends Op {
     }
 
     /// Gradient of [GivensSweep]: dX (+)= dY through the transposed stages; dG (d-1,4) is overwritten. With
-    /// `orthogonal` a backend may recover the stage inputs by turning back; otherwise they are recomputed from x row by row.
+    /// `orthogonal` a backend may recover the stage inputs by turning back; otherwise they are recomputed from x row by
+    /// row.
     record GivensSweepGrad(Buf x, Buf g, Buf dY, Buf dX, Buf dG, int N, int d, boolean orthogonal,
             boolean accumulate) implements GivensOps {
         public GivensSweepGrad {
@@ -72,9 +73,9 @@ public sealed interface GivensOps extends Op {
         }
     }
 
-    /// Soft orthogonality of qGOFT: writes `loss[0] = lambda * sum over pairs of e^2`, `e = g00 g01 + g10 g11`, and adds
-    /// its gradient to dG; g, dG (n,4), loss (1).
-    record GivensPenalty(Buf g, Buf dG, Buf loss, int n, float lambda) implements GivensOps {
+    /// Soft orthogonality of qGOFT: writes `loss[0] = lambda * sum over pairs of e^2`, `e = g00 g01 + g10 g11`, and
+    /// adds its gradient to dG; g, dG (n,4), loss (1).
+    record GivensPenalty(Buf g, Buf dG, Buf loss, int n, double lambda) implements GivensOps {
         public GivensPenalty {
             check(g.size() == 4L * n && dG.size() == g.size() && loss.size() == 1, "GivensPenalty", g, dG, loss);
         }

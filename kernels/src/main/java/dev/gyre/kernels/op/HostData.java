@@ -2,16 +2,39 @@ package dev.gyre.kernels.op;
 
 import org.jspecify.annotations.Nullable;
 
-/// The numbers of one frozen weight as they lie in host memory. Arrays are taken over, not copied: a caller
-/// hands them to [Session#bind] and does not change them afterwards.
+/// The values of one frozen weight as they are held in host memory. Arrays are taken over, not copied: a caller hands
+/// them to [dev.gyre.kernels.Session#bind] and does not change them afterwards.
 public sealed interface HostData {
     /// Number of weight elements.
     long size();
 
     DType dtype();
 
-    /// Bytes held, tables and block maxima included.
+    /// Bytes used, tables and block maxima included.
     long bytes();
+
+    /// Writes elements `from .. from + n - 1` of the row-major weight as F32 to `into[at]` and on. Any start, any length.
+    ///
+    /// @throws IllegalArgumentException when the weight has no such elements
+    void decode(long from, int n, float[] into, int at);
+
+    /// Elements `from .. from + n - 1` as F32, a fresh array.
+    default float[] decode(long from, int n) {
+        float[] values = new float[n];
+        decode(from, n, values, 0);
+        return values;
+    }
+
+    /// All elements as F32: an F32 weight's own array, which is not to be changed, otherwise a fresh one.
+    default float[] floats() {
+        return this instanceof F32 f ? f.values : decode(0, Math.toIntExact(size()));
+    }
+
+    private static void checkRange(HostData w, long from, int n) {
+        if (from < 0 || n < 0 || from + n > w.size())
+            throw new IllegalArgumentException("elements " + from + ".." + (from + n - 1) + " are outside a weight of "
+                    + w.size() + " elements");
+    }
 
     /// Single precision.
     final class F32 implements HostData {
@@ -35,14 +58,31 @@ public sealed interface HostData {
         public long bytes() {
             return 4L * values.length;
         }
+
+        @Override
+        public void decode(long from, int n, float[] into, int at) {
+            checkRange(this, from, n);
+            System.arraycopy(values, (int) from, into, at, n);
+        }
     }
 
-    /// Brain floats as raw bits: `value = intBitsToFloat(bits << 16)`.
+    /// Brain floats as raw bits, the upper half of an F32's.
     final class BF16 implements HostData {
         public final short[] bits;
 
         public BF16(short[] bits) {
             this.bits = bits;
+        }
+
+        /// The value of a brain float, exactly.
+        public static float value(short bits) {
+            return Float.intBitsToFloat(bits << 16);
+        }
+
+        /// Bits of the nearest brain float, ties to even; NaN stays a quiet NaN of the same sign.
+        public static short bits(float x) {
+            int b = Float.floatToRawIntBits(x);
+            return (short) (Float.isNaN(x) ? b >>> 16 | 0x40 : b + 0x7fff + (b >>> 16 & 1) >>> 16);
         }
 
         @Override
@@ -58,6 +98,13 @@ public sealed interface HostData {
         @Override
         public long bytes() {
             return 2L * bits.length;
+        }
+
+        @Override
+        public void decode(long from, int n, float[] into, int at) {
+            checkRange(this, from, n);
+            for (int i = 0; i < n; i++)
+                into[at + i] = value(bits[(int) from + i]);
         }
     }
 
@@ -125,6 +172,35 @@ public sealed interface HostData {
             int b = codes[(int) (e >> 1)] & 0xff;
             int code = (e & 1) == 0 ? b >> 4 : b & 15;
             return codeBook[code] * absmax((int) (e / blockSize));
+        }
+
+        /// Works block by block, so that a maximum is decoded and multiplied into the code book once.
+        @Override
+        public void decode(long from, int n, float[] into, int at) {
+            checkRange(this, from, n);
+            float[] scaled = new float[16];
+            long end = from + n;
+            int to = at;
+            for (long e = from; e < end;) {
+                int k = (int) (e / blockSize);
+                long stop = Math.min(end, (k + 1L) * blockSize);
+                float absmax = absmax(k);
+                for (int c = 0; c < 16; c++)
+                    scaled[c] = codeBook[c] * absmax;
+                if ((e & 1) != 0 && e < stop)
+                    into[to++] = scaled[codes[(int) (e++ >> 1)] & 15];
+                int pairs = (int) (stop - e >> 1);
+                int first = (int) (e >> 1);
+                for (int i = 0; i < pairs; i++) {
+                    int b = codes[first + i];
+                    into[to + 2 * i] = scaled[b >> 4 & 15];
+                    into[to + 2 * i + 1] = scaled[b & 15];
+                }
+                to += 2 * pairs;
+                e += 2L * pairs;
+                if (e < stop)
+                    into[to++] = scaled[codes[(int) (e++ >> 1)] >> 4 & 15];
+            }
         }
 
         @Override

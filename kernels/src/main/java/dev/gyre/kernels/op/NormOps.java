@@ -8,10 +8,10 @@ import static dev.gyre.kernels.op.Checks.check;
 
 import java.util.List;
 
-/// The family of root mean square normalisation of rows. Letters and conventions are those of [Op].
+/// Root mean square normalisation of rows. Letters and conventions are those of [Op].
 public sealed interface NormOps extends Op {
     /// `y = x rstd * weight` with `rstd = 1/sqrt(mean(x^2) + eps)` per row: x, y (N,C), weight (C), rstd (N).
-    record RmsNorm(Buf x, Buf weight, Buf y, Buf rstd, int N, int C, float eps) implements NormOps {
+    record RmsNorm(Buf x, Buf weight, Buf y, Buf rstd, int N, int C, double eps) implements NormOps {
         public RmsNorm {
             check(x.size() == (long) N * C && y.size() == x.size() && weight.size() == C && rstd.size() == N
                     && weight.dtype() == DType.F32, "RmsNorm", x, weight, y, rstd);

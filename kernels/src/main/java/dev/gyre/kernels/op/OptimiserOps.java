@@ -7,7 +7,7 @@ import static dev.gyre.kernels.op.Checks.check;
 
 import java.util.List;
 
-/// The family of the optimiser: gradient norm and AdamW. Letters and conventions are those of [Op].
+/// The optimiser: gradient norm and AdamW. Letters and conventions are those of [Op].
 public sealed interface OptimiserOps extends Op {
     /// `norm[0] = ||grad||_2`, summed in double or by compensated partial sums.
     record GradNorm(Buf grad, Buf norm) implements OptimiserOps {
@@ -30,8 +30,9 @@ public sealed interface OptimiserOps extends Op {
     /// `p -= lr wd p; m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2; p -= lr/c1 * m / (sqrt(v/c2) + eps)`, where g is
     /// the gradient times the clip factor `min(1, maxNorm / (norm[0] + 1e-6))` (1 when maxNorm is 0).
     ///
-    /// `hp` (8) F32: lr, beta1, beta2, eps, c1 = 1-beta1^t, c2 = 1-beta2^t, maxNorm, weight decay; the decay applies only
-    /// with `decay`. Numbers that change from step to step are buffers because a device bakes constants into its code.
+    /// `hp` (8) F32: lr, beta1, beta2, eps, c1 = 1-beta1^t, c2 = 1-beta2^t, maxNorm, weight decay; the decay applies
+    /// only with `decay`. Values that change from step to step are in a buffer because a device compiles constants into
+    /// its code.
     record AdamW(Buf param, Buf grad, Buf m, Buf v, Buf hp, Buf norm, boolean decay) implements OptimiserOps {
         public static final int HP = 8;
 

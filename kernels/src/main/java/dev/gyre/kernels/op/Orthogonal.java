@@ -8,7 +8,7 @@ package dev.gyre.kernels.op;
 /// @param maxNorm when positive: a block with `||Q||_F > maxNorm` is first scaled to about that norm
 ///        (`Q maxNorm / (||Q||_F + 1e-12)`, PSOFT's `cayley_neumann_eps`); the gradient passes through the scaling
 /// @param skew how the block is stored
-public record Orthogonal(Form form, int terms, float maxNorm, Skew skew) {
+public record Orthogonal(Form form, int terms, double maxNorm, Skew skew) {
     public enum Form {
         /// PEFT's Cayley-Neumann polynomial since 0.18: `I + 2Q + ... + 2Q^(p-1) + Q^p`, `p = max(t, 4) - 1`;
         /// t = 2: `I + 2Q`; t below 2: `I`, without gradient.
@@ -26,7 +26,7 @@ public record Orthogonal(Form form, int terms, float maxNorm, Skew skew) {
     }
 
     public enum Skew {
-        /// Strict upper triangle, row-major, `b(b-1)/2` numbers a block.
+        /// Strict upper triangle, row-major, `b(b-1)/2` elements per block.
         PACKED,
         /// A full b x b matrix X per block, `Q = (X - X^T) / 2` (BOFT).
         FULL
@@ -38,14 +38,14 @@ public record Orthogonal(Form form, int terms, float maxNorm, Skew skew) {
     }
 
     public static Orthogonal neumann(int terms) {
-        return new Orthogonal(Form.NEUMANN, Math.max(0, terms), 0f, Skew.PACKED);
+        return new Orthogonal(Form.NEUMANN, Math.max(0, terms), 0, Skew.PACKED);
     }
 
     public static Orthogonal of(Form form, int terms) {
-        return new Orthogonal(form, Math.max(0, terms), 0f, Skew.PACKED);
+        return new Orthogonal(form, Math.max(0, terms), 0, Skew.PACKED);
     }
 
-    /// Numbers stored for one block of size `b`.
+    /// Elements stored for one block of size `b`.
     public int stored(int b) {
         return skew == Skew.PACKED ? b * (b - 1) / 2 : b * b;
     }
@@ -66,14 +66,14 @@ public record Orthogonal(Form form, int terms, float maxNorm, Skew skew) {
         return c;
     }
 
-    /// Singular values of `I + Q` lie in `[1, sqrt(1 + theta^2)]`; the pairs are tuned for up to this bound
+    /// Singular values of `I + Q` are in `[1, sqrt(1 + theta^2)]`; the pairs are tuned for up to this bound
     /// (theta up to 3.87), and the iteration still converges below `sqrt(21)`.
     public static final double NEWTON_SCHULZ_RANGE = 4.0;
 
-    /// Pairs (a, b) for the iterations of [Form#NEWTON_SCHULZ]. Step k knows that singular values lie in `[l, u]`,
-    /// first `[1, 4]`, and takes the odd cubic `a x + b x^3` whose largest distance from 1 there is least:
-    /// with `s = (l^2 + l u + u^2) / 3`, `b = -2 / (2 s^1.5 + l u (l + u))`, `a = -3 s b`; the next interval is
-    /// `1 -+ e`, `e = -2 b s^1.5 - 1`.
+    /// Pairs (a, b) for the iterations of [Form#NEWTON_SCHULZ]. Before step k singular values are in `[l, u]`, first
+    /// `[1, 4]`, and the step applies the odd cubic `a x + b x^3` with the smallest largest deviation from 1 on that
+    /// interval: with `s = (l^2 + l u + u^2) / 3`, `b = -2 / (2 s^1.5 + l u (l + u))`, `a = -3 s b`; the next interval
+    /// is `1 -+ e`, `e = -2 b s^1.5 - 1`.
     public static double[][] newtonSchulz(int iterations) {
         double[][] out = new double[iterations][2];
         double l = 1;

@@ -7,7 +7,7 @@ import static dev.gyre.kernels.op.Checks.check;
 
 import java.util.List;
 
-/// The family of matrix products, and the decoding of stored weights. Letters and conventions are those of [Op].
+/// Matrix products, and the decoding of stored weights. Letters and conventions are those of [Op].
 public sealed interface ProductOps extends Op {
     /// Matrix product `c (+)= alpha * op(a) op(b)`, c (M,N), inner length K.
     ///
@@ -18,7 +18,7 @@ public sealed interface ProductOps extends Op {
     /// | TN | (K,M) | (K,N) | weight gradient `dW = dY^T X` |
     ///
     /// b may be F32, BF16 or NF4 in NN and NT; a and c are F32.
-    record MatMul(Form form, Buf a, Buf b, Buf c, int M, int N, int K, float alpha, boolean accumulate)
+    record MatMul(Form form, Buf a, Buf b, Buf c, int M, int N, int K, double alpha, boolean accumulate)
             implements ProductOps {
         public enum Form {
             NN, NT, TN
@@ -41,8 +41,8 @@ public sealed interface ProductOps extends Op {
         }
     }
 
-    /// `y = w` in F32, whole: w BF16, NF4 or F32 of any shape. Only OFT v1 asks for it; everything else decodes inside
-    /// its product.
+    /// `y = w` in F32, whole: w BF16, NF4 or F32 of any shape. Only OFT v1 uses it; all other products decode b
+    /// themselves.
     record Decode(Buf w, Buf y) implements ProductOps {
         public Decode {
             check(w.size() == y.size() && y.dtype() == DType.F32, "Decode", w, y);

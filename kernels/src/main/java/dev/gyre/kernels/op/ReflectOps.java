@@ -8,7 +8,7 @@ import static dev.gyre.kernels.op.Checks.check;
 
 import java.util.List;
 
-/// The family of Householder reflections (HRA). Letters and conventions are those of [Op].
+/// Householder reflections (HRA). Letters and conventions are those of [Op].
 public sealed interface ReflectOps extends Op {
     /// Unit vectors of HRA: u (r,d) rows from the columns of p (d,r), each divided by its norm; with `gramSchmidt` the
     /// columns are made orthonormal in order (modified Gram-Schmidt).

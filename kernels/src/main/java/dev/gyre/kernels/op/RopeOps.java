@@ -6,7 +6,7 @@ import static dev.gyre.kernels.op.Checks.check;
 
 import java.util.List;
 
-/// The family of rotary position embedding. Letters and conventions are those of [Op].
+/// Rotary position embedding. Letters and conventions are those of [Op].
 public sealed interface RopeOps extends Op {
     /// Rotary position embedding in place, half-split pairs (j, j + D/2): x (N, heads*D); cos, sin (P, D/2);
     /// positions (N) I32 in `0..P-1`. `inverse` turns the other way, which is the gradient when cos and sin form

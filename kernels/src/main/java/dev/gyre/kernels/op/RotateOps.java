@@ -7,7 +7,7 @@ import static dev.gyre.kernels.op.Checks.check;
 
 import java.util.List;
 
-/// The family of block-diagonal rotations of rows (OFTv2, OFT v1). Letters and conventions are those of [Op].
+/// Block-diagonal rotations of rows (OFTv2, OFT v1). Letters and conventions are those of [Op].
 public sealed interface RotateOps extends Op {
     /// Block rotation of rows, `y[t,i] (+)= x[t,i] R[i]` (OFTv2), or `x[t,i] R[i]^T` with `transpose` (its input
     /// gradient, and the merge of a weight): x, y (N,d), R (stored, b, b), d = blocks * b, and

@@ -9,7 +9,7 @@ import static dev.gyre.kernels.op.Checks.present;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
-/// The family of the core of PSOFT, a rotation between two scalings in a principal subspace. Letters and conventions are those of [Op].
+/// The core of PSOFT: a rotation between two scalings in a principal subspace. Letters and conventions are those of [Op].
 public sealed interface SubspaceOps extends Op {
     /// PSOFT's core `core = diag(vb) R diag(va) - I` (r,r); va, vb (r) or null for ones.
     record PsoftCore(Buf R, @Nullable Buf va, @Nullable Buf vb, Buf core, int r) implements SubspaceOps {

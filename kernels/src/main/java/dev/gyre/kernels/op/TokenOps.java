@@ -7,7 +7,7 @@ import static dev.gyre.kernels.op.Checks.check;
 
 import java.util.List;
 
-/// The family of what touches token ids: embedding and cross entropy. Letters and conventions are those of [Op].
+/// Operations on token ids: embedding and cross entropy. Letters and conventions are those of [Op].
 public sealed interface TokenOps extends Op {
     /// Row look-up `out[i] = table[ids[i]]`: ids (N) I32 in `0..V-1`, table (V,C) F32 or BF16, out (N,C).
     record Embed(Buf ids, Buf table, Buf out, int N, int V, int C) implements TokenOps {
@@ -41,8 +41,9 @@ public sealed interface TokenOps extends Op {
     }
 
     /// Cross entropy of each row: logits (N,V), labels (N) I32, -100 ignored:
-    /// `rowLoss[i] = log sum exp logits[i] - logits[i][label]`, 0 for ignored rows. With `gradient`, logits are replaced
-    /// by `(softmax - onehot) * scale[0]` (0 for ignored rows); `scale` (1) is 1 / trained tokens of the whole step.
+    /// `rowLoss[i] = log sum exp logits[i] - logits[i][label]`, 0 for ignored rows. With `gradient`, logits are
+    /// replaced by `(softmax - onehot) * scale[0]` (0 for ignored rows); `scale` (1) is 1 / trained tokens of the whole
+    /// step.
     record CrossEntropy(Buf logits, Buf labels, Buf rowLoss, Buf scale, int N, int V, boolean gradient)
             implements TokenOps {
         public static final int IGNORE = -100;

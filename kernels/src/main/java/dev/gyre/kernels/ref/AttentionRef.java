@@ -1,12 +1,31 @@
 package dev.gyre.kernels.ref;
 
+import dev.gyre.kernels.op.AttentionOps;
+
 /// Causal attention with grouped key/value heads, a window and packed examples; and attention over a cache.
-public final class AttentionRef {
+final class AttentionRef {
     private AttentionRef() {
     }
 
+    static void run(AttentionOps op, Operands of) {
+        switch (op) {
+            case AttentionOps.Attention o ->
+                    forward(of.vec(o.q()), of.vec(o.k()), of.vec(o.v()), of.ints(o.start()), of.vec(o.out()),
+                            of.vec(o.lse()), o.B(), o.T(), o.H(), o.KV(), o.D(), o.scale(), o.window());
+            case AttentionOps.AttentionGrad o ->
+                    backward(of.vec(o.q()), of.vec(o.k()), of.vec(o.v()), of.ints(o.start()), of.vec(o.out()),
+                            of.vec(o.lse()), of.vec(o.dOut()), of.vec(o.delta()), of.vec(o.dQ()), of.vec(o.dK()),
+                            of.vec(o.dV()), o.B(), o.T(), o.H(), o.KV(), o.D(), o.scale(), o.window());
+            case AttentionOps.CacheStore(var k, var v, var kCache, var vCache, var start, int T, int P, int C) ->
+                    cacheStore(of.vec(k), of.vec(v), of.vec(kCache), of.vec(vCache), of.first(start), T, C);
+            case AttentionOps.CachedAttention o ->
+                    cached(of.vec(o.q()), of.vec(o.kCache()), of.vec(o.vCache()), of.first(o.start()), of.vec(o.out()),
+                            o.T(), o.H(), o.KV(), o.D(), o.scale(), o.window());
+        }
+    }
+
     /// `s_j = scale q_i.k_j`, `lse = log sum exp s`, `out_i = sum_j exp(s_j - lse) v_j` over the visible j.
-    public static void forward(Vec q, Vec k, Vec v, int[] start, Vec out, Vec lse, int B, int T, int H, int KV, int D,
+    static void forward(Vec q, Vec k, Vec v, int[] start, Vec out, Vec lse, int B, int T, int H, int KV, int D,
             double scale, int window) {
         for (int b = 0; b < B; b++)
             for (int i = 0; i < T; i++)
@@ -22,7 +41,7 @@ public final class AttentionRef {
 
     /// `delta = dOut.out`; with `P = exp(s - lse)`: `dV_j += P dOut`, `dS = P (dOut.v_j - delta)`,
     /// `dQ += scale dS k_j`, `dK_j += scale dS q`. Everything is overwritten.
-    public static void backward(Vec q, Vec k, Vec v, int[] start, Vec out, Vec lse, Vec dOut, Vec delta, Vec dQ,
+    static void backward(Vec q, Vec k, Vec v, int[] start, Vec out, Vec lse, Vec dOut, Vec delta, Vec dQ,
             Vec dK, Vec dV, int B, int T, int H, int KV, int D, double scale, int window) {
         dQ.fill(0);
         dK.fill(0);
@@ -56,7 +75,7 @@ public final class AttentionRef {
     }
 
     /// Rows `start .. start+T-1` of the caches become the new keys and values.
-    public static void cacheStore(Vec k, Vec v, Vec kCache, Vec vCache, int start, int T, int C) {
+    static void cacheStore(Vec k, Vec v, Vec kCache, Vec vCache, int start, int T, int C) {
         for (int i = 0; i < T * C; i++) {
             kCache.set(start * C + i, k.get(i));
             vCache.set(start * C + i, v.get(i));
@@ -64,7 +83,7 @@ public final class AttentionRef {
     }
 
     /// Query i sits at position `start + i` and sees cache rows up to there.
-    public static void cached(Vec q, Vec kCache, Vec vCache, int start, Vec out, int T, int H, int KV, int D,
+    static void cached(Vec q, Vec kCache, Vec vCache, int start, Vec out, int T, int H, int KV, int D,
             double scale, int window) {
         for (int i = 0; i < T; i++)
             for (int h = 0; h < H; h++)

@@ -1,23 +1,37 @@
 package dev.gyre.kernels.ref;
 
-import static dev.gyre.kernels.ref.ProductRef.dot;
-import static dev.gyre.kernels.ref.ProductRef.identity;
-import static dev.gyre.kernels.ref.ProductRef.inverse;
-import static dev.gyre.kernels.ref.ProductRef.plus;
-import static dev.gyre.kernels.ref.ProductRef.scaled;
-import static dev.gyre.kernels.ref.ProductRef.times;
-import static dev.gyre.kernels.ref.ProductRef.transpose;
+import static dev.gyre.kernels.ref.Matrices.dot;
+import static dev.gyre.kernels.ref.Matrices.identity;
+import static dev.gyre.kernels.ref.Matrices.inverse;
+import static dev.gyre.kernels.ref.Matrices.plus;
+import static dev.gyre.kernels.ref.Matrices.scaled;
+import static dev.gyre.kernels.ref.Matrices.times;
+import static dev.gyre.kernels.ref.Matrices.transpose;
 
+import dev.gyre.kernels.op.CayleyOps;
 import dev.gyre.kernels.op.Orthogonal;
 import java.util.ArrayList;
 import java.util.List;
 
-/// Rotations from skew-symmetric blocks, and COFT's projection.
-public final class CayleyRef {
+/// Rotations from skew-symmetric blocks, COFT's projection, and multiplicative dropout of blocks.
+final class CayleyRef {
     private CayleyRef() {
     }
 
-    public static void forward(Orthogonal map, Vec v, Vec r, int blocks, int b) {
+    static void run(CayleyOps op, Operands of) {
+        switch (op) {
+            case CayleyOps.Cayley(var map, var v, var r, int blocks, int b) ->
+                    forward(map, of.vec(v), of.vec(r), blocks, b);
+            case CayleyOps.CayleyGrad(var map, var v, var dR, var dV, int blocks, int b) ->
+                    backward(map, of.vec(v), of.vec(dR), of.vec(dV), blocks, b);
+            case CayleyOps.CoftProject(var v, int blocks, int b, double limit) ->
+                    coftProject(of.vec(v), blocks, b, limit);
+            case CayleyOps.MaskBlocks(var r, var mask, int blocks, int b, var identity) ->
+                    maskBlocks(of.vec(r), of.ints(mask), blocks, b, identity);
+        }
+    }
+
+    static void forward(Orthogonal map, Vec v, Vec r, int blocks, int b) {
         int m = map.stored(b);
         for (int i = 0; i < blocks; i++) {
             double[] R = rotation(map, limited(map, skew(map, v.slice(i * m, m), b)), b);
@@ -27,7 +41,7 @@ public final class CayleyRef {
     }
 
     /// Adds to dV.
-    public static void backward(Orthogonal map, Vec v, Vec dR, Vec dV, int blocks, int b) {
+    static void backward(Orthogonal map, Vec v, Vec dR, Vec dV, int blocks, int b) {
         int m = map.stored(b);
         for (int i = 0; i < blocks; i++) {
             double[] Q = skew(map, v.slice(i * m, m), b);
@@ -38,7 +52,7 @@ public final class CayleyRef {
     }
 
     /// Scales a stored block to `||Q||_F <= limit`, `||Q||_F^2 = 2 ||v||^2`.
-    public static void coftProject(Vec v, int blocks, int b, double limit) {
+    static void coftProject(Vec v, int blocks, int b, double limit) {
         int m = b * (b - 1) / 2;
         for (int i = 0; i < blocks; i++) {
             Vec block = v.slice(i * m, m);
@@ -49,8 +63,16 @@ public final class CayleyRef {
         }
     }
 
+    /// Masked blocks become the identity, or zero.
+    static void maskBlocks(Vec r, int[] mask, int blocks, int b, boolean identity) {
+        for (int i = 0; i < blocks; i++)
+            if (mask[i] != 0)
+                for (int k = 0; k < b * b; k++)
+                    r.set(i * b * b + k, identity && k / b == k % b ? 1 : 0);
+    }
+
     /// Packed: `Q[i][j] = v[k]`, `Q[j][i] = -v[k]` for i < j in row-major order. Full: `Q = (X - X^T)/2`.
-    public static double[] skew(Orthogonal map, Vec v, int b) {
+    static double[] skew(Orthogonal map, Vec v, int b) {
         double[] Q = new double[b * b];
         int k = 0;
         for (int i = 0; i < b; i++)
@@ -82,13 +104,13 @@ public final class CayleyRef {
     }
 
     private static boolean limits(Orthogonal map, double norm) {
-        return map.maxNorm() > 0 && norm > Decimal.of(map.maxNorm());
+        return map.maxNorm() > 0 && norm > map.maxNorm();
     }
 
     /// `Q maxNorm / (||Q||_F + 1e-12)` where the norm exceeds maxNorm.
     private static double[] limited(Orthogonal map, double[] Q) {
         double norm = Math.sqrt(dot(Q, Q));
-        return limits(map, norm) ? scaled(Decimal.of(map.maxNorm()) / (norm + 1e-12), Q) : Q;
+        return limits(map, norm) ? scaled(map.maxNorm() / (norm + 1e-12), Q) : Q;
     }
 
     /// `k (D - Q <Q, D> / (q (q + 1e-12)))` with `q = ||Q||_F`, `k = maxNorm / (q + 1e-12)`.
@@ -96,12 +118,12 @@ public final class CayleyRef {
         double q = Math.sqrt(dot(Q, Q));
         if (!limits(map, q))
             return D;
-        double k = Decimal.of(map.maxNorm()) / (q + 1e-12);
+        double k = map.maxNorm() / (q + 1e-12);
         return scaled(k, plus(D, -dot(Q, D) / (q * (q + 1e-12)), Q));
     }
 
     /// R of one block, given its Q.
-    public static double[] rotation(Orthogonal map, double[] Q, int b) {
+    static double[] rotation(Orthogonal map, double[] Q, int b) {
         double[] I = identity(b);
         return switch (map.form()) {
             case NEUMANN, NEUMANN_LEGACY -> {

@@ -1,15 +1,30 @@
 package dev.gyre.kernels.ref;
 
 import dev.gyre.kernels.op.Givens;
+import dev.gyre.kernels.op.GivensOps;
 import java.util.List;
 
 /// GOFT and qGOFT: angles, sweep, soft orthogonality.
-public final class GivensRef {
+final class GivensRef {
     private GivensRef() {
     }
 
+    static void run(GivensOps op, Operands of) {
+        switch (op) {
+            case GivensOps.GivensAngles(var phi, var g, int n) -> angles(of.vec(phi), of.vec(g), n);
+            case GivensOps.GivensAnglesGrad(var phi, var dG, var dPhi, int n) ->
+                    anglesGrad(of.vec(phi), of.vec(dG), of.vec(dPhi), n);
+            case GivensOps.GivensSweep(var x, var g, var y, int N, int d) ->
+                    sweep(of.vec(x), of.vec(g), of.vec(y), N, d);
+            case GivensOps.GivensSweepGrad(var x, var g, var dY, var dX, var dG, int N, int d, var orthogonal, var accumulate) ->
+                    sweepGrad(of.vec(x), of.vec(g), of.vec(dY), of.vec(dX), of.vec(dG), N, d, accumulate);
+            case GivensOps.GivensPenalty(var g, var dG, var loss, int n, double lambda) ->
+                    penalty(of.vec(g), of.vec(dG), of.vec(loss), n, lambda);
+        }
+    }
+
     /// `theta = pi tanh(phi)`, `g = (cos, -sin, sin, cos)`
-    public static void angles(Vec phi, Vec g, int n) {
+    static void angles(Vec phi, Vec g, int n) {
         for (int i = 0; i < n; i++) {
             double theta = Math.PI * Math.tanh(phi.get(i));
             g.set(4 * i, Math.cos(theta));
@@ -20,7 +35,7 @@ public final class GivensRef {
     }
 
     /// `dTheta = -sin (dG00 + dG11) + cos (dG10 - dG01)`, `dPhi += dTheta pi (1 - tanh(phi)^2)`
-    public static void anglesGrad(Vec phi, Vec dG, Vec dPhi, int n) {
+    static void anglesGrad(Vec phi, Vec dG, Vec dPhi, int n) {
         for (int i = 0; i < n; i++) {
             double tanh = Math.tanh(phi.get(i));
             double theta = Math.PI * tanh;
@@ -31,7 +46,7 @@ public final class GivensRef {
     }
 
     /// The largest stride first: `x_p' = x_p g00 + x_q g10`, `x_q' = x_p g01 + x_q g11`.
-    public static void sweep(Vec x, Vec g, Vec y, int N, int d) {
+    static void sweep(Vec x, Vec g, Vec y, int N, int d) {
         List<Givens.Stage> stages = Givens.stages(d);
         for (int t = 0; t < N; t++) {
             Vec row = y.slice(t * d, d);
@@ -56,7 +71,7 @@ public final class GivensRef {
 
     /// Stage inputs (a, c) are kept row by row; with incoming (u, w): `dG00 = sum a u`, `dG01 = sum a w`,
     /// `dG10 = sum c u`, `dG11 = sum c w`, `dX_p = u g00 + w g01`, `dX_q = u g10 + w g11`.
-    public static void sweepGrad(Vec x, Vec g, Vec dY, Vec dX, Vec dG, int N, int d, boolean accumulate) {
+    static void sweepGrad(Vec x, Vec g, Vec dY, Vec dX, Vec dG, int N, int d, boolean accumulate) {
         List<Givens.Stage> stages = Givens.stages(d);
         dG.fill(0);
         for (int t = 0; t < N; t++) {
@@ -91,7 +106,7 @@ public final class GivensRef {
     }
 
     /// `loss = lambda sum e^2`, `e = g00 g01 + g10 g11`; adds its gradient to dG.
-    public static void penalty(Vec g, Vec dG, Vec loss, int n, double lambda) {
+    static void penalty(Vec g, Vec dG, Vec loss, int n, double lambda) {
         double sum = 0;
         for (int i = 0; i < n; i++) {
             double g00 = g.get(4 * i);

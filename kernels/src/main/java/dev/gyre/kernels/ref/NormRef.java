@@ -1,12 +1,25 @@
 package dev.gyre.kernels.ref;
 
+import dev.gyre.kernels.op.NormOps;
+
 /// Root mean square norm over C, one row after the other.
-public final class NormRef {
+final class NormRef {
     private NormRef() {
     }
 
+    static void run(NormOps op, Operands of) {
+        switch (op) {
+            case NormOps.RmsNorm(var x, var weight, var y, var rstd, int N, int C, double eps) ->
+                    rmsNorm(of.vec(x), of.vec(weight), of.vec(y), of.vec(rstd), N, C, eps);
+            case NormOps.RmsNormGrad(var x, var weight, var rstd, var dY, var dX, int N, int C, var accumulate) ->
+                    rmsNormGrad(of.vec(x), of.vec(weight), of.vec(rstd), of.vec(dY), of.vec(dX), N, C, accumulate);
+            case NormOps.RmsNormWeightGrad(var x, var rstd, var dY, var dWeight, int N, int C) ->
+                    weightGrad(of.vec(x), of.vec(rstd), of.vec(dY), of.vec(dWeight), N, C);
+        }
+    }
+
     /// `rstd = 1/sqrt(mean(x^2) + eps)`, `y = x rstd * weight`
-    public static void forward(Vec x, Vec weight, Vec y, Vec rstd, int N, int C, double eps) {
+    static void rmsNorm(Vec x, Vec weight, Vec y, Vec rstd, int N, int C, double eps) {
         for (int i = 0; i < N; i++) {
             double sum = 0;
             for (int c = 0; c < C; c++)
@@ -19,7 +32,7 @@ public final class NormRef {
     }
 
     /// With `g = dY * weight`: `dX (+)= rstd (g - x rstd^2 mean(g x))`
-    public static void backward(Vec x, Vec weight, Vec rstd, Vec dY, Vec dX, int N, int C, boolean accumulate) {
+    static void rmsNormGrad(Vec x, Vec weight, Vec rstd, Vec dY, Vec dX, int N, int C, boolean accumulate) {
         for (int i = 0; i < N; i++) {
             double r = rstd.get(i);
             double mean = 0;
@@ -34,7 +47,7 @@ public final class NormRef {
     }
 
     /// `dWeight += sum over rows of dY * x rstd`
-    public static void weightGrad(Vec x, Vec rstd, Vec dY, Vec dWeight, int N, int C) {
+    static void weightGrad(Vec x, Vec rstd, Vec dY, Vec dWeight, int N, int C) {
         for (int i = 0; i < N; i++)
             for (int c = 0; c < C; c++)
                 dWeight.add(c, dY.get(i * C + c) * x.get(i * C + c) * rstd.get(i));

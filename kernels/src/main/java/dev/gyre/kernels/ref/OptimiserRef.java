@@ -1,11 +1,21 @@
 package dev.gyre.kernels.ref;
 
+import dev.gyre.kernels.op.OptimiserOps;
+
 /// Norm of the gradient and the AdamW step.
-public final class OptimiserRef {
+final class OptimiserRef {
     private OptimiserRef() {
     }
 
-    public static void gradNorm(Vec grad, Vec norm) {
+    static void run(OptimiserOps op, Operands of) {
+        switch (op) {
+            case OptimiserOps.GradNorm(var grad, var norm) -> gradNorm(of.vec(grad), of.vec(norm));
+            case OptimiserOps.AdamW(var param, var grad, var m, var v, var hp, var norm, var decay) ->
+                    step(of.vec(param), of.vec(grad), of.vec(m), of.vec(v), of.vec(hp), of.vec(norm).get(0), decay);
+        }
+    }
+
+    static void gradNorm(Vec grad, Vec norm) {
         double sum = 0;
         for (int i = 0; i < grad.size(); i++)
             sum += grad.get(i) * grad.get(i);
@@ -13,7 +23,7 @@ public final class OptimiserRef {
     }
 
     /// `hp`: lr, beta1, beta2, eps, c1, c2, maxNorm, weight decay.
-    public static void step(Vec param, Vec grad, Vec m, Vec v, Vec hp, double norm, boolean decay) {
+    static void step(Vec param, Vec grad, Vec m, Vec v, Vec hp, double norm, boolean decay) {
         double lr = hp.get(0);
         double b1 = hp.get(1);
         double b2 = hp.get(2);

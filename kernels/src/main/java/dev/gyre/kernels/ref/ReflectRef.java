@@ -1,16 +1,31 @@
 package dev.gyre.kernels.ref;
 
-import static dev.gyre.kernels.ref.ProductRef.dot;
-import static dev.gyre.kernels.ref.ProductRef.plus;
-import static dev.gyre.kernels.ref.ProductRef.scaled;
+import static dev.gyre.kernels.ref.Matrices.dot;
+import static dev.gyre.kernels.ref.Matrices.plus;
+import static dev.gyre.kernels.ref.Matrices.scaled;
+
+import dev.gyre.kernels.op.ReflectOps;
 
 /// HRA: unit vectors and the chain of reflections.
-public final class ReflectRef {
+final class ReflectRef {
     private ReflectRef() {
     }
 
+    static void run(ReflectOps op, Operands of) {
+        switch (op) {
+            case ReflectOps.HouseholderVectors(var p, var u, int d, int r, var gramSchmidt) ->
+                    vectors(of.vec(p), of.vec(u), d, r, gramSchmidt);
+            case ReflectOps.HouseholderVectorsGrad(var p, var u, var dU, var dP, int d, int r, var gramSchmidt) ->
+                    vectorsGrad(of.vec(p), of.vec(u), of.vec(dU), of.vec(dP), d, r, gramSchmidt);
+            case ReflectOps.Householder(var x, var u, var y, int N, int d, int r) ->
+                    reflect(of.vec(x), of.vec(u), of.vec(y), N, d, r);
+            case ReflectOps.HouseholderGrad(var x, var u, var dY, var dX, var dU, int N, int d, int r, var accumulate) ->
+                    reflectGrad(of.vec(x), of.vec(u), of.vec(dY), of.vec(dX), of.vec(dU), N, d, r, accumulate);
+        }
+    }
+
     /// `u_i = w / ||w||` with w the column i of p, from which Gram-Schmidt takes `(w.u_j) u_j` for j < i in turn.
-    public static void vectors(Vec p, Vec u, int d, int r, boolean gramSchmidt) {
+    static void vectors(Vec p, Vec u, int d, int r, boolean gramSchmidt) {
         for (int i = 0; i < r; i++) {
             double[] w = column(p, i, d, r);
             for (int j = 0; gramSchmidt && j < i; j++) {
@@ -25,7 +40,7 @@ public final class ReflectRef {
 
     /// Adds to dP. Back through the norm: `dW = (dU_i - u_i (u_i.dU_i)) / ||w||`; back through
     /// `w' = w - (w.u_j) u_j`: `dU_j -= (w.u_j) dW + (dW.u_j) w`, `dW -= (dW.u_j) u_j`.
-    public static void vectorsGrad(Vec p, Vec u, Vec dU, Vec dP, int d, int r, boolean gramSchmidt) {
+    static void vectorsGrad(Vec p, Vec u, Vec dU, Vec dP, int d, int r, boolean gramSchmidt) {
         double[][] du = new double[r][];
         for (int i = 0; i < r; i++)
             du[i] = dU.slice(i * d, d).toArray();
@@ -57,7 +72,7 @@ public final class ReflectRef {
     }
 
     /// `x <- x - 2 (x.u_i) u_i` for i = r-1 down to 0.
-    public static void reflect(Vec x, Vec u, Vec y, int N, int d, int r) {
+    static void reflect(Vec x, Vec u, Vec y, int N, int d, int r) {
         for (int t = 0; t < N; t++) {
             double[] v = x.slice(t * d, d).toArray();
             for (int i = r - 1; i >= 0; i--) {
@@ -69,8 +84,9 @@ public final class ReflectRef {
         }
     }
 
-    /// One reflection with input v and outgoing g: `dV = g - 2 (g.u) u`, `dU = -2 sum over rows of ((g.u) v + (v.u) g)`.
-    public static void reflectGrad(Vec x, Vec u, Vec dY, Vec dX, Vec dU, int N, int d, int r, boolean accumulate) {
+    /// One reflection with input v and outgoing g: `dV = g - 2 (g.u) u`,
+    /// `dU = -2 sum over rows of ((g.u) v + (v.u) g)`.
+    static void reflectGrad(Vec x, Vec u, Vec dY, Vec dX, Vec dU, int N, int d, int r, boolean accumulate) {
         dU.fill(0);
         for (int t = 0; t < N; t++) {
             double[][] v = new double[r + 1][];

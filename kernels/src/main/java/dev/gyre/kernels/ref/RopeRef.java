@@ -1,12 +1,21 @@
 package dev.gyre.kernels.ref;
 
+import dev.gyre.kernels.op.RopeOps;
+
 /// Rotary position embedding, pairs (j, j + D/2).
-public final class RopeRef {
+final class RopeRef {
     private RopeRef() {
     }
 
+    static void run(RopeOps op, Operands of) {
+        switch (op) {
+            case RopeOps.Rope(var x, var cos, var sin, var positions, int N, int heads, int D, var inverse) ->
+                    rope(of.vec(x), of.vec(cos), of.vec(sin), of.ints(positions), N, heads, D, inverse);
+        }
+    }
+
     /// In place: `x_j' = x_j cos - x_(j+D/2) sin`, `x_(j+D/2)' = x_(j+D/2) cos + x_j sin`; inverse: `-sin`.
-    public static void rope(Vec x, Vec cos, Vec sin, int[] positions, int N, int heads, int D, boolean inverse) {
+    static void rope(Vec x, Vec cos, Vec sin, int[] positions, int N, int heads, int D, boolean inverse) {
         int half = D / 2;
         for (int i = 0; i < N; i++)
             for (int h = 0; h < heads; h++)

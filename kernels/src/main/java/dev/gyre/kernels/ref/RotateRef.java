@@ -1,12 +1,27 @@
 package dev.gyre.kernels.ref;
 
-/// Rotation of rows by blocks, its gradients, and the mask on blocks.
-public final class RotateRef {
+import dev.gyre.kernels.op.RotateOps;
+
+/// Block-diagonal rotation of rows, its gradients, and the dense block-diagonal matrix.
+final class RotateRef {
     private RotateRef() {
     }
 
+    static void run(RotateOps op, Operands of) {
+        switch (op) {
+            case RotateOps.BlockRotate(var x, var r, var y, int N, int d, int b, int stored, var transpose, var accumulate) ->
+                    rotate(of.vec(x), of.vec(r), of.vec(y), N, d, b, stored, transpose, accumulate);
+            case RotateOps.BlockRotateGrad(var x, var dY, var dR, int N, int d, int b, int stored) ->
+                    grad(of.vec(x), of.vec(dY), of.vec(dR), N, d, b, stored);
+            case RotateOps.BlockDiagonal(var r, var dense, int d, int b, int stored) ->
+                    blockDiagonal(of.vec(r), of.vec(dense), d, b, stored);
+            case RotateOps.BlockDiagonalGrad(var dDense, var dR, int d, int b, int stored) ->
+                    blockDiagonalGrad(of.vec(dDense), of.vec(dR), d, b, stored);
+        }
+    }
+
     /// `y[t,i,c] (+)= sum_k x[t,i,k] R[i,k,c]`, or `R[i,c,k]` with `transpose`.
-    public static void rotate(Vec x, Vec r, Vec y, int N, int d, int b, int stored, boolean transpose,
+    static void rotate(Vec x, Vec r, Vec y, int N, int d, int b, int stored, boolean transpose,
             boolean accumulate) {
         for (int t = 0; t < N; t++)
             for (int i = 0; i < d / b; i++) {
@@ -22,7 +37,7 @@ public final class RotateRef {
     }
 
     /// `dR[i,k,c] = sum_t x[t,i,k] dY[t,i,c]`, over all blocks when one is shared.
-    public static void grad(Vec x, Vec dY, Vec dR, int N, int d, int b, int stored) {
+    static void grad(Vec x, Vec dY, Vec dR, int N, int d, int b, int stored) {
         dR.fill(0);
         for (int t = 0; t < N; t++)
             for (int i = 0; i < d / b; i++)
@@ -33,7 +48,7 @@ public final class RotateRef {
     }
 
     /// Block i of r, or the one stored, at rows and columns `i b ..` of the dense matrix; zeros elsewhere.
-    public static void blockDiagonal(Vec r, Vec dense, int d, int b, int stored) {
+    static void blockDiagonal(Vec r, Vec dense, int d, int b, int stored) {
         for (int i = 0; i < d; i++)
             for (int j = 0; j < d; j++) {
                 int block = stored == 1 ? 0 : i / b;
@@ -42,18 +57,10 @@ public final class RotateRef {
     }
 
     /// The diagonal blocks of dDense, summed when one is shared.
-    public static void blockDiagonalGrad(Vec dDense, Vec dR, int d, int b, int stored) {
+    static void blockDiagonalGrad(Vec dDense, Vec dR, int d, int b, int stored) {
         dR.fill(0);
         for (int i = 0; i < d; i++)
             for (int j = i / b * b; j < i / b * b + b; j++)
                 dR.add((stored == 1 ? 0 : i / b * b * b) + i % b * b + j % b, dDense.get(i * d + j));
-    }
-
-    /// Masked blocks become the identity, or zero.
-    public static void maskBlocks(Vec r, int[] mask, int blocks, int b, boolean identity) {
-        for (int i = 0; i < blocks; i++)
-            if (mask[i] != 0)
-                for (int k = 0; k < b * b; k++)
-                    r.set(i * b * b + k, identity && k / b == k % b ? 1 : 0);
     }
 }

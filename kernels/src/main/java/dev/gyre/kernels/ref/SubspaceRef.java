@@ -1,13 +1,24 @@
 package dev.gyre.kernels.ref;
 
+import dev.gyre.kernels.op.SubspaceOps;
 import org.jspecify.annotations.Nullable;
 
 /// The core of PSOFT, `core = diag(vb) R diag(va) - I`.
-public final class SubspaceRef {
+final class SubspaceRef {
     private SubspaceRef() {
     }
 
-    public static void forward(Vec R, @Nullable Vec va, @Nullable Vec vb, Vec core, int r) {
+    static void run(SubspaceOps op, Operands of) {
+        switch (op) {
+            case SubspaceOps.PsoftCore(var R, var va, var vb, var core, int r) ->
+                    core(of.vec(R), of.optional(va), of.optional(vb), of.vec(core), r);
+            case SubspaceOps.PsoftCoreGrad(var R, var va, var vb, var dCore, var dR, var dVa, var dVb, int r) ->
+                    coreGrad(of.vec(R), of.optional(va), of.optional(vb), of.vec(dCore), of.vec(dR), of.optional(dVa),
+                            of.optional(dVb), r);
+        }
+    }
+
+    static void core(Vec R, @Nullable Vec va, @Nullable Vec vb, Vec core, int r) {
         for (int i = 0; i < r; i++)
             for (int j = 0; j < r; j++)
                 core.set(i * r + j, one(vb, i) * R.get(i * r + j) * one(va, j) - (i == j ? 1 : 0));
@@ -15,7 +26,7 @@ public final class SubspaceRef {
 
     /// `dR[i,j] = vb[i] dCore[i,j] va[j]`, `dVa[j] += sum_i dCore[i,j] vb[i] R[i,j]`,
     /// `dVb[i] += sum_j dCore[i,j] R[i,j] va[j]`.
-    public static void backward(Vec R, @Nullable Vec va, @Nullable Vec vb, Vec dCore, Vec dR, @Nullable Vec dVa,
+    static void coreGrad(Vec R, @Nullable Vec va, @Nullable Vec vb, Vec dCore, Vec dR, @Nullable Vec dVa,
             @Nullable Vec dVb, int r) {
         for (int i = 0; i < r; i++)
             for (int j = 0; j < r; j++) {

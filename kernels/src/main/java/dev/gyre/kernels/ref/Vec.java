@@ -1,8 +1,10 @@
 package dev.gyre.kernels.ref;
 
-/// A window of a `double[]`: array, offset and size of one operand. Reads and writes outside of the window throw, so
-/// that the reference cannot lean on a neighbour's numbers.
-public final class Vec {
+import java.util.Arrays;
+
+/// A window of a `double[]`: array, offset and size of one operand. Access outside of the window throws, so
+/// that the reference cannot read or write another operand by mistake.
+final class Vec {
     private final double[] a;
     private final int offset;
     private final int size;
@@ -15,49 +17,56 @@ public final class Vec {
         this.size = size;
     }
 
-    public static Vec of(double... a) {
+    static Vec of(double... a) {
         return new Vec(a, 0, a.length);
     }
 
-    public static Vec of(double[] a, int offset, int size) {
+    static Vec of(double[] a, int offset, int size) {
         return new Vec(a, offset, size);
     }
 
     /// A new window of `n` zeros.
-    public static Vec zeros(int n) {
+    static Vec zeros(int n) {
         return of(new double[n]);
     }
 
     /// `size` elements of this window from `from` on.
-    public Vec slice(int from, int size) {
+    Vec slice(int from, int size) {
         if (from < 0 || from + size > this.size)
             throw new IndexOutOfBoundsException("slice " + from + "+" + size + " of " + this.size);
         return new Vec(a, offset + from, size);
     }
 
-    public int size() {
+    int size() {
         return size;
     }
 
-    public double get(int i) {
+    double get(int i) {
         return a[offset + check(i)];
     }
 
-    public void set(int i, double v) {
+    void set(int i, double v) {
         a[offset + check(i)] = v;
     }
 
-    public void add(int i, double v) {
+    void add(int i, double v) {
         a[offset + check(i)] += v;
     }
 
-    public void fill(double v) {
+    void fill(double v) {
         for (int i = 0; i < size; i++)
             set(i, v);
     }
 
-    public double[] toArray() {
-        return java.util.Arrays.copyOfRange(a, offset, offset + size);
+    /// Sets all elements.
+    void write(double[] values) {
+        if (values.length != size)
+            throw new IndexOutOfBoundsException(values.length + " values for " + size + " elements");
+        System.arraycopy(values, 0, a, offset, size);
+    }
+
+    double[] toArray() {
+        return Arrays.copyOfRange(a, offset, offset + size);
     }
 
     private int check(int i) {

@@ -39,8 +39,7 @@ final class ElementTornado extends OpLowering {
                 Floats y = f(o.y());
                 tasks.task("dropout", items(o.x().length()), ElementKernels::dropout, x.array(), seed.array(),
                         y.array(), at(x.at(), seed.at(), y.at(), o.salt()), o.x().length(), (float) o.p(),
-                        inverseKeep((float) o.p()),
-                        flag(o.accumulate()));
+                        (float) (1 / (1 - o.p())), flag(o.accumulate()));
             }
         }
     }
@@ -70,10 +69,5 @@ final class ElementTornado extends OpLowering {
             copy(dGate, gate, n);
         if (upInPlace)
             copy(dUp, up, n);
-    }
-
-    /// 1 / (1 - p) for the p that was written, 0.9 and not the float next to it.
-    private static float inverseKeep(float p) {
-        return (float) (1 / (1 - Double.parseDouble(Float.toString(p))));
     }
 }

@@ -266,7 +266,7 @@ public final class GoldenLayers {
 
         private void psoft() {
             int r = config.get("r").asInt();
-            float s = (float) (config.get("psoft_alpha").asDouble() / r);
+            double s = config.get("psoft_alpha").asDouble() / r;
             boolean orthogonal = config.get("psoft_orth").asBoolean();
             Orthogonal map = config.get("use_cayley_neumann").asBoolean()
                     ? Orthogonal.neumann(config.get("num_cayley_neumann_terms").asInt())
@@ -311,7 +311,7 @@ public final class GoldenLayers {
         }
 
         /// `delta_W = s left right` of rank r, `W_merged = W + delta_W`.
-        private void mergedSum(Buf left, Buf right, float s, int r) {
+        private void mergedSum(Buf left, Buf right, double s, int r) {
             Buf delta = output("delta_W", n, d);
             op(new ProductOps.MatMul(Form.NN, left, right, delta, n, d, r, s, false));
             op(new ElementOps.Add(decoded(W), delta, output("W_merged", n, d)));
@@ -320,7 +320,7 @@ public final class GoldenLayers {
         private void lora() {
             int r = config.get("r").asInt();
             double divisor = config.get("use_rslora").asBoolean() ? Math.sqrt(r) : r;
-            float s = (float) (config.get("lora_alpha").asDouble() / divisor);
+            double s = config.get("lora_alpha").asDouble() / divisor;
             Buf A = param("lora_A.weight", r, d);
             Buf B = param("lora_B.weight", n, r);
             Buf z = act("z", N, r);

@@ -88,7 +88,7 @@ class OrthogonalTest {
     void storedNumbersOfABlock() {
         assertThat(Orthogonal.neumann(5).stored(1)).isZero();
         assertThat(Orthogonal.neumann(5).stored(32)).isEqualTo(496);
-        assertThat(new Orthogonal(Form.CAYLEY_MINUS, 0, 0f, Skew.FULL).stored(4)).isEqualTo(16);
+        assertThat(new Orthogonal(Form.CAYLEY_MINUS, 0, 0, Skew.FULL).stored(4)).isEqualTo(16);
     }
 
     @Test

@@ -11,7 +11,8 @@ import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;
 import dev.gyre.kernels.check.Nf4Data;
 import dev.gyre.kernels.check.OpCase;
-import dev.gyre.kernels.check.SizedCases;
+import dev.gyre.kernels.check.OpCases;
+import dev.gyre.kernels.check.Size;
 import dev.gyre.kernels.op.Buf;
 import dev.gyre.kernels.op.DType;
 import dev.gyre.kernels.op.HostData;
@@ -161,11 +162,11 @@ class CuBlasTest {
         TornadoBackend cuBlas = TornadoBackend.withCuBlas(device(), precision);
         TornadoBackend own = TornadoBackend.withWorkGroups(device());
         long more = 0;
-        for (OpCase c : SizedCases.of(SizedCases.Size.XS).stream().filter(x -> x.op().equals("MatMul")).toList())
+        for (OpCase c : OpCases.sized(Size.XS.shape()).stream().filter(x -> x.op().equals("MatMul")).toList())
             for (TornadoBackend backend : List.of(cuBlas, own)) {
                 OpCase.Setup setup = c.setup(OpCase.Layout.PLAIN);
                 Program p = setup.program(c.name());
-                boolean doubled = c.name().contains("double");
+                boolean doubled = c.name().contains("nested");
                 long planned = backend.bytes(List.of(p), doubled);
                 assertThat(planned).isEqualTo(TornadoBackend.bytesOnGpu(List.of(p), doubled,
                         backend == cuBlas ? precision : null));

@@ -8,7 +8,7 @@ import dev.gyre.kernels.check.OpCase;
 import dev.gyre.kernels.check.OpCase.Layout;
 import dev.gyre.kernels.check.OpCases;
 import dev.gyre.kernels.check.OpCheck;
-import dev.gyre.kernels.check.SizedCases;
+import dev.gyre.kernels.check.Size;
 import dev.gyre.kernels.op.Op;
 import dev.gyre.kernels.op.ProductOps;
 import java.util.List;
@@ -96,7 +96,7 @@ class TornadoOpCasesTest {
     void limitsFollowThePrecision(Precision precision) {
         String device = TornadoDevices.list().getFirst().name();
         assumeTrue(device.equals("jvm") || device.startsWith("cuda:"));
-        OpCase c = SizedCases.of(SizedCases.Size.XS).getFirst();
+        OpCase c = OpCases.sized(Size.XS.shape()).getFirst();
         var deviation = OpCheck.deviation(TornadoBackend.withCuBlas(device, precision), c, Layout.PLAIN);
         assertThat(deviation.share()).isBetween(precision == Precision.F32 ? 0.0 : 0.1, 1.0);
         double f32 = OpCheck.deviation(TornadoBackend.withWorkGroups(device), c, Layout.PLAIN).allowed();

@@ -87,14 +87,14 @@ final class Builder {
                         : (2 * random.nextDouble() - 1) * bound, r, site.in());
                 Tensor b = source.tensor(p + "lora_B.weight",
                         i -> s.initWeights() ? 0 : (2 * random.nextDouble() - 1) / Math.sqrt(r), site.out(), r);
-                yield new LowRankModule(site, a, b, (float) s.scale(site.path()), (float) s.dropout());
+                yield new LowRankModule(site, a, b, s.scale(site.path()), s.dropout());
             }
             case GivensSpec s -> {
                 int d = site.in();
                 Tensor pairs = s.strict() ? source.tensor(p + "givens_hard", i -> 0, d - 1)
                         : source.tensor(p + "givens_soft", i -> i % 4 == 0 || i % 4 == 3 ? 1 : 0, d - 1, 2, 2);
                 Tensor scaler = s.strict() && s.scaler() ? source.tensor(p + "givens_scaler", i -> 1, d) : null;
-                yield new GivensModule(site, pairs, scaler, s.strict(), (float) s.penalty());
+                yield new GivensModule(site, pairs, scaler, s.strict(), s.penalty());
             }
             case BoftSpec s -> {
                 int b = s.blockSize(site.path(), site.in());
@@ -123,7 +123,7 @@ final class Builder {
                 Tensor vb = s.magnitudeB() ? source.tensor(p + "psoft_R.vector_b", i -> 1, r) : null;
                 PrincipalFactors f = factors.of(site, s);
                 Orthogonal map = s.orthogonal() ? s.map() : null;
-                yield new PsoftModule(site, f.a(), f.b(), r, rot, va, vb, map, (float) s.scale(), (float) s.dropout());
+                yield new PsoftModule(site, f.a(), f.b(), r, rot, va, vb, map, s.scale(), s.dropout());
             }
         };
     }

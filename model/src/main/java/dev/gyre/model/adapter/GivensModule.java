@@ -30,10 +30,10 @@ final class GivensModule implements ModuleAdapter {
     private final Tensor pairs;
     private final @Nullable Tensor scaler;
     private final boolean strict;
-    private final float penalty;
+    private final double penalty;
 
     /// @param penalty lambda of qGOFT's soft orthogonality
-    GivensModule(Site site, Tensor pairs, @Nullable Tensor scaler, boolean strict, float penalty) {
+    GivensModule(Site site, Tensor pairs, @Nullable Tensor scaler, boolean strict, double penalty) {
         this.site = site;
         this.pairs = pairs;
         this.scaler = scaler;

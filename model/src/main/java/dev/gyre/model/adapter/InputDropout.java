@@ -9,7 +9,7 @@ import dev.gyre.model.weights.Site;
 
 /// Inverted dropout on the input of an additive adapter's path (LoRA, PSOFT), not on the base path. The mask is a
 /// function of the micro-batch's seed and the module, so backward makes it again instead of keeping it.
-record InputDropout(float p, Site site) {
+record InputDropout(double p, Site site) {
     private int salt() {
         return site.path().hashCode();
     }

@@ -26,10 +26,10 @@ final class LowRankModule implements ModuleAdapter {
     private final Tensor a;
     private final Tensor b;
     private final int r;
-    private final float scale;
-    private final float dropout;
+    private final double scale;
+    private final double dropout;
 
-    LowRankModule(Site site, Tensor a, Tensor b, float scale, float dropout) {
+    LowRankModule(Site site, Tensor a, Tensor b, double scale, double dropout) {
         this.site = site;
         this.a = a;
         this.b = b;

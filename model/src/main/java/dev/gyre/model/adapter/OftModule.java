@@ -43,8 +43,9 @@ final class OftModule implements ModuleAdapter {
         return new OftRotation(store, spec.map(), v, site.in(), b, coftLimit(), (float) spec.blockDropout());
     }
 
-    private float coftLimit() {
-        return spec.coft() ? (float) (spec.eps() / Math.sqrt(v.dims()[0])) : 0f;
+    /// Rounded, as PEFT evaluates it in single precision.
+    private double coftLimit() {
+        return spec.coft() ? (float) (spec.eps() / Math.sqrt(v.dims()[0])) : 0;
     }
 
     @Override

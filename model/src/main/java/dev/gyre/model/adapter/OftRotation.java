@@ -24,7 +24,7 @@ final class OftRotation implements Rotation {
     private final int d;
     private final int b;
     private final int stored;
-    private final float coftLimit;
+    private final double coftLimit;
     private final Buffers store;
     private @Nullable Buf r;
     private @Nullable Buf mask;
@@ -32,7 +32,7 @@ final class OftRotation implements Rotation {
 
     /// @param coftLimit bound on `||Q||_F` of each stored block, kept by projecting v itself; 0 for none
     /// @param dropout share of the blocks replaced by the identity in training
-    OftRotation(Buffers store, Orthogonal map, Tensor v, int d, int b, float coftLimit, float dropout) {
+    OftRotation(Buffers store, Orthogonal map, Tensor v, int d, int b, double coftLimit, float dropout) {
         this.store = store;
         this.map = map;
         this.v = v;

@@ -87,16 +87,7 @@ final class PeftDirectory {
         Site site = Stream.concat(Stream.of(model.embedding()), model.linears().stream())
                 .filter(i -> i.path().equals(module)).findFirst().orElseThrow();
         HostData data = model.data(model.weight(site));
-        float[] values = switch (data) {
-            case HostData.F32 f -> f.values;
-            case HostData.BF16 b -> {
-                float[] v = new float[b.bits.length];
-                for (int i = 0; i < v.length; i++)
-                    v[i] = Float.intBitsToFloat(b.bits[i] << 16);
-                yield v;
-            }
-            case HostData.NF4 _ -> throw new IllegalStateException(module + " is never held in 4 bits");
-        };
+        float[] values = data.floats();
         return new PeftFile.Tensor(module + ".base_layer.weight", values, values.length / site.in(), site.in());
     }
 
@@ -222,7 +213,7 @@ final class PeftDirectory {
                     m.randomSeed(), m.orth(), m.magA(), m.magB(),
                     m.useCayleyNeumann()
                             ? new Orthogonal(Orthogonal.Form.NEUMANN, m.numCayleyNeumannTerms(),
-                                    (float) m.cayleyNeumannEps(), Orthogonal.Skew.PACKED)
+                                    m.cayleyNeumannEps(), Orthogonal.Skew.PACKED)
                             : Orthogonal.of(Orthogonal.Form.CAYLEY_PLUS, 0),
                     init);
             case PeftMethod.Boft m -> new BoftSpec(t, m.blockSize(), m.blockNum(), m.nButterflyFactor(), m.dropout(),

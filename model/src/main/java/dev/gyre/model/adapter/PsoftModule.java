@@ -38,12 +38,12 @@ final class PsoftModule implements ModuleAdapter {
     private final @Nullable Tensor beta;
     private final @Nullable Orthogonal map;
     private final int r;
-    private final float scale;
-    private final float dropout;
+    private final double scale;
+    private final double dropout;
 
     /// @param map how R follows from the packed vector; null when R is trained as a free matrix
     PsoftModule(Site site, float[] factorA, float[] factorB, int r, Tensor rotation, @Nullable Tensor alpha,
-            @Nullable Tensor beta, @Nullable Orthogonal map, float scale, float dropout) {
+            @Nullable Tensor beta, @Nullable Orthogonal map, double scale, double dropout) {
         this.site = site;
         this.factorA = factorA;
         this.factorB = factorB;

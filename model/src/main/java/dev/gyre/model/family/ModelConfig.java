@@ -18,8 +18,6 @@ public record ModelConfig(Family family, Shape shape, Attention attention, Posit
     public static final String HEAD = "lm_head";
     /// Final norm's module path.
     public static final String FINAL_NORM = "model.norm";
-    /// What the paths of all modules of decoder layers start with.
-    public static final String LAYERS = "model.layers.";
 
     /// @param vocabSize V
     /// @param hiddenSize C, width of the residual stream
@@ -206,7 +204,7 @@ public record ModelConfig(Family family, Shape shape, Attention attention, Posit
 
     /// Module path of a decoder layer.
     public static String layer(int index) {
-        return LAYERS + index;
+        return Site.LAYERS + index;
     }
 
     /// The linear modules of one decoder layer, in module order.

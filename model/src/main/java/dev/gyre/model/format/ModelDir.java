@@ -1,5 +1,6 @@
 package dev.gyre.model.format;
 
+import dev.gyre.kernels.op.DType;
 import dev.gyre.kernels.op.HostData;
 import dev.gyre.model.family.HfConfig;
 import dev.gyre.model.family.ModelConfig;
@@ -267,18 +268,27 @@ public final class ModelDir implements AutoCloseable {
         }
     }
 
-    /// Reads a weight: NF4 as stored, BF16 as stored if `keepBf16`, everything else as F32, widened exactly.
-    public HostData weight(String name, boolean keepBf16) {
-        return weight(name, keepBf16, Arrays.FRESH);
+    /// The type in which [#weight] gives a weight: NF4 as stored, matrices of BF16 as stored, everything else F32.
+    public DType type(String name) {
+        if (isQuantized(name))
+            return DType.NF4;
+        TensorInfo t = file(name).info(name);
+        return t.type() == TensorType.BF16 && t.shape().size() == 2 ? DType.BF16 : DType.F32;
     }
 
-    public HostData weight(String name, boolean keepBf16, Arrays arrays) {
+    /// Reads a weight, in [#type]; F16, and BF16 of norms and biases, are widened exactly.
+    public HostData weight(String name) {
+        return weight(name, Arrays.FRESH);
+    }
+
+    public HostData weight(String name, Arrays arrays) {
         SafeTensors file = file(name);
-        if (isQuantized(name))
-            return nf4(name, file);
-        if (keepBf16 && file.info(name).type() == TensorType.BF16)
-            return new HostData.BF16(file.bf16(name, arrays::shorts));
-        return new HostData.F32(file.f32(name, arrays::floats));
+        return switch (type(name)) {
+            case NF4 -> nf4(name, file);
+            case BF16 -> new HostData.BF16(file.bf16(name, arrays::shorts));
+            case F32 -> new HostData.F32(file.f32(name, arrays::floats));
+            case I32 -> throw new AssertionError(name);
+        };
     }
 
     /// bnb_4bit_quant_storage labels the packed bytes with another type (BF16, F32, ...), it does not change them. Shards

@@ -1,5 +1,6 @@
 package dev.gyre.model.format;
 
+import dev.gyre.kernels.op.HostData;
 import dev.gyre.model.files.FormatException;
 import dev.gyre.model.files.Json;
 import java.io.IOException;
@@ -236,7 +237,7 @@ public final class SafeTensors implements AutoCloseable {
                 }
                 case BF16 -> {
                     for (int i = 0; i < n; i++)
-                        values[at + i] = Float.intBitsToFloat(s.get(I16, 2L * i) << 16);
+                        values[at + i] = HostData.BF16.value(s.get(I16, 2L * i));
                 }
                 case F64, I64, I32, I16, I8, U8, BOOL -> throw new AssertionError(t);
             }

@@ -1,5 +1,6 @@
 package dev.gyre.model.format;
 
+import dev.gyre.kernels.op.HostData;
 import dev.gyre.model.files.AtomicFiles;
 import dev.gyre.model.files.Json;
 import java.io.IOException;
@@ -66,7 +67,7 @@ public final class SafeTensorsWriter {
                         }
                         case BF16 -> {
                             for (int i = 0; i < n; i++)
-                                s.set(SafeTensors.I16, 2L * i, bf16(v[from + i]));
+                                s.set(SafeTensors.I16, 2L * i, HostData.BF16.bits(v[from + i]));
                         }
                         case F64, I64, I32, I16, I8, U8, BOOL -> throw new AssertionError(type);
                     }
@@ -138,14 +139,6 @@ public final class SafeTensorsWriter {
     /// The same bytes under the same name as in `source`, which must stay open until this file is written.
     public SafeTensorsWriter copy(SafeTensors source, String name) {
         return add(Entry.copy(source, name));
-    }
-
-    /// Nearest brain float, ties to even; NaN stays a quiet NaN of the same sign.
-    public static short bf16(float x) {
-        int bits = Float.floatToRawIntBits(x);
-        if (Float.isNaN(x))
-            return (short) (bits >>> 16 | 0x40);
-        return (short) (bits + 0x7fff + (bits >>> 16 & 1) >>> 16);
     }
 
     /// Creates or replaces `file`.

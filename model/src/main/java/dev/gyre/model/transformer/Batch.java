@@ -7,10 +7,13 @@ import dev.gyre.kernels.op.TokenOps;
 /// | name | meaning |
 /// |---|---|
 /// | ids | token ids |
-/// | labels | target of each position (already shifted: the next token), -100 where nothing is predicted |
+/// | labels | target of each position (already shifted: the next token), [#IGNORE] where nothing is predicted |
 /// | positions | RoPE positions; they restart with each packed example |
 /// | start | index within the row of the first token that this one may attend to: its example's first token |
 public record Batch(int B, int T, int[] ids, int[] labels, int[] positions, int[] start) {
+    /// Label of a position that does not count in the loss.
+    public static final int IGNORE = TokenOps.CrossEntropy.IGNORE;
+
     public Batch {
         int n = Math.multiplyExact(B, T);
         if (ids.length != n || labels.length != n || positions.length != n || start.length != n)
@@ -39,7 +42,7 @@ public record Batch(int B, int T, int[] ids, int[] labels, int[] positions, int[
     public int trained() {
         int n = 0;
         for (int l : labels)
-            if (l != TokenOps.CrossEntropy.IGNORE)
+            if (l != IGNORE)
                 n++;
         return n;
     }

@@ -178,7 +178,7 @@ final class DecoderLayer {
     /// How queries meet keys: over the batch's own rows, or over a cache.
     interface Mixer {
         /// Emits attention of q (N, H*D) over k, v (N, KV*D); returns its output (N, H*D).
-        Buf mix(Emitter e, Buf q, Buf k, Buf v, float scale, int window);
+        Buf mix(Emitter e, Buf q, Buf k, Buf v, double scale, int window);
     }
 
     /// Emits the layer for a batch of whole sequences.
@@ -222,12 +222,12 @@ final class DecoderLayer {
         return add(e, "residual 2", middle, down, N);
     }
 
-    private float scale() {
-        return (float) (1 / Math.sqrt(D));
+    private double scale() {
+        return 1 / Math.sqrt(D);
     }
 
     /// Training's [Mixer]: causal attention inside the batch; remembers the row statistics for backward.
-    private Buf attend(Emitter e, Buf q, Buf k, Buf v, BatchShape shape, Buf start, float scale, int window) {
+    private Buf attend(Emitter e, Buf q, Buf k, Buf v, BatchShape shape, Buf start, double scale, int window) {
         int N = shape.tokens();
         Buf out = e.act("attention", N, H * D);
         Buf l = e.act("lse", N, H);

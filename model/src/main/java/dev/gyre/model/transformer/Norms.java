@@ -20,7 +20,7 @@ final class Norms {
         e.scope(module);
         Buf y = e.act("y", x.dims());
         Buf rstd = e.act("rstd", rows);
-        e.add(new NormOps.RmsNorm(x, store.weight(module + ".weight"), y, rstd, rows, C, (float) eps));
+        e.add(new NormOps.RmsNorm(x, store.weight(module + ".weight"), y, rstd, rows, C, eps));
         return new Out(y, rstd);
     }
 

@@ -10,7 +10,6 @@ import dev.gyre.model.emit.Buffers;
 import dev.gyre.model.emit.Tensor;
 import dev.gyre.model.family.ModelConfig;
 import dev.gyre.model.format.ModelDir;
-import dev.gyre.model.format.TensorType;
 import dev.gyre.model.weights.Site;
 import dev.gyre.model.weights.Sites;
 import dev.gyre.model.weights.Storage;
@@ -19,6 +18,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 
 /// A model of which only shapes and types are known: enough to emit the programs of a run and to plan its memory, from
@@ -28,31 +28,37 @@ public final class PlannedModel implements Buffers.Source, Sites {
     private final Map<String, DType> types;
     private final Map<String, int[]> dims;
 
+    private final long bytes;
     private final boolean doubled;
 
-    private PlannedModel(ModelConfig config, Map<String, DType> types, boolean doubled) {
-        this.doubled = doubled;
+    private PlannedModel(ModelConfig config, Map<String, DType> types, long bytes, boolean doubled) {
         this.config = config;
         this.types = types;
         this.dims = Transformer.shapes(config);
+        this.bytes = bytes;
+        this.doubled = doubled;
     }
 
-    /// The model of a directory as [Transformer#load] would hold it after [Transformer#store].
-    public static PlannedModel of(ModelDir dir, Storage base) {
-        Map<String, DType> types = new LinkedHashMap<>();
-        Transformer.shapes(dir.config()).forEach((name, shape) -> {
-            DType stored = dir.isQuantized(name) ? DType.NF4
-                    : shape.length == 2 && dir.originalType(name) == TensorType.BF16 ? DType.BF16 : DType.F32;
-            types.put(name, Transformer.stored(base, name, shape.length, stored));
-        });
-        return new PlannedModel(dir.config(), types, base == Storage.NF4_DOUBLE);
+    /// The model of a directory as [Transformer#load] would hold it in this form.
+    public static PlannedModel of(ModelDir dir, Storage storage) {
+        return of(dir.config(), storage, dir::type);
     }
 
     /// A new model in F32, as `gyre pretrain` makes it.
     public static PlannedModel of(ModelConfig config) {
+        return of(config, Storage.F32, _ -> DType.F32);
+    }
+
+    private static PlannedModel of(ModelConfig config, Storage storage, Function<String, DType> files) {
         Map<String, DType> types = new LinkedHashMap<>();
-        Transformer.shapes(config).keySet().forEach(name -> types.put(name, DType.F32));
-        return new PlannedModel(config, types, false);
+        long bytes = 0;
+        for (var e : Transformer.shapes(config).entrySet()) {
+            String name = e.getKey();
+            int rank = e.getValue().length;
+            types.put(name, storage.type(name, rank, files.apply(name)));
+            bytes += storage.bytes(name, rank, files.apply(name), size(e.getValue()));
+        }
+        return new PlannedModel(config, types, bytes, storage == Storage.NF4_DOUBLE);
     }
 
     public ModelConfig config() {
@@ -66,29 +72,20 @@ public final class PlannedModel implements Buffers.Source, Sites {
 
     /// Bytes of all weights as they are held.
     public long bytes() {
-        long n = 0;
-        for (String name : types.keySet())
-            n += dtype(name) != DType.NF4 ? dtype(name).bytes(size(name)) : nf4(size(name));
-        return n;
-    }
-
-    /// Codes and block maxima: plain floats, or codes of them with a float per 256.
-    private long nf4(long size) {
-        long blocks = size / 64;
-        return (size + 1) / 2 + (doubled ? blocks + blocks / 256 * 4 : 4 * blocks);
+        return bytes;
     }
 
     /// Bytes of all weights as a [dev.gyre.kernels.MemoryPlan] counts them, which takes every NF4 maximum for a float.
     public long plannedBytes() {
         long n = 0;
         for (String name : types.keySet())
-            n += dtype(name).bytes(size(name)) + (dtype(name) == DType.NF4 ? size(name) / 16 : 0);
+            n += dtype(name).bytes(size(dims(name))) + (dtype(name) == DType.NF4 ? size(dims(name)) / 16 : 0);
         return n;
     }
 
-    private long size(String name) {
+    private static long size(int[] dims) {
         long n = 1;
-        for (int d : dims(name))
+        for (int d : dims)
             n *= d;
         return n;
     }

@@ -7,7 +7,6 @@ import dev.gyre.kernels.Session;
 import dev.gyre.kernels.op.Buf;
 import dev.gyre.kernels.op.Buf.Role;
 import dev.gyre.kernels.op.Op;
-import dev.gyre.kernels.op.TokenOps;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.adapter.Geometry;
 import dev.gyre.model.adapter.ModuleAdapter;
@@ -18,8 +17,8 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Random;
 import java.util.Set;
+import java.util.SplittableRandom;
 import org.jspecify.annotations.Nullable;
 
 /// A model on a backend, ready to train and to be measured. Trained are the adapters attached to the model, or
@@ -37,6 +36,7 @@ public final class TrainSession implements Trainable {
     private final StepPlan plan;
     private final Buffers store;
     private final Session session;
+    private final long seed;
     private long dropoutDraws;
     private float[] numbers = {};
 
@@ -45,14 +45,22 @@ public final class TrainSession implements Trainable {
         this(model, backend, shapes, full, Set.of(Use.TRAIN, Use.EVALUATE));
     }
 
-    /// @param full whether all weights are trained instead of the attached adapters
+    /// With seed 0.
     public TrainSession(Transformer model, Backend backend, List<BatchShape> shapes, boolean full, Set<Use> uses) {
-        this(model, backend, new StepPlan(model.config(), model, full ? model.allWeights() : List.of(),
-                model.adapters(), shapes, uses));
+        this(model, backend, shapes, full, uses, 0);
     }
 
-    private TrainSession(Transformer model, Backend backend, StepPlan plan) {
+    /// @param full whether all weights are trained instead of the attached adapters
+    /// @param seed of dropout
+    public TrainSession(Transformer model, Backend backend, List<BatchShape> shapes, boolean full, Set<Use> uses,
+            long seed) {
+        this(model, backend, new StepPlan(model.config(), model, full ? model.allWeights() : List.of(),
+                model.adapters(), shapes, uses), seed);
+    }
+
+    private TrainSession(Transformer model, Backend backend, StepPlan plan, long seed) {
         this.model = model;
+        this.seed = seed;
         this.plan = plan;
         this.store = plan.store;
         this.session = backend.open(plan.programs());
@@ -64,7 +72,7 @@ public final class TrainSession implements Trainable {
     /// @param last tokens at the end of each row whose logits [#logits] gives
     public static TrainSession ofLastLogits(Transformer model, Backend backend, BatchShape shape, int last) {
         return new TrainSession(model, backend, new StepPlan(model.config(), model, List.of(), model.adapters(),
-                List.of(shape), Set.of(Use.LOGITS), last));
+                List.of(shape), Set.of(Use.LOGITS), last), 0);
     }
 
     /// Trainable tensors in the order in which [TrainState] and gradients lie.
@@ -120,7 +128,7 @@ public final class TrainSession implements Trainable {
             if (id < 0 || id >= V)
                 throw new IllegalArgumentException("token id " + id + " is outside the vocabulary of " + V);
         for (int l : b.labels())
-            if (l != TokenOps.CrossEntropy.IGNORE && (l < 0 || l >= V))
+            if (l != Batch.IGNORE && (l < 0 || l >= V))
                 throw new IllegalArgumentException("label " + l + " is outside the vocabulary of " + V);
         session.write(i.ids(), b.ids());
         session.write(i.labels(), b.labels());
@@ -142,8 +150,10 @@ public final class TrainSession implements Trainable {
         return dropoutDraws;
     }
 
+    /// Each draw has a generator of its own, so that a resumed run needs to know only how many there were. The seed is
+    /// mixed first: the draws of neighbouring seeds would otherwise overlap.
     private void drawDropout() {
-        Random random = new Random(0x5DEECE66DL * ++dropoutDraws);
+        var random = new SplittableRandom(new SplittableRandom(seed).nextLong() + ++dropoutDraws);
         if (plan.memory().persistent().contains(store.dropoutSeed()))
             session.write(store.dropoutSeed(), new int[] {random.nextInt()});
         for (Buffers.BlockMask b : store.blockMasks()) {

@@ -8,11 +8,9 @@ import dev.gyre.model.emit.Buffers;
 import dev.gyre.model.emit.Tensor;
 import dev.gyre.model.family.ModelConfig;
 import dev.gyre.model.format.ModelDir;
-import dev.gyre.model.format.TensorType;
 import dev.gyre.model.weights.Site;
 import dev.gyre.model.weights.Sites;
 import dev.gyre.model.weights.Storage;
-import dev.gyre.quant.DoubleQuant;
 import dev.gyre.quant.Nf4;
 import java.util.ArrayList;
 import java.util.Collections;
@@ -54,22 +52,17 @@ public final class Transformer implements Buffers.Source, Sites {
     /// Reads all weights of a model directory. BF16 weights of linear layers and embeddings stay BF16 in memory, F16 is
     /// widened to F32 (exactly), norms and biases always are.
     public static Transformer load(ModelDir dir) {
-        Map<String, HostData> w = new LinkedHashMap<>();
-        shapes(dir.config()).forEach((name, shape) -> w.put(name, dir.weight(name, shape.length == 2)));
-        return new Transformer(dir.config(), w);
+        return load(dir, Storage.AS_STORED);
     }
 
-    /// As [#load] and [#store], weight by weight: both forms of the model never stand side by side.
-    public static Transformer load(ModelDir dir, Storage base) {
+    /// As [#load(ModelDir)] and [#store], weight by weight: the model is never held twice.
+    public static Transformer load(ModelDir dir, Storage storage) {
         ModelDir.Arrays reused = ModelDir.Arrays.reused();
         Map<String, HostData> w = new LinkedHashMap<>();
         shapes(dir.config()).forEach((name, shape) -> {
-            boolean matrix = shape.length == 2;
-            DType type = dir.isQuantized(name) ? DType.NF4
-                    : matrix && dir.originalType(name) == TensorType.BF16 ? DType.BF16 : DType.F32;
-            boolean kept = stored(base, name, shape.length, type) == type;
-            w.put(name, stored(base, name, shape.length,
-                    dir.weight(name, matrix, kept ? ModelDir.Arrays.FRESH : reused)));
+            DType type = dir.type(name);
+            boolean kept = storage.type(name, shape.length, type) == type;
+            w.put(name, storage.of(name, shape.length, dir.weight(name, kept ? ModelDir.Arrays.FRESH : reused)));
         });
         return new Transformer(dir.config(), w);
     }
@@ -91,7 +84,7 @@ public final class Transformer implements Buffers.Source, Sites {
 
             @Override
             public HostData data(String name) {
-                return dir.weight(name, dir.shape(name).size() == 2, reused);
+                return dir.weight(name, reused);
             }
         };
     }
@@ -102,7 +95,7 @@ public final class Transformer implements Buffers.Source, Sites {
     }
 
     /// As [#random] and [#store], weight by weight: both forms of the model never stand side by side.
-    public static Transformer random(ModelConfig config, long seed, Storage base) {
+    public static Transformer random(ModelConfig config, long seed, Storage storage) {
         Map<String, HostData> w = new LinkedHashMap<>();
         Map<Integer, float[]> reused = new HashMap<>();
         Random random = new Random(seed);
@@ -110,12 +103,12 @@ public final class Transformer implements Buffers.Source, Sites {
             int n = 1;
             for (int s : shape)
                 n = Math.multiplyExact(n, s);
-            boolean kept = stored(base, name, shape.length, DType.F32) == DType.F32;
+            boolean kept = storage.type(name, shape.length, DType.F32) == DType.F32;
             float[] v = kept ? new float[n] : reused.computeIfAbsent(n, float[]::new);
             for (int i = 0; i < n; i++)
                 v[i] = shape.length == 2 ? (float) (random.nextGaussian() * INITIALIZER_RANGE)
                         : name.endsWith("bias") ? 0f : 1f;
-            w.put(name, stored(base, name, shape.length, new HostData.F32(v)));
+            w.put(name, storage.of(name, shape.length, new HostData.F32(v)));
         });
         return new Transformer(config, w);
     }
@@ -148,62 +141,18 @@ public final class Transformer implements Buffers.Source, Sites {
     /// keep what they have, as bitsandbytes leaves them. Weights that are NF4 already stay as they are.
     ///
     /// @throws IllegalArgumentException when NF4 weights would have to become something else
-    public void store(Storage base) {
+    public void store(Storage storage) {
         for (String name : List.copyOf(weights.keySet()))
-            weights.put(name, stored(base, name, dims(name).length, data(name)));
-    }
-
-    private static HostData stored(Storage base, String name, int rank, HostData w) {
-        boolean block = name.startsWith(ModelConfig.LAYERS) && rank == 2;
-        return switch (base) {
-            case AS_STORED -> w;
-            case F32 -> w instanceof HostData.F32 ? w : new HostData.F32(floats(name, w));
-            case BF16 -> rank == 2 && !(w instanceof HostData.BF16) ? new HostData.BF16(bits(floats(name, w))) : w;
-            case NF4 -> block && !(w instanceof HostData.NF4) ? Nf4.quantize(w, Nf4.DEFAULT_BLOCK) : w;
-            case NF4_DOUBLE -> !block ? w
-                    : w instanceof HostData.NF4 q ? q.absmax == null ? q : DoubleQuant.of(q)
-                    : DoubleQuant.of(Nf4.quantize(w, Nf4.DEFAULT_BLOCK));
-        };
-    }
-
-    /// The type of a weight after [#store].
-    ///
-    /// @param rank number of its dimensions
-    static DType stored(Storage base, String name, int rank, DType now) {
-        return switch (base) {
-            case AS_STORED -> now;
-            case F32 -> DType.F32;
-            case BF16 -> rank == 2 ? DType.BF16 : now;
-            case NF4, NF4_DOUBLE -> name.startsWith(ModelConfig.LAYERS) && rank == 2 ? DType.NF4 : now;
-        };
+            weights.put(name, storage.of(name, dims(name).length, data(name)));
     }
 
     /// The numbers of a weight in F32 as the model computes with them, whatever it is stored in; a fresh array.
     public float[] values(String name) {
         HostData w = data(name);
-        return w instanceof HostData.NF4 q ? Nf4.dequantize(q) : floats(name, w).clone();
-    }
-
-    private static short[] bits(float[] v) {
-        short[] out = new short[v.length];
-        for (int i = 0; i < v.length; i++) {
-            int b = Float.floatToRawIntBits(v[i]);
-            out[i] = (short) (Float.isNaN(v[i]) ? b >> 16 | 0x40 : b + 0x7fff + (b >> 16 & 1) >> 16);
-        }
-        return out;
-    }
-
-    private static float[] floats(String name, HostData data) {
-        return switch (data) {
-            case HostData.F32 f -> f.values;
-            case HostData.BF16 b -> {
-                float[] v = new float[b.bits.length];
-                for (int i = 0; i < v.length; i++)
-                    v[i] = Float.intBitsToFloat(b.bits[i] << 16);
-                yield v;
-            }
-            case HostData.NF4 _ -> throw new IllegalArgumentException(name + " is stored in 4 bits; what rounding took"
-                    + " away does not come back. Train an adapter over it, or start from the model in 16 or 32 bits");
+        return switch (w) {
+            case HostData.NF4 q -> Nf4.dequantize(q);
+            case HostData.F32 f -> f.values.clone();
+            case HostData.BF16 b -> b.floats();
         };
     }
 
@@ -321,7 +270,8 @@ public final class Transformer implements Buffers.Source, Sites {
     List<Tensor> allWeights() {
         List<Tensor> out = new ArrayList<>();
         weights.forEach((name, data) -> {
-            float[] values = floats(name, data).clone();
+            Storage.requireExact(name, data);
+            float[] values = values(name);
             int[] d = dims(name);
             out.add(new Tensor(name, values, d.length == 2, d));
         });

@@ -144,7 +144,7 @@ final class LayerCases {
                             psoft(5, PsoftSpec.Init.PSOFT, orth, a, b, plus, 5, 0)));
         out.add(layer("psoft neumann", psoft(5, PsoftSpec.Init.PSOFT, true, true, true, Orthogonal.neumann(5), 5, 0)));
         out.add(layer("psoft neumann within a norm", psoft(5, PsoftSpec.Init.PSOFT, true, true, true,
-                new Orthogonal(Form.NEUMANN, 5, 0.3f, Skew.PACKED), 5, 0)));
+                new Orthogonal(Form.NEUMANN, 5, 0.3, Skew.PACKED), 5, 0)));
         out.add(layer("psoft newton-schulz",
                 psoft(5, PsoftSpec.Init.PSOFT, true, true, true, Orthogonal.of(Form.NEWTON_SCHULZ, 6), 5, 0)));
         out.add(layer("psoft scaled, pissa", psoft(4, PsoftSpec.Init.PISSA, true, true, true, plus, 8, 0)));

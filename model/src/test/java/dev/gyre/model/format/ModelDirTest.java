@@ -68,8 +68,8 @@ class ModelDirTest {
             assertThat(m.unusedTensors()).isEmpty();
             assertThat(m.isQuantized(Q)).isFalse();
             assertThat(m.originalType(Q)).isEqualTo(TensorType.F32);
-            assertThat(((HostData.F32) m.weight(Q, true)).values).hasSize(64 * 64);
-            assertThatThrownBy(() -> m.weight("nothing", false)).isInstanceOf(FormatException.class)
+            assertThat(((HostData.F32) m.weight(Q)).values).hasSize(64 * 64);
+            assertThatThrownBy(() -> m.weight("nothing")).isInstanceOf(FormatException.class)
                     .hasMessageContaining("no tensor 'nothing'");
         }
     }
@@ -83,7 +83,7 @@ class ModelDirTest {
             assertThat(m.isQuantized("lm_head.weight")).isFalse();
             assertThat(m.shape(Q)).containsExactly(64L, 64L);
             assertThat(m.originalType(Q)).isEqualTo(TensorType.F32);
-            var q = (HostData.NF4) m.weight(Q, true);
+            var q = (HostData.NF4) m.weight(Q);
             float[] expected = golden.f32("dequantized/" + Q);
             float[] got = new float[expected.length];
             for (int i = 0; i < got.length; i++)
@@ -132,7 +132,7 @@ class ModelDirTest {
         assertThat(after.remove(key)).isNotEqualTo(before.remove(key));
         assertThat(after).isEqualTo(before);
         try (ModelDir m = ModelDir.open(target)) {
-            assertThat(((HostData.F32) m.weight(Q, false)).values).containsExactly(ones);
+            assertThat(((HostData.F32) m.weight(Q)).values).containsExactly(ones);
         }
         try (ModelDir m = ModelDir.open(source)) {
             assertThatThrownBy(() -> ModelDirWriter.like(m).write(target)).isInstanceOf(FormatException.class)
@@ -151,13 +151,13 @@ class ModelDirTest {
                     .tensor(Q.replace("q_", "o_"), TensorType.F16, () -> values, 64, 64).write(target);
         }
         try (ModelDir m = ModelDir.open(target)) {
-            short[] bits = ((HostData.BF16) m.weight(Q, true)).bits;
-            float[] wide = ((HostData.F32) m.weight(Q, false)).values;
+            short[] bits = ((HostData.BF16) m.weight(Q)).bits;
+            float[] wide = m.weight(Q).floats();
             for (int i = 0; i < bits.length; i++) {
                 assertThat(Float.floatToRawIntBits(wide[i])).isEqualTo(bits[i] << 16);
                 assertThat(Math.abs(wide[i] - values[i]) <= Math.abs(values[i]) * 0x1p-8f).isTrue();
             }
-            assertThat(((HostData.F32) m.weight(Q.replace("q_", "o_"), true)).values).containsExactly(values);
+            assertThat(((HostData.F32) m.weight(Q.replace("q_", "o_"))).values).containsExactly(values);
             assertThat(m.originalType(Q)).isEqualTo(TensorType.BF16);
         }
     }
@@ -171,7 +171,7 @@ class ModelDirTest {
             var decoded = ModelDirWriter.like(m);
             for (Site l : m.config().linears()) {
                 String name = l.path() + ".weight";
-                var q = (HostData.NF4) m.weight(name, false);
+                var q = (HostData.NF4) m.weight(name);
                 copy.nf4(name, q, l.out(), l.in(), m.originalType(name));
                 decoded.tensor(name, TensorType.F32, () -> {
                     float[] v = new float[(int) q.size];
@@ -197,7 +197,7 @@ class ModelDirTest {
     void aWeightThatIsNoLongerIn4BitsIsNamedInTheConfiguration() {
         String up = Q.replace("self_attn.q_proj", "mlp.up_proj");
         try (ModelDir m = ModelDir.open(Golden.path("tiny-llama-nf4"))) {
-            var q = (HostData.NF4) m.weight(up, false);
+            var q = (HostData.NF4) m.weight(up);
             ModelDirWriter.like(m).tensor(Q, TensorType.F32, () -> new float[64 * 64], 64, 64)
                     .tensor("lm_head.weight", TensorType.F32, () -> new float[128 * 64], 128, 64)
                     .tensor(up, TensorType.F32, () -> new float[128 * 64], 128, 64)
@@ -274,7 +274,7 @@ class ModelDirTest {
     private static void assertRefused(Path model, String problem) {
         assertThatThrownBy(() -> {
             try (ModelDir m = ModelDir.open(model)) {
-                m.weight(Q, false);
+                m.weight(Q);
             }
         }).isInstanceOf(FormatException.class)
                 .hasMessageContaining(model.toString()).hasMessageContaining(problem).message().doesNotContain("\n");

@@ -4,7 +4,6 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.cpu.CpuBackend;
-import dev.gyre.kernels.op.TokenOps;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.adapter.AdapterSpec;
 import dev.gyre.model.adapter.PrincipalSubspace;
@@ -131,7 +130,7 @@ class FamiliesTest {
         int[] ids = new int[T];
         Arrays.setAll(ids, i -> (7 * i + 3) % 20);
         int[] labels = new int[T];
-        Arrays.fill(labels, TokenOps.CrossEntropy.IGNORE);
+        Arrays.fill(labels, Batch.IGNORE);
         return Batch.rows(1, T, ids, labels);
     }
 
@@ -162,7 +161,7 @@ class FamiliesTest {
     private static int[] shifted(long[] labels, int T) {
         int[] out = new int[labels.length];
         for (int i = 0; i < out.length; i++)
-            out[i] = i % T == T - 1 ? TokenOps.CrossEntropy.IGNORE : Math.toIntExact(labels[i + 1]);
+            out[i] = i % T == T - 1 ? Batch.IGNORE : Math.toIntExact(labels[i + 1]);
         return out;
     }
 

@@ -5,7 +5,6 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.kernels.cpu.SimdChoice;
-import dev.gyre.kernels.op.TokenOps;
 import dev.gyre.kernels.ref.RefBackend;
 import dev.gyre.kernels.tornado.TornadoBackend;
 import dev.gyre.kernels.tornado.TornadoDevices;
@@ -62,7 +61,7 @@ class GoldenModelTest {
         private static int[] shifted(long[] labels, int T) {
             int[] out = new int[labels.length];
             for (int i = 0; i < out.length; i++)
-                out[i] = i % T == T - 1 ? TokenOps.CrossEntropy.IGNORE : Math.toIntExact(labels[i + 1]);
+                out[i] = i % T == T - 1 ? Batch.IGNORE : Math.toIntExact(labels[i + 1]);
             return out;
         }
 

@@ -88,7 +88,7 @@ public record HypersphericalEnergy(double energy, double standardError, int neur
         int m = Math.min(BLOCK, k);
         float[] unit = new float[Math.multiplyExact(k, d)];
         Rows.forEach(0, k, d, i -> {
-            float[] row = Rows.read(w, (long) rows[i] * d, d);
+            float[] row = w.decode((long) rows[i] * d, d);
             for (int j = 0; j < d; j++)
                 unit[i * d + j] = (float) (row[j] / norms[rows[i]]);
         });
@@ -130,8 +130,8 @@ public record HypersphericalEnergy(double energy, double standardError, int neur
     }
 
     private static double distance(HostData w, int d, int a, int b, double[] norms) {
-        float[] x = Rows.read(w, (long) a * d, d);
-        float[] y = Rows.read(w, (long) b * d, d);
+        float[] x = w.decode((long) a * d, d);
+        float[] y = w.decode((long) b * d, d);
         double sum = 0;
         for (int j = 0; j < d; j++) {
             double diff = x[j] / norms[a] - y[j] / norms[b];
@@ -142,7 +142,7 @@ public record HypersphericalEnergy(double energy, double standardError, int neur
 
     private static double norm(HostData w, int row, int d) {
         double sum = 0;
-        for (float v : Rows.read(w, (long) row * d, d))
+        for (float v : w.decode((long) row * d, d))
             sum += (double) v * v;
         return Math.sqrt(sum);
     }

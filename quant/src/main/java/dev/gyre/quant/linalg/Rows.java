@@ -1,7 +1,5 @@
 package dev.gyre.quant.linalg;
 
-import dev.gyre.kernels.op.HostData;
-import dev.gyre.quant.Nf4;
 import java.util.Random;
 import java.util.function.IntConsumer;
 import java.util.stream.IntStream;
@@ -285,19 +283,5 @@ final class Rows {
     static void forEach(int from, int to, long each, IntConsumer body) {
         IntStream range = IntStream.range(from, to);
         ((to - from) * each < PARALLEL ? range : range.parallel()).forEach(body);
-    }
-
-    /// Elements `from .. from + n - 1` of a weight of any storage, as F32.
-    static float[] read(HostData w, long from, int n) {
-        float[] out = new float[n];
-        switch (w) {
-            case HostData.F32 f -> System.arraycopy(f.values, (int) from, out, 0, n);
-            case HostData.BF16 b -> {
-                for (int i = 0; i < n; i++)
-                    out[i] = Float.intBitsToFloat(b.bits[(int) from + i] << 16);
-            }
-            case HostData.NF4 q -> Nf4.dequantize(q, from, n, out, 0);
-        }
-        return out;
     }
 }

@@ -264,7 +264,7 @@ public final class TruncatedSvd {
 
     /// All of a small matrix in double: Gram-Schmidt along the longer side leaves a triangle for Commons Math.
     private static TruncatedSvd exact(HostData a, int n, int d, int r, double norm, double tolerance) {
-        float[] w = Rows.read(a, 0, n * d);
+        float[] w = a.decode(0, n * d);
         boolean wide = n <= d;
         double[][] rows = new double[wide ? n : d][wide ? d : n];
         for (int i = 0; i < n; i++)
@@ -352,7 +352,7 @@ public final class TruncatedSvd {
                     + ", the rank a weight of shape (" + n + "," + d + ") can have");
         double[] parts = new double[n];
         Rows.forEach(0, n, d, i -> {
-            for (float v : Rows.read(a, (long) i * d, d))
+            for (float v : a.decode((long) i * d, d))
                 parts[i] += (double) v * v;
         });
         double norm = Math.sqrt(Arrays.stream(parts).sum());

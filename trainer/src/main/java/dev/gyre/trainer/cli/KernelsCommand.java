@@ -9,7 +9,8 @@ import dev.gyre.kernels.check.OpCase;
 import dev.gyre.kernels.check.OpCases;
 import dev.gyre.kernels.check.OpCheck;
 import dev.gyre.kernels.check.OpTimer;
-import dev.gyre.kernels.check.SizedCases;
+import dev.gyre.kernels.check.Shape;
+import dev.gyre.kernels.check.Size;
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.model.files.AtomicFiles;
 import dev.gyre.kernels.devices.Devices;
@@ -41,9 +42,15 @@ final class KernelsCommand extends GyreCommand {
             description = "How cuBLAS multiplies on cuda:N: f32, tf32 or bf16 (default: f32). The limits follow it.")
     Precision precision = Precision.F32;
 
-    @Option(names = "--size", defaultValue = "S",
-            description = "Shapes: ${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE}). XS is for a first look.")
-    SizedCases.Size size = SizedCases.Size.S;
+    @Option(names = "--size", defaultValue = "S", paramLabel = "SIZE",
+            description = "Model whose sizes are taken: XS (for a first look), S, M, L, 7B4 or 7B, as in gyre bench"
+                    + " (the reference takes hours for the last two; default: ${DEFAULT-VALUE}).")
+    String size = "S";
+
+    @Option(names = "--batch", paramLabel = "N",
+            description = "Rows of a step; fewer take less time (default: the size's).")
+    @Nullable
+    Integer batch;
 
     @Option(names = "--check", description = "Also run the table of odd and unfriendly sizes, in views with guard words"
             + " and in shared memory, twice each, bits compared.")
@@ -102,7 +109,19 @@ final class KernelsCommand extends GyreCommand {
         return run(Devices.open(device, precision).backend());
     }
 
+    private Shape shape() {
+        Shape shape = Size.of(size)
+                .orElseThrow(() -> new UsageException("--size " + size + ": unknown; use one of " + Size.NAMES)).shape();
+        if (batch == null)
+            return shape;
+        if (batch < 1)
+            throw new UsageException("--batch " + batch + " is below 1");
+        return shape.withBatch(batch);
+    }
+
     int run(Backend on) {
+        Shape shape = shape();
+        String text = size.toUpperCase(Locale.ROOT) + " (" + shape + ")";
         Pattern only;
         try {
             only = Pattern.compile(ops);
@@ -115,12 +134,12 @@ final class KernelsCommand extends GyreCommand {
             screen().line("device  " + on.describe());
             if (!isCpu)
                 screen().line("cpu     " + cpu.describe());
-            screen().line("size    " + size);
+            screen().line("size    " + text);
             screen().line("");
             screen().line(KernelsReport.heading(!isCpu));
         }
         List<Row> rows = new ArrayList<>();
-        for (OpCase c : SizedCases.of(size))
+        for (OpCase c : OpCases.sized(shape))
             if (only.matcher(c.name()).find()) {
                 screen().status(c.name() + " ...");
                 Row r = time(c, on, isCpu ? null : cpu);
@@ -132,7 +151,7 @@ final class KernelsCommand extends GyreCommand {
         List<Checked> checked = check ? checkAll(only, on) : List.of();
         if (rows.isEmpty() && checked.isEmpty())
             throw new UsageException("--ops " + ops + " matches no operation");
-        Findings f = new Findings(on.describe(), on.precision(), cpu.describe(), size.toString(), rows, checked);
+        Findings f = new Findings(on.describe(), on.precision(), cpu.describe(), text, rows, checked);
         if (json)
             screen().result(json(f).toString());
         if (html != null) {
@@ -158,7 +177,7 @@ final class KernelsCommand extends GyreCommand {
     private List<Checked> checkAll(Pattern only, Backend on) {
         Map<String, List<OpCase>> byOp = new LinkedHashMap<>();
         for (OpCase c : OpCases.all())
-            if (only.matcher(c.op()).find())
+            if (only.matcher(c.name()).find())
                 byOp.computeIfAbsent(c.op(), _ -> new ArrayList<>()).add(c);
         List<Checked> out = new ArrayList<>();
         if (!json) {

@@ -55,7 +55,7 @@ public final class Adapters {
     /// PEFT's two exact forms turn opposite ways: OFT's is `exact = CAYLEY_MINUS`, PSOFT's `CAYLEY_PLUS`.
     private static Orthogonal map(Cayley cayley, int terms, Orthogonal.Form exact, double maxNorm) {
         return switch (cayley) {
-            case NEUMANN -> new Orthogonal(Orthogonal.Form.NEUMANN, terms, (float) maxNorm, Orthogonal.Skew.PACKED);
+            case NEUMANN -> new Orthogonal(Orthogonal.Form.NEUMANN, terms, maxNorm, Orthogonal.Skew.PACKED);
             case EXACT -> Orthogonal.of(exact, 0);
             case NEWTON_SCHULZ -> Orthogonal.of(Orthogonal.Form.NEWTON_SCHULZ, terms);
         };

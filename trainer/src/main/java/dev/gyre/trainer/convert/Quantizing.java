@@ -41,7 +41,7 @@ public final class Quantizing {
                     throw new FormatException(model,
                             name + " is quantised already; start from the model in 16 or 32 bits");
                 progress.accept(name);
-                HostData.NF4 q = Nf4.quantize(source.weight(name, true), blockSize);
+                HostData.NF4 q = Nf4.quantize(source.weight(name), blockSize);
                 if (doubleQuant)
                     q = DoubleQuant.of(q);
                 writer.nf4(name, q, l.out(), l.in(), source.originalType(name));

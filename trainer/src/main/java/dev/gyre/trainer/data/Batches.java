@@ -1,6 +1,5 @@
 package dev.gyre.trainer.data;
 
-import dev.gyre.kernels.op.TokenOps;
 import dev.gyre.model.transformer.Batch;
 import dev.gyre.trainer.config.RunConfig;
 import java.util.ArrayList;
@@ -154,7 +153,7 @@ public final class Batches {
         int[] labels = new int[n];
         int[] positions = new int[n];
         int[] start = new int[n];
-        Arrays.fill(labels, TokenOps.CrossEntropy.IGNORE);
+        Arrays.fill(labels, Batch.IGNORE);
         int trained = 0;
         for (int b = 0; b < B; b++) {
             int t = 0;

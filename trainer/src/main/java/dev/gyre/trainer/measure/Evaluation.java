@@ -1,7 +1,6 @@
 package dev.gyre.trainer.measure;
 
 import dev.gyre.kernels.Backend;
-import dev.gyre.kernels.op.TokenOps;
 import dev.gyre.model.token.StreamDecoder;
 import dev.gyre.model.transformer.Batch;
 import dev.gyre.model.transformer.BatchShape;
@@ -144,7 +143,7 @@ public final class Evaluation {
         int V = model.config().vocabSize();
         int known = Math.min(V, text.tokenizer().vocabSize());
         int[] labels = new int[B * T];
-        Arrays.fill(labels, TokenOps.CrossEntropy.IGNORE);
+        Arrays.fill(labels, Batch.IGNORE);
         HeapTrim.collect();
         float[] logits = new float[Math.multiplyExact(Math.multiplyExact(B, last), V)];
         try (TrainSession s = TrainSession.ofLastLogits(model, backend, new BatchShape(B, T), last)) {

@@ -2,7 +2,6 @@ package dev.gyre.trainer.measure;
 
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.InputException;
-import dev.gyre.kernels.op.TokenOps;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.emit.Tensor;
 import dev.gyre.model.files.AtomicFiles;
@@ -105,7 +104,7 @@ public final class LogitsFile {
             this.start = start;
             this.trained =
                     (int) Arrays.stream(labels).flatMapToInt(Arrays::stream)
-                            .filter(l -> l != TokenOps.CrossEntropy.IGNORE)
+                            .filter(l -> l != Batch.IGNORE)
                             .count();
         }
 
@@ -124,7 +123,7 @@ public final class LogitsFile {
             int[][] labels = new int[ids.length][T];
             int[][] start = new int[ids.length][T];
             for (int b = 0; b < ids.length; b++) {
-                Arrays.fill(labels[b], TokenOps.CrossEntropy.IGNORE);
+                Arrays.fill(labels[b], Batch.IGNORE);
                 if (given != null)
                     System.arraycopy(given[b], 1, labels[b], 0, T - 1);
                 if (mask != null)

@@ -1,7 +1,6 @@
 package dev.gyre.trainer.measure;
 
 import dev.gyre.kernels.Backend;
-import dev.gyre.kernels.op.TokenOps;
 import dev.gyre.model.transformer.Batch;
 import dev.gyre.model.transformer.BatchShape;
 import dev.gyre.model.transformer.TrainSession;
@@ -43,7 +42,7 @@ public record MergeCheck(int logits, double difference, double relative) {
         int[] ids = new int[ROWS * T];
         Arrays.setAll(ids, _ -> random.nextInt(V));
         int[] labels = new int[ids.length];
-        Arrays.fill(labels, TokenOps.CrossEntropy.IGNORE);
+        Arrays.fill(labels, Batch.IGNORE);
         HeapTrim.collect();
         float[] out = new float[Math.multiplyExact(ids.length, V)];
         try (TrainSession s = new TrainSession(llama, backend, List.of(new BatchShape(ROWS, T)), false,

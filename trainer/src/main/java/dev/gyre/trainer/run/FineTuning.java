@@ -92,6 +92,7 @@ public final class FineTuning {
 
     private static TrainSession session(RunConfig c, RunConfig.Train t, ModelText text, Backend backend) {
         Trained trained = adapt(c, load(c), text, backend);
-        return new TrainSession(trained.model(), backend, RunData.shapes(t), trained.full(), t.uses());
+        return new TrainSession(trained.model(), backend, RunData.shapes(t), trained.full(), t.uses(),
+                c.seed());
     }
 }

@@ -7,7 +7,6 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;
-import dev.gyre.kernels.check.SizedCases;
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.kernels.op.Buf;
 import dev.gyre.trainer.run.ForwardingSession;
@@ -36,13 +35,13 @@ class KernelsCommandTest {
         JsonNode o = JsonMapper.builder().build().readTree(c.out);
         assertThat(o.get("device").asString()).startsWith("jvm");
         assertThat(o.get("failed").asInt()).isZero();
-        JsonNode axpy = o.get("operations").get(6);
-        assertThat(axpy.get("name").asString()).isEqualTo("Axpy");
+        JsonNode axpy = o.get("operations").get(0);
+        assertThat(axpy.get("name").asString()).isEqualTo("Axpy n4096");
         assertThat(axpy.get("deviation").asDouble()).isPositive().isLessThanOrEqualTo(axpy.get("limit").asDouble());
         assertThat(axpy.get("times_cpu_speed").asDouble())
                 .isEqualTo(axpy.get("cpu_ms").asDouble() / axpy.get("ms").asDouble());
         assertThat(o.get("odd_sizes").get(0).get("cases").asInt()).isEqualTo(2);
-        assertThat(Files.readString(page)).contains("Device: jvm", "<td>Axpy<td>", "all checks passed", "</html>");
+        assertThat(Files.readString(page)).contains("Device: jvm", "<td>Axpy n4096<td>", "all checks passed", "</html>");
     }
 
     /// Runs on the CPU and then spoils one element of what is read.
@@ -75,15 +74,15 @@ class KernelsCommandTest {
         ByteArrayOutputStream out = new ByteArrayOutputStream();
         ByteArrayOutputStream err = new ByteArrayOutputStream();
         KernelsCommand k = new KernelsCommand();
-        k.size = SizedCases.Size.XS;
-        k.ops = "^Add$";
+        k.size = "xs";
+        k.ops = "^Add ";
         k.check = true;
         k.cases = 1;
         k.html = dir.resolve("k.html");
         k.attach(new Screen(new PrintStream(out, true, StandardCharsets.UTF_8),
                 new PrintStream(err, true, StandardCharsets.UTF_8), false));
         assertThat(k.run(new Wrong(new CpuBackend(1)))).isEqualTo(ExitCode.FAILURE);
-        assertThat(out.toString(StandardCharsets.UTF_8)).contains("FAILED: Add on wrong, out[1] = ");
+        assertThat(out.toString(StandardCharsets.UTF_8)).contains("FAILED: Add n4096 on wrong, out[1] = ");
         assertThat(err.toString(StandardCharsets.UTF_8)).contains("2 checks failed on a device with a bad memory cell");
         assertThat(Files.readString(k.html)).contains("2 checks failed", "out[1] = ");
     }

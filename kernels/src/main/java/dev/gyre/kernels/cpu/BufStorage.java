@@ -4,28 +4,28 @@ import dev.gyre.kernels.op.Buf;
 import dev.gyre.kernels.op.HostData;
 import org.jspecify.annotations.Nullable;
 
-/// The storage of one root buffer: an arena slab, an array of its own, or the numbers bound to a weight.
-final class Slot {
+/// The storage of one root buffer: an arena slab, an array of its own, or the values bound to a weight.
+final class BufStorage {
     private final Buf root;
     private float @Nullable [] floats;
     private int @Nullable [] ints;
     private @Nullable HostData data;
 
-    Slot(Buf root) {
+    BufStorage(Buf root) {
         this.root = root;
     }
 
-    Slot(Buf root, float[] floats) {
+    BufStorage(Buf root, float[] floats) {
         this.root = root;
         this.floats = floats;
     }
 
-    Slot(Buf root, int[] ints) {
+    BufStorage(Buf root, int[] ints) {
         this.root = root;
         this.ints = ints;
     }
 
-    /// F32 weights are used where they lie; the others are decoded by the operations that read them.
+    /// F32 weights are used in place; the others are decoded by the operations that read them.
     void bind(HostData given) {
         data = given;
         if (given instanceof HostData.F32 f)
@@ -59,7 +59,7 @@ final class Slot {
 
     private IllegalStateException missing(String what) {
         return new IllegalStateException(root.role() == Buf.Role.WEIGHT
-                ? "weight " + root + " has no numbers: bind it before the first run"
+                ? "weight " + root + " has no values: bind it before the first run"
                 : root + " is not " + what + " storage");
     }
 

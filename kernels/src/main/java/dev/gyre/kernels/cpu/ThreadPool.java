@@ -7,10 +7,10 @@ import java.util.concurrent.locks.LockSupport;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
-/// A small pool: the calling thread and `threads - 1` daemons take the items of a job one after another. Which thread
-/// takes an item varies, what an item computes must not depend on it; so results are the same from run to run.
+/// A small pool: the calling thread and `threads - 1` daemon threads take the items of a job one after another. Which
+/// thread takes an item varies and must not affect what the item computes; so results are the same from run to run.
 /// Workers spin for some microseconds between jobs, then sleep. One job at a time, from one caller.
-final class Cpu implements AutoCloseable {
+final class ThreadPool implements AutoCloseable {
     /// One part of a job; `worker` in `0..threads-1` picks the scratch memory.
     interface Body {
         void run(int item, int worker);
@@ -18,7 +18,7 @@ final class Cpu implements AutoCloseable {
 
     private static final float[] NOTHING = {};
     private static final int SPINS = 4000;
-    /// Item part of a ticket between two jobs, while `body` and `items` change.
+    /// Item part of a ticket between two jobs, while `body` and `items` are being changed.
     private static final long NONE = 0x80000000L;
 
     private final int threads;
@@ -28,7 +28,7 @@ final class Cpu implements AutoCloseable {
     private final float[][][][] sections;
     private final double[][][][] squares;
 
-    /// Job number in the upper half, next item in the lower; a thread owns an item once it has counted it up.
+    /// Job number in the upper half, next item in the lower; a thread owns an item once it has incremented it.
     private final AtomicLong ticket = new AtomicLong();
     private final AtomicInteger done = new AtomicInteger();
     private final AtomicInteger asleep = new AtomicInteger();
@@ -38,7 +38,7 @@ final class Cpu implements AutoCloseable {
     };
     private int items;
 
-    Cpu(int threads) {
+    ThreadPool(int threads) {
         if (threads < 1)
             throw new IllegalArgumentException("threads must be at least 1, not " + threads);
         this.threads = threads;
@@ -59,7 +59,7 @@ final class Cpu implements AutoCloseable {
         return threads;
     }
 
-    /// Work space of a worker that keeps its size from run to run; `which` in 0..3, contents undefined.
+    /// Work space of a worker, reused from run to run; `which` in 0..3, contents undefined.
     float[] scratch(int worker, int which, int n) {
         float[] s = scratch[worker][which];
         if (s.length < n) {
@@ -69,7 +69,7 @@ final class Cpu implements AutoCloseable {
         return s;
     }
 
-    /// Places for `count` arrays of a worker, or shared where `worker` is [#threads], `which` in 0..1; see [#section].
+    /// `count` arrays of a worker, or shared where `worker` is [#threads], `which` in 0..1; see [#section].
     float[][] sections(int worker, int which, int count) {
         float[][] s = sections[worker][which];
         int have = s.length;
@@ -81,14 +81,14 @@ final class Cpu implements AutoCloseable {
         return s;
     }
 
-    /// Array i, of at least `size` numbers, as operands of [Simd#strip] have them; contents undefined.
+    /// Array i of `sections`, of at least `size` elements, an operand of [Simd#strip]; contents undefined.
     static float[] section(float[][] sections, int i, int size) {
         if (sections[i].length < size)
             sections[i] = new float[size];
         return sections[i];
     }
 
-    /// Work space that the items of one job share.
+    /// Work space shared by the items of one job.
     float[] shared(int which, int n) {
         return scratch(threads, which, n);
     }
@@ -109,8 +109,8 @@ final class Cpu implements AutoCloseable {
                 + Arrays.stream(squares).flatMap(Arrays::stream).mapToLong(s -> 8L * s.length * s.length).sum();
     }
 
-    /// Runs `body` for items `0..n-1` and returns when all are done. The first exception of any item is thrown here; items
-    /// not yet begun by then are left out.
+    /// Runs `body` for items `0..n-1` and returns when all are done. An exception of any item is rethrown here; items
+    /// not yet begun by then are skipped.
     void forEach(int n, Body job) {
         if (n <= 0)
             return;
@@ -148,8 +148,8 @@ final class Cpu implements AutoCloseable {
         throw new IllegalStateException(t);
     }
 
-    /// Takes items of the given job until none is left. What was read of `body` and `items` counts only when the item is
-    /// won afterwards: [#forEach] changes them after it has changed the ticket.
+    /// Takes items of the given job until none is left. The values read of `body` and `items` are valid only if the
+    /// item is won afterwards: [#forEach] changes them after it has changed the ticket.
     private void take(long job, int worker) {
         while (true) {
             long seen = ticket.get();

@@ -1,9 +1,9 @@
-package dev.gyre.kernels;
+package dev.gyre.kernels.ref;
 
-import static dev.gyre.kernels.ref.ProductRef.identity;
-import static dev.gyre.kernels.ref.ProductRef.plus;
-import static dev.gyre.kernels.ref.ProductRef.times;
-import static dev.gyre.kernels.ref.ProductRef.transpose;
+import static dev.gyre.kernels.ref.Matrices.identity;
+import static dev.gyre.kernels.ref.Matrices.plus;
+import static dev.gyre.kernels.ref.Matrices.times;
+import static dev.gyre.kernels.ref.Matrices.transpose;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
 
@@ -11,16 +11,6 @@ import dev.gyre.kernels.op.Givens;
 import dev.gyre.kernels.op.Orthogonal;
 import dev.gyre.kernels.op.Orthogonal.Skew;
 import dev.gyre.kernels.op.ProductOps.MatMul.Form;
-import dev.gyre.kernels.ref.AttentionRef;
-import dev.gyre.kernels.ref.CayleyRef;
-import dev.gyre.kernels.ref.CrossEntropyRef;
-import dev.gyre.kernels.ref.GivensRef;
-import dev.gyre.kernels.ref.OptimiserRef;
-import dev.gyre.kernels.ref.ProductRef;
-import dev.gyre.kernels.ref.ReflectRef;
-import dev.gyre.kernels.ref.RopeRef;
-import dev.gyre.kernels.ref.RotateRef;
-import dev.gyre.kernels.ref.Vec;
 import java.util.Arrays;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
@@ -136,13 +126,13 @@ class AlgebraTest {
         for (int i = 0; i < 5; i++)
             for (int j = i + 1; j < 5; j++)
                 v[k++] = (X[i * 5 + j] - X[j * 5 + i]) / 2;
-        assertClose(rotation(new Orthogonal(form, 5, 0f, Skew.FULL), X, 5), rotation(Orthogonal.of(form, 5), v, 5),
+        assertClose(rotation(new Orthogonal(form, 5, 0, Skew.FULL), X, 5), rotation(Orthogonal.of(form, 5), v, 5),
                 1e-14);
     }
 
     @Test
     void aNormLimitScalesOnlyBlocksBeyondIt() {
-        Orthogonal limited = new Orthogonal(Orthogonal.Form.NEUMANN, 5, 0.9f, Skew.PACKED);
+        Orthogonal limited = new Orthogonal(Orthogonal.Form.NEUMANN, 5, 0.9, Skew.PACKED);
         double[] v = {0.1, 0.2, -0.1, 3, -2, 1};
         Vec got = Vec.zeros(18);
         CayleyRef.forward(limited, Vec.of(v), got, 2, 3);
@@ -160,7 +150,7 @@ class AlgebraTest {
         CayleyRef.coftProject(projected, 2, 3, 0.5);
         assertThat(projected.slice(0, 3).toArray()).containsExactly(0.1, 0.2, -0.1);
         double[] Q = CayleyRef.skew(PLUS, projected.slice(3, 3), 3);
-        assertThat(Math.sqrt(ProductRef.dot(Q, Q))).isCloseTo(0.5, within(1e-14));
+        assertThat(Math.sqrt(Matrices.dot(Q, Q))).isCloseTo(0.5, within(1e-14));
         assertThat(projected.get(3) / projected.get(5)).isCloseTo(3, within(1e-14));
     }
 
@@ -435,7 +425,7 @@ class AlgebraTest {
             Vec x = Vec.of(qk.clone());
             int[] positions = {3 + 7 * shift, 1 + 7 * shift};
             RopeRef.rope(x, Vec.of(cos), Vec.of(sin), positions, 2, 1, D, false);
-            scores[shift] = ProductRef.dot(x.slice(0, D).toArray(), x.slice(D, D).toArray());
+            scores[shift] = Matrices.dot(x.slice(0, D).toArray(), x.slice(D, D).toArray());
             assertThat(x.get(0)).isNotCloseTo(qk[0], within(1e-3));
             RopeRef.rope(x, Vec.of(cos), Vec.of(sin), positions, 2, 1, D, true);
             assertClose(x.toArray(), qk, 1e-14);
@@ -454,7 +444,7 @@ class AlgebraTest {
     void crossEntropyOfEqualLogitsIsTheLogOfTheirNumberAndGradientsSumToZero() {
         Vec logits = Vec.of(3, 3, 3, 3, 0.1, -2, 5, 1);
         Vec loss = Vec.zeros(2);
-        CrossEntropyRef.crossEntropy(logits, new int[] {2, 0}, loss, 0.5, 2, 4, true);
+        TokenRef.crossEntropy(logits, new int[] {2, 0}, loss, 0.5, 2, 4, true);
         assertThat(loss.get(0)).isCloseTo(Math.log(4), within(1e-15));
         assertClose(logits.slice(0, 4).toArray(), new double[] {0.125, 0.125, -0.375, 0.125}, 1e-15);
         assertThat(Arrays.stream(logits.slice(4, 4).toArray()).sum()).isCloseTo(0, within(1e-15));
