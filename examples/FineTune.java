@@ -10,7 +10,7 @@ import java.util.Random;
 
 /// Fine-tunes the small model of this repository from a Java program: the new skill is to write a word twice.
 ///
-///     $JAVA_HOME/bin/java --add-modules jdk.incubator.vector -cp bench/target/gyre.jar examples/FineTune.java
+///     $JAVA_HOME/bin/java --add-modules jdk.incubator.vector -Dai.djl.offline=true -cp bench/target/gyre.jar examples/FineTune.java
 ///
 /// with the folder of a JDK 25 as JAVA_HOME. Arguments, all optional: model directory, steps, output directory
 /// for the adapter and the merged model.

@@ -37,7 +37,8 @@ class OpCoverageTest {
     /// Operations that a case named after them really runs.
     private static Set<String> covered(Collection<OpCase> cases, OpCase.Layout layout) {
         return cases.stream()
-                .filter(c -> c.setup(layout).ops().stream().anyMatch(op -> op.getClass().getSimpleName().equals(c.op())))
+                .filter(c -> c.setup(layout).ops().stream()
+                        .anyMatch(op -> op.getClass().getSimpleName().equals(c.op())))
                 .map(OpCase::op).collect(Collectors.toCollection(TreeSet::new));
     }
 

@@ -65,13 +65,13 @@ final class CuBlasCall implements Graph.Call {
             }
     }
 
-    /// A matrix of `rows` by `columns`, `ld` elements from one column to the next.
+    /// Checks a matrix of `rows` by `columns` with `ld` elements from one column to the next.
     private void require(TornadoNativeArray matrix, int ld, int rows, int columns) {
         if (brain != matrix instanceof ShortArray || !brain && !(matrix instanceof FloatArray))
             throw new TornadoRuntimeException("cuBLAS: a matrix is a " + matrix.getClass().getSimpleName());
         if (ld < Math.max(1, rows) || (long) ld * (columns - 1) + rows > matrix.getSize())
             throw new TornadoRuntimeException("cuBLAS: " + rows + " x " + columns + " with " + ld
-                    + " elements a column do not fit into " + matrix.getSize());
+                    + " elements per column do not fit into " + matrix.getSize());
     }
 
     private float[] factor(Object matrix) {
@@ -95,7 +95,7 @@ final class CuBlasCall implements Graph.Call {
         return Float.intBitsToFloat(bits << 16);
     }
 
-    /// To so many bits of mantissa, ties to even.
+    /// Rounds to `mantissa` bits of mantissa, ties to even.
     private static float round(float x, int mantissa) {
         if (Float.isNaN(x))
             return Float.NaN;

@@ -19,7 +19,7 @@ import uk.ac.manchester.tornado.api.types.arrays.LongArray;
 import uk.ac.manchester.tornado.api.types.arrays.ShortArray;
 import uk.ac.manchester.tornado.api.types.arrays.TornadoNativeArray;
 
-/// The device of one execution plan: for each graph the device copies of its arrays, and the rules by which they come to be.
+/// The device of one execution plan: the device copies of each graph's arrays, and the rules of transfer between them.
 public final class Executor {
     private final List<Graph> graphs;
     private final Map<Graph, Map<Object, TornadoNativeArray>> memory = new IdentityHashMap<>();
@@ -35,8 +35,8 @@ public final class Executor {
         requireOneCodePerName();
     }
 
-    /// The SDK compiles a task once for all of a plan's tasks of the same graph name, task name and method, with the numbers
-    /// of the first one as constants.
+    /// The SDK compiles a plan's tasks of the same graph name, task name and method only once, with the scalars of the first
+    /// one as constants.
     private void requireOneCodePerName() {
         Map<String, List<Object>> constants = new HashMap<>();
         for (Graph g : graphs)
@@ -45,7 +45,7 @@ public final class Executor {
                 List<Object> first = constants.putIfAbsent(g.name() + "." + t.id() + "-" + t.code(), mine);
                 if (first != null && !first.equals(mine))
                     throw new TornadoRuntimeException("two tasks " + g.name() + "." + t.id() + " run " + t.code()
-                            + " with the numbers " + first + " and " + mine
+                            + " with the constants " + first + " and " + mine
                             + "; the second would run the code that was compiled for the first");
             }
     }
@@ -98,7 +98,7 @@ public final class Executor {
         });
     }
 
-    /// A consumed array is the very copy that the graph executed immediately before left behind.
+    /// A consumed array is the same copy that the graph executed immediately before persisted.
     private void consume(Graph g, Map<Object, TornadoNativeArray> device) {
         Graph from = last;
         g.consumed().forEach((a, name) -> {
@@ -208,7 +208,7 @@ public final class Executor {
         };
     }
 
-    /// Device memory is not cleared: not-a-number where there is one, a large negative number elsewhere.
+    /// Device memory is not cleared: NaN for floating-point arrays, a large negative value for integers.
     private static void fillWithGarbage(TornadoNativeArray a) {
         switch (a) {
             case FloatArray f -> f.init(Float.NaN);

@@ -17,19 +17,19 @@ import uk.ac.manchester.tornado.api.enums.DataTransferMode;
 import uk.ac.manchester.tornado.api.exceptions.TornadoRuntimeException;
 import uk.ac.manchester.tornado.api.types.arrays.TornadoNativeArray;
 
-/// What a [uk.ac.manchester.tornado.api.TaskGraph] recorded: tasks in order, and how each array travels.
+/// What a [uk.ac.manchester.tornado.api.TaskGraph] recorded: its tasks in order, and how each array is transferred.
 public final class Graph {
     /// A kernel with its arguments on the device.
     public interface Call {
         void run(Object[] arguments);
     }
 
-    /// One kernel launch or call of a library; scalars among the arguments are as they were when the task was added.
+    /// One kernel launch or library call; scalar arguments have the values of the time when the task was added.
     ///
     /// @param code name of the kernel or the library's function
-    /// @param access how it touches an argument
+    /// @param access whether it reads or writes an argument
     record Task(String id, String code, IntFunction<KernelCode.Access> access, Call call, Object[] arguments) {
-        /// What a compiler knows: the numbers, and of other arguments their type.
+        /// What a compiler knows: the values of scalars, and the types of other arguments.
         List<Object> constants() {
             return Arrays.stream(arguments).map(a -> a instanceof Number ? a : a.getClass().getSimpleName()).toList();
         }
@@ -47,9 +47,9 @@ public final class Graph {
     private final Map<Object, Integer> toDevice = new IdentityHashMap<>();
     private final Map<Object, Integer> toHost = new IdentityHashMap<>();
     private final Map<Object, Boolean> persisted = new IdentityHashMap<>();
-    /// Array to the name of the graph it comes from, empty for whichever ran last.
+    /// Array to the name of the graph it is consumed from, empty for whichever ran last.
     private final Map<Object, String> consumed = new IdentityHashMap<>();
-    /// What TornadoVM 5.2 has, measured: one task more is a BufferOverflowException.
+    /// Capacity in TornadoVM 5.2, measured: one task more is a BufferOverflowException.
     private static final int DESCRIPTION_BYTES = 8192;
 
     private int described;
@@ -125,7 +125,7 @@ public final class Graph {
         described += 15 + 5 * arguments.length;
         if (described > DESCRIPTION_BYTES)
             throw new TornadoRuntimeException(name + ": too many tasks; a graph describes them in " + DESCRIPTION_BYTES
-                    + " bytes, 15 a task and 5 an argument");
+                    + " bytes, 15 per task and 5 per argument");
         tasks.add(new Task(id, code, access, call, arguments.clone()));
     }
 
@@ -175,8 +175,8 @@ public final class Graph {
         return all;
     }
 
-    /// How the first task that touches `array` does so; NONE where no task does.
-    @SuppressWarnings("ReferenceEquality") // an array is itself, whatever it holds
+    /// The access of the first task that reads or writes `array`; NONE if no task does.
+    @SuppressWarnings("ReferenceEquality") // identity, not contents
     KernelCode.Access firstAccess(Object array) {
         for (Task t : tasks) {
             KernelCode.Access all = KernelCode.Access.NONE;

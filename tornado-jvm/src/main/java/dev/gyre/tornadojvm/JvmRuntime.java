@@ -6,22 +6,22 @@ import uk.ac.manchester.tornado.api.common.TornadoDevice;
 import uk.ac.manchester.tornado.api.enums.TornadoDeviceType;
 import uk.ac.manchester.tornado.api.enums.TornadoVMBackendType;
 
-/// One back end with one device: this JVM.
+/// One backend with one device: this JVM.
 public enum JvmRuntime implements TornadoRuntime, TornadoBackend, TornadoDevice {
     INSTANCE;
 
-    /// Bytes that a work group may share, as on the smallest GPUs of interest.
+    /// Local memory of a work group in bytes, as on the smallest GPUs of interest.
     static final int LOCAL_MEMORY = 48 << 10;
 
     @Override
     public TornadoBackend getBackend(int index) {
-        only(index, "back end");
+        only(index, "backend");
         return this;
     }
 
     @Override
     public TornadoVMBackendType getBackendType(int index) {
-        only(index, "back end");
+        only(index, "backend");
         return TornadoVMBackendType.JAVA;
     }
 

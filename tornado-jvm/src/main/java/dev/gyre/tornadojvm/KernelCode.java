@@ -44,10 +44,10 @@ import java.util.Map;
 import org.jspecify.annotations.Nullable;
 import uk.ac.manchester.tornado.api.exceptions.TornadoRuntimeException;
 
-/// A kernel's method, found behind a method reference, and what its bytecode tells: which array arguments it reads and which
-/// it writes. A device compiler learns the same from the same bytecode, and never uploads an array that is only written.
+/// The method of a kernel, found from a method reference, and which of its array arguments it reads and writes according to
+/// its bytecode. TornadoVM derives the same from the same bytecode, and never uploads an array that is only written.
 public final class KernelCode {
-    /// How a kernel touches an argument.
+    /// Whether a kernel reads or writes an argument.
     public enum Access {
         NONE, READ, WRITE, READ_WRITE;
 
@@ -61,7 +61,7 @@ public final class KernelCode {
     }
 
     private static final String ARRAYS = "uk/ac/manchester/tornado/api/types/arrays/";
-    /// What is known of each class of kernels; its bytecode does not change.
+    /// The analysis of each class of kernels, kept because bytecode does not change.
     private static final ClassValue<Analysis> KNOWN = new ClassValue<>() {
         @Override
         protected Analysis computeValue(Class<?> kernels) {
@@ -105,7 +105,7 @@ public final class KernelCode {
         return name;
     }
 
-    /// How the kernel touches its argument `i`; NONE for scalars.
+    /// Access of the kernel to its argument `i`; NONE for scalars.
     public Access access(int i) {
         return accesses[i];
     }

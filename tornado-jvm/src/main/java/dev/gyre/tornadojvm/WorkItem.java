@@ -10,7 +10,7 @@ import org.jspecify.annotations.Nullable;
 import uk.ac.manchester.tornado.api.exceptions.TornadoRuntimeException;
 
 /// One work item of a work group. Groups run one after another, the items of a group on virtual threads that meet at
-/// barriers. Items of a group that pass different numbers of barriers are an error: on a device they hang it.
+/// barriers. Items of a group that pass different numbers of barriers are an error: a device would hang.
 public final class WorkItem {
     /// Shared memory of one group: arrays in the order of their allocation, the same for every item.
     private static final class Group {
@@ -35,7 +35,7 @@ public final class WorkItem {
         }
     }
 
-    /// What a [uk.ac.manchester.tornado.api.KernelContext] holds before a scheduler made it: zeros.
+    /// The indices and sizes of a [uk.ac.manchester.tornado.api.KernelContext] that no scheduler made: zeros.
     public static final WorkItem NONE = new WorkItem(new long[3], new long[3], new long[3], new long[3], null);
 
     private final long[] group;

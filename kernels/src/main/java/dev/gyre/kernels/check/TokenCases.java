@@ -18,7 +18,8 @@ public final class TokenCases implements Cases {
         @Override
         public void emit(Setup s) {
             s.op(new TokenOps.Embed(s.ints("ids", s.below(V, N)),
-                    trained ? s.in("table", 1, V, C) : s.weight("table", type, 1, V, C), s.out("out", EXACT, N, C), N, V,
+                    trained ? s.in("table", 1, V, C) : s.weight("table", type, 1, V, C), s.out("out", EXACT, N, C), N,
+                    V,
                     C));
         }
     }

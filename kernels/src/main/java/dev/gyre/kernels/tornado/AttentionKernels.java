@@ -7,7 +7,7 @@ import uk.ac.manchester.tornado.api.math.TornadoMath;
 import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
 import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 
-/// Causal attention with grouped key/value heads, keys streamed with a running maximum: no T x T matrix exists. Query
+/// Causal attention with grouped key/value heads, keys streamed with a running maximum: there is no T x T matrix. Query
 /// i of a sequence sees keys `max(start[i], i - window + 1) .. i`. `at` holds the first element of each array argument
 /// before it, in their order, since a kernel takes at most 20 arguments.
 final class AttentionKernels {
@@ -45,7 +45,7 @@ final class AttentionKernels {
             }
     }
 
-    /// `delta = sum over D of dOut out`, per row and head: what the softmax's gradient takes away.
+    /// `delta = sum over D of dOut out`, per row and head: the term that the softmax's gradient subtracts.
     static void outputDot(FloatArray out, FloatArray dOut, FloatArray delta, IntArray at, int rows, int D) {
         int outAt = at.get(0);
         int dOutAt = at.get(1);

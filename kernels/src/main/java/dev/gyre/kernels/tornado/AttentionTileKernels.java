@@ -10,14 +10,14 @@ import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 /// [AttentionKernels] for GPUs. A work group of 16 x 16 items has 32 queries (or, for dK and dV, 32 keys) of one head and goes
 /// over the keys (queries) that they see, 32 at a time, which come through local memory. An item computes 2 x 2 of the
 /// 32 x 32 scores, in registers; they meet in local memory too, and then it multiplies them with every 16th feature of
-/// two rows of the result, four at a time in registers. The result's elements belong to one item each from first to last
-/// tile and stand in the output array meanwhile, in the cache; so head dimensions of up to 128 leave local memory for
-/// several work groups.
+/// two rows of the result, four at a time in registers. Each element of the result belongs to one item from the first to
+/// the last tile and is kept in the output array, that is in the cache; so head dimensions of up to 128 leave local memory
+/// for several work groups.
 ///
-/// Items next to each other fetch neighbouring features, whole lines of memory. The odd pitch of the tiles keeps rows in
-/// different banks; what a row of items needs alike is broadcast. A pitch has room for four features an item, whose surplus is
-/// never stored. Longest work groups come first. `at` also has D and the length of a tile, for the inner loops: as constants
-/// they would unroll them, and an item would take three times the registers.
+/// Adjacent items read adjacent features, so reads are coalesced. The odd pitch of the tiles puts rows in different banks;
+/// values that all items of a row need are broadcast. The pitch has room for four features per item; the surplus is never
+/// stored. The longest work groups come first. `at` also holds D and the length of a tile, for the inner loops: as constants
+/// they would make TornadoVM unroll the loops, and an item would need three times the registers.
 final class AttentionTileKernels {
     /// Items along each side of a work group.
     static final int SIDE = 16;
@@ -35,7 +35,7 @@ final class AttentionTileKernels {
         return (D + 63 & ~63) + 1;
     }
 
-    /// Element c of a result's row becomes `keep` times what it was, plus `value`; rows outside have no `width`.
+    /// Multiplies element c of a result's row by `keep` and adds `value`; rows outside the matrix have `width` 0.
     private static void put(FloatArray to, int row, int c, int width, float keep, float value) {
         if (c < width) {
             float old = keep != 0f ? keep * to.get(row + c) : 0f;
@@ -186,8 +186,8 @@ final class AttentionTileKernels {
             lse.set(lseA + SIDE * H, maxB + TornadoMath.log(sumB));
     }
 
-    /// [AttentionKernels#attendCache]: a work group a query and head. An item has one of 128 keys at a time, whose score
-    /// it computes, and then one of the features: items next to each other read neighbours of a row of v.
+    /// [AttentionKernels#attendCache]: a work group per query and head. An item first computes the score of one of 128 keys,
+    /// then one of the features: adjacent items read adjacent elements of a row of v.
     static void attendCacheRow(KernelContext context, FloatArray q, FloatArray k, FloatArray v, IntArray start,
             FloatArray out, IntArray at, int H, int KV, int D, float scale, int window) {
         int features = at.get(5);
@@ -235,7 +235,7 @@ final class AttentionTileKernels {
             out.set(at.get(4) + row + x, value / sum);
     }
 
-    /// [AttentionKernels#queryGrad]; rows of dOut are read where they stand, since all items of a row read the same.
+    /// [AttentionKernels#queryGrad]; rows of dOut are read from global memory, because all items of a row read the same ones.
     static void queryGradTile(KernelContext context, FloatArray q, FloatArray k, FloatArray v, IntArray start,
             FloatArray lse, FloatArray dOut, FloatArray delta, FloatArray dQ, IntArray at, int T, int H, int KV, int D,
             float scale, int window) {
@@ -369,7 +369,7 @@ final class AttentionTileKernels {
         }
     }
 
-    /// [AttentionKernels#keyValueGrad]; rows of k and v are read where they stand.
+    /// [AttentionKernels#keyValueGrad]; rows of k and v are read from global memory.
     static void keyValueGradTile(KernelContext context, FloatArray q, FloatArray k, FloatArray v, IntArray start,
             FloatArray lse, FloatArray dOut, FloatArray delta, FloatArray dK, FloatArray dV, IntArray at, int T, int H,
             int KV, int D, float scale, int window) {

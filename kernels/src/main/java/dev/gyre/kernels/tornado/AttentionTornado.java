@@ -10,7 +10,7 @@ import dev.gyre.kernels.tornado.TaskGraphs.Grid;
 import uk.ac.manchester.tornado.api.KernelContext;
 import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 
-/// [dev.gyre.kernels.op.AttentionOps] as tasks.
+/// Lowering of [dev.gyre.kernels.op.AttentionOps].
 final class AttentionTornado extends OpLowering {
     AttentionTornado(TaskGraphs tasks, DeviceMemory memory, Choice choice) {
         super(tasks, memory, choice);
@@ -104,7 +104,7 @@ final class AttentionTornado extends OpLowering {
                 at(x.at(), cache.at(), start.at()), T, C);
     }
 
-    /// A work group for each tile of T tokens and each of some heads.
+    /// A work group for each tile of T tokens and each head.
     private static Grid attentionTiles(int T, int heads) {
         int side = AttentionTileKernels.SIDE;
         return new Grid(Math.ceilDiv(T, AttentionTileKernels.TILE) * side, heads * side, side, side);

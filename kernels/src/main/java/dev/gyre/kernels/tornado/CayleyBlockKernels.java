@@ -7,9 +7,9 @@ import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 
 /// The polynomials of [CayleyKernels] for GPUs: a work group of 16 x 16 items keeps a block's Q and the two matrices of a step
 /// in local memory through all steps. An item computes 2 x 2 elements of a product at a time (all of its share where b is at
-/// most 32). Items beyond the last row or column do once more what the last one does, with the same result. No pitch is
-/// needed: a row of items reads neighbours of one matrix and one element of the other. `at` also has b and p: as constants
-/// they would unroll the loops.
+/// most 32). Items beyond the last row or column repeat the last one, with the same result. No pitch is needed: a row of
+/// items reads adjacent elements of one matrix and one element of the other. `at` also holds b and p: as constants they
+/// would make TornadoVM unroll the loops.
 final class CayleyBlockKernels {
     /// Items along each side of a work group.
     static final int SIDE = 16;
@@ -69,8 +69,8 @@ final class CayleyBlockKernels {
             r.set(rAt + block + e, x[result + e]);
     }
 
-    /// [CayleyKernels#polynomialGradRows] and [CayleyKernels#polynomialGradColumns]. The matrices A wait in a (p, blocks, b, b),
-    /// each element for the item that put it there.
+    /// [CayleyKernels#polynomialGradRows] and [CayleyKernels#polynomialGradColumns]. The matrices A are kept in a (p, blocks, b, b);
+    /// each element is read by the item that wrote it.
     static void polynomialGradBlock(KernelContext context, FloatArray q, FloatArray dR, FloatArray a, FloatArray dQ,
             IntArray at, int blocks, int size, float last) {
         int dRAt = at.get(0);

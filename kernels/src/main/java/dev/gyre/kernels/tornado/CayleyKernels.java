@@ -7,14 +7,14 @@ import uk.ac.manchester.tornado.api.math.TornadoMath;
 import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
 import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 
-/// Steps from which [CayleyTasks] puts together rotations of skew-symmetric blocks, and their gradients. All matrices are
-/// (blocks, b, b); one work item per element wherever an element stands alone.
+/// The kernels of which [CayleyTasks] composes rotations of skew-symmetric blocks and their gradients. All matrices are
+/// (blocks, b, b), with one work item per element where elements are independent.
 final class CayleyKernels {
     private CayleyKernels() {
     }
 
-    /// `Q` of packed blocks: v (blocks, b(b-1)/2) holds the strict upper triangle row by row, number
-    /// `i b - i(i+1)/2 + j - i - 1` is element (i,j).
+    /// `Q` of packed blocks: v (blocks, b(b-1)/2) holds the strict upper triangle row by row; element (i,j) has
+    /// index `i b - i(i+1)/2 + j - i - 1`.
     static void skewOfPacked(FloatArray v, FloatArray q, IntArray at, int blocks, int b) {
         int vAt = at.get(0);
         for (@Parallel int e = 0; e < blocks * b * b; e++) {
@@ -39,7 +39,7 @@ final class CayleyKernels {
         }
     }
 
-    /// Adds the gradient of the packed numbers, `dV[k] += dQ[i,j] - dQ[j,i]`.
+    /// Adds the gradient of packed blocks, `dV[k] += dQ[i,j] - dQ[j,i]`.
     static void packedGrad(FloatArray dQ, FloatArray dV, IntArray at, int blocks, int b) {
         int dVAt = at.get(0);
         for (@Parallel int e = 0; e < blocks * b * b; e++) {
@@ -99,8 +99,8 @@ final class CayleyKernels {
 
     /// `R = I + 2 Q + ... + 2 Q^(p-1) + last Q^p` by Horner's rule, p >= 2. Row i of `X Q` is row i of X times Q, so a work item
     /// takes a row through all steps: rows = blocks b items, p b^2 multiply-adds each. x holds two rows for each of them,
-    /// read and written in turn, element j of all rows side by side. `at` also has b and p: as constants they would unroll the
-    /// loops.
+    /// read and written in turn, with element j of all rows adjacent. `at` also holds b and p: as constants they would make
+    /// TornadoVM unroll the loops.
     static void polynomialRows(FloatArray q, FloatArray x, FloatArray r, IntArray at, int rows, float last) {
         int rAt = at.get(0);
         int b = at.get(1);

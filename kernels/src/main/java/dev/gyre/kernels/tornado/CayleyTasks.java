@@ -10,7 +10,7 @@ import dev.gyre.kernels.tornado.TaskGraphs.Grid;
 import uk.ac.manchester.tornado.api.KernelContext;
 import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
 
-/// Rotations of skew-symmetric blocks and their gradients, put together from the products of [CayleyKernels].
+/// Rotations of skew-symmetric blocks and their gradients, composed of the kernels of [CayleyKernels].
 final class CayleyTasks extends OpLowering {
     private final Orthogonal map;
     private final int blocks;
@@ -27,7 +27,7 @@ final class CayleyTasks extends OpLowering {
         this.norms = memory.scratch(blocks);
     }
 
-    /// R of the stored blocks v.
+    /// Computes R from the stored blocks v.
     void rotation(Floats v, Floats r) {
         skew(v);
         limit();
@@ -53,7 +53,7 @@ final class CayleyTasks extends OpLowering {
         return memory.scratch((long) blocks * b * b);
     }
 
-    /// Q of the stored numbers.
+    /// Q from the stored parameters.
     private void skew(Floats v) {
         if (map.skew() == Skew.PACKED)
             tasks.task("skewOfPacked", items(blocks * b * b), CayleyKernels::skewOfPacked, v.array(), q, at(v.at()),
@@ -63,7 +63,7 @@ final class CayleyTasks extends OpLowering {
                     b);
     }
 
-    /// Keeps the norms of the blocks before it scales them.
+    /// Limits the norms of the blocks; the norms before that are kept for the gradient.
     private void limit() {
         if (map.maxNorm() > 0) {
             tasks.task("blockNorms", items(blocks), CayleyKernels::blockNorms, q, norms, blocks, b);
@@ -126,19 +126,19 @@ final class CayleyTasks extends OpLowering {
     }
 
     private void polynomial(Floats r) {
-        var c = map.coefficients();
+        float[] c = map.coefficients();
         int p = c.length - 1;
         if (p < 2)
-            affine(q, r, p == 0 ? 0f : (float) c[1], (float) c[0]);
+            affine(q, r, p == 0 ? 0f : c[1], c[0]);
         else
             if (workGroups)
                 tasks.task("polynomialBlock", group(), CayleyBlockKernels::polynomialBlock, new KernelContext(), q,
-                        r.array(), at(r.at(), b, p), b * b, (float) c[p]);
+                        r.array(), at(r.at(), b, p), b * b, c[p]);
             else {
                 int rows = blocks * b;
                 tasks.task("polynomialRows", items(rows), CayleyKernels::polynomialRows, q,
                         memory.scratch(2L * rows * b),
-                        r.array(), at(r.at(), b, p), rows, (float) c[p]);
+                        r.array(), at(r.at(), b, p), rows, c[p]);
             }
     }
 
@@ -194,23 +194,23 @@ final class CayleyTasks extends OpLowering {
     }
 
     private FloatArray polynomialGrad(Floats dR) {
-        var c = map.coefficients();
+        float[] c = map.coefficients();
         int p = c.length - 1;
         FloatArray dQ = matrix();
         int rows = blocks * b;
         if (p < 2) {
             tasks.task("scaleAndShift", items(rows * b), CayleyKernels::scaleAndShift, dR.array(), dQ, at(dR.at(), 0),
-                    blocks, b, p == 0 ? 0f : (float) c[1], 0f);
+                    blocks, b, p == 0 ? 0f : c[1], 0f);
             return dQ;
         }
         FloatArray a = memory.scratch((long) p * rows * b);
         if (workGroups) {
             tasks.task("polynomialGradBlock", group(), CayleyBlockKernels::polynomialGradBlock, new KernelContext(),
-                    q, dR.array(), a, dQ, at(dR.at(), b, p), blocks, b * b, (float) c[p]);
+                    q, dR.array(), a, dQ, at(dR.at(), b, p), blocks, b * b, c[p]);
             return dQ;
         }
         tasks.task("polynomialGradRows", items(rows), CayleyKernels::polynomialGradRows, q, dR.array(), a,
-                at(dR.at(), b, p), rows, (float) c[p]);
+                at(dR.at(), b, p), rows, c[p]);
         tasks.task("polynomialGradColumns", items(rows), CayleyKernels::polynomialGradColumns, q, a,
                 memory.scratch(2L * rows * b), dQ, at(b, p), rows);
         return dQ;

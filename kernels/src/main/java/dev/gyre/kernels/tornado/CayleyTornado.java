@@ -7,7 +7,7 @@ import dev.gyre.kernels.tornado.DeviceMemory.Floats;
 import dev.gyre.kernels.tornado.DeviceMemory.Ints;
 import dev.gyre.kernels.tornado.Lowering.Choice;
 
-/// [dev.gyre.kernels.op.CayleyOps] as tasks.
+/// Lowering of [dev.gyre.kernels.op.CayleyOps].
 final class CayleyTornado extends OpLowering {
     CayleyTornado(TaskGraphs tasks, DeviceMemory memory, Choice choice) {
         super(tasks, memory, choice);

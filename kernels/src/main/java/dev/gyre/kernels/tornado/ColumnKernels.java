@@ -6,8 +6,8 @@ import uk.ac.manchester.tornado.api.annotations.Parallel;
 import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
 import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 
-/// Operations along the columns of a matrix (N,C). Sums over rows have two stages: parts, each over every `parts`-th row, then
-/// the sum of the parts. The order of the additions depends on the shapes alone, so a run repeats bit by bit.
+/// Operations along the columns of a matrix (N,C). Sums over rows have two stages: partial sums, each over every `parts`-th
+/// row, then their sum. The order of the additions depends only on the shapes, so results are reproducible bit by bit.
 final class ColumnKernels {
     private ColumnKernels() {
     }

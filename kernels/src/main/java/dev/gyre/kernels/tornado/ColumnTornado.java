@@ -8,7 +8,7 @@ import dev.gyre.kernels.tornado.DeviceMemory.Ints;
 import dev.gyre.kernels.tornado.Lowering.Choice;
 import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
 
-/// [dev.gyre.kernels.op.ColumnOps] as tasks.
+/// Lowering of [dev.gyre.kernels.op.ColumnOps].
 final class ColumnTornado extends OpLowering {
     ColumnTornado(TaskGraphs tasks, DeviceMemory memory, Choice choice) {
         super(tasks, memory, choice);

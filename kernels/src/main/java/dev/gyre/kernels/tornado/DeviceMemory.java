@@ -26,11 +26,11 @@ import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 import uk.ac.manchester.tornado.api.types.arrays.ShortArray;
 import uk.ac.manchester.tornado.api.types.arrays.TornadoNativeArray;
 
-/// The arrays behind the buffers of a session. Every root buffer that lives between runs has an array of its own.
-/// Activations share arrays, each of which serves several whose lifetimes do not meet: not one arena with offsets, because
-/// then most kernels would get the same array as input and as output.
+/// The arrays that hold the buffers of a session. Every root buffer that lives between runs has an array of its own.
+/// Activations whose lifetimes do not overlap share arrays. There is no single arena with offsets, because most kernels
+/// would then get the same array as input and as output.
 final class DeviceMemory {
-    /// Window of an array: its first element is `at`.
+    /// Part of an array that begins at element `at`.
     record Floats(FloatArray array, int at) {
     }
 
@@ -40,15 +40,16 @@ final class DeviceMemory {
     record Shorts(ShortArray array, int at) {
     }
 
-    /// An NF4 weight. `nested` is the block size of double quantisation, 0 without it; the arrays that a form does
-    /// not need have one element.
+    /// An NF4 weight. `nested` is the block size of double quantisation, 0 without it; arrays that a form does not need have
+    /// one element.
     record Nf4(ByteArray codes, FloatArray book, FloatArray maxima, ByteArray maximaCodes, FloatArray map, int block,
             int nested, float offset) {
     }
 
-    /// Inputs of up to this many elements travel with every run, larger ones (position tables) only when written.
+    /// Inputs of up to this many elements are copied to the device on every run, larger ones (position tables) only after
+    /// they were written.
     private static final int SMALL = 1 << 14;
-    /// Elements of a block of an NF4 weight, and blocks whose maxima are quantised together.
+    /// Elements per block of an NF4 weight, and blocks whose maxima are quantised together.
     private static final int NF4_BLOCK = 64;
     private static final int NF4_NESTED = 256;
 
@@ -60,7 +61,7 @@ final class DeviceMemory {
     private final List<TornadoNativeArray> inUse = new ArrayList<>();
     private final Map<List<Integer>, IntArray> constants = new HashMap<>();
     private final IntArray ticks = new IntArray(1);
-    /// The length that each array would have, where only their sizes are asked for ([#sizes]); null where they are real.
+    /// The planned length of each array if only sizes are computed ([#sizes]); null if arrays are allocated.
     private final @Nullable Map<TornadoNativeArray, Long> lengths;
     private @Nullable FloatArray powers;
 
@@ -80,9 +81,9 @@ final class DeviceMemory {
             a.init(Float.NaN);
     }
 
-    /// The memory that programs will take, with nothing behind it: each array has one element and stands for a longer one.
+    /// The memory that programs will need, without allocating it: each array has one element and a planned length.
     ///
-    /// @param doubled whether the maxima of NF4 weights are quantised again; weights have the layout that Gyre stores
+    /// @param doubled whether NF4 weights are double-quantised; weights have the layout in which Gyre stores them
     static DeviceMemory sizes(List<Program> programs, MemoryPlan plan, boolean doubled) {
         DeviceMemory m = new DeviceMemory(programs, plan, new IdentityHashMap<>());
         for (Buf b : plan.persistent())
@@ -109,7 +110,7 @@ final class DeviceMemory {
         }
     }
 
-    /// An array of `n` elements, or of one that stands for them.
+    /// An array of `n` elements, or of one element with `n` as its planned length.
     private <A extends TornadoNativeArray> A made(long n, IntFunction<A> make) {
         long length = Math.max(1, n);
         if (lengths == null)
@@ -150,7 +151,7 @@ final class DeviceMemory {
         return a.first() <= b.last() && b.first() <= a.last();
     }
 
-    /// Copies a weight's numbers into arrays of the device's layout.
+    /// Copies a weight's values into arrays of the device's layout.
     void bind(Buf weight, HostData data) {
         switch (data) {
             case HostData.F32 d -> arrays.put(weight, FloatArray.fromArray(d.values));
@@ -228,17 +229,17 @@ final class DeviceMemory {
         inUse.clear();
     }
 
-    /// What the last task of each graph counts.
+    /// The counter that the last task of each graph increments.
     IntArray ticks() {
         return ticks;
     }
 
-    /// An array of constants; one array for equal contents.
+    /// An array of constants; equal contents share one array.
     IntArray constants(int... values) {
         return constants.computeIfAbsent(Arrays.stream(values).boxed().toList(), _ -> IntArray.fromArray(values));
     }
 
-    /// Weights of the leading bit by exponent; see [ProductKernels#bf16].
+    /// Powers of two by biased exponent; see [ProductKernels#bf16].
     FloatArray powers() {
         FloatArray p = powers;
         if (p == null) {
@@ -250,7 +251,7 @@ final class DeviceMemory {
         return p;
     }
 
-    /// Arrays that the host fills once: weights, constants, and the places of activations and workspaces.
+    /// Arrays that are copied to the device once: weights, constants, and the storage of activations and workspaces.
     Object[] fixed() {
         List<Object> all = new ArrayList<>(pool);
         all.addAll(scratch);
@@ -268,12 +269,12 @@ final class DeviceMemory {
         return all.toArray();
     }
 
-    /// The small inputs among some buffers, which travel with each run.
+    /// The small inputs among these buffers, which are copied on every run.
     Object[] smallInputs(Collection<Buf> roots) {
-        return select(roots, DeviceMemory::travelsAlways);
+        return select(roots, DeviceMemory::copiedAlways);
     }
 
-    static boolean travelsAlways(Buf b) {
+    static boolean copiedAlways(Buf b) {
         return b.role() == Buf.Role.INPUT && b.size() <= SMALL;
     }
 
@@ -283,14 +284,14 @@ final class DeviceMemory {
     }
 
     static boolean isState(Buf b) {
-        return b.role() != Buf.Role.WEIGHT && b.role() != Buf.Role.ACTIVATION && !travelsAlways(b);
+        return b.role() != Buf.Role.WEIGHT && b.role() != Buf.Role.ACTIVATION && !copiedAlways(b);
     }
 
     private Object[] select(Collection<Buf> roots, Predicate<Buf> which) {
         return roots.stream().filter(which).map(this::array).toArray();
     }
 
-    /// Bytes of all arrays, or of those that they stand for.
+    /// Bytes of all arrays, allocated or planned.
     long bytes() {
         Map<Object, Boolean> seen = new IdentityHashMap<>();
         long sum = 0;

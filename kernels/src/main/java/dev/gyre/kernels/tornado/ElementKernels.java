@@ -13,7 +13,7 @@ final class ElementKernels {
     private ElementKernels() {
     }
 
-    /// The only task of a graph that just moves data.
+    /// The last task of every graph, and the only one of a graph that just copies data.
     static void tick(IntArray ticks) {
         for (@Parallel int i = 0; i < 1; i++)
             ticks.set(i, ticks.get(i) + 1);
@@ -48,7 +48,7 @@ final class ElementKernels {
             y.set(yAt + i, y.get(yAt + i) + a * x.get(xAt + i));
     }
 
-    /// `y (+)= x keep / (1 - p)`; element i survives as [Dropouts#keeps] says.
+    /// `y (+)= x keep / (1 - p)`; [Dropouts#keeps] decides whether element i is kept.
     static void dropout(FloatArray x, IntArray seed, FloatArray y, IntArray at, int n, float p, float scale,
             int accumulate) {
         int xAt = at.get(0);
@@ -106,7 +106,7 @@ final class ElementKernels {
         }
     }
 
-    /// `1 / (1 + e^-x)`; the exponent is capped because OpenCL's relaxed arithmetic does not know infinity.
+    /// `1 / (1 + e^-x)`; the exponent is capped because OpenCL's relaxed arithmetic has no infinity.
     static float sigmoid(float x) {
         return 1f / (1f + TornadoMath.exp(TornadoMath.min(-x, 80f)));
     }

@@ -7,7 +7,7 @@ import dev.gyre.kernels.tornado.DeviceMemory.Floats;
 import dev.gyre.kernels.tornado.DeviceMemory.Ints;
 import dev.gyre.kernels.tornado.Lowering.Choice;
 
-/// [dev.gyre.kernels.op.ElementOps] as tasks.
+/// Lowering of [dev.gyre.kernels.op.ElementOps].
 final class ElementTornado extends OpLowering {
     ElementTornado(TaskGraphs tasks, DeviceMemory memory, Choice choice) {
         super(tasks, memory, choice);
@@ -48,7 +48,7 @@ final class ElementTornado extends OpLowering {
         tasks.task("fillWith", items(n), ElementKernels::fillWith, x.array(), at(x.at()), n, value);
     }
 
-    /// If only one of the results replaces its input, it is computed in a workspace: the other one still needs that input.
+    /// If only one of the outputs replaces its input, it is computed in a workspace, because the other one needs that input.
     private void swiGluGrad(ElementOps.SwiGluGrad o) {
         Floats gate = f(o.gate());
         Floats up = f(o.up());

@@ -57,7 +57,7 @@ final class GivensKernels {
         }
     }
 
-    /// [#givensStage] with the transposed 2x2 matrices: the input gradient, and the way back when they are rotations.
+    /// [#givensStage] with the transposed 2x2 matrices: the input gradient, and the inverse if they are rotations.
     static void givensStageBack(FloatArray x, FloatArray g, IntArray at, int N, int d, int stride, int pairs,
             int first) {
         int xAt = at.get(0);
@@ -73,7 +73,7 @@ final class GivensKernels {
     }
 
     /// `dG00 = sum a u, dG01 = sum a w, dG10 = sum c u, dG11 = sum c w` over the rows, with (a,c) the stage's inputs in z and
-    /// (u,w) the gradients of its outputs in dZ; one work item per number.
+    /// (u,w) the gradients of its outputs in dZ; one work item per element of dG.
     static void givensStageGrad(FloatArray z, FloatArray dZ, FloatArray dG, IntArray at, int N, int d, int stride,
             int pairs, int first) {
         int dGAt = at.get(0);

@@ -5,15 +5,15 @@ import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
 import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 
 /// The Givens sweep of [GivensKernels] for GPUs, all stages in one kernel: a work group keeps `rows` rows in local memory, and
-/// an item takes the same pairs of all of them, so that a pair's four numbers are fetched once. `stages` holds the number of
-/// pairs and the first pair of each stage, smallest stride first. Features stand in local memory with a gap after every 32,
-/// else the pairs of a large stride would lie in one bank.
+/// an item handles the same pairs in all of them, so that a pair's 2x2 matrix is read once. `stages` holds the number of
+/// pairs and the first pair of each stage, smallest stride first. Local memory has a gap after every 32 features, else the
+/// pairs of a large stride would be in one bank.
 final class GivensRowKernels {
     /// Items of a work group.
     static final int GROUP = 256;
     /// Features of all rows of a work group together, and the largest d.
     static final int MAX_D = 8192;
-    /// Most rows of a work group: more would save little and leave fewer groups.
+    /// Most rows of a work group: more would save little and give fewer groups.
     static final int MAX_ROWS = 4;
 
     private GivensRowKernels() {
@@ -23,7 +23,7 @@ final class GivensRowKernels {
         return f + (f >> 5);
     }
 
-    /// The whole of [dev.gyre.kernels.op.GivensOps.GivensSweep].
+    /// All stages of [dev.gyre.kernels.op.GivensOps.GivensSweep].
     static void sweepRows(KernelContext context, FloatArray x, FloatArray g, FloatArray y, IntArray stages,
             IntArray at, int N, int d, int rows) {
         int xAt = at.get(0);
@@ -66,10 +66,10 @@ final class GivensRowKernels {
                     y.set(yAt + (n0 + n) * d + f, row[n * pitch + padded(f)]);
     }
 
-    /// The whole of [dev.gyre.kernels.op.GivensOps.GivensSweepGrad], but for the sum over parts: work group `part` takes the rows
-    /// `part rows ..`, `(part + parts) rows ..`, sweeps them once more, keeping each pair's inputs in `inputs`
-    /// (parts, rows, d-1, 2) for the item that will come back to it, then takes dY down the transposed stages. That needs no
-    /// rotations to be turned back, so it serves any 2x2 matrices. dG (parts, d-1, 4) belongs to the items in the same way.
+    /// All of [dev.gyre.kernels.op.GivensOps.GivensSweepGrad] except the sum over parts. Work group `part` handles the rows
+    /// `part rows ..`, `(part + parts) rows ..`: it repeats the sweep, keeping each pair's inputs in `inputs`
+    /// (parts, rows, d-1, 2) for the same item's backward pass, then applies the transposed stages to dY. No stage has to be
+    /// inverted, so any 2x2 matrices will do. Each element of dG (parts, d-1, 4) is likewise written by one item only.
     static void sweepGradRows(KernelContext context, FloatArray x, FloatArray g, FloatArray dY, FloatArray inputs,
             FloatArray dX, FloatArray dG, IntArray stages, IntArray at, int N, int d, int rows, int parts,
             int accumulate) {

@@ -12,9 +12,9 @@ import uk.ac.manchester.tornado.api.KernelContext;
 import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
 import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 
-/// [dev.gyre.kernels.op.GivensOps] as tasks.
+/// Lowering of [dev.gyre.kernels.op.GivensOps].
 final class GivensTornado extends OpLowering {
-    /// Most work groups of a sweep's gradient, each of which needs room for a gradient and a row's inputs.
+    /// Most work groups of a sweep's gradient; each has a workspace for a gradient and the inputs of its rows.
     private static final int SWEEP_PARTS = 256;
 
     GivensTornado(TaskGraphs tasks, DeviceMemory memory, Choice choice) {
@@ -81,7 +81,7 @@ final class GivensTornado extends OpLowering {
         return Math.clamp(GivensRowKernels.MAX_D / d, 1, GivensRowKernels.MAX_ROWS);
     }
 
-    /// Pairs and first pair of each stage.
+    /// Number of pairs and first pair of each stage.
     private IntArray stages(int d) {
         return at(Givens.stages(d).stream().flatMapToInt(s -> IntStream.of(s.pairs(), s.first())).toArray());
     }
@@ -103,8 +103,8 @@ final class GivensTornado extends OpLowering {
         addParts(dG, f(o.dG()), 4 * pairs, parts, false);
     }
 
-    /// Back through the stages, smallest stride first: their inputs come from the stage's output turned back, or, where the
-    /// 2x2 matrices are no rotations, from the row's start once more (stages are few: log2 d).
+    /// Backward through the stages, smallest stride first. The input of a stage is its output times the transposed matrices,
+    /// or, if these are not orthogonal, is computed again from x (there are only log2 d stages).
     private void givensSweepGrad(GivensOps.GivensSweepGrad o) {
         List<Givens.Stage> stages = Givens.stages(o.d());
         int n = o.x().length();
@@ -130,7 +130,7 @@ final class GivensTornado extends OpLowering {
         into(dZ, f(o.dX()), n, o.accumulate());
     }
 
-    /// The stages from the largest stride down to number `last`, in place.
+    /// Applies the stages from the largest stride down to stage `last` in place.
     private void sweep(Floats x, Floats m, int N, int d, int last) {
         List<Givens.Stage> stages = Givens.stages(d);
         for (int s = stages.size() - 1; s >= last; s--)

@@ -7,8 +7,8 @@ import uk.ac.manchester.tornado.api.math.TornadoMath;
 import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
 import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 
-/// RMSNorm: `y = x rstd * weight`, `rstd = 1/sqrt(mean(x^2) + eps)` per row. A first task reduces each row to one number,
-/// a second treats elements alone.
+/// RMSNorm: `y = x rstd * weight`, `rstd = 1/sqrt(mean(x^2) + eps)` per row. A first task reduces each row to one value,
+/// a second computes the elements.
 final class NormKernels {
     private NormKernels() {
     }
@@ -37,7 +37,7 @@ final class NormKernels {
             y.set(yAt + i, x.get(xAt + i) * rstd.get(rstdAt + i / C) * weight.get(weightAt + i % C));
     }
 
-    /// `mean[n] = mean over c of dY weight x`, the row's part that the gradient takes away.
+    /// `mean[n] = mean over c of dY weight x`, the term that the gradient subtracts in each row.
     static void meanOfProduct(FloatArray x, FloatArray weight, FloatArray dY, FloatArray mean, IntArray at, int N,
             int C) {
         int xAt = at.get(0);

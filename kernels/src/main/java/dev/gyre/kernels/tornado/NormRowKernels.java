@@ -5,8 +5,8 @@ import uk.ac.manchester.tornado.api.math.TornadoMath;
 import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
 import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 
-/// The row reductions of [NormKernels] for GPUs: a work group takes a row, its items take every GROUP-th element, so that
-/// neighbours read neighbouring elements, and their sums are added up in local memory.
+/// The row reductions of [NormKernels] for GPUs, with a work group per row: each item sums every GROUP-th element, so that
+/// adjacent items read adjacent elements, and the sums are added in local memory.
 final class NormRowKernels {
     /// Items that share a row.
     static final int GROUP = 64;

@@ -9,7 +9,7 @@ import dev.gyre.kernels.tornado.TaskGraphs.Grid;
 import uk.ac.manchester.tornado.api.KernelContext;
 import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
 
-/// [dev.gyre.kernels.op.NormOps] as tasks.
+/// Lowering of [dev.gyre.kernels.op.NormOps].
 final class NormTornado extends OpLowering {
     NormTornado(TaskGraphs tasks, DeviceMemory memory, Choice choice) {
         super(tasks, memory, choice);

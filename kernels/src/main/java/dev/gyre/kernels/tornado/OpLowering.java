@@ -9,12 +9,12 @@ import dev.gyre.kernels.tornado.TaskGraphs.Grid;
 import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
 import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 
-/// What the lowering of every family of operations uses: the graphs that it adds tasks to, the arrays behind the buffers, and
-/// the tasks that several families have.
+/// Base of the lowering of each family of operations: the graphs to which it adds tasks, the arrays that hold the buffers,
+/// and the tasks that several families use.
 abstract class OpLowering {
-    /// Parts of a two-stage sum over rows: enough to fill a device, few enough to add up at once.
+    /// Most parts of a two-stage sum over rows: enough to occupy a device, few enough to add in one pass.
     private static final int ROW_PARTS = 32;
-    /// Parts of a two-stage sum over all elements.
+    /// Most parts of a two-stage sum over all elements.
     private static final int SUM_PARTS = 1024;
 
     final TaskGraphs tasks;
@@ -44,7 +44,7 @@ abstract class OpLowering {
         return memory.ints(b);
     }
 
-    /// A workspace as a window.
+    /// A workspace of at least `n` floats, free again after the current operation.
     final Floats scratch(long n) {
         return new Floats(memory.scratch(n), 0);
     }

@@ -37,8 +37,8 @@ final class OptimiserKernels {
     }
 
     /// `p -= lr wd p; m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2; p -= lr/c1 m / (sqrt(v/c2) + eps)` with g clipped to the
-    /// norm `maxNorm`. hp: lr, b1, b2, eps, c1, c2, maxNorm, wd; an array, because they change from step to step and a
-    /// scalar is a constant of the compiled kernel.
+    /// norm `maxNorm`. hp: lr, b1, b2, eps, c1, c2, maxNorm, wd; an array, because they change from step to step and scalar
+    /// arguments are constants of the compiled kernel.
     static void adamW(FloatArray p, FloatArray g, FloatArray m, FloatArray v, FloatArray hp, FloatArray norm,
             IntArray at, int n, int decay) {
         int pAt = at.get(0);

@@ -7,7 +7,7 @@ import dev.gyre.kernels.tornado.DeviceMemory.Floats;
 import dev.gyre.kernels.tornado.Lowering.Choice;
 import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
 
-/// [dev.gyre.kernels.op.OptimiserOps] as tasks.
+/// Lowering of [dev.gyre.kernels.op.OptimiserOps].
 final class OptimiserTornado extends OpLowering {
     OptimiserTornado(TaskGraphs tasks, DeviceMemory memory, Choice choice) {
         super(tasks, memory, choice);

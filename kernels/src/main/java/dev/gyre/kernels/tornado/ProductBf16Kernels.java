@@ -8,12 +8,12 @@ import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
 import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 import uk.ac.manchester.tornado.api.types.arrays.ShortArray;
 
-/// Matrices to and from the BF16 in which a library multiplies them; `powers` as in [ProductKernels#bf16].
+/// Conversion of matrices to and from BF16 for products by cuBLAS; `powers` as in [ProductKernels#bf16].
 final class ProductBf16Kernels {
     private ProductBf16Kernels() {
     }
 
-    /// `y = round(x)`; y begins at its array's first element.
+    /// `y = round(x)`; y is a whole array.
     static void toBf16(FloatArray x, FloatArray powers, ShortArray y, IntArray at, int n) {
         int xAt = at.get(0);
         for (@Parallel int i = 0; i < (n & ALL); i++)
@@ -28,21 +28,22 @@ final class ProductBf16Kernels {
     }
 
     /// `y (+)= x`.
-    @SuppressWarnings("IdentityBinaryExpression") // infinity less itself is NaN
+    @SuppressWarnings("IdentityBinaryExpression") // infinity minus infinity is NaN
     static void fromBf16(ShortArray x, FloatArray powers, FloatArray y, IntArray at, int n, int accumulate) {
         int yAt = at.get(0);
         for (@Parallel int i = 0; i < (n & ALL); i++) {
             float old = accumulate != 0 ? y.get(yAt + i) : 0f;
             float value = ProductKernels.bf16(x.get(i), powers);
-            // there NaN is as infinite as infinity, which weights never are
+            // [ProductKernels#bf16] decodes NaN as infinity, which is fine for weights but not for results
             float number = (x.get(i) & 0x7fff) > 0x7f80 ? value - value : value;
             y.set(yAt + i, old + number);
         }
     }
 
-    /// The nearest brain float's bits, ties to even; zero loses its sign. The exponent is found by halving among the powers of
-    /// two, because the device compilers cannot compute with reinterpreted bits; all steps are exact, also where they are fused.
-    @SuppressWarnings("IdentityBinaryExpression") // only NaN is not itself, and CUDA's compiler knows that
+    /// The bits of the nearest BF16 value, ties to even; zero loses its sign. The exponent is found by bisection in the table
+    /// of powers of two, because the device compilers cannot compute with reinterpreted bits. All steps are exact, also as
+    /// fused multiply-adds.
+    @SuppressWarnings("IdentityBinaryExpression") // only NaN differs from itself, and CUDA's compiler respects that
     static short bits(float x, FloatArray powers) {
         float size = x < 0f ? -x : x;
         int exponent = size < powers.get(128) ? 0 : 128;
@@ -53,14 +54,14 @@ final class ProductBf16Kernels {
         exponent += size < powers.get(exponent + 4) ? 0 : 4;
         exponent += size < powers.get(exponent + 2) ? 0 : 2;
         exponent += size < powers.get(exponent + 1) ? 0 : 1;
-        // [128, 256) for normal numbers, less for subnormal ones
+        // in [128, 256) for normal values, less for subnormal ones
         float scaled = size / powers.get(exponent) * 128f;
         int whole = (int) scaled;
         float rest = scaled - whole;
         int up = rest > 0.5f ? 1 : rest == 0.5f ? whole & 1 : 0;
         // a mantissa that becomes 256 carries into the exponent
         int rounded = exponent * 128 + whole + up - (exponent > 0 ? 128 : 0);
-        // NaN is no less than any power
+        // NaN is not less than any power
         int value = size == size ? exponent == 255 ? 0x7f80 : rounded : 0x7fc0;
         return (short) (x < 0f ? value - 0x8000 : value);
     }

@@ -7,12 +7,14 @@ import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
 import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 import uk.ac.manchester.tornado.api.types.arrays.ShortArray;
 
-/// The matrix products of [ProductKernels] with 4 x 4 elements of c for each work item: each number of a and b is fetched,
-/// and a weight decoded, once for four products. For devices whose work groups share no memory worth the name, such as
-/// CPUs. Rows and columns beyond the edge are the last one again and not stored.
+/// The matrix products of [ProductKernels] with 4 x 4 elements of c per work item: each element of a and b is read, and a
+/// weight decoded, once for four products. For devices without fast local memory, such as CPUs. Beyond the edge the last
+/// row or column is computed again and not stored.
 ///
 /// Element (i,k) of a is `a[i aRow + k aStep]`, element (k,j) of b is `b[k bRow + j bStep]`: strides (K,1 or 1,M; N,1 or 1,K)
-/// make it NN, NT or TN. The sixteen sums are written out, since a device clears no private array.
+/// make it NN, NT or TN. The sixteen sums are separate variables, because a device does not clear private arrays. The body is
+/// repeated for each storage form: as one method called by the three kernels it has 610 to 681 nodes in the compiler's
+/// graph, and TornadoVM inlines no more than 600.
 final class ProductBlockKernels {
     private ProductBlockKernels() {
     }
@@ -76,41 +78,19 @@ final class ProductBlockKernels {
                     c32 += x3 * y2;
                     c33 += x3 * y3;
                 }
-                put(c, cAt + 4 * i * N + 4 * j, alpha * c00, accumulate);
-                if (4 * j + 1 < N)
-                    put(c, cAt + 4 * i * N + j1, alpha * c01, accumulate);
-                if (4 * j + 2 < N)
-                    put(c, cAt + 4 * i * N + j2, alpha * c02, accumulate);
-                if (4 * j + 3 < N)
-                    put(c, cAt + 4 * i * N + j3, alpha * c03, accumulate);
+                int to = cAt + 4 * i * N + 4 * j;
+                int left = N - 4 * j;
+                put(c, to, left, accumulate, alpha * c00, alpha * c01, alpha * c02, alpha * c03);
                 if (4 * i + 1 < M)
-                    put(c, cAt + i1 * N + 4 * j, alpha * c10, accumulate);
-                if (4 * i + 1 < M && 4 * j + 1 < N)
-                    put(c, cAt + i1 * N + j1, alpha * c11, accumulate);
-                if (4 * i + 1 < M && 4 * j + 2 < N)
-                    put(c, cAt + i1 * N + j2, alpha * c12, accumulate);
-                if (4 * i + 1 < M && 4 * j + 3 < N)
-                    put(c, cAt + i1 * N + j3, alpha * c13, accumulate);
+                    put(c, to + N, left, accumulate, alpha * c10, alpha * c11, alpha * c12, alpha * c13);
                 if (4 * i + 2 < M)
-                    put(c, cAt + i2 * N + 4 * j, alpha * c20, accumulate);
-                if (4 * i + 2 < M && 4 * j + 1 < N)
-                    put(c, cAt + i2 * N + j1, alpha * c21, accumulate);
-                if (4 * i + 2 < M && 4 * j + 2 < N)
-                    put(c, cAt + i2 * N + j2, alpha * c22, accumulate);
-                if (4 * i + 2 < M && 4 * j + 3 < N)
-                    put(c, cAt + i2 * N + j3, alpha * c23, accumulate);
+                    put(c, to + 2 * N, left, accumulate, alpha * c20, alpha * c21, alpha * c22, alpha * c23);
                 if (4 * i + 3 < M)
-                    put(c, cAt + i3 * N + 4 * j, alpha * c30, accumulate);
-                if (4 * i + 3 < M && 4 * j + 1 < N)
-                    put(c, cAt + i3 * N + j1, alpha * c31, accumulate);
-                if (4 * i + 3 < M && 4 * j + 2 < N)
-                    put(c, cAt + i3 * N + j2, alpha * c32, accumulate);
-                if (4 * i + 3 < M && 4 * j + 3 < N)
-                    put(c, cAt + i3 * N + j3, alpha * c33, accumulate);
+                    put(c, to + 3 * N, left, accumulate, alpha * c30, alpha * c31, alpha * c32, alpha * c33);
             }
     }
 
-    /// With b in BF16; `powers` as in [ProductKernels#bf16].
+    /// [#blocked] with b in BF16; `powers` as in [ProductKernels#bf16].
     static void blockedBf16(FloatArray a, ShortArray b, FloatArray powers, FloatArray c, IntArray at, int M, int N,
             int K,
             int aRow, int aStep, int bRow, int bStep, float alpha, int accumulate) {
@@ -171,41 +151,19 @@ final class ProductBlockKernels {
                     c32 += x3 * y2;
                     c33 += x3 * y3;
                 }
-                put(c, cAt + 4 * i * N + 4 * j, alpha * c00, accumulate);
-                if (4 * j + 1 < N)
-                    put(c, cAt + 4 * i * N + j1, alpha * c01, accumulate);
-                if (4 * j + 2 < N)
-                    put(c, cAt + 4 * i * N + j2, alpha * c02, accumulate);
-                if (4 * j + 3 < N)
-                    put(c, cAt + 4 * i * N + j3, alpha * c03, accumulate);
+                int to = cAt + 4 * i * N + 4 * j;
+                int left = N - 4 * j;
+                put(c, to, left, accumulate, alpha * c00, alpha * c01, alpha * c02, alpha * c03);
                 if (4 * i + 1 < M)
-                    put(c, cAt + i1 * N + 4 * j, alpha * c10, accumulate);
-                if (4 * i + 1 < M && 4 * j + 1 < N)
-                    put(c, cAt + i1 * N + j1, alpha * c11, accumulate);
-                if (4 * i + 1 < M && 4 * j + 2 < N)
-                    put(c, cAt + i1 * N + j2, alpha * c12, accumulate);
-                if (4 * i + 1 < M && 4 * j + 3 < N)
-                    put(c, cAt + i1 * N + j3, alpha * c13, accumulate);
+                    put(c, to + N, left, accumulate, alpha * c10, alpha * c11, alpha * c12, alpha * c13);
                 if (4 * i + 2 < M)
-                    put(c, cAt + i2 * N + 4 * j, alpha * c20, accumulate);
-                if (4 * i + 2 < M && 4 * j + 1 < N)
-                    put(c, cAt + i2 * N + j1, alpha * c21, accumulate);
-                if (4 * i + 2 < M && 4 * j + 2 < N)
-                    put(c, cAt + i2 * N + j2, alpha * c22, accumulate);
-                if (4 * i + 2 < M && 4 * j + 3 < N)
-                    put(c, cAt + i2 * N + j3, alpha * c23, accumulate);
+                    put(c, to + 2 * N, left, accumulate, alpha * c20, alpha * c21, alpha * c22, alpha * c23);
                 if (4 * i + 3 < M)
-                    put(c, cAt + i3 * N + 4 * j, alpha * c30, accumulate);
-                if (4 * i + 3 < M && 4 * j + 1 < N)
-                    put(c, cAt + i3 * N + j1, alpha * c31, accumulate);
-                if (4 * i + 3 < M && 4 * j + 2 < N)
-                    put(c, cAt + i3 * N + j2, alpha * c32, accumulate);
-                if (4 * i + 3 < M && 4 * j + 3 < N)
-                    put(c, cAt + i3 * N + j3, alpha * c33, accumulate);
+                    put(c, to + 3 * N, left, accumulate, alpha * c30, alpha * c31, alpha * c32, alpha * c33);
             }
     }
 
-    /// With b in NF4, (K,N) or with `nt` (N,K); the arguments between `a` and `c`, and `block` to `offset`, as in
+    /// [#blocked] with b in NF4, (K,N) or, with `nt`, (N,K); the arguments between `a` and `c`, and `block` to `offset`, as in
     /// [ProductKernels#nf4].
     static void blockedNf4(FloatArray a, ByteArray codes, FloatArray book, FloatArray maxima, ByteArray maximaCodes,
             FloatArray map, FloatArray c, IntArray at, int M, int N, int K, int nt, float alpha, int accumulate,
@@ -274,38 +232,27 @@ final class ProductBlockKernels {
                     c32 += x3 * y2;
                     c33 += x3 * y3;
                 }
-                put(c, cAt + 4 * i * N + 4 * j, alpha * c00, accumulate);
-                if (4 * j + 1 < N)
-                    put(c, cAt + 4 * i * N + j1, alpha * c01, accumulate);
-                if (4 * j + 2 < N)
-                    put(c, cAt + 4 * i * N + j2, alpha * c02, accumulate);
-                if (4 * j + 3 < N)
-                    put(c, cAt + 4 * i * N + j3, alpha * c03, accumulate);
+                int to = cAt + 4 * i * N + 4 * j;
+                int left = N - 4 * j;
+                put(c, to, left, accumulate, alpha * c00, alpha * c01, alpha * c02, alpha * c03);
                 if (4 * i + 1 < M)
-                    put(c, cAt + i1 * N + 4 * j, alpha * c10, accumulate);
-                if (4 * i + 1 < M && 4 * j + 1 < N)
-                    put(c, cAt + i1 * N + j1, alpha * c11, accumulate);
-                if (4 * i + 1 < M && 4 * j + 2 < N)
-                    put(c, cAt + i1 * N + j2, alpha * c12, accumulate);
-                if (4 * i + 1 < M && 4 * j + 3 < N)
-                    put(c, cAt + i1 * N + j3, alpha * c13, accumulate);
+                    put(c, to + N, left, accumulate, alpha * c10, alpha * c11, alpha * c12, alpha * c13);
                 if (4 * i + 2 < M)
-                    put(c, cAt + i2 * N + 4 * j, alpha * c20, accumulate);
-                if (4 * i + 2 < M && 4 * j + 1 < N)
-                    put(c, cAt + i2 * N + j1, alpha * c21, accumulate);
-                if (4 * i + 2 < M && 4 * j + 2 < N)
-                    put(c, cAt + i2 * N + j2, alpha * c22, accumulate);
-                if (4 * i + 2 < M && 4 * j + 3 < N)
-                    put(c, cAt + i2 * N + j3, alpha * c23, accumulate);
+                    put(c, to + 2 * N, left, accumulate, alpha * c20, alpha * c21, alpha * c22, alpha * c23);
                 if (4 * i + 3 < M)
-                    put(c, cAt + i3 * N + 4 * j, alpha * c30, accumulate);
-                if (4 * i + 3 < M && 4 * j + 1 < N)
-                    put(c, cAt + i3 * N + j1, alpha * c31, accumulate);
-                if (4 * i + 3 < M && 4 * j + 2 < N)
-                    put(c, cAt + i3 * N + j2, alpha * c32, accumulate);
-                if (4 * i + 3 < M && 4 * j + 3 < N)
-                    put(c, cAt + i3 * N + j3, alpha * c33, accumulate);
+                    put(c, to + 3 * N, left, accumulate, alpha * c30, alpha * c31, alpha * c32, alpha * c33);
             }
+    }
+
+    /// Stores four adjacent elements, or the first `left` of them if `left` is less.
+    private static void put(FloatArray c, int at, int left, int accumulate, float v0, float v1, float v2, float v3) {
+        put(c, at, v0, accumulate);
+        if (left > 1)
+            put(c, at + 1, v1, accumulate);
+        if (left > 2)
+            put(c, at + 2, v2, accumulate);
+        if (left > 3)
+            put(c, at + 3, v3, accumulate);
     }
 
     private static void put(FloatArray c, int at, float value, int accumulate) {

@@ -16,17 +16,17 @@ import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
 import uk.ac.manchester.tornado.api.types.arrays.ShortArray;
 import uk.ac.manchester.tornado.cublas.CuBlas;
 
-/// Large matrix products by cuBLAS, on the arrays of the session. A weight in BF16 or NF4 is decoded as a whole into a
-/// workspace first, once more for each product: that reads and writes it once, where the product itself does 2 M operations
-/// for each of its elements.
+/// Large matrix products by cuBLAS, on the arrays of the session. A weight in BF16 or NF4 is first decoded as a whole into a
+/// workspace, again for each product: this reads and writes each element once, while the product does 2 M operations with
+/// it.
 ///
 /// | precision | a | b | c |
 /// |---|---|---|---|
 /// | F32, TF32 | as it is | decoded to F32 | written or added to |
 /// | BF16 | rounded into a workspace | as it is (BF16), or rounded into a workspace | from a workspace in BF16 |
 ///
-/// cuBLAS has column-major matrices, so the row-major `c = op(a) op(b)` is computed as `c^T = op(b)^T op(a)^T`. It takes no
-/// offset into an array either: a product of parts of arrays is left to our own kernels ([#takes]).
+/// cuBLAS has column-major matrices, so the row-major `c = op(a) op(b)` is computed as `c^T = op(b)^T op(a)^T`. It accepts no
+/// offset into an array, so products of parts of arrays use our own kernels ([#takes]).
 final class ProductCuBlas extends OpLowering {
     private static final String MODULE = "tornado.cublas";
     private static final String NATIVE = "tornado-cublas";
@@ -34,14 +34,14 @@ final class ProductCuBlas extends OpLowering {
     private final ProductTornado own;
     private final Precision precision;
 
-    /// @param own decodes weights
+    /// @param own lowers the decoding of weights
     ProductCuBlas(ProductTornado own, Precision precision) {
         super(own.tasks, own.memory, own.workGroups);
         this.own = own;
         this.precision = precision;
     }
 
-    /// What keeps this JVM from calling cuBLAS; null when nothing does.
+    /// Why this JVM cannot call cuBLAS; null if it can.
     static @Nullable String missing() {
         if (ModuleLayer.boot().findModule(MODULE).isEmpty())
             return "the SDK has no module " + MODULE;
@@ -53,7 +53,7 @@ final class ProductCuBlas extends OpLowering {
         }
     }
 
-    /// Large, and of whole arrays.
+    /// True for large products of whole arrays.
     static boolean takes(ProductOps.MatMul o, Precision precision) {
         boolean whole = precision == Precision.BF16
                 ? o.b().dtype() != DType.BF16 || o.b().offset() == 0
@@ -64,24 +64,21 @@ final class ProductCuBlas extends OpLowering {
 
     void product(ProductOps.MatMul o) {
         if (precision == Precision.BF16)
-            brain(o);
+            bf16(o);
         else
-            single(o);
+            f32(o);
     }
 
-    private void single(ProductOps.MatMul o) {
+    private void f32(ProductOps.MatMul o) {
         FloatArray a = f(o.a()).array();
         FloatArray b = decoded(o.b());
         FloatArray c = f(o.c()).array();
+        float alpha = (float) o.alpha();
         float beta = o.accumulate() ? 1f : 0f;
         tasks.library(() -> precision == Precision.TF32
-                ? CuBlas.cublasSgemmTF32(transB(o), transA(o), o.N(), o.M(), o.K(), (float) o.alpha(), b, ldb(o), a,
-                        lda(o),
-                        beta,
+                ? CuBlas.cublasSgemmTF32(transB(o), transA(o), o.N(), o.M(), o.K(), alpha, b, ldb(o), a, lda(o), beta,
                         c, o.N())
-                : CuBlas.cublasSgemm(transB(o), transA(o), o.N(), o.M(), o.K(), (float) o.alpha(), b, ldb(o), a, lda(o),
-                        beta,
-                        c,
+                : CuBlas.cublasSgemm(transB(o), transA(o), o.N(), o.M(), o.K(), alpha, b, ldb(o), a, lda(o), beta, c,
                         o.N()));
     }
 
@@ -93,12 +90,12 @@ final class ProductCuBlas extends OpLowering {
         return w.array();
     }
 
-    private void brain(ProductOps.MatMul o) {
+    private void bf16(ProductOps.MatMul o) {
         ShortArray a = rounded(f(o.a()), o.a().length());
         ShortArray b = roundedWeight(o.b());
         int n = o.c().length();
         ShortArray c = memory.shortScratch(n);
-        // by hand: TornadoVM's own factory wants arrays of another class for the same bits
+        // a descriptor of our own: TornadoVM's factory requires arrays of another class for the same bits
         Object[] arguments =
                 {transB(o), transA(o), o.N(), o.M(), o.K(), (float) o.alpha(), b, ldb(o), a, lda(o), 0f, c, o.N()};
         Access[] access = new Access[arguments.length];

@@ -9,7 +9,7 @@ import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 import uk.ac.manchester.tornado.api.types.arrays.ShortArray;
 
 /// Matrix products `c (+)= alpha op(a) op(b)`, c (M,N), inner length K, one work item per element of c. The weight b may be
-/// F32, BF16 or NF4 and is decoded element by element as it is read, never whole.
+/// F32, BF16 or NF4 and is decoded element by element as it is read.
 final class ProductKernels {
     private ProductKernels() {
     }
@@ -128,7 +128,7 @@ final class ProductKernels {
             }
     }
 
-    /// A whole BF16 weight in F32.
+    /// Decodes a whole BF16 weight.
     static void decodeBf16(ShortArray w, FloatArray powers, FloatArray y, IntArray at, int n) {
         int wAt = at.get(0);
         int yAt = at.get(1);
@@ -136,7 +136,7 @@ final class ProductKernels {
             y.set(yAt + i, bf16(w.get(wAt + i), powers));
     }
 
-    /// A whole NF4 weight in F32.
+    /// Decodes a whole NF4 weight.
     static void decodeNf4(ByteArray codes, FloatArray book, FloatArray maxima, ByteArray maximaCodes, FloatArray map,
             FloatArray y, IntArray at, int n, int block, int nested, float offset) {
         int yAt = at.get(0);
@@ -144,9 +144,8 @@ final class ProductKernels {
             y.set(yAt + i, nf4(codes, book, maxima, maximaCodes, map, block, nested, offset, i));
     }
 
-    /// A brain float from its bits: sign, 8 bits of exponent, 7 of mantissa. `powers[e]` is the weight of the leading bit,
-    /// 2^(e-127), and 2^-126 for the subnormals' e = 0. By table, because the device compilers cannot compute with
-    /// reinterpreted bits.
+    /// A BF16 value from its bits: sign, 8 bits of exponent, 7 of mantissa. `powers[e]` is 2^(e-127), and 2^-126 for e = 0
+    /// (subnormal values). A table is used because the device compilers cannot compute with reinterpreted bits.
     static float bf16(short bits, FloatArray powers) {
         int exponent = (bits & 0x7f80) >> 7;
         float mantissa = (bits & 0x7f) * 0.0078125f + (exponent == 0 ? 0f : 1f);
@@ -154,8 +153,8 @@ final class ProductKernels {
         return (bits & 0x8000) != 0 ? -value : value;
     }
 
-    /// Element e of a matrix in NF4: `book[code] * maximum of its block`. With `nested` > 0 the maximum is itself stored as
-    /// a code: `map[maximaCodes[k]] * maxima[k / nested] + offset`.
+    /// Element e of a matrix in NF4: `book[code] * maximum of its block`. With `nested` > 0 (double quantisation) the maximum
+    /// is stored as a code: `map[maximaCodes[k]] * maxima[k / nested] + offset`.
     static float nf4(ByteArray codes, FloatArray book, FloatArray maxima, ByteArray maximaCodes, FloatArray map,
             int block,
             int nested, float offset, int e) {

@@ -7,10 +7,10 @@ import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 import uk.ac.manchester.tornado.api.types.arrays.ShortArray;
 
 /// The matrix products of [ProductKernels] for GPUs. A work group of 16 x 16 items computes a tile of 32 x 32 elements
-/// of c, each item 2 x 2 of them. Slabs of 16 columns of a and 16 rows of b come through local memory, so that each number
-/// of a and b is fetched (and a weight decoded) once per tile and not once per element. Items next to each other fetch
-/// neighbours in memory, whichever way the matrix lies. The row pitch of 33 keeps them in different banks. `at`
-/// also has K, for the loop over slabs: a small constant would unroll it, and items run out of registers.
+/// of c, each item 2 x 2 of them. Slabs of 16 columns of a and 16 rows of b are copied to local memory, so that each element
+/// of a and b is read (and a weight decoded) once per tile and not once per element of c. Adjacent items read adjacent
+/// elements, whether the matrix is transposed or not. The row pitch of 33 puts them in different banks. `at` also holds K
+/// for the loop over slabs: as a small constant it would make TornadoVM unroll the loop, and items run out of registers.
 final class ProductTileKernels {
     /// Items along each side of a work group.
     static final int SIDE = 16;

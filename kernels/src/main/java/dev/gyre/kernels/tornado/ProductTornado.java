@@ -15,7 +15,14 @@ import dev.gyre.kernels.tornado.TaskGraphs.Grid;
 import org.jspecify.annotations.Nullable;
 import uk.ac.manchester.tornado.api.KernelContext;
 
-/// [dev.gyre.kernels.op.ProductOps] as tasks: a product by cuBLAS where it is there and the product large, else by our own kernels.
+/// Lowering of [dev.gyre.kernels.op.ProductOps]. A product runs on
+///
+/// | kernel | if |
+/// |---|---|
+/// | cuBLAS | it is installed, and the product is large and of whole arrays ([ProductCuBlas#takes]) |
+/// | [ProductTileKernels] | the device has work groups with local memory, and M, N are at least the side of a work group |
+/// | [ProductBlockKernels] | M is at least 4, so that a weight that is decoded serves four rows |
+/// | [ProductKernels] | otherwise |
 final class ProductTornado extends OpLowering {
     private final @Nullable Precision cuBlas;
 
@@ -158,7 +165,7 @@ final class ProductTornado extends OpLowering {
         }
     }
 
-    /// `y = w` as a whole.
+    /// `y = w`, all elements.
     void decode(Buf w, Floats y) {
         int n = w.length();
         switch (w.dtype()) {

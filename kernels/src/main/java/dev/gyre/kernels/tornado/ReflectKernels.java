@@ -48,8 +48,8 @@ final class ReflectKernels {
         }
     }
 
-    /// Modified Gram-Schmidt over the columns of p, in order, by one work item: column by column the parts along the
-    /// earlier ones are taken away, then it is divided by its norm.
+    /// Modified Gram-Schmidt over the columns of p, in order, by one work item: from each column its projections on
+    /// the earlier ones are subtracted, then it is divided by its norm.
     static void gramSchmidt(FloatArray p, FloatArray u, IntArray at, int d, int r) {
         int pAt = at.get(0);
         int uAt = at.get(1);

@@ -7,7 +7,7 @@ import dev.gyre.kernels.tornado.DeviceMemory.Floats;
 import dev.gyre.kernels.tornado.Lowering.Choice;
 import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
 
-/// [dev.gyre.kernels.op.ReflectOps] as tasks.
+/// Lowering of [dev.gyre.kernels.op.ReflectOps].
 final class ReflectTornado extends OpLowering {
     ReflectTornado(TaskGraphs tasks, DeviceMemory memory, Choice choice) {
         super(tasks, memory, choice);
@@ -52,8 +52,8 @@ final class ReflectTornado extends OpLowering {
                 inner, solved, dP.array(), at(u.at(), dU.at(), dP.at()), o.d(), o.r());
     }
 
-    /// Back through the reflections, the last one first; a reflection is its own inverse, so its input is its output
-    /// reflected.
+    /// Backward through the reflections, the last one first. A reflection is its own inverse, so its input is its output
+    /// reflected again.
     private void householderGrad(ReflectOps.HouseholderGrad o) {
         int n = o.N() * o.d();
         Floats u = f(o.u());

@@ -9,8 +9,8 @@ final class RopeKernels {
     private RopeKernels() {
     }
 
-    /// Rotary positions in place: pairs (j, j + D/2) of each head of x (N, heads*D) turn by the angle whose cosine and sine
-    /// are row `positions[n]` of cos, sin (P, D/2); `direction` -1 turns back.
+    /// Rotates the pairs (j, j + D/2) of each head of x (N, heads*D) in place by the angle whose cosine and sine are in row
+    /// `positions[n]` of cos, sin (P, D/2); `direction` is 1, or -1 for the inverse.
     static void rope(FloatArray x, FloatArray cos, FloatArray sin, IntArray positions, IntArray at, int N, int heads,
             int D, float direction) {
         int xAt = at.get(0);

@@ -7,7 +7,7 @@ import dev.gyre.kernels.tornado.DeviceMemory.Floats;
 import dev.gyre.kernels.tornado.DeviceMemory.Ints;
 import dev.gyre.kernels.tornado.Lowering.Choice;
 
-/// [dev.gyre.kernels.op.RopeOps] as tasks.
+/// Lowering of [dev.gyre.kernels.op.RopeOps].
 final class RopeTornado extends OpLowering {
     RopeTornado(TaskGraphs tasks, DeviceMemory memory, Choice choice) {
         super(tasks, memory, choice);

@@ -30,7 +30,7 @@ final class RotateKernels {
             }
     }
 
-    /// `y[t,i,k] (+)= sum over c of x[t,i,c] R[i,k,c]`, the rotation turned back when R is orthogonal.
+    /// `y[t,i,k] (+)= sum over c of x[t,i,c] R[i,k,c]`, the inverse rotation if R is orthogonal.
     static void blockRotateBack(FloatArray x, FloatArray r, FloatArray y, IntArray at, int N, int d, int b, int stored,
             int accumulate) {
         int xAt = at.get(0);

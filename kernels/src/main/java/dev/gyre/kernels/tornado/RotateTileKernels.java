@@ -6,14 +6,14 @@ import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 
 /// [RotateKernels] for GPUs: a matrix product for each block, whose b is far too small for the tiles of
 /// [ProductTileKernels]. Each item has 4 x 4 results in registers, so that two reads of local memory feed four
-/// multiply-adds; a pitch that is odd keeps neighbouring rows in different banks.
+/// multiply-adds; an odd pitch puts adjacent rows in different banks.
 final class RotateTileKernels {
     /// Items of a work group of [#rotateRows].
     static final int WIDTH = 8;
     static final int HEIGHT = 16;
     /// Rows of x for a work group.
     static final int ROWS = 4 * HEIGHT;
-    /// Largest block whose rotation fits local memory beside the rows.
+    /// Largest block whose rotation fits in local memory together with the rows.
     static final int MAX_BLOCK = 64;
     /// Items along each side of a work group of [#rotateGradTile], and elements of dR along each side of its tile.
     static final int SIDE = 8;
@@ -37,8 +37,8 @@ final class RotateTileKernels {
     }
 
     /// [RotateKernels#blockRotate] and, with `transpose`, [RotateKernels#blockRotateBack]: a work group takes one block of 64
-    /// rows, with the block's rotation in local memory. Results beyond the last column or row are computed from anything
-    /// and not stored.
+    /// rows, with the block's rotation in local memory. Results beyond the last column or row are computed from
+    /// arbitrary values and not stored.
     static void rotateRows(KernelContext context, FloatArray x, FloatArray r, FloatArray y, IntArray at, int N, int d,
             int b, int stored, int transpose, int accumulate) {
         int pitch = (b + 31 & ~31) + 1;
@@ -108,8 +108,8 @@ final class RotateTileKernels {
         }
     }
 
-    /// Part `groupIdy` of [RotateKernels#blockRotateGrad] into dR (parts, d/b, b, b): the rows of x and dY are dealt out to the
-    /// parts 32 at a time. A work group takes a tile of 32 x 32 elements of one block, `tiles` of them along a block's side.
+    /// Part `groupIdy` of [RotateKernels#blockRotateGrad] into dR (parts, d/b, b, b): the rows of x and dY are distributed over
+    /// the parts 32 at a time. A work group takes a tile of 32 x 32 elements of one block, `tiles` of them along a block's side.
     static void rotateGradTile(KernelContext context, FloatArray x, FloatArray dY, FloatArray dR, IntArray at, int N,
             int d, int b, int tiles, int parts) {
         float[] tileX = context.allocateFloatLocalArray(TILE * PITCH);

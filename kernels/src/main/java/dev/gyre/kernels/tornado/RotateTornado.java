@@ -9,7 +9,7 @@ import dev.gyre.kernels.tornado.TaskGraphs.Grid;
 import uk.ac.manchester.tornado.api.KernelContext;
 import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 
-/// [dev.gyre.kernels.op.RotateOps] as tasks.
+/// Lowering of [dev.gyre.kernels.op.RotateOps].
 final class RotateTornado extends OpLowering {
     RotateTornado(TaskGraphs tasks, DeviceMemory memory, Choice choice) {
         super(tasks, memory, choice);
@@ -52,7 +52,8 @@ final class RotateTornado extends OpLowering {
         }
     }
 
-    /// Parts, each of many tiles of rows, so that few blocks still make enough work groups; shared blocks are parts as well.
+    /// The rows are divided into parts, each of several tiles, so that few blocks still give enough work groups. The parts are
+    /// added afterwards; so are the gradients of blocks that share one rotation.
     private void blockRotateGrad(RotateOps.BlockRotateGrad o) {
         Floats x = f(o.x());
         Floats dY = f(o.dY());

@@ -8,7 +8,7 @@ import dev.gyre.kernels.tornado.DeviceMemory.Floats;
 import dev.gyre.kernels.tornado.Lowering.Choice;
 import org.jspecify.annotations.Nullable;
 
-/// [dev.gyre.kernels.op.SubspaceOps] as tasks.
+/// Lowering of [dev.gyre.kernels.op.SubspaceOps].
 final class SubspaceTornado extends OpLowering {
     SubspaceTornado(TaskGraphs tasks, DeviceMemory memory, Choice choice) {
         super(tasks, memory, choice);
@@ -54,7 +54,7 @@ final class SubspaceTornado extends OpLowering {
         }
     }
 
-    /// The kernel does not look at a vector that is absent; it gets R in its place.
+    /// A kernel does not read a vector that is absent; R is passed in its place.
     private Floats orR(@Nullable Buf vector, Floats r) {
         return vector == null ? r : f(vector);
     }

@@ -41,29 +41,29 @@ import uk.ac.manchester.tornado.api.types.arrays.TornadoNativeArray;
 
 /// Builds the task graphs of a session's programs so that each kernel is compiled once for all tasks that need the same code.
 ///
-/// TornadoVM bakes every number among a task's arguments into the code and compiles each task alone, unless its plan has
-/// compiled a task of the same graph name, task name and method before. So all graphs share one name, and a task is named
-/// after its kernel, its numbers and its grid: equal names mean equal code. Where buffers begin in their arrays differs
-/// from task to task; it comes in an array ([DeviceMemory#constants]) and not as a number. Names must differ within a
-/// graph, so the second and third task of a kernel in a graph have names of their own and are compiled once more each. A
-/// task that did not compile its code does not know how many work items it has: every task has a worker grid. TornadoVM
-/// compiles the last task of a graph in any case; that is [ElementKernels#tick].
+/// TornadoVM compiles every scalar argument of a task into the code as a constant, and compiles each task separately unless
+/// its plan has already compiled a task of the same graph name, task name and method. So all graphs share one name, and a
+/// task is named after its kernel, its scalars and its grid: equal names mean equal code. The offsets of buffers in their
+/// arrays differ from task to task; they are passed in an array ([DeviceMemory#constants]) and not as scalars. Names must
+/// differ within a graph, so the second and third task of a kernel in a graph have names of their own and are compiled
+/// once more each. A task that reuses compiled code does not know its number of work items, so every task has a worker
+/// grid. TornadoVM always compiles the last task of a graph; that is [ElementKernels#tick].
 final class TaskGraphs {
-    /// `n & ALL` is n. A loop bound that is a bare parameter would be replaced by the size of the worker grid, the first such
-    /// parameter by its first dimension, and TornadoVM prints a warning about it for each.
+    /// `n & ALL` is n. TornadoVM would replace a loop bound that is a bare parameter by the size of the worker grid (the first
+    /// such parameter by its first dimension) and print a warning for each.
     static final int ALL = Integer.MAX_VALUE;
 
     private static final String NAME = "gyre";
-    /// A task graph describes its tasks in 8192 bytes, 15 and 5 for each argument; this many tasks of 20 arguments fit, the
-    /// last one being the tick.
+    /// A task graph describes its tasks in 8192 bytes, 15 for each task and 5 for each argument; this many tasks of 20
+    /// arguments fit, including the tick at the end.
     private static final int MAX_TASKS = 8192 / (15 + 5 * 20);
-    /// So many tasks of one kernel in a graph, then a new graph begins. With 1 every kernel would be compiled once, but graphs
-    /// would be short, and each costs a launch and the tick's compilation (a step of the shipped model: 60 graphs with 42
-    /// kernels, 20 with 71 for 3, 8 with 147 without this limit).
+    /// Most tasks of one kernel in a graph. With 1 every kernel would be compiled only once, but graphs would be short, and
+    /// each costs a launch and the compilation of its tick. A step of the shipped model takes 60 graphs and 42 kernels with
+    /// 1, 20 graphs and 71 kernels with 3, 8 graphs and 147 kernels without a limit.
     private static final int MAX_USES = 3;
 
-    /// Work items of a task along two dimensions, rounded up to whole work groups (a grid that is no multiple of the local
-    /// size is dropped by OpenCL without an error). A group size of 0 leaves the choice to the driver.
+    /// Work items of a task along two dimensions, rounded up to whole work groups (OpenCL does not run a grid that is not a
+    /// multiple of the local size, and reports no error). A group size of 0 leaves the choice to the driver.
     record Grid(int x, int y, int localX, int localY) {
         private WorkerGrid worker() {
             if (localX == 0)
@@ -94,8 +94,8 @@ final class TaskGraphs {
     private int tasks = MAX_TASKS;
     private int calls;
 
-    /// @param ticks what the last task of each graph counts; null to make no graphs, where only the memory is asked for
-    ///        that tasks need
+    /// @param ticks the counter that the last task of each graph increments; null to build no graphs, only to find out how
+    ///        much memory the tasks need
     TaskGraphs(@Nullable IntArray ticks) {
         this.ticks = ticks;
     }
@@ -108,7 +108,7 @@ final class TaskGraphs {
         return !named.isEmpty();
     }
 
-    /// The graphs since the last call; what comes next begins another one.
+    /// The graphs built since the last call; the next task begins a new one.
     List<Part> finish() {
         for (Part p : parts)
             tick(p.graph(), Objects.requireNonNull(ticks));
@@ -143,8 +143,8 @@ final class TaskGraphs {
         return new Grid(x, y, 0, 0);
     }
 
-    /// The name of the next task: its kernel, the number of its kernel with these constants, and which of its kind it is in
-    /// its graph, which is a new one where the last is full.
+    /// The name of the next task: its kernel, the number of this kernel with these constants, and its index among the equal
+    /// tasks of the graph. Begins a new graph if the current one is full.
     private String next(String kernel, Grid grid, Object... arguments) {
         List<Object> key = new ArrayList<>(List.of(kernel, grid));
         for (Object a : arguments)
@@ -172,7 +172,7 @@ final class TaskGraphs {
         return parts.getLast().graph();
     }
 
-    /// A call of a library. Nothing is compiled for it and it chooses its own grid, so each has a name of its own.
+    /// A library call. Nothing is compiled for it and it chooses its own grid, so each call has a name of its own.
     void library(Supplier<LibraryTaskDescriptor> call) {
         if (ticks == null)
             return;
@@ -184,12 +184,12 @@ final class TaskGraphs {
 
     private void add(String kernel, Grid grid, BiConsumer<TaskGraph, String> task, Object... arguments) {
         if (ticks != null) {
-            String id = next(kernel, grid, arguments); // it may begin another graph
+            String id = next(kernel, grid, arguments); // may begin a new graph
             task.accept(graph(), id);
         }
     }
 
-    // one for each number of arguments that kernels have
+    // one overload for each number of arguments that kernels have
 
     <A1, A2, A3> void task(String kernel, Grid grid, Task3<A1, A2, A3> code, A1 a1, A2 a2, A3 a3) {
         add(kernel, grid, (g, id) -> g.task(id, code, a1, a2, a3), a1, a2, a3);

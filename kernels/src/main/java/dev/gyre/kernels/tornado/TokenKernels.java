@@ -8,7 +8,7 @@ import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
 import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 import uk.ac.manchester.tornado.api.types.arrays.ShortArray;
 
-/// What touches token ids: embedding and cross entropy.
+/// Embedding of tokens and cross entropy.
 final class TokenKernels {
     private TokenKernels() {
     }
@@ -33,8 +33,8 @@ final class TokenKernels {
                     ProductKernels.bf16(table.get(tableAt + ids.get(idsAt + i / C) * C + i % C), powers));
     }
 
-    /// Adds row i of dOut to row `ids[i]` of dTable. One work item per column goes over the rows in order, so equal ids
-    /// never meet and the sum does not depend on the device.
+    /// Adds row i of dOut to row `ids[i]` of dTable. One work item per column adds the rows in order, so equal ids do
+    /// not conflict and the sum does not depend on the device.
     static void embedGrad(IntArray ids, FloatArray dOut, FloatArray dTable, IntArray at, int N, int C) {
         int idsAt = at.get(0);
         int dOutAt = at.get(1);
@@ -46,7 +46,7 @@ final class TokenKernels {
             }
     }
 
-    /// `rowLoss[i] = log sum exp logits[i] - logits[i][label]`, 0 where the label is ignored; lse (N) keeps the logarithm.
+    /// `rowLoss[i] = log sum exp logits[i] - logits[i][label]`, 0 where the label is ignored; lse (N) keeps `log sum exp`.
     static void lossOfRows(FloatArray logits, IntArray labels, FloatArray rowLoss, FloatArray lse, IntArray at, int N,
             int V, int ignore) {
         int logitsAt = at.get(0);

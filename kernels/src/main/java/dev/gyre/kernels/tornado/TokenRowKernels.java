@@ -5,7 +5,7 @@ import uk.ac.manchester.tornado.api.math.TornadoMath;
 import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
 import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 
-/// The row reduction of [TokenKernels#lossOfRows] for GPUs, with a work group for each row, as in [NormRowKernels].
+/// The row reduction of [TokenKernels#lossOfRows] for GPUs, with a work group per row, as in [NormRowKernels].
 final class TokenRowKernels {
     /// Items that share a row.
     static final int GROUP = 64;

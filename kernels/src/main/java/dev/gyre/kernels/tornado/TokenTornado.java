@@ -8,11 +8,10 @@ import dev.gyre.kernels.tornado.DeviceMemory.Floats;
 import dev.gyre.kernels.tornado.DeviceMemory.Ints;
 import dev.gyre.kernels.tornado.DeviceMemory.Shorts;
 import dev.gyre.kernels.tornado.Lowering.Choice;
-import dev.gyre.kernels.tornado.TaskGraphs.Grid;
 import uk.ac.manchester.tornado.api.KernelContext;
 import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
 
-/// [dev.gyre.kernels.op.TokenOps] as tasks.
+/// Lowering of [dev.gyre.kernels.op.TokenOps].
 final class TokenTornado extends OpLowering {
     TokenTornado(TaskGraphs tasks, DeviceMemory memory, Choice choice) {
         super(tasks, memory, choice);
@@ -28,27 +27,7 @@ final class TokenTornado extends OpLowering {
                 tasks.task("embedGrad", items(o.C()), TokenKernels::embedGrad, ids.array(), dOut.array(),
                         dTable.array(), at(ids.at(), dOut.at(), dTable.at()), o.N(), o.C());
             }
-            case TokenOps.CrossEntropy o -> {
-                Floats logits = f(o.logits());
-                Ints labels = i(o.labels());
-                Floats loss = f(o.rowLoss());
-                FloatArray lse = memory.scratch(o.N());
-                if (workGroups) {
-                    tasks.task("lossOfRow", rows(o.N()), TokenRowKernels::lossOfRow, new KernelContext(),
-                            logits.array(),
-                            labels.array(), loss.array(), lse, at(logits.at(), labels.at(), loss.at()), o.V(),
-                            TokenOps.CrossEntropy.IGNORE);
-                } else
-                    tasks.task("lossOfRows", items(o.N()), TokenKernels::lossOfRows, logits.array(), labels.array(),
-                            loss.array(), lse, at(logits.at(), labels.at(), loss.at()), o.N(), o.V(),
-                            TokenOps.CrossEntropy.IGNORE);
-                if (o.gradient()) {
-                    Floats scale = f(o.scale());
-                    tasks.task("lossGrad", items(o.N() * o.V()), TokenKernels::lossGrad, logits.array(), labels.array(),
-                            lse, scale.array(), at(logits.at(), labels.at(), scale.at()), o.N(), o.V(),
-                            TokenOps.CrossEntropy.IGNORE);
-                }
-            }
+            case TokenOps.CrossEntropy o -> crossEntropy(o);
         }
     }
 
@@ -66,8 +45,25 @@ final class TokenTornado extends OpLowering {
         }
     }
 
-    /// A work group for each of `n` rows.
-    private static Grid rows(int n) {
-        return groups(n, TokenRowKernels.GROUP);
+    private void crossEntropy(TokenOps.CrossEntropy o) {
+        Floats logits = f(o.logits());
+        Ints labels = i(o.labels());
+        Floats loss = f(o.rowLoss());
+        FloatArray lse = memory.scratch(o.N());
+        if (workGroups) {
+            tasks.task("lossOfRow", groups(o.N(), TokenRowKernels.GROUP), TokenRowKernels::lossOfRow,
+                    new KernelContext(), logits.array(), labels.array(), loss.array(), lse,
+                    at(logits.at(), labels.at(), loss.at()), o.V(),
+                    TokenOps.CrossEntropy.IGNORE);
+        } else
+            tasks.task("lossOfRows", items(o.N()), TokenKernels::lossOfRows, logits.array(), labels.array(),
+                    loss.array(), lse, at(logits.at(), labels.at(), loss.at()), o.N(), o.V(),
+                    TokenOps.CrossEntropy.IGNORE);
+        if (o.gradient()) {
+            Floats scale = f(o.scale());
+            tasks.task("lossGrad", items(o.N() * o.V()), TokenKernels::lossGrad, logits.array(), labels.array(),
+                    lse, scale.array(), at(logits.at(), labels.at(), scale.at()), o.N(), o.V(),
+                    TokenOps.CrossEntropy.IGNORE);
+        }
     }
 }

@@ -14,14 +14,14 @@ import uk.ac.manchester.tornado.api.common.TornadoDevice;
 import uk.ac.manchester.tornado.api.enums.TornadoDeviceType;
 import uk.ac.manchester.tornado.api.enums.TornadoVMBackendType;
 
-/// Runs programs as TornadoVM task graphs: on a device when a TornadoVM SDK is on the module path, else on the stand-in
-/// (`jvm`), slowly and strictly.
+/// Runs programs as TornadoVM task graphs: on a device if a TornadoVM SDK is on the module path, else on the stand-in
+/// (`jvm`), which is slow and strict.
 public final class TornadoBackend implements Backend {
-    /// `true` or `false`: take the kernels that share local memory, whatever the device is; for comparisons.
+    /// `true` or `false`: use the kernels that share local memory, or do not, whatever the device is; for comparisons.
     private static final String WORK_GROUPS = "gyre.device.groups";
-    /// `true`: launch task graphs on `cuda:N` as CUDA graphs. Off by default: it has run on an emulated device only.
+    /// `true`: launch task graphs on `cuda:N` as CUDA graphs. Off by default: so far run on an emulated device only.
     private static final String CUDA_GRAPHS = "gyre.device.cudagraphs";
-    /// Bytes of local memory that those kernels need.
+    /// Bytes of local memory that the work-group kernels need.
     private static final int GROUP_MEMORY = 48 << 10;
 
     private final String name;
@@ -41,10 +41,10 @@ public final class TornadoBackend implements Backend {
         return open(name, Precision.F32);
     }
 
-    /// The device of that name, as [TornadoDevices#list] gives it: `opencl:0`, `cuda:0`, `ptx:0`, or `jvm`. On `cuda:N`
-    /// cuBLAS multiplies large matrices where it is installed.
+    /// The device of that name, as listed by [TornadoDevices#list]: `opencl:0`, `cuda:0`, `ptx:0`, or `jvm`. On `cuda:N`
+    /// cuBLAS computes large matrix products if it is installed.
     ///
-    /// @throws DeviceException when there is no such device, or when it cannot multiply in that precision
+    /// @throws DeviceException if there is no such device, or it cannot multiply in that precision
     public static TornadoBackend open(String name, Precision precision) {
         TornadoDevice device = TornadoDevices.find(name);
         String asked = System.getProperty(WORK_GROUPS);
@@ -77,7 +77,7 @@ public final class TornadoBackend implements Backend {
         return p.name().toLowerCase(Locale.ROOT);
     }
 
-    /// The device of that name with the kernels that share local memory in work groups, whatever its type.
+    /// The device of that name with the work-group kernels, whatever its type.
     static TornadoBackend withWorkGroups(String name) {
         return new TornadoBackend(name, TornadoDevices.find(name), new Lowering.Choice(true, null, false), "");
     }
@@ -109,7 +109,7 @@ public final class TornadoBackend implements Backend {
         return p != null && ProductCuBlas.takes(product, p) ? p : Precision.F32;
     }
 
-    /// @throws DeviceException when the device has less than `need` bytes
+    /// @throws DeviceException if the device has less than `need` bytes
     static void requireMemory(String name, TornadoDevice device, long need) {
         long have = TornadoDevices.usableMemory(device);
         if (need > have)
@@ -121,16 +121,17 @@ public final class TornadoBackend implements Backend {
                                     ? ", or allow more with -D" + TornadoDevices.MEMORY + "=..." : ""));
     }
 
-    /// Bytes that a session of these programs takes on this device, workspaces of its kernels included; nothing is allocated.
+    /// Bytes that a session of these programs needs on this device, including the workspaces of its kernels; nothing is
+    /// allocated.
     ///
-    /// @param doubled whether the maxima of NF4 weights are quantised again
+    /// @param doubled whether NF4 weights are double-quantised
     public long bytes(List<Program> programs, boolean doubled) {
         return bytes(programs, MemoryPlan.of(programs), doubled, choice);
     }
 
-    /// [#bytes(List,boolean)] for a GPU that need not be at hand.
+    /// [#bytes(List,boolean)] for a GPU, which need not be present.
     ///
-    /// @param cuBlas how cuBLAS multiplies there; null for a GPU without it
+    /// @param cuBlas the precision of cuBLAS on that GPU; null without cuBLAS
     public static long bytesOnGpu(List<Program> programs, boolean doubled, @Nullable Precision cuBlas) {
         return bytes(programs, MemoryPlan.of(programs), doubled, new Lowering.Choice(true, cuBlas, false));
     }
@@ -149,9 +150,9 @@ public final class TornadoBackend implements Backend {
     @Override
     public Session open(List<Program> programs) {
         MemoryPlan plan = MemoryPlan.of(programs);
-        // whether NF4 weights are quantised twice is known when they are bound; the session asks again then
+        // whether NF4 weights are double-quantised is known only when they are bound; the session checks again then
         DeviceMemory sizes = DeviceMemory.sizes(programs, plan, true);
-        requireMemory(name, device, sizes.bytes()); // a buffer beyond the lengths of arrays has no tasks
+        requireMemory(name, device, sizes.bytes()); // first: a buffer longer than any array cannot be lowered
         requireMemory(name, device, withWorkspaces(sizes, programs, choice));
         return new TornadoSession(name, device, choice, programs, plan);
     }

@@ -16,13 +16,13 @@ import uk.ac.manchester.tornado.api.enums.TornadoVMBackendType;
 import uk.ac.manchester.tornado.api.runtime.TornadoRuntimeProvider;
 import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
 
-/// The devices that TornadoVM offers, and whether it is there at all.
+/// The devices of TornadoVM, and whether its SDK is present.
 public final class TornadoDevices {
     private static final String BAILOUT = "tornado.recover.bailout";
-    /// Room for the instructions of one task graph; each array that a graph only passes on takes 18 bytes.
+    /// Bytes for the instructions of one task graph; each array that a graph only passes on takes 18.
     private static final String BYTECODES = "tornado.tvm.maxbytecodesize";
 
-    /// What TornadoVM allocates on a device at most, such as `4GB`.
+    /// Limit on the memory that TornadoVM allocates on a device, such as `4GB`.
     static final String MEMORY = "tornado.device.memory";
 
     private static final int MIN_BYTECODES = 1 << 20;
@@ -30,22 +30,22 @@ public final class TornadoDevices {
     private TornadoDevices() {
     }
 
-    /// A device with the name that [dev.gyre.kernels.tornado.TornadoBackend#open] takes.
+    /// A device and the name by which [dev.gyre.kernels.tornado.TornadoBackend#open] opens it.
     ///
     /// @param type CPU, GPU, ...
-    /// @param memory bytes of its memory
-    /// @param groupMemory bytes that a work group shares
+    /// @param memory its memory in bytes
+    /// @param groupMemory local memory of a work group in bytes
     public record Info(String name, String type, String description, String platform, long memory, long groupMemory) {
     }
 
-    /// True when the classes of a TornadoVM SDK run, not the stand-in's: they live in a named module.
+    /// True if a TornadoVM SDK is used and not the stand-in: its classes are in a named module.
     public static boolean sdkPresent() {
         return FloatArray.class.getModule().isNamed();
     }
 
     /// All devices, in TornadoVM's order; only `jvm` without an SDK.
     ///
-    /// @throws DeviceException when the SDK cannot start
+    /// @throws DeviceException if the SDK cannot start
     public static List<Info> list() {
         List<Info> out = new ArrayList<>();
         TornadoRuntime runtime = runtime(TornadoRuntimeProvider::getTornadoRuntime);
@@ -59,7 +59,7 @@ public final class TornadoDevices {
         return List.copyOf(out);
     }
 
-    /// TornadoVM starts, and loads the drivers of its backends, when it is first asked for anything.
+    /// TornadoVM starts, and loads the drivers of its backends, on the first call.
     static TornadoRuntime runtime(Supplier<TornadoRuntime> start) {
         try {
             return start.get();
@@ -74,7 +74,7 @@ public final class TornadoDevices {
         }
     }
 
-    /// What keeps devices `cuda:N` from multiplying by cuBLAS; null when nothing does.
+    /// Why devices `cuda:N` cannot use cuBLAS; null if they can.
     public static @Nullable String missingCuBlas() {
         return ProductCuBlas.missing();
     }
@@ -85,7 +85,8 @@ public final class TornadoDevices {
 
     /// The device `name`.
     ///
-    /// @throws DeviceException when there is none of that name, or the SDK lacks a flag that it needs for us
+    /// @throws DeviceException if there is no device of that name, or a JVM option is missing without which the SDK would
+    ///         compute wrong results or reject our graphs
     static TornadoDevice find(String name) {
         requireFlags();
         TornadoRuntime runtime = runtime(TornadoRuntimeProvider::getTornadoRuntime);
@@ -107,14 +108,14 @@ public final class TornadoDevices {
         if (!"false".equalsIgnoreCase(System.getProperty(BAILOUT)))
             throw new DeviceException(
                     BAILOUT + " is not False: TornadoVM would run kernels that do not compile as "
-                            + "sequential Java without a word; start the JVM with -D" + BAILOUT + "=False");
+                            + "sequential Java without any message; start the JVM with -D" + BAILOUT + "=False");
         if (Integer.getInteger(BYTECODES, 4096) < MIN_BYTECODES)
             throw new DeviceException(
                     BYTECODES + " is below " + MIN_BYTECODES + ": a model's task graphs would not "
                             + "fit; start the JVM with -D" + BYTECODES + "=" + MIN_BYTECODES);
     }
 
-    /// Bytes that task graphs may take of the device's memory.
+    /// Bytes of the device's memory that task graphs may use.
     static long usableMemory(TornadoDevice device) {
         return Math.min(device.getMaxGlobalMemory(),
                 sdkPresent() ? parseBytes(System.getProperty(MEMORY, "4GB")) : Long.MAX_VALUE);

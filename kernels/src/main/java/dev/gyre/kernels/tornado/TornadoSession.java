@@ -33,14 +33,15 @@ import uk.ac.manchester.tornado.api.exceptions.TornadoExecutionPlanException;
 ///
 /// | graph | runs | copies to the device |
 /// |---|---|---|
-/// | `bind` | once | weights, constants, and for their places: activations, workspaces |
-/// | `upload` | before a run after the host wrote one | parameters, gradients, state, results, large inputs |
-/// | the programs' | at each run | the small inputs that they use |
+/// | `bind` | once | weights, constants, and (to allocate them) activations and workspaces |
+/// | `upload` | before a run if the host wrote one of these | parameters, gradients, state, results, large inputs |
+/// | the programs' | on each run | the small inputs that they use |
 ///
-/// A graph may take over only what the graph executed immediately before left on the device. Hence every graph takes over
-/// everything (`consumeFromDevice` without a name, which means whichever ran last) and leaves everything behind, also what
-/// it does not use; then any order works, `upload` may run again at any time, and nothing is ever copied between programs.
-/// `upload` copies all of its arrays, so what the device wrote since is fetched first. Results come back when asked for.
+/// A graph can consume only arrays that the graph executed immediately before persisted. Hence every graph consumes all
+/// arrays (`consumeFromDevice` without a name: from whichever graph ran last) and persists all, including those that it
+/// does not use. So programs may run in any order, `upload` may run again at any time, and nothing is copied between
+/// programs. `upload` copies all of its arrays, so those that the device has written since are fetched first. Results are
+/// copied to the host on request.
 final class TornadoSession implements Session {
     private final String name;
     private final TornadoDevice device;
@@ -50,14 +51,14 @@ final class TornadoSession implements Session {
     private final DeviceMemory memory;
     private final Set<Buf> unbound = new LinkedHashSet<>();
     private final Set<Buf> known = new HashSet<>();
-    /// State that the device wrote since the host last saw it.
+    /// State that the device wrote since the host last read it.
     private final Set<Buf> deviceNewer = new LinkedHashSet<>();
     private boolean hostNewer = true;
-    /// Number of each program's first task graph, and at the end the number of all.
+    /// Index of each program's first task graph, then the number of all graphs.
     private final int[] first;
-    /// The tasks of each task graph until it has run.
+    /// The names of the tasks of each task graph that has not run yet.
     private final Map<Integer, Set<String>> fresh = new HashMap<>();
-    /// The tasks of those that have; each name is compiled once.
+    /// The names of the tasks of those that have run; each name is compiled once.
     private final Set<String> compiled = new HashSet<>();
     private long compiling;
     private @Nullable TornadoExecutionPlan plan;
@@ -80,7 +81,7 @@ final class TornadoSession implements Session {
         for (Program p : programs)
             for (Op op : p.ops())
                 for (Access a : op.accesses())
-                    if (a.writes() && DeviceMemory.travelsAlways(a.buf().root()))
+                    if (a.writes() && DeviceMemory.copiedAlways(a.buf().root()))
                         throw new IllegalArgumentException(p.name() + ": " + op.getClass().getSimpleName()
                                 + " writes the input " + a.buf().root());
     }
@@ -88,7 +89,7 @@ final class TornadoSession implements Session {
     @Override
     public void bind(Buf weight, HostData data) {
         if (weight.isView() || weight.role() != Buf.Role.WEIGHT)
-            throw new IllegalArgumentException(weight + " is not a weight of its own");
+            throw new IllegalArgumentException(weight + " is not a whole weight");
         if (data.size() != weight.size() || data.dtype() != weight.dtype())
             throw new IllegalArgumentException(
                     weight + ": bound to " + data.size() + " elements of " + data.dtype());
@@ -183,14 +184,14 @@ final class TornadoSession implements Session {
         if (p != null)
             return p;
         if (!unbound.isEmpty())
-            throw new IllegalStateException("weights without numbers: " + unbound);
+            throw new IllegalStateException("weights without values: " + unbound);
         TaskGraphs tasks = new TaskGraphs(memory.ticks());
         List<List<TaskGraphs.Part>> graphs = new ArrayList<>();
         for (Program program : programs) {
             Lowering.lower(program, tasks, memory, choice);
             graphs.add(tasks.finish());
         }
-        // only now are all arrays known that the programs' workspaces and constants add
+        // only now are all arrays known: lowering adds workspaces and constants
         TornadoBackend.requireMemory(name, device, memory.bytes());
         Object[] fixed = memory.fixed();
         Object[] state = memory.state();
@@ -213,7 +214,7 @@ final class TornadoSession implements Session {
         first[programs.size()] = all.size();
         p = new TornadoExecutionPlan(all.toArray(ImmutableTaskGraph[]::new));
         p.withDevice(device);
-        // TornadoVM refuses a scheduler without a grid for any task
+        // TornadoVM rejects a scheduler that has no grid for any of the tasks
         if (tasks.hasGrids())
             p.withGridScheduler(tasks.grids());
         if (choice.cudaGraphs())
@@ -239,12 +240,12 @@ final class TornadoSession implements Session {
         return new Compiled(compiled.size(), compiling / 1e9);
     }
 
-    /// Does something that TornadoVM and its drivers may refuse.
+    /// Runs an action of TornadoVM and its drivers and reports a failure as a [DeviceException].
     private <T> T attempt(String what, Supplier<T> action) {
         try {
             return action.get();
         } catch (OutOfMemoryError e) {
-            throw e; // of the JVM's own memory
+            throw e; // the JVM's heap, not the device
         } catch (RuntimeException | Error e) {
             String kind = e.getClass().getSimpleName();
             boolean memory = kind.contains("Memory");
@@ -258,7 +259,7 @@ final class TornadoSession implements Session {
         }
     }
 
-    /// What a failure of TornadoVM says, on one line.
+    /// The message of a TornadoVM failure, on one line.
     private static String reason(Throwable e) {
         String text = String.valueOf(e.getMessage());
         int stack = text.indexOf("Stacktrace:");

@@ -30,7 +30,8 @@ import tools.jackson.databind.json.JsonMapper;
 /// Adapted layers of PEFT and peft-givens, forward, backward and merged, as programs of operations. Any backend is
 /// compared with the float32 values, the reference with the float64 ones.
 public final class GoldenLayers {
-    private static final List<String> METHODS = List.of("oft", "psoft", "goft", "lora", "boft", "hra");
+    /// Methods whose layers are no programs of single operations here: tested where they are built.
+    private static final List<String> ELSEWHERE = List.of("nf4", "qoft", "dora", "adalora");
 
     private GoldenLayers() {
     }
@@ -46,7 +47,7 @@ public final class GoldenLayers {
     public static List<Case> cases() {
         List<Case> out = new ArrayList<>();
         for (JsonNode c : new JsonMapper().readTree(GoldenFile.resource("index.json")).get("cases"))
-            if (METHODS.contains(c.get("method").asString()))
+            if (!ELSEWHERE.contains(c.get("method").asString()))
                 out.add(new Case(c.get("method").asString(), c.get("name").asString(), c));
         return out;
     }
@@ -56,6 +57,7 @@ public final class GoldenLayers {
     public static double check(Backend backend, Case c) {
         Layer l = new Layer(c);
         l.emit(c.method());
+        l.config.expectAllRead();
         Program program = l.program.build();
         double worst = 0;
         try (Session session = backend.open(List.of(program))) {
@@ -113,7 +115,7 @@ public final class GoldenLayers {
     private static final class Layer {
         final GoldenFile file;
         final JsonNode json;
-        final JsonNode config;
+        final GoldenOptions config;
         final Program.Builder program;
         final Map<Buf, float[]> weights = new LinkedHashMap<>();
         final Map<Buf, float[]> floats = new LinkedHashMap<>();
@@ -130,7 +132,7 @@ public final class GoldenLayers {
 
         Layer(Case c) {
             json = c.json();
-            config = json.get("config");
+            config = new GoldenOptions(c.toString(), json.get("config"));
             file = new GoldenFile(json.get("file").asString());
             program = Program.builder(c.toString());
             d = config.get("in_features").asInt();
@@ -238,15 +240,21 @@ public final class GoldenLayers {
         }
 
         private void oft() {
-            int b = config.get("effective_block_size").asInt();
+            int asked = config.get("oft_block_size").asInt();
+            int b = asked == 0 ? d / config.get("r").asInt() : d % asked == 0 ? asked : d;
+            config.expect("r", asked == 0 ? d / b : 0);
+            config.expect("effective_block_size", b);
+            config.expect("effective_r", d / b);
+            config.expect("module_dropout", 0.0);
             int stored = config.get("block_share").asBoolean() ? 1 : d / b;
             int m = b * (b - 1) / 2;
-            Orthogonal map = config.get("use_cayley_neumann").asBoolean()
-                    ? Orthogonal.neumann(config.get("num_cayley_neumann_terms").asInt())
+            int terms = config.get("num_cayley_neumann_terms").asInt();
+            Orthogonal map = config.get("use_cayley_neumann").asBoolean() ? Orthogonal.neumann(terms)
                     : Orthogonal.of(Orthogonal.Form.CAYLEY_MINUS, 0);
             Buf v = param("oft_R.weight", stored, m);
+            double eps = config.get("eps").asDouble();
             if (config.get("coft").asBoolean()) {
-                op(new CayleyOps.CoftProject(v, stored, b, (float) (config.get("eps").asDouble() / Math.sqrt(stored))));
+                op(new CayleyOps.CoftProject(v, stored, b, (float) (eps / Math.sqrt(stored))));
                 outputs.put("projected.oft_R.weight", v);
             }
             Buf R = output("R_blocks", stored, b, b);
@@ -268,15 +276,24 @@ public final class GoldenLayers {
             int r = config.get("r").asInt();
             double s = config.get("psoft_alpha").asDouble() / r;
             boolean orthogonal = config.get("psoft_orth").asBoolean();
+            // only the Neumann series scales Q down to a norm
+            JsonNode eps = config.get("cayley_neumann_eps");
+            int terms = config.get("num_cayley_neumann_terms").asInt();
             Orthogonal map = config.get("use_cayley_neumann").asBoolean()
-                    ? Orthogonal.neumann(config.get("num_cayley_neumann_terms").asInt())
+                    ? new Orthogonal(Orthogonal.Form.NEUMANN, terms, eps.isNull() ? 0 : eps.floatValue(), Skew.PACKED)
                     : Orthogonal.of(Orthogonal.Form.CAYLEY_PLUS, 0);
             int m = orthogonal ? r * (r - 1) / 2 : r * r;
             Buf A = given("A", r, d);
             Buf B = given("B", n, r);
             Buf v = param("psoft_R.weight", m);
+            // how the library found the factors shows in their values alone
+            config.expect("ab_svd_init", config.get("ab_svd_init").asString().equals("pissa_init") ? "pissa_init"
+                    : "psoft_init");
+            config.expect("psoft_svd", "full");
             Buf va = optionalParam("psoft_R.vector_a", r);
             Buf vb = optionalParam("psoft_R.vector_b", r);
+            config.expect("psoft_mag_a", va != null);
+            config.expect("psoft_mag_b", vb != null);
             Buf R = orthogonal ? act("R", r, r) : v;
             if (orthogonal)
                 op(new CayleyOps.Cayley(map, v, R, 1, r));
@@ -344,6 +361,10 @@ public final class GoldenLayers {
             if (phi != null)
                 op(new GivensOps.GivensAngles(phi, g, d - 1));
             Buf scaler = optionalParam("givens_scaler", d);
+            config.expect("variant", strict ? "goft" : "qgoft");
+            config.expect("informational_only", false);
+            // free matrices scale by themselves
+            config.expect("no_scaling", strict && scaler == null);
             Buf swept = act("swept", N, d);
             op(new GivensOps.GivensSweep(x, g, swept, N, d));
             Buf scaled = scaled(swept, scaler, N);
@@ -402,7 +423,9 @@ public final class GoldenLayers {
 
         private void boft() {
             int factors = config.get("boft_n_butterfly_factor").asInt();
-            int b = config.get("boft_block_size").asInt();
+            int number = config.get("boft_block_num").asInt();
+            int b = number == 0 ? config.get("boft_block_size").asInt() : d / number;
+            config.expect("boft_block_size", number == 0 ? b : 0);
             int blocks = d / b;
             Orthogonal map = new Orthogonal(Orthogonal.Form.CAYLEY_MINUS, 0, 0f, Skew.FULL);
             Buf X = param("boft_R", factors, blocks, b, b);

@@ -29,8 +29,8 @@ import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
 
-/// Products by cuBLAS in each precision: on the stand-in, or with a TornadoVM SDK whose first device is an NVIDIA GPU on
-/// that. Operations in F32 are in [TornadoOpCasesTest].
+/// Products by cuBLAS in each precision: on the stand-in, or on the NVIDIA GPU if that is the first device of a TornadoVM
+/// SDK. Operations in F32 are in [TornadoOpCasesTest].
 class CuBlasTest {
     private static final int M = 20;
     private static final int N = 24;
@@ -48,8 +48,8 @@ class CuBlasTest {
                         .flatMap(t -> Stream.of(true, false).map(add -> Arguments.of(p, f, t, add)))));
     }
 
-    /// TF32 rounds each factor by at most 2^-11 of itself, BF16 by 2^-9 and the product once more: the first limit below.
-    /// Results that are closer than the second were not rounded at all.
+    /// TF32 rounds each factor with a relative error of at most 2^-11, BF16 with 2^-9 and the product once more: hence
+    /// `limit`. A largest error below `rounding` would mean that nothing was rounded.
     @ParameterizedTest
     @MethodSource("products")
     void productsAreAsExactAsTheirPrecision(Precision precision, Form form, DType type, boolean accumulate) {
@@ -125,7 +125,7 @@ class CuBlasTest {
         return out;
     }
 
-    /// Ties go to even; what is beyond the range becomes infinite, and NaN stays.
+    /// Ties are rounded to even; values beyond the range become infinite.
     @ParameterizedTest
     @ValueSource(floats = {0f, 1f, -1f, 1.00390625f, 1.01171875f, 1.0039063f, 0.99902344f, -3.1415927f, 1e-38f, 1e-40f,
         -1e-45f, 1.1754944e-38f, 3.3895314e38f, 3.4e38f, Float.MAX_VALUE, Float.POSITIVE_INFINITY,
@@ -155,7 +155,7 @@ class CuBlasTest {
             assertThat(Float.isNaN(result[i])).as("row %d", i / N).isEqualTo(i / N == 3);
     }
 
-    /// What a session says of its arrays after the first run is what it was planned to take before anything was allocated.
+    /// The bytes that a session has allocated after its first run are those that were planned before.
     @ParameterizedTest
     @EnumSource
     void workspacesAreCountedBeforehand(Precision precision) {

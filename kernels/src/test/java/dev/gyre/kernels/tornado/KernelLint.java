@@ -34,13 +34,13 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 
-/// Finds in the bytecode of kernels what TornadoVM 5.2 compiles wrongly without a word, or not at all. The stand-in runs
+/// Finds in the bytecode of kernels what TornadoVM 5.2 silently compiles wrongly, or does not compile. The stand-in runs
 /// plain Java and would not notice.
 ///
-/// Three silent traps cannot be seen in a kernel, and the stand-in or [TaskGraphs] has them: an array that is written in part
-/// only (the stand-in leaves garbage in the rest), a grid that is no multiple of its groups and a kernel without a grid (each
-/// task gets one, rounded up). A division by an argument that happens to be a power of two is one by a constant there; whether
-/// its operand may be negative is not known here, and indices are not.
+/// Three silent faults cannot be seen in a kernel and are dealt with elsewhere: an array of which only a part is written (the
+/// stand-in leaves garbage in the rest), a grid that is not a multiple of its work groups, and a kernel without a grid
+/// ([TaskGraphs] gives each task one, rounded up). An argument that is a power of two becomes a constant divisor on the
+/// device, which is wrong for negative dividends; this is not checked, and indices are never negative.
 final class KernelLint {
     private static final String TORNADO = "uk/ac/manchester/tornado/api/";
     private static final String PARALLEL = "Luk/ac/manchester/tornado/api/annotations/Parallel;";
@@ -76,7 +76,7 @@ final class KernelLint {
     private KernelLint() {
     }
 
-    /// Complaints about all methods of a class of kernels, each as `method: what is wrong`.
+    /// Findings about all methods of a class of kernels, each as `method: what is wrong`.
     static List<String> check(ClassModel kernels) {
         List<String> out = new ArrayList<>();
         for (MethodModel m : kernels.methods()) {
@@ -210,8 +210,8 @@ final class KernelLint {
             }
         }
 
-        /// TornadoVM compiles `x >= y` as `not x < y`, which holds for NaN on a device that knows it (CUDA). The compiler uses
-        /// one form of the comparison for `>` and `>=`, the other for `<` and `<=`; the jump behind it tells them apart.
+        /// TornadoVM compiles `x >= y` as `not x < y`, which is true for NaN on a device that has it (CUDA). The compiler uses
+        /// one form of the comparison for `>` and `>=`, the other for `<` and `<=`; the jump after it distinguishes them.
         private void comparison(int k, Opcode op) {
             boolean greater = op == Opcode.FCMPL || op == Opcode.DCMPL;
             if (k + 1 < instructions.size() && instructions.get(k + 1) instanceof BranchInstruction b

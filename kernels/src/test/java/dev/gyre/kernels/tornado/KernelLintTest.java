@@ -33,7 +33,7 @@ class KernelLintTest {
         assertThat(kernelClasses()).hasSizeGreaterThanOrEqualTo(9).contains(ProductKernels.class.getName());
     }
 
-    /// The classes of a family of operations are found by its name, as in the other backends.
+    /// The classes of a family of operations are found by its name.
     @Test
     void kernelsCarryTheNameOfTheirFamily() throws Exception {
         List<String> families = Stream.of(Op.class.getPermittedSubclasses())
@@ -48,7 +48,7 @@ class KernelLintTest {
     @MethodSource("kernelClasses")
     void kernelsUseNothingThatTornadoVmCompilesWrongly(String name) throws Exception {
         List<String> found = new ArrayList<>(KernelLint.check(parse(Class.forName(name))));
-        // beside cuBLAS alone, and CUDA C knows NaN
+        // used only with cuBLAS, and CUDA C compares NaN correctly
         if (name.equals(ProductBf16Kernels.class.getName()))
             assertThat(found.removeIf(c -> c.startsWith("bits: a number compared with itself"))).isTrue();
         assertThat(found).isEmpty();

@@ -37,7 +37,7 @@ class TornadoOpCasesTest {
         return OpCases.of("MatMul");
     }
 
-    /// Up to eight of each operation, from the first to the last that has few elements.
+    /// Up to eight cases of each operation, spread over those with few elements.
     static List<OpCase> groups() {
         return Stream.of("RmsNorm", "RmsNormGrad", "CrossEntropy", "Attention", "AttentionGrad", "CachedAttention",
                 "BlockRotate", "BlockRotateGrad", "Cayley", "CayleyGrad", "GivensSweep", "GivensSweepGrad")
@@ -61,7 +61,7 @@ class TornadoOpCasesTest {
                 .isLessThanOrEqualTo(1);
     }
 
-    /// The kernels that only GPUs take; the stand-in runs each work item as a thread, so large products are left out.
+    /// The kernels used on GPUs only; the stand-in runs each work item as a thread, so large products are left out.
     @ParameterizedTest
     @MethodSource("products")
     void tiledProductsAgreeWithTheReference(OpCase c) {
@@ -78,7 +78,7 @@ class TornadoOpCasesTest {
         return IntStream.range(0, (large.size() + 7) / 8).mapToObj(i -> large.get(8 * i)).toList();
     }
 
-    /// Through the stand-in's library calls; on an SDK whose first device is an NVIDIA GPU by cuBLAS itself.
+    /// Through the stand-in's library calls, or by cuBLAS itself if the first device of an SDK is an NVIDIA GPU.
     @ParameterizedTest
     @MethodSource("largeProducts")
     void productsByCuBlasAgreeWithTheReference(OpCase c) {
@@ -90,7 +90,7 @@ class TornadoOpCasesTest {
         }
     }
 
-    /// Each precision has limits of its own, needs a good part of them, and stays within.
+    /// Each precision has its own limits; errors stay within them, and are large enough to show that it was used.
     @ParameterizedTest
     @EnumSource
     void limitsFollowThePrecision(Precision precision) {
@@ -104,7 +104,7 @@ class TornadoOpCasesTest {
                 precision == Precision.F32 ? 1.0 : 10_000);
     }
 
-    /// Small products are our own kernels' in any precision, and held to F32's limits.
+    /// Small products use our own kernels in any precision, with the limits of F32.
     @Test
     void smallProductsStayInF32() {
         String device = TornadoDevices.list().getFirst().name();

@@ -53,7 +53,7 @@ class TornadoSessionTest {
     }
 
     @Test
-    void aKernelIsCompiledOnceForTasksThatDifferOnlyInWhereTheirNumbersLie() {
+    void aKernelIsCompiledOnceForTasksThatDifferOnlyInTheirOffsets() {
         Buf x = Buf.param("x", 6 * N);
         Program.Builder b = Program.builder("many");
         for (int i = 1; i < 6; i++)
@@ -64,7 +64,7 @@ class TornadoSessionTest {
         try (Session s = TornadoBackend.open(TornadoDevices.list().getFirst().name()).open(List.of(many, other))) {
             s.write(x, filled(6 * N, 1f));
             s.run(many);
-            // a graph may not have two tasks of one name, so it has three kernels for them
+            // equal tasks of one graph need different names, at most three, and each name is compiled
             assertThat(s.compiled().kernels()).isEqualTo(3);
             s.run(other);
             assertThat(s.compiled().kernels()).isEqualTo(4);
@@ -135,7 +135,7 @@ class TornadoSessionTest {
     void whatIsWrongIsSaidBeforeAnythingRuns() {
         TornadoBackend backend = TornadoBackend.open(TornadoDevices.list().getFirst().name());
         try (Session s = backend.open(List.of(accumulate, look))) {
-            assertThatThrownBy(() -> s.run(accumulate)).hasMessageContaining("weights without numbers")
+            assertThatThrownBy(() -> s.run(accumulate)).hasMessageContaining("weights without values")
                     .hasMessageContaining("weight (10) F32");
             assertThatThrownBy(() -> s.bind(weight, new HostData.F32(new float[3]))).hasMessageContaining("3 elements");
             assertThatThrownBy(() -> s.run(update)).hasMessageContaining("not a program of this session");
@@ -180,7 +180,7 @@ class TornadoSessionTest {
     }
 
     @Test
-    void whatDoesNotFitIsRefusedWithBothNumbers() {
+    void whatDoesNotFitIsRefusedWithBothSizes() {
         Buf huge = Buf.state("huge", 1 << 30, 1 << 6);
         Program p = Program.builder("huge").add(new ElementOps.Copy(huge, Buf.output("out", 1 << 30, 1 << 6))).build();
         assertThatThrownBy(() -> TornadoBackend.open(TornadoDevices.list().getFirst().name()).open(List.of(p)))

@@ -3,10 +3,12 @@ package dev.gyre.model.token;
 import dev.gyre.model.files.FormatException;
 import dev.gyre.model.files.Json;
 import dev.gyre.model.token.jinja.Jinja;
+import dev.gyre.model.token.jinja.JinjaParser;
 import dev.gyre.model.token.jinja.JinjaSyntax;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.LocalDateTime;
 import java.util.ArrayList;
 import java.util.BitSet;
 import java.util.IdentityHashMap;
@@ -20,17 +22,30 @@ import tools.jackson.databind.node.ObjectNode;
 
 /// How a model wants a conversation written: the Jinja template that comes with its tokenizer.
 ///
-/// Rendering depends on nothing but its input: there is no clock (`strftime_now` is undefined, templates then use the
-/// date written in them or say that they need one).
+/// Rendering depends on nothing but its input: `strftime_now` shows the date given, and is undefined without one
+/// (templates then use the date written in them or say that they need one).
+///
+/// A template that cannot be read is refused when it is rendered, so that models whose template is not needed load.
 public final class ChatTemplate {
     private final Path origin;
     private final List<JinjaSyntax.Node> template;
     private final Map<String, Object> variables;
+    private final @Nullable LocalDateTime date;
+    private final JinjaSyntax.@Nullable Failure broken;
 
-    private ChatTemplate(Path origin, List<JinjaSyntax.Node> template, Map<String, Object> variables) {
+    private ChatTemplate(Path origin, String source, Map<String, Object> variables, @Nullable LocalDateTime date) {
         this.origin = origin;
-        this.template = template;
         this.variables = Map.copyOf(variables);
+        this.date = date;
+        List<JinjaSyntax.Node> nodes = List.of();
+        JinjaSyntax.Failure failure = null;
+        try {
+            nodes = JinjaParser.parse(source);
+        } catch (JinjaSyntax.Failure e) {
+            failure = e;
+        }
+        this.template = nodes;
+        this.broken = failure;
     }
 
     /// One turn of a conversation; roles are system, user, assistant, or what else the template knows.
@@ -54,39 +69,47 @@ public final class ChatTemplate {
     /// @param origin file named in messages
     /// @param variables what the template can refer to besides the messages, such as `bos_token`
     public static ChatTemplate of(Path origin, String source, Map<String, Object> variables) {
-        try {
-            return new ChatTemplate(origin, JinjaSyntax.parse(source), variables);
-        } catch (JinjaSyntax.Failure e) {
-            throw new FormatException(origin, "chat template, " + e.getMessage(), e);
-        }
+        return of(origin, source, variables, null);
+    }
+
+    /// @param date what `strftime_now` shows, null to leave it undefined
+    public static ChatTemplate of(Path origin, String source, Map<String, Object> variables,
+            @Nullable LocalDateTime date) {
+        return new ChatTemplate(origin, source, variables, date);
     }
 
     /// The template of a model directory: `chat_template.jinja`, or `chat_template` in `chat_template.json` or
     /// `tokenizer_config.json`; null if it has none.
     public static @Nullable ChatTemplate load(Path directory) {
+        return load(directory, null);
+    }
+
+    /// @param date what `strftime_now` shows, null to leave it undefined
+    public static @Nullable ChatTemplate load(Path directory, @Nullable LocalDateTime date) {
         Path config = directory.resolve("tokenizer_config.json");
         ObjectNode json = Files.exists(config) ? Json.readObject(config) : null;
         Map<String, Object> variables = new TreeMap<>(SpecialTokens.named(directory));
         Path file = directory.resolve("chat_template.jinja");
         if (Files.exists(file))
             try {
-                return of(file, Files.readString(file), variables);
+                return of(file, Files.readString(file), variables, date);
             } catch (IOException e) {
                 throw FormatException.unreadable(file, e);
             }
         Path processor = directory.resolve("chat_template.json");
         if (Files.exists(processor))
-            return ofJson(processor, Json.readObject(processor), variables);
-        return json == null ? null : ofJson(config, json, variables);
+            return ofJson(processor, Json.readObject(processor), variables, date);
+        return json == null ? null : ofJson(config, json, variables, date);
     }
 
-    private static @Nullable ChatTemplate ofJson(Path file, ObjectNode json, Map<String, Object> variables) {
+    private static @Nullable ChatTemplate ofJson(Path file, ObjectNode json, Map<String, Object> variables,
+            @Nullable LocalDateTime date) {
         JsonNode node = json.path("chat_template");
         if (node.isArray())
             for (JsonNode named : node)
                 if (named.path("name").asString("").equals("default"))
                     node = named.path("template");
-        return node.isString() ? of(file, node.stringValue(), variables) : null;
+        return node.isString() ? of(file, node.stringValue(), variables, date) : null;
     }
 
     /// The conversation as text; with `addGenerationPrompt`, up to where the assistant begins to speak.
@@ -104,6 +127,11 @@ public final class ChatTemplate {
     public Rendered render(List<Message> messages) {
         var recorder = new Recorder(messages);
         String text = render(messages, false, recorder);
+        if (recorder.lost > 0)
+            throw new FormatException(origin, "chat template, line " + recorder.lost
+                    + ": the text of the {% generation %}"
+                    + " block is changed before it is written, so the answer cannot be marked; write the block where"
+                    + " its text is written");
         List<Span> answers = new ArrayList<>();
         if (!recorder.generations.isEmpty()) {
             for (int[] g : recorder.generations)
@@ -182,7 +210,9 @@ public final class ChatTemplate {
         all.put("messages", list);
         all.put("add_generation_prompt", addGenerationPrompt);
         try {
-            return Jinja.render(template, all, recorder);
+            if (broken != null)
+                throw broken;
+            return Jinja.render(template, all, date, recorder);
         } catch (JinjaSyntax.Failure e) {
             throw new FormatException(origin, "chat template, " + e.getMessage(), e);
         } catch (Jinja.Refusal e) {
@@ -197,6 +227,8 @@ public final class ChatTemplate {
         final List<int[]> generations = new ArrayList<>();
         private final List<Message> messages;
         private final int[][] places;
+        /// Line of a generation block whose place is not known, 0 if there is none.
+        int lost;
 
         Recorder(List<Message> messages) {
             this.messages = messages;
@@ -215,6 +247,11 @@ public final class ChatTemplate {
         @Override
         public void generation(int from, int to) {
             generations.add(new int[] {from, to});
+        }
+
+        @Override
+        public void lost(int line) {
+            lost = line;
         }
 
         int messageAt(int from, int to) {

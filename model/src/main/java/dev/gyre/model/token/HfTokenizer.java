@@ -20,8 +20,10 @@ import tools.jackson.databind.json.JsonMapper;
 
 /// A `tokenizer.json`, run by Hugging Face's own library through DJL's binding.
 ///
-/// The native library lies in the binding's jar and is unpacked once, to `DJL_CACHE_DIR` (environment or system
-/// property) or `~/.djl.ai`, and where that cannot be written to the folder for temporary files. Nothing is fetched.
+/// The native library is in the binding's jar and is unpacked once, to `DJL_CACHE_DIR` (environment variable or system
+/// property) or `~/.djl.ai`. Unless the system property `ai.djl.offline` is true, the binding may use the network:
+/// telemetry on Amazon's machines, a build for the GPU at hand. `gyre` sets it; a program of your own is to be started
+/// with `-Dai.djl.offline=true`.
 public final class HfTokenizer implements Tokenizer {
     public static final String FILE = "tokenizer.json";
 
@@ -63,7 +65,6 @@ public final class HfTokenizer implements Tokenizer {
     }
 
     private static HuggingFaceTokenizer load(Path file) {
-        prepare();
         try {
             return HuggingFaceTokenizer.builder().optTokenizerPath(file).optAddSpecialTokens(false).optTruncation(false)
                     .optPadding(false).build();
@@ -86,22 +87,6 @@ public final class HfTokenizer implements Tokenizer {
         while (at.getCause() != null)
             at = at.getCause();
         return at;
-    }
-
-    /// DJL calls home on some machines and looks for models on the network unless told not to.
-    private static void prepare() {
-        setIfAbsent("OPT_OUT_TRACKING", "true");
-        setIfAbsent("ai.djl.offline", "true");
-        Path cache = Path.of(System.getProperty("user.home", "."), ".djl.ai");
-        Path place = Files.exists(cache) ? cache : cache.getParent();
-        if (place == null || !Files.isWritable(place))
-            setIfAbsent("DJL_CACHE_DIR", Path.of(System.getProperty("java.io.tmpdir", "."), "djl-"
-                    + System.getProperty("user.name", "user")).toString());
-    }
-
-    private static void setIfAbsent(String name, String value) {
-        if (System.getenv(name) == null && System.getProperty(name) == null)
-            System.setProperty(name, value);
     }
 
     /// Streams through the file: notes the ids of the tokens wanted and returns the highest id plus one. A tree of a

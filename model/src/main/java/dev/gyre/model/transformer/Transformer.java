@@ -149,11 +149,7 @@ public final class Transformer implements Buffers.Source, Sites {
     /// The numbers of a weight in F32 as the model computes with them, whatever it is stored in; a fresh array.
     public float[] values(String name) {
         HostData w = data(name);
-        return switch (w) {
-            case HostData.NF4 q -> Nf4.dequantize(q);
-            case HostData.F32 f -> f.values.clone();
-            case HostData.BF16 b -> b.floats();
-        };
+        return w instanceof HostData.NF4 q ? Nf4.dequantize(q) : w.decode(0, Math.toIntExact(w.size()));
     }
 
     /// Replaces a weight, as full fine-tuning and merging do.

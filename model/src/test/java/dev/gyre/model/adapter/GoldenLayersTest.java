@@ -6,6 +6,7 @@ import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.MemoryPlan;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;
+import dev.gyre.kernels.check.GoldenOptions;
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.kernels.op.Buf;
 import dev.gyre.kernels.op.DType;
@@ -88,7 +89,7 @@ class GoldenLayersTest {
         return SafeTensors.open(file);
     }
 
-    private static AdapterSpec spec(String method, JsonNode c) {
+    private static AdapterSpec spec(String method, GoldenOptions c) {
         return switch (method) {
             case "oft", "qoft" -> new OftSpec(ANY, c.path("r").asInt(0), c.get("oft_block_size").asInt(),
                     c.path("use_cayley_neumann").asBoolean(true)
@@ -97,10 +98,11 @@ class GoldenLayersTest {
                     c.path("block_share").asBoolean(false), c.path("coft").asBoolean(false),
                     c.path("eps").asDouble(6e-5), 0, true, OftSpec.Form.INPUT);
             case "psoft" -> new PsoftSpec(ANY, c.get("r").asInt(), c.get("psoft_alpha").asDouble(), 0,
-                    PsoftSpec.Init.PSOFT, PsoftSpec.Svd.FULL, 10, 0, c.get("psoft_orth").asBoolean(),
+                    c.get("ab_svd_init").asString().equals("pissa_init") ? PsoftSpec.Init.PISSA : PsoftSpec.Init.PSOFT,
+                    PsoftSpec.Svd.FULL, 10, 0, c.get("psoft_orth").asBoolean(),
                     c.get("psoft_mag_a").asBoolean(), c.get("psoft_mag_b").asBoolean(),
                     c.get("use_cayley_neumann").asBoolean()
-                            ? Orthogonal.neumann(c.get("num_cayley_neumann_terms").asInt())
+                            ? neumann(c)
                             : Orthogonal.of(Orthogonal.Form.CAYLEY_PLUS, 0),
                     true);
             case "goft" -> new GivensSpec(ANY, c.get("strict_oft").asBoolean(), !c.get("no_scaling").asBoolean(), 0);
@@ -111,6 +113,46 @@ class GoldenLayersTest {
             case "hra" -> new HraSpec(ANY, c.get("r").asInt(), c.get("apply_GS").asBoolean(), true);
             default -> throw new IllegalArgumentException(method);
         };
+    }
+
+    /// PSOFT's series, which scales Q down to a norm where one is given.
+    private static Orthogonal neumann(GoldenOptions c) {
+        JsonNode eps = c.get("cayley_neumann_eps");
+        return new Orthogonal(Orthogonal.Form.NEUMANN, c.get("num_cayley_neumann_terms").asInt(),
+                eps.isNull() ? 0 : eps.floatValue(), Orthogonal.Skew.PACKED);
+    }
+
+    /// Holds the options that no specification takes to what these layers compute.
+    private static void expectRest(Case c, GoldenOptions o) {
+        int d = o.get("in_features").asInt();
+        o.get("out_features");
+        JsonNode params = c.json.get("params");
+        switch (c.json.get("method").asString()) {
+            case "oft" -> {
+                int b = o.get("effective_block_size").asInt();
+                o.expect("effective_r", d / b);
+                o.expect("module_dropout", 0.0);
+                o.get("num_cayley_neumann_terms"); // read by the series alone
+            }
+            case "qoft" -> {
+                o.get("nested"); // of the base weight, as these two
+                o.expect("blocksize", Nf4.DEFAULT_BLOCK);
+                o.get("requantization_relative_error");
+            }
+            case "psoft" -> {
+                o.expect("psoft_svd", "full");
+                o.expect("psoft_mag_a", params.has("psoft_R.vector_a"));
+                o.expect("psoft_mag_b", params.has("psoft_R.vector_b"));
+                o.get("num_cayley_neumann_terms"); // these two are read by the series alone
+                o.get("cayley_neumann_eps");
+            }
+            case "goft" -> {
+                o.expect("variant", o.get("strict_oft").asBoolean() ? "goft" : "qgoft");
+                o.expect("informational_only", false);
+            }
+            default -> {
+            }
+        }
     }
 
     @ParameterizedTest
@@ -138,7 +180,10 @@ class GoldenLayersTest {
 
     /// OFT's cases hold for OFT v1 as well: it is the same function.
     private static List<AdapterSpec> specs(Case c) {
-        AdapterSpec spec = spec(c.json.get("method").asString(), c.json.get("config"));
+        GoldenOptions options = new GoldenOptions(c.toString(), c.json.get("config"));
+        AdapterSpec spec = spec(c.json.get("method").asString(), options);
+        expectRest(c, options);
+        options.expectAllRead();
         List<AdapterSpec> out = new ArrayList<>(List.of(spec));
         if (spec instanceof OftSpec o && !o.coft())
             for (OftSpec.Form form : List.of(OftSpec.Form.WEIGHT_BLOCK, OftSpec.Form.WEIGHT_DENSE))

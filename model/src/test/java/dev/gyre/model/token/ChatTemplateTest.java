@@ -8,6 +8,7 @@ import dev.gyre.model.token.ChatTemplate.Message;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.LocalDateTime;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -142,19 +143,82 @@ class ChatTemplateTest {
     @CsvSource(delimiterString = " => ", quoteCharacter = '`', value = {
         "{% if x %} => line 1: the template ends where", "{{ 'a => line 1: a string is not closed",
         "{{ 1 + }} => line 1: a value is expected", "`x\n{% unless a %}` => line 2: the tag 'unless' is not supported",
-        "{% endif %} => has no beginning", "{{ a.b.c }} => 'a' is undefined", "{{ 1 | frob }} => the filter 'frob'",
-        "{{ 1 is frob }} => the test 'frob'", "{{ frob() }} => no function 'frob'", "{{ 'a' + 1 }} => cannot compute",
+        "{% endif %} => has no beginning", "{{ a.b.c }} => 'a' is undefined",
+        "{{ 1 | frob }} => there is no filter 'frob'",
+        "{{ 1 is frob }} => there is no test 'frob'", "{{ frob() }} => 'frob' is undefined, so it cannot be called",
+        "{{ 'a' + 1 }} => cannot compute",
         "{{ 1 // 0 }} => by zero",
-        "`{% for i in range(2000) %}{% for j in range(2000) %}{% endfor %}{% endfor %}` => loop turns",
-        "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }} => without end", "{# x => a comment does not end",
+        "`{% for i in range(2000) %}{% for j in range(2000) %}{% endfor %}{% endfor %}` => more than 1500000 steps",
+        "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }} => inside each other (macros that call each other without end?)",
+        "{# x => a comment does not end",
         "{{ strftime_now('%d') }} => must not depend on the day", "{% for a, b in [1] %}{% endfor %} => has no items",
-        "{% set x.y = 1 %} => no namespace", "{{ 9223372036854775807 + 1 }} => overflow",
+        "{% set x.y = 1 %} => no namespace", "{{ 9223372036854775807 + 1 }} => beyond 64 bits",
         "{{ 'a' < 1 }} => cannot compare",
-        "{{ x } => line 1", "{{ 99999999999999999999 }} => is not a number", "{{ 'a'.frob() }} => no method 'frob'",
+        "{{ x } => line 1", "{{ 99999999999999999999 }} => beyond 64 bits",
+        "{{ 'a'.frob() }} => 'a' has no 'frob', so it cannot be called",
         "{{ ] }} => line 1"})
     void aTemplateThatCannotBeRenderedIsNamedWithFileAndLine(String source, String problem) {
         assertThatThrownBy(() -> template(source).render(chat("user", "u"), false)).isInstanceOf(FormatException.class)
                 .hasMessageContaining("tokenizer_config.json: chat template, line").hasMessageContaining(problem);
+    }
+
+    /// The inputs of shared bug reports: named arguments, blocks, options of tojson.
+    @Test
+    void namedArgumentsAndOptionsAreHonoured() {
+        var split = template(
+                "{% for m in messages %}{{ m.role }}={{ m.content.split(':', maxsplit=1)[-1] }}\n{% endfor %}");
+        assertThat(split.render(chat("user", "q", "assistant", "a:b:c"), false)).isEqualTo("user=q\nassistant=b:c\n");
+        var call = template("{% macro w(x) %}<{{ caller() }}>{% endmacro %}{% for m in messages %}{% call w(m) %}"
+                + "{{ m.content }}{% endcall %}{% endfor %}");
+        assertThat(call.render(chat("user", "hi", "assistant", "yo"), false)).isEqualTo("<hi><yo>");
+        var json =
+                template("{% for m in messages %}{{ m|tojson(separators=(',', ':')) }} {{ m|tojson(sort_keys=true) }} "
+                        + "{{ m.content|tojson(ensure_ascii=true) }} {{ m.content|tojson }}{% endfor %}");
+        assertThat(json.render(chat("user", "é\u001b"), false)).isEqualTo("{\"role\":\"user\",\"content\":\"é\\u001b\"}"
+                + " {\"content\": \"é\\u001b\", \"role\": \"user\"} \"\\u00e9\\u001b\" \"é\\u001b\"");
+        assertThatThrownBy(() -> template("{{ nothing|tojson }}").render(chat("user", "u"), false))
+                .hasMessageContaining("the filter 'tojson' cannot write 'nothing' is undefined");
+    }
+
+    /// Text that needs no template can be used with a model whose template cannot be read.
+    @Test
+    void aTemplateThatCannotBeReadIsRefusedWhenItIsNeeded() throws IOException {
+        Files.writeString(dir.resolve("chat_template.jinja"), "{% unless x %}");
+        ChatTemplate t = ChatTemplate.load(dir);
+        assertThat(t).isNotNull();
+        assertThatThrownBy(() -> t.render(chat("user", "u"), false)).isInstanceOf(FormatException.class)
+                .hasMessageContaining("the tag 'unless' is not supported");
+    }
+
+    @Test
+    void theDateIsTheOneGiven() {
+        String source = "{{ strftime_now('%d %B %Y') if strftime_now is defined else 'no date' }}";
+        assertThat(ChatTemplate.of(Path.of("t"), source, Map.of()).render(chat("user", "u"), false))
+                .isEqualTo("no date");
+        assertThat(ChatTemplate.of(Path.of("t"), source, Map.of(), LocalDateTime.of(2025, 7, 6, 1, 2))
+                .render(chat("user", "u"), false)).isEqualTo("06 July 2025");
+    }
+
+    /// A generation block in a macro or a captured part is found where that is written.
+    @ParameterizedTest
+    @CsvSource({"'{% macro w(m) %}<{{ m.role }}>{% generation %}{{ m.content }}{% endgeneration %}{% endmacro %}"
+            + "{% for m in messages %}{% if m.role == \"assistant\" %}{{ w(m) }}{% else %}{{ m.content }}{% endif %}{% endfor %}'",
+        "'{% for m in messages %}{% set x %}[{% if m.role == \"assistant\" %}{% generation %}{{ m.content }}"
+                + "{% endgeneration %}{% else %}{{ m.content }}{% endif %}]{% endset %}-{{ x }}{% endfor %}'"})
+    void generationInsideMacrosIsFound(String source) {
+        assertThat(
+                answers(template(source).render(chat("user", "hi", "assistant", "yo", "user", "a", "assistant", "so"))))
+                .containsExactly("yo", "so");
+    }
+
+    @Test
+    void generationWhoseTextIsChangedIsRefusedForTrainingOnly() {
+        ChatTemplate t =
+                template("{% for m in messages %}\n{% set x %}{% generation %}{{ m.content }}{% endgeneration %}"
+                        + "{% endset %}{{ x | trim }}{% endfor %}");
+        assertThat(t.render(chat("assistant", " yo "), false)).isEqualTo("yo");
+        assertThatThrownBy(() -> t.render(chat("assistant", " yo "))).isInstanceOf(FormatException.class)
+                .hasMessageContaining("line 2: the text of the {% generation %} block is changed before it is written");
     }
 
     /// As transformers calls a template: without tools and documents, which are there all the same.

@@ -69,6 +69,7 @@ public final class Main implements Runnable {
     /// Runs a command line and returns its exit code; what tests call.
     public static int run(Screen screen, String... args) {
         TOKENIZERS.setLevel(Level.SEVERE);
+        TokenizerSettings.apply();
         CommandLine gyre = commands();
         gyre.setOut(screen.writer());
         gyre.setCaseInsensitiveEnumValuesAllowed(true);

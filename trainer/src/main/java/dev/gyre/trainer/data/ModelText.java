@@ -11,6 +11,9 @@ import dev.gyre.model.token.Tokenizer;
 import dev.gyre.model.token.Tokenizers;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.LocalDate;
+import java.time.LocalDateTime;
+import java.time.format.DateTimeParseException;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.BitSet;
@@ -64,7 +67,21 @@ public final class ModelText implements AutoCloseable {
         Path config = directory.resolve("config.json");
         int vocabulary = Files.exists(config) ? Json.readObject(config).path("vocab_size").asInt(Integer.MAX_VALUE)
                 : Integer.MAX_VALUE;
-        return new ModelText(Tokenizers.load(directory), ChatTemplate.load(directory), directory, stops, vocabulary);
+        return new ModelText(Tokenizers.load(directory), ChatTemplate.load(directory, date()), directory, stops,
+                vocabulary);
+    }
+
+    /// The date that chat templates show which ask for today's, from the environment, so that a run can be repeated.
+    private static @Nullable LocalDateTime date() {
+        String date = System.getenv("GYRE_CHAT_DATE");
+        if (date == null || date.isBlank())
+            return null;
+        try {
+            return date.contains("T") ? LocalDateTime.parse(date) : LocalDate.parse(date).atStartOfDay();
+        } catch (DateTimeParseException e) {
+            throw new IllegalArgumentException("GYRE_CHAT_DATE=" + date
+                    + " is not a date; write 2025-07-26 or 2025-07-26T14:30:00", e);
+        }
     }
 
     /// Bytes as tokens, without a chat template.

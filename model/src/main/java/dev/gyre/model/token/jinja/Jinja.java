@@ -3,15 +3,26 @@ package dev.gyre.model.token.jinja;
 import dev.gyre.model.token.jinja.JinjaSyntax.Expr;
 import dev.gyre.model.token.jinja.JinjaSyntax.Failure;
 import dev.gyre.model.token.jinja.JinjaSyntax.Node;
+import dev.gyre.model.token.jinja.JinjaSyntax.Problem;
+import dev.gyre.model.token.jinja.JinjaTypes.Arguments;
+import dev.gyre.model.token.jinja.JinjaTypes.Callable;
+import dev.gyre.model.token.jinja.JinjaTypes.Dict;
+import dev.gyre.model.token.jinja.JinjaTypes.Loop;
+import dev.gyre.model.token.jinja.JinjaTypes.Namespace;
+import dev.gyre.model.token.jinja.JinjaTypes.Tuple;
+import dev.gyre.model.token.jinja.JinjaTypes.Undefined;
+import java.time.LocalDateTime;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.IdentityHashMap;
+import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
-/// Renders a chat template: a small interpreter of the Jinja subset in [JinjaSyntax] with Python's meaning of values.
-/// None is null; whole numbers are Long, others Double.
+/// Renders a chat template as jinja2 3.1.6 does in the environment of transformers (a sandbox without changes of values,
+/// trim_blocks, lstrip_blocks, loopcontrols, the `generation` tag), and refuses by name what it does not know.
 ///
 /// The Java ports of Jinja do not render current templates: they lack `messages[::-1]` and Python's string methods.
 public final class Jinja {
@@ -25,25 +36,14 @@ public final class Jinja {
     }
 
     /// Hears which part of the output each turn of a loop wrote, and each generation block. Positions count characters
-    /// of the whole output; parts written inside macros or captured are not reported.
+    /// of the whole output. Turns inside macros and captured parts are not reported.
     public interface Listener {
         void turn(@Nullable Object item, int from, int to);
 
         void generation(int from, int to);
-    }
 
-    /// A name that stands for nothing: empty as text, false as a condition, an error when looked into.
-    record Undefined(String name) {
-    }
-
-    /// `namespace(...)`: the one value whose attributes a template can set.
-    private record Namespace(Map<String, @Nullable Object> values) {
-    }
-
-    /// A function or macro.
-    interface Function {
-        @Nullable
-        Object call(List<@Nullable Object> arguments, Map<String, @Nullable Object> named);
+        /// A generation block whose text was changed before it was written, so that its place is not known.
+        void lost(int line);
     }
 
     private static final class Scope {
@@ -59,7 +59,7 @@ public final class Jinja {
             for (Scope s = this; s != null; s = s.outer)
                 if (s.values.containsKey(name))
                     return s.values.get(name);
-            return new Undefined(name);
+            return Undefined.name(name);
         }
     }
 
@@ -67,64 +67,43 @@ public final class Jinja {
         NEXT, BREAK, CONTINUE
     }
 
-    /// A template cannot run away: no template in use comes near this many loop turns.
-    private static final int TURN_LIMIT = 200_000;
+    /// Where generation blocks lie in a text that is not written yet.
+    private record Mark(int line, int from, int to) {
+    }
 
+    private static final Arguments NONE = JinjaSignature.none();
+
+    final JinjaValues values = new JinjaValues(new JinjaBudget());
+    final JinjaAttributes attributes = new JinjaAttributes(values);
+    private final JinjaBudget budget = values.budget;
     private final Listener listener;
     private final StringBuilder root = new StringBuilder();
-    /// What the template sets at its top level; macros see that and the variables, not the place they are called from.
+    /// What the template sets at its top level; blocks see that, not the place they stand in.
     private final Scope template = new Scope(null);
     private StringBuilder out = root;
-    private int turns;
+    private List<Mark> marks = new ArrayList<>();
+    private final Map<String, List<Mark>> captured = new IdentityHashMap<>();
+    private final Map<Mark, Boolean> open = new IdentityHashMap<>();
 
     private Jinja(Listener listener) {
         this.listener = listener;
     }
 
+    /// @param date what `strftime_now` shows; without one there is no such function
     public static String render(List<Node> template, Map<String, ? extends @Nullable Object> variables,
-            Listener listener) {
+            @Nullable LocalDateTime date, Listener listener) {
         var j = new Jinja(listener);
-        j.template.values.put("namespace", (Function) Jinja::namespace);
-        j.template.values.put("dict", (Function) Jinja::dict);
-        j.template.values.put("range", (Function) Jinja::range);
-        j.template.values.put("raise_exception", (Function) Jinja::refuse);
-        j.template.values.putAll(variables);
         try {
+            new JinjaFunctions(j).all(date).forEach(f -> j.template.values.put(f.name, f));
+            variables.forEach((name, value) -> j.template.values.put(name, j.values.of(value)));
             j.run(template, j.template);
+        } catch (Problem e) {
+            throw new Failure(1, String.valueOf(e.getMessage()));
         } catch (StackOverflowError e) {
-            throw new Failure(1, "macros call each other without end");
+            throw new Failure(1, "expressions, macros or values lie too deep inside each other");
         }
+        j.open.keySet().forEach(mark -> listener.lost(mark.line));
         return j.root.toString();
-    }
-
-    private static Namespace namespace(List<@Nullable Object> args, Map<String, @Nullable Object> named) {
-        return new Namespace(dict(args, named));
-    }
-
-    private static Map<String, @Nullable Object> dict(List<@Nullable Object> args,
-            Map<String, @Nullable Object> named) {
-        Map<String, @Nullable Object> values = new LinkedHashMap<>();
-        for (Object a : args)
-            if (a instanceof Map<?, ?> m)
-                m.forEach((k, v) -> values.put(String.valueOf(k), v));
-        values.putAll(named);
-        return values;
-    }
-
-    private static @Nullable Object refuse(List<@Nullable Object> args, Map<String, @Nullable Object> named) {
-        throw new Refusal(args.isEmpty() ? "refused" : JinjaValues.text(args.getFirst()));
-    }
-
-    private static List<@Nullable Object> range(List<@Nullable Object> args, Map<String, @Nullable Object> named) {
-        long[] n = args.stream().mapToLong(a -> a instanceof Long l ? l : 0).toArray();
-        long from = n.length > 1 ? n[0] : 0;
-        long to = n.length > 1 ? n[1] : n.length == 1 ? n[0] : 0;
-        long step = n.length > 2 ? n[2] : 1;
-        List<@Nullable Object> all = new ArrayList<>();
-        if (step != 0)
-            for (long i = from; (step > 0 ? i < to : i > to) && all.size() <= TURN_LIMIT; i += step)
-                all.add(i);
-        return all;
     }
 
     private Flow run(List<Node> nodes, Scope scope) {
@@ -138,24 +117,63 @@ public final class Jinja {
 
     private Flow run(Node node, Scope scope) {
         switch (node) {
-            case JinjaSyntax.Text t -> out.append(t.text());
-            case JinjaSyntax.Output o -> out.append(JinjaValues.text(eval(o.value(), scope)));
+            case JinjaSyntax.Text t -> write(1, t.text());
+            case JinjaSyntax.Output o -> write(o.value().line(), at(o.value().line(),
+                    () -> values.text(eval(o.value(), scope))));
             case JinjaSyntax.If n -> {
                 for (int i = 0; i < n.tests().size(); i++)
                     if (JinjaValues.truth(eval(n.tests().get(i), scope)))
                         return run(n.bodies().get(i), scope);
                 return run(n.otherwise(), scope);
             }
-            case JinjaSyntax.For n -> loop(n, scope);
-            case JinjaSyntax.Assign n -> assign(n, scope);
-            case JinjaSyntax.Capture n -> scope.values.put(n.name(), capture(n.body(), new Scope(scope)));
-            case JinjaSyntax.Macro n -> scope.values.put(n.name(), macro(n));
+            case JinjaSyntax.For n -> {
+                return loop(n, eval(n.items(), scope), scope, 0);
+            }
+            case JinjaSyntax.Assign n -> {
+                Object value = eval(n.value(), scope);
+                at(n.line(), () -> assign(n.target(), value, scope));
+            }
+            case JinjaSyntax.Capture n -> {
+                var flow = new Flow[] {Flow.NEXT};
+                String body = capture(n.line(), n.body(), new Scope(scope), flow);
+                if (flow[0] != Flow.NEXT)
+                    return flow[0];
+                Object value = n.filter() == null ? body : filtered(n.filter(), body, scope);
+                at(n.line(), () -> assign(n.target(), value, scope));
+            }
+            case JinjaSyntax.Macro n -> scope.values.put(n.signature().name(),
+                    new JinjaMacro(this, n.signature(), n.body(), scope));
+            case JinjaSyntax.CallBlock n -> {
+                Object function = eval(n.call().function(), scope);
+                Arguments a = arguments(n.line(), n.call().arguments(), scope);
+                Map<String, @Nullable Object> named = new LinkedHashMap<>(a.named());
+                named.put("caller", new JinjaMacro(this, n.signature(), n.body(), scope));
+                write(n.line(), at(n.line(), () -> values.text(call(function, new Arguments(a.positional(), named)))));
+            }
+            case JinjaSyntax.FilterBlock n -> {
+                var flow = new Flow[] {Flow.NEXT};
+                String body = capture(n.line(), n.body(), new Scope(scope), flow);
+                if (flow[0] != Flow.NEXT)
+                    return flow[0];
+                write(n.line(), at(n.line(), () -> values.text(filtered(n.filter(), body, scope))));
+            }
+            case JinjaSyntax.With n -> {
+                var inner = new Scope(scope);
+                for (int i = 0; i < n.targets().size(); i++) {
+                    Object value = eval(n.values().get(i), scope);
+                    JinjaSyntax.Target target = n.targets().get(i);
+                    at(n.line(), () -> assign(target, value, inner));
+                }
+                return run(n.body(), inner);
+            }
+            case JinjaSyntax.Block n -> run(n.body(), new Scope(n.scoped() ? scope : template));
             case JinjaSyntax.Generation n -> {
                 int from = out.length();
-                Flow flow = run(n.body(), scope);
+                run(n.body(), new Scope(scope));
                 if (out == root)
                     listener.generation(from, out.length());
-                return flow;
+                else
+                    marks.add(new Mark(n.line(), from, out.length()));
             }
             case JinjaSyntax.Break _ -> {
                 return Flow.BREAK;
@@ -167,210 +185,328 @@ public final class Jinja {
         return Flow.NEXT;
     }
 
-    private String capture(List<Node> body, Scope scope) {
+    private interface Action<T extends @Nullable Object> {
+        T run();
+    }
+
+    /// Adds the line to what goes wrong, and counts one step.
+    private <T extends @Nullable Object> T at(int line, Action<T> action) {
+        try {
+            budget.enter();
+            budget.step();
+            T result = action.run();
+            budget.leave();
+            return result;
+        } catch (Problem e) {
+            throw new Failure(line, String.valueOf(e.getMessage()));
+        }
+    }
+
+    private void write(int line, String text) {
+        List<Mark> inside = captured.get(text);
+        if (inside != null)
+            for (Mark m : inside) {
+                open.remove(m);
+                int from = out.length() + m.from;
+                if (out == root)
+                    listener.generation(from, out.length() + m.to);
+                else
+                    marks.add(new Mark(m.line, from, out.length() + m.to));
+            }
+        at(line, () -> out.append(text, 0, budget.characters(text.length())));
+    }
+
+    private String capture(int line, List<Node> body, Scope scope, Flow[] flow) {
+        StringBuilder before = out;
+        List<Mark> outside = marks;
+        out = new StringBuilder();
+        marks = new ArrayList<>();
+        try {
+            flow[0] = at(line, () -> run(body, scope));
+            String text = out.toString();
+            budget.characters(text.length());
+            if (!marks.isEmpty()) {
+                captured.put(text, marks);
+                marks.forEach(m -> open.put(m, true));
+            }
+            return text;
+        } finally {
+            out = before;
+            marks = outside;
+        }
+    }
+
+    private @Nullable Object filtered(Expr filter, String body, Scope scope) {
+        var inner = new Scope(scope);
+        inner.values.put("", body);
+        return eval(filter, inner);
+    }
+
+    private Flow loop(JinjaSyntax.For n, @Nullable Object items, Scope scope, int depth) {
+        Iterator<@Nullable Object> all = at(n.line(), () -> values.iterator(items));
+        JinjaSyntax.Expr condition = n.condition();
+        if (condition != null)
+            all = kept(n, all, condition, scope);
+        Callable recurse = !n.recursive() ? null : new Callable("loop", a -> {
+            if (a.positional().size() != 1 || !a.named().isEmpty())
+                throw new Problem("'loop' takes the items to go through");
+            return capture(n.line(), a.positional().getFirst(), n, scope, depth + 1);
+        });
+        var state = new Loop(all, depth, recurse);
+        if (!at(n.line(), state::more))
+            return run(n.otherwise(), new Scope(scope));
+        while (at(n.line(), state::advance)) {
+            var inner = new Scope(scope);
+            inner.values.put("loop", state);
+            at(n.line(), () -> assign(n.target(), state.now, inner));
+            int from = out.length();
+            Flow flow = at(n.line(), () -> run(n.body(), inner));
+            if (out == root && out.length() > from)
+                listener.turn(state.now instanceof Dict d ? d.origin : state.now, from, out.length());
+            if (flow == Flow.BREAK)
+                break;
+        }
+        return Flow.NEXT;
+    }
+
+    private String capture(int line, @Nullable Object items, JinjaSyntax.For n, Scope scope, int depth) {
         StringBuilder before = out;
         out = new StringBuilder();
         try {
-            run(body, scope);
+            at(line, () -> loop(n, items, scope, depth));
             return out.toString();
         } finally {
             out = before;
         }
     }
 
-    private void loop(JinjaSyntax.For n, Scope scope) {
-        List<@Nullable Object> items = new ArrayList<>();
-        for (Object item : JinjaValues.items(n.line(), eval(n.items(), scope))) {
+    private Iterator<@Nullable Object> kept(JinjaSyntax.For n, Iterator<@Nullable Object> all, Expr condition,
+            Scope scope) {
+        return JinjaFilters.kept(all, item -> at(n.line(), () -> {
             var inner = new Scope(scope);
-            bind(n.line(), n.names(), item, inner);
-            if (n.condition() == null || JinjaValues.truth(eval(n.condition(), inner)))
-                items.add(item);
-        }
-        if (items.isEmpty())
-            run(n.otherwise(), scope);
-        for (int i = 0; i < items.size(); i++) {
-            if (++turns > TURN_LIMIT)
-                throw new Failure(n.line(), "more than " + TURN_LIMIT + " loop turns");
-            var inner = new Scope(scope);
-            bind(n.line(), n.names(), items.get(i), inner);
-            inner.values.put("loop", loopState(items, i));
-            int from = out.length();
-            Flow flow = run(n.body(), inner);
-            if (out == root && out.length() > from)
-                listener.turn(items.get(i), from, out.length());
-            if (flow == Flow.BREAK)
-                break;
-        }
+            inner.values.put("loop", new Undefined("'loop' is undefined in the condition of a loop"));
+            assign(n.target(), item, inner);
+            return JinjaValues.truth(eval(condition, inner));
+        }));
     }
 
-    private static Map<String, @Nullable Object> loopState(List<@Nullable Object> items, int i) {
-        Map<String, @Nullable Object> loop = new HashMap<>();
-        int n = items.size();
-        loop.put("index", i + 1L);
-        loop.put("index0", (long) i);
-        loop.put("revindex", (long) n - i);
-        loop.put("revindex0", n - i - 1L);
-        loop.put("first", i == 0);
-        loop.put("last", i == n - 1);
-        loop.put("length", (long) n);
-        loop.put("previtem", i == 0 ? new Undefined("loop.previtem") : items.get(i - 1));
-        loop.put("nextitem", i == n - 1 ? new Undefined("loop.nextitem") : items.get(i + 1));
-        return loop;
-    }
-
-    private static void bind(int line, List<String> names, @Nullable Object value, Scope scope) {
-        if (names.size() == 1) {
-            scope.values.put(names.getFirst(), value);
-            return;
-        }
-        List<@Nullable Object> parts = JinjaValues.items(line, value);
-        if (parts.size() != names.size())
-            throw new Failure(line, names.size() + " names for " + parts.size() + " values");
-        for (int i = 0; i < names.size(); i++)
-            scope.values.put(names.get(i), parts.get(i));
-    }
-
-    private void assign(JinjaSyntax.Assign n, Scope scope) {
-        Object value = eval(n.value(), scope);
-        if (n.attribute() == null)
-            bind(n.line(), n.names(), value, scope);
-        else
-            if (scope.get(n.names().getFirst()) instanceof Namespace ns)
-                ns.values.put(n.attribute(), value);
-            else
-                throw new Failure(n.line(), "'" + n.names().getFirst() + "' is no namespace, its '" + n.attribute()
-                        + "' cannot be set");
-    }
-
-    private Function macro(JinjaSyntax.Macro n) {
-        return (args, named) -> {
-            var scope = new Scope(template);
-            for (int i = 0; i < n.parameters().size(); i++) {
-                String p = n.parameters().get(i);
-                Expr fallback = n.defaults().get(p);
-                Object value = i < args.size() ? args.get(i)
-                        : named.containsKey(p) ? named.get(p)
-                        : fallback != null ? eval(fallback, scope) : new Undefined(p);
-                scope.values.put(p, value);
+    private boolean assign(JinjaSyntax.Target target, @Nullable Object value, Scope scope) {
+        switch (target) {
+            case JinjaSyntax.NameTarget t -> scope.values.put(t.name(), value);
+            case JinjaSyntax.FieldTarget t -> {
+                if (!(scope.get(t.name()) instanceof Namespace ns))
+                    throw new Problem("'" + t.name() + "' is no namespace, its '" + t.attribute() + "' cannot be set");
+                ns.values().put(t.attribute(), value);
             }
-            return capture(n.body(), scope);
-        };
+            case JinjaSyntax.TupleTarget t -> {
+                Iterator<@Nullable Object> parts = values.iterator(value);
+                List<@Nullable Object> all = new ArrayList<>();
+                while (parts.hasNext() && all.size() <= t.parts().size())
+                    all.add(parts.next());
+                if (all.size() != t.parts().size())
+                    throw new Problem(t.parts().size() + " names for "
+                            + (all.size() > t.parts().size() ? "more" : String.valueOf(all.size())) + " values");
+                for (int i = 0; i < all.size(); i++)
+                    assign(t.parts().get(i), all.get(i), scope);
+            }
+        }
+        return true;
+    }
+
+    /// A macro or call block that the template defines.
+    static final class JinjaMacro extends Callable {
+        final JinjaSyntax.Signature signature;
+        private final Jinja jinja;
+        private final List<Node> body;
+        private final Scope around;
+
+        JinjaMacro(Jinja jinja, JinjaSyntax.Signature signature, List<Node> body, Scope around) {
+            super(signature.name(), a -> null);
+            this.jinja = jinja;
+            this.signature = signature;
+            this.body = body;
+            this.around = around;
+        }
+
+        @Override
+        Object call(Arguments a) {
+            List<String> parameters = signature.parameters();
+            Map<String, @Nullable Object> named = new LinkedHashMap<>(a.named());
+            var scope = new Scope(around);
+            int given = Math.min(a.positional().size(), parameters.size());
+            List<Integer> missing = new ArrayList<>();
+            for (int i = 0; i < parameters.size(); i++) {
+                String p = parameters.get(i);
+                if (i < given) {
+                    scope.values.put(p, a.positional().get(i));
+                } else if (named.containsKey(p)) {
+                    scope.values.put(p, named.remove(p));
+                } else {
+                    scope.values.put(p, new Undefined("the parameter '" + p + "' was not given"));
+                    missing.add(i);
+                }
+            }
+            boolean callerOpen = parameters.indexOf("caller") < 0;
+            if (signature.special().contains("caller") && callerOpen)
+                scope.values.put("caller", named.get("caller") == null ? new Undefined("there is no caller: the macro '"
+                        + name + "' is not called by a call block") : named.get("caller"));
+            if (signature.special().contains("caller") && callerOpen)
+                named.remove("caller");
+            if (signature.special().contains("kwargs"))
+                scope.values.put("kwargs", dict(named));
+            else
+                if (!named.isEmpty())
+                    throw new Problem("the macro '" + name + "' has no argument '" + named.keySet().iterator().next()
+                            + "'");
+            if (signature.special().contains("varargs"))
+                scope.values.put("varargs", new Tuple(a.positional().subList(given, a.positional().size())));
+            else
+                if (a.positional().size() > parameters.size())
+                    throw new Problem("the macro '" + name + "' takes at most " + parameters.size() + " arguments");
+            for (int i : missing) {
+                Expr fallback = signature.defaults().get(i);
+                if (fallback != null)
+                    scope.values.put(parameters.get(i), jinja.eval(fallback, scope));
+            }
+            return jinja.capture(1, body, scope, new Flow[1]);
+        }
+
+        private static Dict dict(Map<String, @Nullable Object> named) {
+            var d = new Dict();
+            named.forEach(d::put);
+            return d;
+        }
     }
 
     private @Nullable Object eval(Expr e, Scope scope) {
+        return at(e.line(), () -> value(e, scope));
+    }
+
+    private @Nullable Object value(Expr e, Scope scope) {
         return switch (e) {
             case JinjaSyntax.Const c -> c.value();
-            case JinjaSyntax.Name n -> scope.get(n.name());
-            case JinjaSyntax.Items l -> all(l.items(), scope);
-            case JinjaSyntax.Dict d -> {
-                Map<@Nullable Object, @Nullable Object> map = new LinkedHashMap<>();
-                for (int i = 0; i < d.keys().size(); i++)
-                    map.put(eval(d.keys().get(i), scope), eval(d.values().get(i), scope));
-                yield map;
+            case JinjaSyntax.Body _ -> scope.get("");
+            case JinjaSyntax.Name n -> {
+                Object v = scope.get(n.name());
+                if (v instanceof Undefined && n.name().equals("self"))
+                    throw new Problem("'self' is not supported");
+                yield v;
             }
-            case JinjaSyntax.Attribute a -> attribute(a.line(), eval(a.of(), scope), a.name());
-            case JinjaSyntax.Index i -> index(i.line(), eval(i.of(), scope), eval(i.index(), scope));
-            case JinjaSyntax.Slice s -> JinjaValues.slice(s.line(), eval(s.of(), scope), number(s.from(), scope),
-                    number(s.to(), scope), number(s.step(), scope));
-            case JinjaSyntax.Call c -> call(c, scope);
-            case JinjaSyntax.Filter f -> JinjaValues.filter(f.line(), f.name(), eval(f.of(), scope),
-                    all(f.arguments(), scope), named(f.named(), scope));
-            case JinjaSyntax.Test t -> JinjaValues.test(t.line(), t.name(), eval(t.of(), scope),
-                    all(t.arguments(), scope));
+            case JinjaSyntax.ListOf l -> all(l.items(), scope);
+            case JinjaSyntax.TupleOf t -> new Tuple(all(t.items(), scope));
+            case JinjaSyntax.DictOf d -> {
+                var dict = new Dict();
+                budget.elements(d.keys().size());
+                for (int i = 0; i < d.keys().size(); i++) {
+                    Object key = eval(d.keys().get(i), scope);
+                    dict.put(key, eval(d.values().get(i), scope));
+                }
+                yield dict;
+            }
+            case JinjaSyntax.Attribute a -> attributes.attribute(eval(a.of(), scope), a.name());
+            case JinjaSyntax.Index i -> attributes.item(eval(i.of(), scope), eval(i.index(), scope));
+            case JinjaSyntax.Slice s -> values.slice(eval(s.of(), scope), orNone(s.from(), scope),
+                    orNone(s.to(), scope), orNone(s.step(), scope));
+            case JinjaSyntax.Call c -> {
+                Object function = eval(c.function(), scope);
+                yield call(function, arguments(c.line(), c.arguments(), scope));
+            }
+            case JinjaSyntax.Filter f -> {
+                Object of = eval(f.of(), scope);
+                yield JinjaFilters.apply(this, f.name(), of, arguments(f.line(), f.arguments(), scope));
+            }
+            case JinjaSyntax.Test t -> {
+                Object of = eval(t.of(), scope);
+                yield JinjaTests.holds(this, t.name(), of, arguments(t.line(), t.arguments(), scope));
+            }
             case JinjaSyntax.Not n -> !JinjaValues.truth(eval(n.of(), scope));
-            case JinjaSyntax.Negative n -> JinjaValues.arithmetic(n.line(), "-", 0L, eval(n.of(), scope));
+            case JinjaSyntax.Sign s -> sign(s, scope);
             case JinjaSyntax.Binary b -> binary(b, scope);
+            case JinjaSyntax.Concat c -> {
+                var text = new StringBuilder();
+                for (Expr part : c.parts()) {
+                    String s = values.text(eval(part, scope));
+                    text.append(s, 0, budget.characters(s.length()));
+                }
+                yield text.toString();
+            }
             case JinjaSyntax.Compare c -> compare(c, scope);
             case JinjaSyntax.Conditional c -> JinjaValues.truth(eval(c.test(), scope)) ? eval(c.then(), scope)
-                    : c.otherwise() == null ? new Undefined("else") : eval(c.otherwise(), scope);
+                    : c.otherwise() == null ? new Undefined("the conditional expression has no 'else'")
+                    : eval(c.otherwise(), scope);
         };
+    }
+
+    private @Nullable Object orNone(@Nullable Expr e, Scope scope) {
+        return e == null ? null : eval(e, scope);
     }
 
     private List<@Nullable Object> all(List<Expr> items, Scope scope) {
-        List<@Nullable Object> values = new ArrayList<>();
+        List<@Nullable Object> all = new ArrayList<>(budget.elements(items.size()));
         for (Expr item : items)
-            values.add(eval(item, scope));
-        return values;
+            all.add(eval(item, scope));
+        return all;
     }
 
-    private Map<String, @Nullable Object> named(Map<String, Expr> named, Scope scope) {
-        Map<String, @Nullable Object> values = new LinkedHashMap<>();
-        named.forEach((k, v) -> values.put(k, eval(v, scope)));
-        return values;
-    }
-
-    private @Nullable Long number(@Nullable Expr e, Scope scope) {
-        return e != null && eval(e, scope) instanceof Long n ? n : null;
-    }
-
-    private static @Nullable Object attribute(int line, @Nullable Object of, String name) {
-        return switch (of) {
-            case Namespace ns -> ns.values.containsKey(name) ? ns.values.get(name) : new Undefined(name);
-            case Map<?, ?> m -> m.containsKey(name) ? m.get(name) : new Undefined(name);
-            case Undefined u -> throw new Failure(line, "'" + u.name + "' is undefined, it has no '" + name + "'");
-            case null -> new Undefined(name);
-            default -> new Undefined(name);
-        };
-    }
-
-    private static @Nullable Object index(int line, @Nullable Object of, @Nullable Object index) {
-        return switch (of) {
-            case Undefined u -> throw new Failure(line, "'" + u.name + "' is undefined, it has no [" + index + "]");
-            case Map<?, ?> m -> m.containsKey(index) ? m.get(index) : new Undefined(JinjaValues.text(index));
-            case Namespace ns -> attribute(line, ns, JinjaValues.text(index));
-            case null -> new Undefined(JinjaValues.text(index));
-            default -> {
-                if (!(index instanceof Long i) || !(of instanceof List<?> || of instanceof String))
-                    yield new Undefined(JinjaValues.text(index));
-                List<@Nullable Object> items = JinjaValues.items(line, of);
-                long at = i < 0 ? i + items.size() : i;
-                yield at >= 0 && at < items.size() ? items.get((int) at) : new Undefined("[" + i + "]");
+    private Arguments arguments(int line, JinjaSyntax.Arguments a, Scope scope) {
+        if (a.positional().isEmpty() && a.named().isEmpty() && a.more() == null && a.moreNamed() == null)
+            return NONE;
+        List<@Nullable Object> positional = all(a.positional(), scope);
+        Map<String, @Nullable Object> named = new LinkedHashMap<>();
+        for (int i = 0; i < a.names().size(); i++)
+            named.put(a.names().get(i), eval(a.named().get(i), scope));
+        if (a.more() != null)
+            positional.addAll(values.list(eval(a.more(), scope)));
+        if (a.moreNamed() != null) {
+            if (!(eval(a.moreNamed(), scope) instanceof Dict more))
+                throw new Problem("'**' needs a mapping");
+            for (Dict.Entry e : more.entries()) {
+                if (!(e.key() instanceof String key))
+                    throw new Problem("'**' needs a mapping whose keys are texts");
+                if (named.containsKey(key))
+                    throw new Problem("the argument '" + key + "' is there twice");
+                named.put(key, e.value());
             }
+        }
+        return new Arguments(positional, named);
+    }
+
+    @Nullable
+    Object call(@Nullable Object function, Arguments a) {
+        return switch (function) {
+            case Callable c -> c.call(a);
+            case Loop l when l.recurse != null -> l.recurse.call(a);
+            case Loop _ -> throw new Problem("a loop is called that is not marked 'recursive'");
+            case Undefined(String why) -> {
+                if (why.equals("'strftime_now' is undefined"))
+                    throw new Problem("the template asks for today's date (strftime_now), and a run must not depend on"
+                            + " the day; give the date with the environment variable GYRE_CHAT_DATE=2025-07-26");
+                throw new Problem(why + ", so it cannot be called");
+            }
+            case null, default -> throw new Problem(JinjaValues.kind(function) + " is not a function");
         };
     }
 
-    private @Nullable Object call(JinjaSyntax.Call c, Scope scope) {
-        List<@Nullable Object> arguments = all(c.arguments(), scope);
-        Map<String, @Nullable Object> named = named(c.named(), scope);
-        if (c.function() instanceof JinjaSyntax.Attribute a) {
-            Object of = eval(a.of(), scope);
-            if (!(attribute(a.line(), of, a.name()) instanceof Function f))
-                return JinjaValues.method(a.line(), a.name(), of, arguments);
-            return f.call(arguments, named);
-        }
-        Object f = eval(c.function(), scope);
-        if (f instanceof Function function)
-            return function.call(arguments, named);
-        if (f instanceof Undefined(String name))
-            throw new Failure(c.line(), name.equals("strftime_now")
-                    ? "asks for today's date (strftime_now), and runs must not depend on the day; write a date there"
-                    : "there is no function '" + name + "'");
-        throw new Failure(c.line(), JinjaValues.text(f) + " is not a function");
+    private @Nullable Object sign(JinjaSyntax.Sign s, Scope scope) {
+        Object v = eval(s.of(), scope);
+        return s.negative() || !(v instanceof Long || v instanceof Double) ? s.negative() ? values.negative(v)
+                : values.arithmetic("+", 0L, v) : v;
     }
 
     private @Nullable Object binary(JinjaSyntax.Binary b, Scope scope) {
         Object left = eval(b.left(), scope);
-        switch (b.operator()) {
-            case "and" -> {
-                return JinjaValues.truth(left) ? eval(b.right(), scope) : left;
-            }
-            case "or" -> {
-                return JinjaValues.truth(left) ? left : eval(b.right(), scope);
-            }
-            case "~" -> {
-                return JinjaValues.text(left) + JinjaValues.text(eval(b.right(), scope));
-            }
-            default -> {
-                return JinjaValues.arithmetic(b.line(), b.operator(), left, eval(b.right(), scope));
-            }
-        }
+        return switch (b.operator()) {
+            case "and" -> JinjaValues.truth(left) ? eval(b.right(), scope) : left;
+            case "or" -> JinjaValues.truth(left) ? left : eval(b.right(), scope);
+            default -> values.arithmetic(b.operator(), left, eval(b.right(), scope));
+        };
     }
 
     private boolean compare(JinjaSyntax.Compare c, Scope scope) {
         Object left = eval(c.first(), scope);
         for (int i = 0; i < c.operators().size(); i++) {
             Object right = eval(c.others().get(i), scope);
-            if (!JinjaValues.holds(c.line(), c.operators().get(i), left, right))
+            if (!values.holds(c.operators().get(i), left, right))
                 return false;
             left = right;
         }

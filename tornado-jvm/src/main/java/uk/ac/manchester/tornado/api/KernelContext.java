@@ -3,7 +3,7 @@ package uk.ac.manchester.tornado.api;
 import dev.gyre.tornadojvm.WorkItem;
 import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 
-/// Where a work item stands in its grid, the memory that its group shares, and the barriers of the group. The object that
+/// The position of a work item in its grid, the memory that its group shares, and the barriers of the group. The object that
 /// a task graph is built with holds zeros; the stand-in gives every work item one of its own.
 public class KernelContext {
     public final Integer globalIdx;

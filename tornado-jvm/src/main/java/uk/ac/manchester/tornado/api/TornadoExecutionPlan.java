@@ -37,7 +37,7 @@ public class TornadoExecutionPlan implements AutoCloseable {
         return this;
     }
 
-    /// Records what a graph does and replays it: here it is done anew, with the same result.
+    /// Records the work of a graph and replays it; here it is executed each time, with the same result.
     public TornadoExecutionPlan withCUDAGraph() {
         return this;
     }

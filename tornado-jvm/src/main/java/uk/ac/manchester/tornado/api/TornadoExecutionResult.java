@@ -2,7 +2,7 @@ package uk.ac.manchester.tornado.api;
 
 import dev.gyre.tornadojvm.Executor;
 
-/// What one execution left on the device.
+/// The results of one execution, on the device.
 public class TornadoExecutionResult {
     private final Executor executor;
 

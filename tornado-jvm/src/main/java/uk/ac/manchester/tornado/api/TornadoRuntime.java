@@ -3,7 +3,7 @@ package uk.ac.manchester.tornado.api;
 import uk.ac.manchester.tornado.api.common.TornadoDevice;
 import uk.ac.manchester.tornado.api.enums.TornadoVMBackendType;
 
-/// Back ends by index.
+/// Backends by index.
 public interface TornadoRuntime {
     TornadoBackend getBackend(int index);
 

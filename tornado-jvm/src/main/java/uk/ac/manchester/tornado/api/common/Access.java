@@ -1,6 +1,6 @@
 package uk.ac.manchester.tornado.api.common;
 
-/// How a task touches an argument.
+/// Whether a task reads or writes an argument.
 public enum Access {
     NONE, READ_ONLY, WRITE_ONLY, READ_WRITE
 }

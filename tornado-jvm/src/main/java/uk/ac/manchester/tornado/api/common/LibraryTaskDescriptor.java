@@ -2,7 +2,7 @@ package uk.ac.manchester.tornado.api.common;
 
 import org.jspecify.annotations.Nullable;
 
-/// A call of a native library in place of a kernel: the library, its function, the arguments and how each is touched.
+/// A call of a native library in place of a kernel: the library, its function, the arguments and whether each is read or written.
 public class LibraryTaskDescriptor {
     private String library = "";
     private String function = "";

@@ -1,6 +1,6 @@
 package uk.ac.manchester.tornado.api.enums;
 
-/// When an array travels between host and device. Plain ints, as in the SDK.
+/// When an array is copied between host and device. Plain ints, as in the SDK.
 public final class DataTransferMode {
     /// With the first execution of the graph only.
     public static final int FIRST_EXECUTION = 0;

@@ -1,4 +1,4 @@
-/// Transfer modes, back ends, kinds of device.
+/// Transfer modes, backends, kinds of device.
 @NullMarked
 package uk.ac.manchester.tornado.api.enums;
 

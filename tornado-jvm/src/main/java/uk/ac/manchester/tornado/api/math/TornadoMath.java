@@ -1,6 +1,6 @@
 package uk.ac.manchester.tornado.api.math;
 
-/// Functions that every code generator of TornadoVM knows.
+/// Functions that every code generator of TornadoVM supports.
 public class TornadoMath {
     private TornadoMath() {
     }

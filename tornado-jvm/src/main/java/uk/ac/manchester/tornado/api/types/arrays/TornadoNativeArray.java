@@ -2,7 +2,7 @@ package uk.ac.manchester.tornado.api.types.arrays;
 
 import java.lang.foreign.MemorySegment;
 
-/// What all arrays have. In the SDK they lie outside the heap behind a header; here a segment is a view of a Java array.
+/// Common methods of all arrays. In the SDK they are off-heap after a header; here a segment is a view of a Java array.
 public abstract sealed class TornadoNativeArray
         permits FloatArray, IntArray, ShortArray, ByteArray, LongArray, DoubleArray {
     /// Bytes in front of the elements in [#getNumBytesOfSegmentWithHeader]; the SDK's value depends on its flags.
