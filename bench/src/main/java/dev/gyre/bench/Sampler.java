@@ -1,5 +1,6 @@
 package dev.gyre.bench;
 
+import dev.gyre.kernels.InputException;
 import com.sun.management.OperatingSystemMXBean;
 import java.io.IOException;
 import java.lang.management.ManagementFactory;
@@ -25,7 +26,7 @@ public record Sampler(double seconds, double group, double patience, int runs) {
 
     public Sampler {
         if (!(seconds > 0) || !(group >= 0) || !(patience >= 0) || runs < 0)
-            throw new IllegalArgumentException("--seconds must be positive, --patience and --steps not negative");
+            throw new InputException("--seconds must be positive, --patience and --steps not negative");
     }
 
     /// @param ms milliseconds a run

@@ -1,5 +1,6 @@
 package dev.gyre.bench;
 
+import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.OpTime;
 import dev.gyre.kernels.check.Size;
@@ -116,14 +117,14 @@ public final class StepCommand extends GyreCommand {
             case "bf16" -> Storage.BF16;
             case "nf4" -> Storage.NF4;
             case "nf4-double" -> Storage.NF4_DOUBLE;
-            default -> throw new IllegalArgumentException(
+            default -> throw new InputException(
                     "--base " + base + ": unknown; use f32, bf16, nf4 or nf4-double");
         };
     }
 
     private static int orElse(@Nullable Integer n, int usual, String option) {
         if (n != null && n < 1)
-            throw new IllegalArgumentException(option + " " + n + " is below 1");
+            throw new InputException(option + " " + n + " is below 1");
         return n == null ? usual : n;
     }
 

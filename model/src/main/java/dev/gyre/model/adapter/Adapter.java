@@ -1,5 +1,6 @@
 package dev.gyre.model.adapter;
 
+import dev.gyre.kernels.InputException;
 import dev.gyre.model.emit.Tensor;
 import dev.gyre.model.weights.Site;
 import dev.gyre.model.weights.Sites;
@@ -43,7 +44,7 @@ public final class Adapter {
         List<Site> sites = spec.targets().on(model);
         List<String> misspelt = spec.targets().unmatched(model);
         if (!misspelt.isEmpty())
-            throw new IllegalArgumentException("targets " + misspelt + " match no module; the model has "
+            throw new InputException("targets " + misspelt + " match no module; the model has "
                     + Stream.concat(Stream.of(model.embedding()), model.linears().stream())
                             .map(i -> i.path().substring(i.path().lastIndexOf('.') + 1))
                             .collect(Collectors.toCollection(TreeSet::new)));

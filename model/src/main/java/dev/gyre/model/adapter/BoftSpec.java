@@ -1,5 +1,7 @@
 package dev.gyre.model.adapter;
 
+import dev.gyre.kernels.InputException;
+
 /// BOFT: butterfly factors of block rotations.
 ///
 /// @param blockSize `boft_block_size`; 0 when blocks is given
@@ -12,12 +14,12 @@ public record BoftSpec(Targets targets, int blockSize, int blocks, int factors, 
         AdapterSpec {
     public BoftSpec {
         if ((blocks == 0) == (blockSize == 0) || blocks < 0 || blockSize < 0)
-            throw new IllegalArgumentException("boft: give either a block size or a number of blocks, got block size "
+            throw new InputException("boft: give either a block size or a number of blocks, got block size "
                     + blockSize + " and " + blocks + " blocks");
         if (factors < 1)
-            throw new IllegalArgumentException("boft: " + factors + " butterfly factors; at least 1 is needed");
+            throw new InputException("boft: " + factors + " butterfly factors; at least 1 is needed");
         if (!(dropout >= 0 && dropout < 1))
-            throw new IllegalArgumentException("boft: dropout " + dropout + " is outside 0 .. 1");
+            throw new InputException("boft: dropout " + dropout + " is outside 0 .. 1");
     }
 
     /// `factors` butterfly factors of blocks of size `b`.
@@ -39,11 +41,11 @@ public record BoftSpec(Targets targets, int blockSize, int blocks, int factors, 
     int blockSize(String module, int d) {
         int b = blockSize != 0 ? blockSize : d / blocks;
         if (b < 1 || d % b != 0 || (blocks != 0 && d % blocks != 0))
-            throw new IllegalArgumentException(module + ": boft " + (blockSize != 0 ? "block size " + blockSize : blocks
+            throw new InputException(module + ": boft " + (blockSize != 0 ? "block size " + blockSize : blocks
                     + " blocks") + " does not divide in_features " + d);
         int n = d / b;
         if (factors > 1 && (b % 2 != 0 || n % 2 != 0 || d % (b << (factors - 1)) != 0 || 1 << (factors - 1) > n))
-            throw new IllegalArgumentException(module + ": boft with " + factors
+            throw new InputException(module + ": boft with " + factors
                     + " factors needs an even block size and an"
                     + " even number of blocks with in_features divisible by " + (b << (factors - 1)) + "; got " + n
                     + " blocks of " + b);

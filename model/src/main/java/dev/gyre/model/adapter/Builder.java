@@ -1,5 +1,6 @@
 package dev.gyre.model.adapter;
 
+import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.op.HostData;
 import dev.gyre.kernels.op.Orthogonal;
 import dev.gyre.model.emit.Tensor;
@@ -48,7 +49,7 @@ final class Builder {
             if (saved && site.bias() || spec.targets().trainsBias(site, adapted.contains(site)))
                 out.add(copy(site.path() + ".bias", model, source, site.out()));
             if (saved && !model.weight(site).equals(site.path() + ".weight"))
-                throw new IllegalArgumentException(site.path() + ": modules_to_save trains it apart from the embedding,"
+                throw new InputException(site.path() + ": modules_to_save trains it apart from the embedding,"
                         + " to which the model ties it (tie_word_embeddings); fold the adapter in with PEFT"
                         + " (merge_and_unload) and take that model, or leave the module out");
             if (saved)
@@ -59,7 +60,7 @@ final class Builder {
 
     private static Tensor copy(String name, Sites model, Source source, int... dims) {
         if (!(model.data(name) instanceof HostData.F32 f))
-            throw new IllegalArgumentException(name + ": a weight trained whole must be loaded in 32 bits");
+            throw new InputException(name + ": a weight trained whole must be loaded in 32 bits");
         return source.tensor(name, i -> f.values[i], dims);
     }
 
@@ -67,7 +68,7 @@ final class Builder {
             Random random) {
         String p = site.path() + ".";
         if (site.equals(model.embedding()) && !(spec instanceof OftSpec))
-            throw new IllegalArgumentException(
+            throw new InputException(
                     site.path() + ": " + spec.method() + " adapts linear layers only; take the"
                             + " embedding out of the targets, or use oft");
         return switch (spec) {
@@ -110,7 +111,7 @@ final class Builder {
             }
             case PsoftSpec s -> {
                 if (s.r() > Math.min(site.in(), site.out()))
-                    throw new IllegalArgumentException(
+                    throw new InputException(
                             site.path() + ": psoft rank " + s.r() + " exceeds min(in, out) = "
                                     + Math.min(site.in(), site.out()) + "; choose a smaller r or exclude the module");
                 int r = s.r();

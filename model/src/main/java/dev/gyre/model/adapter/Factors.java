@@ -1,5 +1,6 @@
 package dev.gyre.model.adapter;
 
+import dev.gyre.kernels.InputException;
 import dev.gyre.model.format.PeftFile;
 import dev.gyre.model.weights.Site;
 
@@ -7,7 +8,7 @@ import dev.gyre.model.weights.Site;
 public interface Factors {
     /// None at hand.
     Factors NONE = (site, spec) -> {
-        throw new IllegalArgumentException(site.path()
+        throw new InputException(site.path()
                 + ": the principal factors of the weight are not here: no " + PeftFile.PSOFT_FACTORS
                 + ", which Gyre writes beside a"
                 + " PSOFT adapter; PEFT recomputes the factors, with signs that differ between machines: fold the"

@@ -1,5 +1,7 @@
 package dev.gyre.model.adapter;
 
+import dev.gyre.kernels.InputException;
+
 /// GOFT (strict) and qGOFT: d-1 Givens rotations.
 ///
 /// @param strict true rotations; otherwise free 2x2 matrices
@@ -8,7 +10,7 @@ package dev.gyre.model.adapter;
 public record GivensSpec(Targets targets, boolean strict, boolean scaler, double penalty) implements AdapterSpec {
     public GivensSpec {
         if (!(penalty >= 0))
-            throw new IllegalArgumentException("qgoft: penalty " + penalty + " is negative");
+            throw new InputException("qgoft: penalty " + penalty + " is negative");
     }
 
     /// Rotations with a trained factor per feature.

@@ -1,5 +1,7 @@
 package dev.gyre.model.adapter;
 
+import dev.gyre.kernels.InputException;
+
 /// HRA: a chain of r Householder reflections.
 ///
 /// @param r number of reflections; an even number starts at the identity
@@ -8,7 +10,7 @@ package dev.gyre.model.adapter;
 public record HraSpec(Targets targets, int r, boolean gramSchmidt, boolean initWeights) implements AdapterSpec {
     public HraSpec {
         if (r < 1)
-            throw new IllegalArgumentException("hra: " + r + " reflections; at least 1 is needed");
+            throw new InputException("hra: " + r + " reflections; at least 1 is needed");
     }
 
     /// An even number of reflections that start as the identity.

@@ -1,5 +1,6 @@
 package dev.gyre.model.adapter;
 
+import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.Backend;
 import dev.gyre.model.emit.Tensor;
 import dev.gyre.model.weights.Site;
@@ -16,7 +17,7 @@ public final class LoraExport {
 
     public static Adapter of(Adapter psoft, Backend backend) {
         if (!(psoft.spec() instanceof PsoftSpec spec))
-            throw new IllegalArgumentException("only a psoft adapter has an exact LoRA form, this one is "
+            throw new InputException("only a psoft adapter has an exact LoRA form, this one is "
                     + psoft.spec().method());
         LoraSpec lora = new LoraSpec(spec.targets(), spec.r(), spec.r(), 0, false, false, true, Map.of(), Map.of());
         List<ModuleAdapter> modules = new ArrayList<>();

@@ -1,5 +1,6 @@
 package dev.gyre.model.adapter;
 
+import dev.gyre.kernels.InputException;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -21,9 +22,9 @@ public record LoraSpec(Targets targets, int r, double alpha, double dropout, boo
         AdapterSpec {
     public LoraSpec {
         if (r < 1)
-            throw new IllegalArgumentException("lora: rank " + r + " is below 1");
+            throw new InputException("lora: rank " + r + " is below 1");
         if (!(dropout >= 0 && dropout < 1))
-            throw new IllegalArgumentException("lora: dropout " + dropout + " is outside 0 .. 1");
+            throw new InputException("lora: dropout " + dropout + " is outside 0 .. 1");
         rankPattern = Collections.unmodifiableMap(new LinkedHashMap<>(rankPattern));
         alphaPattern = Collections.unmodifiableMap(new LinkedHashMap<>(alphaPattern));
     }

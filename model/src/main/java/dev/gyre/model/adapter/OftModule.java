@@ -1,5 +1,6 @@
 package dev.gyre.model.adapter;
 
+import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.Backend;
 import dev.gyre.model.emit.BaseLinear;
 import dev.gyre.model.emit.Buffers;
@@ -55,7 +56,7 @@ final class OftModule implements ModuleAdapter {
         if (spec.form() == OftSpec.Form.INPUT)
             return new RotatedLinear(rotation(store), inner, site.in());
         if (!(inner instanceof BaseLinear base))
-            throw new IllegalArgumentException(site.path() + ": OFT v1 rotates a stored weight and cannot wrap another"
+            throw new InputException(site.path() + ": OFT v1 rotates a stored weight and cannot wrap another"
                     + " adapter; attach it last, or use OFTv2");
         return new RotatedWeight(store, base, spec.map(), v, site.in(), site.out(), b,
                 spec.form() == OftSpec.Form.WEIGHT_DENSE);

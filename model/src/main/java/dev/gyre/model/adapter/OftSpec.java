@@ -1,5 +1,6 @@
 package dev.gyre.model.adapter;
 
+import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.op.Orthogonal;
 
 /// OFT: rotations of the input by blocks.
@@ -29,13 +30,13 @@ public record OftSpec(Targets targets, int blocks, int blockSize, Orthogonal map
 
     public OftSpec {
         if ((blocks == 0) == (blockSize == 0) || blocks < 0 || blockSize < 0)
-            throw new IllegalArgumentException(
+            throw new InputException(
                     "oft: give either a block size or a number of blocks (r), got block size "
                             + blockSize + " and " + blocks + " blocks");
         if (!(eps > 0))
-            throw new IllegalArgumentException("oft: eps " + eps + " is not positive");
+            throw new InputException("oft: eps " + eps + " is not positive");
         if (!(blockDropout >= 0 && blockDropout < 1))
-            throw new IllegalArgumentException("oft: dropout " + blockDropout + " is outside 0 .. 1");
+            throw new InputException("oft: dropout " + blockDropout + " is outside 0 .. 1");
     }
 
     /// PEFT's defaults with block size `b`.

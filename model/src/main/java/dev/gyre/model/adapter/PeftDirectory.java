@@ -1,5 +1,6 @@
 package dev.gyre.model.adapter;
 
+import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.op.HostData;
 import dev.gyre.kernels.op.Orthogonal;
 import dev.gyre.model.emit.Tensor;
@@ -221,7 +222,7 @@ final class PeftDirectory {
             case PeftMethod.Hra m -> new HraSpec(t, m.r(), m.applyGs(), init);
             case PeftMethod.Lora m -> {
                 if (m.loraBias())
-                    throw new IllegalArgumentException(PeftConfig.FILE + ": lora_bias true is not supported; train the"
+                    throw new InputException(PeftConfig.FILE + ": lora_bias true is not supported; train the"
                             + " adapter without it, or fold it in with PEFT (merge_and_unload)");
                 yield new LoraSpec(t, m.r(), m.alpha(), m.dropout(), m.useRslora(), m.gaussianInit(), init,
                         m.rankPattern(), m.alphaPattern());

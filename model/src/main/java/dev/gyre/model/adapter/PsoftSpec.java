@@ -1,5 +1,6 @@
 package dev.gyre.model.adapter;
 
+import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.op.Orthogonal;
 
 /// PSOFT (MOFT): rotation inside the principal subspace.
@@ -33,9 +34,9 @@ public record PsoftSpec(Targets targets, int r, double alpha, double dropout, In
 
     public PsoftSpec {
         if (r < 1)
-            throw new IllegalArgumentException("psoft: rank " + r + " is below 1");
+            throw new InputException("psoft: rank " + r + " is below 1");
         if (!(dropout >= 0 && dropout < 1))
-            throw new IllegalArgumentException("psoft: dropout " + dropout + " is outside 0 .. 1");
+            throw new InputException("psoft: dropout " + dropout + " is outside 0 .. 1");
     }
 
     /// PEFT's defaults with alpha = r.

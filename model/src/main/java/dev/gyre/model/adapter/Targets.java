@@ -1,5 +1,6 @@
 package dev.gyre.model.adapter;
 
+import dev.gyre.kernels.InputException;
 import dev.gyre.model.format.TargetModules;
 import dev.gyre.model.weights.Site;
 import dev.gyre.model.weights.Sites;
@@ -13,7 +14,7 @@ import java.util.List;
 public record Targets(TargetModules modules, String bias) {
     public Targets {
         if (!bias.equals("none") && !bias.equals("all") && !bias.endsWith("_only"))
-            throw new IllegalArgumentException("bias must be none, all or <method>_only, got '" + bias + "'");
+            throw new InputException("bias must be none, all or <method>_only, got '" + bias + "'");
     }
 
     public static Targets of(TargetModules modules) {

@@ -1,5 +1,6 @@
 package dev.gyre.model.format;
 
+import dev.gyre.kernels.InputException;
 import dev.gyre.model.family.HfConfig;
 import dev.gyre.model.files.Fields;
 import dev.gyre.model.files.FormatException;
@@ -79,7 +80,7 @@ public record PeftConfig(PeftMethod method, TargetModules targetModules, @Nullab
         PeftMethod method;
         try {
             method = method(f);
-        } catch (IllegalArgumentException e) {
+        } catch (IllegalArgumentException | InputException e) {
             throw new FormatException(file, e.getMessage() + "; correct the file", e);
         }
         if (!f.text("task_type", "CAUSAL_LM").equals("CAUSAL_LM"))
@@ -270,7 +271,7 @@ public record PeftConfig(PeftMethod method, TargetModules targetModules, @Nullab
         try {
             return text.equalsIgnoreCase("all-linear") && key.equals("target_modules") ? new Selector.AllLinear()
                     : new Selector.Regex(text);
-        } catch (IllegalArgumentException e) {
+        } catch (IllegalArgumentException | InputException e) {
             throw f.bad(key, "a list of names or a regular expression (" + e.getMessage() + ")");
         }
     }

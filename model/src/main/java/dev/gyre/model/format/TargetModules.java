@@ -1,5 +1,6 @@
 package dev.gyre.model.format;
 
+import dev.gyre.kernels.InputException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.TreeSet;
@@ -108,18 +109,18 @@ public record TargetModules(Selector targets, @Nullable Selector exclude, @Nulla
         try {
             return Pattern.compile(expression.replace("(?P<", "(?<"));
         } catch (PatternSyntaxException e) {
-            throw new IllegalArgumentException("'" + expression + "' is not a regular expression: " + e.getDescription()
+            throw new InputException("'" + expression + "' is not a regular expression: " + e.getDescription()
                     + " at " + e.getIndex(), e);
         }
     }
 
     /// The modules among `paths` that are adapted, in their order.
     ///
-    /// @throws IllegalArgumentException when there is none
+    /// @throws InputException when there is none
     public List<String> select(List<String> paths) {
         List<String> selected = paths.stream().filter(this::matches).toList();
         if (selected.isEmpty())
-            throw new IllegalArgumentException(this + " match no module; the model has "
+            throw new InputException(this + " match no module; the model has "
                     + paths.stream().map(p -> p.substring(p.lastIndexOf('.') + 1))
                             .collect(Collectors.toCollection(TreeSet::new)));
         return selected;

@@ -3,6 +3,7 @@ package dev.gyre.model.format;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.gyre.kernels.InputException;
 import dev.gyre.model.family.ModelConfig;
 import dev.gyre.model.format.TargetModules.Selector;
 import java.util.ArrayList;
@@ -39,7 +40,7 @@ class TargetModulesTest {
         assertThat(TargetModules.names("lm_head", "embed_tokens").select(PATHS)).containsExactly("model.embed_tokens",
                 "lm_head");
         assertThatThrownBy(() -> TargetModules.names("proj", "_proj", "Q_PROJ").select(PATHS))
-                .isInstanceOf(IllegalArgumentException.class).hasMessageContaining("match no module")
+                .isInstanceOf(InputException.class).hasMessageContaining("match no module")
                 .hasMessageContaining("down_proj");
     }
 
@@ -51,7 +52,7 @@ class TargetModulesTest {
         assertThatThrownBy(() -> select(new Selector.Regex("q_proj"), null, null, List.of(), List.of()))
                 .hasMessageContaining("match no module");
         assertThat(select(new Selector.Regex(".*(?P<which>q)_proj"), null, null, List.of(), List.of())).hasSize(12);
-        assertThatThrownBy(() -> new Selector.Regex("(")).isInstanceOf(IllegalArgumentException.class)
+        assertThatThrownBy(() -> new Selector.Regex("(")).isInstanceOf(InputException.class)
                 .hasMessageContaining("'(' is not a regular expression");
     }
 

@@ -1,5 +1,6 @@
 package dev.gyre.trainer.report;
 
+import dev.gyre.kernels.InputException;
 import dev.gyre.model.files.FormatException;
 import dev.gyre.trainer.config.AdapterConfig;
 import dev.gyre.trainer.config.ConfigReader;
@@ -92,7 +93,7 @@ public final class Comparison {
         List<Column> columns = allColumns();
         if (reference != null) {
             if (rows.stream().noneMatch(r -> isReference(r, reference)))
-                throw new IllegalArgumentException("--relative " + reference + ": no such run among "
+                throw new InputException("--relative " + reference + ": no such run among "
                         + rows.stream().map(Row::name).toList());
             for (String key : List.of("trained", "step_seconds", "planned_bytes", "process_bytes"))
                 columns.add(ratio(columns.stream().filter(c -> c.key.equals(key)).findFirst().orElseThrow(), rows,
