@@ -29,7 +29,7 @@ import tools.jackson.databind.json.JsonMapper;
     "Time every operation at the sizes of a training step, and some at unfriendly sizes (207, 702).",
     "Each is compared with a double-precision reference first. 'ceiling' is the least time that the machine's measured"
             + " multiply-add rate and copy rate allow, as a share of the time taken; what stays in a cache may exceed 100 %%."})
-public final class OpsCommand extends GyreCommand {
+final class OpsCommand extends GyreCommand {
     @Option(names = "--size", defaultValue = "M", paramLabel = "SIZE",
             description = "Model whose sizes are taken: XS, S, M, L, 7B4 or 7B (the reference takes hours for the last two)."
                     + " Default: ${DEFAULT-VALUE}.")

@@ -23,7 +23,7 @@ import tools.jackson.databind.json.JsonMapper;
     "Time a whole training step (forward, loss, backward, clip, AdamW) of a model with random weights.",
     "Samples during which other processes took over 5 %% of the machine are left out of the median when at least three"
             + " clean ones remain."})
-public final class StepCommand extends GyreCommand {
+final class StepCommand extends GyreCommand {
     private static final double MIB = 1 << 20;
     /// Kinds of operations that a profile lists one by one.
     static final int LISTED = 12;

@@ -12,7 +12,7 @@ import java.util.List;
 import java.util.Random;
 
 /// Cases of [AttentionOps].
-public final class AttentionCases implements Cases {
+final class AttentionCases implements Cases {
     /// Where the sequences of a row start.
     public enum Start {
         /// One sequence a row.
