@@ -1,5 +1,6 @@
 package dev.gyre.quant;
 
+import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.op.HostData;
 import java.math.BigDecimal;
 import java.nio.ByteBuffer;
@@ -119,7 +120,7 @@ public final class BnbLayout {
             try {
                 Nf4.checkBlockSize(blockSize);
                 return new QuantState(blockSize, text(name, root, "dtype"), shape, nested);
-            } catch (IllegalArgumentException e) {
+            } catch (IllegalArgumentException | InputException e) {
                 throw new IllegalArgumentException(name + ": " + e.getMessage(), e);
             }
         }

@@ -1,5 +1,6 @@
 package dev.gyre.model.emit;
 
+import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.MemoryPlan;
 import dev.gyre.kernels.Session;
 import dev.gyre.kernels.op.Buf;
@@ -32,11 +33,11 @@ public final class Buffers {
 
         /// What `all` has under `name`.
         ///
-        /// @throws IllegalArgumentException when it has nothing
+        /// @throws InputException when it has nothing
         static <T> T known(Map<String, T> all, String name) {
             T t = all.get(name);
             if (t == null)
-                throw new IllegalArgumentException("the model has no tensor " + name);
+                throw new InputException("the model has no tensor " + name);
             return t;
         }
     }
@@ -93,7 +94,7 @@ public final class Buffers {
     public int offset(Tensor t) {
         Integer o = offsets.get(t);
         if (o == null)
-            throw new IllegalArgumentException(t + " is not among the trainable tensors");
+            throw new InputException(t + " is not among the trainable tensors");
         return o;
     }
 

@@ -1,5 +1,6 @@
 package dev.gyre.model.format;
 
+import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.op.DType;
 import dev.gyre.kernels.op.HostData;
 import dev.gyre.model.family.HfConfig;
@@ -118,7 +119,7 @@ public final class ModelDir implements AutoCloseable {
             try {
                 quantized.put(weight,
                         BnbLayout.QuantState.parse(weight, new String(file.u8(key), StandardCharsets.UTF_8)));
-            } catch (IllegalArgumentException | ArithmeticException e) {
+            } catch (IllegalArgumentException | InputException | ArithmeticException e) {
                 throw new FormatException(file.file(), "tensor " + e.getMessage(), e);
             }
         }));
@@ -299,7 +300,7 @@ public final class ModelDir implements AutoCloseable {
                 SafeTensors in = tensors.get(key);
                 return in == null ? null : ByteBuffer.wrap(in.bytes(key));
             }).data();
-        } catch (IllegalArgumentException | ArithmeticException e) {
+        } catch (IllegalArgumentException | InputException | ArithmeticException e) {
             throw new FormatException(file.file(), "tensor " + e.getMessage(), e);
         }
     }

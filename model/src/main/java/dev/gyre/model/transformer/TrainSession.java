@@ -1,5 +1,6 @@
 package dev.gyre.model.transformer;
 
+import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.OpTime;
 import dev.gyre.kernels.Program;
@@ -126,10 +127,10 @@ public final class TrainSession implements Trainable {
         int V = model.config().vocabSize();
         for (int id : b.ids())
             if (id < 0 || id >= V)
-                throw new IllegalArgumentException("token id " + id + " is outside the vocabulary of " + V);
+                throw new InputException("token id " + id + " is outside the vocabulary of " + V);
         for (int l : b.labels())
             if (l != Batch.IGNORE && (l < 0 || l >= V))
-                throw new IllegalArgumentException("label " + l + " is outside the vocabulary of " + V);
+                throw new InputException("label " + l + " is outside the vocabulary of " + V);
         session.write(i.ids(), b.ids());
         session.write(i.labels(), b.labels());
         session.write(i.positions(), b.positions());

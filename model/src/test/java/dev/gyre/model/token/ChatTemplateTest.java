@@ -3,6 +3,7 @@ package dev.gyre.model.token;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.gyre.kernels.InputException;
 import dev.gyre.model.files.FormatException;
 import dev.gyre.model.token.ChatTemplate.Message;
 import java.io.IOException;
@@ -83,7 +84,7 @@ class ChatTemplateTest {
         List<Message> messages = messages(c.path("messages"));
         boolean prompt = c.path("add_generation_prompt").booleanValue();
         if (c.has("error")) {
-            assertThatThrownBy(() -> template.render(messages, prompt)).isInstanceOf(IllegalArgumentException.class)
+            assertThatThrownBy(() -> template.render(messages, prompt)).isInstanceOf(InputException.class)
                     .hasMessageContaining(c.path("error").stringValue());
             return;
         }

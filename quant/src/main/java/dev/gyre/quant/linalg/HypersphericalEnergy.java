@@ -1,5 +1,6 @@
 package dev.gyre.quant.linalg;
 
+import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;
@@ -58,7 +59,7 @@ public record HypersphericalEnergy(double energy, double standardError, int neur
         int[] alive = IntStream.range(0, n).filter(i -> norms[i] > 0).toArray();
         for (double norm : norms)
             if (!Double.isFinite(norm))
-                throw new IllegalArgumentException("a weight of shape (" + n + "," + d
+                throw new InputException("a weight of shape (" + n + "," + d
                         + ") contains NaN or infinity and has no hyperspherical energy");
         int[] rows = alive.length <= maxExact ? alive : sample(alive, maxExact, seed);
         if (rows.length < 2)

@@ -1,5 +1,6 @@
 package dev.gyre.quant.linalg;
 
+import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.op.HostData;
 import java.util.Arrays;
@@ -345,10 +346,10 @@ public final class TruncatedSvd {
     /// Checks sizes and values; returns `||A||_F`.
     private static double check(HostData a, int n, int d, int r) {
         if (a.size() != (long) n * d)
-            throw new IllegalArgumentException("a weight of shape (" + n + "," + d + ") has " + (long) n * d
+            throw new InputException("a weight of shape (" + n + "," + d + ") has " + (long) n * d
                     + " elements, and this one " + a.size());
         if (r < 1 || r > Math.min(n, d))
-            throw new IllegalArgumentException("rank " + r + " is not in 1.." + Math.min(n, d)
+            throw new InputException("rank " + r + " is not in 1.." + Math.min(n, d)
                     + ", the rank a weight of shape (" + n + "," + d + ") can have");
         double[] parts = new double[n];
         Rows.forEach(0, n, d, i -> {
@@ -357,7 +358,7 @@ public final class TruncatedSvd {
         });
         double norm = Math.sqrt(Arrays.stream(parts).sum());
         if (!Double.isFinite(norm))
-            throw new IllegalArgumentException(
+            throw new InputException(
                     "a weight of shape (" + n + "," + d + ") contains NaN or infinity; is the file damaged?");
         return norm;
     }

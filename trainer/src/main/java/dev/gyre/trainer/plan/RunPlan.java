@@ -1,5 +1,7 @@
 package dev.gyre.trainer.plan;
 
+import dev.gyre.kernels.GyreException;
+import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.devices.PlannedDevice;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.adapter.AdapterOptions;
@@ -124,14 +126,14 @@ public final class RunPlan {
                 }
                 case Full _ -> {
                     if (files.config().linears().stream().anyMatch(l -> files.isQuantized(l.path() + ".weight")))
-                        throw new IllegalArgumentException("weights stored in 4 bits cannot be trained whole");
+                        throw new InputException("weights stored in 4 bits cannot be trained whole");
                     yield new Row(method, base, all, all, 0,
                             MemoryEstimate.of(PlannedModel.of(files, Storage.AS_STORED), null, shapes(shape),
                                     config.train().uses(), load, threads, device),
                             null);
                 }
             };
-        } catch (IllegalArgumentException | ArithmeticException | FormatException e) {
+        } catch (GyreException | ArithmeticException e) {
             return new Row(method, base, all, 0, 0, null, String.valueOf(e.getMessage()));
         }
     }
