@@ -61,7 +61,7 @@ public record TargetModules(Selector targets, @Nullable Selector exclude, @Nulla
         return of(new Selector.AllLinear());
     }
 
-    /// PEFT's default for Llama, Mistral, Qwen2 and Qwen3 in every method.
+    /// PEFT's default for Llama and the families like it, in every method.
     public static TargetModules defaults() {
         return names("q_proj", "v_proj");
     }
