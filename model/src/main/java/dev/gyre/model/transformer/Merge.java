@@ -85,7 +85,7 @@ public final class Merge {
     }
 
     /// Takes the model's adapters out of the merged weight `name` again: `W` from `W'`, each adapter by its inverse in
-    /// double, the last merged one first. What W lost when W' was rounded to its stored type does not come back.
+    /// double, the last merged one first. What W' lost when it was rounded to its stored type cannot be restored.
     ///
     /// @param model with the adapters attached in the order in which they were merged; its weights are not read
     /// @param merged W' (out, in), not changed
