@@ -1,7 +1,7 @@
 package dev.gyre.bench;
 
-import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.OpTime;
 import dev.gyre.kernels.check.Size;
 import dev.gyre.kernels.cpu.CpuBackend;

@@ -1,7 +1,7 @@
 package dev.gyre.model.adapter.oft;
 
-import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.InputException;
 import dev.gyre.model.adapter.AdapterLayer;
 import dev.gyre.model.adapter.EmbeddingRotation;
 import dev.gyre.model.adapter.Fragment;
