@@ -3,10 +3,10 @@ package dev.gyre.bench;
 import dev.gyre.bench.Panel.Bar;
 import dev.gyre.bench.Panel.Series;
 import dev.gyre.bench.Picture.Anchor;
+import dev.gyre.kernels.CheckFailedException;
 import dev.gyre.kernels.Precision;
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.model.files.AtomicFiles;
-import dev.gyre.kernels.CheckFailedException;
 import dev.gyre.trainer.cli.GyreCommand;
 import java.io.IOException;
 import java.math.BigDecimal;
@@ -30,7 +30,7 @@ import tools.jackson.databind.json.JsonMapper;
             + " activation memory, Givens rotations against dense matrices, QOFT against QLoRA, Neumann terms against the exact"
             + " Cayley transform.",
     "Writes headline.png, headline.svg and headline.json. Takes some minutes on the CPU."})
-public final class HeadlineCommand extends GyreCommand {
+final class HeadlineCommand extends GyreCommand {
     private static final String BLUE = "#0072b2";
     private static final String RED = "#d55e00";
     private static final String GREEN = "#009e73";

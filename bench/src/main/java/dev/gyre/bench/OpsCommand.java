@@ -29,7 +29,7 @@ import tools.jackson.databind.json.JsonMapper;
     "Time every operation at the sizes of a training step, then some at sizes that no vector width divides (207, 702).",
     "Each is compared with a double-precision reference first. 'ceiling' is the least time that the machine's measured"
             + " multiply-add and copy rates allow, relative to the time taken; operands in a cache may exceed 100 %%."})
-public final class OpsCommand extends GyreCommand {
+final class OpsCommand extends GyreCommand {
     @Option(names = "--size", defaultValue = "M", paramLabel = "SIZE",
             description = "Model whose sizes are used: XS, S, M, L, 7B4 or 7B (the reference takes hours for the last two)."
                     + " Default: ${DEFAULT-VALUE}.")

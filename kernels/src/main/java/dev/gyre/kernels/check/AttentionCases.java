@@ -13,8 +13,8 @@ import java.util.Locale;
 import java.util.Random;
 
 /// Cases of [AttentionOps].
-public final class AttentionCases implements Cases {
-    /// Where the sequences within a row start.
+final class AttentionCases implements Cases {
+    /// Where the sequences of a row start.
     public enum Start {
         /// One sequence per row.
         ZEROS,

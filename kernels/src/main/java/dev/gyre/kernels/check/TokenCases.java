@@ -11,7 +11,7 @@ import java.util.ArrayList;
 import java.util.List;
 
 /// Cases of [TokenOps].
-public final class TokenCases implements Cases {
+final class TokenCases implements Cases {
     /// @param trained the table is a parameter, not a frozen weight
     public record Embed(DType type, int N, int V, int C, boolean trained) implements OpCase {
         @Override

@@ -1,5 +1,6 @@
 package dev.gyre.model.transformer;
 
+import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.MemoryPlan;
 import dev.gyre.kernels.Program;
@@ -10,8 +11,8 @@ import dev.gyre.kernels.op.ElementOps;
 import dev.gyre.kernels.op.TokenOps;
 import dev.gyre.model.adapter.AdaptedLinear;
 import dev.gyre.model.adapter.Adapter;
+import dev.gyre.model.adapter.AdapterLayer;
 import dev.gyre.model.adapter.EmbeddingRotation;
-import dev.gyre.model.adapter.ModuleAdapter;
 import dev.gyre.model.emit.Buffers;
 import dev.gyre.model.emit.Emitter;
 import dev.gyre.model.emit.Tensor;
@@ -37,11 +38,11 @@ public final class Merge {
 
     /// Weights that the model's adapters change, by their Hugging Face names, in the order of the model.
     ///
-    /// @throws IllegalArgumentException when an adapter sits on one end of a tied embedding, which no single weight can hold
+    /// @throws InputException when an adapter sits on one end of a tied embedding, which no single weight can hold
     public static List<String> changed(Transformer model) {
         Set<String> modules = new LinkedHashSet<>();
         for (Adapter a : model.adapters())
-            for (ModuleAdapter m : a.modules())
+            for (AdapterLayer m : a.modules())
                 modules.add(m.module());
         Set<String> whole = new LinkedHashSet<>();
         for (Adapter a : model.adapters())
@@ -50,7 +51,7 @@ public final class Merge {
         List<String> out = new ArrayList<>();
         for (String m : modules) {
             if (model.config().tieWordEmbeddings() && (m.equals(ModelConfig.HEAD) || m.equals(ModelConfig.EMBEDDING)))
-                throw new IllegalArgumentException(m + ": the model ties its embedding and its output head"
+                throw new InputException(m + ": the model ties its embedding and its output head"
                         + " (tie_word_embeddings), and an adapter on one of them cannot be merged into the shared weight;"
                         + " use the adapter unmerged, or train without this target");
             out.add(m + ".weight");
@@ -68,7 +69,7 @@ public final class Merge {
         for (Adapter a : model.adapters())
             tensors.addAll(a.tensors());
         Buffers store = new Buffers(model, tensors);
-        List<ModuleAdapter> adapters = model.byModule().getOrDefault(module, List.of());
+        List<AdapterLayer> adapters = model.byModule().getOrDefault(module, List.of());
         for (Tensor t : tensors)
             if (t.name().equals(name) && (adapters.isEmpty() || name.endsWith(".bias")))
                 return t.values().clone();
@@ -84,17 +85,17 @@ public final class Merge {
     }
 
     /// Takes the model's adapters out of the merged weight `name` again: `W` from `W'`, each adapter by its inverse in
-    /// double, the last merged one first. What W lost when W' was rounded to its stored type does not come back.
+    /// double, the last merged one first. What W' lost when it was rounded to its stored type cannot be restored.
     ///
     /// @param model with the adapters attached in the order in which they were merged; its weights are not read
     /// @param merged W' (out, in), not changed
-    /// @throws IllegalArgumentException when an inverse would divide by almost nothing, or when the adapter replaced the
+    /// @throws InputException when an inverse would divide by almost nothing, or when the adapter replaced the
     ///         weight (a trained bias, a module of `modules_to_save`) instead of changing it
     public static Unmerged unmerge(Transformer model, Backend backend, String name, float[] merged) {
         for (Adapter a : model.adapters())
             for (Tensor t : a.whole())
                 if (t.name().equals(name))
-                    throw new IllegalArgumentException(name + ": the adapter brings a trained copy of it, from which"
+                    throw new InputException(name + ": the adapter brings a trained copy of it, from which"
                             + " the original cannot be found; take it from the base model");
         String module = name.substring(0, name.lastIndexOf('.'));
         boolean embedding = module.equals(model.embedding().path());
@@ -102,11 +103,11 @@ public final class Merge {
         for (int i = 0; i < w.length; i++)
             w[i] = merged[i];
         int rows = model.dims(name)[0];
-        List<ModuleAdapter> adapters = new ArrayList<>(model.byModule().getOrDefault(module, List.of()));
+        List<AdapterLayer> adapters = new ArrayList<>(model.byModule().getOrDefault(module, List.of()));
         if (embedding)
             Collections.reverse(adapters); // E' = E R_0 R_1, but W' = W R_1^T R_0^T
         double growth = 1;
-        for (ModuleAdapter a : adapters)
+        for (AdapterLayer a : adapters)
             growth *= a.unmerge(w, rows, embedding, backend);
         float[] values = new float[w.length];
         for (int i = 0; i < w.length; i++)
@@ -115,14 +116,14 @@ public final class Merge {
     }
 
     private static float[] linear(Transformer model, Backend backend, Buffers store, String module,
-            List<ModuleAdapter> adapters) {
+            List<AdapterLayer> adapters) {
         Site site = model.linears().stream().filter(i -> i.path().equals(module)).findFirst()
                 .orElseThrow(() -> new IllegalArgumentException("the model has no linear module " + module));
         return matrix(backend, store, site, adapters);
     }
 
     /// The matrix (out, in) of an adapted linear layer, bias left out.
-    public static float[] matrix(Backend backend, Buffers store, Site site, List<ModuleAdapter> adapters) {
+    public static float[] matrix(Backend backend, Buffers store, Site site, List<AdapterLayer> adapters) {
         String module = site.path();
         int in = site.in();
         int out = site.out();
@@ -154,7 +155,7 @@ public final class Merge {
     }
 
     /// Rows of the embedding, rotated: `E' = E R`.
-    private static float[] embedding(Transformer model, Backend backend, Buffers store, List<ModuleAdapter> adapters) {
+    private static float[] embedding(Transformer model, Backend backend, Buffers store, List<AdapterLayer> adapters) {
         int V = model.config().vocabSize();
         int C = model.config().hiddenSize();
         int rows = Math.min(ROWS, V);
@@ -163,7 +164,7 @@ public final class Merge {
         Emitter e = new Emitter("merge embedding", store, false);
         Buf x = e.act("x", rows, C);
         e.add(new TokenOps.Embed(ids, store.weight(ModelConfig.EMBEDDING + ".weight"), x, rows, V, C));
-        for (ModuleAdapter a : adapters) {
+        for (AdapterLayer a : adapters) {
             EmbeddingRotation r = a.onEmbedding(store);
             Buf y = e.act("rotated", rows, C);
             r.forward(e, x, y, rows);

@@ -1,7 +1,7 @@
 package dev.gyre.trainer.cli;
 
-import dev.gyre.trainer.cli.screen.ExitCode;
 import dev.gyre.model.files.AtomicFiles;
+import dev.gyre.trainer.cli.screen.ExitCode;
 import dev.gyre.trainer.report.Comparison;
 import java.nio.file.Path;
 import java.util.List;
@@ -61,12 +61,12 @@ final class CompareCommand extends GyreCommand {
                             .collect(Collectors.joining(", ")));
         As a = as;
         if (a != null)
-            screen().result((a.markdown ? c.markdown(all) : a.csv ? c.csv() : c.latex(all)).stripTrailing());
+            screen().result((a.markdown ? c.table().markdown(all) : a.csv ? c.table().csv() : c.table().latex(all)).stripTrailing());
         else
-            c.text(all).forEach(screen()::result);
+            c.table().text(all).forEach(screen()::result);
         if (out != null) {
             AtomicFiles.write(out,
-                    c.html("Gyre \u00b7 " + String.join(", ", runs.stream().map(Path::toString).toList())));
+                    c.table().html("Gyre \u00b7 " + String.join(", ", runs.stream().map(Path::toString).toList())));
             screen().note("wrote " + out);
         }
         return ExitCode.OK;

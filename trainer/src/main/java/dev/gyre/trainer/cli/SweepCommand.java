@@ -1,10 +1,10 @@
 package dev.gyre.trainer.cli;
 
-import dev.gyre.trainer.cli.screen.Text;
-import dev.gyre.trainer.cli.screen.Interrupt;
-import dev.gyre.trainer.cli.screen.ExitCode;
-import dev.gyre.trainer.cli.screen.Version;
 import dev.gyre.model.files.AtomicFiles;
+import dev.gyre.trainer.cli.screen.ExitCode;
+import dev.gyre.trainer.cli.screen.Interrupt;
+import dev.gyre.trainer.cli.screen.Text;
+import dev.gyre.trainer.cli.screen.Version;
 import dev.gyre.trainer.report.Comparison;
 import dev.gyre.trainer.report.Results;
 import dev.gyre.trainer.report.Sweep;
@@ -111,7 +111,7 @@ final class SweepCommand extends GyreCommand {
         }
         Comparison c = Comparison.of(List.of(sweep.folder()), null);
         screen().result("");
-        c.text(false).forEach(screen()::result);
+        c.table().text(false).forEach(screen()::result);
         screen().result("");
         screen().result(
                 n - failed + " of " + Text.many(n, "run") + " done" + (failed == 0 ? "" : ", " + failed + " failed")

@@ -1,5 +1,6 @@
 package dev.gyre.trainer.data;
 
+import dev.gyre.kernels.InputException;
 import dev.gyre.model.files.FormatException;
 import dev.gyre.model.files.Json;
 import dev.gyre.model.format.ModelDir;
@@ -79,7 +80,7 @@ public final class ModelText implements AutoCloseable {
         try {
             return date.contains("T") ? LocalDateTime.parse(date) : LocalDate.parse(date).atStartOfDay();
         } catch (DateTimeParseException e) {
-            throw new IllegalArgumentException("GYRE_CHAT_DATE=" + date
+            throw new InputException("GYRE_CHAT_DATE=" + date
                     + " is not a date; write 2025-07-26 or 2025-07-26T14:30:00", e);
         }
     }
@@ -133,7 +134,7 @@ public final class ModelText implements AutoCloseable {
     private int[] known(int... ids) {
         for (int id : ids)
             if (id >= vocabulary)
-                throw new IllegalArgumentException("the token '" + tokenizer.decodeWithSpecial(id) + "' (" + id
+                throw new InputException("the token '" + tokenizer.decodeWithSpecial(id) + "' (" + id
                         + ") has no row in the model, whose vocab_size is " + vocabulary
                         + "; add rows with transformers: model.resize_token_embeddings(len(tokenizer)), or leave it out");
         return ids;

@@ -1,5 +1,6 @@
 package dev.gyre.trainer.data;
 
+import dev.gyre.kernels.InputException;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.config.RunConfig.Format;
 import dev.gyre.trainer.config.RunConfig.TooLong;
@@ -84,7 +85,7 @@ public final class TokenizedSet {
             int[] t;
             try {
                 t = text.more(((Example.Text) example).text());
-            } catch (IllegalArgumentException e) {
+            } catch (IllegalArgumentException | InputException e) {
                 throw new DataException(file, String.valueOf(e.getMessage()));
             }
             if (n[0] + t.length > all[0].length)

@@ -1,5 +1,6 @@
 package dev.gyre.trainer.run;
 
+import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.Backend;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.loop.NumericException;
@@ -42,7 +43,7 @@ public final class LrFinder {
     public static Found find(RunConfig c, Backend backend, int steps, double from, double to,
             Consumer<TrainListener.Step> seen) {
         if (steps < 10 || !(from > 0) || !(to > from))
-            throw new IllegalArgumentException("a ramp of " + steps + " steps from a learning rate of " + from + " to "
+            throw new InputException("a ramp of " + steps + " steps from a learning rate of " + from + " to "
                     + to + ": needs 10 steps at least, and rates that grow from above 0");
         List<TrainListener.Step> done = new ArrayList<>();
         Climb climb = new Climb();

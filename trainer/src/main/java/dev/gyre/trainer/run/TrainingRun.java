@@ -115,8 +115,9 @@ public final class TrainingRun implements AutoCloseable {
         Checkpoint c = dir.latest();
         if (c == null)
             notes.add("no checkpoint yet in " + dir.path() + ": starting from step 0");
-        else if (c.step() >= steps)
-            notes.add("the run is complete at step " + c.step() + "; raise train.steps to train on");
+        else
+            if (c.step() >= steps)
+                notes.add("the run is complete at step " + c.step() + "; raise train.steps to train on");
         return c;
     }
 
@@ -294,7 +295,7 @@ public final class TrainingRun implements AutoCloseable {
         long stored = trained.full() ? trained.model().weights().values().stream().mapToLong(HostData::bytes).sum() : 0;
         RunData.Load load = data.load(trained.model().config().maxPositionEmbeddings(), trained.text());
         return stored + session.plannedBytes() + (load.room() == 0 ? 0 : Decoder.bytes(trained.model(), load.room()))
-                + MemoryEstimate.beside(session.trainableNumbers(), load.bytes(),
+                + MemoryEstimate.beside(session.trainableParameters(), load.bytes(),
                         Runtime.getRuntime().availableProcessors());
     }
 
