@@ -16,7 +16,7 @@ public @interface Key {
     /// One line for the sample's comment.
     String doc();
 
-    /// Value when absent, as it would stand in YAML; `null` makes the key optional.
+    /// Value when absent, as it would be written in YAML; `null` makes the key optional.
     String def() default REQUIRED;
 
     /// Smallest number allowed.

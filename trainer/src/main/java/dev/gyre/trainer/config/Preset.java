@@ -4,7 +4,7 @@ import java.util.ArrayList;
 import java.util.List;
 
 /// A configuration to start from, by name: what `gyre init --preset` writes. Only the keys that make the preset what it is
-/// stand here; all others keep their defaults.
+/// are set here; all others keep their defaults.
 ///
 /// @param purpose one line for lists
 /// @param type [RunConfig] or [PretrainConfig]
@@ -21,7 +21,7 @@ public record Preset(String name, String purpose, Class<? extends Record> type, 
     private static final List<Preset> ALL = List.of(
             tune("oftv2", "OFTv2: block rotations of the input, on weights as they are stored", "oft",
                     "adapter.block_size=32", "train.lr=4e-4"),
-            tune("qoft", "QOFT: OFTv2 over weights held in 4 bits (NF4)", "oft", "model.base=nf4",
+            tune("qoft", "QOFT: OFTv2 over weights stored in 4 bits (NF4)", "oft", "model.base=nf4",
                     "adapter.block_size=32", "train.lr=4e-4"),
             tune("qoft-double", "QOFT with the 4-bit scales quantised as well, the least memory", "oft",
                     "model.base=nf4_double", "adapter.block_size=32", "train.lr=4e-4"),
@@ -33,13 +33,13 @@ public record Preset(String name, String purpose, Class<? extends Record> type, 
                     "adapter.form=weight_block", "train.lr=4e-4"),
             tune("psoft", "PSOFT (MOFT): a rotation inside the principal subspace", "psoft", "adapter.r=32",
                     "train.lr=1e-3"),
-            tune("goft", "GOFT: Givens rotations, the fewest trained numbers", "goft", "train.lr=1e-3"),
+            tune("goft", "GOFT: Givens rotations, the fewest trainable parameters", "goft", "train.lr=1e-3"),
             tune("qgoft", "qGOFT: GOFT with free 2x2 matrices", "qgoft", "train.lr=1e-3"),
             tune("boft", "BOFT: butterfly products of block rotations", "boft", "adapter.block_size=4",
                     "adapter.factors=1", "train.lr=4e-4"),
             tune("hra", "HRA: a chain of Householder reflections", "hra", "adapter.r=8", "train.lr=1e-3"),
             tune("lora", "LoRA: a low-rank update, the common baseline", "lora", "adapter.r=16", "train.lr=2e-4"),
-            tune("qlora", "QLoRA: LoRA over weights held in 4 bits with quantised scales", "lora",
+            tune("qlora", "QLoRA: LoRA over weights stored in 4 bits with quantised scales", "lora",
                     "model.base=nf4_double", "adapter.r=16", "train.lr=2e-4"),
             tune("full", "full fine-tuning: every weight, the upper baseline", "full", "model.base=f32",
                     "train.lr=5e-5"),
