@@ -1,7 +1,7 @@
 package dev.gyre.bench;
 
-import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.Precision;
 import dev.gyre.kernels.devices.Devices;
 import org.jspecify.annotations.Nullable;

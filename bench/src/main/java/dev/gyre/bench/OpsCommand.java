@@ -1,12 +1,12 @@
 package dev.gyre.bench;
 
 import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.CheckFailedException;
 import dev.gyre.kernels.check.OpCase;
 import dev.gyre.kernels.check.OpCases;
 import dev.gyre.kernels.check.OpTimer;
 import dev.gyre.kernels.check.Size;
 import dev.gyre.kernels.cpu.CpuBackend;
-import dev.gyre.kernels.CheckFailedException;
 import dev.gyre.trainer.cli.GyreCommand;
 import dev.gyre.trainer.cli.UsageException;
 import java.util.ArrayList;

@@ -1,7 +1,7 @@
 package dev.gyre.bench;
 
-import dev.gyre.kernels.InputException;
 import com.sun.management.OperatingSystemMXBean;
+import dev.gyre.kernels.InputException;
 import java.io.IOException;
 import java.lang.management.ManagementFactory;
 import java.nio.file.Files;

@@ -1,7 +1,7 @@
 package dev.gyre.bench;
 
-import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.OpTime;
 import dev.gyre.kernels.check.Size;
 import dev.gyre.kernels.cpu.CpuBackend;
@@ -93,7 +93,8 @@ final class StepCommand extends GyreCommand {
         Method m = Method.of(method, blockSize, rank);
         int T = orElse(seq, z.shape().T(), "--seq");
         StepBench.Settings settings = new StepBench.Settings(StepBench.config(z, T), m, base(m),
-                orElse(batch, z.shape().B(), "--batch"), T, warmUp, new Sampler(seconds, GROUP, patience, steps), profile);
+                orElse(batch, z.shape().B(), "--batch"), T, warmUp, new Sampler(seconds, GROUP, patience, steps),
+                profile);
         Backend backend = where.backend();
         Integer cpus = backend instanceof CpuBackend c ? c.threads() : null;
         double before = cpus == null ? Double.NaN : Ceilings.fma(cpus);

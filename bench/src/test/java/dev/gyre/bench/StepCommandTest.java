@@ -3,11 +3,11 @@ package dev.gyre.bench;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.withinPercentage;
 
-import dev.gyre.trainer.cli.Cli;
 import dev.gyre.kernels.Precision;
 import dev.gyre.kernels.check.Size;
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.model.weights.Storage;
+import dev.gyre.trainer.cli.Cli;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.regex.Matcher;
@@ -111,8 +111,10 @@ class StepCommandTest {
     }
 
     private static long planned(Storage base) {
-        return StepBench.run(new StepBench.Settings(StepBench.config(Size.XS, 16), Method.of(Method.Kind.OFT), base, 1, 16, 0,
-                new Sampler(1, 0, 0, 1), false), new CpuBackend(1)).planned();
+        return StepBench
+                .run(new StepBench.Settings(StepBench.config(Size.XS, 16), Method.of(Method.Kind.OFT), base, 1, 16, 0,
+                        new Sampler(1, 0, 0, 1), false), new CpuBackend(1))
+                .planned();
     }
 
     @ParameterizedTest

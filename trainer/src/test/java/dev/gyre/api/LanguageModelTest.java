@@ -151,7 +151,8 @@ class LanguageModelTest {
         Path out = dir.resolve("out");
         Path log = dir.resolve("log");
         Process p = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                "--add-modules", "jdk.incubator.vector", "-Dai.djl.offline=true", "-XX:+UseSerialGC", "-cp", path, "../examples/FineTune.java",
+                "--add-modules", "jdk.incubator.vector", "-Dai.djl.offline=true", "-XX:+UseSerialGC", "-cp", path,
+                "../examples/FineTune.java",
                 SMALL.toString(), "2", out.toString()).redirectErrorStream(true).redirectOutput(log.toFile()).start();
         assertThat(p.waitFor(15, TimeUnit.MINUTES)).isTrue();
         String said = Files.readString(log, StandardCharsets.UTF_8);

@@ -1,7 +1,7 @@
 package dev.gyre.kernels.tornado;
 
-import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.DeviceException;
+import dev.gyre.kernels.InputException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;

@@ -1,7 +1,7 @@
 package dev.gyre.model.adapter;
 
-import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.InputException;
 import dev.gyre.model.emit.Tensor;
 import dev.gyre.model.weights.Site;
 import java.util.ArrayList;

@@ -1,7 +1,7 @@
 package dev.gyre.model.adapter;
 
-import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.InputException;
 import dev.gyre.model.emit.BaseLinear;
 import dev.gyre.model.emit.Buffers;
 import dev.gyre.model.emit.Linear;

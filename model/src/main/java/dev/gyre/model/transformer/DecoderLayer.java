@@ -149,7 +149,8 @@ final class DecoderLayer {
         /// added to; otherwise a buffer of its own, or null when nothing wants it.
         ///
         /// @param g gradient of the residual stream, null when it ends here
-        @Nullable Buf gradient(Emitter e, @Nullable Buf g, int N) {
+        @Nullable
+        Buf gradient(Emitter e, @Nullable Buf g, int N) {
             return module == null ? g : g != null || trains() ? e.act("d h", N, C) : null;
         }
 

@@ -1,7 +1,7 @@
 package dev.gyre.model.transformer;
 
-import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.OpTime;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;

@@ -203,7 +203,8 @@ final class TransformerProgram {
 
     private AdaptedLinear head() {
         String weight = c.tieWordEmbeddings() ? ModelConfig.EMBEDDING + ".weight" : ModelConfig.HEAD + ".weight";
-        return new AdaptedLinear(store, ModelConfig.HEAD, weight, C, V, false, adapters.getOrDefault(ModelConfig.HEAD, List.of()));
+        return new AdaptedLinear(store, ModelConfig.HEAD, weight, C, V, false,
+                adapters.getOrDefault(ModelConfig.HEAD, List.of()));
     }
 
     /// Token embedding, rotated where an adapter sits on it.

@@ -155,11 +155,14 @@ class HfConfigTest {
         // what transformers reads as Ministral
         assertThat(config("mistral", ",'sliding_window':16,'layer_types':['full_attention','sliding_attention',"
                 + "'full_attention']").positions().windows()).containsExactly(0, 16, 0);
-        assertThat(config("mistral", ",'sliding_window':16,'layer_types':null").positions().windows()).containsExactly(16, 16, 16);
+        assertThat(config("mistral", ",'sliding_window':16,'layer_types':null").positions().windows())
+                .containsExactly(16, 16, 16);
         assertThat(config("mistral", ",'sliding_window':null,'layer_types':['full_attention','full_attention',"
                 + "'full_attention']").positions().windows()).containsExactly(0, 0, 0);
-        assertThat(config("qwen2", ",'sliding_window':16,'max_window_layers':1").positions().windows()).containsExactly(0, 0, 0);
-        assertThat(config("qwen2", ",'sliding_window':16,'max_window_layers':1,'use_sliding_window':true").positions().windows())
+        assertThat(config("qwen2", ",'sliding_window':16,'max_window_layers':1").positions().windows())
+                .containsExactly(0, 0, 0);
+        assertThat(config("qwen2", ",'sliding_window':16,'max_window_layers':1,'use_sliding_window':true").positions()
+                .windows())
                 .containsExactly(0, 16, 16);
         assertThat(config("qwen3", ",'sliding_window':16,'max_window_layers':1,'use_sliding_window':true,"
                 + "'layer_types':['sliding_attention','full_attention','sliding_attention']").positions().windows())

@@ -1,7 +1,7 @@
 package dev.gyre.quant.linalg;
 
-import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.op.HostData;
 import java.util.Arrays;
 import org.apache.commons.math3.linear.Array2DRowRealMatrix;

@@ -1,8 +1,8 @@
 package dev.gyre.trainer.cli;
 
-import dev.gyre.trainer.cli.screen.Text;
-import dev.gyre.trainer.cli.screen.ExitCode;
 import dev.gyre.trainer.bundle.Bundle;
+import dev.gyre.trainer.cli.screen.ExitCode;
+import dev.gyre.trainer.cli.screen.Text;
 import java.io.IOException;
 import java.nio.file.Path;
 import picocli.CommandLine.Command;
@@ -26,9 +26,10 @@ final class BundleCommand extends GyreCommand {
         } finally {
             screen().done();
         }
-        screen().result("wrote " + out + " · " + Text.bytes(w.bytes()) + ", unpacked " + Text.bytes(w.unpacked()) + " · "
-                + (w.sdk() == null ? "without TornadoVM (TORNADOVM_HOME is not set)"
-                        : "with the TornadoVM SDK at " + w.sdk()));
+        screen().result(
+                "wrote " + out + " · " + Text.bytes(w.bytes()) + ", unpacked " + Text.bytes(w.unpacked()) + " · "
+                        + (w.sdk() == null ? "without TornadoVM (TORNADOVM_HOME is not set)"
+                                : "with the TornadoVM SDK at " + w.sdk()));
         screen().line("try it: tar xf " + out + " && gyre/gyre doctor");
         return ExitCode.OK;
     }

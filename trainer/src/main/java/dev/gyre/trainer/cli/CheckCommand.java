@@ -1,9 +1,9 @@
 package dev.gyre.trainer.cli;
 
-import dev.gyre.trainer.cli.screen.Text;
-import dev.gyre.trainer.cli.screen.PlanTable;
+import dev.gyre.kernels.devices.Devices;
 import dev.gyre.trainer.cli.screen.ExitCode;
-import dev.gyre.trainer.measure.ProcessMemory;
+import dev.gyre.trainer.cli.screen.PlanTable;
+import dev.gyre.trainer.cli.screen.Text;
 import dev.gyre.trainer.config.ConfigException;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.ConfigWriter;
@@ -14,10 +14,10 @@ import dev.gyre.trainer.data.RunData;
 import dev.gyre.trainer.data.TokenizedSet;
 import dev.gyre.trainer.loop.TrainListener;
 import dev.gyre.trainer.measure.ModelRef;
+import dev.gyre.trainer.measure.ProcessMemory;
 import dev.gyre.trainer.plan.MemoryEstimate;
 import dev.gyre.trainer.plan.RunPlan;
 import dev.gyre.trainer.report.Sweep;
-import dev.gyre.kernels.devices.Devices;
 import dev.gyre.trainer.run.FineTuning;
 import java.nio.file.Files;
 import java.nio.file.Path;

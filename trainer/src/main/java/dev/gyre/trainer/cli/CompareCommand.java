@@ -1,7 +1,7 @@
 package dev.gyre.trainer.cli;
 
-import dev.gyre.trainer.cli.screen.ExitCode;
 import dev.gyre.model.files.AtomicFiles;
+import dev.gyre.trainer.cli.screen.ExitCode;
 import dev.gyre.trainer.report.Comparison;
 import java.nio.file.Path;
 import java.util.List;
@@ -61,7 +61,8 @@ final class CompareCommand extends GyreCommand {
                             .collect(Collectors.joining(", ")));
         As a = as;
         if (a != null)
-            screen().result((a.markdown ? c.table().markdown(all) : a.csv ? c.table().csv() : c.table().latex(all)).stripTrailing());
+            screen().result((a.markdown ? c.table().markdown(all) : a.csv ? c.table().csv() : c.table().latex(all))
+                    .stripTrailing());
         else
             c.table().text(all).forEach(screen()::result);
         if (out != null) {

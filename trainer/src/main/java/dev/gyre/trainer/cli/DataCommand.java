@@ -1,8 +1,8 @@
 package dev.gyre.trainer.cli;
 
-import dev.gyre.trainer.cli.screen.Text;
-import dev.gyre.trainer.cli.screen.ExitCode;
 import dev.gyre.model.token.StreamDecoder;
+import dev.gyre.trainer.cli.screen.ExitCode;
+import dev.gyre.trainer.cli.screen.Text;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.data.ModelText;

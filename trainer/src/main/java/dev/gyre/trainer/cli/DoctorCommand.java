@@ -1,10 +1,10 @@
 package dev.gyre.trainer.cli;
 
-import dev.gyre.trainer.cli.screen.Text;
-import dev.gyre.trainer.cli.screen.ExitCode;
 import dev.gyre.kernels.DeviceException;
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.kernels.tornado.TornadoDevices;
+import dev.gyre.trainer.cli.screen.ExitCode;
+import dev.gyre.trainer.cli.screen.Text;
 import java.lang.management.ManagementFactory;
 import java.nio.file.Files;
 import java.nio.file.Path;

@@ -1,9 +1,9 @@
 package dev.gyre.trainer.cli;
 
-import dev.gyre.trainer.cli.screen.ExitCode;
 import dev.gyre.kernels.CheckFailedException;
 import dev.gyre.kernels.DeviceException;
 import dev.gyre.kernels.GyreException;
+import dev.gyre.trainer.cli.screen.ExitCode;
 import dev.gyre.trainer.loop.NumericException;
 import java.io.IOException;
 import java.io.UncheckedIOException;

@@ -1,11 +1,12 @@
 package dev.gyre.trainer.cli;
 
-import dev.gyre.trainer.cli.screen.Text;
-import dev.gyre.trainer.cli.screen.GeometryReport;
-import dev.gyre.trainer.cli.screen.ExitCode;
-import dev.gyre.kernels.CheckFailedException;
 import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.CheckFailedException;
+import dev.gyre.kernels.devices.Devices;
 import dev.gyre.model.transformer.Transformer;
+import dev.gyre.trainer.cli.screen.ExitCode;
+import dev.gyre.trainer.cli.screen.GeometryReport;
+import dev.gyre.trainer.cli.screen.Text;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.data.Example;
 import dev.gyre.trainer.data.ExampleReader;
@@ -14,7 +15,6 @@ import dev.gyre.trainer.data.TokenizedSet;
 import dev.gyre.trainer.measure.Evaluation;
 import dev.gyre.trainer.measure.ModelRef;
 import dev.gyre.trainer.measure.WeightGeometry;
-import dev.gyre.kernels.devices.Devices;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;

@@ -1,15 +1,15 @@
 package dev.gyre.trainer.cli;
 
-import dev.gyre.trainer.cli.screen.ExitCode;
+import dev.gyre.kernels.devices.Devices;
 import dev.gyre.model.token.ChatTemplate;
 import dev.gyre.model.token.StreamDecoder;
 import dev.gyre.model.transformer.Decoder;
 import dev.gyre.model.transformer.Generator;
 import dev.gyre.model.transformer.Sampler;
 import dev.gyre.model.transformer.Transformer;
+import dev.gyre.trainer.cli.screen.ExitCode;
 import dev.gyre.trainer.data.ModelText;
 import dev.gyre.trainer.measure.ModelRef;
-import dev.gyre.kernels.devices.Devices;
 import java.util.List;
 import java.util.Set;
 import picocli.CommandLine.Command;

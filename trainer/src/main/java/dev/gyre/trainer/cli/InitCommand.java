@@ -1,9 +1,9 @@
 package dev.gyre.trainer.cli;
 
-import dev.gyre.trainer.cli.screen.Text;
-import dev.gyre.trainer.cli.screen.ExitCode;
-import dev.gyre.trainer.cli.screen.Version;
 import dev.gyre.model.files.AtomicFiles;
+import dev.gyre.trainer.cli.screen.ExitCode;
+import dev.gyre.trainer.cli.screen.Text;
+import dev.gyre.trainer.cli.screen.Version;
 import dev.gyre.trainer.config.Preset;
 import java.nio.file.Path;
 import java.util.ArrayList;

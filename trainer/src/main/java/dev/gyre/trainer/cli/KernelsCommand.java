@@ -1,8 +1,5 @@
 package dev.gyre.trainer.cli;
 
-import dev.gyre.trainer.cli.screen.Text;
-import dev.gyre.trainer.cli.screen.ExitCode;
-import dev.gyre.trainer.cli.screen.Version;
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.Precision;
 import dev.gyre.kernels.check.OpCase;
@@ -12,8 +9,11 @@ import dev.gyre.kernels.check.OpTimer;
 import dev.gyre.kernels.check.Shape;
 import dev.gyre.kernels.check.Size;
 import dev.gyre.kernels.cpu.CpuBackend;
-import dev.gyre.model.files.AtomicFiles;
 import dev.gyre.kernels.devices.Devices;
+import dev.gyre.model.files.AtomicFiles;
+import dev.gyre.trainer.cli.screen.ExitCode;
+import dev.gyre.trainer.cli.screen.Text;
+import dev.gyre.trainer.cli.screen.Version;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -111,7 +111,8 @@ final class KernelsCommand extends GyreCommand {
 
     private Shape shape() {
         Shape shape = Size.of(size)
-                .orElseThrow(() -> new UsageException("--size " + size + ": unknown; use one of " + Size.NAMES)).shape();
+                .orElseThrow(() -> new UsageException("--size " + size + ": unknown; use one of " + Size.NAMES))
+                .shape();
         if (batch == null)
             return shape;
         if (batch < 1)

@@ -1,12 +1,12 @@
 package dev.gyre.trainer.cli;
 
-import dev.gyre.trainer.cli.screen.Text;
 import dev.gyre.kernels.Precision;
 import dev.gyre.kernels.check.OpCheck.Deviation;
 import dev.gyre.kernels.check.OpTimer.Measured;
 import dev.gyre.trainer.cli.KernelsCommand.Checked;
 import dev.gyre.trainer.cli.KernelsCommand.Findings;
 import dev.gyre.trainer.cli.KernelsCommand.Row;
+import dev.gyre.trainer.cli.screen.Text;
 import java.util.ArrayList;
 import java.util.List;
 

@@ -1,8 +1,8 @@
 package dev.gyre.trainer.cli;
 
-import dev.gyre.trainer.cli.screen.Text;
-import dev.gyre.trainer.cli.screen.ExitCode;
 import dev.gyre.kernels.devices.Devices;
+import dev.gyre.trainer.cli.screen.ExitCode;
+import dev.gyre.trainer.cli.screen.Text;
 import dev.gyre.trainer.measure.LogitsFile;
 import java.nio.file.Path;
 import picocli.CommandLine.Command;
@@ -38,8 +38,9 @@ final class LogitsCommand extends GyreCommand {
 
     @Override
     protected int run() {
-        LogitsFile.Written w = LogitsFile.write(tokens, model.ref(), gradients, Devices.open(model.device).backend(), out,
-                screen()::note);
+        LogitsFile.Written w =
+                LogitsFile.write(tokens, model.ref(), gradients, Devices.open(model.device).backend(), out,
+                        screen()::note);
         screen().result(out + ": logits (" + w.rows() + ", " + w.length() + ", " + w.vocabulary() + ")"
                 + (w.labels() > 0 ? Text.format(", loss %.6f over %d labels", w.loss(), w.labels()) : ""));
         return ExitCode.OK;

@@ -1,10 +1,10 @@
 package dev.gyre.trainer.cli;
 
-import dev.gyre.trainer.cli.screen.Text;
+import dev.gyre.kernels.devices.Devices;
 import dev.gyre.trainer.cli.screen.ExitCode;
+import dev.gyre.trainer.cli.screen.Text;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.RunConfig;
-import dev.gyre.kernels.devices.Devices;
 import dev.gyre.trainer.run.LrFinder;
 import java.nio.file.Path;
 import java.util.ArrayList;

@@ -1,7 +1,7 @@
 package dev.gyre.trainer.cli;
 
-import dev.gyre.trainer.cli.screen.Screen;
 import dev.gyre.trainer.cli.screen.ExitCode;
+import dev.gyre.trainer.cli.screen.Screen;
 import dev.gyre.trainer.cli.screen.Version;
 import dev.gyre.trainer.config.Schema;
 import dev.gyre.trainer.measure.HeapTrim;

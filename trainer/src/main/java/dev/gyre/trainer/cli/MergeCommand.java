@@ -1,9 +1,9 @@
 package dev.gyre.trainer.cli;
 
-import dev.gyre.trainer.cli.screen.Text;
-import dev.gyre.trainer.cli.screen.ExitCode;
 import dev.gyre.kernels.devices.Devices;
 import dev.gyre.model.format.TensorType;
+import dev.gyre.trainer.cli.screen.ExitCode;
+import dev.gyre.trainer.cli.screen.Text;
 import dev.gyre.trainer.convert.Merging;
 import java.nio.file.Path;
 import java.util.Locale;

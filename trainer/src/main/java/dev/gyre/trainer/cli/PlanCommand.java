@@ -1,15 +1,15 @@
 package dev.gyre.trainer.cli;
 
-import dev.gyre.trainer.cli.screen.PlanTable;
 import dev.gyre.trainer.cli.screen.ExitCode;
+import dev.gyre.trainer.cli.screen.PlanTable;
 import dev.gyre.trainer.config.ConfigException;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.RunConfig;
+import dev.gyre.trainer.data.RunData;
 import dev.gyre.trainer.plan.MemoryEstimate;
 import dev.gyre.trainer.plan.RunPlan;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import dev.gyre.trainer.data.RunData;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.regex.Matcher;

@@ -1,11 +1,11 @@
 package dev.gyre.trainer.cli;
 
-import dev.gyre.trainer.cli.screen.Text;
+import dev.gyre.kernels.devices.Devices;
 import dev.gyre.trainer.cli.screen.RunScreen;
+import dev.gyre.trainer.cli.screen.Text;
 import dev.gyre.trainer.cli.screen.Version;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.PretrainConfig;
-import dev.gyre.kernels.devices.Devices;
 import dev.gyre.trainer.run.Pretraining;
 import dev.gyre.trainer.run.TrainingRun;
 import java.nio.file.Path;

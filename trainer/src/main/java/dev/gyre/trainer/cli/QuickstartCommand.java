@@ -1,12 +1,12 @@
 package dev.gyre.trainer.cli;
 
-import dev.gyre.trainer.cli.screen.Text;
-import dev.gyre.trainer.cli.screen.RunScreen;
-import dev.gyre.trainer.cli.screen.ExitCode;
-import dev.gyre.trainer.cli.screen.Version;
-import dev.gyre.trainer.measure.ProcessMemory;
 import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.devices.Devices;
 import dev.gyre.model.transformer.Transformer;
+import dev.gyre.trainer.cli.screen.ExitCode;
+import dev.gyre.trainer.cli.screen.RunScreen;
+import dev.gyre.trainer.cli.screen.Text;
+import dev.gyre.trainer.cli.screen.Version;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.data.Example;
@@ -17,7 +17,7 @@ import dev.gyre.trainer.data.Skills.Skill;
 import dev.gyre.trainer.data.TokenizedSet;
 import dev.gyre.trainer.measure.Evaluation;
 import dev.gyre.trainer.measure.ModelRef;
-import dev.gyre.kernels.devices.Devices;
+import dev.gyre.trainer.measure.ProcessMemory;
 import dev.gyre.trainer.run.FineTuning;
 import dev.gyre.trainer.run.TrainingRun;
 import java.nio.file.Files;
@@ -107,12 +107,14 @@ final class QuickstartCommand extends GyreCommand {
         screen().result("");
         screen().result(
                 "training " + Text.time(seconds) + ", everything " + Text.time((System.nanoTime() - begun) / 1e9)
-                        + " · memory of the process " + Text.bytes(Math.max(ProcessMemory.peakResident(), ProcessMemory.peakHeap()))
+                        + " · memory of the process "
+                        + Text.bytes(Math.max(ProcessMemory.peakResident(), ProcessMemory.peakHeap()))
                         + " at its peak");
         screen().result("adapter (PEFT): " + dir.resolve("adapter") + " · run: " + dir);
         String task = ((Example.Completion) fresh.getLast()).prompt();
         screen().result("try it: " + Version.called() + " generate " + dir + " --prompt \"" + task + "\"");
-        screen().result("        " + Version.called() + " merge " + dir + " --out " + to.resolve("merged") + " --verify");
+        screen().result(
+                "        " + Version.called() + " merge " + dir + " --out " + to.resolve("merged") + " --verify");
         return ExitCode.OK;
     }
 

@@ -1,7 +1,7 @@
 package dev.gyre.trainer.cli;
 
-import dev.gyre.trainer.cli.screen.Text;
 import dev.gyre.trainer.cli.screen.ExitCode;
+import dev.gyre.trainer.cli.screen.Text;
 import dev.gyre.trainer.data.Skills;
 import dev.gyre.trainer.data.Skills.Part;
 import dev.gyre.trainer.data.Skills.Skill;

@@ -1,10 +1,10 @@
 package dev.gyre.trainer.cli;
 
-import dev.gyre.trainer.cli.screen.Text;
-import dev.gyre.trainer.cli.screen.Interrupt;
-import dev.gyre.trainer.cli.screen.ExitCode;
-import dev.gyre.trainer.cli.screen.Version;
 import dev.gyre.model.files.AtomicFiles;
+import dev.gyre.trainer.cli.screen.ExitCode;
+import dev.gyre.trainer.cli.screen.Interrupt;
+import dev.gyre.trainer.cli.screen.Text;
+import dev.gyre.trainer.cli.screen.Version;
 import dev.gyre.trainer.report.Comparison;
 import dev.gyre.trainer.report.Results;
 import dev.gyre.trainer.report.Sweep;

@@ -32,8 +32,9 @@ public record RunData(TokenizedSet train, @Nullable TokenizedSet valid, Batches 
         TokenizedSet.Rules rules = TokenizedSet.Rules.of(d, t.seqLen());
         TokenizedSet train = TokenizedSet.read(Path.of(d.train()), rules, text);
         TokenizedSet valid = d.valid() == null ? null : TokenizedSet.read(Path.of(d.valid()), rules, text);
-        Batches batches = new Batches(train, t.microBatch(), t.seqLen(), t.buckets(), d.packing(), d.shuffle(), c.seed(),
-                t.epochs() == null ? Double.POSITIVE_INFINITY : t.epochs());
+        Batches batches =
+                new Batches(train, t.microBatch(), t.seqLen(), t.buckets(), d.packing(), d.shuffle(), c.seed(),
+                        t.epochs() == null ? Double.POSITIVE_INFINITY : t.epochs());
         List<Batches.Micro> validation = valid == null ? List.of()
                 : Batches.inOrder(valid, t.microBatch(), t.seqLen(), d.packing(), eval.batches());
         Map<String, List<Batches.Micro>> also = new TreeMap<>();

@@ -128,7 +128,8 @@ public final class TrainLoop {
             while (t < steps && !stopping && !early) {
                 step();
                 boolean last = t == steps;
-                boolean better = !data.validation().isEmpty() && (last || evalEvery > 0 && t % evalEvery == 0) && evaluate();
+                boolean better =
+                        !data.validation().isEmpty() && (last || evalEvery > 0 && t % evalEvery == 0) && evaluate();
                 boolean due = isDue();
                 stopping = stop.getAsBoolean();
                 early = !last && exhausted();

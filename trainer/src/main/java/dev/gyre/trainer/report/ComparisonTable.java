@@ -115,7 +115,8 @@ public final class ComparisonTable {
                 line.set(3, cut(line.get(3)));
             for (Column c : cs)
                 // the digits stay below each other
-                line.add(marked(c, r) + (runs.rows().stream().anyMatch(o -> drifted(c, o)) && !drifted(c, r) ? " " : ""));
+                line.add(marked(c, r)
+                        + (runs.rows().stream().anyMatch(o -> drifted(c, o)) && !drifted(c, r) ? " " : ""));
             table.add(line);
         }
         int left = table.getFirst().size() - cs.size();
@@ -183,7 +184,8 @@ public final class ComparisonTable {
         List<Column> cs = shown(all);
         StringBuilder s = new StringBuilder(
                 "\\begin{tabular}{" + "l".repeat(head(cs).size() - cs.size()) + "r".repeat(cs.size()) + "}\n\\toprule\n"
-                        + String.join(" & ", head(cs).stream().map(ComparisonTable::tex).toList()) + " \\\\\n\\midrule\n");
+                        + String.join(" & ", head(cs).stream().map(ComparisonTable::tex).toList())
+                        + " \\\\\n\\midrule\n");
         for (Row r : runs.rows()) {
             s.append(String.join(" & ", names(r).stream().map(ComparisonTable::tex).toList()));
             for (Column c : cs) {

@@ -99,7 +99,8 @@ final class FirstStepCheck implements Trainable {
     /// @param precision of its products
     /// @param cpu opened at the first step, closed after it
     /// @param told gets the result when it is good
-    FirstStepCheck(Trainable device, String name, Precision precision, Supplier<? extends Trainable> cpu, Consumer<Result> told) {
+    FirstStepCheck(Trainable device, String name, Precision precision, Supplier<? extends Trainable> cpu,
+            Consumer<Result> told) {
         this.device = device;
         this.name = name;
         this.limits = Limits.of(precision);

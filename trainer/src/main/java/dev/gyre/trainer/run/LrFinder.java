@@ -1,7 +1,7 @@
 package dev.gyre.trainer.run;
 
-import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.InputException;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.loop.NumericException;
 import dev.gyre.trainer.loop.TrainListener;

@@ -115,8 +115,9 @@ public final class TrainingRun implements AutoCloseable {
         Checkpoint c = dir.latest();
         if (c == null)
             notes.add("no checkpoint yet in " + dir.path() + ": starting from step 0");
-        else if (c.step() >= steps)
-            notes.add("the run is complete at step " + c.step() + "; raise train.steps to train on");
+        else
+            if (c.step() >= steps)
+                notes.add("the run is complete at step " + c.step() + "; raise train.steps to train on");
         return c;
     }
 

@@ -1,16 +1,16 @@
 package dev.gyre.trainer.cli;
 
-import dev.gyre.trainer.cli.screen.ExitCode;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
 
+import dev.gyre.kernels.devices.Devices;
 import dev.gyre.model.format.SafeTensors;
+import dev.gyre.trainer.cli.screen.ExitCode;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.loop.TrainListener;
 import dev.gyre.trainer.record.Metrics;
 import dev.gyre.trainer.report.Results;
-import dev.gyre.kernels.devices.Devices;
 import dev.gyre.trainer.run.FineTuning;
 import dev.gyre.trainer.run.TrainingRun;
 import java.io.IOException;

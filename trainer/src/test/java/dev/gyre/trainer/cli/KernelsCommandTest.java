@@ -1,7 +1,5 @@
 package dev.gyre.trainer.cli;
 
-import dev.gyre.trainer.cli.screen.Screen;
-import dev.gyre.trainer.cli.screen.ExitCode;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.gyre.kernels.Backend;
@@ -9,6 +7,8 @@ import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.kernels.op.Buf;
+import dev.gyre.trainer.cli.screen.ExitCode;
+import dev.gyre.trainer.cli.screen.Screen;
 import dev.gyre.trainer.run.ForwardingSession;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
@@ -41,7 +41,8 @@ class KernelsCommandTest {
         assertThat(axpy.get("times_cpu_speed").asDouble())
                 .isEqualTo(axpy.get("cpu_ms").asDouble() / axpy.get("ms").asDouble());
         assertThat(o.get("odd_sizes").get(0).get("cases").asInt()).isEqualTo(2);
-        assertThat(Files.readString(page)).contains("Device: jvm", "<td>Axpy n4096<td>", "all checks passed", "</html>");
+        assertThat(Files.readString(page)).contains("Device: jvm", "<td>Axpy n4096<td>", "all checks passed",
+                "</html>");
     }
 
     /// Runs on the CPU and then spoils one element of what is read.

@@ -1,6 +1,5 @@
 package dev.gyre.trainer.cli;
 
-import dev.gyre.trainer.cli.screen.ExitCode;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.gyre.model.adapter.Adapter;
@@ -11,6 +10,7 @@ import dev.gyre.model.format.SafeTensors;
 import dev.gyre.model.format.SafeTensorsWriter;
 import dev.gyre.model.format.TargetModules;
 import dev.gyre.model.transformer.Transformer;
+import dev.gyre.trainer.cli.screen.ExitCode;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;

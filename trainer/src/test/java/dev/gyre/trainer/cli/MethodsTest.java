@@ -1,12 +1,12 @@
 package dev.gyre.trainer.cli;
 
-import dev.gyre.trainer.cli.screen.ExitCode;
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.gyre.kernels.devices.Devices;
+import dev.gyre.trainer.cli.screen.ExitCode;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.plan.RunPlan;
-import dev.gyre.kernels.devices.Devices;
 import dev.gyre.trainer.run.FineTuning;
 import dev.gyre.trainer.run.TrainingRun;
 import java.io.IOException;

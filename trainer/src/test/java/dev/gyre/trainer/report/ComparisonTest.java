@@ -75,7 +75,8 @@ class ComparisonTest {
         String path = "x".repeat(50);
         run("a", "method: lora, r: 8, targets: [" + path + "]", "lr: 1e-3, warmup: 1", 0.5, 0, 0);
         run("b", "method: lora, r: 8", "lr: 1e-3, warmup: 2", 0.5, 0, 0);
-        assertThat(compare().table().text(false)).last().asString().isEqualTo("... more settings differ: --all shows them");
+        assertThat(compare().table().text(false)).last().asString()
+                .isEqualTo("... more settings differ: --all shows them");
         assertThat(compare().table().text(false).get(1)).contains(" ... ").doesNotContain("warmup");
         assertThat(compare().table().text(true).get(1)).contains("targets=[" + path + "] warmup=1 ");
     }

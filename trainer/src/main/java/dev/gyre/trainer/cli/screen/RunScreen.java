@@ -2,14 +2,14 @@ package dev.gyre.trainer.cli.screen;
 
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.cpu.CpuBackend;
+import dev.gyre.kernels.devices.Devices;
 import dev.gyre.kernels.op.Buf.Role;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.data.TokenizedSet;
 import dev.gyre.trainer.loop.TrainLoop;
-import dev.gyre.trainer.record.MetricsLines;
-import dev.gyre.kernels.devices.Devices;
-import dev.gyre.trainer.run.TrainingRun;
 import dev.gyre.trainer.measure.ProcessMemory;
+import dev.gyre.trainer.record.MetricsLines;
+import dev.gyre.trainer.run.TrainingRun;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
@@ -60,7 +60,8 @@ public final class RunScreen {
     private static void header(Screen screen, TrainingRun run, Devices.Chosen device, String model) {
         RunConfig.Train t = run.config().train();
         Backend backend = device.backend();
-        screen.line("gyre " + Version.number() + " · run " + run.config().output().dir() + " · seed " + run.config().seed() + " · JDK "
+        screen.line("gyre " + Version.number() + " · run " + run.config().output().dir() + " · seed "
+                + run.config().seed() + " · JDK "
                 + Runtime.version());
         screen.line("device    " + backend.describe() + " (" + device.reason() + ")");
         screen.line("model     " + model);
