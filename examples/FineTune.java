@@ -1,7 +1,7 @@
 import dev.gyre.api.LanguageModel;
 import dev.gyre.api.TrainOptions;
-import dev.gyre.model.adapter.OftSpec;
 import dev.gyre.model.adapter.Targets;
+import dev.gyre.model.adapter.oft.Oft;
 import dev.gyre.trainer.data.Example;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -23,7 +23,7 @@ void main(String[] args) {
     try (LanguageModel model = LanguageModel.load(directory)) {
         IO.println("before: " + model.answers(test).right() + " of " + test.size() + " right");
 
-        long parameters = model.adapt("twice", OftSpec.of(Targets.allLinear(), 32), 1);
+        long parameters = model.adapt("twice", Oft.of(Targets.allLinear(), 32), 1);
         IO.println("training " + parameters + " parameters");
         TrainOptions options = TrainOptions.steps(steps).with("lr", 8e-3).with("seq_len", 48).with("micro_batch", 16)
                 .with("warmup", Math.min(20, steps));

@@ -8,14 +8,13 @@ import dev.gyre.kernels.Session;
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.kernels.op.CayleyOps;
 import dev.gyre.model.adapter.Adapter;
-import dev.gyre.model.adapter.AdapterSpec;
-import dev.gyre.model.adapter.BoftSpec;
-import dev.gyre.model.adapter.GivensSpec;
-import dev.gyre.model.adapter.HraSpec;
-import dev.gyre.model.adapter.LoraSpec;
-import dev.gyre.model.adapter.OftSpec;
-import dev.gyre.model.adapter.PrincipalSubspace;
-import dev.gyre.model.adapter.PsoftSpec;
+import dev.gyre.model.adapter.AdapterOptions;
+import dev.gyre.model.adapter.boft.Boft;
+import dev.gyre.model.adapter.hra.Hra;
+import dev.gyre.model.adapter.lora.Lora;
+import dev.gyre.model.adapter.oft.Oft;
+import dev.gyre.model.adapter.BaseWeights;
+import dev.gyre.model.adapter.psoft.Psoft;
 import dev.gyre.model.adapter.Targets;
 import dev.gyre.model.config.LlamaConfig;
 import dev.gyre.model.format.ModelDir;
@@ -148,14 +147,14 @@ static double[] singular(RealMatrix m) {
 /// Trainable numbers of one square layer, counted on the adapter itself.
 void parameters(Path out) throws IOException {
     Targets q = Targets.names("q_proj");
-    Map<String, AdapterSpec> specs = new LinkedHashMap<>();
-    specs.put("OFTv2, b = 32", OftSpec.of(q, 32));
-    specs.put("LoRA, r = 16", LoraSpec.of(q, 16));
-    specs.put("BOFT, b = 4, m = 2", BoftSpec.of(q, 4, 2));
-    specs.put("HRA, r = 8", HraSpec.of(q, 8));
-    specs.put("GOFT", GivensSpec.goft(q));
-    specs.put("qGOFT", GivensSpec.qgoft(q, 0.01));
-    specs.put("PSOFT, r = 46", PsoftSpec.of(q, 46));
+    Map<String, AdapterOptions> specs = new LinkedHashMap<>();
+    specs.put("OFTv2, b = 32", Oft.of(q, 32));
+    specs.put("LoRA, r = 16", Lora.of(q, 16));
+    specs.put("BOFT, b = 4, m = 2", Boft.of(q, 4, 2));
+    specs.put("HRA, r = 8", Hra.of(q, 8));
+    specs.put("GOFT", new Goft(true, q));
+    specs.put("qGOFT", new Qgoft(0.01, q));
+    specs.put("PSOFT, r = 46", Psoft.of(q, 46));
     XYChart c = chart("Trainable numbers of one d x d layer", "width d", "trainable numbers");
     c.getStyler().setYAxisLogarithmic(true).setXAxisLogarithmic(true);
     for (var e : specs.entrySet()) {
@@ -163,9 +162,7 @@ void parameters(Path out) throws IOException {
         List<Double> y = new ArrayList<>();
         for (int d = 64; d <= 4096; d *= 2) {
             Llama model = Llama.random(LlamaConfig.llama(8, d, 8, 1, 1, 1, 8, true, null, List.of(), null), 1);
-            int width = d;
-            Adapter a = Adapter.create(e.getValue(), model, 1, (info, s) -> new dev.gyre.model.adapter.PrincipalFactors(
-                    new float[s.r() * width], new float[s.r() * width]));
+            Adapter a = Adapter.planned(e.getValue(), model);
             x.add((double) d);
             y.add((double) a.parameters());
         }
@@ -219,8 +216,8 @@ void subspace(Path out) throws IOException {
         List<Double> y = new ArrayList<>();
         for (int r : new int[] {2, 4, 8, 16, 32, 48, 64}) {
             double[] sum = new double[2];
-            Adapter.create(PsoftSpec.of(Targets.names(kind), r), model, 1,
-                    new PrincipalSubspace(model, backend, (name, captured, residual, gap) -> {
+            Adapter.create(Psoft.of(Targets.names(kind), r), model, 1,
+                    new BaseWeights(model, backend, (name, captured, residual, gap) -> {
                         sum[0] += captured;
                         sum[1]++;
                     }));
@@ -237,11 +234,11 @@ void subspace(Path out) throws IOException {
 void structure(Path out) throws IOException {
     int d = 32;
     Targets q = Targets.names("q_proj");
-    Map<String, AdapterSpec> specs = new LinkedHashMap<>();
-    specs.put("oft", OftSpec.of(q, 8));
-    specs.put("goft", new GivensSpec(q, true, false, 0));
-    specs.put("boft", BoftSpec.of(q, 4, 3));
-    specs.put("hra", HraSpec.of(q, 4));
+    Map<String, AdapterOptions> specs = new LinkedHashMap<>();
+    specs.put("oft", Oft.of(q, 8));
+    specs.put("goft", new Goft(false, q));
+    specs.put("boft", Boft.of(q, 4, 3));
+    specs.put("hra", Hra.of(q, 4));
     for (var e : specs.entrySet()) {
         Llama model = Llama.random(LlamaConfig.llama(8, d, 8, 1, 1, 1, 8, true, null, List.of(), null), 1);
         String name = "model.layers.0.self_attn.q_proj.weight";

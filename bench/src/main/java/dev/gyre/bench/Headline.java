@@ -14,10 +14,10 @@ import dev.gyre.kernels.op.CayleyOps;
 import dev.gyre.kernels.op.DType;
 import dev.gyre.kernels.op.Orthogonal;
 import dev.gyre.kernels.op.ProductOps.MatMul.Form;
-import dev.gyre.model.adapter.AdapterSpec;
-import dev.gyre.model.adapter.BoftSpec;
-import dev.gyre.model.adapter.OftSpec;
+import dev.gyre.model.adapter.AdapterOptions;
 import dev.gyre.model.adapter.Targets;
+import dev.gyre.model.adapter.boft.Boft;
+import dev.gyre.model.adapter.oft.Oft;
 import dev.gyre.model.family.ModelConfig;
 import dev.gyre.model.transformer.BatchShape;
 import dev.gyre.model.transformer.PlannedModel;
@@ -82,9 +82,8 @@ final class Headline {
     /// OFTv2 turns the input, `O(N d b)` beside the layer's `O(N d^2)`; OFT v1 turns the weight, `O(d^3)`.
     List<Width> widths() {
         Targets here = Targets.names("layer");
-        OftSpec v2 = OftSpec.of(here, BLOCK);
-        OftSpec v1 = new OftSpec(here, 0, BLOCK, Orthogonal.of(Orthogonal.Form.CAYLEY_MINUS, 0), false, false, 6e-5, 0,
-                true, OftSpec.Form.WEIGHT_DENSE);
+        Oft v2 = Oft.of(here, BLOCK);
+        Oft v1 = v2.with(Oft.Cayley.EXACT, 5).with(Oft.Form.WEIGHT_DENSE);
         List<Width> out = new ArrayList<>();
         for (int d : quick ? new int[] {128, 256, 512, 1024} : new int[] {256, 512, 1024, 2048, 4096}) {
             progress.accept("OFTv2 against OFT v1: a layer of width " + d);
@@ -109,20 +108,20 @@ final class Headline {
         Size z = quick ? Size.S : Size.M;
         Targets all = Targets.allLinear();
         List<Memory> out = new ArrayList<>();
-        out.add(memory(z, "frozen", Method.of(Method.Kind.FLOOR).spec()));
-        out.add(memory(z, "qGOFT", Method.of(Method.Kind.QGOFT).spec()));
-        out.add(memory(z, "HRA, r = 8", Method.of(Method.Kind.HRA).spec()));
-        out.add(memory(z, "LoRA, r = " + LORA_RANK, Method.of(Method.Kind.LORA).spec()));
-        out.add(memory(z, "OFTv2, b = " + BLOCK, OftSpec.of(all, BLOCK)));
-        out.add(memory(z, "PSOFT, r = " + PSOFT_RANK, Method.of(Method.Kind.PSOFT).spec()));
-        out.add(memory(z, "OFT v1, b = " + BLOCK, Method.of(Method.Kind.V1DENSE).spec()));
-        out.add(memory(z, "BOFT, 2 factors", new BoftSpec(all, 8, 0, 2, 0, true)));
+        out.add(memory(z, "frozen", Method.of(Method.Kind.FLOOR).options()));
+        out.add(memory(z, "qGOFT", Method.of(Method.Kind.QGOFT).options()));
+        out.add(memory(z, "HRA, r = 8", Method.of(Method.Kind.HRA).options()));
+        out.add(memory(z, "LoRA, r = " + LORA_RANK, Method.of(Method.Kind.LORA).options()));
+        out.add(memory(z, "OFTv2, b = " + BLOCK, Oft.of(all, BLOCK)));
+        out.add(memory(z, "PSOFT, r = " + PSOFT_RANK, Method.of(Method.Kind.PSOFT).options()));
+        out.add(memory(z, "OFT v1, b = " + BLOCK, Method.of(Method.Kind.V1DENSE).options()));
+        out.add(memory(z, "BOFT, 2 factors", Boft.of(all, 8, 2)));
         return out;
     }
 
-    private static Memory memory(Size z, String name, AdapterSpec spec) {
+    private static Memory memory(Size z, String name, AdapterOptions options) {
         PlannedModel sketch = PlannedModel.of(StepBench.config(z, z.shape().T()));
-        StepPlan plan = sketch.plan(sketch.adapter(spec), List.of(new BatchShape(z.shape().B(), z.shape().T())),
+        StepPlan plan = sketch.plan(sketch.adapter(options), List.of(new BatchShape(z.shape().B(), z.shape().T())),
                 Set.of(TrainSession.Use.TRAIN));
         return new Memory(name, plan.memory().bytesByRole().getOrDefault(Buf.Role.ACTIVATION, 0L), plan.trainable());
     }

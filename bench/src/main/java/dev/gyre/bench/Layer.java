@@ -9,7 +9,7 @@ import dev.gyre.kernels.op.DType;
 import dev.gyre.kernels.op.HostData;
 import dev.gyre.model.adapter.AdaptedLinear;
 import dev.gyre.model.adapter.Adapter;
-import dev.gyre.model.adapter.AdapterSpec;
+import dev.gyre.model.adapter.AdapterOptions;
 import dev.gyre.model.emit.Buffers;
 import dev.gyre.model.emit.Emitter;
 import dev.gyre.model.weights.Site;
@@ -27,11 +27,11 @@ final class Layer implements AutoCloseable {
     private final long bytes;
     private final long trainable;
 
-    /// @param spec the adapter, whose targets match a module called `layer`; null for the frozen layer
-    Layer(Backend backend, @Nullable AdapterSpec spec, int d, int N) {
+    /// @param options the adapter, whose targets match a module called `layer`; null for the frozen layer
+    Layer(Backend backend, @Nullable AdapterOptions options, int d, int N) {
         float[] w = normal(d * d, 0.02, 1);
         One one = new One(new Site(PATH, d, d, false), new HostData.F32(w));
-        Adapter adapter = spec == null ? null : Adapter.create(spec, one, 1);
+        Adapter adapter = options == null ? null : Adapter.create(options, one, 1);
         Buffers store = new Buffers(one, adapter == null ? List.of() : adapter.tensors());
         Buf x = Buf.input("x", DType.F32, N, d);
         Buf dY = Buf.input("dY", DType.F32, N, d);

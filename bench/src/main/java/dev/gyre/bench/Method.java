@@ -1,18 +1,19 @@
 package dev.gyre.bench;
 
 import dev.gyre.kernels.InputException;
-import dev.gyre.kernels.op.Orthogonal;
-import dev.gyre.model.adapter.AdapterSpec;
-import dev.gyre.model.adapter.BoftSpec;
-import dev.gyre.model.adapter.GivensSpec;
-import dev.gyre.model.adapter.HraSpec;
-import dev.gyre.model.adapter.LoraSpec;
-import dev.gyre.model.adapter.OftSpec;
-import dev.gyre.model.adapter.PsoftSpec;
+import dev.gyre.model.adapter.AdapterOptions;
 import dev.gyre.model.adapter.Targets;
+import dev.gyre.model.adapter.boft.Boft;
+import dev.gyre.model.adapter.givens.Goft;
+import dev.gyre.model.adapter.givens.Qgoft;
+import dev.gyre.model.adapter.hra.Hra;
+import dev.gyre.model.adapter.lora.Lora;
+import dev.gyre.model.adapter.oft.Oft;
+import dev.gyre.model.adapter.psoft.Psoft;
 import dev.gyre.model.weights.Storage;
 import java.util.Arrays;
 import java.util.Locale;
+import java.util.function.IntFunction;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
@@ -29,39 +30,57 @@ record Method(Kind kind, int number) {
 
     enum Kind {
         /// One small rotation of the embeddings and nothing in the layers: the least that any adapter can cost.
-        FLOOR(Number.NONE, 0),
+        FLOOR(Number.NONE, 0, _ -> Oft.of(Targets.names("embed_tokens"), 32)),
         /// All weights.
-        FULL(Number.NONE, 0),
+        FULL(Number.NONE, 0, _ -> {
+            throw new InputException("full fine-tuning has no adapter");
+        }),
         /// OFTv2 by Cayley-Neumann with five terms, as PEFT has it.
-        OFT(Number.BLOCK_SIZE, 32),
+        OFT(Number.BLOCK_SIZE, 32, b -> Oft.of(all(), b)),
         /// OFTv2 with the exact Cayley transform.
-        OFTX(Number.BLOCK_SIZE, 32),
+        OFTX(Number.BLOCK_SIZE, 32, Kind::exact),
         /// OFT v1: the weight is multiplied by a dense block-diagonal d x d matrix every step.
-        V1DENSE(Number.BLOCK_SIZE, 32),
+        V1DENSE(Number.BLOCK_SIZE, 32, b -> exact(b).with(Oft.Form.WEIGHT_DENSE)),
         /// OFT v1 that uses the block structure.
-        V1BLOCK(Number.BLOCK_SIZE, 32),
+        V1BLOCK(Number.BLOCK_SIZE, 32, b -> exact(b).with(Oft.Form.WEIGHT_BLOCK)),
         /// BOFT with one factor.
-        BOFT(Number.BLOCK_SIZE, 32),
+        BOFT(Number.BLOCK_SIZE, 32, b -> Boft.of(all(), b, 1)),
         /// OFTv2 over NF4.
-        QOFT(Number.BLOCK_SIZE, 32), LORA(Number.RANK, 16),
+        QOFT(Number.BLOCK_SIZE, 32, b -> Oft.of(all(), b)), LORA(Number.RANK, 16, r -> Lora.of(all(), r)),
         /// LoRA over NF4.
-        QLORA(Number.RANK, 16), PSOFT(Number.RANK, 64),
+        QLORA(Number.RANK, 16, r -> Lora.of(all(), r)), PSOFT(Number.RANK, 64, Kind::psoft),
         /// PSOFT by Cayley-Neumann.
-        PSOFTN(Number.RANK, 64), HRA(Number.RANK, 8), GOFT(Number.NONE, 0), QGOFT(Number.NONE, 0);
+        PSOFTN(Number.RANK, 64, r -> psoft(r).with(Psoft.Cayley.NEUMANN, 5, null)), HRA(Number.RANK, 8,
+                r -> Hra.of(all(), r)),
+        GOFT(Number.NONE, 0, _ -> new Goft(false, all())), QGOFT(Number.NONE, 0, _ -> new Qgoft(0.01, all()));
 
         private final Number counts;
         private final int usual;
+        private final IntFunction<AdapterOptions> options;
 
-        Kind(Number counts, int usual) {
+        Kind(Number counts, int usual, IntFunction<AdapterOptions> options) {
             this.counts = counts;
             this.usual = usual;
+            this.options = options;
         }
 
         String label() {
             return name().toLowerCase(Locale.ROOT);
         }
+
+        private static Oft exact(int b) {
+            return Oft.of(all(), b).with(Oft.Cayley.EXACT, 5);
+        }
+
+        /// Factors by the fast randomised SVD: their quality does not matter to the time of a step.
+        private static Psoft psoft(int r) {
+            return Psoft.of(all(), r).with(Psoft.Svd.LOWRANK, 2);
+        }
     }
 
+    private static Targets all() {
+        return Targets.allLinear();
+    }
     static final String NAMES = Arrays.stream(Kind.values()).map(k -> k.label() + (k.usual > 0 ? k.usual : ""))
             .collect(Collectors.joining(", "));
     private static final Pattern FORM = Pattern.compile("([a-z]+[0-9]?[a-z]+)([0-9]*)");
@@ -113,34 +132,7 @@ record Method(Kind kind, int number) {
     }
 
     /// The adapter, on all linear layers; not for [Kind#FULL].
-    AdapterSpec spec() {
-        Targets all = Targets.allLinear();
-        return switch (kind) {
-            case FLOOR -> OftSpec.of(Targets.names("embed_tokens"), 32);
-            case FULL -> throw new InputException("full fine-tuning has no adapter");
-            case OFT, QOFT -> OftSpec.of(all, number);
-            case OFTX -> oft(all, OftSpec.Form.INPUT);
-            case V1DENSE -> oft(all, OftSpec.Form.WEIGHT_DENSE);
-            case V1BLOCK -> oft(all, OftSpec.Form.WEIGHT_BLOCK);
-            case BOFT -> new BoftSpec(all, number, 0, 1, 0, true);
-            case LORA, QLORA -> LoraSpec.of(all, number);
-            case PSOFT -> psoft(all, Orthogonal.of(Orthogonal.Form.CAYLEY_PLUS, 0));
-            case PSOFTN -> psoft(all, Orthogonal.neumann(5));
-            case HRA -> new HraSpec(all, number, false, true);
-            case GOFT -> new GivensSpec(all, true, false, 0);
-            case QGOFT -> new GivensSpec(all, false, false, 0.01);
-        };
-    }
-
-    private OftSpec oft(Targets all, OftSpec.Form form) {
-        return new OftSpec(all, 0, number, Orthogonal.of(Orthogonal.Form.CAYLEY_MINUS, 0), false, false, 6e-5, 0, true,
-                form);
-    }
-
-    /// Factors by the fast randomised SVD: their quality does not matter to the time of a step.
-    private PsoftSpec psoft(Targets all, Orthogonal map) {
-        PsoftSpec p = PsoftSpec.of(all, number);
-        return new PsoftSpec(all, number, p.alpha(), 0, p.init(), PsoftSpec.Svd.LOWRANK, 2, p.seed(), true,
-                p.magnitudeA(), p.magnitudeB(), map, true);
+    AdapterOptions options() {
+        return kind.options.apply(number);
     }
 }

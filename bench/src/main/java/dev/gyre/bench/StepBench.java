@@ -5,7 +5,7 @@ import dev.gyre.kernels.OpTime;
 import dev.gyre.kernels.check.Shape;
 import dev.gyre.kernels.check.Size;
 import dev.gyre.model.adapter.Adapter;
-import dev.gyre.model.adapter.PrincipalSubspace;
+import dev.gyre.model.adapter.BaseWeights;
 import dev.gyre.model.family.ModelConfig;
 import dev.gyre.model.transformer.AdamWStep;
 import dev.gyre.model.transformer.Batch;
@@ -82,7 +82,7 @@ final class StepBench {
             steps.updates.clear();
             Sampler.Samples samples = s.sampler.measure(steps::run);
             Result r = new Result(samples, Stats.median(steps.updates.stream().mapToDouble(x -> x).toArray()),
-                    session.trainableNumbers(), session.plannedBytes(), resident, ProcessMemory.peakResident(),
+                    session.trainableParameters(), session.plannedBytes(), resident, ProcessMemory.peakResident(),
                     ProcessMemory.peakHeap(), session.flops(), first, steps.loss, steps.done, List.of(), 0);
             if (!s.profile)
                 return r;
@@ -124,8 +124,8 @@ final class StepBench {
     private static Transformer model(Settings s, Backend backend) {
         Transformer model = Transformer.random(s.config, 1, s.base);
         if (!s.method.full())
-            model.attach(Adapter.create(s.method.spec(), model, 1,
-                    new PrincipalSubspace(model, backend, (module, captured, residual, gap) -> {
+            model.attach(Adapter.create(s.method.options(), model, 1,
+                    new BaseWeights(model, backend, (module, captured, residual, gap) -> {
                     })));
         return model;
     }

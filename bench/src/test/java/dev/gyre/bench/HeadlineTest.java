@@ -3,9 +3,9 @@ package dev.gyre.bench;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.gyre.kernels.cpu.CpuBackend;
-import dev.gyre.model.adapter.OftSpec;
 import dev.gyre.model.adapter.Targets;
 import dev.gyre.trainer.cli.Cli;
+import dev.gyre.model.adapter.oft.Oft;
 import java.io.ByteArrayInputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -74,7 +74,7 @@ class HeadlineTest {
     void adaptedLayerTrainsBlocksAndTakesMoreMemory() {
         try (Layer frozen = new Layer(new CpuBackend(1), null, 64, 16);
                 Layer v2 = new Layer(new CpuBackend(1),
-                        OftSpec.of(Targets.names("layer"), 16), 64, 16)) {
+                        Oft.of(Targets.names("layer"), 16), 64, 16)) {
             v2.run();
             assertThat(frozen.trainable()).isZero();
             assertThat(v2.trainable()).isEqualTo(4 * 16 * 15 / 2);

@@ -15,7 +15,7 @@ import dev.gyre.kernels.op.Nf4Codes;
 public final class Nf4 {
     public static final int MIN_BLOCK = 32;
     public static final int MAX_BLOCK = 4096;
-    /// What bitsandbytes takes when nothing is said.
+    /// The default of bitsandbytes.
     public static final int DEFAULT_BLOCK = 64;
 
     /// Smallest divisor: a block of zeros must not divide by zero.

@@ -1,11 +1,12 @@
 package dev.gyre.api;
 
 import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.devices.Devices;
 import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.devices.Devices;
 import dev.gyre.model.adapter.Adapter;
-import dev.gyre.model.adapter.AdapterSpec;
-import dev.gyre.model.adapter.PrincipalSubspace;
+import dev.gyre.model.adapter.AdapterOptions;
+import dev.gyre.model.adapter.BaseWeights;
 import dev.gyre.model.files.AtomicFiles;
 import dev.gyre.model.token.ChatTemplate;
 import dev.gyre.model.token.StreamDecoder;
@@ -36,7 +37,7 @@ import java.util.function.Consumer;
 ///
 /// ```java
 /// try (LanguageModel model = LanguageModel.load(Path.of("examples/small-llama"))) {
-///     model.adapt("shift", OftSpec.of(Targets.allLinear(), 32), 1);
+///     model.adapt("shift", Oft.of(Targets.allLinear(), 32), 1);
 ///     model.train(examples, TrainOptions.steps(100).with("lr", 4e-3), step -> log(step.loss()));
 ///     String answer = model.generate("shift abc = ", 20);
 ///     model.saveAdapter("shift", Path.of("shift-adapter"));     // a PEFT directory
@@ -93,15 +94,15 @@ public final class LanguageModel implements AutoCloseable {
     /// Adds a fresh adapter; it starts as the unchanged model.
     ///
     /// ```java
-    /// model.adapt("style", PsoftSpec.of(Targets.names("q_proj", "v_proj"), 46), 1);
+    /// model.adapt("style", Psoft.of(Targets.names("q_proj", "v_proj"), 46), 1);
     /// ```
     ///
     /// @param name that [#enable], [#saveAdapter] and messages use
     /// @param spec the method and its options
     /// @param seed of random initial values
     /// @return its trainable parameters
-    public long adapt(String name, AdapterSpec spec, long seed) {
-        Adapter a = Adapter.create(spec, model, seed, new PrincipalSubspace(model, backend, (m, captured, r, gap) -> {
+    public long adapt(String name, AdapterOptions options, long seed) {
+        Adapter a = Adapter.create(options, model, seed, new BaseWeights(model, backend, (m, captured, r, gap) -> {
         }));
         model.attach(name, a);
         return a.parameters();

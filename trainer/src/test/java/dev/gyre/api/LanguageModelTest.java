@@ -4,10 +4,10 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.gyre.kernels.InputException;
-import dev.gyre.model.adapter.LoraSpec;
-import dev.gyre.model.adapter.OftSpec;
-import dev.gyre.model.adapter.PsoftSpec;
 import dev.gyre.model.adapter.Targets;
+import dev.gyre.model.adapter.lora.Lora;
+import dev.gyre.model.adapter.oft.Oft;
+import dev.gyre.model.adapter.psoft.Psoft;
 import dev.gyre.model.files.FormatException;
 import dev.gyre.model.weights.Storage;
 import dev.gyre.trainer.config.ConfigException;
@@ -40,7 +40,7 @@ class LanguageModelTest {
     void trainsSwitchesSavesLoadsAndMerges() {
         try (LanguageModel model = LanguageModel.load(SMALL); LanguageModel other = LanguageModel.load(SMALL)) {
             double before = loss(model);
-            assertThat(model.adapt("twice", OftSpec.of(Targets.allLinear(), 8), 1)).isPositive();
+            assertThat(model.adapt("twice", Oft.of(Targets.allLinear(), 8), 1)).isPositive();
             assertThat(loss(model)).isCloseTo(before, Offset.offset(1e-6));
             List<Double> losses = new ArrayList<>();
             var result = model.train(TASKS, TrainOptions.steps(8).with("lr", 1e-2).with("seq_len", 24)
@@ -77,7 +77,7 @@ class LanguageModelTest {
     @Test
     void everyTrainingOptionCounts() {
         try (LanguageModel model = LanguageModel.load(SMALL, "cpu:1")) {
-            model.adapt("twice", LoraSpec.of(Targets.names("q_proj"), 2), 1);
+            model.adapt("twice", Lora.of(Targets.names("q_proj"), 2), 1);
             List<Long> places = new ArrayList<>();
             TrainOptions o = TrainOptions.steps(1).with("seq_len", 64).with("micro_batch", 1)
                     .with("gradient_checkpointing", true);
@@ -90,8 +90,8 @@ class LanguageModelTest {
     @Test
     void adaptersStackOverFourBitWeights() {
         try (LanguageModel model = LanguageModel.load(SMALL, "cpu:1")) {
-            model.adapt("inside", PsoftSpec.of(Targets.names("q_proj", "v_proj"), 8), 1);
-            model.adapt("beside", LoraSpec.of(Targets.names("down_proj"), 4), 1);
+            model.adapt("inside", Psoft.of(Targets.names("q_proj", "v_proj"), 8), 1);
+            model.adapt("beside", Lora.of(Targets.names("down_proj"), 4), 1);
             model.storeAs(Storage.NF4);
             double before = loss(model);
             model.train(TASKS, TrainOptions.epochs(4).with("lr", 1e-2).with("seq_len", 24).with("micro_batch", 1),
@@ -107,12 +107,12 @@ class LanguageModelTest {
         try (LanguageModel model = LanguageModel.load(SMALL)) {
             assertThatThrownBy(() -> model.train(TASKS, TrainOptions.steps(1), _ -> {
             })).isInstanceOf(IllegalStateException.class).hasMessageContaining("adapt()");
-            model.adapt("a", OftSpec.of(Targets.allLinear(), 8), 1);
+            model.adapt("a", Oft.of(Targets.allLinear(), 8), 1);
             assertThatThrownBy(() -> model.train(TASKS, TrainOptions.steps(1).with("lr", -1), _ -> {
             })).isInstanceOf(ConfigException.class).hasMessageContaining("'lr' must be");
             assertThatThrownBy(() -> model.train(List.of(), TrainOptions.steps(1), _ -> {
             })).isInstanceOf(DataException.class).hasMessageContaining("no examples");
-            assertThatThrownBy(() -> model.adapt("a", OftSpec.of(Targets.allLinear(), 8), 1))
+            assertThatThrownBy(() -> model.adapt("a", Oft.of(Targets.allLinear(), 8), 1))
                     .hasMessageContaining("named a");
             assertThatThrownBy(() -> model.generate("a".repeat(5000), 1)).isInstanceOf(InputException.class)
                     .hasMessageContaining("the model takes");
@@ -133,12 +133,12 @@ class LanguageModelTest {
     void anAdapterIsNotWrittenOverWhatIsThere() throws Exception {
         Path there = Files.createDirectory(dir.resolve("there"));
         try (LanguageModel model = LanguageModel.load(SMALL)) {
-            model.adapt("a", LoraSpec.of(Targets.names("down_proj"), 4), 1);
+            model.adapt("a", Lora.of(Targets.names("down_proj"), 4), 1);
             model.saveAdapter("a", there);
             Path file = there.resolve("adapter_model.safetensors");
             byte[] first = Files.readAllBytes(file);
             model.removeAdapter("a");
-            model.adapt("a", LoraSpec.of(Targets.names("down_proj"), 2), 1);
+            model.adapt("a", Lora.of(Targets.names("down_proj"), 2), 1);
             assertThatThrownBy(() -> model.saveAdapter("a", there)).isInstanceOf(FormatException.class)
                     .hasMessage(there + ": exists already; choose another name or remove it");
             assertThat(file).hasBinaryContent(first);

@@ -44,9 +44,9 @@ final class TokenCases implements Cases {
         @Override
         public String toString() {
             return switch (this) {
-                case NONE -> "all rows";
-                case SOME -> "some rows";
-                case ALL -> "no rows";
+                case NONE -> "";
+                case SOME -> "some ignored";
+                case ALL -> "all ignored";
             };
         }
     }

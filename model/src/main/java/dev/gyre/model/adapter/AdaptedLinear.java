@@ -20,13 +20,13 @@ public final class AdaptedLinear implements Linear {
 
     /// @param path module path, e.g. `model.layers.0.self_attn.q_proj`
     /// @param hasBias whether the model has `path.bias`
-    public AdaptedLinear(Buffers store, String path, int in, int out, boolean hasBias, List<ModuleAdapter> adapters) {
+    public AdaptedLinear(Buffers store, String path, int in, int out, boolean hasBias, List<AdapterLayer> adapters) {
         this(store, path, path + ".weight", in, out, hasBias, adapters);
     }
 
     /// @param weight name of the weight where it is not `path.weight` (tied output heads)
     public AdaptedLinear(Buffers store, String path, String weight, int in, int out, boolean hasBias,
-            List<ModuleAdapter> adapters) {
+            List<AdapterLayer> adapters) {
         Linear l = new BaseLinear(store, weight, in, out);
         for (int i = adapters.size() - 1; i >= 0; i--)
             l = adapters.get(i).wrap(store, l);

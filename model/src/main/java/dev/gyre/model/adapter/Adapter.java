@@ -1,6 +1,7 @@
 package dev.gyre.model.adapter;
 
 import dev.gyre.kernels.InputException;
+import dev.gyre.kernels.op.HostData;
 import dev.gyre.model.emit.Tensor;
 import dev.gyre.model.weights.Site;
 import dev.gyre.model.weights.Sites;
@@ -10,76 +11,98 @@ import java.util.Collections;
 import java.util.List;
 import java.util.Random;
 import java.util.TreeSet;
+import java.util.function.Supplier;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 
-/// An adapter on a model: its specification, the state of every module it sits on, and the model weights that are trained
-/// whole beside it (biases, `modules_to_save`).
+/// An adapter on a model: its options, the state of every module it sits on, and the model weights that are trained whole
+/// with it (biases, `modules_to_save`).
 public final class Adapter {
-    private final AdapterSpec spec;
-    private final List<ModuleAdapter> modules;
+    private final AdapterOptions options;
+    private final List<AdapterLayer> layers;
     private final List<Tensor> whole;
     private final List<String> warnings;
     private final Sites model;
 
+    /// @param whole model weights trained with it, named as in the model directory
     /// @param model the adapter is for
-    Adapter(AdapterSpec spec, List<ModuleAdapter> modules, List<Tensor> whole, List<String> warnings, Sites model) {
+    public Adapter(AdapterOptions options, List<AdapterLayer> layers, List<Tensor> whole, List<String> warnings,
+            Sites model) {
         this.model = model;
-        this.spec = spec;
-        this.modules = List.copyOf(modules);
+        this.options = options;
+        this.layers = List.copyOf(layers);
         this.whole = List.copyOf(whole);
         this.warnings = List.copyOf(warnings);
     }
 
-    /// A fresh adapter on the modules of `model` that the specification's targets match.
+    /// A fresh adapter on the modules of `model` that the options' targets match.
     ///
     /// @param seed of random initial values; one module's do not depend on which others are adapted
-    public static Adapter create(AdapterSpec spec, Sites model, long seed) {
-        return create(spec, model, seed, Factors.NONE);
+    public static Adapter create(AdapterOptions options, Sites model, long seed) {
+        return create(options, model, seed, null);
     }
 
-    /// @param factors where PSOFT's frozen factors come from; other methods have none
-    public static Adapter create(AdapterSpec spec, Sites model, long seed, Factors factors) {
-        List<ModuleAdapter> out = new ArrayList<>();
-        List<Site> sites = spec.targets().on(model);
-        List<String> misspelt = spec.targets().unmatched(model);
+    /// @param base what methods that decompose the weights start from; the others need none
+    public static Adapter create(AdapterOptions options, Sites model, long seed, @Nullable BaseWeights base) {
+        return create(options, model, (name, values, dims) -> new Tensor(name, values.clone(), true, dims),
+                site -> new Fresh(site, model, base, new Random(seed ^ site.path().hashCode() * 0x9E3779B97F4A7C15L)));
+    }
+
+    /// An adapter of which only the shapes are known, to plan with.
+    public static Adapter planned(AdapterOptions options, Sites model) {
+        return create(options, model, (name, values, dims) -> Tensor.planned(name, true, dims),
+                site -> new Planned(site, model));
+    }
+
+    private interface Sources {
+        LayerSource of(Site site);
+    }
+
+    private static Adapter create(AdapterOptions options, Sites model, ModelTensors.Source whole, Sources sources) {
+        List<AdapterLayer> out = new ArrayList<>();
+        List<Site> sites = options.targets().on(model);
+        List<String> misspelt = options.targets().unmatched(model);
         if (!misspelt.isEmpty())
             throw new InputException("targets " + misspelt + " match no module; the model has "
                     + Stream.concat(Stream.of(model.embedding()), model.linears().stream())
                             .map(i -> i.path().substring(i.path().lastIndexOf('.') + 1))
                             .collect(Collectors.toCollection(TreeSet::new)));
         for (Site site : sites)
-            out.add(Builder.build(spec, site, model, Builder.fresh(), factors,
-                    new Random(seed ^ site.path().hashCode() * 0x9E3779B97F4A7C15L)));
-        return new Adapter(spec, out, Builder.whole(spec, sites, model, Builder.fresh()), List.of(), model);
+            out.add(layer(options, site, sources.of(site)));
+        return new Adapter(options, out, ModelTensors.of(options.targets(), sites, model, whole), List.of(), model);
+    }
+
+    static AdapterLayer layer(AdapterOptions options, Site site, LayerSource source) {
+        Method<AdapterOptions> method = Methods.of(options);
+        if (source.embedding() && !method.adaptsEmbedding())
+            throw new InputException(
+                    site.path() + ": " + options.method() + " adapts linear layers only; take the"
+                            + " embedding out of the targets, or use oft");
+        return method.layer(options, site, source);
     }
 
     /// Reads a PEFT adapter directory.
     ///
     /// @throws dev.gyre.model.files.FormatException when the directory is broken, incomplete, or for another model
     public static Adapter read(Path directory, Sites model) {
-        return PeftDirectory.read(directory, model, Factors.NONE);
+        return PeftDirectory.read(directory, model);
     }
 
-    /// @param recompute PSOFT's factors where the directory has none; the result is the author's only if the SVD is
-    public static Adapter read(Path directory, Sites model, Factors recompute) {
-        return PeftDirectory.read(directory, model, recompute);
-    }
-
-    /// Writes a PEFT adapter directory (adapter_config.json, adapter_model.safetensors, for PSOFT also its factors), aside
-    /// first; an adapter that is there is replaced.
+    /// Writes a PEFT adapter directory (adapter_config.json, adapter_model.safetensors, for PSOFT also its factors), under
+    /// another name first; an adapter that is there is replaced.
     ///
     /// @param baseModel what `base_model_name_or_path` says
     public void write(Path directory, String baseModel) {
         PeftDirectory.write(directory, this, baseModel);
     }
 
-    public AdapterSpec spec() {
-        return spec;
+    public AdapterOptions options() {
+        return options;
     }
 
-    public List<ModuleAdapter> modules() {
-        return modules;
+    public List<AdapterLayer> modules() {
+        return layers;
     }
 
     /// Model weights trained whole, named as in the model directory.
@@ -87,11 +110,11 @@ public final class Adapter {
         return whole;
     }
 
-    Sites model() {
+    public Sites model() {
         return model;
     }
 
-    /// What a user should hear about the files it came from.
+    /// What users should know about the files it came from.
     public List<String> warnings() {
         return warnings;
     }
@@ -99,21 +122,97 @@ public final class Adapter {
     /// All trainable tensors, named `module.parameter`.
     public List<Tensor> tensors() {
         List<Tensor> out = new ArrayList<>();
-        for (ModuleAdapter m : modules)
+        for (AdapterLayer m : layers)
             out.addAll(m.tensors());
         out.addAll(whole);
         return Collections.unmodifiableList(out);
     }
 
-    /// The name of one of its tensors in adapter_model.safetensors, without what stands before all of them.
+    /// The name of one of its tensors in adapter_model.safetensors, without the prefix that all of them share.
     public String nameInFile(Tensor t) {
         return whole.contains(t)
-                ? PeftDirectory.fileName(t.name(), modules.stream().map(ModuleAdapter::module).toList())
+                ? PeftDirectory.fileName(t.name(), layers.stream().map(AdapterLayer::module).toList())
                 : t.name();
     }
 
-    /// Number of trainable numbers.
+    /// Number of trainable parameters.
     public long parameters() {
         return tensors().stream().mapToLong(Tensor::size).sum();
+    }
+
+    /// Draws the tensors of one module.
+    private record Fresh(Site site, Sites model, @Nullable BaseWeights base, Random random) implements LayerSource {
+        @Override
+        public Tensor tensor(String name, Init init, int... dims) {
+            Tensor t = Tensor.zeros(site.path() + "." + name, dims);
+            for (int i = 0; i < t.size(); i++)
+                t.values()[i] = (float) init.at(i);
+            return t;
+        }
+
+        @Override
+        public float[] frozen(String name, Supplier<float[]> values, int... dims) {
+            return values.get();
+        }
+
+        @Override
+        public HostData weight() {
+            return model.data(model.weight(site));
+        }
+
+        @Override
+        public boolean embedding() {
+            return site.equals(model.embedding());
+        }
+
+        @Override
+        public double normal() {
+            return random.nextGaussian();
+        }
+
+        @Override
+        public double uniform() {
+            return random.nextDouble();
+        }
+    }
+
+    private record Planned(Site site, Sites model) implements LayerSource {
+        @Override
+        public Tensor tensor(String name, Init init, int... dims) {
+            return Tensor.planned(site.path() + "." + name, true, dims);
+        }
+
+        @Override
+        public float[] frozen(String name, Supplier<float[]> values, int... dims) {
+            int n = 1;
+            for (int d : dims)
+                n = Math.multiplyExact(n, d);
+            return new float[n];
+        }
+
+        @Override
+        public HostData weight() {
+            throw new IllegalStateException(site.path() + ": a planned model has no weights");
+        }
+
+        @Override
+        public @Nullable BaseWeights base() {
+            return null;
+        }
+
+        @Override
+        public boolean embedding() {
+            return site.equals(model.embedding());
+        }
+
+        @Override
+        public double normal() {
+            return 0;
+        }
+
+        @Override
+        public double uniform() {
+            return 0;
+        }
     }
 }

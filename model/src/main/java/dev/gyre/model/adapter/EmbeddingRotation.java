@@ -8,7 +8,7 @@ import org.jspecify.annotations.Nullable;
 public final class EmbeddingRotation {
     private final Rotation rotation;
 
-    EmbeddingRotation(Rotation rotation) {
+    public EmbeddingRotation(Rotation rotation) {
         this.rotation = rotation;
     }
 

@@ -14,7 +14,7 @@ import java.util.List;
 
 /// A piece of an adapter's emission that is run by itself, with no model around it: its rotation, its update.
 @FunctionalInterface
-interface Fragment {
+public interface Fragment {
     /// Emits the piece and names the buffer that holds its result.
     Buf emit(Emitter e, Buffers store);
 

@@ -19,7 +19,7 @@ public record Geometry(String module, double skewNorm, double angle, double defe
     private static final int MAX_ITERATIONS = 200;
 
     /// @param v stored skew blocks of `map`
-    static Geometry of(String module, Orthogonal map, float[] v, int blocks, int b) {
+    public static Geometry of(String module, Orthogonal map, float[] v, int blocks, int b) {
         double theta = 0;
         int m = map.stored(b);
         for (int i = 0; i < blocks; i++)

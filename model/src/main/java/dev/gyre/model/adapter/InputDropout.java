@@ -9,7 +9,7 @@ import dev.gyre.model.weights.Site;
 
 /// Inverted dropout on the input of an additive adapter's path (LoRA, PSOFT), not on the base path. The mask is a
 /// function of the micro-batch's seed and the module, so backward makes it again instead of keeping it.
-record InputDropout(double p, Site site) {
+public record InputDropout(double p, Site site) {
     private int salt() {
         return site.path().hashCode();
     }
@@ -19,7 +19,7 @@ record InputDropout(double p, Site site) {
     }
 
     /// `drop(x)`, or x itself where nothing drops.
-    Buf forward(Emitter e, Buf x, int N) {
+    public Buf forward(Emitter e, Buf x, int N) {
         if (!active(e))
             return x;
         Buf y = e.act("dropped", N, site.in());
@@ -28,7 +28,7 @@ record InputDropout(double p, Site site) {
     }
 
     /// Emits `dX += drop'(dZ A)` for `z = drop(x) A^T`: dZ (N, r), A (r, in).
-    void backward(Emitter e, Buf dZ, Buf a, Buf dX, int N, int r) {
+    public void backward(Emitter e, Buf dZ, Buf a, Buf dX, int N, int r) {
         if (!active(e)) {
             e.add(new ProductOps.MatMul(Form.NN, dZ, a, dX, N, site.in(), r, 1f, true));
             return;

@@ -9,12 +9,12 @@ import org.jspecify.annotations.Nullable;
 /// `y = inner(x M)`: the input-centric form of an orthogonal adapter (OFTv2, equation of the forward pass). The rotated
 /// input is not kept: the frozen weight has no gradient that would need it, and where something inside does, it is
 /// rotated again.
-final class RotatedLinear implements Linear {
+public final class RotatedLinear implements Linear {
     private final Rotation rotation;
     private final Linear inner;
     private final int in;
 
-    RotatedLinear(Rotation rotation, Linear inner, int in) {
+    public RotatedLinear(Rotation rotation, Linear inner, int in) {
         this.rotation = rotation;
         this.inner = inner;
         this.in = in;

@@ -6,7 +6,7 @@ import org.jspecify.annotations.Nullable;
 
 /// A linear map of rows from the features of one module to themselves, `y = x M`, while it is emitted into one program:
 /// what OFT, GOFT, BOFT and HRA put in front of a frozen weight (or behind an embedding).
-interface Rotation {
+public interface Rotation {
     /// Emits what turns parameters into the map, once before the first [#apply].
     void prepare(Emitter e);
 

@@ -6,7 +6,7 @@ import org.apache.commons.math3.linear.LUDecomposition;
 import org.apache.commons.math3.linear.RealMatrix;
 
 /// Skew numbers for another map that give the same rotation.
-final class SkewForms {
+public final class SkewForms {
     private SkewForms() {
     }
 
@@ -67,7 +67,7 @@ final class SkewForms {
     }
 
     /// Numbers that stand for the rotations of `map` on blocks `v` in a PEFT file of OFT (`minus`) or PSOFT.
-    static float[] of(Orthogonal map, float[] v, int blocks, int b, boolean minus) {
+    public static float[] of(Orthogonal map, float[] v, int blocks, int b, boolean minus) {
         return switch (map.form()) {
             case NEUMANN, NEUMANN_LEGACY -> v;
             case CAYLEY_PLUS -> minus ? negated(v) : v;

@@ -1,43 +1,135 @@
 package dev.gyre.model.adapter;
 
 import dev.gyre.kernels.InputException;
-import dev.gyre.model.format.TargetModules;
+import dev.gyre.model.options.Conflict;
+import dev.gyre.model.options.Key;
+import dev.gyre.model.options.Names;
+import dev.gyre.model.options.Unlisted;
 import dev.gyre.model.weights.Site;
 import dev.gyre.model.weights.Sites;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.TreeSet;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
 
-/// Modules an adapter goes on, and which biases are trained with it.
+/// Which modules an adapter sits on, by PEFT's rules over module paths such as `model.layers.0.self_attn.q_proj`, and what
+/// of the model is trained whole with it. Part of every method's options.
 ///
-/// @param modules choice of modules in PEFT's terms; its `modules_to_save` are trained whole
-/// @param bias `none`, `all`, or `<method>_only` for the biases of adapted modules
-public record Targets(TargetModules modules, String bias) {
-    public Targets {
-        if (!bias.equals("none") && !bias.equals("all") && !bias.endsWith("_only"))
-            throw new InputException("bias must be none, all or <method>_only, got '" + bias + "'");
+/// @param targets what is adapted
+/// @param exclude what is left out although `targets` matches it; null for nothing
+/// @param bias biases that are trained as well
+/// @param layers numbers of the layers to adapt; empty for all. A module named by its whole path is adapted whatever
+///        its layer
+/// @param layersPattern names of the lists that `layers` counts in, e.g. "layers"; empty for the first number in a path
+/// @param modulesToSave modules trained and saved whole; nothing in or below them is adapted
+public record Targets(
+        @Key(doc = "adapted modules: names, a regular expression for the whole path, or all-linear",
+                def = "all-linear") Names targets,
+        @Key(doc = "modules left out, in the same forms", def = "null") @Nullable Names exclude,
+        @Key(doc = "biases trained as well: none, adapted (of adapted modules), all", def = "none") Bias bias,
+        @Key(doc = "layer numbers to adapt; empty: all", def = "[]", min = 0) List<Integer> layers,
+        @Unlisted(def = "[]") List<String> layersPattern,
+        @Unlisted(def = "[]") List<String> modulesToSave) {
+    private static final Pattern FIRST_NUMBER = Pattern.compile(".*?\\.[^.]*\\.(\\d+)\\.");
+
+    /// Biases trained with an adapter.
+    public enum Bias {
+        NONE, ADAPTED, ALL
     }
 
-    public static Targets of(TargetModules modules) {
-        return new Targets(modules, "none");
+    public Targets {
+        if (!layers.isEmpty() && targets.pattern() != null && !targets.isAllLinear())
+            throw new Conflict("layers",
+                    "layers needs targets as a list or all-linear; a regular expression names its layers itself");
+        layers = List.copyOf(layers);
+        layersPattern = List.copyOf(layersPattern);
+        modulesToSave = List.copyOf(modulesToSave);
+    }
+
+    public static Targets of(Names targets) {
+        return new Targets(targets, null, Bias.NONE, List.of(), List.of(), List.of());
     }
 
     public static Targets names(String... names) {
-        return of(TargetModules.names(names));
+        return of(Names.of(names));
     }
 
     public static Targets allLinear() {
-        return of(TargetModules.allLinear());
+        return of(Names.allLinear());
+    }
+
+    /// PEFT's default for Llama, Mistral, Qwen2 and Qwen3 in every method.
+    public static Targets defaults() {
+        return names("q_proj", "v_proj");
+    }
+
+    public Targets with(Bias b) {
+        return new Targets(targets, exclude, b, layers, layersPattern, modulesToSave);
+    }
+
+    /// The same with modules that are trained and saved whole.
+    public Targets saving(String... modules) {
+        return new Targets(targets, exclude, bias, layers, layersPattern, List.of(modules));
+    }
+
+    /// Whether a module is adapted.
+    public boolean matches(String path) {
+        if (exclude != null && exclude.matches(path) || modulesToSave.stream().anyMatch(m -> within(m, path)))
+            return false;
+        return targets.list().contains(path) || targets.matches(path) && inLayers(path);
+    }
+
+    private static boolean within(String module, String path) {
+        return path.equals(module) || path.endsWith("." + module) || path.startsWith(module + ".")
+                || path.contains("." + module + ".");
+    }
+
+    private boolean inLayers(String path) {
+        if (layers.isEmpty())
+            return true;
+        if (layersPattern.isEmpty())
+            return layers.contains(number(FIRST_NUMBER.matcher(path)));
+        for (String name : layersPattern) {
+            int n = number(Names.compile("(?:^|.*?\\.)" + name + "\\.(\\d+)\\.").matcher(path));
+            if (n >= 0)
+                return layers.contains(n);
+        }
+        return false;
+    }
+
+    private static int number(Matcher m) {
+        return m.lookingAt() && m.group(1).length() < 9 ? Integer.parseInt(m.group(1)) : -1;
+    }
+
+    /// The modules among `paths` that are adapted, in their order.
+    ///
+    /// @throws InputException when there is none
+    public List<String> select(List<String> paths) {
+        List<String> selected = paths.stream().filter(this::matches).toList();
+        if (selected.isEmpty())
+            throw new InputException(this + " match no module; the model has "
+                    + paths.stream().map(p -> p.substring(p.lastIndexOf('.') + 1))
+                            .collect(Collectors.toCollection(TreeSet::new)));
+        return selected;
+    }
+
+    /// Entries of a list of targets that match none of `paths`, most likely misspelt; PEFT ignores them.
+    public List<String> unmatched(List<String> paths) {
+        return targets.list().stream().filter(x -> paths.stream().noneMatch(p -> p.equals(x) || p.endsWith("." + x)))
+                .toList();
     }
 
     /// The modules of `model` that are adapted, in its order.
     List<Site> on(Sites model) {
-        List<String> selected = modules.select(paths(model));
+        List<String> selected = select(paths(model));
         return all(model).stream().filter(i -> selected.contains(i.path())).toList();
     }
 
-    /// Names among the targets that no module of `model` has.
     List<String> unmatched(Sites model) {
-        return modules.unmatched(paths(model));
+        return unmatched(paths(model));
     }
 
     private static List<String> paths(Sites model) {
@@ -52,6 +144,19 @@ public record Targets(TargetModules modules, String bias) {
     }
 
     boolean trainsBias(Site site, boolean adapted) {
-        return site.bias() && (bias.equals("all") || adapted && !bias.equals("none"));
+        return site.bias() && (bias == Bias.ALL || adapted && bias == Bias.ADAPTED);
+    }
+
+    /// Whether a module is trained and saved whole.
+    boolean saves(Site site) {
+        return modulesToSave.stream().anyMatch(m -> site.path().equals(m) || site.path().endsWith("." + m));
+    }
+
+    @Override
+    public String toString() {
+        String text = "targets " + targets;
+        if (exclude != null)
+            text += " without " + exclude;
+        return layers.isEmpty() ? text : text + " in layers " + layers;
     }
 }

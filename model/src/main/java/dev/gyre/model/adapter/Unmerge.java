@@ -7,7 +7,7 @@ import org.apache.commons.math3.linear.SingularValueDecomposition;
 
 /// Inverses that take adapters out of weights again. A rounding error of W' grows in W by at most one over the smallest
 /// singular value of what was multiplied on; beyond [#LIMIT] nothing of W is left to find, and it is refused.
-final class Unmerge {
+public final class Unmerge {
     /// Largest growth of rounding errors: three of the seven digits of a 32-bit number are then lost.
     static final double LIMIT = 1e3;
 
@@ -15,10 +15,10 @@ final class Unmerge {
     }
 
     /// Inverses of r blocks (b, b), row-major, and the growth that they bring.
-    record Blocks(double[] inverse, double growth) {
+    public record Blocks(double[] inverse, double growth) {
     }
 
-    static Blocks inverse(String module, float[] blocks, int count, int b) {
+    public static Blocks inverse(String module, float[] blocks, int count, int b) {
         double[] out = new double[blocks.length];
         double growth = 1;
         for (int i = 0; i < count; i++) {
@@ -44,7 +44,7 @@ final class Unmerge {
     }
 
     /// @param growth one over the smallest singular value of `what`; infinite or NaN where it is 0
-    static double checked(String module, String what, double growth) {
+    public static double checked(String module, String what, double growth) {
         if (!(growth <= LIMIT))
             throw new InputException(module + ": " + what
                     + " is singular or nearly so (undoing it would enlarge"
@@ -54,7 +54,7 @@ final class Unmerge {
     }
 
     /// `w <- w - delta`.
-    static void subtract(double[] w, float[] delta) {
+    public static void subtract(double[] w, float[] delta) {
         for (int i = 0; i < w.length; i++)
             w[i] -= delta[i];
     }

@@ -1,5 +1,6 @@
-/// Adapters: what each method is ([AdapterSpec]), its trained state ([Adapter]), how it joins a frozen weight
-/// ([AdaptedLinear]), and how it folds into one ([Merge]).
+/// Adapters: what a method is ([Method]) and which there are ([Methods]), the trained state of an adapter on a model
+/// ([Adapter]), how it joins a frozen weight ([AdaptedLinear]), and PEFT's directories ([PeftFile]). Each method lives in a
+/// package below this one, which knows none of them; `README.md` here says how to add one.
 @NullMarked
 package dev.gyre.model.adapter;
 

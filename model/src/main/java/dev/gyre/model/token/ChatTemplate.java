@@ -21,7 +21,7 @@ import org.jspecify.annotations.Nullable;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.node.ObjectNode;
 
-/// How a model wants a conversation written: the Jinja template that comes with its tokenizer.
+/// The format of conversations that a model expects: the Jinja template that comes with its tokenizer.
 ///
 /// Rendering depends on nothing but its input: `strftime_now` shows the date given, and is undefined without one
 /// (templates then use the date written in them or say that they need one).
@@ -57,7 +57,7 @@ public final class ChatTemplate {
     public record Span(int message, String role, int from, int to) {
     }
 
-    /// A rendered conversation. `turns` is where each message stands, as far as the template writes messages in a loop;
+    /// A rendered conversation. `turns` is the span of each message, as far as the template writes messages in a loop;
     /// `answers` is what the assistant says in it, end-of-turn token included, the header before it not.
     public record Rendered(String text, List<Span> turns, List<Span> answers) {
     }

@@ -41,13 +41,13 @@ public final class Decoder implements AutoCloseable {
         store.fill(session, plan);
     }
 
-    /// Takes over what the adapters' tensors hold now, and forgets the sequence. The weights stay as they were.
+    /// Reads the adapters' tensors again and forgets the sequence. The weights are not read again.
     public void reload() {
         store.fillParams(session, plan);
         reset();
     }
 
-    /// Bytes of a decoder beside the weights, which it reads where they are.
+    /// Bytes of a decoder without the weights, which it shares.
     public static long bytes(Transformer model, int maxPositions) {
         return emit(model.config(), model, model.adapters(), maxPositions).bytes();
     }

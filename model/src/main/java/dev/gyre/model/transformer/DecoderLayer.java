@@ -5,7 +5,7 @@ import dev.gyre.kernels.op.Buf;
 import dev.gyre.kernels.op.ElementOps;
 import dev.gyre.kernels.op.RopeOps;
 import dev.gyre.model.adapter.AdaptedLinear;
-import dev.gyre.model.adapter.ModuleAdapter;
+import dev.gyre.model.adapter.AdapterLayer;
 import dev.gyre.model.emit.Buffers;
 import dev.gyre.model.emit.Emitter;
 import dev.gyre.model.family.ModelConfig;
@@ -71,7 +71,7 @@ final class DecoderLayer {
     record Rotary(Buf cos, Buf sin, Buf positions) {
     }
 
-    DecoderLayer(ModelConfig c, Buffers store, int index, Rotary rotary, Map<String, List<ModuleAdapter>> adapters) {
+    DecoderLayer(ModelConfig c, Buffers store, int index, Rotary rotary, Map<String, List<AdapterLayer>> adapters) {
         this.c = c;
         this.store = store;
         this.path = ModelConfig.layer(index);
@@ -146,7 +146,7 @@ final class DecoderLayer {
         }
 
         /// Before a branch: where the gradient of what the branch reads goes. Without a norm that is `g` itself, to be
-        /// added to; otherwise a buffer of its own, or null when nothing wants it.
+        /// added to; otherwise a buffer of its own, or null when it is not needed.
         ///
         /// @param g gradient of the residual stream, null when it ends here
         @Nullable

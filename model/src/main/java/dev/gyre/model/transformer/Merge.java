@@ -11,8 +11,8 @@ import dev.gyre.kernels.op.ElementOps;
 import dev.gyre.kernels.op.TokenOps;
 import dev.gyre.model.adapter.AdaptedLinear;
 import dev.gyre.model.adapter.Adapter;
+import dev.gyre.model.adapter.AdapterLayer;
 import dev.gyre.model.adapter.EmbeddingRotation;
-import dev.gyre.model.adapter.ModuleAdapter;
 import dev.gyre.model.emit.Buffers;
 import dev.gyre.model.emit.Emitter;
 import dev.gyre.model.emit.Tensor;
@@ -42,7 +42,7 @@ public final class Merge {
     public static List<String> changed(Transformer model) {
         Set<String> modules = new LinkedHashSet<>();
         for (Adapter a : model.adapters())
-            for (ModuleAdapter m : a.modules())
+            for (AdapterLayer m : a.modules())
                 modules.add(m.module());
         Set<String> whole = new LinkedHashSet<>();
         for (Adapter a : model.adapters())
@@ -69,7 +69,7 @@ public final class Merge {
         for (Adapter a : model.adapters())
             tensors.addAll(a.tensors());
         Buffers store = new Buffers(model, tensors);
-        List<ModuleAdapter> adapters = model.byModule().getOrDefault(module, List.of());
+        List<AdapterLayer> adapters = model.byModule().getOrDefault(module, List.of());
         for (Tensor t : tensors)
             if (t.name().equals(name) && (adapters.isEmpty() || name.endsWith(".bias")))
                 return t.values().clone();
@@ -85,7 +85,7 @@ public final class Merge {
     }
 
     /// Takes the model's adapters out of the merged weight `name` again: `W` from `W'`, each adapter by its inverse in
-    /// double, the last merged one first. What W lost when W' was rounded to its stored type does not come back.
+    /// double, the last merged one first. What W' lost when it was rounded to its stored type cannot be restored.
     ///
     /// @param model with the adapters attached in the order in which they were merged; its weights are not read
     /// @param merged W' (out, in), not changed
@@ -103,11 +103,11 @@ public final class Merge {
         for (int i = 0; i < w.length; i++)
             w[i] = merged[i];
         int rows = model.dims(name)[0];
-        List<ModuleAdapter> adapters = new ArrayList<>(model.byModule().getOrDefault(module, List.of()));
+        List<AdapterLayer> adapters = new ArrayList<>(model.byModule().getOrDefault(module, List.of()));
         if (embedding)
             Collections.reverse(adapters); // E' = E R_0 R_1, but W' = W R_1^T R_0^T
         double growth = 1;
-        for (ModuleAdapter a : adapters)
+        for (AdapterLayer a : adapters)
             growth *= a.unmerge(w, rows, embedding, backend);
         float[] values = new float[w.length];
         for (int i = 0; i < w.length; i++)
@@ -116,14 +116,14 @@ public final class Merge {
     }
 
     private static float[] linear(Transformer model, Backend backend, Buffers store, String module,
-            List<ModuleAdapter> adapters) {
+            List<AdapterLayer> adapters) {
         Site site = model.linears().stream().filter(i -> i.path().equals(module)).findFirst()
                 .orElseThrow(() -> new IllegalArgumentException("the model has no linear module " + module));
         return matrix(backend, store, site, adapters);
     }
 
     /// The matrix (out, in) of an adapted linear layer, bias left out.
-    public static float[] matrix(Backend backend, Buffers store, Site site, List<ModuleAdapter> adapters) {
+    public static float[] matrix(Backend backend, Buffers store, Site site, List<AdapterLayer> adapters) {
         String module = site.path();
         int in = site.in();
         int out = site.out();
@@ -155,7 +155,7 @@ public final class Merge {
     }
 
     /// Rows of the embedding, rotated: `E' = E R`.
-    private static float[] embedding(Transformer model, Backend backend, Buffers store, List<ModuleAdapter> adapters) {
+    private static float[] embedding(Transformer model, Backend backend, Buffers store, List<AdapterLayer> adapters) {
         int V = model.config().vocabSize();
         int C = model.config().hiddenSize();
         int rows = Math.min(ROWS, V);
@@ -164,7 +164,7 @@ public final class Merge {
         Emitter e = new Emitter("merge embedding", store, false);
         Buf x = e.act("x", rows, C);
         e.add(new TokenOps.Embed(ids, store.weight(ModelConfig.EMBEDDING + ".weight"), x, rows, V, C));
-        for (ModuleAdapter a : adapters) {
+        for (AdapterLayer a : adapters) {
             EmbeddingRotation r = a.onEmbedding(store);
             Buf y = e.act("rotated", rows, C);
             r.forward(e, x, y, rows);

@@ -4,8 +4,7 @@ import dev.gyre.kernels.Program;
 import dev.gyre.kernels.op.DType;
 import dev.gyre.kernels.op.HostData;
 import dev.gyre.model.adapter.Adapter;
-import dev.gyre.model.adapter.AdapterSpec;
-import dev.gyre.model.adapter.PrincipalFactors;
+import dev.gyre.model.adapter.AdapterOptions;
 import dev.gyre.model.emit.Buffers;
 import dev.gyre.model.emit.Tensor;
 import dev.gyre.model.family.ModelConfig;
@@ -65,7 +64,7 @@ public final class PlannedModel implements Buffers.Source, Sites {
         return config;
     }
 
-    /// Number of weights.
+    /// Number of parameters.
     public long parameters() {
         return config.parameters();
     }
@@ -90,10 +89,9 @@ public final class PlannedModel implements Buffers.Source, Sites {
         return n;
     }
 
-    /// An adapter on this model: its tensors have their sizes, and for PSOFT its factors are zero.
-    public Adapter adapter(AdapterSpec spec) {
-        return Adapter.create(spec, this, 0,
-                (site, s) -> new PrincipalFactors(new float[s.r() * site.in()], new float[s.r() * site.out()]));
+    /// An adapter on this model: its tensors have their sizes and no values.
+    public Adapter adapter(AdapterOptions options) {
+        return Adapter.planned(options, this);
     }
 
     /// The programs of a training run, and their memory.
@@ -118,7 +116,7 @@ public final class PlannedModel implements Buffers.Source, Sites {
         return Decoder.emit(config, this, adapter == null ? List.of() : List.of(adapter), maxPositions).programs();
     }
 
-    /// Bytes of a [Decoder] beside the weights, which it reads where they are.
+    /// Bytes of a [Decoder] without the weights, which it shares.
     ///
     /// @param adapter null: none, or all weights are trained
     public long decoderBytes(@Nullable Adapter adapter, int maxPositions) {
@@ -135,11 +133,11 @@ public final class PlannedModel implements Buffers.Source, Sites {
         return Buffers.Source.known(dims, name).clone();
     }
 
-    /// Zeros, for the biases that an adapter trains whole; weights have no numbers here.
+    /// Zeros, for the biases that an adapter trains whole; weights have no values here.
     @Override
     public HostData data(String name) {
         if (dims(name).length != 1)
-            throw new IllegalStateException(name + " is planned only and has no numbers");
+            throw new IllegalStateException(name + " is planned only and has no values");
         return new HostData.F32(new float[dims(name)[0]]);
     }
 

@@ -9,8 +9,8 @@ import dev.gyre.kernels.op.Buf;
 import dev.gyre.kernels.op.Buf.Role;
 import dev.gyre.kernels.op.Op;
 import dev.gyre.model.adapter.Adapter;
+import dev.gyre.model.adapter.AdapterLayer;
 import dev.gyre.model.adapter.Geometry;
-import dev.gyre.model.adapter.ModuleAdapter;
 import dev.gyre.model.emit.Buffers;
 import dev.gyre.model.emit.Tensor;
 import java.util.ArrayList;
@@ -22,8 +22,8 @@ import java.util.Set;
 import java.util.SplittableRandom;
 import org.jspecify.annotations.Nullable;
 
-/// A model on a backend, ready to train and to be measured. Trained are the adapters attached to the model, or
-/// (`full`) all of its weights. Programs and memory are made once; a step allocates nothing.
+/// A model on a backend, ready for training and evaluation. Trains the adapters attached to the model, or (`full`) all of
+/// its weights. Programs and memory are made once; a step allocates nothing.
 public final class TrainSession implements Trainable {
     /// Which programs a session is opened with; each costs its outputs and, on a device, its compile time.
     public enum Use {
@@ -76,12 +76,12 @@ public final class TrainSession implements Trainable {
                 List.of(shape), Set.of(Use.LOGITS), last), 0);
     }
 
-    /// Trainable tensors in the order in which [TrainState] and gradients lie.
+    /// Trainable tensors in the order of [TrainState] and of the gradients.
     public List<Tensor> tensors() {
         return store.tensors();
     }
 
-    public int trainableNumbers() {
+    public int trainableParameters() {
         return store.size();
     }
 
@@ -189,7 +189,7 @@ public final class TrainSession implements Trainable {
         return norm;
     }
 
-    /// Repeats the last micro-batch, which was `b`, operation by operation, with the parameters as they are.
+    /// Repeats the last micro-batch, which was `b`, operation by operation, with the current parameters.
     @Override
     public @Nullable String culprit(Batch b, float scale) {
         load(b, scale);
@@ -234,13 +234,13 @@ public final class TrainSession implements Trainable {
         session.write(store.grads(), zeros());
     }
 
-    /// Where the rotations of the attached adapters stand, module by module.
+    /// Rotation metrics of the attached adapters, module by module.
     @Override
     public List<Geometry> geometry() {
         pull(false);
         List<Geometry> out = new ArrayList<>();
         for (Adapter a : model.adapters())
-            for (ModuleAdapter x : a.modules()) {
+            for (AdapterLayer x : a.modules()) {
                 Geometry g = x.geometry();
                 if (g != null)
                     out.add(g);
@@ -248,7 +248,7 @@ public final class TrainSession implements Trainable {
         return out;
     }
 
-    /// Copies the trained numbers into the adapters' tensors and, in full training, into the model's weights.
+    /// Copies the trained parameters into the adapters' tensors and, in full training, into the model's weights.
     public void pull() {
         pull(true);
     }
@@ -265,7 +265,7 @@ public final class TrainSession implements Trainable {
         }
     }
 
-    /// Room for all trained numbers, made once.
+    /// Array for all trainable parameters, made once.
     private float[] numbers() {
         if (numbers.length != store.size())
             numbers = new float[store.size()];
@@ -302,7 +302,7 @@ public final class TrainSession implements Trainable {
         return session.time(on);
     }
 
-    /// What a device spent on compiling so far; null on the CPU.
+    /// What the device has spent on compiling so far; null on the CPU.
     public Session.@Nullable Compiled compiled() {
         return session.compiled();
     }

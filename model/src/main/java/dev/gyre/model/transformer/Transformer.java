@@ -4,7 +4,7 @@ import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.op.DType;
 import dev.gyre.kernels.op.HostData;
 import dev.gyre.model.adapter.Adapter;
-import dev.gyre.model.adapter.ModuleAdapter;
+import dev.gyre.model.adapter.AdapterLayer;
 import dev.gyre.model.emit.Buffers;
 import dev.gyre.model.emit.Tensor;
 import dev.gyre.model.family.ModelConfig;
@@ -56,7 +56,7 @@ public final class Transformer implements Buffers.Source, Sites {
         return load(dir, Storage.AS_STORED);
     }
 
-    /// As [#load(ModelDir)] and [#store], weight by weight: the model is never held twice.
+    /// As [#load(ModelDir)] and [#store], weight by weight, so that the model is never held twice.
     public static Transformer load(ModelDir dir, Storage storage) {
         ModelDir.Arrays reused = ModelDir.Arrays.reused();
         Map<String, HostData> w = new LinkedHashMap<>();
@@ -95,7 +95,7 @@ public final class Transformer implements Buffers.Source, Sites {
         return random(config, seed, Storage.F32);
     }
 
-    /// As [#random] and [#store], weight by weight: both forms of the model never stand side by side.
+    /// As [#random] and [#store], weight by weight, so that the model is never held twice.
     public static Transformer random(ModelConfig config, long seed, Storage storage) {
         Map<String, HostData> w = new LinkedHashMap<>();
         Map<Integer, float[]> reused = new HashMap<>();
@@ -123,7 +123,7 @@ public final class Transformer implements Buffers.Source, Sites {
         return Collections.unmodifiableMap(weights);
     }
 
-    /// Number of weights, adapters not counted; a tied output head once.
+    /// Number of parameters without adapters; a tied output head counts once.
     public long parameters() {
         return weights.values().stream().mapToLong(HostData::size).sum();
     }
@@ -138,8 +138,8 @@ public final class Transformer implements Buffers.Source, Sites {
         return Buffers.Source.known(dims, name).clone();
     }
 
-    /// Stores the weights another way. NF4 takes the linear layers of the blocks; embedding, output head, norms and biases
-    /// keep what they have, as bitsandbytes leaves them. Weights that are NF4 already stay as they are.
+    /// Changes how the weights are stored. NF4 covers the linear layers of the decoder layers; embedding, output head, norms
+    /// and biases keep their type, as with bitsandbytes. Weights that are NF4 already keep their codes.
     ///
     /// @throws InputException when NF4 weights would have to become something else
     public void store(Storage storage) {
@@ -147,7 +147,7 @@ public final class Transformer implements Buffers.Source, Sites {
             weights.put(name, storage.of(name, dims(name).length, data(name)));
     }
 
-    /// The numbers of a weight in F32 as the model computes with them, whatever it is stored in; a fresh array.
+    /// The values of a weight in F32, as the model computes with them; a fresh array.
     public float[] values(String name) {
         HostData w = data(name);
         return w instanceof HostData.NF4 q ? Nf4.dequantize(q) : w.decode(0, Math.toIntExact(w.size()));
@@ -156,7 +156,7 @@ public final class Transformer implements Buffers.Source, Sites {
     /// Replaces a weight, as full fine-tuning and merging do.
     public void replace(String name, float[] values) {
         if (data(name).size() != values.length)
-            throw new InputException(name + " has " + data(name).size() + " numbers, got " + values.length);
+            throw new InputException(name + " has " + data(name).size() + " values, got " + values.length);
         weights.put(name, new HostData.F32(values));
     }
 
@@ -188,7 +188,7 @@ public final class Transformer implements Buffers.Source, Sites {
 
     /// [#attach(String, Adapter)] under the method's name, numbered where that is taken.
     public void attach(Adapter adapter) {
-        String method = adapter.spec().method();
+        String method = adapter.options().title();
         String name = method;
         for (int i = 2; adapters.containsKey(name); i++)
             name = method + " " + i;
@@ -251,14 +251,14 @@ public final class Transformer implements Buffers.Source, Sites {
     }
 
     /// Adapters by module path, outermost first.
-    Map<String, List<ModuleAdapter>> byModule() {
+    Map<String, List<AdapterLayer>> byModule() {
         return byModule(adapters());
     }
 
-    static Map<String, List<ModuleAdapter>> byModule(List<Adapter> adapters) {
-        Map<String, List<ModuleAdapter>> out = new LinkedHashMap<>();
+    static Map<String, List<AdapterLayer>> byModule(List<Adapter> adapters) {
+        Map<String, List<AdapterLayer>> out = new LinkedHashMap<>();
         for (Adapter a : adapters)
-            for (ModuleAdapter m : a.modules())
+            for (AdapterLayer m : a.modules())
                 out.computeIfAbsent(m.module(), _ -> new ArrayList<>()).add(m);
         return out;
     }

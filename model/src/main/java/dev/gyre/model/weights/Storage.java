@@ -9,8 +9,8 @@ import dev.gyre.quant.Nf4Format;
 import dev.gyre.quant.WeightFormat;
 import org.jspecify.annotations.Nullable;
 
-/// How frozen weights are held in memory: in which format, and which of them. Weights that a form does not cover keep
-/// the type they have.
+/// How frozen weights are held in memory: in which format, and which of them. Weights that are not covered keep
+/// their type.
 public enum Storage {
     /// As the files have them.
     AS_STORED(null, Cover.NOTHING),

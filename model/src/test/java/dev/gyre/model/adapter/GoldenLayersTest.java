@@ -11,15 +11,14 @@ import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.kernels.op.Buf;
 import dev.gyre.kernels.op.DType;
 import dev.gyre.kernels.op.HostData;
-import dev.gyre.kernels.op.Orthogonal;
 import dev.gyre.kernels.ref.RefBackend;
+import dev.gyre.model.adapter.oft.Oft;
 import dev.gyre.model.emit.Buffers;
 import dev.gyre.model.emit.Emitter;
 import dev.gyre.model.emit.Tensor;
 import dev.gyre.model.format.SafeTensors;
 import dev.gyre.model.transformer.Merge;
 import dev.gyre.model.weights.Site;
-import dev.gyre.model.weights.Sites;
 import dev.gyre.quant.DoubleQuant;
 import dev.gyre.quant.Nf4;
 import java.io.IOException;
@@ -34,8 +33,8 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
-import java.util.Random;
 import java.util.TreeMap;
+import java.util.function.Supplier;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
@@ -45,6 +44,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
+import tools.jackson.databind.node.ObjectNode;
 
 /// Every golden layer case of every method, built and emitted as in a model: output, input gradient, parameter gradients
 /// in double, the merged weight in single precision.
@@ -89,40 +89,22 @@ class GoldenLayersTest {
         return SafeTensors.open(file);
     }
 
-    private static AdapterSpec spec(String method, GoldenOptions c) {
-        return switch (method) {
-            case "oft", "qoft" -> new OftSpec(ANY, c.path("r").asInt(0), c.get("oft_block_size").asInt(),
-                    c.path("use_cayley_neumann").asBoolean(true)
-                            ? Orthogonal.neumann(c.get("num_cayley_neumann_terms").asInt())
-                            : Orthogonal.of(Orthogonal.Form.CAYLEY_MINUS, 0),
-                    c.path("block_share").asBoolean(false), c.path("coft").asBoolean(false),
-                    c.path("eps").asDouble(6e-5), 0, true, OftSpec.Form.INPUT);
-            case "psoft" -> new PsoftSpec(ANY, c.get("r").asInt(), c.get("psoft_alpha").asDouble(), 0,
-                    c.get("ab_svd_init").asString().equals("pissa_init") ? PsoftSpec.Init.PISSA : PsoftSpec.Init.PSOFT,
-                    PsoftSpec.Svd.FULL, 10, 0, c.get("psoft_orth").asBoolean(),
-                    c.get("psoft_mag_a").asBoolean(), c.get("psoft_mag_b").asBoolean(),
-                    c.get("use_cayley_neumann").asBoolean()
-                            ? neumann(c)
-                            : Orthogonal.of(Orthogonal.Form.CAYLEY_PLUS, 0),
-                    true);
-            case "goft" -> new GivensSpec(ANY, c.get("strict_oft").asBoolean(), !c.get("no_scaling").asBoolean(), 0);
-            case "lora" -> new LoraSpec(ANY, c.get("r").asInt(), c.get("lora_alpha").asDouble(), 0,
-                    c.get("use_rslora").asBoolean(), false, true, Map.of(), Map.of());
-            case "boft" -> new BoftSpec(ANY, c.get("boft_block_size").asInt(), c.get("boft_block_num").asInt(),
-                    c.get("boft_n_butterfly_factor").asInt(), 0, true);
-            case "hra" -> new HraSpec(ANY, c.get("r").asInt(), c.get("apply_GS").asBoolean(), true);
-            default -> throw new IllegalArgumentException(method);
-        };
+    /// The options of a case, read as PEFT's file holds them.
+    ///
+    /// @param read is asked for each of them
+    private static AdapterOptions options(Case c, GoldenOptions read) {
+        ObjectNode json = ((ObjectNode) c.json.get("config")).deepCopy();
+        String method = c.json.get("method").asString();
+        json.put("peft_type", method.equals("qoft") ? "OFT" : method.toUpperCase(Locale.ROOT)).put("peft_version",
+                "0.21.0");
+        PeftConfig config = PeftConfig.parse(Path.of(c + ".json"), json);
+        for (String key : c.json.get("config").propertyNames())
+            if (!config.unknown().containsKey(key))
+                read.get(key);
+        return config.options().with(ANY);
     }
 
-    /// PSOFT's series, which scales Q down to a norm where one is given.
-    private static Orthogonal neumann(GoldenOptions c) {
-        JsonNode eps = c.get("cayley_neumann_eps");
-        return new Orthogonal(Orthogonal.Form.NEUMANN, c.get("num_cayley_neumann_terms").asInt(),
-                eps.isNull() ? 0 : eps.floatValue(), Orthogonal.Skew.PACKED);
-    }
-
-    /// Holds the options that no specification takes to what these layers compute.
+    /// Holds the options that PEFT's files do not have to what these layers compute.
     private static void expectRest(Case c, GoldenOptions o) {
         int d = o.get("in_features").asInt();
         o.get("out_features");
@@ -132,7 +114,6 @@ class GoldenLayersTest {
                 int b = o.get("effective_block_size").asInt();
                 o.expect("effective_r", d / b);
                 o.expect("module_dropout", 0.0);
-                o.get("num_cayley_neumann_terms"); // read by the series alone
             }
             case "qoft" -> {
                 o.get("nested"); // of the base weight, as these two
@@ -143,8 +124,6 @@ class GoldenLayersTest {
                 o.expect("psoft_svd", "full");
                 o.expect("psoft_mag_a", params.has("psoft_R.vector_a"));
                 o.expect("psoft_mag_b", params.has("psoft_R.vector_b"));
-                o.get("num_cayley_neumann_terms"); // these two are read by the series alone
-                o.get("cayley_neumann_eps");
             }
             case "goft" -> {
                 o.expect("variant", o.get("strict_oft").asBoolean() ? "goft" : "qgoft");
@@ -158,7 +137,7 @@ class GoldenLayersTest {
     @ParameterizedTest
     @MethodSource("cases")
     void layerAgreesInDouble(Case c) {
-        for (AdapterSpec spec : specs(c))
+        for (AdapterOptions spec : specs(c))
             try (SafeTensors f = open(c)) {
                 Made made = run(new RefBackend(), c, f, spec, null);
                 made.values.forEach((output, got) -> expect(c, f, output, got));
@@ -179,16 +158,15 @@ class GoldenLayersTest {
     }
 
     /// OFT's cases hold for OFT v1 as well: it is the same function.
-    private static List<AdapterSpec> specs(Case c) {
-        GoldenOptions options = new GoldenOptions(c.toString(), c.json.get("config"));
-        AdapterSpec spec = spec(c.json.get("method").asString(), options);
-        expectRest(c, options);
-        options.expectAllRead();
-        List<AdapterSpec> out = new ArrayList<>(List.of(spec));
-        if (spec instanceof OftSpec o && !o.coft())
-            for (OftSpec.Form form : List.of(OftSpec.Form.WEIGHT_BLOCK, OftSpec.Form.WEIGHT_DENSE))
-                out.add(new OftSpec(ANY, o.blocks(), o.blockSize(), o.map(), o.blockShare(), false, o.eps(), 0, true,
-                        form));
+    private static List<AdapterOptions> specs(Case c) {
+        GoldenOptions read = new GoldenOptions(c.toString(), c.json.get("config"));
+        AdapterOptions options = options(c, read);
+        expectRest(c, read);
+        read.expectAllRead();
+        List<AdapterOptions> out = new ArrayList<>(List.of(options));
+        if (options instanceof Oft o && !o.coft())
+            for (Oft.Form form : List.of(Oft.Form.WEIGHT_BLOCK, Oft.Form.WEIGHT_DENSE))
+                out.add(o.with(form));
         return out;
     }
 
@@ -199,13 +177,13 @@ class GoldenLayersTest {
     void deviationsInSinglePrecisionStayFarBelowTheTolerance(TestReporter reporter) throws Exception {
         Map<String, double[]> worst = new TreeMap<>();
         for (Case c : cases().toList())
-            for (AdapterSpec spec : specs(c))
+            for (AdapterOptions spec : specs(c))
                 try (SafeTensors f = open(c)) {
                     float[] w = f.f32(c.json.get("inputs").get("W").asString());
                     HostData nf4 = Nf4.quantize(new HostData.F32(w), Nf4.DEFAULT_BLOCK);
                     List<HostData> bases = List.of(new HostData.F32(w), new HostData.BF16(bf16(w)), nf4,
                             DoubleQuant.of((HostData.NF4) nf4));
-                    double[] row = worst.computeIfAbsent(spec.method(), _ -> new double[4]);
+                    double[] row = worst.computeIfAbsent(spec.title(), _ -> new double[4]);
                     for (int b = 0; b < 4; b++) {
                         HostData base = bases.get(b);
                         boolean golden = c.json.get("method").asString().equals("qoft")
@@ -258,14 +236,14 @@ class GoldenLayersTest {
     }
 
     /// What one layer made: `y`, `grad.x`, `grad.<parameter>`, `projected.<parameter>`.
-    private record Made(Map<String, double[]> values, ModuleAdapter adapter, Buffers.Source source, Site site) {
+    private record Made(Map<String, double[]> values, AdapterLayer adapter, Buffers.Source source, Site site) {
         float[] merged() {
             return Merge.matrix(new RefBackend(), new Buffers(source, adapter.tensors()), site, List.of(adapter));
         }
     }
 
     /// @param base the weight as it is held; null: the golden one in F32
-    private static Made run(Backend backend, Case c, SafeTensors f, AdapterSpec spec, @Nullable HostData base) {
+    private static Made run(Backend backend, Case c, SafeTensors f, AdapterOptions spec, @Nullable HostData base) {
         JsonNode json = c.json;
         int in = config(c, "in_features");
         int out = config(c, "out_features");
@@ -287,11 +265,7 @@ class GoldenLayersTest {
             }
         };
         Site site = new Site("layer", in, out, bias);
-        Builder.Source stored = (name, init, dims) -> new Tensor(name,
-                f.f32(json.get("params").get(name.substring("layer.".length())).asString()), true, dims);
-        ModuleAdapter adapter = Builder.build(spec, site, new One(site), stored,
-                (i, s) -> new PrincipalFactors(f.f32(inputs.get("A").asString()), f.f32(inputs.get("B").asString())),
-                new Random(1));
+        AdapterLayer adapter = Adapter.layer(spec, site, new Stored(c, f, source));
         Buffers store = new Buffers(source, adapter.tensors());
         Buf xb = Buf.input("x", DType.F32, N, in);
         Buf gy = Buf.input("gy", DType.F32, N, out);
@@ -352,20 +326,41 @@ class GoldenLayersTest {
         }
     }
 
-    private record One(Site site) implements Sites {
+    /// Reads the tensors of a case.
+    private record Stored(Case c, SafeTensors f, Buffers.Source model) implements LayerSource {
         @Override
-        public List<Site> linears() {
-            return List.of(site);
+        public Tensor tensor(String name, Init init, int... dims) {
+            return new Tensor("layer." + name, f.f32(c.json.get("params").get(name).asString()), true, dims);
         }
 
         @Override
-        public Site embedding() {
-            return new Site("embedding", 1, 1, false);
+        public float[] frozen(String name, Supplier<float[]> values, int... dims) {
+            return f.f32(c.json.get("inputs").get(name.substring(name.length() - 1)).asString());
         }
 
         @Override
-        public HostData data(String name) {
-            throw new UnsupportedOperationException();
+        public HostData weight() {
+            return model.data("layer.weight");
+        }
+
+        @Override
+        public @Nullable BaseWeights base() {
+            return null;
+        }
+
+        @Override
+        public boolean embedding() {
+            return false;
+        }
+
+        @Override
+        public double normal() {
+            return 0;
+        }
+
+        @Override
+        public double uniform() {
+            return 0;
         }
     }
 }

@@ -7,12 +7,14 @@ import dev.gyre.kernels.Program;
 import dev.gyre.kernels.op.Buf;
 import dev.gyre.kernels.op.DType;
 import dev.gyre.kernels.ref.RefBackend;
-import dev.gyre.model.adapter.LayerCases.Layer;
+import dev.gyre.model.adapter.MethodCases.Layer;
+import dev.gyre.model.adapter.givens.Qgoft;
 import dev.gyre.model.emit.Buffers;
 import dev.gyre.model.emit.Emitter;
 import dev.gyre.model.emit.Tensor;
 import java.util.List;
 import java.util.Random;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
@@ -25,11 +27,11 @@ class LayerGradientsTest {
     private static final double TOLERANCE = 1e-7;
 
     static List<Layer> layers() {
-        return LayerCases.all().stream().map(l -> l.disturbed(0.15)).toList();
+        return MethodCases.all().stream().map(l -> l.disturbed(0.15)).toList();
     }
 
     static List<Layer> embeddings() {
-        return LayerCases.embeddings().stream().map(l -> l.disturbed(0.15)).toList();
+        return MethodCases.embeddings().stream().map(l -> l.disturbed(0.15)).toList();
     }
 
     @ParameterizedTest
@@ -38,11 +40,11 @@ class LayerGradientsTest {
         int in = l.site.in();
         Buffers store = new Buffers(l, l.adapter.tensors());
         Buf x = Buf.input("x", DType.F32, N, in);
-        Buf gy = Buf.input("gy", DType.F32, N, LayerCases.OUT);
-        Buf y = Buf.output("y", N, LayerCases.OUT);
+        Buf gy = Buf.input("gy", DType.F32, N, MethodCases.OUT);
+        Buf y = Buf.output("y", N, MethodCases.OUT);
         Buf dX = Buf.output("dX", N, in);
         Emitter e = new Emitter("layer", store, true);
-        AdaptedLinear layer = new AdaptedLinear(store, "layer", in, LayerCases.OUT, true, List.of(l.adapter));
+        AdaptedLinear layer = new AdaptedLinear(store, "layer", in, MethodCases.OUT, true, List.of(l.adapter));
         layer.forward(e, x, y, N);
         layer.backward(e, x, gy, dX, false, N);
         check(l, store, e.build(), x, gy, y, dX);
@@ -66,8 +68,8 @@ class LayerGradientsTest {
 
     private static void check(Layer l, Buffers store, Program program, Buf x, Buf gy, Buf y, Buf dX) {
         Random random = new Random(11);
-        double[] rows = widened(LayerCases.normal(random, x.length(), 1));
-        double[] cotangent = widened(LayerCases.normal(random, gy.length(), 1));
+        double[] rows = widened(MethodCases.normal(random, x.length(), 1));
+        double[] cotangent = widened(MethodCases.normal(random, gy.length(), 1));
         try (RefBackend.RefSession s = new RefBackend().open(List.of(program))) {
             store.fill(s, MemoryPlan.of(List.of(program)));
             s.writeDouble(x, rows);
@@ -121,24 +123,34 @@ class LayerGradientsTest {
         return sum;
     }
 
+    static List<Layer> penalised() {
+        return layers().stream().filter(l -> l.options instanceof Qgoft).toList();
+    }
+
+    @Test
+    void onlyQgoftHasAPenalty() {
+        for (Layer l : layers()) {
+            Buffers store = new Buffers(l, l.adapter.tensors());
+            Emitter e = new Emitter("penalty", store, true);
+            l.adapter.regularise(e, store);
+            assertThat(e.build().ops().isEmpty()).as(l.name).isEqualTo(!(l.options instanceof Qgoft));
+        }
+    }
+
     /// The penalty of qGOFT, `lambda sum (g00 g01 + g10 g11)^2`, is added to the gradients once per update.
     @ParameterizedTest
-    @MethodSource("layers")
-    void onlyQgoftHasAPenaltyAndItsGradientIsItsDifference(Layer l) {
+    @MethodSource("penalised")
+    void theGradientOfThePenaltyIsItsDifference(Layer l) {
         Buffers store = new Buffers(l, l.adapter.tensors());
         Emitter e = new Emitter("penalty", store, true);
         l.adapter.regularise(e, store);
-        if (!(l.spec instanceof GivensSpec g) || g.penalty() == 0) {
-            assertThat(e.build().ops()).isEmpty();
-            return;
-        }
         Program program = e.build();
         try (RefBackend.RefSession s = new RefBackend().open(List.of(program))) {
             store.fill(s, MemoryPlan.of(List.of(program)));
             s.run(program);
             double[] grads = s.readDouble(store.grads());
             double[] p = s.readDouble(store.params());
-            double lambda = (float) g.penalty();
+            double lambda = (float) ((Qgoft) l.options).penalty();
             for (int i = 0; i < p.length; i++) {
                 double[] q = p.clone();
                 q[i] += H;

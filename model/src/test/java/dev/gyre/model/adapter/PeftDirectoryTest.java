@@ -6,13 +6,18 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.kernels.op.Orthogonal;
 import dev.gyre.kernels.op.Orthogonal.Form;
+import dev.gyre.model.adapter.boft.Boft;
+import dev.gyre.model.adapter.givens.Goft;
+import dev.gyre.model.adapter.givens.Qgoft;
+import dev.gyre.model.adapter.hra.Hra;
+import dev.gyre.model.adapter.lora.Lora;
+import dev.gyre.model.adapter.oft.Oft;
 import dev.gyre.model.emit.Tensor;
 import dev.gyre.model.family.ModelConfig;
 import dev.gyre.model.files.FormatException;
 import dev.gyre.model.format.ModelDir;
 import dev.gyre.model.format.SafeTensors;
 import dev.gyre.model.format.SafeTensorsWriter;
-import dev.gyre.model.format.TargetModules;
 import dev.gyre.model.format.TensorType;
 import dev.gyre.model.transformer.Batch;
 import dev.gyre.model.transformer.Merge;
@@ -44,24 +49,17 @@ class PeftDirectoryTest {
         }
     }
 
-    static Stream<AdapterSpec> specs() {
-        OftSpec oft = OftSpec.of(ALL, 16);
+    static Stream<AdapterOptions> specs() {
+        Oft oft = Oft.of(ALL, 16);
         return Stream.of(oft,
-                new OftSpec(ALL, 4, 0, Orthogonal.neumann(3), false, false, 6e-5, 0, false, OftSpec.Form.INPUT),
-                with(oft, Orthogonal.of(Form.CAYLEY_MINUS, 0)), with(oft, Orthogonal.of(Form.CAYLEY_PLUS, 0)),
-                with(oft, Orthogonal.of(Form.NEWTON_SCHULZ, 6)), with(oft, Orthogonal.of(Form.NEUMANN_LEGACY, 5)),
-                new OftSpec(ALL, 0, 24, Orthogonal.neumann(5), true, false, 6e-5, 0, true, OftSpec.Form.INPUT),
-                new OftSpec(ALL, 0, 8, Orthogonal.neumann(5), false, true, 0.2, 0, true, OftSpec.Form.INPUT),
-                OftSpec.of(new Targets(TargetModules.names("embed_tokens", "q_proj"), "none"), 8),
-                OftSpec.of(new Targets(TargetModules.names("q_proj", "lm_head"), "none"), 8),
-                new LoraSpec(ALL, 4, 8, 0, true, false, true, Map.of("q_proj", 2), Map.of("q_proj", 3.0)),
-                new GivensSpec(ALL, true, true, 0), new GivensSpec(ALL, false, false, 0.01),
-                new BoftSpec(ALL, 4, 0, 2, 0, true), new HraSpec(ALL, 4, false, true),
-                new HraSpec(ALL, 3, true, false));
-    }
-
-    private static OftSpec with(OftSpec s, Orthogonal map) {
-        return new OftSpec(s.targets(), s.blocks(), s.blockSize(), map, false, false, s.eps(), 0, true, s.form());
+                new Oft(null, 4, Oft.Cayley.NEUMANN, 3, false, false, 6e-5, 0, Oft.Form.INPUT, false, ALL),
+                oft.with(Oft.Cayley.EXACT, 5), oft.with(Oft.Cayley.EXACT_PLUS, 5),
+                oft.with(Oft.Cayley.NEWTON_SCHULZ, 6), oft.with(Oft.Cayley.NEUMANN_LEGACY, 5), Oft.of(ALL, 24).shared(),
+                Oft.of(ALL, 8).constrained(0.2), Oft.of(Targets.names("embed_tokens", "q_proj"), 8),
+                Oft.of(Targets.names("q_proj", "lm_head"), 8),
+                new Lora(4, 8.0, 0, true, false, true, Map.of("q_proj", 2), Map.of("q_proj", 3.0), ALL),
+                new Goft(true, ALL), new Qgoft(0.01, ALL), Boft.of(ALL, 4, 2), Hra.of(ALL, 4),
+                new Hra(3, true, false, ALL));
     }
 
     private static float[] logits(Transformer model) {
@@ -101,14 +99,14 @@ class PeftDirectoryTest {
     /// merging change nothing more.
     @ParameterizedTest
     @MethodSource("specs")
-    void writtenReadAndMergedAdaptersComputeTheSame(AdapterSpec spec) {
+    void writtenReadAndMergedAdaptersComputeTheSame(AdapterOptions spec) {
         Transformer model = model();
         float[] base = logits(model);
         Adapter a = Adapter.create(spec, model, 3);
         model.attach(a);
         boolean identity = switch (spec) {
-            case OftSpec s -> s.initWeights();
-            case HraSpec s -> s.initWeights();
+            case Oft s -> s.initWeights();
+            case Hra s -> s.initWeights();
             default -> true;
         };
         if (identity)
@@ -121,7 +119,7 @@ class PeftDirectoryTest {
         a.write(dir, "tiny-llama");
         Transformer other = model();
         Adapter b = Adapter.read(dir, other);
-        boolean older = spec instanceof OftSpec o && o.map().form() == Form.NEUMANN_LEGACY;
+        boolean older = spec instanceof Oft o && o.cayley() == Oft.Cayley.NEUMANN_LEGACY;
         assertThat(b.warnings()).hasSize(older ? 1 : 0);
         assertThat(b.parameters()).isEqualTo(a.parameters());
         other.attach(b);
@@ -136,11 +134,11 @@ class PeftDirectoryTest {
     @Test
     void stackedAdaptersMergeInTheOrderInWhichTheyRun() {
         Transformer model = model();
-        for (AdapterSpec spec : List.of(OftSpec.of(ALL, 16), new LoraSpec(ALL, 2, 4, 0, false, false, false, Map.of(),
-                Map.of()), new GivensSpec(ALL, true, false, 0))) {
+        for (AdapterOptions spec : List.of(Oft.of(ALL, 16),
+                new Lora(2, 4.0, 0, false, false, false, Map.of(), Map.of(), ALL), new Goft(false, ALL))) {
             Adapter a = Adapter.create(spec, model, 9);
             disturb(a, 0.1);
-            model.attach(new Adapter(a.spec(), a.modules(), List.of(), List.of(), model));
+            model.attach(new Adapter(a.options(), a.modules(), List.of(), List.of(), model));
         }
         float[] adapted = logits(model);
         Transformer merged = model();
@@ -149,7 +147,7 @@ class PeftDirectoryTest {
         assertThat(distance(logits(merged), adapted)).isLessThan(5e-5);
     }
 
-    private static Adapter disturbed(AdapterSpec spec, Transformer model, long seed) {
+    private static Adapter disturbed(AdapterOptions spec, Transformer model, long seed) {
         Adapter a = Adapter.create(spec, model, seed);
         Random random = new Random(seed);
         for (Tensor t : a.tensors())
@@ -165,9 +163,9 @@ class PeftDirectoryTest {
         Transformer model = model();
         Targets targets = Targets.names("embed_tokens", "q_proj", "down_proj");
         float[] base = logits(model);
-        model.attach("first", disturbed(OftSpec.of(targets, 16), model, 1));
+        model.attach("first", disturbed(Oft.of(targets, 16), model, 1));
         float[] first = logits(model);
-        model.attach("second", disturbed(OftSpec.of(targets, 8), model, 2));
+        model.attach("second", disturbed(Oft.of(targets, 8), model, 2));
         float[] both = logits(model);
         Transformer other = model();
         other.attach("second", model.named("second"));
@@ -205,7 +203,7 @@ class PeftDirectoryTest {
     void adaptedEmbeddingsAndHeadsAreWrittenWithTheirBaseWeight() {
         Transformer model = model();
         Path dir = temp.resolve("adapter");
-        Adapter.create(OftSpec.of(Targets.names("embed_tokens", "lm_head", "q_proj"), 16), model, 1).write(dir, "m");
+        Adapter.create(Oft.of(Targets.names("embed_tokens", "lm_head", "q_proj"), 16), model, 1).write(dir, "m");
         try (SafeTensors f = SafeTensors.open(dir.resolve("adapter_model.safetensors"))) {
             for (String name : List.of("model.embed_tokens", "lm_head")) {
                 String key = "base_model.model." + name + ".base_layer.weight";
@@ -234,7 +232,7 @@ class PeftDirectoryTest {
     void aBaseWeightThatIsNotTheModelsIsRefused() {
         Transformer model = model();
         Path dir = temp.resolve("adapter");
-        Adapter.create(OftSpec.of(Targets.names("lm_head", "q_proj"), 16), model, 1).write(dir, "m");
+        Adapter.create(Oft.of(Targets.names("lm_head", "q_proj"), 16), model, 1).write(dir, "m");
         String key = "base_model.model.lm_head.base_layer.weight";
         float[] head = model.values("lm_head.weight").clone();
         put(dir, key, TensorType.BF16, head, 128, 64);
@@ -252,7 +250,7 @@ class PeftDirectoryTest {
     @Test
     void boftOfOneFactorIsReadWhateverTheConfigurationSays() throws IOException {
         Transformer model = model();
-        Adapter one = Adapter.create(BoftSpec.of(Targets.names("q_proj"), 4, 1), model, 1);
+        Adapter one = Adapter.create(Boft.of(Targets.names("q_proj"), 4, 1), model, 1);
         disturb(one, 0.1);
         Path dir = temp.resolve("adapter");
         one.write(dir, "m");
@@ -260,15 +258,14 @@ class PeftDirectoryTest {
         Files.writeString(config, Files.readString(config).replace("\"boft_n_butterfly_factor\": 1",
                 "\"boft_n_butterfly_factor\": 3"));
         Adapter read = Adapter.read(dir, model);
-        assertThat(((BoftSpec) read.spec()).factors()).isEqualTo(1);
+        assertThat(((Boft) read.options()).factors()).isEqualTo(1);
         assertThat(read.warnings()).singleElement().asString().contains("boft_n_butterfly_factor", "3");
         for (int i = 0; i < read.tensors().size(); i++)
             assertThat(read.tensors().get(i).values()).containsExactly(one.tensors().get(i).values());
     }
 
     private static Targets saving(String... whole) {
-        return new Targets(new TargetModules(TargetModules.names("q_proj").targets(), null, null, List.of(),
-                List.of(whole)), "none");
+        return Targets.names("q_proj").saving(whole);
     }
 
     private static Transformer small(boolean tied, boolean bias) {
@@ -283,9 +280,8 @@ class PeftDirectoryTest {
     @Test
     void aModuleTrainedWholeBringsItsBias() {
         Transformer model = small(false, true);
-        for (String bias : List.of("none", "all", "oft_only")) {
-            Adapter a = Adapter.create(new OftSpec(new Targets(saving("down_proj").modules(), bias), 0, 8,
-                    Orthogonal.neumann(5), false, false, 6e-5, 0, true, OftSpec.Form.INPUT), model, 1);
+        for (Targets.Bias bias : Targets.Bias.values()) {
+            Adapter a = Adapter.create(Oft.of(saving("down_proj").with(bias), 8), model, 1);
             assertThat(a.whole()).extracting(Tensor::name).contains("model.layers.0.mlp.down_proj.weight",
                     "model.layers.0.mlp.down_proj.bias").doesNotHaveDuplicates();
         }
@@ -295,26 +291,25 @@ class PeftDirectoryTest {
     void modulesThatCannotBeTrainedWholeAreNamedWithAWayOut() {
         Transformer model = small(false, false);
         Path dir = temp.resolve("adapter");
-        Adapter.create(OftSpec.of(saving("embed_tokens"), 8), model, 1).write(dir, "m");
+        Adapter.create(Oft.of(saving("embed_tokens"), 8), model, 1).write(dir, "m");
         put(dir, "base_model.model.model.embed_tokens.weight", TensorType.F32, new float[32 * 24], 32, 24);
         assertThatThrownBy(() -> Adapter.read(dir, model)).isInstanceOf(FormatException.class)
                 .hasMessageContaining("model.embed_tokens.weight").hasMessageContaining("modules_to_save")
                 .hasMessageContaining("merge_and_unload");
-        assertThatThrownBy(() -> Adapter.create(OftSpec.of(saving("lm_head"), 8), small(true, false), 1))
+        assertThatThrownBy(() -> Adapter.create(Oft.of(saving("lm_head"), 8), small(true, false), 1))
                 .hasMessageContaining("lm_head").hasMessageContaining("tie_word_embeddings");
     }
 
     @Test
     void aFreshAdapterTakesNoNameThatTheModelDoesNotHave() {
-        assertThatThrownBy(() -> Adapter.create(OftSpec.of(Targets.names("q_proj", "vproj"), 8), model(), 1))
+        assertThatThrownBy(() -> Adapter.create(Oft.of(Targets.names("q_proj", "vproj"), 8), model(), 1))
                 .hasMessageContaining("[vproj] match no module").hasMessageContaining("v_proj");
     }
 
     @Test
     void twoAdaptersCannotBothBringTheSameTrainedWeight() {
         Transformer model = model();
-        OftSpec spec = OftSpec.of(new Targets(new TargetModules(TargetModules.names("q_proj").targets(), null, null,
-                List.of(), List.of("lm_head")), "none"), 16);
+        Oft spec = Oft.of(saving("lm_head"), 16);
         model.attach(Adapter.create(spec, model, 1));
         assertThatThrownBy(() -> model.attach(Adapter.create(spec, model, 1)))
                 .hasMessageContaining("lm_head.weight");
@@ -327,7 +322,7 @@ class PeftDirectoryTest {
     void theGoldenAdapterIsReadAndWrittenUnchanged() throws Exception {
         Transformer model = model();
         Adapter a = Adapter.read(GOLDEN.resolve("adapter_oft"), model);
-        assertThat(((OftSpec) a.spec()).map()).isEqualTo(Orthogonal.neumann(5));
+        assertThat(((Oft) a.options()).map()).isEqualTo(Orthogonal.neumann(5));
         Path dir = temp.resolve("again");
         a.write(dir, "tiny-llama");
         assertThat(Files.readAllBytes(dir.resolve("adapter_model.safetensors")))
@@ -337,7 +332,7 @@ class PeftDirectoryTest {
     @Test
     void anAdapterOfAnotherModelIsRefusedByName() {
         Transformer model = model();
-        Adapter a = Adapter.create(OftSpec.of(Targets.names("q_proj"), 16), model, 1);
+        Adapter a = Adapter.create(Oft.of(Targets.names("q_proj"), 16), model, 1);
         Path dir = temp.resolve("adapter");
         a.write(dir, "tiny-llama");
         Transformer small =

@@ -5,15 +5,16 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.kernels.op.Buf;
 import dev.gyre.model.adapter.Adapter;
-import dev.gyre.model.adapter.AdapterSpec;
-import dev.gyre.model.adapter.BoftSpec;
-import dev.gyre.model.adapter.GivensSpec;
-import dev.gyre.model.adapter.HraSpec;
-import dev.gyre.model.adapter.LoraSpec;
-import dev.gyre.model.adapter.OftSpec;
-import dev.gyre.model.adapter.PrincipalSubspace;
-import dev.gyre.model.adapter.PsoftSpec;
+import dev.gyre.model.adapter.AdapterOptions;
+import dev.gyre.model.adapter.BaseWeights;
 import dev.gyre.model.adapter.Targets;
+import dev.gyre.model.adapter.boft.Boft;
+import dev.gyre.model.adapter.givens.Goft;
+import dev.gyre.model.adapter.givens.Qgoft;
+import dev.gyre.model.adapter.hra.Hra;
+import dev.gyre.model.adapter.lora.Lora;
+import dev.gyre.model.adapter.oft.Oft;
+import dev.gyre.model.adapter.psoft.Psoft;
 import dev.gyre.model.emit.Tensor;
 import dev.gyre.model.family.ModelConfig;
 import dev.gyre.model.transformer.TrainSession.Use;
@@ -29,10 +30,10 @@ class CheckpointingTest {
             ModelConfig.llama(40, 16, 24, 4, 2, 1, 32, false, 1, List.of(2), null);
     private static final Targets ALL = Targets.allLinear();
 
-    private static @Nullable Adapter adapter(Transformer model, @Nullable AdapterSpec spec) {
+    private static @Nullable Adapter adapter(Transformer model, @Nullable AdapterOptions spec) {
         if (spec == null)
             return null;
-        Adapter a = Adapter.create(spec, model, 1, new PrincipalSubspace(model, new CpuBackend(1), (m, c, r, g) -> {
+        Adapter a = Adapter.create(spec, model, 1, new BaseWeights(model, new CpuBackend(1), (m, c, r, g) -> {
         }));
         // away from the identity, where half of the gradients are 0
         Random random = new Random(5);
@@ -46,7 +47,7 @@ class CheckpointingTest {
     }
 
     /// Two steps, so that parameters which a forward pass changes (COFT) are seen.
-    private static Step step(@Nullable AdapterSpec spec, Set<Use> uses) {
+    private static Step step(@Nullable AdapterOptions spec, Set<Use> uses) {
         Transformer model = Transformer.random(CONFIG, 3);
         Adapter a = adapter(model, spec);
         if (a != null)
@@ -64,19 +65,18 @@ class CheckpointingTest {
 
     @Test
     void gradientsAreTheSameToTheBitForEveryMethodWithLessMemory() {
-        OftSpec oft = OftSpec.of(ALL, 8);
-        OftSpec bounded = new OftSpec(ALL, oft.blocks(), oft.blockSize(), oft.map(), false, true, 1e-1, 0.5, true,
-                OftSpec.Form.INPUT);
-        Map<String, AdapterSpec> specs = Map.of("OFT", oft, "COFT with dropped blocks", bounded, "LoRA with dropout",
-                new LoraSpec(ALL, 4, 8, 0.3, false, false, true, Map.of(), Map.of()), "PSOFT", PsoftSpec.of(ALL, 4),
+        Oft oft = Oft.of(ALL, 8);
+        Oft bounded = new Oft(8, null, Oft.Cayley.NEUMANN, 5, false, true, 1e-1, 0.5, Oft.Form.INPUT, true, ALL);
+        Map<String, AdapterOptions> specs = Map.of("OFT", oft, "COFT with dropped blocks", bounded, "LoRA with dropout",
+                new Lora(4, 8.0, 0.3, false, false, true, Map.of(), Map.of(), ALL), "PSOFT", Psoft.of(ALL, 4),
                 "GOFT",
-                new GivensSpec(ALL, true, true, 0), "qGOFT", new GivensSpec(ALL, false, false, 0.1), "HRA",
-                new HraSpec(ALL, 4, false, true), "BOFT", new BoftSpec(ALL, 8, 0, 1, 0.2, true));
+                new Goft(true, ALL), "qGOFT", new Qgoft(0.1, ALL), "HRA",
+                new Hra(4, false, true, ALL), "BOFT", new Boft(8, null, 1, 0.2, true, ALL));
         specs.forEach(CheckpointingTest::compare);
         compare("full", null);
     }
 
-    private static void compare(String what, @Nullable AdapterSpec spec) {
+    private static void compare(String what, @Nullable AdapterOptions spec) {
         Step plain = step(spec, Set.of(Use.TRAIN));
         Step again = step(spec, Set.of(Use.TRAIN, Use.GRADIENT_CHECKPOINTING));
         assertThat(again.loss).as(what).isEqualTo(plain.loss);

@@ -6,8 +6,8 @@ import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.kernels.tornado.TornadoBackend;
 import dev.gyre.model.adapter.Adapter;
-import dev.gyre.model.adapter.OftSpec;
 import dev.gyre.model.adapter.Targets;
+import dev.gyre.model.adapter.oft.Oft;
 import dev.gyre.model.emit.Tensor;
 import dev.gyre.model.family.ModelConfig;
 import java.util.List;
@@ -27,7 +27,7 @@ class DecoderTest {
     void reloadedItSeesTheAdapterAsItIsNow(Backend backend) {
         Transformer model =
                 Transformer.random(ModelConfig.llama(20, 16, 32, 1, 2, 1, 16, false, null, List.of(), null), 4);
-        Adapter a = Adapter.create(OftSpec.of(Targets.allLinear(), 8), model, 2);
+        Adapter a = Adapter.create(Oft.of(Targets.allLinear(), 8), model, 2);
         model.attach(a);
         try (Decoder kept = new Decoder(model, backend, 16)) {
             float[] before = kept.next(3, 7, 1);

@@ -3,12 +3,11 @@ package dev.gyre.model.transformer;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.gyre.kernels.cpu.CpuBackend;
-import dev.gyre.kernels.op.Orthogonal;
 import dev.gyre.model.adapter.Adapter;
-import dev.gyre.model.adapter.AdapterSpec;
-import dev.gyre.model.adapter.LoraSpec;
-import dev.gyre.model.adapter.OftSpec;
+import dev.gyre.model.adapter.AdapterOptions;
 import dev.gyre.model.adapter.Targets;
+import dev.gyre.model.adapter.lora.Lora;
+import dev.gyre.model.adapter.oft.Oft;
 import dev.gyre.model.emit.Tensor;
 import dev.gyre.model.family.ModelConfig;
 import java.util.ArrayList;
@@ -24,13 +23,13 @@ class DropoutSeedTest {
     private static final Targets ALL = Targets.allLinear();
 
     /// Dropout of single values, and of whole blocks.
-    static List<AdapterSpec> methods() {
-        return List.of(new LoraSpec(ALL, 4, 8, 0.3, false, false, true, Map.of(), Map.of()),
-                new OftSpec(ALL, 0, 4, Orthogonal.neumann(5), false, false, 6e-5, 0.5, true, OftSpec.Form.INPUT));
+    static List<AdapterOptions> methods() {
+        return List.of(new Lora(4, 8.0, 0.3, false, false, true, Map.of(), Map.of(), ALL),
+                new Oft(4, null, Oft.Cayley.NEUMANN, 5, false, false, 6e-5, 0.5, Oft.Form.INPUT, true, ALL));
     }
 
     /// Losses of micro-batches `draws + 1 .. 6` of a session that counts `draws` before them.
-    private static List<Double> losses(AdapterSpec spec, long seed, int draws) {
+    private static List<Double> losses(AdapterOptions spec, long seed, int draws) {
         Transformer model =
                 Transformer.random(ModelConfig.llama(40, 16, 24, 2, 2, 1, 32, false, 1, List.of(2), null), 3);
         Adapter a = Adapter.create(spec, model, 1);
@@ -52,13 +51,13 @@ class DropoutSeedTest {
 
     @ParameterizedTest
     @MethodSource("methods")
-    void anotherSeedDropsSomethingElse(AdapterSpec spec) {
+    void anotherSeedDropsSomethingElse(AdapterOptions spec) {
         assertThat(losses(spec, 1, 0)).isNotEqualTo(losses(spec, 2, 0));
     }
 
     @ParameterizedTest
     @MethodSource("methods")
-    void theSameSeedDropsTheSameAlsoWhenResumed(AdapterSpec spec) {
+    void theSameSeedDropsTheSameAlsoWhenResumed(AdapterOptions spec) {
         List<Double> whole = losses(spec, 7, 0);
         assertThat(losses(spec, 7, 0)).isEqualTo(whole);
         assertThat(losses(spec, 7, 4)).isEqualTo(whole.subList(4, 6));

@@ -5,8 +5,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.model.adapter.Adapter;
-import dev.gyre.model.adapter.AdapterSpec;
-import dev.gyre.model.adapter.PrincipalSubspace;
+import dev.gyre.model.adapter.AdapterOptions;
+import dev.gyre.model.adapter.BaseWeights;
 import dev.gyre.model.emit.Tensor;
 import dev.gyre.model.family.ModelConfig;
 import dev.gyre.model.family.RopeScaling;
@@ -88,9 +88,9 @@ class FamiliesTest {
         Backend cpu = new CpuBackend(2);
         int T = 12;
         try (ModelDir dir = ModelDir.open(FAMILIES.resolve(name))) {
-            for (AdapterSpec spec : MethodsOnDevicesTest.methods()) {
+            for (AdapterOptions spec : MethodsOnDevicesTest.methods()) {
                 Transformer model = Transformer.load(dir);
-                Adapter a = Adapter.create(spec, model, 2, new PrincipalSubspace(model, cpu, (m, c, r, g) -> {
+                Adapter a = Adapter.create(spec, model, 2, new BaseWeights(model, cpu, (m, c, r, g) -> {
                 }));
                 Random random = new Random(8);
                 for (Tensor t : a.tensors())

@@ -8,9 +8,9 @@ import dev.gyre.kernels.cpu.SimdChoice;
 import dev.gyre.kernels.op.Buf;
 import dev.gyre.kernels.tornado.TornadoBackend;
 import dev.gyre.model.adapter.Adapter;
-import dev.gyre.model.adapter.LoraSpec;
-import dev.gyre.model.adapter.OftSpec;
 import dev.gyre.model.adapter.Targets;
+import dev.gyre.model.adapter.lora.Lora;
+import dev.gyre.model.adapter.oft.Oft;
 import dev.gyre.model.emit.Tensor;
 import dev.gyre.model.family.HfConfig;
 import dev.gyre.model.files.Json;
@@ -252,7 +252,7 @@ class GoldenFamiliesTest {
         Set<Use> uses = Set.of(Use.TRAIN, Use.EVALUATE);
         List<BatchShape> shapes = List.of(new BatchShape(2, 8));
         for (Storage storage : Storage.values())
-            for (var spec : List.of(OftSpec.of(Targets.allLinear(), 8), LoraSpec.of(Targets.allLinear(), 4)))
+            for (var spec : List.of(Oft.of(Targets.allLinear(), 8), Lora.of(Targets.allLinear(), 4)))
                 try (ModelDir files = ModelDir.open(folder(family))) {
                     Transformer model = Transformer.load(files, storage);
                     model.attach(Adapter.create(spec, model, 1));

@@ -9,8 +9,8 @@ import dev.gyre.kernels.ref.RefBackend;
 import dev.gyre.kernels.tornado.TornadoBackend;
 import dev.gyre.kernels.tornado.TornadoDevices;
 import dev.gyre.model.adapter.Adapter;
-import dev.gyre.model.adapter.OftSpec;
 import dev.gyre.model.adapter.Targets;
+import dev.gyre.model.adapter.oft.Oft;
 import dev.gyre.model.emit.Tensor;
 import dev.gyre.model.format.ModelDir;
 import dev.gyre.model.format.SafeTensors;
@@ -45,7 +45,7 @@ class GoldenModelTest {
                 model = Transformer.load(dir);
             }
             Adapter adapter =
-                    Adapter.create(OftSpec.of(Targets.names("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj",
+                    Adapter.create(Oft.of(Targets.names("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj",
                             "up_proj", "down_proj"), 16), model, 1);
             try (SafeTensors stored = SafeTensors.open(folder.resolve("adapter_oft/adapter_model.safetensors"))) {
                 for (Tensor t : adapter.tensors())

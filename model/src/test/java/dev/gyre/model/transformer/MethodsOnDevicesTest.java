@@ -4,19 +4,19 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.cpu.CpuBackend;
-import dev.gyre.kernels.op.Orthogonal;
 import dev.gyre.kernels.op.Orthogonal.Form;
 import dev.gyre.kernels.tornado.TornadoBackend;
 import dev.gyre.model.adapter.Adapter;
-import dev.gyre.model.adapter.AdapterSpec;
-import dev.gyre.model.adapter.BoftSpec;
-import dev.gyre.model.adapter.GivensSpec;
-import dev.gyre.model.adapter.HraSpec;
-import dev.gyre.model.adapter.LoraSpec;
-import dev.gyre.model.adapter.OftSpec;
-import dev.gyre.model.adapter.PrincipalSubspace;
-import dev.gyre.model.adapter.PsoftSpec;
+import dev.gyre.model.adapter.AdapterOptions;
+import dev.gyre.model.adapter.BaseWeights;
 import dev.gyre.model.adapter.Targets;
+import dev.gyre.model.adapter.boft.Boft;
+import dev.gyre.model.adapter.givens.Goft;
+import dev.gyre.model.adapter.givens.Qgoft;
+import dev.gyre.model.adapter.hra.Hra;
+import dev.gyre.model.adapter.lora.Lora;
+import dev.gyre.model.adapter.oft.Oft;
+import dev.gyre.model.adapter.psoft.Psoft;
 import dev.gyre.model.emit.Tensor;
 import dev.gyre.model.family.ModelConfig;
 import dev.gyre.model.weights.Storage;
@@ -37,37 +37,37 @@ class MethodsOnDevicesTest {
     private static final Targets ALL = Targets.allLinear();
 
     /// Every method, in its forms.
-    static List<AdapterSpec> methods() {
-        return List.of(OftSpec.of(ALL, 8),
-                oft(Orthogonal.of(Form.CAYLEY_MINUS, 0), true, OftSpec.Form.INPUT),
-                oft(Orthogonal.of(Form.NEWTON_SCHULZ, 6), false, OftSpec.Form.INPUT),
-                oft(Orthogonal.neumann(5), false, OftSpec.Form.WEIGHT_DENSE),
-                oft(Orthogonal.of(Form.CAYLEY_MINUS, 0), false, OftSpec.Form.WEIGHT_BLOCK),
-                OftSpec.of(Targets.names("embed_tokens", "q_proj"), 8), PsoftSpec.of(ALL, 4),
-                new GivensSpec(ALL, true, true, 0), new GivensSpec(ALL, false, false, 0.01),
-                new BoftSpec(ALL, 4, 0, 2, 0, true), new HraSpec(ALL, 4, false, true), new HraSpec(ALL, 3, true, false),
-                new LoraSpec(ALL, 4, 8, 0, true, false, true, Map.of(), Map.of()));
+    static List<AdapterOptions> methods() {
+        return List.of(Oft.of(ALL, 8),
+                oft(Oft.Cayley.EXACT, 5).shared(),
+                oft(Oft.Cayley.NEWTON_SCHULZ, 6),
+                Oft.of(ALL, 8).with(Oft.Form.WEIGHT_DENSE),
+                oft(Oft.Cayley.EXACT, 5).with(Oft.Form.WEIGHT_BLOCK),
+                Oft.of(Targets.names("embed_tokens", "q_proj"), 8), Psoft.of(ALL, 4),
+                new Goft(true, ALL), new Qgoft(0.01, ALL),
+                new Boft(4, null, 2, 0, true, ALL), new Hra(4, false, true, ALL), new Hra(3, true, false, ALL),
+                new Lora(4, 8.0, 0, true, false, true, Map.of(), Map.of(), ALL));
     }
 
     static List<Arguments> cases() {
         List<Arguments> out = new ArrayList<>();
-        for (AdapterSpec s : methods())
+        for (AdapterOptions s : methods())
             for (Storage b : List.of(Storage.F32, Storage.BF16, Storage.NF4,
                     Storage.NF4_DOUBLE))
                 out.add(Arguments.of(s, b));
         return out;
     }
 
-    private static OftSpec oft(Orthogonal map, boolean share, OftSpec.Form form) {
-        return new OftSpec(ALL, 0, 8, map, share, false, 6e-5, 0, true, form);
+    private static Oft oft(Oft.Cayley cayley, int terms) {
+        return Oft.of(ALL, 8).with(cayley, terms);
     }
 
     @ParameterizedTest
     @MethodSource("cases")
-    void taskGraphsAgreeWithTheCpu(AdapterSpec spec, Storage base) {
+    void taskGraphsAgreeWithTheCpu(AdapterOptions spec, Storage base) {
         Transformer model =
                 Transformer.random(ModelConfig.llama(20, 16, 32, 1, 2, 1, 16, false, null, List.of(), null), 4);
-        Adapter a = Adapter.create(spec, model, 2, new PrincipalSubspace(model, new CpuBackend(1), (m, c, r, g) -> {
+        Adapter a = Adapter.create(spec, model, 2, new BaseWeights(model, new CpuBackend(1), (m, c, r, g) -> {
         }));
         Random random = new Random(8);
         for (Tensor t : a.tensors())

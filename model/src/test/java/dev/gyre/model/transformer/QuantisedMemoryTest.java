@@ -6,13 +6,14 @@ import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.kernels.op.Buf.Role;
 import dev.gyre.kernels.op.HostData;
 import dev.gyre.model.adapter.Adapter;
-import dev.gyre.model.adapter.AdapterSpec;
-import dev.gyre.model.adapter.BoftSpec;
-import dev.gyre.model.adapter.GivensSpec;
-import dev.gyre.model.adapter.HraSpec;
-import dev.gyre.model.adapter.LoraSpec;
-import dev.gyre.model.adapter.OftSpec;
+import dev.gyre.model.adapter.AdapterOptions;
 import dev.gyre.model.adapter.Targets;
+import dev.gyre.model.adapter.boft.Boft;
+import dev.gyre.model.adapter.givens.Goft;
+import dev.gyre.model.adapter.givens.Qgoft;
+import dev.gyre.model.adapter.hra.Hra;
+import dev.gyre.model.adapter.lora.Lora;
+import dev.gyre.model.adapter.oft.Oft;
 import dev.gyre.model.family.ModelConfig;
 import dev.gyre.model.weights.Storage;
 import java.util.List;
@@ -25,12 +26,12 @@ class QuantisedMemoryTest {
     private static final ModelConfig CONFIG =
             ModelConfig.llama(64, 128, 256, 2, 4, 4, 32, true, null, List.of(), null);
 
-    private static TrainSession session(Transformer model, AdapterSpec spec) {
+    private static TrainSession session(Transformer model, AdapterOptions spec) {
         model.attach(Adapter.create(spec, model, 1));
         return new TrainSession(model, new CpuBackend(1), List.of(new BatchShape(1, 8)), false);
     }
 
-    private static long activations(AdapterSpec spec) {
+    private static long activations(AdapterOptions spec) {
         try (TrainSession s = session(Transformer.random(CONFIG, 1), spec)) {
             return s.bytesByRole().get(Role.ACTIVATION);
         }
@@ -40,8 +41,8 @@ class QuantisedMemoryTest {
     @EnumSource(value = Storage.class, names = {"NF4", "NF4_DOUBLE"})
     void noWeightStandsInMemoryWhole(Storage base) {
         Targets all = Targets.allLinear();
-        for (AdapterSpec spec : List.of(OftSpec.of(all, 32), LoraSpec.of(all, 4), GivensSpec.goft(all),
-                GivensSpec.qgoft(all, 0.1), BoftSpec.of(all, 4, 2), HraSpec.of(all, 4))) {
+        for (AdapterOptions spec : List.of(Oft.of(all, 32), Lora.of(all, 4), new Goft(true, all),
+                new Qgoft(0.1, all), Boft.of(all, 4, 2), Hra.of(all, 4))) {
             Transformer model = Transformer.random(CONFIG, 1);
             model.store(base);
             // embedding and norms in F32; linear layers in at most 5 bits
@@ -74,9 +75,8 @@ class QuantisedMemoryTest {
     void onlyOftV1DecodesAWholeWeightAndSaysSo() {
         Transformer model = Transformer.random(CONFIG, 1);
         model.store(Storage.NF4);
-        OftSpec v2 = OftSpec.of(Targets.allLinear(), 32);
-        try (TrainSession s = session(model, new OftSpec(v2.targets(), 0, 32, v2.map(), false, false, v2.eps(), 0, true,
-                OftSpec.Form.WEIGHT_BLOCK))) {
+        Oft v2 = Oft.of(Targets.allLinear(), 32);
+        try (TrainSession s = session(model, v2.with(Oft.Form.WEIGHT_BLOCK))) {
             assertThat(s.programs()).contains("Decode");
         }
     }

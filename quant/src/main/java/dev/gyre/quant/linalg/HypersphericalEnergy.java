@@ -20,7 +20,7 @@ import java.util.stream.IntStream;
 /// keeps it, which is what orthogonal fine-tuning is about; a low-rank update does not.
 ///
 /// Up to `maxExact` neurons every pair counts. Beyond, so many neurons are drawn at random, and the mean over their
-/// pairs stands for the mean over all. The same seed draws the same neurons: to compare a weight before and after,
+/// pairs estimates the mean over all. The same seed draws the same neurons: to compare a weight before and after,
 /// compare two estimates of one seed; their difference is far better known than either.
 ///
 /// Angles come from products of unit rows in F32 on a backend, `||a - b||^2 = 2 - 2 a.b`, and for near neighbours,

@@ -2,13 +2,13 @@ package dev.gyre.trainer.cli;
 
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.devices.Devices;
+import dev.gyre.model.adapter.Full;
 import dev.gyre.model.transformer.Transformer;
 import dev.gyre.trainer.cli.screen.ExitCode;
 import dev.gyre.trainer.cli.screen.ResultsText;
 import dev.gyre.trainer.cli.screen.RunScreen;
 import dev.gyre.trainer.cli.screen.Text;
 import dev.gyre.trainer.cli.screen.Version;
-import dev.gyre.trainer.config.AdapterConfig;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.data.ModelText;
@@ -98,10 +98,10 @@ final class TrainCommand extends GyreCommand {
     static String model(RunConfig c, TrainingRun run) {
         long all = run.model().parameters();
         String base = c.model().path() + " · " + Text.big(all) + " parameters";
-        if (c.adapter() instanceof AdapterConfig.Full)
+        if (c.adapter() instanceof Full)
             return base + " · all trained";
         var adapter = run.model().adapters().getFirst();
-        return base + " · adapter " + adapter.spec().method() + " on " + Text.many(adapter.modules().size(), "module")
+        return base + " · adapter " + adapter.options().title() + " on " + Text.many(adapter.modules().size(), "module")
                 + ", "
                 + Text.big(adapter.parameters()) + " trained (" + Text.percent(adapter.parameters(), all) + ")";
     }

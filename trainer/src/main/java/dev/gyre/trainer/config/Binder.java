@@ -1,5 +1,11 @@
 package dev.gyre.trainer.config;
 
+import dev.gyre.model.options.Conflict;
+import dev.gyre.model.options.Inline;
+import dev.gyre.model.options.Key;
+import dev.gyre.model.options.Names;
+import dev.gyre.model.options.OneOf;
+import dev.gyre.model.options.Unlisted;
 import java.lang.reflect.Constructor;
 import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.ParameterizedType;
@@ -8,6 +14,7 @@ import java.lang.reflect.Type;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -31,6 +38,12 @@ final class Binder {
     private final ConfigReader.Source source;
     private final boolean inputs;
     private @Nullable Class<?> root;
+
+    /// Carries the annotation of a component that has no limits.
+    private record Unlimited(@Key(doc = "") int value) {
+    }
+
+    private static final Key UNLIMITED = Schema.annotation(Unlimited.class.getRecordComponents()[0]);
 
     /// @param inputs whether files and folders that a run reads must be there
     Binder(ConfigReader.Source source, boolean inputs) {
@@ -89,24 +102,19 @@ final class Binder {
 
     private Object record(MappingNode map, Map<String, NodeTuple> given, Class<?> type, String path,
             @Nullable String chooser) {
-        RecordComponent[] components = type.getRecordComponents();
+        List<Schema.Entry> entries = Schema.entries(type);
         List<String> known = Schema.keys(type);
         for (Map.Entry<String, NodeTuple> e : given.entrySet())
             if (!known.contains(e.getKey()))
                 throw unknown(e.getValue().getKeyNode(), e.getKey(), known, path, type, chooser);
-        Class<?>[] types = new Class<?>[components.length];
-        @Nullable Object[] values = new @Nullable Object[components.length];
-        for (int i = 0; i < components.length; i++)
-            types[i] = components[i].getType();
+        Map<List<String>, @Nullable Object> values = new HashMap<>();
         // what is there first: a misspelt key is a better message than the absence of the right one
         for (boolean present : new boolean[] {true, false})
-            for (int i = 0; i < components.length; i++)
-                if (given.containsKey(known.get(i)) == present)
-                    values[i] = component(map, given.get(known.get(i)), components[i], path);
+            for (Schema.Entry e : entries)
+                if (given.containsKey(e.key()) == present)
+                    values.put(e.names(), component(map, given.get(e.key()), e.component(), path));
         try {
-            Constructor<?> make = type.getDeclaredConstructor(types);
-            make.setAccessible(true);
-            return make.newInstance(values);
+            return make(type, List.of(), values, path);
         } catch (InvocationTargetException e) {
             if (e.getCause() instanceof Conflict conflict) {
                 NodeTuple at = given.get(conflict.key());
@@ -118,6 +126,43 @@ final class Binder {
         } catch (ReflectiveOperationException e) {
             throw new IllegalStateException(e);
         }
+    }
+
+    /// Calls the constructor of a record, and before it those of the records inlined in it.
+    ///
+    /// @param at path of the record
+    private Object make(Class<?> type, List<String> at, Map<List<String>, @Nullable Object> values,
+            String path) throws ReflectiveOperationException {
+        RecordComponent[] components = type.getRecordComponents();
+        Class<?>[] types = new Class<?>[components.length];
+        @Nullable Object[] arguments = new @Nullable Object[components.length];
+        for (int i = 0; i < components.length; i++) {
+            RecordComponent c = components[i];
+            List<String> here = new ArrayList<>(at);
+            here.add(c.getName());
+            types[i] = c.getType();
+            Unlisted unlisted = c.getAnnotation(Unlisted.class);
+            if (c.isAnnotationPresent(Inline.class))
+                arguments[i] = make(c.getType(), here, values, path);
+            else
+                if (values.containsKey(here))
+                    arguments[i] = values.get(here);
+                else
+                    if (unlisted != null)
+                        arguments[i] = defaulted(c, UNLIMITED, unlisted.def(), path + Schema.key(c));
+                    else
+                        arguments[i] =
+                                defaulted(c, Schema.annotation(c), Schema.annotation(c).def(), path + Schema.key(c));
+        }
+        Constructor<?> constructor = type.getDeclaredConstructor(types);
+        constructor.setAccessible(true);
+        return constructor.newInstance(arguments);
+    }
+
+    private @Nullable Object defaulted(RecordComponent c, Key key, String def, String at) {
+        Node node = new Compose(LoadSettings.builder().setLabel("default of " + at).build()).composeString(def)
+                .orElseThrow();
+        return value(node, c.getGenericType(), key, at);
     }
 
     private @Nullable Object component(MappingNode map, @Nullable NodeTuple given, RecordComponent c, String path) {
@@ -133,9 +178,7 @@ final class Binder {
             throw error(given.getKeyNode(), "'" + at + "' has no value");
         if (key.def().equals(Key.REQUIRED))
             throw error(map, "'" + at + "' is missing: " + key.doc());
-        Node def = new Compose(LoadSettings.builder().setLabel("default of " + at).build()).composeString(key.def())
-                .orElseThrow();
-        return value(def, c.getGenericType(), key, at);
+        return defaulted(c, key, key.def(), at);
     }
 
     private @Nullable Object value(Node node, Type type, Key key, String at) {
@@ -200,10 +243,10 @@ final class Binder {
 
     private Object enumeration(ScalarNode scalar, Class<?> type, String at) {
         List<String> words = new ArrayList<>();
-        for (Object o : type.getEnumConstants()) {
-            String word = Schema.word((Enum<?>) o);
+        for (Enum<?> e : Schema.listed(type)) {
+            String word = Schema.word(e);
             if (word.equals(scalar.getValue()))
-                return o;
+                return e;
             words.add(word);
         }
         throw error(scalar, "'" + at + "' must be one of " + String.join(", ", words)

@@ -1,6 +1,8 @@
 package dev.gyre.trainer.config;
 
-import java.lang.reflect.RecordComponent;
+import dev.gyre.model.options.Key;
+import dev.gyre.model.options.OneOf;
+import java.util.List;
 
 /// `docs/configuration.md`, from the configuration records.
 public final class ConfigDocs {
@@ -29,19 +31,21 @@ public final class ConfigDocs {
 
     private static void type(StringBuilder out, Class<?> type, String path) {
         StringBuilder plain = new StringBuilder();
-        for (RecordComponent c : type.getRecordComponents())
-            if (c.getType().isAnnotationPresent(OneOf.class)) {
-                OneOf one = c.getType().getAnnotation(OneOf.class);
-                out.append("\n### ").append(Schema.key(c)).append("\n\n").append(Schema.annotation(c).doc())
+        for (Schema.Entry c : Schema.entries(type)) {
+            Class<?> of = c.component().getType();
+            OneOf one = of.getAnnotation(OneOf.class);
+            if (one != null) {
+                out.append("\n### ").append(c.key()).append("\n\n").append(c.annotation().doc())
                         .append("; `").append(one.value()).append("` chooses:\n");
-                for (Class<?> k : Schema.cases(c.getType()))
-                    section(out, k, Schema.key(c) + ", " + one.value() + ": " + Schema.caseOf(k).value(),
+                for (Class<?> k : Schema.cases(of))
+                    section(out, k, c.key() + ", " + one.value() + ": " + Schema.caseOf(k).value(),
                             Schema.caseOf(k).doc());
             } else
-                if (Schema.isSection(c.getType()))
-                    section(out, c.getType(), path + Schema.key(c), Schema.annotation(c).doc());
+                if (c.isSection())
+                    section(out, of, path + c.key(), c.annotation().doc());
                 else
                     row(plain, c);
+        }
         if (!plain.isEmpty())
             out.append("\n### Top level\n\n").append(HEAD).append(plain);
     }
@@ -50,16 +54,17 @@ public final class ConfigDocs {
 
     private static void section(StringBuilder out, Class<?> type, String title, String doc) {
         out.append("\n### ").append(title).append("\n\n").append(doc).append("\n");
-        if (type.getRecordComponents().length == 0)
+        List<Schema.Entry> entries = Schema.entries(type);
+        if (entries.isEmpty())
             return;
         out.append('\n').append(HEAD);
-        for (RecordComponent c : type.getRecordComponents())
+        for (Schema.Entry c : entries)
             row(out, c);
     }
 
-    private static void row(StringBuilder out, RecordComponent c) {
-        Key key = Schema.annotation(c);
-        out.append("| `").append(Schema.key(c)).append("` | ")
+    private static void row(StringBuilder out, Schema.Entry c) {
+        Key key = c.annotation();
+        out.append("| `").append(c.key()).append("` | ")
                 .append(key.def().equals(Key.REQUIRED) ? "required" : "`" + key.def() + "`").append(" | ")
                 .append(key.doc().replace("|", "\\|")).append(" |\n");
     }

@@ -1,6 +1,8 @@
 package dev.gyre.trainer.config;
 
-import java.lang.reflect.RecordComponent;
+import dev.gyre.model.options.Key;
+import dev.gyre.model.options.Names;
+import dev.gyre.model.options.OneOf;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -26,10 +28,10 @@ public final class ConfigWriter {
         OneOf.Case named = type.getAnnotation(OneOf.Case.class);
         if (named != null)
             out.append(indent).append(Schema.chooser(type)).append(": ").append(named.value()).append('\n');
-        for (RecordComponent c : type.getRecordComponents()) {
-            Object v = Schema.get(c, record);
-            out.append(indent).append(Schema.key(c)).append(':');
-            if (v != null && Schema.isSection(c.getType())) {
+        for (Schema.Entry c : Schema.entries(type)) {
+            Object v = c.of(record);
+            out.append(indent).append(c.key()).append(':');
+            if (v != null && c.isSection()) {
                 out.append('\n');
                 section(out, v, indent + "  ");
             } else
@@ -58,21 +60,21 @@ public final class ConfigWriter {
                     + Schema.siblings(type).stream().filter(w -> !w.equals(named.value()))
                             .collect(Collectors.joining(", "))
                     + ")"));
-        for (RecordComponent c : type.getRecordComponents()) {
-            Object v = Schema.get(c, record);
-            Key key = Schema.annotation(c);
-            if (v != null && Schema.isSection(c.getType())) {
+        for (Schema.Entry c : Schema.entries(type)) {
+            Object v = c.of(record);
+            Key key = c.annotation();
+            if (v != null && c.isSection()) {
                 write(out, lines, indent);
                 if (indent.isEmpty())
                     out.append("\n# ").append(key.doc()).append('\n');
-                out.append(indent).append(Schema.key(c)).append(":\n");
-                commented(out, v, indent + "  ", path + Schema.key(c) + ".", given);
+                out.append(indent).append(c.key()).append(":\n");
+                commented(out, v, indent + "  ", path + c.key() + ".", given);
                 continue;
             }
             if (indent.isEmpty() && lines.isEmpty())
                 out.append('\n');
-            String text = key.def().equals("null") && !given.test(path + Schema.key(c)) ? "null" : value(v);
-            lines.add(new Line(Schema.key(c) + ": " + text, key.doc() + otherwise(key, text)));
+            String text = key.def().equals("null") && !given.test(path + c.key()) ? "null" : value(v);
+            lines.add(new Line(c.key() + ": " + text, key.doc() + otherwise(key, text)));
         }
         write(out, lines, indent);
     }
@@ -123,12 +125,12 @@ public final class ConfigWriter {
         OneOf.Case named = type.getAnnotation(OneOf.Case.class);
         if (named != null)
             out.put(path + Schema.chooser(type), named.value());
-        for (RecordComponent c : type.getRecordComponents()) {
-            Object v = Schema.get(c, record);
-            if (v != null && Schema.isSection(c.getType()))
-                flatten(out, v, path + Schema.key(c) + ".");
+        for (Schema.Entry c : Schema.entries(type)) {
+            Object v = c.of(record);
+            if (v != null && c.isSection())
+                flatten(out, v, path + c.key() + ".");
             else
-                out.put(path + Schema.key(c), value(v));
+                out.put(path + c.key(), value(v));
         }
     }
 

@@ -1,7 +1,9 @@
 package dev.gyre.trainer.config;
 
+import dev.gyre.model.adapter.Methods;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.stream.Stream;
 
 /// A configuration to start from, by name: what `gyre init --preset` writes. Only the keys that make the preset what it is
 /// are set here; all others keep their defaults.
@@ -18,53 +20,40 @@ public record Preset(String name, String purpose, Class<? extends Record> type, 
     private static final List<String> PATHS =
             List.of("model.path=examples/small-llama", "data.train=data/train.jsonl", "data.valid=data/valid.jsonl");
 
-    private static final List<Preset> ALL = List.of(
-            tune("oftv2", "OFTv2: block rotations of the input, on weights as they are stored", "oft",
-                    "adapter.block_size=32", "train.lr=4e-4"),
-            tune("qoft", "QOFT: OFTv2 over weights stored in 4 bits (NF4)", "oft", "model.base=nf4",
-                    "adapter.block_size=32", "train.lr=4e-4"),
-            tune("qoft-double", "QOFT with the 4-bit scales quantised as well, the least memory", "oft",
-                    "model.base=nf4_double", "adapter.block_size=32", "train.lr=4e-4"),
-            tune("oftv2-exact", "OFTv2 with the exact Cayley transform, for large rotations", "oft",
-                    "adapter.cayley=exact", "train.lr=4e-4"),
-            tune("coft", "constrained OFT: each block stays near the identity", "oft", "adapter.coft=true",
-                    "adapter.eps=1e-3", "train.lr=4e-4"),
-            tune("oftv1", "OFT v1 for comparison: rotates weights instead of inputs; slow", "oft",
-                    "adapter.form=weight_block", "train.lr=4e-4"),
-            tune("psoft", "PSOFT (MOFT): a rotation inside the principal subspace", "psoft", "adapter.r=32",
-                    "train.lr=1e-3"),
-            tune("goft", "GOFT: Givens rotations, the fewest trainable parameters", "goft", "train.lr=1e-3"),
-            tune("qgoft", "qGOFT: GOFT with free 2x2 matrices", "qgoft", "train.lr=1e-3"),
-            tune("boft", "BOFT: butterfly products of block rotations", "boft", "adapter.block_size=4",
-                    "adapter.factors=1", "train.lr=4e-4"),
-            tune("hra", "HRA: a chain of Householder reflections", "hra", "adapter.r=8", "train.lr=1e-3"),
-            tune("lora", "LoRA: a low-rank update, the common baseline", "lora", "adapter.r=16", "train.lr=2e-4"),
-            tune("qlora", "QLoRA: LoRA over weights stored in 4 bits with quantised scales", "lora",
-                    "model.base=nf4_double", "adapter.r=16", "train.lr=2e-4"),
-            tune("full", "full fine-tuning: every weight, the upper baseline", "full", "model.base=f32",
-                    "train.lr=5e-5"),
-            tune("quickstart", "the run of gyre quickstart: OFTv2 teaches the shipped model a skill", "oft",
-                    "data.train=data/shift/train.jsonl", "data.valid=data/shift/valid.jsonl", "train.steps=300",
-                    "train.seq_len=128", "train.micro_batch=8", "train.lr=8e-4", "train.warmup=10",
-                    "eval.batches=4"),
-            tune("book", "running text (a book, a code base) in place of tasks: every token counts", "oft",
-                    "data.train=data/book.txt", "data.valid=null", "data.format=text", "data.train_on=all",
-                    "data.too_long=split", "train.lr=4e-4"),
-            tune("small-memory", "the least memory: QOFT, one short row at a time, gradients added up", "oft",
-                    "model.base=nf4_double", "train.seq_len=256", "train.micro_batch=1", "train.accumulate=16",
-                    "train.lr=4e-4"),
-            scratch("pretrain-tiny", "a new model of 0.1 M weights, for first steps", "tiny", "train.seq_len=128",
-                    "train.steps=3000", "train.micro_batch=8", "train.lr=3e-3", "train.warmup=150",
-                    "train.beta2=0.95"),
-            scratch("pretrain-small", "a new model of 1 M weights, as examples/small-llama was made", "small",
-                    "train.seq_len=128", "train.steps=1800", "train.micro_batch=16", "train.lr=3e-3",
-                    "train.warmup=100", "train.min_lr_ratio=0.02", "train.weight_decay=0.01"));
+    /// Presets of single methods come from the methods.
+    private static final List<Preset> ALL = Stream.concat(Methods.all().stream()
+            .flatMap(m -> m.presets().stream().map(p -> tune(p.name(), p.purpose(), m.name(), p.settings()))),
+            Stream.of(
+                    tune("full", "full fine-tuning: every weight, the upper baseline", "full", "model.base=f32",
+                            "train.lr=5e-5"),
+                    tune("quickstart", "the run of gyre quickstart: OFTv2 teaches the shipped model a skill", "oft",
+                            "data.train=data/shift/train.jsonl", "data.valid=data/shift/valid.jsonl", "train.steps=300",
+                            "train.seq_len=128", "train.micro_batch=8", "train.lr=8e-4", "train.warmup=10",
+                            "eval.batches=4"),
+                    tune("book", "running text (a book, a code base) in place of tasks: every token counts", "oft",
+                            "data.train=data/book.txt", "data.valid=null", "data.format=text", "data.train_on=all",
+                            "data.too_long=split", "train.lr=4e-4"),
+                    tune("small-memory", "the least memory: QOFT, one short row at a time, gradients added up", "oft",
+                            "model.base=nf4_double", "train.seq_len=256", "train.micro_batch=1", "train.accumulate=16",
+                            "train.lr=4e-4"),
+                    scratch("pretrain-tiny", "a new model of 0.1 M weights, for first steps", "tiny",
+                            "train.seq_len=128",
+                            "train.steps=3000", "train.micro_batch=8", "train.lr=3e-3", "train.warmup=150",
+                            "train.beta2=0.95"),
+                    scratch("pretrain-small", "a new model of 1 M weights, as examples/small-llama was made", "small",
+                            "train.seq_len=128", "train.steps=1800", "train.micro_batch=16", "train.lr=3e-3",
+                            "train.warmup=100", "train.min_lr_ratio=0.02", "train.weight_decay=0.01")))
+            .toList();
 
     private static Preset tune(String name, String purpose, String method, String... settings) {
+        return tune(name, purpose, method, List.of(settings));
+    }
+
+    private static Preset tune(String name, String purpose, String method, List<String> settings) {
         List<String> all = new ArrayList<>(PATHS);
         all.add("adapter.method=" + method);
         all.add("output.dir=runs/" + name);
-        all.addAll(List.of(settings));
+        all.addAll(settings);
         return new Preset(name, purpose, RunConfig.class, all);
     }
 

@@ -1,6 +1,8 @@
 package dev.gyre.trainer.config;
 
 import dev.gyre.kernels.Precision;
+import dev.gyre.model.options.Conflict;
+import dev.gyre.model.options.Key;
 import org.jspecify.annotations.Nullable;
 
 /// Configuration of `gyre pretrain`: a model from scratch, all weights trained.

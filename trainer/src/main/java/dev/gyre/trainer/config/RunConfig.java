@@ -1,6 +1,10 @@
 package dev.gyre.trainer.config;
 
 import dev.gyre.kernels.Precision;
+import dev.gyre.model.adapter.Full;
+import dev.gyre.model.adapter.Tuning;
+import dev.gyre.model.options.Conflict;
+import dev.gyre.model.options.Key;
 import dev.gyre.model.transformer.TrainSession;
 import dev.gyre.model.weights.Storage;
 import java.util.EnumSet;
@@ -12,7 +16,7 @@ import org.jspecify.annotations.Nullable;
 /// `run.yaml` of a fine-tuning run. Paths are relative to the directory in which Gyre is started.
 public record RunConfig(
         @Key(doc = "the model to start from") Model model,
-        @Key(doc = "what is trained") AdapterConfig adapter,
+        @Key(doc = "what is trained") Tuning adapter,
         @Key(doc = "examples") Data data,
         @Key(doc = "steps, batches and the optimiser") Train train,
         @Key(doc = "evaluation during training") Eval eval,
@@ -27,7 +31,7 @@ public record RunConfig(
         implements RunSettings {
 
     public RunConfig {
-        if (adapter instanceof AdapterConfig.Full && model.base != Storage.AS_STORED && model.base != Storage.F32)
+        if (adapter instanceof Full && model.base != Storage.AS_STORED && model.base != Storage.F32)
             throw new Conflict("adapter", "full trains the weights themselves, in 32 bits, so model.base must be"
                     + " as_stored or f32");
         if (data.valid == null)

@@ -1,11 +1,16 @@
 package dev.gyre.trainer.config;
 
+import dev.gyre.model.options.Inline;
+import dev.gyre.model.options.Key;
+import dev.gyre.model.options.Names;
+import dev.gyre.model.options.OneOf;
+import dev.gyre.model.options.Unlisted;
 import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.RecordComponent;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /// What reader and writer both need to know of configuration records.
@@ -24,9 +29,63 @@ public final class Schema {
         return s.toString();
     }
 
+    /// One key of a section: the component that it gives, in the section's record or in a record inlined there.
+    ///
+    /// @param path from the section's record to the component
+    record Entry(List<RecordComponent> path) {
+        RecordComponent component() {
+            return path.getLast();
+        }
+
+        /// [#path] by names, of which there are no two alike: components have no equality.
+        List<String> names() {
+            return path.stream().map(RecordComponent::getName).toList();
+        }
+
+        String key() {
+            return Schema.key(component());
+        }
+
+        Key annotation() {
+            return Schema.annotation(component());
+        }
+
+        boolean isSection() {
+            return Schema.isSection(component().getType());
+        }
+
+        @Nullable
+        Object of(Object section) {
+            Object at = section;
+            for (RecordComponent c : path)
+                at = at == null ? null : get(c, at);
+            return at;
+        }
+    }
+
+    /// The keys of a record in order, those of inlined records among them.
+    static List<Entry> entries(Class<?> record) {
+        List<Entry> out = new ArrayList<>();
+        entries(record, List.of(), Set.of(), out);
+        return out;
+    }
+
+    private static void entries(Class<?> record, List<RecordComponent> above, Set<String> without, List<Entry> out) {
+        for (RecordComponent c : record.getRecordComponents()) {
+            List<RecordComponent> path = new ArrayList<>(above);
+            path.add(c);
+            Inline inline = c.getAnnotation(Inline.class);
+            if (inline != null)
+                entries(c.getType(), path, Set.of(inline.without()), out);
+            else
+                if (!c.isAnnotationPresent(Unlisted.class) && !without.contains(c.getName()))
+                    out.add(new Entry(List.copyOf(path)));
+        }
+    }
+
     /// Keys of a record, in order.
     static List<String> keys(Class<?> record) {
-        return Arrays.stream(record.getRecordComponents()).map(Schema::key).toList();
+        return entries(record).stream().map(Entry::key).toList();
     }
 
     /// Whether `record` has a key of that name.
@@ -36,6 +95,21 @@ public final class Schema {
 
     static String word(Enum<?> e) {
         return e.name().toLowerCase(Locale.ROOT);
+    }
+
+    /// The constants that a configuration may name.
+    static List<Enum<?>> listed(Class<?> type) {
+        List<Enum<?>> out = new ArrayList<>();
+        for (Object o : type.getEnumConstants()) {
+            Enum<?> e = (Enum<?>) o;
+            try {
+                if (!type.getField(e.name()).isAnnotationPresent(Unlisted.class))
+                    out.add(e);
+            } catch (NoSuchFieldException x) {
+                throw new IllegalStateException(x);
+            }
+        }
+        return out;
     }
 
     static Key annotation(RecordComponent c) {
@@ -48,13 +122,11 @@ public final class Schema {
 
     /// The values of the choosing key and the records they select.
     static List<Class<?>> cases(Class<?> oneOf) {
-        List<Class<?>> out = new ArrayList<>();
-        for (Class<?> c : oneOf.getPermittedSubclasses())
-            if (c.isRecord())
-                out.add(c);
-            else
-                out.addAll(cases(c));
-        return out;
+        try {
+            return oneOf.getAnnotation(OneOf.class).cases().getDeclaredConstructor().newInstance().all();
+        } catch (ReflectiveOperationException e) {
+            throw new IllegalStateException(e);
+        }
     }
 
     /// The key that selected `record` among its siblings.
@@ -108,11 +180,11 @@ public final class Schema {
                 found.addAll(homes(c, key, prefix));
             return found;
         }
-        for (RecordComponent c : type.getRecordComponents()) {
-            if (key(c).equals(key))
+        for (Entry e : entries(type)) {
+            if (e.key().equals(key))
                 found.add(prefix + key);
-            if (isSection(c.getType()))
-                found.addAll(homes(c.getType(), key, prefix + key(c) + "."));
+            if (e.isSection())
+                found.addAll(homes(e.component().getType(), key, prefix + e.key() + "."));
         }
         return found;
     }

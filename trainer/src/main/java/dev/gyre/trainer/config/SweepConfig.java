@@ -1,5 +1,7 @@
 package dev.gyre.trainer.config;
 
+import dev.gyre.model.options.Conflict;
+import dev.gyre.model.options.Key;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;

@@ -3,7 +3,7 @@ package dev.gyre.trainer.convert;
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.InputException;
 import dev.gyre.model.adapter.Adapter;
-import dev.gyre.model.adapter.LoraExport;
+import dev.gyre.model.adapter.lora.LoraExport;
 import dev.gyre.model.files.AtomicFiles;
 import dev.gyre.model.transformer.Transformer;
 import dev.gyre.trainer.measure.ModelRef;

@@ -1,8 +1,8 @@
 package dev.gyre.trainer.convert;
 
+import dev.gyre.model.adapter.PeftFile;
 import dev.gyre.model.files.FormatException;
 import dev.gyre.model.files.Json;
-import dev.gyre.model.format.PeftFile;
 import dev.gyre.trainer.measure.ModelRef;
 import dev.gyre.trainer.record.Provenance;
 import java.nio.file.Files;

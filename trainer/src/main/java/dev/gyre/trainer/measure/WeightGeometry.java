@@ -3,8 +3,8 @@ package dev.gyre.trainer.measure;
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.op.HostData;
 import dev.gyre.model.adapter.Adapter;
+import dev.gyre.model.adapter.AdapterLayer;
 import dev.gyre.model.adapter.Geometry;
-import dev.gyre.model.adapter.ModuleAdapter;
 import dev.gyre.model.transformer.Merge;
 import dev.gyre.model.transformer.Transformer;
 import dev.gyre.quant.linalg.HypersphericalEnergy;
@@ -26,7 +26,7 @@ public record WeightGeometry(String weight, @Nullable Geometry geometry, double 
     public static List<WeightGeometry> of(Transformer model, Backend backend) {
         Map<String, Geometry> known = new LinkedHashMap<>();
         for (Adapter a : model.adapters())
-            for (ModuleAdapter m : a.modules()) {
+            for (AdapterLayer m : a.modules()) {
                 Geometry g = m.geometry();
                 if (g != null)
                     known.put(m.module() + ".weight", g);

@@ -4,20 +4,20 @@ import dev.gyre.kernels.GyreException;
 import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.devices.PlannedDevice;
 import dev.gyre.model.adapter.Adapter;
+import dev.gyre.model.adapter.AdapterOptions;
+import dev.gyre.model.adapter.Full;
+import dev.gyre.model.adapter.Tuning;
 import dev.gyre.model.files.FormatException;
 import dev.gyre.model.format.ModelDir;
 import dev.gyre.model.transformer.BatchShape;
 import dev.gyre.model.transformer.PlannedModel;
 import dev.gyre.model.weights.Storage;
-import dev.gyre.trainer.config.AdapterConfig;
-import dev.gyre.trainer.config.Adapters;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.data.ModelText;
 import dev.gyre.trainer.data.RunData;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Locale;
 import java.util.function.IntFunction;
 import org.jspecify.annotations.Nullable;
 
@@ -80,11 +80,11 @@ public final class RunPlan {
     /// The run as it is configured, with other methods at their defaults and over other bases.
     ///
     /// @param others one configuration of each method
-    public List<Row> sideBySide(List<AdapterConfig> others, RunData.Load load) {
+    public List<Row> sideBySide(List<Tuning> others, RunData.Load load) {
         List<Row> out = new ArrayList<>();
-        for (AdapterConfig a : others)
+        for (Tuning a : others)
             for (Storage base : Storage.values()) {
-                if (base == Storage.AS_STORED || a instanceof AdapterConfig.Full && base != Storage.F32)
+                if (base == Storage.AS_STORED || a instanceof Full && base != Storage.F32)
                     continue;
                 out.add(row(a.getClass() == config.adapter().getClass() ? config.adapter() : a, base, shape(), load));
             }
@@ -92,9 +92,9 @@ public final class RunPlan {
     }
 
     /// Other methods over the configured base.
-    public List<Row> methods(List<AdapterConfig> others, RunData.Load load) {
+    public List<Row> methods(List<Tuning> others, RunData.Load load) {
         List<Row> out = new ArrayList<>();
-        for (AdapterConfig a : others)
+        for (Tuning a : others)
             if (a.getClass() != config.adapter().getClass())
                 out.add(row(a, config.model().base(), shape(), load));
         return out;
@@ -110,21 +110,21 @@ public final class RunPlan {
         return files.config().maxPositionEmbeddings();
     }
 
-    private Row row(AdapterConfig adapter, Storage base, BatchShape shape, RunData.Load load) {
+    private Row row(Tuning adapter, Storage base, BatchShape shape, RunData.Load load) {
         Storage held = base;
-        String method = adapter.getClass().getSimpleName().toLowerCase(Locale.ROOT);
+        String method = adapter.method();
         PlannedModel sketch = PlannedModel.of(files, held);
         long all = sketch.parameters();
         try {
             return switch (adapter) {
-                case AdapterConfig.OnModules on -> {
-                    Adapter a = sketch.adapter(Adapters.spec(on, config.seed()));
+                case AdapterOptions options -> {
+                    Adapter a = sketch.adapter(options);
                     yield new Row(method, base, all, a.parameters(), a.modules().size(),
                             MemoryEstimate.of(sketch, a, shapes(shape), config.train().uses(), load,
                                     threads, device),
                             null);
                 }
-                case AdapterConfig.Full _ -> {
+                case Full _ -> {
                     if (files.config().linears().stream().anyMatch(l -> files.isQuantized(l.path() + ".weight")))
                         throw new InputException("weights stored in 4 bits cannot be trained whole");
                     yield new Row(method, base, all, all, 0,

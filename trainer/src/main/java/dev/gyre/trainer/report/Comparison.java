@@ -2,7 +2,6 @@ package dev.gyre.trainer.report;
 
 import dev.gyre.kernels.InputException;
 import dev.gyre.model.files.FormatException;
-import dev.gyre.trainer.config.AdapterConfig;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.ConfigWriter;
 import dev.gyre.trainer.config.RunConfig;
@@ -205,26 +204,6 @@ public final class Comparison {
     /// Runs without results, by name, and why.
     public Map<String, String> missing() {
         return missing;
-    }
-
-    /// The settings by which the runs' methods differ in size: block size, rank, form.
-    static String variant(RunConfig c) {
-        return switch (c.adapter()) {
-            case AdapterConfig.Oft o -> (o.blocks() == null ? "b=" + o.blockSize()
-                    : "blocks=" + o.blocks()) + switch (o.form()) {
-                        case INPUT -> "";
-                        case WEIGHT_BLOCK -> ", v1 by blocks";
-                        case WEIGHT_DENSE -> ", v1 dense";
-                    };
-            case AdapterConfig.Psoft p -> "r=" + p.r();
-            case AdapterConfig.Goft g -> g.scaler() ? "scaled" : "strict";
-            case AdapterConfig.Qgoft _ -> "relaxed";
-            case AdapterConfig.Lora l -> "r=" + l.r();
-            case AdapterConfig.Boft b -> (b.blocks() == null ? "b=" + b.blockSize()
-                    : "blocks=" + b.blocks()) + ", m=" + b.factors();
-            case AdapterConfig.Hra h -> "r=" + h.r();
-            case AdapterConfig.Full _ -> "";
-        };
     }
 
     boolean hasSettings() {

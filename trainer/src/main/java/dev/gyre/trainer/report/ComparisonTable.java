@@ -90,7 +90,7 @@ public final class ComparisonTable {
     }
 
     private static String method(Row r) {
-        String v = Comparison.variant(r.config());
+        String v = r.config().adapter().variant();
         return r.results().method() + (v.isEmpty() ? "" : " " + v);
     }
 
@@ -164,7 +164,7 @@ public final class ComparisonTable {
         s.append(",settings\n");
         for (Row r : runs.rows()) {
             s.append(quoted(r.name())).append(',').append(r.results().method()).append(',')
-                    .append(quoted(Comparison.variant(r.config()))).append(',').append(r.results().base());
+                    .append(quoted(r.config().adapter().variant())).append(',').append(r.results().base());
             for (Column c : runs.columns()) {
                 double v = c.value().applyAsDouble(r);
                 s.append(',').append(Double.isNaN(v) ? "" : v == Math.rint(v) && Math.abs(v) < 1e15

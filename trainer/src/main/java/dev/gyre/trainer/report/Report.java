@@ -2,6 +2,7 @@ package dev.gyre.trainer.report;
 
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.OpTime;
+import dev.gyre.model.adapter.Full;
 import dev.gyre.model.adapter.Geometry;
 import dev.gyre.model.files.AtomicFiles;
 import dev.gyre.model.files.FormatException;
@@ -12,7 +13,6 @@ import dev.gyre.model.transformer.BatchShape;
 import dev.gyre.model.transformer.Merge;
 import dev.gyre.model.transformer.TrainSession;
 import dev.gyre.model.transformer.Transformer;
-import dev.gyre.trainer.config.AdapterConfig;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.data.Batches;
@@ -171,7 +171,7 @@ public final class Report {
         HeapTrim.collect();
         try (TrainSession s = new TrainSession(model, backend,
                 List.of(new BatchShape(c.train().microBatch(), c.train().seqLen())),
-                c.adapter() instanceof AdapterConfig.Full, c.train().uses())) {
+                c.adapter() instanceof Full, c.train().uses())) {
             // a learning rate of zero leaves the model as it is
             AdamWStep update = new AdamWStep(1, 0f, 0.9f, 0.999f, 1e-8f, 0f, 1f);
             List<OpTime> least = List.of();
@@ -241,8 +241,8 @@ public final class Report {
     }
 
     private static String summary(RunConfig c, @Nullable Results r) {
-        String variant = Comparison.variant(c);
-        return Results.method(c.adapter()) + (variant.isEmpty() ? "" : " " + variant) + " on " + c.model().path()
+        String variant = c.adapter().variant();
+        return c.adapter().method() + (variant.isEmpty() ? "" : " " + variant) + " on " + c.model().path()
                 + " (" + c.model().base().name().toLowerCase(Locale.ROOT) + ") \u00b7 "
                 + c.train().microBatch() + " \u00d7 " + c.train().seqLen() + " tokens \u00d7 " + c.train().accumulate()
                 + (r == null ? " \u00b7 not finished" : " \u00b7 " + r.steps() + (c.train().steps() != null

@@ -2,12 +2,12 @@ package dev.gyre.trainer.report;
 
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.op.Buf.Role;
+import dev.gyre.model.adapter.Full;
 import dev.gyre.model.adapter.Geometry;
 import dev.gyre.model.files.AtomicFiles;
 import dev.gyre.model.files.FormatException;
 import dev.gyre.model.files.Json;
 import dev.gyre.model.transformer.Transformer;
-import dev.gyre.trainer.config.AdapterConfig;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.data.Batches;
 import dev.gyre.trainer.data.Example;
@@ -93,7 +93,7 @@ public record Results(String method, String base, String model, String device, l
             Map<Role, Long> by = run.session().bytesByRole();
             long trained = by.getOrDefault(Role.PARAM, 0L) + by.getOrDefault(Role.GRAD, 0L)
                     + by.getOrDefault(Role.STATE, 0L);
-            return new Training(run.done(), run.session().trainableNumbers(),
+            return new Training(run.done(), run.session().trainableParameters(),
                     new Memory(run.session().plannedBytes(), by.getOrDefault(Role.WEIGHT, 0L), trained,
                             by.getOrDefault(Role.ACTIVATION, 0L), process));
         }
@@ -119,9 +119,9 @@ public record Results(String method, String base, String model, String device, l
                         g.stream().mapToDouble(Geometry::angle).max().orElseThrow(),
                         g.stream().mapToDouble(Geometry::defect).max().orElseThrow());
         Metrics m = Metrics.read(dir.resolve("metrics.jsonl"));
-        Results r = new Results(method(c.adapter()), c.model().base().name().toLowerCase(Locale.ROOT),
+        Results r = new Results(c.adapter().method(), c.model().base().name().toLowerCase(Locale.ROOT),
                 c.model().path(), backend.describe(), t.steps, t.trained, parameters,
-                tensorBytes(dir.resolve(c.adapter() instanceof AdapterConfig.Full ? "model" : "adapter")),
+                tensorBytes(dir.resolve(c.adapter() instanceof Full ? "model" : "adapter")),
                 m.medianStepSeconds(), m.tokensPerSecond(), t.memory, before, after, rotation);
         AtomicFiles.write(dir.resolve(FILE), Json.pretty(r.json()));
         return r;
@@ -143,20 +143,6 @@ public record Results(String method, String base, String model, String device, l
             throw new FormatException(file, "not the results of a run: " + e.getOriginalMessage()
                     + "; remove it and run gyre train --resume to measure again");
         }
-    }
-
-    /// The configuration's word for a method.
-    public static String method(AdapterConfig a) {
-        return switch (a) {
-            case AdapterConfig.Oft _ -> "oft";
-            case AdapterConfig.Psoft _ -> "psoft";
-            case AdapterConfig.Goft _ -> "goft";
-            case AdapterConfig.Qgoft _ -> "qgoft";
-            case AdapterConfig.Lora _ -> "lora";
-            case AdapterConfig.Boft _ -> "boft";
-            case AdapterConfig.Hra _ -> "hra";
-            case AdapterConfig.Full _ -> "full";
-        };
     }
 
     private static Scores scores(RunConfig c, Transformer model, ModelText text, Backend backend) {

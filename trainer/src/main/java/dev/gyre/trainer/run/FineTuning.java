@@ -2,13 +2,12 @@ package dev.gyre.trainer.run;
 
 import dev.gyre.kernels.Backend;
 import dev.gyre.model.adapter.Adapter;
-import dev.gyre.model.adapter.AdapterSpec;
-import dev.gyre.model.adapter.PrincipalSubspace;
+import dev.gyre.model.adapter.AdapterOptions;
+import dev.gyre.model.adapter.BaseWeights;
+import dev.gyre.model.adapter.Full;
 import dev.gyre.model.format.ModelDir;
 import dev.gyre.model.transformer.TrainSession;
 import dev.gyre.model.transformer.Transformer;
-import dev.gyre.trainer.config.AdapterConfig;
-import dev.gyre.trainer.config.Adapters;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.data.ModelText;
 import dev.gyre.trainer.data.RunData;
@@ -40,7 +39,7 @@ public final class FineTuning {
     /// The base model, its weights stored as the configuration says.
     public static Transformer load(RunConfig c) {
         try (ModelDir dir = ModelDir.open(Path.of(c.model().path()))) {
-            return c.adapter() instanceof AdapterConfig.Full ? Transformer.load(dir)
+            return c.adapter() instanceof Full ? Transformer.load(dir)
                     : Transformer.load(dir, c.model().base());
         }
     }
@@ -49,20 +48,19 @@ public final class FineTuning {
     public static Trained adapt(RunConfig c, Transformer model, ModelText text, Backend backend) {
         Path base = Path.of(c.model().path());
         return switch (c.adapter()) {
-            case AdapterConfig.OnModules on -> {
-                AdapterSpec spec = Adapters.spec(on, c.seed());
+            case AdapterOptions options -> {
                 Adapter adapter;
                 try (ModelDir dir = ModelDir.open(base)) {
                     // PSOFT's factors come from the weights as the files have them, before they are rounded
-                    adapter = Adapter.create(spec, model, c.seed(), new PrincipalSubspace(Transformer.reading(dir),
-                            backend,
+                    adapter = Adapter.create(options.seeded(c.seed()), model, c.seed(), new BaseWeights(
+                            Transformer.reading(dir), backend,
                             // a weight in F32, and the sessions of its decomposition
                             (module, captured, residual, gap) -> HeapTrim.collect()));
                 }
                 model.attach(adapter);
                 yield new Trained.OnModel(model, adapter, text, c.model().path());
             }
-            case AdapterConfig.Full _ -> new Trained.AllWeights(model, text, base);
+            case Full _ -> new Trained.AllWeights(model, text, base);
         };
     }
 

@@ -295,7 +295,7 @@ public final class TrainingRun implements AutoCloseable {
         long stored = trained.full() ? trained.model().weights().values().stream().mapToLong(HostData::bytes).sum() : 0;
         RunData.Load load = data.load(trained.model().config().maxPositionEmbeddings(), trained.text());
         return stored + session.plannedBytes() + (load.room() == 0 ? 0 : Decoder.bytes(trained.model(), load.room()))
-                + MemoryEstimate.beside(session.trainableNumbers(), load.bytes(),
+                + MemoryEstimate.beside(session.trainableParameters(), load.bytes(),
                         Runtime.getRuntime().availableProcessors());
     }
 

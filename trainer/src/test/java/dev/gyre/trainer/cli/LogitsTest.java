@@ -3,12 +3,11 @@ package dev.gyre.trainer.cli;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.gyre.model.adapter.Adapter;
-import dev.gyre.model.adapter.OftSpec;
 import dev.gyre.model.adapter.Targets;
+import dev.gyre.model.adapter.oft.Oft;
 import dev.gyre.model.format.ModelDir;
 import dev.gyre.model.format.SafeTensors;
 import dev.gyre.model.format.SafeTensorsWriter;
-import dev.gyre.model.format.TargetModules;
 import dev.gyre.model.transformer.Transformer;
 import dev.gyre.trainer.cli.screen.ExitCode;
 import java.io.IOException;
@@ -135,7 +134,7 @@ class LogitsTest {
         Path adapter = dir.resolve("adapter");
         try (ModelDir d = ModelDir.open(m)) {
             Transformer llama = Transformer.load(d);
-            Adapter.create(OftSpec.of(new Targets(TargetModules.names("q_proj"), "all"), 8), llama, 1).write(adapter,
+            Adapter.create(Oft.of(Targets.names("q_proj").with(Targets.Bias.ALL), 8), llama, 1).write(adapter,
                     "m");
         }
         Path tokens = dir.resolve("tokens.json");

@@ -2,6 +2,8 @@ package dev.gyre.trainer.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.gyre.model.adapter.Method;
+import dev.gyre.model.adapter.Methods;
 import dev.gyre.trainer.cli.screen.ExitCode;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.ConfigWriter;
@@ -170,8 +172,8 @@ class PresetTest {
         assertThat(Cli.gyre("init", "--preset", "lora", "--out", file).code).isZero();
         Cli c = Cli.gyre(words("plan", file, small(true, "plan"), "--limit", "400MB"));
         assertThat(c.code).as(c.toString()).isZero();
-        for (String method : List.of("oft", "psoft", "goft", "qgoft", "boft", "hra", "lora"))
-            assertThat(c.out).containsPattern("(?m)^  " + method + " +nf4_double +\\S+ ");
+        for (Method<?> method : Methods.all())
+            assertThat(c.out).containsPattern("(?m)^  " + method.name() + " +nf4_double +\\S+ ");
         Matcher m = Pattern.compile("within 400MB on the CPU: train.micro_batch (\\d+) at").matcher(c.out);
         assertThat(m.find()).as(c.toString()).isTrue();
         int most = Integer.parseInt(m.group(1));

@@ -35,7 +35,7 @@ class ComparisonTest {
                 output: {dir: %s}
                 """.formatted(adapter, train, run), RunConfig.class, List.of());
         Files.writeString(run.resolve("run.yaml"), ConfigWriter.resolved(c));
-        Results r = new Results(Results.method(c.adapter()), "nf4", "base", "cpu", 8, 1000, 10_000, 4000, 0.0201,
+        Results r = new Results(c.adapter().method(), "nf4", "base", "cpu", 8, 1000, 10_000, 4000, 0.0201,
                 1000, new Results.Memory(1_000_000, 1, 1, 1, 0), scores(9, 0.001, 1), scores(loss, 0.00096, 1),
                 defect == 0 ? null : new Results.Rotation(skewNorm, 10, defect));
         Files.writeString(run.resolve(Results.FILE), Json.pretty(r.json()));

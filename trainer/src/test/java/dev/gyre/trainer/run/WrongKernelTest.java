@@ -12,8 +12,8 @@ import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.kernels.op.Op;
 import dev.gyre.kernels.op.RotateOps;
 import dev.gyre.model.adapter.Adapter;
-import dev.gyre.model.adapter.OftSpec;
 import dev.gyre.model.adapter.Targets;
+import dev.gyre.model.adapter.oft.Oft;
 import dev.gyre.model.family.ModelConfig;
 import dev.gyre.model.transformer.AdamWStep;
 import dev.gyre.model.transformer.Batch;
@@ -64,7 +64,7 @@ class WrongKernelTest {
     private static TrainSession session(Backend backend) {
         Transformer model =
                 Transformer.random(ModelConfig.llama(20, 16, 32, 1, 2, 1, 16, false, null, List.of(), null), 4);
-        model.attach(Adapter.create(OftSpec.of(Targets.allLinear(), 8), model, 2));
+        model.attach(Adapter.create(Oft.of(Targets.allLinear(), 8), model, 2));
         return new TrainSession(model, backend, List.of(BATCH.shape()), false, EnumSet.of(TrainSession.Use.TRAIN));
     }
 

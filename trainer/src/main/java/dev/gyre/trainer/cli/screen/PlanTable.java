@@ -1,6 +1,7 @@
 package dev.gyre.trainer.cli.screen;
 
-import dev.gyre.trainer.config.AdapterConfig;
+import dev.gyre.model.adapter.Method;
+import dev.gyre.model.adapter.Tuning;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.plan.MemoryEstimate;
@@ -15,11 +16,12 @@ public final class PlanTable {
     }
 
     /// Every method at its defaults.
-    public static List<AdapterConfig> methods() {
-        List<AdapterConfig> out = new ArrayList<>();
-        for (String m : List.of("oft", "psoft", "goft", "qgoft", "boft", "hra", "lora", "full"))
+    public static List<Tuning> methods() {
+        List<Tuning> out = new ArrayList<>();
+        for (Class<?> options : new Tuning.Registered().all())
             out.add(ConfigReader.parse("defaults",
-                    "{model: {path: m}, adapter: {method: " + m + "}, data: {train: t}, output: {dir: d}}",
+                    "{model: {path: m}, adapter: {method: " + Method.described(options).value()
+                            + "}, data: {train: t}, output: {dir: d}}",
                     RunConfig.class, List.of()).adapter());
         return out;
     }

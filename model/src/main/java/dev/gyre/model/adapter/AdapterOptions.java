@@ -1,0 +1,20 @@
+package dev.gyre.model.adapter;
+
+/// The options of one method, and the modules it goes on: the section `adapter` of run.yaml, what an adapter is made from,
+/// and what PEFT's `adapter_config.json` holds. Each method has one record of them, in its own package.
+public non-sealed interface AdapterOptions extends Tuning {
+    Targets targets();
+
+    /// The same method on other modules.
+    AdapterOptions with(Targets targets);
+
+    /// The same for a run of that seed, where a method draws something itself.
+    default AdapterOptions seeded(long seed) {
+        return this;
+    }
+
+    /// The method's name for people, where one method has several forms.
+    default String title() {
+        return method();
+    }
+}
