@@ -33,7 +33,7 @@ record Method(Kind kind, int number) {
         FLOOR(Number.NONE, 0, _ -> Oft.of(Targets.names("embed_tokens"), 32)),
         /// All weights.
         FULL(Number.NONE, 0, _ -> {
-            throw new IllegalArgumentException("full fine-tuning has no adapter");
+            throw new InputException("full fine-tuning has no adapter");
         }),
         /// OFTv2 by Cayley-Neumann with five terms, as PEFT has it.
         OFT(Number.BLOCK_SIZE, 32, b -> Oft.of(all(), b)),

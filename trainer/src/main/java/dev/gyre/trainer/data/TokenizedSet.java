@@ -108,7 +108,7 @@ public final class TokenizedSet {
     }
 
     private void fit(ModelText.Masked m, Rules rules, int at) {
-        // tokens after the last target serve nothing
+        // tokens after the last target contribute no loss
         int n = m.target().length();
         boolean tooLong = n > rules.T() + 1;
         int keep = Math.min(n, rules.T() + 1);

@@ -53,7 +53,7 @@ public final class RunPlan {
     /// A method over a base, and what it takes.
     ///
     /// @param method as written in `adapter.method`
-    /// @param trained numbers
+    /// @param trained parameters
     /// @param impossible why this combination cannot run, null when it can
     public record Row(String method, Storage base, long parameters, long trained, int modules,
             @Nullable MemoryEstimate memory, @Nullable String impossible) {

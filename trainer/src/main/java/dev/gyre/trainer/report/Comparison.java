@@ -214,8 +214,8 @@ public final class Comparison {
         return settings.getOrDefault(r, "");
     }
 
-    /// The keys in which runs differ and that no other column shows, with their values. Those of `adapter` are held against
-    /// runs of the same method, all others against all runs.
+    /// The keys in which runs differ and that no other column shows, with their values. Those of `adapter` are compared with
+    /// runs of the same method, all others with all runs.
     private static Map<Row, String> settings(List<Row> rows) {
         Map<Row, Map<String, String>> all = new IdentityHashMap<>();
         rows.forEach(r -> all.put(r, told(r)));

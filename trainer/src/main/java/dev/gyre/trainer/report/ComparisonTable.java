@@ -94,7 +94,7 @@ public final class ComparisonTable {
         return r.results().method() + (v.isEmpty() ? "" : " " + v);
     }
 
-    /// What stands before the numbers.
+    /// The cells before the values.
     private List<String> names(Row r) {
         List<String> out = new ArrayList<>(List.of(r.name(), method(r), r.results().base()));
         if (runs.hasSettings())

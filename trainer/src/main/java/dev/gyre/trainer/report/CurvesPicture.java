@@ -163,7 +163,7 @@ final class CurvesPicture {
         double high = positive(lines).max().orElse(0);
         if (!(high > SPAN * low) || low == 0)
             return;
-        // a loss that is 0 has no place there: it stands at the bottom
+        // a loss of 0 has no place on a logarithmic axis: it is drawn at the bottom
         for (XYSeries s : lines) {
             double[] y = s.getYData();
             for (int i = 0; i < y.length; i++)

@@ -56,7 +56,7 @@ final class Page {
         return s.replace("&", "&amp;").replace("<", "&lt;");
     }
 
-    /// JSON that cannot end the element it stands in.
+    /// JSON that cannot end the element that contains it.
     private static String json(JsonNode data) {
         return data.toString().replace("<", "\\u003c");
     }

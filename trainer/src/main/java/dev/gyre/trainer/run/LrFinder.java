@@ -26,7 +26,7 @@ public final class LrFinder {
 
     /// A step of the test.
     ///
-    /// @param smooth loss averaged over the steps before and behind
+    /// @param smooth loss averaged over the steps before and after
     public record Point(double lr, double loss, double smooth) {
     }
 
@@ -39,7 +39,7 @@ public final class LrFinder {
 
     /// @param from learning rate of the first step
     /// @param to learning rate of the last step
-    /// @param seen told about each step
+    /// @param seen called after each step
     public static Found find(RunConfig c, Backend backend, int steps, double from, double to,
             Consumer<TrainListener.Step> seen) {
         if (steps < 10 || !(from > 0) || !(to > from))
