@@ -23,8 +23,8 @@ void main(String[] args) {
     try (LanguageModel model = LanguageModel.load(directory)) {
         IO.println("before: " + model.answers(test).right() + " of " + test.size() + " right");
 
-        long numbers = model.adapt("twice", Oft.of(Targets.allLinear(), 32), 1);
-        IO.println("training " + numbers + " numbers");
+        long parameters = model.adapt("twice", Oft.of(Targets.allLinear(), 32), 1);
+        IO.println("training " + parameters + " parameters");
         TrainOptions options = TrainOptions.steps(steps).with("lr", 8e-3).with("seq_len", 48).with("micro_batch", 16)
                 .with("warmup", Math.min(20, steps));
         model.train(train, options, step -> {

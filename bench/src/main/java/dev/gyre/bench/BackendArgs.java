@@ -1,6 +1,7 @@
 package dev.gyre.bench;
 
 import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.Precision;
 import dev.gyre.kernels.devices.Devices;
 import org.jspecify.annotations.Nullable;
@@ -28,9 +29,9 @@ final class BackendArgs {
     /// The backend that the options name.
     static Backend backend(@Nullable String device, @Nullable Integer threads, Precision precision) {
         if (threads != null && (device != null && !device.equals("cpu")))
-            throw new IllegalArgumentException("--threads is for the CPU, and --device names " + device);
+            throw new InputException("--threads is for the CPU, and --device names " + device);
         if (threads != null && threads < 1)
-            throw new IllegalArgumentException("--threads " + threads + " is below 1");
+            throw new InputException("--threads " + threads + " is below 1");
         return Devices.open(threads != null ? "cpu:" + threads : device == null ? "cpu" : device, precision)
                 .backend();
     }

@@ -7,7 +7,7 @@ import picocli.CommandLine.Command;
 /// `gyre bench`: measurements anyone can repeat.
 @Command(name = "bench", description = "Measure training steps and single operations on this machine.",
         subcommands = {StepCommand.class, OpsCommand.class, HeadlineCommand.class})
-public final class BenchCommand extends GyreCommand {
+final class BenchCommand extends GyreCommand {
     @Override
     protected int run() {
         throw new UsageException("say what to measure: gyre bench step, ops or headline (see gyre bench --help)");

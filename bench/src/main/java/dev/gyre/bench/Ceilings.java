@@ -11,7 +11,7 @@ import java.util.concurrent.CyclicBarrier;
 ///        JVM runs without that API
 /// @param copyGbs bytes read plus bytes written by `System.arraycopy`, as programs name them (a cache that first reads
 ///        what it overwrites moves half as many again), in 10^9 bytes a second
-public record Ceilings(int threads, double gflops, double copyGbs) {
+record Ceilings(int threads, double gflops, double copyGbs) {
     private static final int TRIES = 7;
     /// Work of one try, about 30 ms a core.
     private static final long ROUNDS = 15_000_000;

@@ -30,7 +30,7 @@ import tools.jackson.databind.json.JsonMapper;
             + " activation memory, Givens rotations against dense matrices, QOFT against QLoRA, Neumann terms against the exact"
             + " Cayley transform.",
     "Writes headline.png, headline.svg and headline.json. Takes some minutes on the CPU."})
-public final class HeadlineCommand extends GyreCommand {
+final class HeadlineCommand extends GyreCommand {
     private static final String BLUE = "#0072b2";
     private static final String RED = "#d55e00";
     private static final String GREEN = "#009e73";

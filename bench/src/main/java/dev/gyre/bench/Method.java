@@ -1,5 +1,6 @@
 package dev.gyre.bench;
 
+import dev.gyre.kernels.InputException;
 import dev.gyre.model.adapter.AdapterOptions;
 import dev.gyre.model.adapter.Targets;
 import dev.gyre.model.adapter.adalora.AdaLora;
@@ -34,7 +35,7 @@ record Method(Kind kind, int number) {
         FLOOR(Number.NONE, 0, _ -> Oft.of(Targets.names("embed_tokens"), 32)),
         /// All weights.
         FULL(Number.NONE, 0, _ -> {
-            throw new IllegalArgumentException("full fine-tuning has no adapter");
+            throw new InputException("full fine-tuning has no adapter");
         }),
         /// OFTv2 by Cayley-Neumann with five terms, as PEFT has it.
         OFT(Number.BLOCK_SIZE, 32, b -> Oft.of(all(), b)),
@@ -99,7 +100,7 @@ record Method(Kind kind, int number) {
         Kind kind = m.matches() ? Arrays.stream(Kind.values()).filter(k -> k.label().equals(m.group(1))).findAny()
                 .orElse(null) : null;
         if (kind == null)
-            throw new IllegalArgumentException("--method " + text + ": unknown; use one of " + NAMES
+            throw new InputException("--method " + text + ": unknown; use one of " + NAMES
                     + " (the number is block size or rank, and may be left out)");
         refuse(blockSize != null && kind.counts != Number.BLOCK_SIZE, kind, "--block-size", "has no block size");
         refuse(rank != null && kind.counts != Number.RANK, kind, "--rank", "has no rank");
@@ -113,13 +114,13 @@ record Method(Kind kind, int number) {
 
     private static int positive(int n, Kind kind) {
         if (kind.counts != Number.NONE && n < 1)
-            throw new IllegalArgumentException("--method " + kind.label() + ": " + n + " is below 1");
+            throw new InputException("--method " + kind.label() + ": " + n + " is below 1");
         return n;
     }
 
     private static void refuse(boolean wrong, Kind kind, String option, String why) {
         if (wrong)
-            throw new IllegalArgumentException(option + ": the method " + kind.label() + " " + why);
+            throw new InputException(option + ": the method " + kind.label() + " " + why);
     }
 
     String label() {

@@ -24,14 +24,14 @@ import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import tools.jackson.databind.json.JsonMapper;
 
-/// `gyre bench ops`: the table of operations, each checked before it is timed.
+/// `gyre bench ops`: times operations, each after a check.
 @Command(name = "ops", description = {
-    "Time every operation at the sizes of a training step, and some at unfriendly sizes (207, 702).",
+    "Time every operation at the sizes of a training step, then some at sizes that no vector width divides (207, 702).",
     "Each is compared with a double-precision reference first. 'ceiling' is the least time that the machine's measured"
-            + " multiply-add rate and copy rate allow, as a share of the time taken; what stays in a cache may exceed 100 %%."})
-public final class OpsCommand extends GyreCommand {
+            + " multiply-add and copy rates allow, relative to the time taken; operands in a cache may exceed 100 %%."})
+final class OpsCommand extends GyreCommand {
     @Option(names = "--size", defaultValue = "M", paramLabel = "SIZE",
-            description = "Model whose sizes are taken: XS, S, M, L, 7B4 or 7B (the reference takes hours for the last two)."
+            description = "Model whose sizes are used: XS, S, M, L, 7B4 or 7B (the reference takes hours for the last two)."
                     + " Default: ${DEFAULT-VALUE}.")
     String size = "M";
 
@@ -44,10 +44,10 @@ public final class OpsCommand extends GyreCommand {
     BackendArgs where = new BackendArgs();
 
     @Option(names = "--seconds", defaultValue = "0.3", paramLabel = "S",
-            description = "Measuring time of an operation. Default: ${DEFAULT-VALUE}.")
+            description = "Measuring time per operation. Default: ${DEFAULT-VALUE}.")
     double seconds = 0.3;
 
-    @Option(names = "--json", description = "A JSON array instead of the table.")
+    @Option(names = "--json", description = "Print a JSON array instead of the table.")
     boolean json;
 
     @Override
@@ -121,7 +121,7 @@ public final class OpsCommand extends GyreCommand {
                 error(m));
     }
 
-    /// The largest error as a share of what is allowed.
+    /// The largest error as a fraction of the tolerance.
     private static double error(OpTimer.Measured m) {
         return m.deviation() == null ? Double.NaN : m.deviation().share();
     }

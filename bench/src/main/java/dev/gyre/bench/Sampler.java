@@ -1,6 +1,7 @@
 package dev.gyre.bench;
 
 import com.sun.management.OperatingSystemMXBean;
+import dev.gyre.kernels.InputException;
 import java.io.IOException;
 import java.lang.management.ManagementFactory;
 import java.nio.file.Files;
@@ -15,7 +16,7 @@ import java.util.List;
 /// @param group least seconds of a sample; at least some 0.2, since the system counts in hundredths
 /// @param patience seconds to wait, in all, for moments in which the machine is quiet
 /// @param runs runs in all instead of `seconds`, each a sample; 0 for none
-public record Sampler(double seconds, double group, double patience, int runs) {
+record Sampler(double seconds, double group, double patience, int runs) {
     /// Share of the machine that others may take during a clean sample.
     public static final double CLEAN = 0.05;
     /// Clean samples that suffice to leave the others out.
@@ -25,7 +26,7 @@ public record Sampler(double seconds, double group, double patience, int runs) {
 
     public Sampler {
         if (!(seconds > 0) || !(group >= 0) || !(patience >= 0) || runs < 0)
-            throw new IllegalArgumentException("--seconds must be positive, --patience and --steps not negative");
+            throw new InputException("--seconds must be positive, --patience and --steps not negative");
     }
 
     /// @param ms milliseconds a run

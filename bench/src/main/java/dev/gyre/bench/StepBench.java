@@ -82,7 +82,7 @@ final class StepBench {
             steps.updates.clear();
             Sampler.Samples samples = s.sampler.measure(steps::run);
             Result r = new Result(samples, Stats.median(steps.updates.stream().mapToDouble(x -> x).toArray()),
-                    session.trainableNumbers(), session.plannedBytes(), resident, ProcessMemory.peakResident(),
+                    session.trainableParameters(), session.plannedBytes(), resident, ProcessMemory.peakResident(),
                     ProcessMemory.peakHeap(), session.flops(), first, steps.loss, steps.done, List.of(), 0);
             if (!s.profile)
                 return r;

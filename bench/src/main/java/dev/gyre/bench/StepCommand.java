@@ -1,6 +1,7 @@
 package dev.gyre.bench;
 
 import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.OpTime;
 import dev.gyre.kernels.check.Size;
 import dev.gyre.kernels.cpu.CpuBackend;
@@ -22,7 +23,7 @@ import tools.jackson.databind.json.JsonMapper;
     "Time a whole training step (forward, loss, backward, clip, AdamW) of a model with random weights.",
     "Samples during which other processes took over 5 %% of the machine are left out of the median when at least three"
             + " clean ones remain."})
-public final class StepCommand extends GyreCommand {
+final class StepCommand extends GyreCommand {
     private static final double MIB = 1 << 20;
     /// Kinds of operations that a profile lists one by one.
     static final int LISTED = 12;
@@ -117,14 +118,14 @@ public final class StepCommand extends GyreCommand {
             case "bf16" -> Storage.BF16;
             case "nf4" -> Storage.NF4;
             case "nf4-double" -> Storage.NF4_DOUBLE;
-            default -> throw new IllegalArgumentException(
+            default -> throw new InputException(
                     "--base " + base + ": unknown; use f32, bf16, nf4 or nf4-double");
         };
     }
 
     private static int orElse(@Nullable Integer n, int usual, String option) {
         if (n != null && n < 1)
-            throw new IllegalArgumentException(option + " " + n + " is below 1");
+            throw new InputException(option + " " + n + " is below 1");
         return n == null ? usual : n;
     }
 

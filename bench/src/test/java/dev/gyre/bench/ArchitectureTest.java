@@ -1,8 +1,8 @@
 package dev.gyre.bench;
 
 import static com.tngtech.archunit.lang.syntax.ArchRuleDefinition.noClasses;
-import static org.assertj.core.api.Assertions.assertThat;
 import static com.tngtech.archunit.library.dependencies.SlicesRuleDefinition.slices;
+import static org.assertj.core.api.Assertions.assertThat;
 
 import com.tngtech.archunit.core.domain.JavaClass;
 import com.tngtech.archunit.core.domain.JavaClasses;
@@ -116,7 +116,8 @@ class ArchitectureTest {
     @Test
     void onlyMeasuringAndTheCommandLineCollectGarbage() {
         holds(noClasses().that()
-                .resideOutsideOfPackages("dev.gyre.trainer.measure", "dev.gyre.trainer.cli", "dev.gyre.bench..").should()
+                .resideOutsideOfPackages("dev.gyre.trainer.measure", "dev.gyre.trainer.cli", "dev.gyre.bench..")
+                .should()
                 .callMethod(System.class, "gc"));
     }
 }

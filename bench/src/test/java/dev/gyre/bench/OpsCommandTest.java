@@ -2,11 +2,11 @@ package dev.gyre.bench;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import dev.gyre.trainer.cli.Cli;
 import dev.gyre.kernels.check.OpCase;
 import dev.gyre.kernels.check.OpCases;
 import dev.gyre.kernels.check.OpCheck;
 import dev.gyre.kernels.cpu.CpuBackend;
+import dev.gyre.trainer.cli.Cli;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;

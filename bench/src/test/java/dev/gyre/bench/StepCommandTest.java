@@ -3,11 +3,11 @@ package dev.gyre.bench;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.withinPercentage;
 
-import dev.gyre.trainer.cli.Cli;
 import dev.gyre.kernels.Precision;
 import dev.gyre.kernels.check.Size;
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.model.weights.Storage;
+import dev.gyre.trainer.cli.Cli;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.regex.Matcher;

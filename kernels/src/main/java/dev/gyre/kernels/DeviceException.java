@@ -1,6 +1,6 @@
 package dev.gyre.kernels;
 
-/// A device is missing, too small, refuses a kernel, or computes wrongly. The message says which, and what to do.
+/// A device is missing, too small, refuses a kernel, or computes wrong results. The message says which, and what to do.
 public final class DeviceException extends GyreException {
     private static final long serialVersionUID = 1L;
 

@@ -92,7 +92,7 @@ public final class MemoryPlan {
     private Place lowestFree(Buf b, List<Buf> placed) {
         long need = aligned(b.size());
         if (need > MAX_SLAB)
-            throw new IllegalArgumentException(b + " exceeds " + MAX_SLAB
+            throw new InputException(b + " exceeds " + MAX_SLAB
                     + " elements, the largest single activation; use a smaller micro-batch or sequence");
         Lifetime mine = Objects.requireNonNull(lifetimes.get(b));
         for (int slab = 0;; slab++) {

@@ -1,6 +1,7 @@
 package dev.gyre.kernels;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException;
 
 import dev.gyre.kernels.op.Access;
@@ -213,7 +214,7 @@ class MemoryPlanTest {
         assertThat(plan.slabs()).containsExactly(2L * half, half);
         Program tooLarge =
                 Program.builder("too large").add(new ElementOps.Fill(Buf.activation("x", 1 << 30, 2), 0f)).build();
-        assertThatIllegalArgumentException().isThrownBy(() -> MemoryPlan.of(List.of(tooLarge)))
+        assertThatExceptionOfType(InputException.class).isThrownBy(() -> MemoryPlan.of(List.of(tooLarge)))
                 .withMessageContaining("use a smaller micro-batch");
     }
 }

@@ -1,5 +1,6 @@
 package dev.gyre.quant;
 
+import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.op.HostData;
 import java.math.BigDecimal;
 import java.nio.ByteBuffer;
@@ -54,7 +55,7 @@ public final class BnbLayout {
     public record Nested(int blockSize, String dtype, float offset) {
     }
 
-    /// The JSON beside a weight: `dtype` and `shape` are those of the original weight.
+    /// The JSON of a weight: `dtype` and `shape` are those of the original weight.
     public record QuantState(int blockSize, String dtype, List<Integer> shape, @Nullable Nested nested) {
         private static final Set<String> DTYPES = Set.of("float32", "float16", "bfloat16");
         private static final JsonMapper JSON = JsonMapper.builder()
@@ -84,7 +85,7 @@ public final class BnbLayout {
             return s.append('}').toString();
         }
 
-        /// Reads the JSON of weight `name`, keys in any order; keys that are not ours are passed over.
+        /// Reads the JSON of weight `name`, keys in any order; unknown keys are ignored.
         ///
         /// @throws IllegalArgumentException for other quantisation types (FP4 among them) and for sizes the format
         ///         does not have
@@ -119,7 +120,7 @@ public final class BnbLayout {
             try {
                 Nf4.checkBlockSize(blockSize);
                 return new QuantState(blockSize, text(name, root, "dtype"), shape, nested);
-            } catch (IllegalArgumentException e) {
+            } catch (IllegalArgumentException | InputException e) {
                 throw new IllegalArgumentException(name + ": " + e.getMessage(), e);
             }
         }
@@ -166,7 +167,7 @@ public final class BnbLayout {
                 || key.endsWith(NESTED_QUANT_MAP);
     }
 
-    /// The name of the weight whose JSON lies under `key`, whatever its 4-bit type; empty for every other key. The
+    /// The name of the weight whose JSON has the key `key`, whatever its 4-bit type; empty for every other key. The
     /// weights for which this finds a name are the quantised ones of a file.
     public static Optional<String> weightOf(String key) {
         int i = key.indexOf(STATE);
@@ -200,7 +201,7 @@ public final class BnbLayout {
     /// Puts a weight together from a file's tensors.
     ///
     /// @param tensors the bytes of a tensor by its key, little-endian from position to limit; null where there is none.
-    ///        Codes may lie in a file under another dtype than U8: the bytes are the same
+    ///        A file may give the codes another dtype than U8: the bytes are the same
     public static Weight read(String name, Function<String, @Nullable ByteBuffer> tensors) {
         ByteBuffer json = tensors.apply(name + STATE_NF4);
         if (json == null)

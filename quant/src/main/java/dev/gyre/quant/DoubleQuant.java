@@ -1,5 +1,6 @@
 package dev.gyre.quant;
 
+import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.op.HostData;
 import java.util.Arrays;
 
@@ -30,7 +31,7 @@ public final class DoubleQuant {
     public static HostData.NF4 of(HostData.NF4 plain) {
         float[] absmax = plain.absmax;
         if (absmax == null)
-            throw new IllegalArgumentException("the block maxima of this NF4 weight are quantised already");
+            throw new InputException("the block maxima of this NF4 weight are quantised already");
         float offset = mean(absmax);
         byte[] u8 = new byte[absmax.length];
         float[] nested = new float[(absmax.length + BLOCK - 1) / BLOCK];

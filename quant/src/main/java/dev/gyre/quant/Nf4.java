@@ -1,5 +1,6 @@
 package dev.gyre.quant;
 
+import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.op.HostData;
 import dev.gyre.kernels.op.Nf4Codes;
 
@@ -14,7 +15,7 @@ import dev.gyre.kernels.op.Nf4Codes;
 public final class Nf4 {
     public static final int MIN_BLOCK = 32;
     public static final int MAX_BLOCK = 4096;
-    /// What bitsandbytes takes when nothing is said.
+    /// The default of bitsandbytes.
     public static final int DEFAULT_BLOCK = 64;
 
     /// Smallest divisor: a block of zeros must not divide by zero.
@@ -49,7 +50,7 @@ public final class Nf4 {
     /// Quantises F32 weights.
     ///
     /// @param blockSize a power of two in 32..4096
-    /// @throws IllegalArgumentException for another block size, and for a weight that is NaN or infinite
+    /// @throws InputException for another block size, and for a weight that is NaN or infinite
     public static HostData.NF4 quantize(float[] w, int blockSize) {
         return quantize(new HostData.F32(w), blockSize);
     }
@@ -71,7 +72,7 @@ public final class Nf4 {
         for (int k = 0; k < absmax.length; k++)
             if (!Float.isFinite(absmax[k])) {
                 long first = (long) k * blockSize;
-                throw new IllegalArgumentException("NF4 cannot hold NaN or infinity, and elements " + first + ".."
+                throw new InputException("NF4 cannot hold NaN or infinity, and elements " + first + ".."
                         + (Math.min(first + blockSize, size) - 1) + " of the weight contain one; is the file damaged?");
             }
         return new HostData.NF4(size, codes, blockSize, Nf4Codes.codeBook(), absmax);
@@ -79,7 +80,7 @@ public final class Nf4 {
 
     public static void checkBlockSize(int blockSize) {
         if (blockSize < MIN_BLOCK || blockSize > MAX_BLOCK || Integer.bitCount(blockSize) != 1)
-            throw new IllegalArgumentException("NF4 block size " + blockSize + " is not a power of two in " + MIN_BLOCK
+            throw new InputException("NF4 block size " + blockSize + " is not a power of two in " + MIN_BLOCK
                     + ".." + MAX_BLOCK + "; " + DEFAULT_BLOCK + " is the usual choice");
     }
 

@@ -1,15 +1,13 @@
 package dev.gyre.api;
 
 import dev.gyre.kernels.Backend;
-import dev.gyre.kernels.devices.Devices;
 import dev.gyre.kernels.InputException;
-import dev.gyre.model.token.ChatTemplate;
-import dev.gyre.trainer.measure.ModelRef;
-import dev.gyre.trainer.measure.WeightGeometry;
+import dev.gyre.kernels.devices.Devices;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.adapter.AdapterOptions;
 import dev.gyre.model.adapter.BaseWeights;
 import dev.gyre.model.files.AtomicFiles;
+import dev.gyre.model.token.ChatTemplate;
 import dev.gyre.model.token.StreamDecoder;
 import dev.gyre.model.transformer.Decoder;
 import dev.gyre.model.transformer.Generator;
@@ -26,6 +24,8 @@ import dev.gyre.trainer.data.TokenizedSet;
 import dev.gyre.trainer.loop.TrainListener;
 import dev.gyre.trainer.loop.TrainLoop;
 import dev.gyre.trainer.measure.Evaluation;
+import dev.gyre.trainer.measure.ModelRef;
+import dev.gyre.trainer.measure.WeightGeometry;
 import java.nio.file.Path;
 import java.util.EnumSet;
 import java.util.List;

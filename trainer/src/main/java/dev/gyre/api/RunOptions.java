@@ -5,13 +5,13 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.function.BooleanSupplier;
 
-/// How [Runs] treats a configuration file: replaced keys, resuming, who listens, when to stop.
+/// How [Runs] treats a configuration file: replaced keys, resuming, listeners, when to stop.
 ///
 /// ```java
 /// RunOptions.DEFAULT.with("train.steps", 50).with("output.dir", "runs/short")
 /// ```
 public final class RunOptions {
-    /// The file as it is, a new run, nobody listens.
+    /// The file as it is, a new run, no listener.
     public static final RunOptions DEFAULT = new RunOptions(List.of(), false, List.of(), () -> false);
 
     private final List<String> settings;

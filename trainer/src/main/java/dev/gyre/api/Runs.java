@@ -16,6 +16,7 @@ import dev.gyre.trainer.loop.TrainLoop;
 import dev.gyre.trainer.plan.MemoryEstimate;
 import dev.gyre.trainer.plan.RunPlan;
 import dev.gyre.trainer.report.Comparison;
+import dev.gyre.trainer.report.ComparisonTable;
 import dev.gyre.trainer.report.Report;
 import dev.gyre.trainer.report.Results;
 import dev.gyre.trainer.run.FineTuning;
@@ -199,7 +200,7 @@ public final class Runs {
     /// @param form of the table
     /// @return the table
     public static String compare(List<Path> runs, Table form) {
-        Comparison c = comparison(runs);
+        ComparisonTable c = comparison(runs);
         return switch (form) {
             case TEXT -> String.join("\n", c.text(true)) + "\n";
             case MARKDOWN -> c.markdown(true);
@@ -217,10 +218,10 @@ public final class Runs {
         AtomicFiles.write(html, comparison(runs).html("Gyre"));
     }
 
-    private static Comparison comparison(List<Path> runs) {
+    private static ComparisonTable comparison(List<Path> runs) {
         Comparison c = Comparison.of(runs, null);
         if (c.rows().isEmpty())
             throw new InputException("no run among these is finished: " + c.missing());
-        return c;
+        return c.table();
     }
 }

@@ -157,7 +157,7 @@ class LanguageModelTest {
         assertThat(p.waitFor(15, TimeUnit.MINUTES)).isTrue();
         String said = Files.readString(log, StandardCharsets.UTF_8);
         assertThat(p.exitValue()).as(said).isZero();
-        assertThat(said).contains("training 86800 numbers", "wrote ");
+        assertThat(said).contains("training 86800 parameters", "wrote ");
         assertThat(out.resolve("adapter/adapter_model.safetensors")).exists();
         assertThat(out.resolve("merged/model.safetensors")).exists();
     }

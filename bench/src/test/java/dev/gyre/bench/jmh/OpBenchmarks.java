@@ -3,10 +3,12 @@ package dev.gyre.bench.jmh;
 import dev.gyre.kernels.check.OpCase;
 import dev.gyre.kernels.check.OpCases;
 import dev.gyre.kernels.check.Size;
+import java.io.IOException;
 import java.util.Arrays;
 import java.util.List;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
+import org.openjdk.jmh.Main;
 import org.openjdk.jmh.runner.Runner;
 import org.openjdk.jmh.runner.RunnerException;
 import org.openjdk.jmh.runner.options.CommandLineOptionException;
@@ -35,13 +37,17 @@ public final class OpBenchmarks {
                 .orElseThrow(() -> new IllegalArgumentException("no operation at any size is named '" + name + "'"));
     }
 
-    /// Arguments: a size, a regular expression over names of cases, options of JMH.
-    public static void main(String... args) throws RunnerException, CommandLineOptionException {
-        Size size = args.length < 2 ? null : Size.of(args[0]).orElse(null);
-        List<String> names = size == null ? List.of() : names(size, args[1]);
+    /// Arguments: a size, a regular expression over names of cases, options of JMH. Without a size: JMH's own arguments.
+    public static void main(String... args) throws IOException, RunnerException, CommandLineOptionException {
+        Size size = args.length == 0 ? null : Size.of(args[0]).orElse(null);
+        if (size == null) {
+            Main.main(args);
+            return;
+        }
+        List<String> names = args.length < 2 ? List.of() : names(size, args[1]);
         if (names.isEmpty())
-            throw new IllegalArgumentException("expected a size (" + Size.NAMES
-                    + "), a regular expression that matches names of operations, and options of JMH");
+            throw new IllegalArgumentException(
+                    "expected, after the size, a regular expression that matches names of operations");
         new Runner(new OptionsBuilder()
                 .parent(new CommandLineOptions(Arrays.copyOfRange(args, 2, args.length)))
                 .include("\\b" + OpBenchmark.class.getSimpleName() + "\\b").param("op", names.toArray(String[]::new))

@@ -9,18 +9,24 @@ import dev.gyre.kernels.op.Buf;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Locale;
 import java.util.Random;
 
 /// Cases of [AttentionOps].
-public final class AttentionCases implements Cases {
+final class AttentionCases implements Cases {
     /// Where the sequences of a row start.
     public enum Start {
-        /// One sequence a row.
+        /// One sequence per row.
         ZEROS,
         /// Several examples packed in a row.
         PACKED,
         /// Padding on the left.
         PADDED;
+
+        @Override
+        public String toString() {
+            return this == ZEROS ? "" : name().toLowerCase(Locale.ROOT);
+        }
 
         int[] of(int B, int T, Random random) {
             int[] out = new int[B * T];

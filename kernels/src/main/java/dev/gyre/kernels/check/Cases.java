@@ -2,8 +2,8 @@ package dev.gyre.kernels.check;
 
 import java.util.List;
 
-/// The cases of one family of operations: which dimensions each use takes. The operations themselves are stated once, by
-/// the [OpCase] records of the implementing class.
+/// The dimensions at which one family of operations is checked and timed. The operations themselves are stated once, by the
+/// [OpCase] records of the implementing class.
 interface Cases {
     /// Odd and unfriendly sizes in every mode, and a few large enough for blocked and threaded paths.
     List<OpCase> odd();

@@ -95,15 +95,15 @@ public final class CayleyCases implements Cases {
             maps.add(Orthogonal.of(Orthogonal.Form.NEUMANN_LEGACY, t));
         for (Orthogonal map : List.of(PLUS, MINUS)) {
             maps.add(map);
-            maps.add(new Orthogonal(map.form(), 0, 0f, Skew.FULL));
-            maps.add(new Orthogonal(map.form(), 0, 0.9f, Skew.PACKED));
+            maps.add(new Orthogonal(map.form(), 0, 0, Skew.FULL));
+            maps.add(new Orthogonal(map.form(), 0, 0.9, Skew.PACKED));
         }
         maps.add(NEWTON_SCHULZ);
-        maps.add(new Orthogonal(Orthogonal.Form.NEWTON_SCHULZ, 4, 0f, Skew.FULL));
-        maps.add(new Orthogonal(Orthogonal.Form.NEWTON_SCHULZ, 5, 0.9f, Skew.PACKED));
-        maps.add(new Orthogonal(Orthogonal.Form.NEUMANN, 5, 0.9f, Skew.PACKED));
-        maps.add(new Orthogonal(Orthogonal.Form.NEUMANN, 4, 0f, Skew.FULL));
-        maps.add(new Orthogonal(Orthogonal.Form.NEUMANN, 5, 0.3f, Skew.FULL));
+        maps.add(new Orthogonal(Orthogonal.Form.NEWTON_SCHULZ, 4, 0, Skew.FULL));
+        maps.add(new Orthogonal(Orthogonal.Form.NEWTON_SCHULZ, 5, 0.9, Skew.PACKED));
+        maps.add(new Orthogonal(Orthogonal.Form.NEUMANN, 5, 0.9, Skew.PACKED));
+        maps.add(new Orthogonal(Orthogonal.Form.NEUMANN, 4, 0, Skew.FULL));
+        maps.add(new Orthogonal(Orthogonal.Form.NEUMANN, 5, 0.3, Skew.FULL));
         List<OpCase> out = new ArrayList<>();
         for (Orthogonal map : maps)
             for (int[] z : new int[][] {{1, 1}, {3, 2}, {2, 3}, {5, 5}, {4, 8}, {3, 13}, {7, 16}, {2, 31}, {5, 32},

@@ -12,7 +12,7 @@ import java.util.List;
 import java.util.Random;
 
 /// Cases of [ColumnOps].
-public final class ColumnCases implements Cases {
+final class ColumnCases implements Cases {
     /// (N, C) of operations on rows.
     static final int[][] ROWS = {{1, 1}, {1, 7}, {3, 5}, {17, 1}, {5, 33}, {31, 63}, {7, 100}, {13, 207}, {64, 64},
         {130, 258}, {3, 4099}};

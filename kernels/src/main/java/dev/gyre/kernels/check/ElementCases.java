@@ -9,7 +9,7 @@ import java.util.ArrayList;
 import java.util.List;
 
 /// Cases of [ElementOps].
-public final class ElementCases implements Cases {
+final class ElementCases implements Cases {
     /// Numbers of elements: one, below and above vector widths, around blocks of 64, many.
     static final int[] LENGTHS = {1, 3, 7, 13, 17, 31, 33, 63, 64, 100, 207, 4099, 40_003};
     /// Gates at which the sigmoid is 0 or 1 in F32, and a tiny one.

@@ -1,31 +1,23 @@
 package dev.gyre.kernels.check;
 
 import dev.gyre.kernels.op.HostData;
+import dev.gyre.kernels.op.Nf4Codes;
 import java.util.Random;
 
-/// Random NF4 weights. Codes and maxima need not come from a quantiser to test who reads them.
+/// Random NF4 weights. Codes and maxima need not come from a quantiser to test the operations that decode them.
 public final class Nf4Data {
     private Nf4Data() {
     }
 
-    /// Bit patterns of the NF4 code book.
-    public static float[] codeBook() {
-        int[] bits = {0xbf800000, 0xbf3239b1, 0xbf066b30, 0xbeca32a0, 0xbe91a24d, 0xbe3d353f, 0xbdba7871, 0,
-            0x3da2faff, 0x3e24cae3, 0x3e7c04dd, 0x3ead033a, 0x3ee1a4b8, 0x3f1007ab, 0x3f3913b3, 0x3f800000};
-        float[] book = new float[16];
-        for (int i = 0; i < 16; i++)
-            book[i] = Float.intBitsToFloat(bits[i]);
-        return book;
-    }
-
+    /// One maximum per block.
     public static HostData.NF4 plain(int size, int blockSize, Random random) {
         float[] absmax = new float[(size + blockSize - 1) / blockSize];
         for (int i = 0; i < absmax.length; i++)
             absmax[i] = 0.5f + random.nextFloat();
-        return new HostData.NF4(size, codes(size, random), blockSize, codeBook(), absmax);
+        return new HostData.NF4(size, codes(size, random), blockSize, Nf4Codes.codeBook(), absmax);
     }
 
-    /// With double quantisation, nested blocks of `nestedBlockSize`.
+    /// Double quantisation, in nested blocks of `nestedBlockSize`.
     public static HostData.NF4 nested(int size, int blockSize, int nestedBlockSize, Random random) {
         int blocks = (size + blockSize - 1) / blockSize;
         byte[] maxima = new byte[blocks];
@@ -36,7 +28,7 @@ public final class Nf4Data {
         float[] map = new float[256];
         for (int i = 0; i < 256; i++)
             map[i] = (i - 127) / 128f;
-        return new HostData.NF4(size, codes(size, random), blockSize, codeBook(), maxima, nestedAbsmax, map,
+        return new HostData.NF4(size, codes(size, random), blockSize, Nf4Codes.codeBook(), maxima, nestedAbsmax, map,
                 nestedBlockSize, 0.7f);
     }
 

@@ -9,7 +9,7 @@ import java.util.Arrays;
 import java.util.List;
 
 /// Cases of [NormOps].
-public final class NormCases implements Cases {
+final class NormCases implements Cases {
     /// Large enough to matter where gradients are compared with finite differences.
     private static float eps(OpCase.Setup s) {
         return s.differences() ? 1e-2f : 1e-5f;

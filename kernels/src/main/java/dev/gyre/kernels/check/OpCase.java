@@ -32,7 +32,7 @@ public interface OpCase {
     }
 
     /// The operation and its dimensions and modes, such as `BlockRotate N7 d15 b5 stored3 transpose`; components that are
-    /// false, zero or null are left out. Unique, and the seed of the inputs.
+    /// false, zero, null or without text are left out. Unique, and the seed of the inputs.
     default String name() {
         StringBuilder name = new StringBuilder(op());
         for (RecordComponent c : getClass().getRecordComponents()) {
@@ -50,7 +50,7 @@ public interface OpCase {
                 case Orthogonal map -> name.append(' ').append(map.form()).append(map.terms() > 0 ? map.terms() : "")
                         .append(map.skew() == Orthogonal.Skew.FULL ? " full" : "")
                         .append(map.maxNorm() > 0 ? " maxNorm" + map.maxNorm() : "");
-                default -> name.append(' ').append(value);
+                default -> name.append(value.toString().isEmpty() ? "" : " " + value);
             }
         }
         return name.toString();
@@ -62,13 +62,13 @@ public interface OpCase {
         return s;
     }
 
-    /// Where the operands live.
+    /// Where the operands are stored.
     enum Layout {
-        /// Persistent buffers, each a view with unaligned offset of a larger one whose other elements are guard words.
+        /// Persistent buffers, each an unaligned view into a larger one whose other elements are guard words.
         GUARDED,
-        /// Activations that the planner places side by side; copied in before and out after the case's operations.
+        /// Activations, placed by the memory plan; copied in before the case's operations and out after them.
         ARENA,
-        /// Persistent buffers of their own, as a model has them: for timing.
+        /// One persistent buffer each, as in a model: for timing.
         PLAIN,
         /// Persistent buffers of the reference. The forward operations and those of the gradient are separate programs, so
         /// that gradients can be compared with finite differences.
@@ -76,7 +76,7 @@ public interface OpCase {
     }
 
     /// One F32 operand: the host writes `initial` to `host` before a run and reads `result` after it; elements
-    /// `from .. from+size-1` are the operand, the others guards. Inputs have no tolerance: they must not change.
+    /// `from .. from+size-1` are the operand, the others guards. Inputs have no tolerance because they must not change.
     record Operand(String name, Buf host, Buf result, float[] initial, int from, int size,
             @Nullable Tol tol) {
     }
@@ -177,7 +177,7 @@ public interface OpCase {
             };
         }
 
-        /// The operands, with what they may differ by on a backend: it may round the factors of products.
+        /// The operands with their tolerances on a backend, which may round the factors of products.
         List<Operand> operands(Backend on) {
             List<Operand> out = new ArrayList<>();
             for (Operand o : operands) {
@@ -190,7 +190,7 @@ public interface OpCase {
             return out;
         }
 
-        /// Integers set by the host; the guards around them are invalid indices.
+        /// Integers set by the host; the guards around them are not valid indices.
         public Buf ints(String name, int... values) {
             if (layout != Layout.GUARDED) {
                 Buf plain = Buf.input(name, DType.I32, values.length);
@@ -315,7 +315,7 @@ public interface OpCase {
             return operands.stream().filter(o -> o.result() == used).findFirst().orElseThrow().host();
         }
 
-        /// For values that a case must choose itself; seeded.
+        /// Seeded, for values that a case chooses itself.
         public Random random() {
             return random;
         }

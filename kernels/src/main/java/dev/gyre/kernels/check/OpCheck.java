@@ -10,17 +10,17 @@ import dev.gyre.kernels.ref.RefBackend;
 import java.util.ArrayList;
 import java.util.List;
 
-/// Runs a case on a backend and on [RefBackend] and compares: values within tolerance (NaN never is), guard words and
-/// inputs bit for bit, and a second run with the same bits as the first.
+/// Runs a case on a backend and on [RefBackend] and compares: values must be within tolerance (NaN never is), guard words
+/// and inputs unchanged bit for bit, and the results of a second run equal those of the first bit for bit.
 public final class OpCheck {
     private OpCheck() {
     }
 
-    /// How far a result is from the reference where it is farthest, as seen from what is allowed there.
+    /// The largest error of a result relative to its tolerance: the difference from the reference and the tolerance there.
     public record Deviation(double difference, double allowed) {
         static final Deviation NONE = new Deviation(0, 0);
 
-        /// The difference as a fraction of what is allowed; 0 where nothing is and nothing was.
+        /// The difference as a fraction of the tolerance; 0 if there is no difference.
         public double share() {
             return difference == 0 ? 0 : difference / allowed;
         }
@@ -30,9 +30,9 @@ public final class OpCheck {
         }
     }
 
-    /// Checks the case in both layouts; empty operands only inside larger buffers.
+    /// Checks the case as views and as activations; cases with empty operands only as views.
     ///
-    /// @return the largest error as a fraction of what is allowed (0 where nothing is and nothing was)
+    /// @return the largest error as a fraction of the tolerance
     /// @throws AssertionError naming case, output, index and both values
     public static double check(Backend backend, OpCase c) {
         double worst = check(backend, c, Layout.GUARDED);

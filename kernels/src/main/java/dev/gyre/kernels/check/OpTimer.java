@@ -22,18 +22,18 @@ import org.jspecify.annotations.Nullable;
 public final class OpTimer {
     private static final int MIN_RUNS = 5;
     private static final int MAX_RUNS = 10_000;
-    /// Longest warm-up, in times of the timing.
+    /// Longest warm-up, as a multiple of the measuring time.
     private static final int WARM_UP = 50;
 
     private OpTimer() {
     }
 
-    /// What was measured.
+    /// The result.
     ///
-    /// @param deviation from the reference; null when it was not asked for
-    /// @param firstMs the first run, with compiling and the transfer of the inputs
-    /// @param ms median of the others: inputs are where the backend wants them, a device's launch is counted
-    /// @param bytes that the operations read and write at least: each buffer once per access
+    /// @param deviation from the reference; null if it was not checked
+    /// @param firstMs the first run, including compilation and the transfer of inputs
+    /// @param ms median of the others: inputs are already in place, a device's launch is included
+    /// @param bytes least memory traffic: each buffer once per read and once per write
     public record Measured(@Nullable Deviation deviation, double firstMs, double ms, long bytes,
             long flops) {
         public double gigabytesPerSecond() {
@@ -47,7 +47,7 @@ public final class OpTimer {
 
     /// Runs the case once, compares it with the reference when `check`, then warms up and times it for about `seconds`.
     ///
-    /// @throws AssertionError when it is farther from the reference than allowed
+    /// @throws AssertionError if the result is not within tolerance
     public static Measured measure(Backend backend, OpCase c, boolean check, double seconds) {
         Setup setup = c.setup(Layout.PLAIN);
         Program program = setup.program(c.name());
@@ -82,9 +82,9 @@ public final class OpTimer {
         }
     }
 
-    /// Runs until runs are as fast as they will be. The CPU backend's code is slow by a factor of a hundred and more until the
-    /// JVM has compiled it, which on a busy machine takes longer than the timing: it is warm when for three windows of
-    /// `seconds` the compilers had little to do and no run was faster than those before. A device is warm at once.
+    /// Runs until the time of a run no longer falls. The CPU backend's code is slower by a factor of a hundred and more until
+    /// the JVM has compiled it, which on a busy machine takes longer than the measurement. It counts as warm when for three
+    /// windows of `seconds` the compilers had little to do and no run was faster than before. A device is warm at once.
     private static void warmUp(Runnable run, double seconds) {
         CompilationMXBean compilers = ManagementFactory.getCompilationMXBean();
         long begun = System.nanoTime();

@@ -7,7 +7,7 @@ import java.util.ArrayList;
 import java.util.List;
 
 /// Cases of [OptimiserOps].
-public final class OptimiserCases implements Cases {
+final class OptimiserCases implements Cases {
     /// @param outlier one large element among many small ones
     public record GradNorm(int n, boolean outlier) implements OpCase {
         @Override

@@ -9,7 +9,7 @@ import java.util.ArrayList;
 import java.util.List;
 
 /// Cases of [ReflectOps].
-public final class ReflectCases implements Cases {
+final class ReflectCases implements Cases {
     public record HouseholderVectors(int d, int r, boolean gramSchmidt) implements OpCase {
         @Override
         public void emit(Setup s) {

@@ -9,7 +9,7 @@ import java.util.Arrays;
 import java.util.List;
 
 /// Cases of [RopeOps].
-public final class RopeCases implements Cases {
+final class RopeCases implements Cases {
     /// @param P positions of the tables
     /// @param shuffled random positions, and tables with YaRN's attention factor, instead of rows in order
     public record Rope(int N, int heads, int D, int P, boolean shuffled, boolean inverse) implements OpCase {

@@ -9,7 +9,7 @@ import java.util.ArrayList;
 import java.util.List;
 
 /// Cases of [RotateOps].
-public final class RotateCases implements Cases {
+final class RotateCases implements Cases {
     /// @param stored blocks that are stored: d/b, or 1 for all
     public record BlockRotate(int N, int d, int b, int stored, boolean transpose, boolean accumulate)
             implements OpCase {

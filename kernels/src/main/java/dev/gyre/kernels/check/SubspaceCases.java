@@ -9,7 +9,7 @@ import java.util.ArrayList;
 import java.util.List;
 
 /// Cases of [SubspaceOps].
-public final class SubspaceCases implements Cases {
+final class SubspaceCases implements Cases {
     /// @param va whether there is a scaling of the columns
     /// @param vb whether there is a scaling of the rows
     public record PsoftCore(int r, boolean va, boolean vb) implements OpCase {

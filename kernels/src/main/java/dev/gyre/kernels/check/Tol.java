@@ -3,15 +3,15 @@ package dev.gyre.kernels.check;
 import dev.gyre.kernels.Precision;
 
 /// Allowed distance of an F32 result from the double reference: `atol + rtol * max|reference|`, the maximum over the
-/// output. `why` says where the numbers come from. Measured on the CPU backend, scalar and vector: where more than a
-/// rounding or two is allowed, the worst error of an operation's cases is 0.05 to 0.6 of what is allowed.
+/// output. `why` says where the bounds come from. Measured on the CPU backend, scalar and vector: where more than a
+/// rounding or two is allowed, the largest error of an operation's cases is 0.05 to 0.6 of the tolerance.
 public record Tol(double atol, double rtol, String why) {
     /// Half a unit in the last place of 1f: the largest relative error of one rounding.
     public static final double ROUNDING = 0x1p-24;
 
-    public static final Tol EXACT = new Tol(0, 0, "only moves numbers");
+    public static final Tol EXACT = new Tol(0, 0, "only moves values");
 
-    /// A fixed number of roundings (and library functions good to an ulp or two) in a row.
+    /// A fixed number of roundings (and library functions accurate to an ulp or two) in a row.
     public static Tol roundings(int n) {
         return new Tol(0, n * ROUNDING, n + " roundings");
     }
@@ -32,8 +32,8 @@ public record Tol(double atol, double rtol, String why) {
     }
 
     /// The same for results of a matrix product whose factors are rounded. Roundings of `n` random products are as
-    /// independent as the products, so they add up to a share of the sum that does not grow with `n`. Seen: 0.2 to 0.55 of what
-    /// is allowed.
+    /// independent as the products, so they add up to a fraction of the sum that does not grow with `n`. Measured: 0.2 to 0.55 of
+    /// the tolerance.
     public Tol rounded(Precision precision) {
         return switch (precision) {
             case F32 -> this;

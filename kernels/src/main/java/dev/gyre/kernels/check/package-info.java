@@ -1,5 +1,6 @@
-/// What every backend is put through, by the tests and by a user's `gyre kernels --check`: a table of cases for all
-/// operations ([OpCases]) and the check of one case against the reference ([OpCheck]).
+/// Checks of backends, for tests and for `gyre kernels --check`. Each operation is stated once, by a record in the class of
+/// its family (`NormCases`, `RotateCases`, ...): the statement is run at odd sizes against the double-precision reference
+/// ([OpCheck]), compared with finite differences, and timed at the sizes of a model ([OpTimer], [Size]).
 @NullMarked
 package dev.gyre.kernels.check;
 

@@ -10,7 +10,7 @@ import org.jspecify.annotations.Nullable;
 /// Keys are processed in tiles; only the scores of one tile of queries against one tile of keys are stored. Scores are
 /// transposed, a row per key and a column per query: then maxima and sums of the softmax run down the columns in full
 /// vectors, and a tile of scores is already the packed right operand of the next product. All products run on packed
-/// operands, [Simd#strips]; keys after the last query of a panel are skipped.
+/// operands, [SimdTiles#strips]; keys after the last query of a panel are skipped.
 final class AttentionCpu {
     /// Queries of a tile. Forward tiles may have fewer, so that the query heads of a group fill [#COLUMNS].
     private static final int QUERIES = 64;
@@ -60,9 +60,7 @@ final class AttentionCpu {
     }
 
     static Runnable attention(ThreadPool pool, Simd simd, AttentionOps.Attention op, Operand q, Operand k, Operand v,
-            Operand start,
-            Operand out,
-            Operand lse) {
+            Operand start, Operand out, Operand lse) {
         Heads heads = new Heads(op.H(), op.KV(), op.D(), (float) op.scale(), op.window());
         int T = op.T();
         int some = heads.queries();
@@ -88,22 +86,22 @@ final class AttentionCpu {
         int kd = s.KV() * D;
         int rows = i1 - i0;
         int columns = s.group() * rows;
-        int NR = simd.tileCols();
+        int NR = simd.tiles().tileCols();
         int panels = (columns + NR - 1) / NR;
-        int high = simd.writtenRows(D);
+        int high = simd.tiles().writtenRows(D);
         // per column: the query in panels, the sum of values, what the softmax keeps, and a row
         int queries = ALIGN;
         int sums = queries + panels * NR * D;
         int stats = sums + panels * NR * high;
         int lines = stats + 3 * panels * NR;
         int scores = lines + panels * NR * D;
-        int keys = scores + simd.writtenRows(KEYS) * NR;
+        int keys = scores + simd.tiles().writtenRows(KEYS) * NR;
         int values = keys + groupsSize(simd, KEYS, D);
         float[] w = pool.scratch(worker, 0, values + groupsSize(simd, D, KEYS));
         Arrays.fill(w, sums, stats, 0f);
         for (int c = 0; c < columns; c++) {
             int at = q.off() + (row0 + i0 + c % rows) * qd + (kv * s.group() + c / rows) * D;
-            simd.scale(s.scale(), q.f(), at, w, lines + c * D, D);
+            simd.elements().scale(s.scale(), q.f(), at, w, lines + c * D, D);
         }
         Panels.ofTransposed(simd, w, lines, D, D, columns, w, queries);
         int low = Integer.MAX_VALUE;
@@ -114,7 +112,7 @@ final class AttentionCpu {
             highest = Math.max(highest, l);
         }
         for (int p = 0; p < panels; p++) {
-            Arrays.fill(w, stats + 3 * p * NR, stats + (3 * p + 1) * NR, Simd.LOWEST);
+            Arrays.fill(w, stats + 3 * p * NR, stats + (3 * p + 1) * NR, SimdSoftmax.LOWEST);
             Arrays.fill(w, stats + (3 * p + 1) * NR, stats + (3 * p + 2) * NR, 0f);
         }
         for (int j0 = low; j0 < first + i1; j0 += KEYS) {
@@ -130,23 +128,23 @@ final class AttentionCpu {
                 int seen = Math.min(n, first + last + 1 - j0);
                 if (seen <= 0)
                     continue;
-                simd.strips(seen, D, w, keys, D, w, queries + c0 * D, w, scores, NR, false);
+                simd.tiles().strips(seen, D, w, keys, D, w, queries + c0 * D, w, scores, NR, false);
                 boolean all = j0 >= highest && j0 + seen - 1 <= first + i0;
                 if (!all && !mask(s, w, scores, NR, c0, some, rows, start, row0 + i0, first + i0, j0, seen))
                     continue;
-                simd.softmaxStep(seen, w, scores, stats + 3 * c0, sums + c0 * high, D);
-                simd.strips(D, seen, w, values, n, w, scores, w, sums + c0 * high, NR, true);
+                simd.softmax().step(seen, w, scores, stats + 3 * c0, sums + c0 * high, D);
+                simd.tiles().strips(D, seen, w, values, n, w, scores, w, sums + c0 * high, NR, true);
             }
         }
         for (int p = 0; p < panels; p++) {
             int max = stats + 3 * p * NR;
             int some = Math.min(NR, columns - p * NR);
-            simd.transpose(w, sums + p * NR * high, NR, D, some, w, lines + p * NR * D, D);
+            simd.layout().transpose(w, sums + p * NR * high, NR, D, some, w, lines + p * NR * D, D);
             for (int c = 0; c < some; c++) {
                 int row = row0 + i0 + (p * NR + c) % rows;
                 int h = kv * s.group() + (p * NR + c) / rows;
                 float den = w[max + NR + c];
-                simd.scale(1 / den, w, lines + (p * NR + c) * D, out.f(), out.off() + row * qd + h * D, D);
+                simd.elements().scale(1 / den, w, lines + (p * NR + c) * D, out.f(), out.off() + row * qd + h * D, D);
                 if (lse != null)
                     lse.f()[lse.off() + row * s.H() + h] = (float) (w[max + c] + Math.log(den));
             }
@@ -157,21 +155,21 @@ final class AttentionCpu {
 
     /// Elements in the groups of M rows of K.
     private static int groupsSize(Simd simd, int M, int K) {
-        return (M + simd.groupRows() - 1) / simd.groupRows() * simd.groupStride() * K;
+        return (M + simd.tiles().groupRows() - 1) / simd.tiles().groupRows() * simd.tiles().groupStride() * K;
     }
 
     /// From a (M,K), rows `lda` apart. Elements beyond the rows of a group are never used.
     private static void groups(Simd simd, float[] a, int ao, int lda, int M, int K, float[] to, int at) {
-        int step = simd.groupStride();
-        for (int i = 0; i < M; i += simd.groupRows(), at += step * K)
-            simd.transpose(a, ao + i * lda, lda, Math.min(step, M - i), K, to, at, step);
+        int step = simd.tiles().groupStride();
+        for (int i = 0; i < M; i += simd.tiles().groupRows(), at += step * K)
+            simd.layout().transpose(a, ao + i * lda, lda, Math.min(step, M - i), K, to, at, step);
     }
 
     /// From the transpose of a: a (K,M), rows `lda` apart.
     private static void groupsOfTransposed(Simd simd, float[] a, int ao, int lda, int K, int M, float[] to, int at) {
-        int step = simd.groupStride();
-        for (int i = 0; i < M; i += simd.groupRows(), at += step * K)
-            simd.copy(a, ao + i, lda, K, Math.min(step, M - i), to, at, step);
+        int step = simd.tiles().groupStride();
+        for (int i = 0; i < M; i += simd.tiles().groupRows(), at += step * K)
+            simd.layout().copy(a, ao + i, lda, K, Math.min(step, M - i), to, at, step);
     }
 
     private static int startOf(@Nullable Operand start, int row) {
@@ -201,9 +199,8 @@ final class AttentionCpu {
     /// result is summed in the order of the passes, whichever thread runs them. A batch with many heads needs one
     /// chunk, one pass and no summing.
     static Runnable attentionGrad(ThreadPool pool, Simd simd, AttentionOps.AttentionGrad op, Operand q, Operand k,
-            Operand v, Operand start,
-            Operand out,
-            Operand lse, Operand dOut, Operand delta, Operand dQ, Operand dK, Operand dV) {
+            Operand v, Operand start, Operand out, Operand lse, Operand dOut, Operand delta, Operand dQ, Operand dK,
+            Operand dV) {
         int T = op.T();
         int pairs = op.B() * op.KV();
         int wanted = Math.max((ITEMS + 2 * pairs - 1) / (2 * pairs), (T + LONGEST - 1) / LONGEST);
@@ -211,8 +208,7 @@ final class AttentionCpu {
         int chunks = (T + chunk - 1) / chunk;
         Gradient g =
                 new Gradient(pool, simd, new Heads(op.H(), op.KV(), op.D(), (float) op.scale(), op.window()), T, chunk,
-                        q, k,
-                        v, start, out, lse, dOut, delta, dQ, dK, dV);
+                        q, k, v, start, out, lse, dOut, delta, dQ, dK, dV);
         return () -> {
             for (int pass = 0; pass < chunks; pass++) {
                 int ahead = pass;
@@ -225,8 +221,7 @@ final class AttentionCpu {
     }
 
     private record Gradient(ThreadPool pool, Simd simd, Heads s, int T, int chunk, Operand q, Operand k, Operand v,
-            Operand start, Operand out,
-            Operand lse, Operand dOut, Operand delta, Operand dQ, Operand dK, Operand dV) {
+            Operand start, Operand out, Operand lse, Operand dOut, Operand delta, Operand dQ, Operand dK, Operand dV) {
         /// @param pair sequence and key/value head
         /// @param k0 first key of the chunk, within its sequence
         /// @param q0 first query of the chunk, at least `k0`
@@ -247,7 +242,7 @@ final class AttentionCpu {
             int values = ALIGN + size;
             int turned = values + size;
             int dKeys = turned + (chunk + KEYS - 1) / KEYS * turn;
-            int high = simd.writtenRows(count);
+            int high = simd.tiles().writtenRows(count);
             int dValues = dKeys + high * wideD;
             float[] near = pool.scratch(worker, 2, dValues + high * wideD);
             groups(simd, k.f(), k.off() + own, kd, count, D, near, ALIGN);
@@ -258,19 +253,19 @@ final class AttentionCpu {
             if (first) {
                 Arrays.fill(near, dKeys, dValues + high * wideD, 0f);
             } else {
-                simd.copy(dK.f(), dK.off() + own, kd, count, D, near, dKeys, wideD);
-                simd.copy(dV.f(), dV.off() + own, kd, count, D, near, dValues, wideD);
+                simd.layout().copy(dK.f(), dK.off() + own, kd, count, D, near, dKeys, wideD);
+                simd.layout().copy(dV.f(), dV.off() + own, kd, count, D, near, dValues, wideD);
             }
             for (int i0 = q0; i0 < q1; i0 += QUERIES)
                 queries(near, values, turned, dKeys, dValues, kv, row0, k0, k1, i0, Math.min(QUERIES, q1 - i0), first,
                         worker);
-            simd.copy(near, dKeys, wideD, count, D, dK.f(), dK.off() + own, kd);
-            simd.copy(near, dValues, wideD, count, D, dV.f(), dV.off() + own, kd);
+            simd.layout().copy(near, dKeys, wideD, count, D, dK.f(), dK.off() + own, kd);
+            simd.layout().copy(near, dValues, wideD, count, D, dV.f(), dV.off() + own, kd);
         }
 
         /// Distance of rows of dK and dV: whole panels.
         private int wideD() {
-            return (s.D() + simd.tileCols() - 1) / simd.tileCols() * simd.tileCols();
+            return (s.D() + simd.tiles().tileCols() - 1) / simd.tiles().tileCols() * simd.tiles().tileCols();
         }
 
         /// One tile of queries, head by head, against the keys k0..k1-1.
@@ -279,14 +274,14 @@ final class AttentionCpu {
             int D = s.D();
             int G = s.group();
             int qd = s.H() * D;
-            int NR = simd.tileCols();
-            int MR = simd.groupRows();
-            int step = simd.groupStride();
+            int NR = simd.tiles().tileCols();
+            int MR = simd.tiles().groupRows();
+            int step = simd.tiles().groupStride();
             int turn = groupsSize(simd, D, KEYS);
             int panels = (rows + NR - 1) / NR;
             int wide = (QUERIES + NR - 1) / NR * NR;
             int wideD = wideD();
-            int high = simd.writtenRows(D);
+            int high = simd.tiles().writtenRows(D);
             // q^T (scaled), dOut^T, q and dOut in panels, dQ^T; statistics; a panel of scores and of their
             // gradients, both for all panels as left operands
             int qT = ALIGN;
@@ -318,7 +313,7 @@ final class AttentionCpu {
                 Panels.of(simd, q.f(), q.off() + at, qd, rows, D, w, qP);
                 Panels.of(simd, dOut.f(), dOut.off() + at, qd, rows, D, w, gP);
                 Panels.ofTransposed(simd, q.f(), q.off() + at, qd, D, rows, w, qT);
-                simd.scale(s.scale(), w, qT, w, qT, panels * NR * D);
+                simd.elements().scale(s.scale(), w, qT, w, qT, panels * NR * D);
                 Panels.ofTransposed(simd, dOut.f(), dOut.off() + at, qd, D, rows, w, gT);
                 Arrays.fill(w, sums, sums + panels * NR * high, 0f);
                 for (int j0 = begin; j0 < end; j0 += KEYS) {
@@ -328,18 +323,18 @@ final class AttentionCpu {
                         int i = i0 + p * NR;
                         // whole groups of keys, so that all panels from the first that needs a group on have it
                         int seen = Math.min(n, (Math.min(i0 + rows, i + NR) - j0 + MR - 1) / MR * MR);
-                        simd.strips(seen, D, near, ALIGN + key, D, w, qT + p * NR * D, w, probs, NR, false);
-                        simd.strips(seen, D, near, values + key, D, w, gT + p * NR * D, w, grads, NR, false);
+                        simd.tiles().strips(seen, D, near, ALIGN + key, D, w, qT + p * NR * D, w, probs, NR, false);
+                        simd.tiles().strips(seen, D, near, values + key, D, w, gT + p * NR * D, w, grads, NR, false);
                         if (j0 < highest || j0 + seen - 1 > i)
                             mask(s, w, probs, NR, p * NR, Math.min(NR, rows - p * NR), rows, start, row0 + i0, i0, j0,
                                     seen);
-                        simd.softmaxGrad(seen, s.scale(), w, probs, grads, stats + 3 * p * NR);
-                        simd.strips(D, seen, near, turned + (j0 - k0) / KEYS * turn, n, w, grads, w,
+                        simd.softmax().grad(seen, s.scale(), w, probs, grads, stats + 3 * p * NR);
+                        simd.tiles().strips(D, seen, near, turned + (j0 - k0) / KEYS * turn, n, w, grads, w,
                                 sums + p * NR * high, NR, true);
                         for (int j = 0; j < seen; j += MR) {
                             int to = j / MR * step * wide + p * NR * step;
-                            simd.transpose(w, probs + j * NR, NR, step, NR, w, left + to, step);
-                            simd.transpose(w, grads + j * NR, NR, step, NR, w, leftGrads + to, step);
+                            simd.layout().transpose(w, probs + j * NR, NR, step, NR, w, left + to, step);
+                            simd.layout().transpose(w, grads + j * NR, NR, step, NR, w, leftGrads + to, step);
                         }
                     }
                     for (int j = 0; j < Math.min(n, i0 + rows - j0); j += MR) {
@@ -349,10 +344,10 @@ final class AttentionCpu {
                         for (int c = 0; c < D; c += NR) {
                             int panel = c * rows + r * NR;
                             int to = (j0 - k0 + j) * wideD + c;
-                            simd.strips(own, rows - r, w, left + from, 0, w, gP + panel, near, dValues + to, wideD,
-                                    true);
-                            simd.strips(own, rows - r, w, leftGrads + from, 0, w, qP + panel, near, dKeys + to, wideD,
-                                    true);
+                            simd.tiles().strips(own, rows - r, w, left + from, 0, w, gP + panel, near, dValues + to,
+                                    wideD, true);
+                            simd.tiles().strips(own, rows - r, w, leftGrads + from, 0, w, qP + panel, near, dKeys + to,
+                                    wideD, true);
                         }
                     }
                 }
@@ -360,26 +355,28 @@ final class AttentionCpu {
                     int some = Math.min(NR, rows - p * NR);
                     int to = at + p * NR * qd;
                     // q^T is no longer needed: the rows of dQ overwrite it
-                    simd.transpose(w, sums + p * NR * high, NR, D, some, w, qT, D);
+                    simd.layout().transpose(w, sums + p * NR * high, NR, D, some, w, qT, D);
                     for (int r = 0; r < some; r++)
                         if (first)
                             System.arraycopy(w, qT + r * D, dQ.f(), dQ.off() + to + r * qd, D);
                         else
-                            simd.add(dQ.f(), dQ.off() + to + r * qd, w, qT + r * D, dQ.f(), dQ.off() + to + r * qd, D);
+                            simd.elements().add(dQ.f(), dQ.off() + to + r * qd, w, qT + r * D, dQ.f(),
+                                    dQ.off() + to + r * qd, D);
                 }
             }
         }
 
-        /// The statistics that [Simd#softmaxGrad] needs of each query, panel by panel; the first pass computes delta.
+        /// The statistics that [SimdSoftmax#grad] needs of each query, panel by panel; the first pass computes
+        /// delta.
         private void statistics(float[] w, int stats, int columns, int h, int row0, int i0, int rows, boolean first) {
             int D = s.D();
             int H = s.H();
-            int NR = simd.tileCols();
+            int NR = simd.tiles().tileCols();
             Arrays.fill(w, stats, stats + 3 * columns, 0f);
             for (int r = 0; r < rows; r++) {
                 int row = (row0 + i0 + r) * H + h;
                 if (first)
-                    delta.f()[delta.off() + row] = simd.dot(dOut.f(), dOut.off() + row * D, out.f(),
+                    delta.f()[delta.off() + row] = simd.elements().dot(dOut.f(), dOut.off() + row * D, out.f(),
                             out.off() + row * D, D);
                 int at = stats + r / NR * 3 * NR + r % NR;
                 w[at] = lse.f()[lse.off() + row];
@@ -407,9 +404,7 @@ final class AttentionCpu {
     }
 
     static Runnable cachedAttention(ThreadPool pool, Simd simd, AttentionOps.CachedAttention op, Operand q,
-            Operand kCache,
-            Operand vCache,
-            Operand start, Operand out) {
+            Operand kCache, Operand vCache, Operand start, Operand out) {
         Heads heads = new Heads(op.H(), op.KV(), op.D(), (float) op.scale(), op.window());
         int T = op.T();
         int some = heads.queries();

@@ -7,8 +7,8 @@ import java.util.Arrays;
 /// Rotations from skew-symmetric blocks and their gradients, COFT's projection, dropout of blocks. Items own blocks;
 /// the powers that a gradient needs are computed again in scratch memory.
 ///
-/// The polynomial forms and Newton-Schulz run in floats by [Simd#product]. The exact Cayley maps run in double: since
-/// the symmetric part of `I -+ Q` is I, all pivots are at least 1 and elimination needs no pivoting; and
+/// The polynomial forms and Newton-Schulz run in floats by [SimdTiles#product]. The exact Cayley maps run in double:
+/// since the symmetric part of `I -+ Q` is I, all pivots are at least 1 and elimination needs no pivoting; and
 /// `(I + Q)(I - Q)^-1 = 2 (I - Q)^-1 - I`.
 final class CayleyCpu {
     private CayleyCpu() {
@@ -101,8 +101,7 @@ final class CayleyCpu {
     /// Adds to the stored block the gradient dQ of the (scaled) skew matrix: through the scaling
     /// `k (D - Q <Q,D> / (q (q + 1e-12)))`, Q and its norm q before scaling, then through the storage.
     private static void addSkew(ThreadPool pool, Orthogonal map, float[] v, int vo, int b, float[] dQ, float[] dV,
-            int dvo,
-            int worker) {
+            int dvo, int worker) {
         double inner = 0;
         double scale = 1;
         float[] q = pool.scratch(worker, 2, b * b);
@@ -151,7 +150,7 @@ final class CayleyCpu {
             this.bb = b * b;
             this.panels = count * bb;
             this.w = pool.scratch(worker, 0, count * bb + Panels.size(simd, b, b));
-            this.tile = pool.scratch(worker, 3, simd.tileRows() * simd.tileCols());
+            this.tile = pool.scratch(worker, 3, simd.tiles().tileRows() * simd.tiles().tileCols());
         }
 
         /// Makes x the right operand of the products to come.
@@ -161,21 +160,21 @@ final class CayleyCpu {
 
         /// `c (+)= a x`, x being the last [#right].
         void times(int a, int c, boolean accumulate) {
-            simd.product(b, b, b, w, a * bb, b, w, panels, w, c * bb, b, accumulate, tile);
+            simd.tiles().product(b, b, b, w, a * bb, b, w, panels, w, c * bb, b, accumulate, tile);
         }
 
         void turn(int x, int y) {
-            simd.transpose(w, x * bb, b, b, b, w, y * bb, b);
+            simd.layout().transpose(w, x * bb, b, b, b, w, y * bb, b);
         }
 
         /// `y += f x`.
         void axpy(float f, int x, int y) {
-            simd.axpy(f, w, x * bb, w, y * bb, bb);
+            simd.elements().axpy(f, w, x * bb, w, y * bb, bb);
         }
 
         /// `y = f x`.
         void scale(float f, int x, int y) {
-            simd.scale(f, w, x * bb, w, y * bb, bb);
+            simd.elements().scale(f, w, x * bb, w, y * bb, bb);
         }
 
         void addDiagonal(int x, float f) {
@@ -202,15 +201,14 @@ final class CayleyCpu {
                 s.times(power, next, false);
                 power = next;
             }
-            simd.axpy(c[j], s.w, power * s.bb, r, ro, s.bb);
+            simd.elements().axpy(c[j], s.w, power * s.bb, r, ro, s.bb);
         }
     }
 
     /// `A = c_p G, D = 0; for j = p..2: D += P_(j-1)^T A, A = c_(j-1) G + A Q^T; dQ = D + A`, with
     /// `P_j^T = (-1)^j P_j`.
     private static boolean neumannGrad(ThreadPool pool, Simd simd, Orthogonal map, float[] v, int vo, int b, float[] dR,
-            int go,
-            float[] dQ, int worker) {
+            int go, float[] dQ, int worker) {
         float[] c = map.coefficients();
         int p = c.length - 1;
         if (p == 0)
@@ -226,7 +224,7 @@ final class CayleyCpu {
             s.times(powers + j - 1, powers + j, false);
         s.scale(0f, q, 0);
         int now = 1;
-        simd.scale(c[p], dR, go, s.w, now * s.bb, s.bb);
+        simd.elements().scale(c[p], dR, go, s.w, now * s.bb, s.bb);
         for (int j = p; j >= 2; j--) {
             int next = 3 - now;
             s.right(now);
@@ -235,10 +233,10 @@ final class CayleyCpu {
             s.right(q);
             s.times(now, next, false);
             s.scale(-1f, next, next);
-            simd.axpy(c[j - 1], dR, go, s.w, next * s.bb, s.bb);
+            simd.elements().axpy(c[j - 1], dR, go, s.w, next * s.bb, s.bb);
             now = next;
         }
-        simd.add(s.w, 0, s.w, now * s.bb, dQ, 0, s.bb);
+        simd.elements().add(s.w, 0, s.w, now * s.bb, dQ, 0, s.bb);
         return true;
     }
 
@@ -263,8 +261,7 @@ final class CayleyCpu {
     }
 
     private static void newtonSchulz(ThreadPool pool, Simd simd, Orthogonal map, float[] v, int vo, int b, float[] r,
-            int ro,
-            int worker) {
+            int ro, int worker) {
         Squares s = iterates(pool, simd, map, v, vo, b, worker);
         System.arraycopy(s.w, map.terms() * s.bb, r, ro, s.bb);
     }
@@ -272,8 +269,7 @@ final class CayleyCpu {
     /// Back through each step: `dX = a G + b (G S + X G^T X + S G)` with `S = X^T X = X X^T`, since X is a polynomial
     /// of a skew matrix and so commutes with its transpose.
     private static boolean newtonSchulzGrad(ThreadPool pool, Simd simd, Orthogonal map, float[] v, int vo, int b,
-            float[] dR,
-            int go, float[] dQ, int worker) {
+            float[] dR, int go, float[] dQ, int worker) {
         double[][] pairs = Orthogonal.newtonSchulz(map.terms());
         Squares s = iterates(pool, simd, map, v, vo, b, worker);
         int square = map.terms() + 1;
@@ -332,8 +328,7 @@ final class CayleyCpu {
 
     /// `dQ = 2 N^T G N^T`, N the inverse; negative for CAYLEY_MINUS.
     private static boolean cayleyGrad(ThreadPool pool, Orthogonal map, float[] v, int vo, int b, float[] dR, int go,
-            float[] dQ,
-            int worker) {
+            float[] dQ, int worker) {
         double[][] n = inverse(pool, map, v, vo, b, worker);
         double[][] turned = pool.squares(worker, 1, b);
         double[][] g = pool.squares(worker, 2, b);

@@ -50,9 +50,9 @@ final class ColumnCpu {
             float[] sum = pool.shared(0, parts * C);
             pool.forEach(parts, body);
             for (int part = 1; part < parts; part++)
-                simd.add(sum, 0, sum, part * C, sum, 0, C);
+                simd.elements().add(sum, 0, sum, part * C, sum, 0, C);
             if (parts > 0)
-                simd.add(out.f(), out.off(), sum, 0, out.f(), out.off(), C);
+                simd.elements().add(out.f(), out.off(), sum, 0, out.f(), out.off(), C);
         };
     }
 
@@ -60,14 +60,14 @@ final class ColumnCpu {
         int C = op.C();
         return rows(pool, op.N(), C, (from, to, worker) -> {
             for (int t = from; t < to; t++)
-                simd.add(y.f(), y.off() + t * C, bias.f(), bias.off(), y.f(), y.off() + t * C, C);
+                simd.elements().add(y.f(), y.off() + t * C, bias.f(), bias.off(), y.f(), y.off() + t * C, C);
         });
     }
 
     static Runnable biasGrad(ThreadPool pool, Simd simd, ColumnOps.BiasGrad op, Operand dY, Operand dBias) {
         int C = op.C();
         return sumRows(pool, simd, op.N(), C, dBias,
-                (t, sum, at) -> simd.add(sum, at, dY.f(), dY.off() + t * C, sum, at, C));
+                (t, sum, at) -> simd.elements().add(sum, at, dY.f(), dY.off() + t * C, sum, at, C));
     }
 
     static Runnable scaleColumns(ThreadPool pool, Simd simd, ColumnOps.ScaleColumns op, Operand x, Operand s,
@@ -75,14 +75,15 @@ final class ColumnCpu {
         int C = op.C();
         return rows(pool, op.N(), C, (from, to, worker) -> {
             for (int t = from; t < to; t++)
-                simd.mul(1f, x.f(), x.off() + t * C, s.f(), s.off(), y.f(), y.off() + t * C, C);
+                simd.elements().mul(1f, x.f(), x.off() + t * C, s.f(), s.off(), y.f(), y.off() + t * C, C);
         });
     }
 
     static Runnable columnDot(ThreadPool pool, Simd simd, ColumnOps.ColumnDot op, Operand x, Operand y, Operand out) {
         int C = op.C();
-        return sumRows(pool, simd, op.N(), C, out, (t, sum, at) -> simd.mulAdd(1f, x.f(), x.off() + t * C, y.f(),
-                y.off() + t * C, sum, at, C));
+        return sumRows(pool, simd, op.N(), C, out,
+                (t, sum, at) -> simd.elements().mulAdd(1f, x.f(), x.off() + t * C, y.f(),
+                        y.off() + t * C, sum, at, C));
     }
 
     static Runnable permute(ThreadPool pool, ColumnOps.PermuteColumns op, Operand x, Operand perm, Operand y) {

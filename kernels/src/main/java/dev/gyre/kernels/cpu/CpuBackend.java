@@ -9,7 +9,7 @@ import java.util.List;
 /// Results are the same from run to run for a fixed number of threads.
 public final class CpuBackend implements Backend {
     private final int threads;
-    private final Simd.Chosen chosen;
+    private final Simd simd;
 
     /// All processors, the widest vectors.
     public CpuBackend() {
@@ -20,11 +20,11 @@ public final class CpuBackend implements Backend {
         this(threads, SimdChoice.AUTO);
     }
 
-    public CpuBackend(int threads, SimdChoice simd) {
+    public CpuBackend(int threads, SimdChoice choice) {
         if (threads < 1)
             throw new IllegalArgumentException("threads must be at least 1, not " + threads);
         this.threads = threads;
-        this.chosen = Simd.choose(simd);
+        this.simd = Simd.choose(choice);
     }
 
     @Override
@@ -34,7 +34,7 @@ public final class CpuBackend implements Backend {
 
     @Override
     public String describe() {
-        return "cpu: " + threads + (threads == 1 ? " thread, " : " threads, ") + chosen.why() + ", "
+        return "cpu: " + threads + (threads == 1 ? " thread, " : " threads, ") + simd.why() + ", "
                 + System.getProperty("os.arch") + ", Java " + Runtime.version().feature();
     }
 
@@ -44,11 +44,11 @@ public final class CpuBackend implements Backend {
 
     /// Floats that one instruction handles; 1 without the Vector API.
     public int lanes() {
-        return chosen.simd().lanes();
+        return simd.lanes();
     }
 
     @Override
     public Session open(List<Program> programs) {
-        return new CpuSession(List.copyOf(programs), threads, chosen.simd());
+        return new CpuSession(List.copyOf(programs), threads, simd);
     }
 }

@@ -49,29 +49,32 @@ final class ElementCpu {
 
     static Runnable add(ThreadPool pool, Simd simd, Operand x, Operand y, Operand out) {
         return chunks(pool, x.length(),
-                (i, n) -> simd.add(x.f(), x.off() + i, y.f(), y.off() + i, out.f(), out.off() + i, n));
+                (i, n) -> simd.elements().add(x.f(), x.off() + i, y.f(), y.off() + i, out.f(), out.off() + i, n));
     }
 
     static Runnable axpy(ThreadPool pool, Simd simd, float a, Operand x, Operand y) {
-        return chunks(pool, x.length(), (i, n) -> simd.axpy(a, x.f(), x.off() + i, y.f(), y.off() + i, n));
+        return chunks(pool, x.length(), (i, n) -> simd.elements().axpy(a, x.f(), x.off() + i, y.f(), y.off() + i, n));
     }
 
     static Runnable swiGlu(ThreadPool pool, Simd simd, Operand gate, Operand up, Operand out) {
-        return chunks(pool, gate.length(), (i, n) -> simd.swiGlu(gate.f(), gate.off() + i, up.f(), up.off() + i,
-                out.f(), out.off() + i, n));
+        return chunks(pool, gate.length(),
+                (i, n) -> simd.elements().swiGlu(gate.f(), gate.off() + i, up.f(), up.off() + i,
+                        out.f(), out.off() + i, n));
     }
 
     static Runnable swiGluGrad(ThreadPool pool, Simd simd, Operand gate, Operand up, Operand dOut, Operand dGate,
             Operand dUp) {
-        return chunks(pool, gate.length(), (i, n) -> simd.swiGluGrad(gate.f(), gate.off() + i, up.f(), up.off() + i,
-                dOut.f(), dOut.off() + i, dGate.f(), dGate.off() + i, dUp.f(), dUp.off() + i, n));
+        return chunks(pool, gate.length(),
+                (i, n) -> simd.elements().swiGluGrad(gate.f(), gate.off() + i, up.f(), up.off() + i,
+                        dOut.f(), dOut.off() + i, dGate.f(), dGate.off() + i, dUp.f(), dUp.off() + i, n));
     }
 
     static Runnable dropout(ThreadPool pool, Simd simd, ElementOps.Dropout op, Operand x, Operand seed, Operand y) {
         float p = (float) op.p();
         // of the double: 0.9f is off by 2e-8, 1 / (1 - 0.9f) by ten times that
         float scale = (float) (1 / (1 - op.p()));
-        return chunks(pool, x.length(), (from, n) -> simd.dropout(seed.i()[seed.off()], op.salt(), from, p, scale,
-                x.f(), x.off() + from, y.f(), y.off() + from, n, op.accumulate()));
+        return chunks(pool, x.length(),
+                (from, n) -> simd.elements().dropout(seed.i()[seed.off()], op.salt(), from, p, scale,
+                        x.f(), x.off() + from, y.f(), y.off() + from, n, op.accumulate()));
     }
 }

@@ -145,7 +145,7 @@ final class GivensCpu {
         /// Rotates level l > 0 from `in` to `out`, which already has the result of level l + 1.
         void turn(Simd simd, int count, int l, float[] c, float[] in, float[] out) {
             boolean last = l == count() - 1;
-            simd.givens(count, groups[l], c, coefficients[l], in, rows[l], row(), last ? in : out,
+            simd.givens().rotate(count, groups[l], c, coefficients[l], in, rows[l], row(), last ? in : out,
                     rows[last ? l : l + 1], row(), out, rows[l], row());
         }
 
@@ -173,7 +173,7 @@ final class GivensCpu {
     /// Level 0 is rotated from x to y, after the first elements of its groups on the higher levels.
     static Runnable sweep(ThreadPool pool, Simd simd, GivensOps.GivensSweep op, Operand x, Operand g, Operand y) {
         int d = op.d();
-        Levels s = Levels.of(d, simd.givensWidth());
+        Levels s = Levels.of(d, simd.givens().width());
         int full = d / s.W;
         int rest = d % s.W;
         ThreadPool.Body body = (item, worker) -> {
@@ -187,17 +187,16 @@ final class GivensCpu {
             for (int l = s.count() - 1; l > 0; l--)
                 s.turn(simd, n, l, c, w, w);
             boolean levels = s.count() > 1;
-            simd.givens(n, full, c, 0, x.f(), in, d, levels ? w : x.f(), levels ? s.rows[1] : in, levels ? s.row() : d,
-                    y.f(), out, d);
+            simd.givens().rotate(n, full, c, 0, x.f(), in, d, levels ? w : x.f(), levels ? s.rows[1] : in,
+                    levels ? s.row() : d, y.f(), out, d);
             if (rest > 0) {
                 int at = full * s.W;
                 for (int r = 0; r < n; r++) {
                     System.arraycopy(x.f(), in + r * d + at, w, r * s.row() + at, rest);
                     Arrays.fill(w, r * s.row() + at + rest, r * s.row() + at + s.W, 0f);
                 }
-                simd.givens(n, 1, c, 2 * s.steps * at, w, at, s.row(), w, levels ? s.rows[1] + full : at, s.row(), w,
-                        at,
-                        s.row());
+                simd.givens().rotate(n, 1, c, 2 * s.steps * at, w, at, s.row(), w, levels ? s.rows[1] + full : at,
+                        s.row(), w, at, s.row());
                 for (int r = 0; r < n; r++)
                     System.arraycopy(w, r * s.row() + at, y.f(), out + r * d + at, rest);
             }
@@ -209,13 +208,12 @@ final class GivensCpu {
     }
 
     /// The rows are cut into parts, independent of the number of threads; each part sums its dG, the parts are added in
-    /// order. The inputs of each level are recomputed from x, those of its stages by [Simd#givensGrad]; nothing is
-    /// inverted, so g need not be orthogonal.
+    /// order. The inputs of each level are recomputed from x, those of its stages by [SimdGivens#rotateGrad]; nothing
+    /// is inverted, so g need not be orthogonal.
     static Runnable sweepGrad(ThreadPool pool, Simd simd, GivensOps.GivensSweepGrad op, Operand x, Operand g,
-            Operand dY, Operand dX,
-            Operand dG) {
+            Operand dY, Operand dX, Operand dG) {
         int d = op.d();
-        Levels s = Levels.of(d, simd.givensWidth());
+        Levels s = Levels.of(d, simd.givens().width());
         int some = Math.max(16, (op.N() + 15) / 16);
         int parts = (op.N() + some - 1) / some;
         ThreadPool.Body body = (part, worker) -> {
@@ -242,15 +240,15 @@ final class GivensCpu {
                 for (int l = 0; l < s.count(); l++) {
                     if (l > 0)
                         s.down(n, w, l);
-                    simd.givensGrad(n, s.groups[l], c, s.coefficients[l], in, s.rows[l], w, s.rows[l], s.row(), sums,
-                            so + s.coefficients[l]);
+                    simd.givens().rotateGrad(n, s.groups[l], c, s.coefficients[l], in, s.rows[l], w, s.rows[l], s.row(),
+                            sums, so + s.coefficients[l]);
                 }
                 for (int l = s.count() - 1; l > 0; l--)
                     s.up(n, w, 0, l);
                 for (int r = 0; r < n; r++) {
                     int at = dX.off() + (t + r) * d;
                     if (op.accumulate())
-                        simd.add(dX.f(), at, w, r * s.row(), dX.f(), at, d);
+                        simd.elements().add(dX.f(), at, w, r * s.row(), dX.f(), at, d);
                     else
                         System.arraycopy(w, r * s.row(), dX.f(), at, d);
                 }
@@ -261,7 +259,7 @@ final class GivensCpu {
             float[] sums = pool.shared(1, parts * s.size());
             pool.forEach(parts, body);
             for (int part = 1; part < parts; part++)
-                simd.add(sums, 0, sums, part * s.size(), sums, 0, s.size());
+                simd.elements().add(sums, 0, sums, part * s.size(), sums, 0, s.size());
             s.collect(sums, dG.f(), dG.off());
         };
     }

@@ -20,8 +20,9 @@ final class OptimiserCpu {
         int chunk = ElementCpu.CHUNK;
         int parts = (n + chunk - 1) / chunk;
         double[] sums = new double[parts];
-        ThreadPool.Body body = (part, worker) -> sums[part] = simd.sumSquares(grad.f(), grad.off() + part * chunk,
-                Math.min(chunk, n - part * chunk));
+        ThreadPool.Body body =
+                (part, worker) -> sums[part] = simd.elements().sumSquares(grad.f(), grad.off() + part * chunk,
+                        Math.min(chunk, n - part * chunk));
         return () -> {
             pool.forEach(parts, body);
             double s = 0;
@@ -32,8 +33,7 @@ final class OptimiserCpu {
     }
 
     static Runnable adamW(ThreadPool pool, Simd simd, OptimiserOps.AdamW op, Operand param, Operand grad, Operand m,
-            Operand v, Operand hp,
-            Operand norm) {
+            Operand v, Operand hp, Operand norm) {
         return ElementCpu.chunks(pool, param.length(), (i, n) -> {
             float[] h = hp.f();
             int o = hp.off();
@@ -41,8 +41,8 @@ final class OptimiserCpu {
             float maxNorm = h[o + 6];
             float clip = maxNorm > 0 ? Math.min(1f, maxNorm / (norm.f()[norm.off()] + 1e-6f)) : 1f;
             float shrink = op.decay() ? 1 - lr * h[o + 7] : 1f;
-            simd.adamW(param.f(), param.off() + i, grad.f(), grad.off() + i, m.f(), m.off() + i, v.f(), v.off() + i, n,
-                    clip, h[o + 1], h[o + 2], shrink, lr / h[o + 4], h[o + 5], h[o + 3]);
+            simd.elements().adamW(param.f(), param.off() + i, grad.f(), grad.off() + i, m.f(), m.off() + i, v.f(),
+                    v.off() + i, n, clip, h[o + 1], h[o + 2], shrink, lr / h[o + 4], h[o + 5], h[o + 3]);
         });
     }
 }

@@ -48,8 +48,8 @@ final class PackedProduct implements Runnable {
     private static final int ALONE = 8;
     /// Panels of b that make it worth packing some rows of a.
     private static final int FEW_PANELS = 8;
-    /// Inner indices of a block of the first term, at most: the rest of [Simd#DEPTH] is for low-rank ones.
-    private static final int BLOCK = Simd.DEPTH - 64;
+    /// Inner indices of a block of the first term, at most: the rest of [SimdTiles#DEPTH] is for low-rank ones.
+    private static final int BLOCK = SimdTiles.DEPTH - 64;
     /// Strips of a transposed a that are packed together, and inner indices of each at a time: a line of the cache.
     private static final int NEIGHBOURS = 4;
     private static final int LINE = 16;
@@ -71,7 +71,7 @@ final class PackedProduct implements Runnable {
     private final int NR;
     /// Rows of a strip, rounded up to whole vectors.
     private final int whole;
-    /// See [Simd#slot].
+    /// See [SimdTiles#slot].
     private final int slot;
     private final int sections;
     private final Block[] blocks;
@@ -125,11 +125,11 @@ final class PackedProduct implements Runnable {
         this.M = op.M();
         this.N = op.N();
         this.accumulate = op.accumulate();
-        this.MR = simd.stripRows();
-        this.NR = simd.tileCols();
-        this.slot = simd.slot();
+        this.MR = simd.tiles().stripRows();
+        this.NR = simd.tiles().tileCols();
+        this.slot = simd.tiles().slot();
         this.whole = (MR + slot - 1) / slot * slot;
-        this.sections = simd.panelSections();
+        this.sections = simd.tiles().panelSections();
         this.blocks = cut(terms).toArray(Block[]::new);
         int deepest = 1;
         long work = 0;
@@ -157,7 +157,7 @@ final class PackedProduct implements Runnable {
     /// fit.
     private static List<Block> cut(List<Term> terms) {
         int all = terms.stream().mapToInt(t -> t.op.K()).sum();
-        int count = Math.max(Math.ceilDiv(terms.getFirst().op.K(), BLOCK), Math.ceilDiv(all, Simd.DEPTH));
+        int count = Math.max(Math.ceilDiv(terms.getFirst().op.K(), BLOCK), Math.ceilDiv(all, SimdTiles.DEPTH));
         int depth = count == 0 ? 1 : even((all + count - 1) / count);
         List<Block> blocks = new ArrayList<>();
         List<Piece> pieces = new ArrayList<>();
@@ -278,7 +278,7 @@ final class PackedProduct implements Runnable {
                 ProductCpu.load(simd, b, (row + k) * N + j0, from, k * n, n);
         boolean ends = piece.last() && k0 + rows == piece.n;
         for (int j = 0; j < n; j += slot, at++) {
-            simd.copy(from, fo + j, ld, rows, Math.min(slot, n - j), to[at], (piece.at + k0) * slot, slot);
+            simd.layout().copy(from, fo + j, ld, rows, Math.min(slot, n - j), to[at], (piece.at + k0) * slot, slot);
             if (ends)
                 finish(piece.size, to[at]);
         }
@@ -295,14 +295,14 @@ final class PackedProduct implements Runnable {
             if (!plain)
                 for (int i = 0; i < some; i++)
                     ProductCpu.load(simd, b, (j + i) * K + piece.k0, from, i * piece.n, piece.n);
-            simd.transpose(from, plain ? b.off() + j * K + piece.k0 : 0, plain ? K : piece.n, some, piece.n, to[at],
-                    piece.at * slot, slot);
+            simd.layout().transpose(from, plain ? b.off() + j * K + piece.k0 : 0, plain ? K : piece.n, some, piece.n,
+                    to[at], piece.at * slot, slot);
             if (piece.last())
                 finish(piece.size, to[at]);
         }
     }
 
-    /// What [Simd#strip] reads beyond an odd inner length. Rows and columns beyond the matrix need no zeros: their
+    /// What [SimdTiles#strip] reads beyond an odd inner length. Rows and columns beyond the matrix need no zeros: their
     /// results are not stored.
     private void finish(int n, float[] to) {
         if (n % 2 == 1)
@@ -315,7 +315,7 @@ final class PackedProduct implements Runnable {
         float[][] left = pool.sections(worker, 0, (last - first) * strips);
         for (int k = first, at = 0; k < last; k++, at += strips) {
             for (int i = i0, s = at; i < i1; i += MR, s++)
-                ThreadPool.section(left, s, whole * Simd.DEPTH);
+                ThreadPool.section(left, s, whole * SimdTiles.DEPTH);
             for (Piece p : blocks[k].pieces)
                 if (p.term.op.form() == Form.TN)
                     for (int i = i0, s = at; i < i1; i += NEIGHBOURS * MR, s += NEIGHBOURS)
@@ -333,8 +333,8 @@ final class PackedProduct implements Runnable {
         Operand a = p.term.a;
         for (int k = 0; k < p.n; k += LINE)
             for (int i = i0, s = at; i < i1; i += MR, s++)
-                simd.transpose(a.f(), a.off() + (p.k0 + k) * M + i, M, Math.min(LINE, p.n - k),
-                        Math.min(whole, M - i), to[s], p.at + k, Simd.DEPTH);
+                simd.layout().transpose(a.f(), a.off() + (p.k0 + k) * M + i, M, Math.min(LINE, p.n - k),
+                        Math.min(whole, M - i), to[s], p.at + k, SimdTiles.DEPTH);
     }
 
     /// Rows i.. of alpha op(a); those of a transposed a are already packed.
@@ -343,13 +343,13 @@ final class PackedProduct implements Runnable {
             ProductOps.MatMul op = p.term.op;
             Operand a = p.term.a;
             if (op.form() != Form.TN)
-                simd.copy(a.f(), a.off() + i * op.K() + p.k0, op.K(), high, p.n, to, p.at, Simd.DEPTH);
+                simd.layout().copy(a.f(), a.off() + i * op.K() + p.k0, op.K(), high, p.n, to, p.at, SimdTiles.DEPTH);
             float alpha = (float) op.alpha();
             for (int r = 0; alpha != 1f && r < high; r++)
-                simd.scale(alpha, to, r * Simd.DEPTH + p.at, to, r * Simd.DEPTH + p.at, p.n);
+                simd.elements().scale(alpha, to, r * SimdTiles.DEPTH + p.at, to, r * SimdTiles.DEPTH + p.at, p.n);
         }
         for (int r = 0; block.n % 2 == 1 && r < MR; r++)
-            to[r * Simd.DEPTH + block.n] = 0f;
+            to[r * SimdTiles.DEPTH + block.n] = 0f;
     }
 
     /// Some rows of c, and of these some panels. The cuts depend on the number of threads, but not which group of rows
@@ -392,13 +392,13 @@ final class PackedProduct implements Runnable {
                 for (int i = i0, s = (k - first) * (rows / MR); i < i1; i += MR, s++) {
                     int high = Math.min(MR, i1 - i);
                     if (flipped) {
-                        simd.strip(n, left[s], right, panel, result, 0, NR, high, NR, false, tile);
+                        simd.tiles().strip(n, left[s], right, panel, result, 0, NR, high, NR, false, tile);
                         scatter(result, i, high, j0, cols, add);
                         continue;
                     }
                     if (add && k == first)
                         tile[MR * NR] = touch(i + MR, Math.min(i1, i + 2 * MR), j0);
-                    simd.strip(n, left[s], right, panel, c.f(), c.off() + i * N + j0, N, high, cols, add, tile);
+                    simd.tiles().strip(n, left[s], right, panel, c.f(), c.off() + i * N + j0, N, high, cols, add, tile);
                 }
             }
         }

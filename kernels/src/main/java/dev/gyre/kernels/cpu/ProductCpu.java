@@ -65,13 +65,13 @@ final class ProductCpu {
     static void load(Simd simd, Operand b, int e, float[] y, int yo, int n) {
         switch (b.buf().dtype()) {
             case F32 -> System.arraycopy(b.f(), b.off() + e, y, yo, n);
-            case BF16 -> simd.decodeBf16(((HostData.BF16) b.storage().data()).bits, b.off() + e, y, yo, n);
+            case BF16 -> simd.decoders().bf16(((HostData.BF16) b.storage().data()).bits, b.off() + e, y, yo, n);
             case NF4 -> {
                 HostData.NF4 q = (HostData.NF4) b.storage().data();
                 for (int i = 0; i < n;) {
                     int block = (e + i) / q.blockSize;
                     int m = (int) Math.min(n - i, (block + 1L) * q.blockSize - e - i);
-                    simd.decodeNf4(q.codes, e + i, q.codeBook, q.absmax(block), y, yo + i, m);
+                    simd.decoders().nf4(q.codes, e + i, q.codeBook, q.absmax(block), y, yo + i, m);
                     i += m;
                 }
             }
@@ -103,7 +103,7 @@ final class ProductCpu {
                     load(simd, b, j * K, row, 0, K);
                 for (int i = 0; i < op.M(); i++) {
                     int at = c.off() + i * N + j;
-                    float v = alpha * simd.dot(a.f(), a.off() + i * K, row, plain ? b.off() + j * K : 0, K);
+                    float v = alpha * simd.elements().dot(a.f(), a.off() + i * K, row, plain ? b.off() + j * K : 0, K);
                     c.f()[at] = op.accumulate() ? c.f()[at] + v : v;
                 }
             }
@@ -126,21 +126,21 @@ final class ProductCpu {
             float[] sum = pool.scratch(worker, 1, FEW * some);
             Arrays.fill(sum, 0, FEW * some, 0f);
             if (plain)
-                simd.mulAdd(op.M(), n, K, a.f(), a.off(), K, 1, b.f(), b.off() + j, N, sum, 0, some, false);
+                simd.tiles().mulAdd(op.M(), n, K, a.f(), a.off(), K, 1, b.f(), b.off() + j, N, sum, 0, some, false);
             else
                 for (int k = 0; k < K; k += deep) {
                     int kn = Math.min(deep, K - k);
                     float[] block = pool.scratch(worker, 0, deep * some);
                     for (int r = 0; r < kn; r++)
                         load(simd, b, (k + r) * N + j, block, r * some, n);
-                    simd.mulAdd(op.M(), n, kn, a.f(), a.off() + k, K, 1, block, 0, some, sum, 0, some, true);
+                    simd.tiles().mulAdd(op.M(), n, kn, a.f(), a.off() + k, K, 1, block, 0, some, sum, 0, some, true);
                 }
             for (int i = 0; i < op.M(); i++) {
                 int at = c.off() + i * N + j;
                 if (op.accumulate())
-                    simd.axpy(alpha, sum, i * some, c.f(), at, n);
+                    simd.elements().axpy(alpha, sum, i * some, c.f(), at, n);
                 else
-                    simd.scale(alpha, sum, i * some, c.f(), at, n);
+                    simd.elements().scale(alpha, sum, i * some, c.f(), at, n);
             }
         };
         return () -> pool.forEach((N + some - 1) / some, body);
@@ -150,8 +150,7 @@ final class ProductCpu {
     /// columns of x, the much larger operand, which is read once: the register tile reads a copy of a few of its rows,
     /// without shared panels.
     private static Runnable narrow(ThreadPool pool, Simd simd, ProductOps.MatMul op, int R, int W, Operand t, Operand x,
-            Operand c,
-            boolean transposed) {
+            Operand c, boolean transposed) {
         float alpha = (float) op.alpha();
         int K = op.K();
         ThreadPool.Body body = (item, worker) -> {
@@ -163,8 +162,8 @@ final class ProductCpu {
                 Arrays.fill(sum, 0, R * APART, 0f);
             for (int k = 0; k < K; k += DEEP) {
                 int deep = Math.min(DEEP, K - k);
-                simd.copy(x.f(), x.off() + k * W + j, W, deep, n, near, 0, APART);
-                simd.mulAdd(R, n, deep, t.f(), t.off() + k * R, 1, R, near, 0, APART, sum, 0, APART, k > 0);
+                simd.layout().copy(x.f(), x.off() + k * W + j, W, deep, n, near, 0, APART);
+                simd.tiles().mulAdd(R, n, deep, t.f(), t.off() + k * R, 1, R, near, 0, APART, sum, 0, APART, k > 0);
             }
             for (int i = 0; i < R; i++)
                 if (transposed)
@@ -175,9 +174,9 @@ final class ProductCpu {
                     }
             else
                     if (op.accumulate())
-                        simd.axpy(alpha, sum, i * APART, c.f(), c.off() + i * W + j, n);
+                        simd.elements().axpy(alpha, sum, i * APART, c.f(), c.off() + i * W + j, n);
             else
-                        simd.scale(alpha, sum, i * APART, c.f(), c.off() + i * W + j, n);
+                        simd.elements().scale(alpha, sum, i * APART, c.f(), c.off() + i * W + j, n);
         };
         return () -> pool.forEach((W + COLUMNS - 1) / COLUMNS, body);
     }

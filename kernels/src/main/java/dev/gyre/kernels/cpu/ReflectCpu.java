@@ -114,14 +114,13 @@ final class ReflectCpu {
     }
 
     private static void reflect(Simd simd, float[] u, int uo, float[] x, int xo, int d) {
-        simd.axpy(-2 * simd.dot(x, xo, u, uo, d), u, uo, x, xo, d);
+        simd.elements().axpy(-2 * simd.elements().dot(x, xo, u, uo, d), u, uo, x, xo, d);
     }
 
     /// Per row: inputs v of all reflections again, then from i = 0 up `dU_i -= 2 (v (g.u) + g (v.u))`,
     /// `g <- g - 2 (g.u) u`. Parts of the rows are summed apart and added in order.
     static Runnable reflectGrad(ThreadPool pool, Simd simd, ReflectOps.HouseholderGrad op, Operand x, Operand u,
-            Operand dY, Operand dX,
-            Operand dU) {
+            Operand dY, Operand dX, Operand dU) {
         int d = op.d();
         int r = op.r();
         int some = Math.max(16, (op.N() + 15) / 16);
@@ -146,15 +145,15 @@ final class ReflectCpu {
                     int v = (r - i) * d;
                     int uo = u.off() + i * d;
                     int to = part * r * d + i * d;
-                    float gu = simd.dot(w, 0, u.f(), uo, d);
-                    float vu = simd.dot(w, v, u.f(), uo, d);
-                    simd.axpy(-2 * gu, w, v, sums, to, d);
-                    simd.axpy(-2 * vu, w, 0, sums, to, d);
-                    simd.axpy(-2 * gu, u.f(), uo, w, 0, d);
+                    float gu = simd.elements().dot(w, 0, u.f(), uo, d);
+                    float vu = simd.elements().dot(w, v, u.f(), uo, d);
+                    simd.elements().axpy(-2 * gu, w, v, sums, to, d);
+                    simd.elements().axpy(-2 * vu, w, 0, sums, to, d);
+                    simd.elements().axpy(-2 * gu, u.f(), uo, w, 0, d);
                 }
                 int to = dX.off() + t * d;
                 if (op.accumulate())
-                    simd.add(dX.f(), to, w, 0, dX.f(), to, d);
+                    simd.elements().add(dX.f(), to, w, 0, dX.f(), to, d);
                 else
                     System.arraycopy(w, 0, dX.f(), to, d);
             }
@@ -164,7 +163,7 @@ final class ReflectCpu {
             pool.forEach(parts, body);
             Arrays.fill(dU.f(), dU.off(), dU.off() + r * d, 0f);
             for (int part = 0; part < parts; part++)
-                simd.add(dU.f(), dU.off(), sums, part * r * d, dU.f(), dU.off(), r * d);
+                simd.elements().add(dU.f(), dU.off(), sums, part * r * d, dU.f(), dU.off(), r * d);
         };
     }
 }

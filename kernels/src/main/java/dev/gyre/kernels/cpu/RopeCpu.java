@@ -28,7 +28,7 @@ final class RopeCpu {
                     throw new IllegalArgumentException("position " + pos + " at row " + t
                             + " is outside the rotary tables of " + P + " positions (" + op.cos() + ")");
                 for (int h = 0; h < op.heads(); h++)
-                    simd.rope(x.f(), x.off() + t * C + h * D, cos.f(), cos.off() + pos * half, sin.f(),
+                    simd.elements().rope(x.f(), x.off() + t * C + h * D, cos.f(), cos.off() + pos * half, sin.f(),
                             sin.off() + pos * half, half, sign);
             }
         });

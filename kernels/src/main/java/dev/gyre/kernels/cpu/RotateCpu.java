@@ -30,7 +30,7 @@ final class RotateCpu {
 
     /// Columns that are processed together: `b`, or a multiple of it that fits the register tile.
     private static int joined(Simd simd, int b) {
-        return b * Math.max(1, simd.tileCols() / b);
+        return b * Math.max(1, simd.tiles().tileCols() / b);
     }
 
     static Runnable rotate(ThreadPool pool, Simd simd, RotateOps.BlockRotate op, Operand x, Operand r, Operand y) {
@@ -47,11 +47,11 @@ final class RotateCpu {
         ThreadPool.Body turn = (item, worker) -> {
             int t0 = item / parts * ROWS;
             int part = item % parts;
-            float[] tile = pool.scratch(worker, 1, simd.tileRows() * simd.tileCols());
+            float[] tile = pool.scratch(worker, 1, simd.tiles().tileRows() * simd.tiles().tileCols());
             for (int i = blocks * part / parts; i < blocks * (part + 1) / parts; i++) {
                 int at = t0 * d + i * wide;
                 int n = Math.min(wide, d - i * wide);
-                simd.product(Math.min(ROWS, op.N() - t0), n, n, x.f(), x.off() + at, d, pool.shared(0, 0),
+                simd.tiles().product(Math.min(ROWS, op.N() - t0), n, n, x.f(), x.off() + at, d, pool.shared(0, 0),
                         kinds == 1 ? 0 : i * size, y.f(), y.off() + at, d, op.accumulate(), tile);
             }
         };
@@ -65,7 +65,7 @@ final class RotateCpu {
     /// Panels of `count` blocks from `first` on, as one matrix.
     private static void pack(Simd simd, RotateOps.BlockRotate op, Operand r, int first, int count, float[] to, int at) {
         int b = op.b();
-        int nr = simd.tileCols();
+        int nr = simd.tiles().tileCols();
         int ro = r.off() + (op.stored() == 1 ? 0 : first * b * b);
         if (b > nr / 2) {
             if (op.transpose())
@@ -79,9 +79,9 @@ final class RotateCpu {
             int from = op.stored() == 1 ? ro : ro + i * b * b;
             int corner = at + i * b * nr + i * b;
             if (op.transpose())
-                simd.transpose(r.f(), from, b, b, b, to, corner, nr);
+                simd.layout().transpose(r.f(), from, b, b, b, to, corner, nr);
             else
-                simd.copy(r.f(), from, b, b, b, to, corner, nr);
+                simd.layout().copy(r.f(), from, b, b, b, to, corner, nr);
         }
     }
 
@@ -116,17 +116,17 @@ final class RotateCpu {
             for (int chunk = chunks * part / parts; chunk < chunks * (part + 1) / parts; chunk++) {
                 int t0 = chunk * rows;
                 int some = Math.min(rows, N - t0);
-                simd.copy(x.f(), x.off() + t0 * d + c0, d, some, n, near, 0, ld);
-                simd.copy(dY.f(), dY.off() + t0 * d + c0, d, some, n, near, rows * ld, ld);
+                simd.layout().copy(x.f(), x.off() + t0 * d + c0, d, some, n, near, 0, ld);
+                simd.layout().copy(dY.f(), dY.off() + t0 * d + c0, d, some, n, near, rows * ld, ld);
                 for (int c = 0; c < n; c += wide) {
                     int w = Math.min(wide, n - c);
                     boolean one = w == b;
                     int at = to + (shared ? 0 : c * b);
-                    simd.mulAdd(w, w, some, near, c, 1, ld, near, rows * ld + c, ld, one ? sums : joined,
+                    simd.tiles().mulAdd(w, w, some, near, c, 1, ld, near, rows * ld + c, ld, one ? sums : joined,
                             one ? at : 0, w, one);
                     for (int i = 0; !one && i < w; i += b)
                         for (int k = 0; k < b; k++)
-                            simd.add(sums, at + (shared ? k : i + k) * b, joined, (i + k) * w + i, sums,
+                            simd.elements().add(sums, at + (shared ? k : i + k) * b, joined, (i + k) * w + i, sums,
                                     at + (shared ? k : i + k) * b, b);
                 }
             }
@@ -137,7 +137,7 @@ final class RotateCpu {
             int n = dR.length();
             Arrays.fill(dR.f(), dR.off(), dR.off() + n, 0f);
             for (int at = 0; at < parts * each; at += n)
-                simd.add(dR.f(), dR.off(), sums, at, dR.f(), dR.off(), n);
+                simd.elements().add(dR.f(), dR.off(), sums, at, dR.f(), dR.off(), n);
         };
     }
 

@@ -33,8 +33,7 @@ final class SubspaceCpu {
     }
 
     static Runnable psoftCoreGrad(SubspaceOps.PsoftCoreGrad op, Operand R, @Nullable Operand va, @Nullable Operand vb,
-            Operand dCore,
-            Operand dR, @Nullable Operand dVa, @Nullable Operand dVb) {
+            Operand dCore, Operand dR, @Nullable Operand dVa, @Nullable Operand dVb) {
         int r = op.r();
         return () -> {
             for (int i = 0; i < r; i++) {

@@ -81,7 +81,7 @@ final class ThreadPool implements AutoCloseable {
         return s;
     }
 
-    /// Array i of `sections`, of at least `size` elements, an operand of [Simd#strip]; contents undefined.
+    /// Array i of `sections`, of at least `size` elements, an operand of [SimdTiles#strip]; contents undefined.
     static float[] section(float[][] sections, int i, int size) {
         if (sections[i].length < size)
             sections[i] = new float[size];

@@ -30,7 +30,7 @@ final class TokenCpu {
             for (int t = from; t < to; t++) {
                 int at = table.off() + id(op, ids, t, op.V()) * C;
                 if (bf16 && table.storage().data() instanceof HostData.BF16 h)
-                    simd.decodeBf16(h.bits, at, out.f(), out.off() + t * C, C);
+                    simd.decoders().bf16(h.bits, at, out.f(), out.off() + t * C, C);
                 else
                     System.arraycopy(table.f(), at, out.f(), out.off() + t * C, C);
             }
@@ -53,15 +53,14 @@ final class TokenCpu {
             int n = Math.min(COLUMNS, C - from);
             for (int t = 0; t < op.N(); t++) {
                 int at = dTable.off() + id(op, ids, t, op.V()) * C + from;
-                simd.add(dTable.f(), at, dOut.f(), dOut.off() + t * C + from, dTable.f(), at, n);
+                simd.elements().add(dTable.f(), at, dOut.f(), dOut.off() + t * C + from, dTable.f(), at, n);
             }
         };
         return () -> pool.forEach((C + COLUMNS - 1) / COLUMNS, body);
     }
 
     static Runnable crossEntropy(ThreadPool pool, Simd simd, TokenOps.CrossEntropy op, Operand logits, Operand labels,
-            Operand rowLoss,
-            Operand scale) {
+            Operand rowLoss, Operand scale) {
         int V = op.V();
         return ColumnCpu.rows(pool, op.N(), V, (from, to, worker) -> {
             float[] z = logits.f();
@@ -80,11 +79,12 @@ final class TokenCpu {
                     throw new IllegalArgumentException("label " + label + " at row " + t
                             + " is neither -100 nor inside the vocabulary of " + V + " (" + op.labels() + ")");
                 float right = z[at + label];
-                float max = simd.max(z, at, V);
-                double sum = op.gradient() ? simd.expInPlace(z, at, max, V) : simd.sumExp(z, at, max, V);
+                float max = simd.elements().max(z, at, V);
+                double sum =
+                        op.gradient() ? simd.softmax().expInPlace(z, at, max, V) : simd.softmax().sumExp(z, at, max, V);
                 loss[rowLoss.off() + t] = (float) (Math.log(sum) + max - right);
                 if (op.gradient()) {
-                    simd.scale((float) (s / sum), z, at, z, at, V);
+                    simd.elements().scale((float) (s / sum), z, at, z, at, V);
                     z[at + label] -= s;
                 }
             }

@@ -2,8 +2,8 @@ package dev.gyre.kernels.op;
 
 import org.jspecify.annotations.Nullable;
 
-/// The values of one frozen weight as they are held in host memory. Arrays are taken over, not copied: a caller hands
-/// them to [dev.gyre.kernels.Session#bind] and does not change them afterwards.
+/// The values of one frozen weight as stored in host memory. Arrays are not copied: a caller hands them to
+/// [dev.gyre.kernels.Session#bind] and does not change them afterwards.
 public sealed interface HostData {
     /// Number of weight elements.
     long size();
@@ -13,7 +13,8 @@ public sealed interface HostData {
     /// Bytes used, tables and block maxima included.
     long bytes();
 
-    /// Writes elements `from .. from + n - 1` of the row-major weight as F32 to `into[at]` and on. Any start, any length.
+    /// Writes elements `from .. from + n - 1` of the row-major weight as F32 to `into[at]` and on. Any start, any
+    /// length.
     ///
     /// @throws IllegalArgumentException when the weight has no such elements
     void decode(long from, int n, float[] into, int at);
@@ -66,7 +67,7 @@ public sealed interface HostData {
         }
     }
 
-    /// Brain floats as raw bits, the upper half of an F32's.
+    /// BF16 as raw bits, the upper half of an F32's.
     final class BF16 implements HostData {
         public final short[] bits;
 
@@ -74,12 +75,12 @@ public sealed interface HostData {
             this.bits = bits;
         }
 
-        /// The value of a brain float, exactly.
+        /// The value of a BF16, exactly.
         public static float value(short bits) {
             return Float.intBitsToFloat(bits << 16);
         }
 
-        /// Bits of the nearest brain float, ties to even; NaN stays a quiet NaN of the same sign.
+        /// Bits of the nearest BF16, ties to even; NaN stays a quiet NaN of the same sign.
         public static short bits(float x) {
             int b = Float.floatToRawIntBits(x);
             return (short) (Float.isNaN(x) ? b >>> 16 | 0x40 : b + 0x7fff + (b >>> 16 & 1) >>> 16);

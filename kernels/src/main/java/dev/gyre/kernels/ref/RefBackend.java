@@ -54,13 +54,10 @@ public final class RefBackend implements Backend {
         public void bind(Buf weight, HostData data) {
             if (data.dtype() != weight.dtype())
                 throw new IllegalArgumentException("bind: " + weight + " got " + data.dtype() + " data");
-            double[] values = new double[Math.toIntExact(data.size())];
+            float[] floats = data.floats();
+            double[] values = new double[floats.length];
             for (int i = 0; i < values.length; i++)
-                values[i] = switch (data) {
-                    case HostData.F32 f -> f.values[i];
-                    case HostData.BF16 h -> Float.intBitsToFloat(h.bits[i] << 16);
-                    case HostData.NF4 n -> n.value(i);
-                };
+                values[i] = floats[i];
             bindDouble(weight, values);
         }
 

@@ -1,6 +1,7 @@
 package dev.gyre.kernels.tornado;
 
 import dev.gyre.kernels.DeviceException;
+import dev.gyre.kernels.InputException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
@@ -124,7 +125,7 @@ public final class TornadoDevices {
     static long parseBytes(String text) {
         Matcher m = Pattern.compile("(\\d+)\\s*([KMG]?)B?").matcher(text.trim().toUpperCase(Locale.ROOT));
         if (!m.matches())
-            throw new IllegalArgumentException(MEMORY + "=" + text + " is not a size; write 8GB, 512MB");
+            throw new InputException(MEMORY + "=" + text + " is not a size; write 8GB, 512MB");
         return Long.parseLong(m.group(1)) << 10 * ("KMG".indexOf(m.group(2)) + (m.group(2).isEmpty() ? 0 : 1));
     }
 

@@ -1,5 +1,6 @@
 package dev.gyre.model.adapter;
 
+import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.op.HostData;
 import dev.gyre.model.emit.Tensor;
 import dev.gyre.model.weights.Site;
@@ -63,7 +64,7 @@ public final class Adapter {
         List<Site> sites = options.targets().on(model);
         List<String> misspelt = options.targets().unmatched(model);
         if (!misspelt.isEmpty())
-            throw new IllegalArgumentException("targets " + misspelt + " match no module; the model has "
+            throw new InputException("targets " + misspelt + " match no module; the model has "
                     + Stream.concat(Stream.of(model.embedding()), model.linears().stream())
                             .map(i -> i.path().substring(i.path().lastIndexOf('.') + 1))
                             .collect(Collectors.toCollection(TreeSet::new)));
@@ -75,7 +76,7 @@ public final class Adapter {
     static AdapterLayer layer(AdapterOptions options, Site site, LayerSource source) {
         Method<AdapterOptions> method = Methods.of(options);
         if (source.embedding() && !method.adaptsEmbedding())
-            throw new IllegalArgumentException(
+            throw new InputException(
                     site.path() + ": " + options.method() + " adapts linear layers only; take the"
                             + " embedding out of the targets, or use oft");
         return method.layer(options, site, source);

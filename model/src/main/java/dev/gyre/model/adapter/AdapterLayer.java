@@ -1,6 +1,7 @@
 package dev.gyre.model.adapter;
 
 import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.InputException;
 import dev.gyre.model.emit.Buffers;
 import dev.gyre.model.emit.Emitter;
 import dev.gyre.model.emit.Linear;
@@ -45,7 +46,7 @@ public interface AdapterLayer {
     ///
     /// @param embedding whether w is the embedding, whose rows were rotated (`E' = E R`), not a linear layer's weight
     /// @return how much a rounding error of W' may have grown in W, at least 1
-    /// @throws IllegalArgumentException when that would divide by almost nothing
+    /// @throws InputException when that would divide by almost nothing
     double unmerge(double[] w, int rows, boolean embedding, Backend backend);
 
     /// Emits a penalty on this module's parameters into the update; most methods have none.

@@ -1,5 +1,6 @@
 package dev.gyre.model.adapter;
 
+import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.op.HostData;
 import dev.gyre.model.emit.Tensor;
 import dev.gyre.model.weights.Site;
@@ -24,7 +25,7 @@ final class ModelTensors {
             if (saved && site.bias() || targets.trainsBias(site, adapted.contains(site)))
                 out.add(copy(site.path() + ".bias", model, source, site.out()));
             if (saved && !model.weight(site).equals(site.path() + ".weight"))
-                throw new IllegalArgumentException(site.path() + ": modules_to_save trains it apart from the embedding,"
+                throw new InputException(site.path() + ": modules_to_save trains it apart from the embedding,"
                         + " to which the model ties it (tie_word_embeddings); fold the adapter in with PEFT"
                         + " (merge_and_unload) and take that model, or leave the module out");
             if (saved)
@@ -35,7 +36,7 @@ final class ModelTensors {
 
     private static Tensor copy(String name, Sites model, Source source, int... dims) {
         if (!(model.data(name) instanceof HostData.F32 f))
-            throw new IllegalArgumentException(name + ": a weight trained whole must be loaded in 32 bits");
+            throw new InputException(name + ": a weight trained whole must be loaded in 32 bits");
         return source.tensor(name, f.values, dims);
     }
 }

@@ -1,5 +1,6 @@
 package dev.gyre.model.adapter;
 
+import dev.gyre.kernels.InputException;
 import dev.gyre.model.family.HfConfig;
 import dev.gyre.model.files.Fields;
 import dev.gyre.model.files.FormatException;
@@ -63,7 +64,7 @@ public record PeftConfig(AdapterOptions options, @Nullable String baseModel, @Nu
         AdapterOptions options;
         try {
             options = form.read(f, targets(f, form.type()));
-        } catch (IllegalArgumentException e) {
+        } catch (IllegalArgumentException | InputException e) {
             throw new FormatException(file, e.getMessage() + "; correct the file", e);
         }
         if (!f.text("task_type", "CAUSAL_LM").equals("CAUSAL_LM"))
@@ -144,7 +145,7 @@ public record PeftConfig(AdapterOptions options, @Nullable String baseModel, @Nu
         try {
             return text.equalsIgnoreCase("all-linear") && key.equals("target_modules") ? Names.allLinear()
                     : Names.matching(text);
-        } catch (IllegalArgumentException e) {
+        } catch (IllegalArgumentException | InputException e) {
             throw f.bad(key, "a list of names or a regular expression (" + e.getMessage() + ")");
         }
     }

@@ -1,5 +1,6 @@
 package dev.gyre.model.adapter;
 
+import dev.gyre.kernels.InputException;
 import dev.gyre.model.options.Conflict;
 import dev.gyre.model.options.Key;
 import dev.gyre.model.options.Names;
@@ -105,11 +106,11 @@ public record Targets(
 
     /// The modules among `paths` that are adapted, in their order.
     ///
-    /// @throws IllegalArgumentException when there is none
+    /// @throws InputException when there is none
     public List<String> select(List<String> paths) {
         List<String> selected = paths.stream().filter(this::matches).toList();
         if (selected.isEmpty())
-            throw new IllegalArgumentException(this + " match no module; the model has "
+            throw new InputException(this + " match no module; the model has "
                     + paths.stream().map(p -> p.substring(p.lastIndexOf('.') + 1))
                             .collect(Collectors.toCollection(TreeSet::new)));
         return selected;

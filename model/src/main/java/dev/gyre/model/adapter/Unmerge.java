@@ -1,5 +1,6 @@
 package dev.gyre.model.adapter;
 
+import dev.gyre.kernels.InputException;
 import org.apache.commons.math3.linear.Array2DRowRealMatrix;
 import org.apache.commons.math3.linear.RealMatrix;
 import org.apache.commons.math3.linear.SingularValueDecomposition;
@@ -45,7 +46,7 @@ public final class Unmerge {
     /// @param growth one over the smallest singular value of `what`; infinite or NaN where it is 0
     public static double checked(String module, String what, double growth) {
         if (!(growth <= LIMIT))
-            throw new IllegalArgumentException(module + ": " + what
+            throw new InputException(module + ": " + what
                     + " is singular or nearly so (undoing it would enlarge"
                     + " rounding errors " + (growth < 1e9 ? Math.round(growth) + " times" : "without bound")
                     + "), so the weight before merging cannot be found in the merged one; take it from the base model");

@@ -1,5 +1,6 @@
 package dev.gyre.model.emit;
 
+import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.MemoryPlan;
 import dev.gyre.kernels.Session;
 import dev.gyre.kernels.op.Buf;
@@ -14,29 +15,29 @@ import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
-/// Buffers behind a model's numbers, the same in all programs of a session. Frozen weights are one WEIGHT buffer each.
+/// The buffers of a model's parameters, the same in all programs of a session. Frozen weights are one WEIGHT buffer each.
 /// Trainable tensors are views of one PARAM buffer, their gradients and moments of three more of the same size, so that
-/// the gradient norm and AdamW are one pass each: tensors with weight decay first, the others behind them.
+/// the gradient norm and AdamW are one pass each: tensors with weight decay first, then the others.
 public final class Buffers {
     /// Where the frozen weights come from.
     public interface Source {
-        /// Numbers of the frozen tensor `name`.
+        /// Values of the frozen tensor `name`.
         HostData data(String name);
 
         int[] dims(String name);
 
-        /// How [#data]'s numbers are stored.
+        /// The type that [#data] has.
         default DType dtype(String name) {
             return data(name).dtype();
         }
 
         /// What `all` has under `name`.
         ///
-        /// @throws IllegalArgumentException when it has nothing
+        /// @throws InputException when it has nothing
         static <T> T known(Map<String, T> all, String name) {
             T t = all.get(name);
             if (t == null)
-                throw new IllegalArgumentException("the model has no tensor " + name);
+                throw new InputException("the model has no tensor " + name);
             return t;
         }
     }
@@ -76,12 +77,12 @@ public final class Buffers {
         this.grads = at == 0 ? null : Buf.grad("grads", at);
     }
 
-    /// Trainable tensors in the order in which they lie in the PARAM buffer.
+    /// Trainable tensors in the order of the PARAM buffer.
     public List<Tensor> tensors() {
         return tensors;
     }
 
-    /// Number of trainable numbers, and how many of them (the first ones) weight decay applies to.
+    /// Number of trainable parameters; weight decay applies to the first [#decayed] of them.
     public int size() {
         return size;
     }
@@ -93,11 +94,11 @@ public final class Buffers {
     public int offset(Tensor t) {
         Integer o = offsets.get(t);
         if (o == null)
-            throw new IllegalArgumentException(t + " is not among the trainable tensors");
+            throw new InputException(t + " is not among the trainable tensors");
         return o;
     }
 
-    /// All trainable numbers; only where there are any.
+    /// All trainable parameters; only when there are any.
     public Buf params() {
         return present(params);
     }
@@ -170,13 +171,13 @@ public final class Buffers {
         return b;
     }
 
-    /// Numbers to bind to a WEIGHT buffer that this store made.
+    /// Values to bind to a WEIGHT buffer that was made here.
     public HostData data(Buf weight) {
         HostData c = constants.get(weight);
         return c != null ? c : source.data(weight.name());
     }
 
-    /// Binds every frozen weight that the planned programs read, and writes the trainable tensors' numbers.
+    /// Binds every frozen weight that the planned programs read, and writes the trainable tensors' values.
     public void fill(Session session, MemoryPlan plan) {
         for (Buf b : plan.persistent())
             if (b.role() == Buf.Role.WEIGHT)
@@ -188,7 +189,7 @@ public final class Buffers {
         fillParams(session, plan);
     }
 
-    /// Writes the trainable tensors' numbers, once more after they changed.
+    /// Writes the trainable tensors' values; again after they changed.
     public void fillParams(Session session, MemoryPlan plan) {
         if (params != null && plan.persistent().contains(params)) {
             float[] all = new float[size];

@@ -13,7 +13,7 @@ public interface Linear {
     /// `x` holds the values that forward saw; it is read only when [#needsInput].
     ///
     /// @param dY gradient of y (N, out), not changed
-    /// @param dX where the gradient of x goes, or null when nobody wants it
+    /// @param dX where the gradient of x goes, or null when it is not needed
     void backward(Emitter e, @Nullable Buf x, Buf dY, @Nullable Buf dX, boolean accumulate, int N);
 
     /// Whether backward reads x, so that the caller keeps or recomputes it.

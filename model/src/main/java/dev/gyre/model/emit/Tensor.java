@@ -3,8 +3,8 @@ package dev.gyre.model.emit;
 import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
-/// A trainable tensor on the host: its name in files, its shape, its numbers (row-major F32). The numbers are current
-/// before a session opens and after it is pulled; while a session trains, they live in the session.
+/// A trainable tensor on the host: its name in files, its shape, its values (row-major F32). The values are current before
+/// a session opens and after [dev.gyre.model.transformer.TrainSession#pull]; while a session trains, it has its own copy.
 public final class Tensor {
     private final String name;
     private final int[] dims;
@@ -17,7 +17,7 @@ public final class Tensor {
         this(name, values, count(dims), decay, dims);
         if (size != values.length)
             throw new IllegalArgumentException(name + ": shape " + Arrays.toString(dims) + " needs " + size
-                    + " numbers, got " + values.length);
+                    + " values, got " + values.length);
     }
 
     private Tensor(String name, float @Nullable [] values, int size, boolean decay, int... dims) {
@@ -28,7 +28,7 @@ public final class Tensor {
         this.dims = dims.clone();
     }
 
-    /// A tensor without numbers, for programs that are planned and never run.
+    /// A tensor without values, for programs that are planned and never run.
     public static Tensor planned(String name, boolean decay, int... dims) {
         return new Tensor(name, null, count(dims), decay, dims);
     }
@@ -58,11 +58,11 @@ public final class Tensor {
         return dims.clone();
     }
 
-    /// The numbers themselves, not a copy.
+    /// The values themselves, not a copy.
     public float[] values() {
         float[] v = values;
         if (v == null)
-            throw new IllegalStateException(name + " is planned only and has no numbers");
+            throw new IllegalStateException(name + " is planned only and has no values");
         return v;
     }
 

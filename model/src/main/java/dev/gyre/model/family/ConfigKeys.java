@@ -106,7 +106,7 @@ public final class ConfigKeys {
 
     /// Attention windows by `layer_types`; without them `window` from layer `from` on.
     ///
-    /// @param when in which case there are windows at all, for the message about a layer that wants one
+    /// @param when the condition under which there are windows, for the error message
     public List<Integer> windows(int window, int from, String when) {
         int n = layers();
         List<String> types = f.isSet("layer_types") ? f.texts("layer_types") : null;

@@ -4,7 +4,7 @@ import tools.jackson.databind.node.ObjectNode;
 
 /// A model family, that is one `model_type` of Hugging Face: how its `config.json` is read and written, and which
 /// features its models have. A family is one class and one line in [Families]; everything else looks at the features in
-/// [ModelConfig] and never at the family. `README.md` beside this file says how to add one.
+/// [ModelConfig] and never at the family. `README.md` in this folder says how to add one.
 public interface Family {
     /// `model_type` in config.json.
     String modelType();

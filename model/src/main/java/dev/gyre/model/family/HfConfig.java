@@ -1,5 +1,6 @@
 package dev.gyre.model.family;
 
+import dev.gyre.kernels.InputException;
 import dev.gyre.model.files.Fields;
 import dev.gyre.model.files.FormatException;
 import dev.gyre.model.files.Json;
@@ -25,7 +26,7 @@ public final class HfConfig {
         Family family = family(f);
         try {
             return family.read(new ConfigKeys(f));
-        } catch (IllegalArgumentException | ArithmeticException e) {
+        } catch (IllegalArgumentException | InputException | ArithmeticException e) {
             throw new FormatException(file, e.getMessage() + "; correct the file", e);
         }
     }

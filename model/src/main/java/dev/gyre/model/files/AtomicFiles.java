@@ -20,7 +20,7 @@ import java.util.regex.Pattern;
 import java.util.stream.Stream;
 
 /// Crash-safe writes: under its final name a file or directory is either complete or not there.
-/// Written aside in the same folder, forced to the disk, renamed, and the folder forced too. When writing fails,
+/// Written to a temporary file in the same folder, forced to the disk, renamed, and the folder forced too. When writing fails,
 /// nothing is left and what was there before still is.
 public final class AtomicFiles {
     private AtomicFiles() {
@@ -165,8 +165,8 @@ public final class AtomicFiles {
     private static final Pattern ASIDE =
             Pattern.compile("\\.(.+)\\.(tmp|old)-[0-9a-f-]+");
 
-    /// Cleans up in `folder` behind a process that was killed while writing there: what it had not finished is deleted, and
-    /// a directory that it had set aside to replace, but not replaced, takes its name again.
+    /// Cleans up in `folder` after a process that was killed while writing there: unfinished files are deleted, and a
+    /// directory that was moved away to be replaced, but was not replaced, gets its name back.
     public static void recover(Path folder) {
         List<Path> all;
         try (Stream<Path> s = Files.list(folder)) {
@@ -190,7 +190,7 @@ public final class AtomicFiles {
         }
     }
 
-    /// Whether something stands where a new directory is to be written; an empty one is none.
+    /// Whether something exists where a new directory is to be written; an empty directory does not count.
     private static boolean isTaken(Path directory) {
         return Files.exists(directory, LinkOption.NOFOLLOW_LINKS) && !isEmptyDirectory(directory);
     }

@@ -35,7 +35,7 @@ public final class Json {
         return parseObject(file, "", bytes, 0, bytes.length);
     }
 
-    /// Parses an object that lies inside `file` at `place` ("" or words that end in ": ").
+    /// Parses an object inside `file` at `place` ("" or words that end in ": ").
     public static ObjectNode parseObject(Path file, String place, byte[] bytes, int from, int length) {
         JsonNode node;
         try {

@@ -1,5 +1,6 @@
 package dev.gyre.model.format;
 
+import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.op.DType;
 import dev.gyre.kernels.op.HostData;
 import dev.gyre.model.family.HfConfig;
@@ -31,7 +32,7 @@ public final class ModelDir implements AutoCloseable {
     private final ObjectNode configJson;
     private final ModelConfig config;
     private final List<SafeTensors> files;
-    /// Where each tensor lies.
+    /// The file of each tensor.
     private final Map<String, SafeTensors> tensors;
     /// The quantisation state of every 4-bit weight.
     private final Map<String, BnbLayout.QuantState> quantized = new TreeMap<>();
@@ -118,7 +119,7 @@ public final class ModelDir implements AutoCloseable {
             try {
                 quantized.put(weight,
                         BnbLayout.QuantState.parse(weight, new String(file.u8(key), StandardCharsets.UTF_8)));
-            } catch (IllegalArgumentException | ArithmeticException e) {
+            } catch (IllegalArgumentException | InputException | ArithmeticException e) {
                 throw new FormatException(file.file(), "tensor " + e.getMessage(), e);
             }
         }));
@@ -144,8 +145,8 @@ public final class ModelDir implements AutoCloseable {
         }
     }
 
-    /// transformers ties head and embedding only where they are equal (before 5.0 in any case), so which of the two this
-    /// model means is for the user to say.
+    /// transformers ties head and embedding only when they are equal (before 5.0 always), so the user must say which is
+    /// meant.
     private void checkTied() {
         String head = "lm_head.weight";
         String embedding = "model.embed_tokens.weight";
@@ -174,7 +175,7 @@ public final class ModelDir implements AutoCloseable {
         return config;
     }
 
-    /// `config.json` as it stands in the file, a copy.
+    /// A copy of `config.json` as read.
     public ObjectNode configJson() {
         return configJson.deepCopy();
     }
@@ -190,18 +191,18 @@ public final class ModelDir implements AutoCloseable {
         return tensors.containsKey(name);
     }
 
-    /// What a user should hear about the files: biases among tensors that are not used mean that config.json and weights
-    /// do not belong together.
+    /// Warnings about the files: biases among unused tensors mean that config.json and weights do not belong together.
     public List<String> warnings() {
         List<String> unused = unusedTensors();
         return unused.isEmpty() ? List.of()
-                : List.of(directory + ": " + unused.size() + (unused.size() == 1 ? " tensor is" : " tensors are")
-                        + " ignored, for which " + CONFIG + " calls for nothing: "
+                : List.of(directory + ": " + unused.size()
+                        + (unused.size() == 1 ? " tensor is ignored, which " : " tensors are ignored, which ") + CONFIG
+                        + " does not call for: "
                         + String.join(", ", unused.subList(0, Math.min(3, unused.size())))
                         + (unused.size() > 3 ? ", ..." : ""));
     }
 
-    /// Tensors that a model of this configuration does not use, a tied output head aside.
+    /// Tensors that a model of this configuration does not use, except a tied output head.
     public List<String> unusedTensors() {
         var used = config.tensorShapes().keySet();
         return tensors.keySet().stream().filter(n -> !used.contains(n) && !BnbLayout.isCompanion(n)
@@ -249,7 +250,7 @@ public final class ModelDir implements AutoCloseable {
             }
         };
 
-        /// One of each length, used again and again: for weights that are looked at one after another. A model has few
+        /// One of each length, used again and again: for weights that are read one after another. A model has few
         /// shapes, and the collector need not keep up with arrays of this size.
         static Arrays reused() {
             Map<Integer, short[]> shorts = new TreeMap<>();
@@ -292,14 +293,14 @@ public final class ModelDir implements AutoCloseable {
     }
 
     /// bnb_4bit_quant_storage labels the packed bytes with another type (BF16, F32, ...), it does not change them. Shards
-    /// may part a weight from what lies beside it.
+    /// may separate a weight from its quantisation state.
     private HostData.NF4 nf4(String name, SafeTensors file) {
         try {
             return BnbLayout.read(name, key -> {
                 SafeTensors in = tensors.get(key);
                 return in == null ? null : ByteBuffer.wrap(in.bytes(key));
             }).data();
-        } catch (IllegalArgumentException | ArithmeticException e) {
+        } catch (IllegalArgumentException | InputException | ArithmeticException e) {
             throw new FormatException(file.file(), "tensor " + e.getMessage(), e);
         }
     }

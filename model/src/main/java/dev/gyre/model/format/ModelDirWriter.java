@@ -26,7 +26,7 @@ import tools.jackson.databind.node.ObjectNode;
 
 /// Writes a model directory that transformers loads: `config.json`, the weights in one file or in shards with an
 /// index, and the tokenizer and generation files of a source. Weights are streamed one tensor at a time. The
-/// directory is written aside and renamed when complete.
+/// directory is written under a temporary name and renamed when complete.
 public final class ModelDirWriter {
     /// Largest shard that transformers 4.x writes by default.
     public static final long SHARD_LIMIT = 5_000_000_000L;
@@ -37,7 +37,7 @@ public final class ModelDirWriter {
 
     private final ObjectNode config;
     private final Map<String, SafeTensorsWriter.Entry> entries = new LinkedHashMap<>();
-    /// Weights that were in 4 bits and are no longer.
+    /// Weights of the source that were in 4 bits and are written in a wider type.
     private final Set<String> widened = new LinkedHashSet<>();
     private final List<Path> companions = new ArrayList<>();
     private final Map<String, String> texts = new TreeMap<>();
@@ -67,7 +67,7 @@ public final class ModelDirWriter {
     }
 
     /// Adds or replaces a tensor, stored as `type` (F32, F16 or BF16, rounded to nearest even). An NF4 weight of that
-    /// name is replaced with all that lies beside it.
+    /// name is replaced together with its quantisation state.
     public ModelDirWriter tensor(String name, TensorType type, Supplier<float[]> values, long... shape) {
         if (removeCompanions(name))
             widened.add(name);
@@ -98,14 +98,14 @@ public final class ModelDirWriter {
         return this;
     }
 
-    /// Says in config.json that linear layers are 4-bit NormalFloat, in the fields that transformers writes.
+    /// Declares in config.json that linear layers are 4-bit NormalFloat, in the fields that transformers writes.
     public ModelDirWriter nf4Config(boolean doubleQuant) {
         config.set("quantization_config",
                 HfConfig.toJson(new QuantizationConfig(doubleQuant, "bfloat16", "uint8", List.of())));
         return this;
     }
 
-    /// Says in config.json that the model is one of 32 bits; transformers rounds what it loads to the type named there.
+    /// Declares a 32-bit model in config.json; transformers rounds what it loads to the type named there.
     public ModelDirWriter f32Config() {
         config.put(config.has("dtype") ? "dtype" : "torch_dtype", "float32");
         return this;

@@ -352,7 +352,7 @@ public final class SafeTensors implements AutoCloseable {
                 + " has more elements than a Java array holds (2^31)");
     }
 
-    /// Takes `n` elements that lie in `piece` and are elements `at ..` of the tensor.
+    /// Takes `n` elements in `piece`, which are elements `at ..` of the tensor.
     private interface Sink {
         void take(MemorySegment piece, int n, int at);
     }

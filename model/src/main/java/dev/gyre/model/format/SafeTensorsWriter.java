@@ -23,8 +23,8 @@ import java.util.function.Supplier;
 import tools.jackson.databind.node.ArrayNode;
 import tools.jackson.databind.node.ObjectNode;
 
-/// Collects the tensors of one safetensors file and writes it crash-safely. The numbers of a tensor are asked for
-/// when its turn comes and dropped after, so a whole model never stands in memory.
+/// Collects the tensors of one safetensors file and writes it crash-safely. The values of a tensor are asked for
+/// when its turn comes and dropped afterwards, so that a whole model is never in memory.
 ///
 /// Layout as the reference library writes it, byte for byte: wide types first and names in order within one type, so
 /// that every tensor is aligned; header padded with spaces so that the data start at a multiple of 8.

@@ -1,5 +1,6 @@
 package dev.gyre.model.options;
 
+import dev.gyre.kernels.InputException;
 import java.util.List;
 import java.util.regex.Pattern;
 import java.util.regex.PatternSyntaxException;
@@ -21,7 +22,7 @@ public record Names(List<String> list, @Nullable String pattern) {
         return new Names(List.of(names), null);
     }
 
-    /// @throws IllegalArgumentException when it is not a regular expression
+    /// @throws InputException when it is not a regular expression
     public static Names matching(String pattern) {
         compile(pattern);
         return new Names(List.of(), pattern);
@@ -49,7 +50,7 @@ public record Names(List<String> list, @Nullable String pattern) {
         try {
             return Pattern.compile(expression.replace("(?P<", "(?<"));
         } catch (PatternSyntaxException e) {
-            throw new IllegalArgumentException("'" + expression + "' is not a regular expression: " + e.getDescription()
+            throw new InputException("'" + expression + "' is not a regular expression: " + e.getDescription()
                     + " at " + e.getIndex(), e);
         }
     }

@@ -1,5 +1,6 @@
 package dev.gyre.model.token;
 
+import dev.gyre.kernels.InputException;
 import dev.gyre.model.files.FormatException;
 import dev.gyre.model.files.Json;
 import dev.gyre.model.token.jinja.Jinja;
@@ -20,7 +21,7 @@ import org.jspecify.annotations.Nullable;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.node.ObjectNode;
 
-/// How a model wants a conversation written: the Jinja template that comes with its tokenizer.
+/// The format of conversations that a model expects: the Jinja template that comes with its tokenizer.
 ///
 /// Rendering depends on nothing but its input: `strftime_now` shows the date given, and is undefined without one
 /// (templates then use the date written in them or say that they need one).
@@ -56,7 +57,7 @@ public final class ChatTemplate {
     public record Span(int message, String role, int from, int to) {
     }
 
-    /// A rendered conversation. `turns` is where each message stands, as far as the template writes messages in a loop;
+    /// A rendered conversation. `turns` is the span of each message, as far as the template writes messages in a loop;
     /// `answers` is what the assistant says in it, end-of-turn token included, the header before it not.
     public record Rendered(String text, List<Span> turns, List<Span> answers) {
     }
@@ -114,7 +115,7 @@ public final class ChatTemplate {
 
     /// The conversation as text; with `addGenerationPrompt`, up to where the assistant begins to speak.
     ///
-    /// @throws IllegalArgumentException when the template refuses the conversation
+    /// @throws InputException when the template refuses the conversation
     public String render(List<Message> messages, boolean addGenerationPrompt) {
         return render(messages, addGenerationPrompt, new Recorder(List.of()));
     }
@@ -150,7 +151,7 @@ public final class ChatTemplate {
             if (turn.message() == i)
                 return new Span(i, "assistant", turn.from() + header(prompted, text, turn), turn.to());
         if (prompted == null)
-            throw new IllegalArgumentException(origin + ": the chat template does not show which text is message "
+            throw new InputException(origin + ": the chat template does not show which text is message "
                     + (i + 1) + "'s; give it a {% generation %} mark");
         String more = i == messages.size() - 1 ? text : rendered(messages.subList(0, i + 1), false);
         int from = common(prompted, text);
@@ -169,7 +170,7 @@ public final class ChatTemplate {
     private @Nullable String rendered(List<Message> messages, boolean addGenerationPrompt) {
         try {
             return render(messages, addGenerationPrompt);
-        } catch (IllegalArgumentException e) {
+        } catch (IllegalArgumentException | InputException e) {
             return null;
         }
     }
@@ -216,7 +217,7 @@ public final class ChatTemplate {
         } catch (JinjaSyntax.Failure e) {
             throw new FormatException(origin, "chat template, " + e.getMessage(), e);
         } catch (Jinja.Refusal e) {
-            throw new IllegalArgumentException(origin + ": the chat template refuses this conversation: "
+            throw new InputException(origin + ": the chat template refuses this conversation: "
                     + e.getMessage(), e);
         }
     }

@@ -1,13 +1,13 @@
 package dev.gyre.model.token;
 
-/// Token ids of a text and where each token stands in it.
+/// Token ids of a text and the span of each token in it.
 public final class Encoding {
     private final int[] ids;
     private final int[] from;
     private final int[] to;
 
     /// @param from first character of each token, in UTF-16 units of the text
-    /// @param to end (exclusive); equal to `from` for tokens that stand for no text
+    /// @param to end (exclusive); equal to `from` for tokens without text of their own
     Encoding(int[] ids, int[] from, int[] to) {
         this.ids = ids;
         this.from = from;

@@ -41,7 +41,7 @@ public final class HfTokenizer implements Tokenizer {
         this.pad = pad;
     }
 
-    /// Opens `tokenizer.json`; the special tokens are those that `tokenizer_config.json` beside it names.
+    /// Opens `tokenizer.json`; the special tokens are those that `tokenizer_config.json` in the same folder names.
     public static HfTokenizer open(Path file) {
         Path directory = file.resolveSibling("");
         Map<String, String> named = SpecialTokens.named(directory);
@@ -59,7 +59,8 @@ public final class HfTokenizer implements Tokenizer {
             special[i] = ids.getOrDefault(named.getOrDefault(names[i], ""), -1);
         for (String token : needed)
             if (!ids.containsKey(token))
-                throw new FormatException(file, "does not have the token '" + token + "', which a file beside it names;"
+                throw new FormatException(file, "does not have the token '" + token
+                        + "', which another tokenizer file names;"
                         + " write it again with transformers: AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)");
         return new HfTokenizer(load(file), size, special[0], special[1], special[2]);
     }

@@ -12,7 +12,7 @@ import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.node.JsonNodeFactory;
 import tools.jackson.databind.node.ObjectNode;
 
-/// What the files beside `tokenizer.json` say of tokens.
+/// Tokens named by the files that accompany `tokenizer.json`.
 final class SpecialTokens {
     private SpecialTokens() {
     }

@@ -1,6 +1,7 @@
 package dev.gyre.model.transformer;
 
 import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.MemoryPlan;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;
@@ -40,13 +41,13 @@ public final class Decoder implements AutoCloseable {
         store.fill(session, plan);
     }
 
-    /// Takes over what the adapters' tensors hold now, and forgets the sequence. The weights stay as they were.
+    /// Reads the adapters' tensors again and forgets the sequence. The weights are not read again.
     public void reload() {
         store.fillParams(session, plan);
         reset();
     }
 
-    /// Bytes of a decoder beside the weights, which it reads where they are.
+    /// Bytes of a decoder without the weights, which it shares.
     public static long bytes(Transformer model, int maxPositions) {
         return emit(model.config(), model, model.adapters(), maxPositions).bytes();
     }
@@ -82,7 +83,7 @@ public final class Decoder implements AutoCloseable {
     /// Forgets all but the first `positions` tokens: what is fed next continues from there.
     public void rewind(int positions) {
         if (positions < 0 || positions > at)
-            throw new IllegalArgumentException("cannot go back to token " + positions + " of " + at);
+            throw new InputException("cannot go back to token " + positions + " of " + at);
         at = positions;
     }
 
@@ -94,9 +95,9 @@ public final class Decoder implements AutoCloseable {
     /// Feeds tokens and returns the logits (V) after the last one.
     public float[] next(int... tokens) {
         if (tokens.length == 0)
-            throw new IllegalArgumentException("a decoder needs at least one token");
+            throw new InputException("a decoder needs at least one token");
         if (at + tokens.length > limit)
-            throw new IllegalArgumentException("the sequence would reach " + (at + tokens.length)
+            throw new InputException("the sequence would reach " + (at + tokens.length)
                     + " tokens; this decoder was opened for " + limit);
         int i = 0;
         TransformerProgram.Decoding last = one;
@@ -108,7 +109,7 @@ public final class Decoder implements AutoCloseable {
             for (int j = 0; j < n; j++) {
                 ids[j] = tokens[i + j];
                 if (ids[j] < 0 || ids[j] >= V)
-                    throw new IllegalArgumentException("token id " + ids[j] + " is outside the vocabulary of " + V);
+                    throw new InputException("token id " + ids[j] + " is outside the vocabulary of " + V);
                 positions[j] = at + j;
             }
             session.write(last.ids(), ids);

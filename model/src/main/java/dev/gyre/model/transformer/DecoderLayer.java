@@ -146,7 +146,7 @@ final class DecoderLayer {
         }
 
         /// Before a branch: where the gradient of what the branch reads goes. Without a norm that is `g` itself, to be
-        /// added to; otherwise a buffer of its own, or null when nothing wants it.
+        /// added to; otherwise a buffer of its own, or null when it is not needed.
         ///
         /// @param g gradient of the residual stream, null when it ends here
         @Nullable

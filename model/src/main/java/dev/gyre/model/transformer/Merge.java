@@ -1,6 +1,7 @@
 package dev.gyre.model.transformer;
 
 import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.MemoryPlan;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;
@@ -37,7 +38,7 @@ public final class Merge {
 
     /// Weights that the model's adapters change, by their Hugging Face names, in the order of the model.
     ///
-    /// @throws IllegalArgumentException when an adapter sits on one end of a tied embedding, which no single weight can hold
+    /// @throws InputException when an adapter sits on one end of a tied embedding, which no single weight can hold
     public static List<String> changed(Transformer model) {
         Set<String> modules = new LinkedHashSet<>();
         for (Adapter a : model.adapters())
@@ -50,7 +51,7 @@ public final class Merge {
         List<String> out = new ArrayList<>();
         for (String m : modules) {
             if (model.config().tieWordEmbeddings() && (m.equals(ModelConfig.HEAD) || m.equals(ModelConfig.EMBEDDING)))
-                throw new IllegalArgumentException(m + ": the model ties its embedding and its output head"
+                throw new InputException(m + ": the model ties its embedding and its output head"
                         + " (tie_word_embeddings), and an adapter on one of them cannot be merged into the shared weight;"
                         + " use the adapter unmerged, or train without this target");
             out.add(m + ".weight");
@@ -84,17 +85,17 @@ public final class Merge {
     }
 
     /// Takes the model's adapters out of the merged weight `name` again: `W` from `W'`, each adapter by its inverse in
-    /// double, the last merged one first. What W lost when W' was rounded to its stored type does not come back.
+    /// double, the last merged one first. What W' lost when it was rounded to its stored type cannot be restored.
     ///
     /// @param model with the adapters attached in the order in which they were merged; its weights are not read
     /// @param merged W' (out, in), not changed
-    /// @throws IllegalArgumentException when an inverse would divide by almost nothing, or when the adapter replaced the
+    /// @throws InputException when an inverse would divide by almost nothing, or when the adapter replaced the
     ///         weight (a trained bias, a module of `modules_to_save`) instead of changing it
     public static Unmerged unmerge(Transformer model, Backend backend, String name, float[] merged) {
         for (Adapter a : model.adapters())
             for (Tensor t : a.whole())
                 if (t.name().equals(name))
-                    throw new IllegalArgumentException(name + ": the adapter brings a trained copy of it, from which"
+                    throw new InputException(name + ": the adapter brings a trained copy of it, from which"
                             + " the original cannot be found; take it from the base model");
         String module = name.substring(0, name.lastIndexOf('.'));
         boolean embedding = module.equals(model.embedding().path());

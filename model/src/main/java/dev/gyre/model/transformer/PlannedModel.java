@@ -64,7 +64,7 @@ public final class PlannedModel implements Buffers.Source, Sites {
         return config;
     }
 
-    /// Number of weights.
+    /// Number of parameters.
     public long parameters() {
         return config.parameters();
     }
@@ -116,7 +116,7 @@ public final class PlannedModel implements Buffers.Source, Sites {
         return Decoder.emit(config, this, adapter == null ? List.of() : List.of(adapter), maxPositions).programs();
     }
 
-    /// Bytes of a [Decoder] beside the weights, which it reads where they are.
+    /// Bytes of a [Decoder] without the weights, which it shares.
     ///
     /// @param adapter null: none, or all weights are trained
     public long decoderBytes(@Nullable Adapter adapter, int maxPositions) {
@@ -133,11 +133,11 @@ public final class PlannedModel implements Buffers.Source, Sites {
         return Buffers.Source.known(dims, name).clone();
     }
 
-    /// Zeros, for the biases that an adapter trains whole; weights have no numbers here.
+    /// Zeros, for the biases that an adapter trains whole; weights have no values here.
     @Override
     public HostData data(String name) {
         if (dims(name).length != 1)
-            throw new IllegalStateException(name + " is planned only and has no numbers");
+            throw new IllegalStateException(name + " is planned only and has no values");
         return new HostData.F32(new float[dims(name)[0]]);
     }
 

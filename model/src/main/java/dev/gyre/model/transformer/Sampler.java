@@ -1,5 +1,6 @@
 package dev.gyre.model.transformer;
 
+import dev.gyre.kernels.InputException;
 import java.util.Arrays;
 import java.util.SplittableRandom;
 
@@ -17,9 +18,9 @@ public final class Sampler {
     public Sampler(int V, double temperature, double topP, long seed) {
         this.V = V;
         if (!(temperature >= 0))
-            throw new IllegalArgumentException("temperature " + temperature + " must be 0 or more");
+            throw new InputException("temperature " + temperature + " must be 0 or more");
         if (!(topP > 0 && topP <= 1))
-            throw new IllegalArgumentException("top-p " + topP + " must be above 0 and at most 1");
+            throw new InputException("top-p " + topP + " must be above 0 and at most 1");
         this.temperature = temperature;
         this.topP = topP;
         this.random = new SplittableRandom(seed);

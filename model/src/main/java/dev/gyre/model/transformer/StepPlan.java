@@ -19,8 +19,8 @@ import java.util.Map;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
-/// The programs of a session and the memory they will take, before any of it is taken: what [TrainSession] opens, and what
-/// [PlannedModel#plan] looks at.
+/// The programs of a session and the memory they need, before any of it is allocated: what [TrainSession] opens and
+/// [PlannedModel#plan] estimates.
 public final class StepPlan {
     final Buffers store;
     final Map<BatchShape, TransformerProgram.Io> io = new LinkedHashMap<>();
@@ -45,8 +45,8 @@ public final class StepPlan {
 
     /// @param source of the frozen weights
     /// @param weights model weights that are trained themselves
-    /// @param adapters trained beside them
-    /// @param last tokens at the end of each row that logits are wanted of
+    /// @param adapters trained along with them
+    /// @param last number of tokens at the end of each row to give logits for
     StepPlan(ModelConfig config, Buffers.Source source, List<Tensor> weights, List<Adapter> adapters,
             List<BatchShape> shapes, Set<TrainSession.Use> uses, int last) {
         List<Tensor> trainable = new ArrayList<>(weights);
@@ -102,7 +102,7 @@ public final class StepPlan {
         return memory;
     }
 
-    /// Number of trainable numbers.
+    /// Number of trainable parameters.
     public int trainable() {
         return store.size();
     }

@@ -1,6 +1,7 @@
 package dev.gyre.model.transformer;
 
 import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.OpTime;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;
@@ -24,8 +25,8 @@ import java.util.stream.DoubleStream;
 import java.util.SplittableRandom;
 import org.jspecify.annotations.Nullable;
 
-/// A model on a backend, ready to train and to be measured. Trained are the adapters attached to the model, or
-/// (`full`) all of its weights. Programs and memory are made once; a step allocates nothing.
+/// A model on a backend, ready for training and evaluation. Trains the adapters attached to the model, or (`full`) all of
+/// its weights. Programs and memory are made once; a step allocates nothing.
 public final class TrainSession implements Trainable {
     /// Which programs a session is opened with; each costs its outputs and, on a device, its compile time.
     public enum Use {
@@ -85,12 +86,12 @@ public final class TrainSession implements Trainable {
                 List.of(shape), Set.of(Use.LOGITS), last), 0);
     }
 
-    /// Trainable tensors in the order in which [TrainState] and gradients lie.
+    /// Trainable tensors in the order of [TrainState] and of the gradients.
     public List<Tensor> tensors() {
         return store.tensors();
     }
 
-    public int trainableNumbers() {
+    public int trainableParameters() {
         return store.size();
     }
 
@@ -136,10 +137,10 @@ public final class TrainSession implements Trainable {
         int V = model.config().vocabSize();
         for (int id : b.ids())
             if (id < 0 || id >= V)
-                throw new IllegalArgumentException("token id " + id + " is outside the vocabulary of " + V);
+                throw new InputException("token id " + id + " is outside the vocabulary of " + V);
         for (int l : b.labels())
             if (l != Batch.IGNORE && (l < 0 || l >= V))
-                throw new IllegalArgumentException("label " + l + " is outside the vocabulary of " + V);
+                throw new InputException("label " + l + " is outside the vocabulary of " + V);
         session.write(i.ids(), b.ids());
         session.write(i.labels(), b.labels());
         session.write(i.positions(), b.positions());
@@ -229,7 +230,7 @@ public final class TrainSession implements Trainable {
         }
     }
 
-    /// Repeats the last micro-batch, which was `b`, operation by operation, with the parameters as they are.
+    /// Repeats the last micro-batch, which was `b`, operation by operation, with the current parameters.
     @Override
     public @Nullable String culprit(Batch b, float scale) {
         load(b, scale);
@@ -285,7 +286,7 @@ public final class TrainSession implements Trainable {
             }
     }
 
-    /// Where the rotations of the attached adapters stand, module by module.
+    /// Rotation metrics of the attached adapters, module by module.
     @Override
     public List<Geometry> geometry() {
         pull(false);
@@ -299,7 +300,7 @@ public final class TrainSession implements Trainable {
         return out;
     }
 
-    /// Copies the trained numbers into the adapters' tensors and, in full training, into the model's weights.
+    /// Copies the trained parameters into the adapters' tensors and, in full training, into the model's weights.
     public void pull() {
         pull(true);
     }
@@ -316,7 +317,7 @@ public final class TrainSession implements Trainable {
         }
     }
 
-    /// Room for all trained numbers, made once.
+    /// Array for all trainable parameters, made once.
     private float[] numbers() {
         if (numbers.length != store.size())
             numbers = new float[store.size()];
@@ -353,7 +354,7 @@ public final class TrainSession implements Trainable {
         return session.time(on);
     }
 
-    /// What a device spent on compiling so far; null on the CPU.
+    /// What the device has spent on compiling so far; null on the CPU.
     public Session.@Nullable Compiled compiled() {
         return session.compiled();
     }

@@ -1,5 +1,6 @@
 package dev.gyre.model.transformer;
 
+import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.op.DType;
 import dev.gyre.kernels.op.HostData;
 import dev.gyre.model.adapter.Adapter;
@@ -40,7 +41,7 @@ public final class Transformer implements Buffers.Source, Sites {
         this.dims = shapes(config);
         for (String name : dims.keySet())
             if (!weights.containsKey(name))
-                throw new IllegalArgumentException("the model lacks the tensor " + name);
+                throw new InputException("the model lacks the tensor " + name);
     }
 
     static Map<String, int[]> shapes(ModelConfig config) {
@@ -55,7 +56,7 @@ public final class Transformer implements Buffers.Source, Sites {
         return load(dir, Storage.AS_STORED);
     }
 
-    /// As [#load(ModelDir)] and [#store], weight by weight: the model is never held twice.
+    /// As [#load(ModelDir)] and [#store], weight by weight, so that the model is never held twice.
     public static Transformer load(ModelDir dir, Storage storage) {
         ModelDir.Arrays reused = ModelDir.Arrays.reused();
         Map<String, HostData> w = new LinkedHashMap<>();
@@ -94,7 +95,7 @@ public final class Transformer implements Buffers.Source, Sites {
         return random(config, seed, Storage.F32);
     }
 
-    /// As [#random] and [#store], weight by weight: both forms of the model never stand side by side.
+    /// As [#random] and [#store], weight by weight, so that the model is never held twice.
     public static Transformer random(ModelConfig config, long seed, Storage storage) {
         Map<String, HostData> w = new LinkedHashMap<>();
         Map<Integer, float[]> reused = new HashMap<>();
@@ -122,7 +123,7 @@ public final class Transformer implements Buffers.Source, Sites {
         return Collections.unmodifiableMap(weights);
     }
 
-    /// Number of weights, adapters not counted; a tied output head once.
+    /// Number of parameters without adapters; a tied output head counts once.
     public long parameters() {
         return weights.values().stream().mapToLong(HostData::size).sum();
     }
@@ -137,16 +138,16 @@ public final class Transformer implements Buffers.Source, Sites {
         return Buffers.Source.known(dims, name).clone();
     }
 
-    /// Stores the weights another way. NF4 takes the linear layers of the blocks; embedding, output head, norms and biases
-    /// keep what they have, as bitsandbytes leaves them. Weights that are NF4 already stay as they are.
+    /// Changes how the weights are stored. NF4 covers the linear layers of the decoder layers; embedding, output head, norms
+    /// and biases keep their type, as with bitsandbytes. Weights that are NF4 already keep their codes.
     ///
-    /// @throws IllegalArgumentException when NF4 weights would have to become something else
+    /// @throws InputException when NF4 weights would have to become something else
     public void store(Storage storage) {
         for (String name : List.copyOf(weights.keySet()))
             weights.put(name, storage.of(name, dims(name).length, data(name)));
     }
 
-    /// The numbers of a weight in F32 as the model computes with them, whatever it is stored in; a fresh array.
+    /// The values of a weight in F32, as the model computes with them; a fresh array.
     public float[] values(String name) {
         HostData w = data(name);
         return w instanceof HostData.NF4 q ? Nf4.dequantize(q) : w.decode(0, Math.toIntExact(w.size()));
@@ -155,7 +156,7 @@ public final class Transformer implements Buffers.Source, Sites {
     /// Replaces a weight, as full fine-tuning and merging do.
     public void replace(String name, float[] values) {
         if (data(name).size() != values.length)
-            throw new IllegalArgumentException(name + " has " + data(name).size() + " numbers, got " + values.length);
+            throw new InputException(name + " has " + data(name).size() + " values, got " + values.length);
         weights.put(name, new HostData.F32(values));
     }
 
@@ -197,15 +198,15 @@ public final class Transformer implements Buffers.Source, Sites {
     /// Puts an adapter on the model; several are nested in the order of attaching, the first outermost: two OFT adapters
     /// give `x R_0 R_1 W^T`. Sessions that are open already do not change.
     ///
-    /// @throws IllegalArgumentException when the name is taken, or when two adapters train the same weight of the model
+    /// @throws InputException when the name is taken, or when two adapters train the same weight of the model
     public void attach(String name, Adapter adapter) {
         if (adapters.containsKey(name))
-            throw new IllegalArgumentException(
+            throw new InputException(
                     "an adapter named " + name + " is attached already; choose another name");
         for (Adapter a : adapters.values())
             for (Tensor t : a.whole())
                 if (adapter.whole().stream().anyMatch(w -> w.name().equals(t.name())))
-                    throw new IllegalArgumentException("two adapters bring their own " + t.name()
+                    throw new InputException("two adapters bring their own " + t.name()
                             + " (a trained bias or a module of modules_to_save); only one can have it");
         adapters.put(name, adapter);
     }
@@ -229,7 +230,7 @@ public final class Transformer implements Buffers.Source, Sites {
     public Adapter named(String name) {
         Adapter a = adapters.get(name);
         if (a == null)
-            throw new IllegalArgumentException("no adapter is named " + name + "; the model has "
+            throw new InputException("no adapter is named " + name + "; the model has "
                     + (adapters.isEmpty() ? "none" : String.join(", ", adapters.keySet())));
         return a;
     }

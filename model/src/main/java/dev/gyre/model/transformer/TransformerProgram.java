@@ -25,12 +25,12 @@ import org.jspecify.annotations.Nullable;
 
 /// Emits the whole transformer: embedding, decoder layers, final norm, output head with the loss.
 ///
-/// The head runs in chunks of rows together with the loss and its gradient, so that logits (N, V) never stand whole
+/// The head runs in chunks of rows together with the loss and its gradient, so that logits (N, V) are never held whole
 /// unless they are asked for.
 final class TransformerProgram {
-    /// Logits that may stand at once in training and evaluation: 2^23 numbers, 32 MiB. They stand beside all that the
-    /// layers keep, so they are the peak of a step: size M over NF4 takes 33 MiB less than with twice as many, for 1.5 % of
-    /// its time, in which the head's weight is packed once more.
+    /// Logits held at once in training and evaluation: 2^23 values, 32 MiB. They come on top of all that the layers keep,
+    /// so they set the peak of a step: size M over NF4 takes 33 MiB less than with twice as many, for 1.5 % more time,
+    /// because the head's weight is packed once more.
     static final int LOGITS_CHUNK = 1 << 23;
 
     private final ModelConfig c;
@@ -87,7 +87,7 @@ final class TransformerProgram {
     /// Forward, loss and backward of one micro-batch; gradients are added to the store's.
     ///
     /// @param checkpointing whether a layer keeps nothing but its input and runs forward again before it runs backward:
-    ///        the same operations on the same numbers, hence the same gradients to the bit
+    ///        the same operations on the same values, hence bitwise equal gradients
     Program training(Io io, boolean checkpointing) {
         Emitter e = new Emitter("train " + io.shape.B() + "x" + io.shape.T(), store, true);
         run(e, io, true, checkpointing, null);
@@ -133,7 +133,7 @@ final class TransformerProgram {
         boolean normTrains = store.weightGrad(ModelConfig.FINAL_NORM + ".weight") != null;
         boolean back = training && (lowest < layers.size() || normTrains || embedding.trains());
         e.scope(ModelConfig.HEAD);
-        // a chunk's inputs make room for their gradient, unless the head reads them again
+        // a chunk's inputs are overwritten by their gradient, unless the head reads them again
         Buf dH = !back ? null : first.needsInput() ? e.act("d h", N, C) : norm.y();
         int most = Math.clamp(LOGITS_CHUNK / V, 1, N);
         int chunks = (N + most - 1) / most;
@@ -144,7 +144,7 @@ final class TransformerProgram {
             chunk = all ? N : keepLogits.dim(0) / shape.B();
             skipped = all ? 0 : shape.T() - chunk;
         }
-        // what lies between the last tokens of two rows is passed over
+        // tokens of a row before its last ones are skipped
         for (int row = skipped, kept = 0; row < N; row += chunk + skipped, kept += chunk) {
             int n = Math.min(chunk, N - row);
             AdaptedLinear head = head();
@@ -172,7 +172,7 @@ final class TransformerProgram {
             embedding.backward(e, io.ids, g, N);
     }
 
-    /// Index of the lowest layer whose backward pass anybody needs.
+    /// Index of the lowest layer whose backward pass is needed.
     private static int lowestTrained(List<DecoderLayer> layers, Embedding embedding) {
         if (embedding.trains())
             return 0;

@@ -1,5 +1,5 @@
-/// The transformer (Llama, Mistral, Qwen2, Qwen3): its weights, the programs it emits, and the sessions that train it,
-/// measure it and continue text with it.
+/// The transformer: its weights, the programs it emits, and the sessions that train it, evaluate it and generate text
+/// with it.
 @NullMarked
 package dev.gyre.model.transformer;
 

@@ -1,5 +1,6 @@
 package dev.gyre.model.weights;
 
+import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.op.DType;
 import dev.gyre.kernels.op.HostData;
 import dev.gyre.quant.Bf16Format;
@@ -8,8 +9,8 @@ import dev.gyre.quant.Nf4Format;
 import dev.gyre.quant.WeightFormat;
 import org.jspecify.annotations.Nullable;
 
-/// How frozen weights are held in memory: in which format, and which of them. Weights that a form does not cover keep
-/// the type they have.
+/// How frozen weights are held in memory: in which format, and which of them. Weights that are not covered keep
+/// their type.
 public enum Storage {
     /// As the files have them.
     AS_STORED(null, Cover.NOTHING),
@@ -57,7 +58,7 @@ public enum Storage {
 
     /// The weight as it is held; `w` itself when nothing changes.
     ///
-    /// @throws IllegalArgumentException when 4-bit weights would have to become something else
+    /// @throws InputException when 4-bit weights would have to become something else
     public HostData of(String name, int rank, HostData w) {
         WeightFormat f = format(name, rank);
         if (f == null)
@@ -75,10 +76,10 @@ public enum Storage {
         return (f == null ? WeightFormat.of(now) : f).bytes(n);
     }
 
-    /// @throws IllegalArgumentException when `w` is not what the weight was before it was quantised
+    /// @throws InputException when `w` is not what the weight was before it was quantised
     public static void requireExact(String name, HostData w) {
         if (w instanceof HostData.NF4)
-            throw new IllegalArgumentException(name + " is stored in 4 bits, and quantisation cannot be undone."
+            throw new InputException(name + " is stored in 4 bits, and quantisation cannot be undone."
                     + " Train an adapter over it, or start from the model in 16 or 32 bits");
     }
 }

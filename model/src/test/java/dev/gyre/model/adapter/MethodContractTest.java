@@ -206,7 +206,7 @@ class MethodContractTest {
                 try (TrainSession s = new TrainSession(model, backend, SHAPES, false, USES)) {
                     assertThat(plan.memory().bytesByRole()).as(storage.name()).isEqualTo(s.bytesByRole());
                     assertThat(plan.flops()).as(storage.name()).isEqualTo(s.flops());
-                    assertThat(plan.trainable()).as(storage.name()).isEqualTo(s.trainableNumbers());
+                    assertThat(plan.trainable()).as(storage.name()).isEqualTo(s.trainableParameters());
                 }
             }
     }

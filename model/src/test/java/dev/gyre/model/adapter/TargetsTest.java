@@ -3,6 +3,7 @@ package dev.gyre.model.adapter;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.gyre.kernels.InputException;
 import dev.gyre.model.family.ModelConfig;
 import dev.gyre.model.options.Names;
 import java.util.ArrayList;
@@ -41,7 +42,7 @@ class TargetsTest {
         assertThat(Targets.names("lm_head", "embed_tokens").select(PATHS)).containsExactly("model.embed_tokens",
                 "lm_head");
         assertThatThrownBy(() -> Targets.names("proj", "_proj", "Q_PROJ").select(PATHS))
-                .isInstanceOf(IllegalArgumentException.class).hasMessageContaining("match no module")
+                .isInstanceOf(InputException.class).hasMessageContaining("match no module")
                 .hasMessageContaining("down_proj");
     }
 
@@ -53,7 +54,7 @@ class TargetsTest {
         assertThatThrownBy(() -> select(Names.matching("q_proj"), null, List.of(), List.of(), List.of()))
                 .hasMessageContaining("match no module");
         assertThat(select(Names.matching(".*(?P<which>q)_proj"), null, List.of(), List.of(), List.of())).hasSize(12);
-        assertThatThrownBy(() -> Names.matching("(")).isInstanceOf(IllegalArgumentException.class)
+        assertThatThrownBy(() -> Names.matching("(")).isInstanceOf(InputException.class)
                 .hasMessageContaining("'(' is not a regular expression");
     }
 

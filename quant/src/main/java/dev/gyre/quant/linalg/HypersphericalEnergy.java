@@ -1,6 +1,7 @@
 package dev.gyre.quant.linalg;
 
 import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;
 import dev.gyre.kernels.op.Buf;
@@ -19,7 +20,7 @@ import java.util.stream.IntStream;
 /// keeps it, which is what orthogonal fine-tuning is about; a low-rank update does not.
 ///
 /// Up to `maxExact` neurons every pair counts. Beyond, so many neurons are drawn at random, and the mean over their
-/// pairs stands for the mean over all. The same seed draws the same neurons: to compare a weight before and after,
+/// pairs estimates the mean over all. The same seed draws the same neurons: to compare a weight before and after,
 /// compare two estimates of one seed; their difference is far better known than either.
 ///
 /// Angles come from products of unit rows in F32 on a backend, `||a - b||^2 = 2 - 2 a.b`, and for near neighbours,
@@ -58,7 +59,7 @@ public record HypersphericalEnergy(double energy, double standardError, int neur
         int[] alive = IntStream.range(0, n).filter(i -> norms[i] > 0).toArray();
         for (double norm : norms)
             if (!Double.isFinite(norm))
-                throw new IllegalArgumentException("a weight of shape (" + n + "," + d
+                throw new InputException("a weight of shape (" + n + "," + d
                         + ") contains NaN or infinity and has no hyperspherical energy");
         int[] rows = alive.length <= maxExact ? alive : sample(alive, maxExact, seed);
         if (rows.length < 2)

@@ -82,7 +82,7 @@ final class Rows {
         return out;
     }
 
-    /// `y += sum over j < count of c[j] rows[j]` in columns from..to-1, four rows at a time so that y goes by less often.
+    /// `y += sum over j < count of c[j] rows[j]` in columns from..to-1, four rows at a time so that y is streamed fewer times.
     private static void addCombined(double[] c, int count, double[][] rows, double[] y, int from, int to) {
         int j = 0;
         for (; j + 3 < count; j += 4)

@@ -1,6 +1,7 @@
 package dev.gyre.quant.linalg;
 
 import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.op.HostData;
 import java.util.Arrays;
 import org.apache.commons.math3.linear.Array2DRowRealMatrix;
@@ -34,7 +35,7 @@ public final class TruncatedSvd {
     /// Ratio of rows' new parts, the smallest to the largest, from which a product with `A^T A` leaves F32's noise of 1e-7
     /// far below each.
     private static final double FLAT = 1e-2;
-    /// Elements of a matrix that may stand in memory twice in double.
+    /// Elements of a matrix that may be in memory twice in double.
     private static final int EXACT_SIZE = 1 << 22;
 
     private final int n;
@@ -112,7 +113,7 @@ public final class TruncatedSvd {
 
     /// PEFT's `psoft_svd: lowrank`: a random range of exactly r rows, `niter` plain power steps, one projection from the
     /// left. Bases are made orthonormal as often as F32 asks for: after every product where the singular values spread, else
-    /// once a step. No tolerance is pursued; [#residual] tells what came out. The numbers are not PyTorch's, whose random
+    /// once a step. No tolerance is pursued; [#residual] says how close the result is. The values are not PyTorch's, whose random
     /// generator is its own.
     public static TruncatedSvd lowrank(HostData a, int n, int d, int r, int niter, long seed, Backend backend) {
         double norm = check(a, n, d, r);
@@ -315,7 +316,7 @@ public final class TruncatedSvd {
         return new TruncatedSvd(t, n, d, u, vt, norm, residual, tolerance, products.count());
     }
 
-    /// Fills u (n,r) and vt (r,d), and leaves in `t` the rounded numbers with their signs.
+    /// Fills u (n,r) and vt (r,d), and leaves in `t` the rounded values with their signs.
     private static void round(Triplets t, float[] u, float[] vt) {
         int r = t.s.length;
         for (int i = 0; i < r; i++) {
@@ -342,13 +343,13 @@ public final class TruncatedSvd {
         return Math.sqrt(sum);
     }
 
-    /// Checks sizes and numbers; returns `||A||_F`.
+    /// Checks sizes and values; returns `||A||_F`.
     private static double check(HostData a, int n, int d, int r) {
         if (a.size() != (long) n * d)
-            throw new IllegalArgumentException("a weight of shape (" + n + "," + d + ") has " + (long) n * d
+            throw new InputException("a weight of shape (" + n + "," + d + ") has " + (long) n * d
                     + " elements, and this one " + a.size());
         if (r < 1 || r > Math.min(n, d))
-            throw new IllegalArgumentException("rank " + r + " is not in 1.." + Math.min(n, d)
+            throw new InputException("rank " + r + " is not in 1.." + Math.min(n, d)
                     + ", the rank a weight of shape (" + n + "," + d + ") can have");
         double[] parts = new double[n];
         Rows.forEach(0, n, d, i -> {
@@ -357,7 +358,7 @@ public final class TruncatedSvd {
         });
         double norm = Math.sqrt(Arrays.stream(parts).sum());
         if (!Double.isFinite(norm))
-            throw new IllegalArgumentException(
+            throw new InputException(
                     "a weight of shape (" + n + "," + d + ") contains NaN or infinity; is the file damaged?");
         return norm;
     }
@@ -407,7 +408,7 @@ public final class TruncatedSvd {
         return next;
     }
 
-    /// `(s_r - s_(r+1)) / s_r`: near 0, the subspace is a matter of taste, whoever computes it.
+    /// `(s_r - s_(r+1)) / s_r`: near 0, the subspace is ill-defined.
     public double gap() {
         return s[r - 1] == 0 ? 0 : (s[r - 1] - next) / s[r - 1];
     }

@@ -182,7 +182,7 @@ public final class Bundle {
         Path tornado = sdk.resolve("share/java/tornado");
         Path graal = sdk.resolve("share/java/graalJars");
         if (!Files.isDirectory(tornado))
-            throw new InputException("TORNADOVM_HOME is " + sdk + ", where no TornadoVM SDK lies");
+            throw new InputException("TORNADOVM_HOME is " + sdk + ", which holds no TornadoVM SDK");
         List<Path> modules = files(tornado, TORNADO);
         List<Path> compiler = files(graal, GRAAL);
         JarPruner pruner = new JarPruner(Stream.concat(modules.stream(), compiler.stream()).toList());

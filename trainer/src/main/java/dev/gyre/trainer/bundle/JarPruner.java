@@ -41,7 +41,7 @@ import java.util.zip.ZipEntry;
 import java.util.zip.ZipOutputStream;
 
 /// Jars reduced to the classes that some of them, the roots, can reach, stored without compression for an archive to
-/// compress. Everything that stands in a class's constants and is the name of a class counts as reached: code, types,
+/// compress. Everything in a class's constant pool and is the name of a class counts as reached: code, types,
 /// signatures, annotations, and strings, by which reflection finds classes. A service's providers are reached with the
 /// service. Names put together while a program runs are not seen: classes found so must be roots.
 final class JarPruner {

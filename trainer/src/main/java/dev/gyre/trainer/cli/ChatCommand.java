@@ -34,7 +34,7 @@ final class ChatCommand extends GyreCommand {
     ModelArgs model = new ModelArgs();
 
     @Option(names = "--system", paramLabel = "TEXT",
-            description = "What stands before the conversation, as the system's message.")
+            description = "System message before the conversation.")
     @Nullable
     String system;
 

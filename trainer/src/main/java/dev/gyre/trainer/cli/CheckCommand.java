@@ -31,7 +31,7 @@ import picocli.CommandLine.Parameters;
 
 /// `gyre check`: everything that can be known of a run before it starts.
 @Command(name = "check",
-        description = "Validate a configuration and show what it means: every key, trained numbers, batches, memory. With --steps it also trains that many steps and writes nothing. Of a sweep: every run with its trained numbers and memory.")
+        description = "Validate a configuration and show what it means: every key, trainable parameters, batches, memory. With --steps it also trains that many steps and writes nothing. Of a sweep: every run with its trainable parameters and memory.")
 final class CheckCommand extends GyreCommand {
     @Parameters(index = "0", paramLabel = "RUN.yaml",
             description = "Configuration of gyre train, gyre pretrain or gyre sweep.")
@@ -141,7 +141,7 @@ final class CheckCommand extends GyreCommand {
             if (m == null)
                 throw new ConfigException(file + ": " + own.impossible());
             screen().line("model     " + c.model().path() + " · " + Text.big(own.parameters()) + " parameters");
-            screen().line("trained   " + own.method() + ": " + Text.count(own.trained()) + " numbers ("
+            screen().line("trained   " + own.method() + ": " + Text.count(own.trained()) + " parameters ("
                     + Text.percent(own.trained(), own.parameters()) + ")"
                     + (own.modules() == 0 ? "" : " on " + Text.many(own.modules(), "module")));
             if (t.seqLen() > plan.context())

@@ -14,7 +14,7 @@ import picocli.CommandLine.Parameters;
 
 /// `gyre compare`: runs side by side.
 @Command(name = "compare",
-        description = "Put finished runs side by side: accuracy, forgetting, trained numbers, step time, memory, file size, orthogonality.")
+        description = "Put finished runs side by side: accuracy, forgetting, trainable parameters, step time, memory, file size, orthogonality.")
 final class CompareCommand extends GyreCommand {
     @Parameters(index = "0", arity = "1..*", paramLabel = "RUN",
             description = "Run directories, or folders of them, such as the output of gyre sweep.")
@@ -22,7 +22,7 @@ final class CompareCommand extends GyreCommand {
     List<Path> runs;
 
     @Option(names = "--relative", paramLabel = "RUN",
-            description = "Also show trained numbers, step time and memory as multiples of this run's. lora stands for lora-f32, lora-nf4, ...: each run is then measured against the one over the same base.")
+            description = "Also show trainable parameters, step time and memory as multiples of this run's. lora stands for lora-f32, lora-nf4, ...: each run is then measured against the one over the same base.")
     @Nullable
     String relative;
 
@@ -34,7 +34,7 @@ final class CompareCommand extends GyreCommand {
         @Option(names = "--markdown", description = "Print a Markdown table, the best of each column in bold.")
         boolean markdown;
 
-        @Option(names = "--csv", description = "Print all numbers in full as CSV (bytes, seconds, shares).")
+        @Option(names = "--csv", description = "Print all values in full as CSV (bytes, seconds, shares).")
         boolean csv;
 
         @Option(names = "--latex", description = "Print a LaTeX tabular (package booktabs).")
@@ -61,12 +61,13 @@ final class CompareCommand extends GyreCommand {
                             .collect(Collectors.joining(", ")));
         As a = as;
         if (a != null)
-            screen().result((a.markdown ? c.markdown(all) : a.csv ? c.csv() : c.latex(all)).stripTrailing());
+            screen().result((a.markdown ? c.table().markdown(all) : a.csv ? c.table().csv() : c.table().latex(all))
+                    .stripTrailing());
         else
-            c.text(all).forEach(screen()::result);
+            c.table().text(all).forEach(screen()::result);
         if (out != null) {
             AtomicFiles.write(out,
-                    c.html("Gyre \u00b7 " + String.join(", ", runs.stream().map(Path::toString).toList())));
+                    c.table().html("Gyre \u00b7 " + String.join(", ", runs.stream().map(Path::toString).toList())));
             screen().note("wrote " + out);
         }
         return ExitCode.OK;

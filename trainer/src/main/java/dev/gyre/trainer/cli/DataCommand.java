@@ -79,7 +79,7 @@ final class DataCommand extends GyreCommand {
             screen().result(line(s, i, text));
     }
 
-    /// The text with marks where training begins and ends; tokens that are no text stand in angle brackets.
+    /// The text with marks where training begins and ends; special tokens are spelt out.
     private String line(TokenizedSet s, int i, ModelText text) {
         StringBuilder out = new StringBuilder();
         StreamDecoder stream = text.stream();

@@ -9,10 +9,14 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.FileAlreadyExistsException;
+import java.nio.file.InvalidPathException;
 import java.nio.file.NoSuchFileException;
 
 /// From exceptions to what a user reads and what a script gets.
 final class Errors {
+    private static final String REPORT =
+            "; this is a bug in Gyre: please report it with the output of the same command with --debug";
+
     private Errors() {
     }
 
@@ -21,9 +25,7 @@ final class Errors {
             case NumericException _,CheckFailedException _ -> ExitCode.NUMERIC;
             case DeviceException _ -> ExitCode.FAILURE;
             case GyreException _ -> ExitCode.USAGE;
-            // what the libraries throw when sizes or options do not fit a model
-            case IllegalArgumentException _ -> ExitCode.USAGE;
-            case NoSuchFileException _,FileAlreadyExistsException _ -> ExitCode.USAGE;
+            case InvalidPathException _,NoSuchFileException _,FileAlreadyExistsException _ -> ExitCode.USAGE;
             case UncheckedIOException u when u.getCause() instanceof IOException c -> exitCode(c);
             case Throwable _ -> ExitCode.FAILURE;
         };
@@ -41,10 +43,9 @@ final class Errors {
                     "out of memory: " + x.getMessage() + "; give the JVM more (GYRE_JAVA_OPTS=-Xmx8g), or"
                             + " use a smaller train.micro_batch or train.seq_len";
             case DeviceException x -> text(x);
-            case StackOverflowError _ -> "internal error: stack overflow (--debug shows where)";
+            case StackOverflowError _ -> "internal error: stack overflow" + REPORT;
             case Throwable x when exitCode(x) != ExitCode.FAILURE -> text(x);
-            case Throwable x -> "internal error: " + x.getClass().getSimpleName() + ": " + text(x)
-                    + " (--debug shows where)";
+            case Throwable x -> "internal error: " + x.getClass().getSimpleName() + ": " + text(x) + REPORT;
         };
     }
 

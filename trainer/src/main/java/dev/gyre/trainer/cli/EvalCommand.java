@@ -72,7 +72,7 @@ final class EvalCommand extends GyreCommand {
     @Nullable
     Path forgetting;
 
-    /// @param answers null where none were asked for
+    /// @param answers null without `--exact`
     private record Measured(Evaluation.Loss loss, Evaluation.@Nullable Answers answers, TokenizedSet set) {
     }
 

@@ -30,9 +30,9 @@ import tools.jackson.databind.node.ArrayNode;
 import tools.jackson.databind.node.JsonNodeFactory;
 import tools.jackson.databind.node.ObjectNode;
 
-/// `gyre kernels`: every operation of every method on a device, against the double-precision reference and the CPU backend.
-@Command(name = "kernels", description = "Run every operation of every method on a device: how far it is from a"
-        + " double-precision reference, how long it takes, and how long the CPU backend takes. Exit code 1 when one fails.")
+/// `gyre kernels`: every operation of every method on a device, compared with the double-precision reference and the CPU backend.
+@Command(name = "kernels", description = "Run every operation of every method on a device: deviation from a"
+        + " double-precision reference, time, and the CPU backend's time. Exit code 1 if one fails.")
 final class KernelsCommand extends GyreCommand {
     @Option(names = "--device", defaultValue = "auto", paramLabel = "D",
             description = "cpu, cpu:THREADS, opencl:N, cuda:N, ptx:N, jvm or auto (default: ${DEFAULT-VALUE}).")
@@ -43,7 +43,7 @@ final class KernelsCommand extends GyreCommand {
     Precision precision = Precision.F32;
 
     @Option(names = "--size", defaultValue = "S", paramLabel = "SIZE",
-            description = "Model whose sizes are taken: XS (for a first look), S, M, L, 7B4 or 7B, as in gyre bench"
+            description = "Model whose sizes are used: XS (for a first look), S, M, L, 7B4 or 7B, as in gyre bench"
                     + " (the reference takes hours for the last two; default: ${DEFAULT-VALUE}).")
     String size = "S";
 
@@ -52,12 +52,12 @@ final class KernelsCommand extends GyreCommand {
     @Nullable
     Integer batch;
 
-    @Option(names = "--check", description = "Also run the table of odd and unfriendly sizes, in views with guard words"
-            + " and in shared memory, twice each, bits compared.")
+    @Option(names = "--check", description = "Also run cases at odd sizes: as views between guard words and as"
+            + " activations in shared memory, twice each with the same bits.")
     boolean check;
 
     @Option(names = "--cases", defaultValue = "4", paramLabel = "N",
-            description = "With --check: cases per operation, spread over the table; 0: all (default: ${DEFAULT-VALUE}).")
+            description = "With --check: cases per operation, spread over all of them; 0: all (default: ${DEFAULT-VALUE}).")
     int cases;
 
     @Option(names = "--ops", defaultValue = "", paramLabel = "REGEX",
@@ -65,33 +65,33 @@ final class KernelsCommand extends GyreCommand {
     String ops = "";
 
     @Option(names = "--seconds", defaultValue = "0.2", paramLabel = "S",
-            description = "Time spent on timing each (default: ${DEFAULT-VALUE}).")
+            description = "Measuring time per operation (default: ${DEFAULT-VALUE}).")
     double seconds;
 
     @Option(names = "--json", description = "Print one JSON object instead of text.")
     boolean json;
 
-    @Option(names = "--html", paramLabel = "FILE", description = "Also write a page with the table.")
+    @Option(names = "--html", paramLabel = "FILE", description = "Also write the results as an HTML page.")
     @Nullable
     Path html;
 
     /// A line of the table.
     ///
-    /// @param error why it failed, null when it did not
+    /// @param error why it failed; null if it did not
     record Row(String name, OpTimer.@Nullable Measured on, OpTimer.@Nullable Measured cpu, @Nullable String error) {
-        /// How many times as fast as the CPU backend.
+        /// Speed relative to the CPU backend.
         double ratio() {
             return on == null || cpu == null ? Double.NaN : cpu.ms() / on.ms();
         }
     }
 
-    /// The cases of one operation in the table of odd sizes.
+    /// The cases of one operation at odd sizes.
     ///
-    /// @param share largest error as a fraction of what is allowed
+    /// @param share largest error as a fraction of the tolerance
     record Checked(String op, int cases, double share, List<String> failures) {
     }
 
-    /// All that was found.
+    /// All results.
     record Findings(String device, Precision precision, String cpu, String size, List<Row> rows,
             List<Checked> checked) {
         long failed() {
@@ -106,6 +106,7 @@ final class KernelsCommand extends GyreCommand {
             throw new UsageException("--cases and --seconds must not be negative");
         if (html != null)
             AtomicFiles.checkFile(html);
+        shape();
         return run(Devices.open(device, precision).backend());
     }
 
@@ -206,7 +207,7 @@ final class KernelsCommand extends GyreCommand {
         return out;
     }
 
-    /// `n` of them, from the first to the last at even distances; all when n is 0.
+    /// `n` of them, evenly spaced from the first to the last; all if n is 0.
     private static List<OpCase> spread(List<OpCase> all, int n) {
         if (n == 0 || n >= all.size())
             return all;

@@ -10,21 +10,21 @@ import dev.gyre.trainer.cli.screen.Text;
 import java.util.ArrayList;
 import java.util.List;
 
-/// What [KernelsCommand] found, as lines and as a page.
+/// Formats the results of [KernelsCommand] as lines and as a page.
 final class KernelsReport {
     private KernelsReport() {
     }
 
     static String heading(boolean withCpu) {
-        return Text.format("%-42s %10s %10s %10s %9s %7s %8s", "operation", "deviation", "limit", "first ms", "ms",
+        return Text.format("%-46s %10s %10s %10s %9s %7s %8s", "operation", "deviation", "limit", "first ms", "ms",
                 "GB/s", "GFLOP/s") + (withCpu ? Text.format(" %9s %8s", "cpu ms", "x cpu") : "");
     }
 
     static String line(Row r) {
         Measured m = r.on();
         if (m == null)
-            return Text.format("%-42s FAILED: %s", r.name(), r.error());
-        String s = Text.format("%-42s %10s %10s %10.1f %9.3f %7.2f %8s", r.name(), deviation(m), limit(m), m.firstMs(),
+            return Text.format("%-46s FAILED: %s", r.name(), r.error());
+        String s = Text.format("%-46s %10s %10s %10.1f %9.3f %7.2f %8s", r.name(), deviation(m), limit(m), m.firstMs(),
                 m.ms(), m.gigabytesPerSecond(), flops(m));
         Measured cpu = r.cpu();
         return cpu == null ? s : s + Text.format(" %9.3f %8.2f", cpu.ms(), r.ratio());
@@ -48,18 +48,18 @@ final class KernelsReport {
     }
 
     static String checkHeading() {
-        return Text.format("%-42s %6s %s", "odd sizes", "cases", "largest error / limit");
+        return Text.format("%-46s %6s %s", "odd sizes", "cases", "largest error / limit");
     }
 
     static List<String> lines(Checked c) {
         List<String> out = new ArrayList<>();
-        out.add(Text.format("%-42s %6d %.2f%s", c.op(), c.cases(), c.share(),
+        out.add(Text.format("%-46s %6d %.2f%s", c.op(), c.cases(), c.share(),
                 c.failures().isEmpty() ? "" : "  " + c.failures().size() + " FAILED"));
         c.failures().forEach(f -> out.add("    " + f));
         return out;
     }
 
-    /// A page that needs nothing beside it.
+    /// A self-contained page.
     static String page(Findings f, String version) {
         boolean withCpu = f.rows().stream().anyMatch(r -> r.cpu() != null);
         StringBuilder s = new StringBuilder("""

@@ -9,13 +9,13 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
-/// `gyre logits`: what the model computes for given tokens, as a file that another framework can be held against.
+/// `gyre logits`: what the model computes for given tokens, as a file to compare with another framework.
 @Command(name = "logits",
         description = "Write logits, loss and adapter gradients of a token batch as a safetensors file, to compare Gyre with another framework.",
         footer = {
             "",
             "FILE.json: {\"input_ids\": [[...]], \"labels\": [[...]], \"attention_mask\": [[...]]}; labels and mask are optional.",
-            "Labels stand under their tokens and are shifted here, as transformers does; -100 is ignored.",
+            "Labels are aligned with their tokens and shifted here, as transformers does; -100 is ignored.",
             "Output: logits (B,T,V); loss () when there are labels: mean over the labels that count; with --gradients",
             "grad/<tensor> for each adapter tensor, named as in adapter_model.safetensors (of several adapters",
             "grad/<adapter>/<tensor>)."})

@@ -13,7 +13,7 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
-/// `gyre lr-find`: what learning rate a run bears.
+/// `gyre lr-find`: finds a usable learning rate.
 @Command(name = "lr-find",
         description = "Find a learning rate: take the run's own steps with a learning rate that grows from step to step, until the loss climbs away, and say where it falls fastest and where it is lowest. Writes nothing.")
 final class LrFindCommand extends GyreCommand {

@@ -24,7 +24,7 @@ import picocli.CommandLine.Spec;
                     + " 130 interrupted and saved. `gyre COMMAND --help` explains a command."})
 public final class Main implements Runnable {
     /// DJL, which brings the tokenizers, tells of GPUs and platforms that Gyre does not ask it for. Kept here: levels of
-    /// loggers that nobody holds are forgotten.
+    /// loggers without a reference are garbage-collected.
     private static final Logger TOKENIZERS = Logger.getLogger("ai.djl");
 
     @Spec

@@ -21,7 +21,7 @@ final class ModelArgs {
     List<Path> adapters = new ArrayList<>();
 
     @Option(names = "--off", paramLabel = "NAME",
-            description = "Leave out an adapter: the name of its directory or run, or its path; may be repeated. A run directory's own adapter goes by the run's name.")
+            description = "Leave out an adapter: the name of its directory or run, or its path; may be repeated. The adapter of a run directory has the run's name.")
     List<String> off = new ArrayList<>();
 
     @Option(names = "--device", paramLabel = "DEVICE", defaultValue = "auto",
@@ -29,7 +29,7 @@ final class ModelArgs {
     String device = "auto";
 
     @Option(names = "--base", paramLabel = "BASE",
-            description = "Hold the model's weights as as_stored, f32, bf16, nf4 or nf4_double (default: a run's own, else as_stored).")
+            description = "Store the model's weights as as_stored, f32, bf16, nf4 or nf4_double (default: a run's own, else as_stored).")
     @Nullable
     Storage base;
 

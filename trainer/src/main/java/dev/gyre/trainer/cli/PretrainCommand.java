@@ -34,7 +34,7 @@ final class PretrainCommand extends GyreCommand {
     String data;
 
     @Option(names = "--out", paramLabel = "DIR",
-            description = "Run directory (output.dir); the model comes to lie in its folder model/.")
+            description = "Run directory (output.dir); the model is written to its subdirectory model/.")
     @Nullable
     String out;
 

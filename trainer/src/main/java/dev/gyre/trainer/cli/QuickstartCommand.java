@@ -43,7 +43,7 @@ final class QuickstartCommand extends GyreCommand {
     private static final int TASKS = 200;
 
     @Option(names = "--out", paramLabel = "DIR",
-            description = "Where to put data, run and adapter (default: runs/quickstart, or the next free number behind it).")
+            description = "Where to put data, run and adapter (default: runs/quickstart, or runs/quickstart-2, -3, ... if it exists).")
     @Nullable
     Path out;
 
@@ -154,7 +154,7 @@ final class QuickstartCommand extends GyreCommand {
         Path p = Home.find(name);
         if (p == null)
             throw new UsageException(
-                    name + ": not found here nor beside the program; start gyre in its repository, or by the"
+                    name + ": not found here nor next to the program; start gyre in its repository, or by the"
                             + " launcher there");
         return p;
     }

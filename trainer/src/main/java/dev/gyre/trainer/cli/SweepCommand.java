@@ -111,7 +111,7 @@ final class SweepCommand extends GyreCommand {
         }
         Comparison c = Comparison.of(List.of(sweep.folder()), null);
         screen().result("");
-        c.text(false).forEach(screen()::result);
+        c.table().text(false).forEach(screen()::result);
         screen().result("");
         screen().result(
                 n - failed + " of " + Text.many(n, "run") + " done" + (failed == 0 ? "" : ", " + failed + " failed")

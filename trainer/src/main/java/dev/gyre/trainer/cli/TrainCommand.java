@@ -106,7 +106,7 @@ final class TrainCommand extends GyreCommand {
                 + Text.big(adapter.parameters()) + " trained (" + Text.percent(adapter.parameters(), all) + ")";
     }
 
-    /// A run whose sweep was killed must not go on beside the run that the next sweep starts in its place.
+    /// A run whose sweep was killed must not go on while the next sweep starts it again.
     private static void endWithParent() {
         Thread.ofPlatform().daemon().name("with parent").start(() -> {
             try {

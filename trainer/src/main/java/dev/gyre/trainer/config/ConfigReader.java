@@ -61,13 +61,13 @@ public final class ConfigReader {
         return bind(name, text, type, overrides, true);
     }
 
-    /// Whether `key` stands at the top of `file`: by it, kinds of configurations are told apart.
+    /// Whether `file` has `key` at its top level, which tells kinds of configurations apart.
     public static boolean has(Path file, String key) {
         return compose(new Source(file.toString(), text(file))) instanceof MappingNode m && m.getValue().stream()
                 .anyMatch(t -> t.getKeyNode() instanceof ScalarNode s && s.getValue().equals(key));
     }
 
-    /// As [#read], with the text at hand; `name` stands in messages.
+    /// As [#read], of a text; messages call it `name`.
     public static <R extends Record> R parse(String name, String text, Class<R> type, List<String> overrides) {
         return bind(name, text, type, overrides, false);
     }

@@ -39,7 +39,7 @@ public final class ConfigWriter {
         }
     }
 
-    /// Every key with its value, its documentation behind it, and its default where the value is another. A key whose
+    /// Every key with its value, its documentation after it, and its default where the value is another. A key whose
     /// value follows from others when absent (LoRA's alpha from its rank) stays `null` unless it was given.
     ///
     /// @param given whether a key, by its path `train.lr`, was given
@@ -82,7 +82,7 @@ public final class ConfigWriter {
     private record Line(String setting, String comment) {
     }
 
-    /// Settings up to this many characters have their comment beside them in one column, longer ones above them.
+    /// Settings up to this many characters have their comment on the same line, in one column, longer ones above them.
     private static final int COLUMN = 28;
 
     private static void write(StringBuilder out, List<Line> lines, String indent) {

@@ -6,7 +6,7 @@ import java.util.List;
 import java.util.stream.Stream;
 
 /// A configuration to start from, by name: what `gyre init --preset` writes. Only the keys that make the preset what it is
-/// stand here; all others keep their defaults.
+/// are set here; all others keep their defaults.
 ///
 /// @param purpose one line for lists
 /// @param type [RunConfig] or [PretrainConfig]

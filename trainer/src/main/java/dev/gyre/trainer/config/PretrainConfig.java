@@ -10,7 +10,7 @@ public record PretrainConfig(@Key(doc = "shape of the new model") Model model,
         @Key(doc = "examples") RunConfig.Data data,
         @Key(doc = "steps, batches and the optimiser") RunConfig.Train train,
         @Key(doc = "evaluation during training") RunConfig.Eval eval,
-        @Key(doc = "the run directory; the model comes to lie in its folder model/") RunConfig.Output output,
+        @Key(doc = "the run directory; the model is written to its subdirectory model/") RunConfig.Output output,
         @Key(doc = "where to compute: cpu, opencl:N, cuda:N, ptx:N, jvm, or auto", def = "auto") String device,
         @Key(doc = "how large matrices are multiplied on cuda:N with cuBLAS: f32, tf32 or bf16; elsewhere only f32",
                 def = "f32") Precision precision,
@@ -62,7 +62,7 @@ public record PretrainConfig(@Key(doc = "shape of the new model") Model model,
             @Key(doc = "key/value heads, a divisor of heads", def = "null", min = 1) @Nullable Integer kvHeads,
             @Key(doc = "longest sequence", def = "null", min = 1) @Nullable Integer context,
             @Key(doc = "share the embedding with the output head", def = "true") boolean tieEmbeddings,
-            @Key(doc = "how the finished weights are stored: f32, bf16 or f16", def = "f32") Dtype dtype) {
+            @Key(doc = "type of the weights in the finished model: f32, bf16 or f16", def = "f32") Dtype dtype) {
         public Model {
             hiddenSize = or(hiddenSize, preset.hiddenSize);
             intermediateSize = or(intermediateSize, preset.intermediateSize);

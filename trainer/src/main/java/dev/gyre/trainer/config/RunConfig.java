@@ -20,7 +20,7 @@ public record RunConfig(
         @Key(doc = "examples") Data data,
         @Key(doc = "steps, batches and the optimiser") Train train,
         @Key(doc = "evaluation during training") Eval eval,
-        @Key(doc = "what base model and result are measured on when training is done") Results results,
+        @Key(doc = "what base model and result are measured on after training") Results results,
         @Key(doc = "the run directory") Output output,
         @Key(doc = "where to compute: cpu, opencl:N, cuda:N, ptx:N, jvm, or auto", def = "auto") String device,
         @Key(doc = "how large matrices are multiplied on cuda:N with cuBLAS: f32, tf32 or bf16; elsewhere only f32",
@@ -41,7 +41,7 @@ public record RunConfig(
     public record Model(
             @Key(doc = "Hugging Face model directory: config.json, model.safetensors or shards, tokenizer",
                     example = "examples/small-llama", input = true) String path,
-            @Key(doc = "how frozen weights are held: as_stored, f32, bf16, nf4 (QOFT, QLoRA) or nf4_double",
+            @Key(doc = "how frozen weights are stored: as_stored, f32, bf16, nf4 (QOFT, QLoRA) or nf4_double",
                     def = "as_stored") Storage base) {
     }
 
@@ -89,7 +89,7 @@ public record RunConfig(
             @Key(doc = "passes over the data in place of steps; 1 when neither is given", def = "null",
                     min = 0) @Nullable Double epochs,
             @Key(doc = "tokens in a row", def = "512", min = 1, max = 1048576) int seqLen,
-            @Key(doc = "shorter rows beside seq_len, such as [64, 128]: a micro-batch takes the shortest that holds its rows",
+            @Key(doc = "shorter rows in addition to seq_len, such as [64, 128]: a micro-batch takes the shortest that holds its rows",
                     def = "[]", min = 1, max = 1048576) List<Integer> buckets,
             @Key(doc = "rows computed at once", def = "4", min = 1, max = 65536) int microBatch,
             @Key(doc = "micro-batches added up before an optimiser step; the loss is averaged over all their trained tokens",
@@ -155,7 +155,7 @@ public record RunConfig(
             @Key(doc = "tasks (prompt + completion) of data.valid to answer at each evaluation, to be read in log.txt and"
                     + " report.html; 0: none",
                     def = "0", min = 0) int samples,
-            @Key(doc = "what becomes the result: the last step's numbers, or those of the best validation loss",
+            @Key(doc = "what becomes the result: the parameters of the last step, or those of the best validation loss",
                     def = "last") Result result) {
         /// Without validation data there is nothing to look at on the way.
         Eval onlyAtTheEnd() {
@@ -168,7 +168,7 @@ public record RunConfig(
                     min = 0) int answers,
             @Key(doc = "examples of what the base model knows, to see what is forgotten", def = "null",
                     example = "data/old.jsonl", input = true) @Nullable String forgetting,
-            @Key(doc = "look closely at the result for report.html: answers, energy of the weights, times of operations, merging",
+            @Key(doc = "examine the result for report.html: answers, energy of the weights, times of operations, merging",
                     def = "true") boolean report) {
     }
 

@@ -39,7 +39,7 @@ public final class Merging {
         public static final Options DEFAULT = new Options(false, null, false, null, 1);
     }
 
-    /// @param verified what the comparison found, in words; null where none was asked for
+    /// @param verified what the comparison found, in words; null without a comparison
     public record Result(Written written, @Nullable String verified) {
     }
 
@@ -110,13 +110,13 @@ public final class Merging {
 
     /// @param llama with the adapters switched on that are to be merged, or that were merged
     /// @param base the model directory that `llama` was read from; what does not change is copied from it
-    /// @param held whether the weights are held otherwise than in the files; then all of them are written as they are
-    ///        held, because the adapters belong to those
+    /// @param restored whether the weights are stored otherwise than in the files; then all of them are written as they
+    ///        are stored, because the adapters belong to those
     /// @param undo whether `llama` holds merged weights, out of which the adapters are to be taken
     /// @param record what the written directory says of the adapters in it, of [MergeRecord#after]; null: nothing
     /// @param type of the changed weights; null: as the model directory had them before any 4-bit quantisation
-    /// @param progress told each weight's name before it is computed
-    public static Written write(Transformer llama, Path base, boolean held, boolean undo, @Nullable String record,
+    /// @param progress gets each weight's name before it is computed
+    public static Written write(Transformer llama, Path base, boolean restored, boolean undo, @Nullable String record,
             @Nullable TensorType type, Backend backend, Path to, Consumer<String> progress) {
         try (ModelDir source = ModelDir.open(base)) {
             List<String> changed = Merge.changed(llama);
@@ -139,7 +139,7 @@ public final class Merging {
                     return w.values();
                 }, shape(source, name));
             }
-            if (held)
+            if (restored)
                 for (String name : llama.weights().keySet())
                     if (!changed.contains(name) && llama.dims(name).length == 2)
                         writer.tensor(name, type != null ? type : source.originalType(name), () -> llama.values(name),

@@ -3,7 +3,7 @@ package dev.gyre.trainer.data;
 import dev.gyre.model.token.ChatTemplate;
 import java.util.List;
 
-/// One example as it stands in a file.
+/// One example as it is in a file.
 public sealed interface Example {
     /// Running text.
     record Text(String text) implements Example {

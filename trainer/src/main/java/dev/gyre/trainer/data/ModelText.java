@@ -1,5 +1,6 @@
 package dev.gyre.trainer.data;
 
+import dev.gyre.kernels.InputException;
 import dev.gyre.model.files.FormatException;
 import dev.gyre.model.files.Json;
 import dev.gyre.model.format.ModelDir;
@@ -26,7 +27,7 @@ import tools.jackson.databind.JsonNode;
 
 /// Text as one model reads and writes it: its tokenizer, its chat template, the tokens that end an answer.
 ///
-/// A task and its answer are tokenised as one text, as they would stand in a book; a token that joins both sides belongs to
+/// A task and its answer are tokenised as one text, as running text; a token that joins both sides belongs to
 /// the answer.
 public final class ModelText implements AutoCloseable {
     /// Longest answer that is generated for a task, in tokens.
@@ -79,7 +80,7 @@ public final class ModelText implements AutoCloseable {
         try {
             return date.contains("T") ? LocalDateTime.parse(date) : LocalDate.parse(date).atStartOfDay();
         } catch (DateTimeParseException e) {
-            throw new IllegalArgumentException("GYRE_CHAT_DATE=" + date
+            throw new InputException("GYRE_CHAT_DATE=" + date
                     + " is not a date; write 2025-07-26 or 2025-07-26T14:30:00", e);
         }
     }
@@ -108,7 +109,7 @@ public final class ModelText implements AutoCloseable {
         return Set.copyOf(stops);
     }
 
-    /// Tokens of a prompt, with what the model expects before a text. The end that some tokenizers put behind every text
+    /// Tokens of a prompt, with what the model expects before a text. The end token that some tokenizers append to every text
     /// is left out: a prompt goes on.
     public int[] prompt(String text) {
         int[] ids = known(tokenizer.encode(text, true));
@@ -124,7 +125,7 @@ public final class ModelText implements AutoCloseable {
         return known(tokenizer.encode(template().render(messages, true), false));
     }
 
-    /// Tokens of more text behind other text.
+    /// Tokens of a text that continues another.
     int[] more(String text) {
         return known(tokenizer.encode(text, false));
     }
@@ -133,7 +134,7 @@ public final class ModelText implements AutoCloseable {
     private int[] known(int... ids) {
         for (int id : ids)
             if (id >= vocabulary)
-                throw new IllegalArgumentException("the token '" + tokenizer.decodeWithSpecial(id) + "' (" + id
+                throw new InputException("the token '" + tokenizer.decodeWithSpecial(id) + "' (" + id
                         + ") has no row in the model, whose vocab_size is " + vocabulary
                         + "; add rows with transformers: model.resize_token_embeddings(len(tokenizer)), or leave it out");
         return ids;
@@ -177,7 +178,7 @@ public final class ModelText implements AutoCloseable {
         };
     }
 
-    /// The answer starts at the first token that reaches behind character `from`; the end token belongs to it, which some
+    /// The answer starts at the first token that extends past character `from`; the end token belongs to it, which some
     /// tokenizers have put there already.
     private Masked ended(Encoding e, int from) {
         boolean ended = eos < 0 || endsIn(eos, e.ids());
@@ -200,7 +201,7 @@ public final class ModelText implements AutoCloseable {
         return template;
     }
 
-    /// Files to copy beside a model that uses this text side; for the byte tokenizer they are made.
+    /// Tokenizer files to write into the directory of a model that uses it; only the byte tokenizer has any.
     public Map<String, String> files() {
         return tokenizer instanceof ByteTokenizer b ? b.files() : Map.of();
     }

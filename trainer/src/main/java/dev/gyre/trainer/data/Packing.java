@@ -7,7 +7,7 @@ import java.util.SplittableRandom;
 /// Which examples share a row, for one pass over a set. An example of L tokens takes L - 1 places of the row: its last
 /// token is only ever a target.
 final class Packing {
-    /// Rows held open for a better fit. More fill rows better and cost time; 64 leaves about 1 % empty on lengths
+    /// Rows kept open for a better fit. More fill rows better and cost time; 64 leaves about 1 % empty on lengths
     /// drawn evenly from up to half a row.
     private static final int OPEN = 64;
 

@@ -81,7 +81,7 @@ public record RunData(TokenizedSet train, @Nullable TokenizedSet valid, Batches 
 
     /// @param context of the model, in tokens
     public Load load(int context, ModelText text) {
-        // a token is an id and whether it is trained on; a place of a batch has four numbers
+        // a token is an id and whether it is trained on; a position of a batch has four values
         long bytes = 5 * (train.tokens() + (valid == null ? 0L : valid.tokens()));
         for (List<Batches.Micro> set : Stream.concat(Stream.of(validation), alsoValid.values().stream()).toList())
             for (Batches.Micro m : set)

@@ -1,5 +1,6 @@
 package dev.gyre.trainer.data;
 
+import dev.gyre.kernels.InputException;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.config.RunConfig.Format;
 import dev.gyre.trainer.config.RunConfig.TooLong;
@@ -84,7 +85,7 @@ public final class TokenizedSet {
             int[] t;
             try {
                 t = text.more(((Example.Text) example).text());
-            } catch (IllegalArgumentException e) {
+            } catch (IllegalArgumentException | InputException e) {
                 throw new DataException(file, String.valueOf(e.getMessage()));
             }
             if (n[0] + t.length > all[0].length)
@@ -107,7 +108,7 @@ public final class TokenizedSet {
     }
 
     private void fit(ModelText.Masked m, Rules rules, int at) {
-        // tokens after the last target serve nothing
+        // tokens after the last target contribute no loss
         int n = m.target().length();
         boolean tooLong = n > rules.T() + 1;
         int keep = Math.min(n, rules.T() + 1);

@@ -26,7 +26,7 @@ public interface TrainListener {
     record Evaluation(long t, double loss, long trained, boolean best, double seconds, Map<String, Double> also) {
     }
 
-    /// Where the rotations stand after step `t`, module by module; told now and then, never empty.
+    /// Rotation metrics after step `t`, module by module; reported every few steps, never empty.
     record Rotations(long t, List<Geometry> modules) {
         /// Largest spectral norm of a skew block: at 1 Cayley-Neumann of five terms loses rank.
         public Geometry worst() {

@@ -57,7 +57,7 @@ public final class TrainLoop {
     }
 
     /// A loop over all steps of the data that follows the configured schedule and evaluates once, at its end, where there is
-    /// something to evaluate on. It saves nothing and nobody listens.
+    /// something to evaluate on. It saves nothing and has no listeners.
     public TrainLoop(Trainable trained, RunData data, RunConfig.Train train) {
         this.trained = trained;
         this.data = data;
@@ -139,7 +139,7 @@ public final class TrainLoop {
                     tellRotations();
                 tell(l -> l.onStepEnd(t));
             }
-            // a run that goes on from behind the last step, because it was told to be shorter, is done as well
+            // a run resumed past its last step, because it was made shorter, is done as well
             return new Result(t, t >= steps || early, early, lastLoss, bestStep == 0 ? null : best, bestStep, saved);
         } catch (RuntimeException | Error e) {
             failure = e;
@@ -183,7 +183,7 @@ public final class TrainLoop {
         watch();
     }
 
-    /// The operation whose result was the first that is not finite, where that can be told.
+    /// The operation whose result was the first that is not finite, if the backend can tell.
     private String culprit(Batches.Micro m, float scale) {
         String op = trained.culprit(m.batch(), scale);
         return op == null ? "" : "; the first result that is not finite comes from " + op;

@@ -59,7 +59,7 @@ public final class Evaluation {
     ///
     /// @param right tasks whose answer is exact, to its last token and its end
     /// @param all tasks
-    /// @param rightTokens tokens of the answers, their ends included, that are the likeliest behind the right ones before
+    /// @param rightTokens tokens of the answers, their ends included, that are the likeliest after the right ones before them
     /// @param tokens tokens of the answers, their ends included
     public record Answers(int right, int all, long rightTokens, long tokens) {
         /// Share of exact answers.
@@ -78,7 +78,7 @@ public final class Evaluation {
     private static final int TOKENS = 1 << 11;
 
     /// A part of an answer that is looked at in one row: the tokens `from .. to - 1`, the end counting as the last. The row
-    /// ends just before the last of them, so that what predicts them stands at its end.
+    /// ends just before the last of them, so that what predicts them is at its end.
     private record Piece(ModelText.Task task, int from, int to) {
         /// Tokens to feed.
         int length() {
@@ -92,7 +92,7 @@ public final class Evaluation {
     }
 
     /// Answers to the examples that have a prompt and a completion. No token needs to be generated for that: greedy
-    /// decoding gives an answer exactly when each of its tokens is the likeliest behind the right ones before it, which
+    /// decoding gives an answer exactly when each of its tokens is the likeliest after the right ones before it, which
     /// one pass over prompt and answer shows. The end of an answer counts for models that have a token for it.
     public static Answers answers(Transformer model, Backend backend, List<? extends Example> examples,
             ModelText text) {
@@ -157,7 +157,7 @@ public final class Evaluation {
                     if (length > 0)
                         some.get(b).put(ids, (b + 1) * T);
                     for (int t = 0; t < T; t++) {
-                        // what stands before a piece sees only itself
+                        // positions before a piece see only themselves
                         positions[b * T + t] = Math.max(0, t - (T - length));
                         start[b * T + t] = Math.min(t, T - length);
                     }
@@ -198,7 +198,7 @@ public final class Evaluation {
         return out;
     }
 
-    /// @param end row behind the logits of the piece
+    /// @param end row after the logits of the piece
     private static int rightTokens(Piece p, ModelText text, float[] logits, int end, int V, int known) {
         int right = 0;
         for (int i = p.from; i < p.to; i++) {

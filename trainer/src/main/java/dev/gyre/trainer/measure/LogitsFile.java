@@ -12,7 +12,6 @@ import dev.gyre.model.transformer.Batch;
 import dev.gyre.model.transformer.BatchShape;
 import dev.gyre.model.transformer.TrainSession;
 import dev.gyre.model.transformer.Transformer;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.EnumSet;
@@ -132,7 +131,7 @@ public final class LogitsFile {
             return new Tokens(ids, labels, start);
         }
 
-        /// Padding before the tokens is hidden from them by `start`; padding behind them is hidden by causality.
+        /// Padding before the tokens is hidden from them by `start`; padding after them is hidden by causality.
         private static int[] starts(Path file, int b, int[] mask) {
             int T = mask.length;
             int first = 0;
@@ -145,7 +144,7 @@ public final class LogitsFile {
                 if (mask[t] != 0)
                     throw new FormatException(file, "attention_mask of row " + b
                             + (mask[t] == 1 ? " has a gap" : " holds " + mask[t])
-                            + "; it must be ones with padding (zeros) before or behind");
+                            + "; it must be ones with padding (zeros) before or after");
             int[] start = new int[T];
             for (int t = 0; t < T; t++)
                 start[t] = Math.min(t, first);
@@ -157,12 +156,12 @@ public final class LogitsFile {
             if (rows == null || rows.isNull() && like != null)
                 return null;
             if (!rows.isArray() || rows.isEmpty())
-                throw new FormatException(file, "'" + key + "' must be a list of rows of numbers");
+                throw new FormatException(file, "'" + key + "' must be a list of rows of integers");
             int[][] out = new int[rows.size()][];
             for (int b = 0; b < out.length; b++) {
                 JsonNode row = rows.get(b);
                 if (!row.isArray() || row.isEmpty())
-                    throw new FormatException(file, "row " + b + " of '" + key + "' must be a list of numbers");
+                    throw new FormatException(file, "row " + b + " of '" + key + "' must be a list of integers");
                 out[b] = new int[row.size()];
                 for (int t = 0; t < out[b].length; t++) {
                     JsonNode n = row.get(t);
@@ -173,7 +172,7 @@ public final class LogitsFile {
                 }
                 int[] other = like == null ? out[0] : b < like.length ? like[b] : new int[0];
                 if (out[b].length != other.length)
-                    throw new FormatException(file, "row " + b + " of '" + key + "' has " + out[b].length + " numbers, "
+                    throw new FormatException(file, "row " + b + " of '" + key + "' has " + out[b].length + " values, "
                             + (like == null ? "row 0" : "its input_ids") + " " + other.length
                             + "; pad to the same length and say so in attention_mask");
             }

@@ -35,9 +35,9 @@ public record MergeCheck(int logits, double difference, double relative) {
     }
 
     /// A model's logits on the random tokens of `seed`.
-    public static float[] logits(Transformer llama, Backend backend, long seed) {
-        int V = llama.config().vocabSize();
-        int T = Math.min(LENGTH, llama.config().maxPositionEmbeddings());
+    public static float[] logits(Transformer model, Backend backend, long seed) {
+        int V = model.config().vocabSize();
+        int T = Math.min(LENGTH, model.config().maxPositionEmbeddings());
         SplittableRandom random = new SplittableRandom(seed);
         int[] ids = new int[ROWS * T];
         Arrays.setAll(ids, _ -> random.nextInt(V));
@@ -45,7 +45,7 @@ public record MergeCheck(int logits, double difference, double relative) {
         Arrays.fill(labels, Batch.IGNORE);
         HeapTrim.collect();
         float[] out = new float[Math.multiplyExact(ids.length, V)];
-        try (TrainSession s = new TrainSession(llama, backend, List.of(new BatchShape(ROWS, T)), false,
+        try (TrainSession s = new TrainSession(model, backend, List.of(new BatchShape(ROWS, T)), false,
                 EnumSet.of(TrainSession.Use.LOGITS))) {
             s.logits(Batch.rows(ROWS, T, ids, labels), out);
         }

@@ -17,12 +17,12 @@ import java.util.List;
 import java.util.function.Consumer;
 import java.util.stream.Collectors;
 
-/// A model as a user names it: a model directory with adapter directories, or a run directory, which stands for its base
+/// A model as a user names it: a model directory with adapter directories, or a run directory, which means its base
 /// model with the adapter it made (or for the model it made).
 ///
 /// @param model the model directory
 /// @param adapters in the order of stacking, the first nearest to the input
-/// @param base how the model's weights are held; a run's adapter belongs to the base it was trained over
+/// @param base how the model's weights are stored; a run's adapter belongs to the base it was trained over
 public record ModelRef(Path model, List<Path> adapters, Storage base) {
     public ModelRef {
         adapters = List.copyOf(adapters);

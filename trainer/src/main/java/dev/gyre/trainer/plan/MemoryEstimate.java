@@ -15,16 +15,16 @@ import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /// Peak memory of a run, by part, in bytes. What the programs need is exact, from the same plan that a session opens; what
-/// lies beside them follows from how the run keeps its numbers; the JVM's own share is measured (docs/memory.md).
+/// comes on top follows from the copies that a run keeps; the JVM's own share is measured (docs/memory.md).
 ///
-/// @param weights frozen weights as they are held, tables and principal factors with them
-/// @param adapter trained numbers and their gradients
+/// @param weights frozen weights as they are stored, tables and principal factors with them
+/// @param adapter trainable parameters and their gradients
 /// @param optimiser AdamW's moments
 /// @param activations arena, inputs and outputs of the programs
 /// @param workspace what kernels pack and unpack into
-/// @param host copies on the host: trained numbers for files and for looking at rotations, a checkpoint being written,
+/// @param host copies on the host: trainable parameters for files and for rotation metrics, a checkpoint being written,
 ///     and on a device the model that it was loaded from
-/// @param decoder what answers the tasks of `eval.samples` while training: caches, arena, a copy of the adapter's numbers
+/// @param decoder what answers the tasks of `eval.samples` while training: caches, arena, a copy of the adapter's parameters
 /// @param data examples as tokens, validation batches
 /// @param runtime the JVM: code, classes, threads, and the young generation
 /// @param device what sessions take on a device, exact: weights, activations, workspaces of its kernels; the session that
@@ -35,11 +35,11 @@ public record MemoryEstimate(long weights, long adapter, long optimiser, long ac
     static final long JVM = 128_000_000;
     /// Packing buffers of matrix products and attention: bounded by block sizes that fit caches, not by the model.
     static final long WORKSPACE_PER_THREAD = 3_000_000;
-    /// Floats for each trained number: in the tensors and a buffer to read them into; value and moments of a checkpoint.
+    /// Bytes of each trainable parameter on the host: in the tensors and a buffer to read them into; value and moments of a checkpoint.
     private static final long HOST_PER_NUMBER = 4 * (2 + 3);
 
     /// @param shapes of the micro-batches
-    /// @param device whose memory is asked for beside the process's on the CPU
+    /// @param device whose memory is estimated in addition to that of the process on the CPU
     public static MemoryEstimate of(PlannedModel model, @Nullable Adapter adapter, List<BatchShape> shapes,
             Set<TrainSession.Use> uses, RunData.Load load, int threads, PlannedDevice device) {
         StepPlan plan = model.plan(adapter, shapes, uses);
@@ -56,7 +56,7 @@ public record MemoryEstimate(long weights, long adapter, long optimiser, long ac
                 load.bytes(), HeapTrim.YOUNG + JVM, there);
     }
 
-    /// What lies beside the programs' own memory.
+    /// What comes on top of the programs' own memory.
     public static long beside(long trainable, long data, int threads) {
         return HOST_PER_NUMBER * trainable + data + threads * WORKSPACE_PER_THREAD + HeapTrim.YOUNG + JVM;
     }

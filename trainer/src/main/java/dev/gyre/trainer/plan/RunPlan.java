@@ -1,11 +1,12 @@
 package dev.gyre.trainer.plan;
 
+import dev.gyre.kernels.GyreException;
+import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.devices.PlannedDevice;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.adapter.AdapterOptions;
 import dev.gyre.model.adapter.Full;
 import dev.gyre.model.adapter.Tuning;
-import dev.gyre.model.files.FormatException;
 import dev.gyre.model.format.ModelDir;
 import dev.gyre.model.transformer.BatchShape;
 import dev.gyre.model.transformer.PlannedModel;
@@ -52,7 +53,7 @@ public final class RunPlan {
     /// A method over a base, and what it takes.
     ///
     /// @param method as written in `adapter.method`
-    /// @param trained numbers
+    /// @param trained parameters
     /// @param impossible why this combination cannot run, null when it can
     public record Row(String method, Storage base, long parameters, long trained, int modules,
             @Nullable MemoryEstimate memory, @Nullable String impossible) {
@@ -124,14 +125,14 @@ public final class RunPlan {
                 }
                 case Full _ -> {
                     if (files.config().linears().stream().anyMatch(l -> files.isQuantized(l.path() + ".weight")))
-                        throw new IllegalArgumentException("weights stored in 4 bits cannot be trained whole");
+                        throw new InputException("weights stored in 4 bits cannot be trained whole");
                     yield new Row(method, base, all, all, 0,
                             MemoryEstimate.of(PlannedModel.of(files, Storage.AS_STORED), null, shapes(shape),
                                     config.train().uses(), load, threads, device),
                             null);
                 }
             };
-        } catch (IllegalArgumentException | ArithmeticException | FormatException e) {
+        } catch (GyreException | ArithmeticException e) {
             return new Row(method, base, all, 0, 0, null, String.valueOf(e.getMessage()));
         }
     }

@@ -135,7 +135,7 @@ public final class RunDir {
     /// Writes a checkpoint, complete or not at all, then deletes older ones but the newest `keep` and the best.
     ///
     /// @param keep 0 keeps all
-    /// @param extra writes the adapter or model beside the state
+    /// @param extra writes the adapter or model next to the state
     public Path save(Checkpoint c, int keep, Consumer<Path> extra) {
         Path where = checkpoint(c.step());
         AtomicFiles.replaceDirectory(where, dir -> {

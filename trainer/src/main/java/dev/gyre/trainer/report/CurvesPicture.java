@@ -1,5 +1,6 @@
 package dev.gyre.trainer.report;
 
+import dev.gyre.kernels.InputException;
 import java.awt.BasicStroke;
 import java.awt.Color;
 import java.awt.Font;
@@ -52,7 +53,7 @@ final class CurvesPicture {
         this.report = report;
         this.step = numbers(report.path("steps").path("step"));
         if (step.length == 0)
-            throw new IllegalArgumentException("the run has no step yet: there is nothing to draw");
+            throw new InputException("the run has no step yet: there is nothing to draw");
     }
 
     /// @param report what the page is made of
@@ -162,7 +163,7 @@ final class CurvesPicture {
         double high = positive(lines).max().orElse(0);
         if (!(high > SPAN * low) || low == 0)
             return;
-        // a loss that is 0 has no place there: it stands at the bottom
+        // a loss of 0 has no place on a logarithmic axis: it is drawn at the bottom
         for (XYSeries s : lines) {
             double[] y = s.getYData();
             for (int i = 0; i < y.length; i++)

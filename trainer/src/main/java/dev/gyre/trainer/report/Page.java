@@ -2,13 +2,14 @@ package dev.gyre.trainer.report;
 
 import java.io.IOException;
 import java.io.InputStream;
+import java.io.StringReader;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
+import java.util.Properties;
 import tools.jackson.databind.JsonNode;
 
-/// Pages that need no network: data, style, scripts and the chart library (Chart.js, MIT licence) stand in one file.
+/// Pages that need no network: data, style, scripts and the chart library (Chart.js, MIT licence) are in one file.
 final class Page {
-    private static final String CHARTS = "/META-INF/resources/webjars/chart.js/4.5.1/dist/chart.umd.min.js";
 
     private Page() {
     }
@@ -36,15 +37,26 @@ final class Page {
                 %s</script>
                 </body>
                 </html>
-                """.formatted(escaped(title), resource("page.css"), json(data), resource(CHARTS), resource("page.js"),
+                """.formatted(escaped(title), resource("page.css"), json(data), charts(), resource("page.js"),
                 resource(script));
+    }
+
+    /// The chart library's file, whose path in its jar names its version.
+    private static String charts() {
+        Properties p = new Properties();
+        try {
+            p.load(new StringReader(resource("chart.properties")));
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+        return resource("/META-INF/resources/webjars/chart.js/" + p.getProperty("version") + "/dist/chart.umd.min.js");
     }
 
     private static String escaped(String s) {
         return s.replace("&", "&amp;").replace("<", "&lt;");
     }
 
-    /// JSON that cannot end the element it stands in.
+    /// JSON that cannot end the element that contains it.
     private static String json(JsonNode data) {
         return data.toString().replace("<", "\\u003c");
     }

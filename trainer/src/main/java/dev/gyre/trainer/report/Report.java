@@ -43,7 +43,7 @@ import tools.jackson.databind.node.ArrayNode;
 import tools.jackson.databind.node.JsonNodeFactory;
 import tools.jackson.databind.node.ObjectNode;
 
-/// `report.html` of a run: one page that needs nothing else. What must be computed for it stands in `report.json`, so that
+/// `report.html` of a run: one page that needs nothing else. What must be computed for it is in `report.json`, so that
 /// the page can be made again from the run directory alone; a run that was stopped has a page of its curves.
 public final class Report {
     public static final String PAGE = "report.html";
@@ -163,7 +163,7 @@ public final class Report {
                     .put("before", before.get(i)).put("after", after.get(i));
     }
 
-    /// Steps on the first rows of the data, after some that nobody measures: one, and more until `before` ns are over.
+    /// Steps on the first rows of the data, after some that are not timed: one, and more until `before` ns are over.
     private static void timings(RunConfig c, Transformer model, ModelText text, Backend backend, long before,
             ArrayNode out) {
         Batches.Micro m = Batches.inOrder(train(c, text), c.train().microBatch(), c.train().seqLen(),

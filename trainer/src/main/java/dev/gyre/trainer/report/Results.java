@@ -33,16 +33,16 @@ import tools.jackson.databind.PropertyNamingStrategies;
 import tools.jackson.databind.json.JsonMapper;
 import tools.jackson.databind.node.ObjectNode;
 
-/// `results.json`: what a finished run cost and what it gave, in the numbers by which methods are compared.
+/// `results.json`: what a finished run cost and what it achieved: the measurements by which methods are compared.
 ///
-/// @param base how the frozen weights were held
+/// @param base how the frozen weights were stored
 /// @param steps optimiser steps done, fewer than planned where the run stopped early
-/// @param trained trainable numbers
+/// @param trained trainable parameters
 /// @param parameters of the base model
 /// @param resultBytes the tensor files of the result
 /// @param stepSeconds median over the second half of the steps, when code is compiled and caches are warm
 /// @param tokensPerSecond places in the rows, padding included, over the same steps
-/// @param rotation where the rotations stand; null where nothing rotates
+/// @param rotation rotation metrics of the result; null where nothing rotates
 public record Results(String method, String base, String model, String device, long steps, long trained,
         long parameters, long resultBytes, double stepSeconds, double tokensPerSecond, Memory memory, Scores before,
         Scores after, @Nullable Rotation rotation) {
@@ -54,7 +54,7 @@ public record Results(String method, String base, String model, String device, l
 
     /// Bytes.
     ///
-    /// @param planned weights, trained numbers with gradients and moments, and activations, as known before the run
+    /// @param planned weights, trainable parameters with gradients and moments, and activations, as known before the run
     /// @param process largest resident size of the process that trained, Java itself included; 0 where the system does
     /// not tell
     public record Memory(long planned, long weights, long trained, long activations, long process) {
@@ -93,7 +93,7 @@ public record Results(String method, String base, String model, String device, l
             Map<Role, Long> by = run.session().bytesByRole();
             long trained = by.getOrDefault(Role.PARAM, 0L) + by.getOrDefault(Role.GRAD, 0L)
                     + by.getOrDefault(Role.STATE, 0L);
-            return new Training(run.done(), run.session().trainableNumbers(),
+            return new Training(run.done(), run.session().trainableParameters(),
                     new Memory(run.session().plannedBytes(), by.getOrDefault(Role.WEIGHT, 0L), trained,
                             by.getOrDefault(Role.ACTIVATION, 0L), process));
         }
@@ -103,7 +103,7 @@ public record Results(String method, String base, String model, String device, l
     public static Results measure(RunConfig c, Path dir, Training t, Backend backend) {
         Path base = Path.of(c.model().path());
         ModelText text = ModelText.load(base);
-        // one model after the other: none is held here while the next is read
+        // one model after the other: neither is reachable while the other is read
         Scores before = scores(c, new ModelRef(base, List.of(), c.model().base()).load(), text, backend);
         Transformer result = ModelRef.of(dir, List.of()).load();
         long parameters = result.parameters();

@@ -18,7 +18,7 @@ import org.jspecify.annotations.Nullable;
 import tools.jackson.databind.node.JsonNodeFactory;
 import tools.jackson.databind.node.ObjectNode;
 
-/// The runs of a sweep and how far they are. What is known stands in the sweep's folder: a run with `results.json` is
+/// The runs of a sweep and how far they are. The state is in the sweep's folder: a run with `results.json` is
 /// done, one named in `sweep.json` has failed, one with a run directory was interrupted and goes on; so a sweep that was
 /// killed at any moment goes on where it was.
 public final class Sweep implements AutoCloseable {
@@ -128,7 +128,7 @@ public final class Sweep implements AutoCloseable {
         lock = FolderLock.take(folder, "another sweep is running there; wait for it or end it first");
     }
 
-    /// Writes a run's configuration beside its folder and makes the folder ready to start or to go on.
+    /// Writes a run's configuration next to its folder and makes the folder ready to start or to go on.
     ///
     /// @return whether there is something to go on with
     public boolean prepare(Run r) {

@@ -1,6 +1,7 @@
 package dev.gyre.trainer.run;
 
 import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.InputException;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.loop.NumericException;
 import dev.gyre.trainer.loop.TrainListener;
@@ -25,7 +26,7 @@ public final class LrFinder {
 
     /// A step of the test.
     ///
-    /// @param smooth loss averaged over the steps before and behind
+    /// @param smooth loss averaged over the steps before and after
     public record Point(double lr, double loss, double smooth) {
     }
 
@@ -38,11 +39,11 @@ public final class LrFinder {
 
     /// @param from learning rate of the first step
     /// @param to learning rate of the last step
-    /// @param seen told about each step
+    /// @param seen called after each step
     public static Found find(RunConfig c, Backend backend, int steps, double from, double to,
             Consumer<TrainListener.Step> seen) {
         if (steps < 10 || !(from > 0) || !(to > from))
-            throw new IllegalArgumentException("a ramp of " + steps + " steps from a learning rate of " + from + " to "
+            throw new InputException("a ramp of " + steps + " steps from a learning rate of " + from + " to "
                     + to + ": needs 10 steps at least, and rates that grow from above 0");
         List<TrainListener.Step> done = new ArrayList<>();
         Climb climb = new Climb();

@@ -41,8 +41,8 @@ import java.util.function.BooleanSupplier;
 import org.jspecify.annotations.Nullable;
 import tools.jackson.databind.node.ObjectNode;
 
-/// A run from its first step to its result: programs, loop, checkpoints, the final files. It prints nothing: whoever opens it
-/// asks for what to show, and listens.
+/// A run from its first step to its result: programs, loop, checkpoints, the final files. It prints nothing; its
+/// callers ask for what to show and add listeners.
 public final class TrainingRun implements AutoCloseable {
     private final RunSettings config;
     private final Trained trained;
@@ -199,7 +199,7 @@ public final class TrainingRun implements AutoCloseable {
         }
     }
 
-    /// The session, which on a device takes its first step under the eyes of the CPU.
+    /// The session; on a device with its first step checked against the CPU.
     private Trainable checked(List<TrainListener> told) {
         if (!config.checkDevice() || backend instanceof CpuBackend)
             return session;
@@ -295,7 +295,7 @@ public final class TrainingRun implements AutoCloseable {
         long stored = trained.full() ? trained.model().weights().values().stream().mapToLong(HostData::bytes).sum() : 0;
         RunData.Load load = data.load(trained.model().config().maxPositionEmbeddings(), trained.text());
         return stored + session.plannedBytes() + (load.room() == 0 ? 0 : Decoder.bytes(trained.model(), load.room()))
-                + MemoryEstimate.beside(session.trainableNumbers(), load.bytes(),
+                + MemoryEstimate.beside(session.trainableParameters(), load.bytes(),
                         Runtime.getRuntime().availableProcessors());
     }
 

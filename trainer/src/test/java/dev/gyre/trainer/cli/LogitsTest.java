@@ -180,9 +180,9 @@ class LogitsTest {
     @ParameterizedTest
     @CsvSource(delimiter = '|', quoteCharacter = '`', value = {
         "{}                                                            | 'input_ids' is missing",
-        "{\"input_ids\": [[1], [1, 2]]}                                | row 1 of 'input_ids' has 2 numbers, row 0 1",
+        "{\"input_ids\": [[1], [1, 2]]}                                | row 1 of 'input_ids' has 2 values, row 0 1",
         "{\"input_ids\": [[1.5]]}                                      | 'input_ids' row 0 place 0: 1.5 is not a whole number",
-        "{\"input_ids\": [[1]], \"labels\": [[1], [2]]}                | row 1 of 'labels' has 1 numbers, its input_ids 0",
+        "{\"input_ids\": [[1]], \"labels\": [[1], [2]]}                | row 1 of 'labels' has 1 values, its input_ids 0",
         "{\"input_ids\": [[1, 2, 3]], \"attention_mask\": [[1, 0, 1]]} | attention_mask of row 0 has a gap",
         "{\"inputs\": [[1]]}                                           | unknown key 'inputs'",
         "{\"input_ids\": [[9999]]}                                     | token id 9999 is outside the vocabulary of 128",

@@ -56,18 +56,18 @@ class ComparisonTest {
         run("lora8", "method: lora, r: 8, dropout: 0.1", "lr: 2e-3", 0.5, 0, 0);
         run("lora16", "method: lora, r: 16, dropout: 0.1", "lr: 1.25e-3", 0.5, 0, 0);
         run("neumann", "method: oft, block_size: 8", "lr: 1e-2, beta2: 0.95", 0.5, 0.2, 1e-6);
-        List<String> text = compare().text(false);
+        List<String> text = compare().table().text(false);
         assertThat(text.getFirst()).containsPattern("run +method +base +settings +lr ");
         assertThat(text.get(1)).containsPattern("exact +oft b=8 +nf4 +cayley=exact beta2=0.999 +1.5e-03 ");
         // alpha and r differ, but alpha follows r and r stands in the method's column
         assertThat(text.get(2)).containsPattern("lora16 +lora r=16 +nf4 +beta2=0.999 +1.25e-03 ");
         assertThat(text.get(3)).containsPattern("lora8 +lora r=8 +nf4 +beta2=0.999 +2e-03 ");
         assertThat(text.get(4)).containsPattern("neumann +oft b=8 +nf4 +cayley=neumann beta2=0.95 +1e-02 ");
-        assertThat(compare().csv()).startsWith("run,method,variant,base,learning_rate")
+        assertThat(compare().table().csv()).startsWith("run,method,variant,base,learning_rate")
                 .contains(",settings\n", ",cayley=neumann beta2=0.95\n");
-        assertThat(compare().latex(true)).startsWith("\\begin{tabular}{llllr")
+        assertThat(compare().table().latex(true)).startsWith("\\begin{tabular}{llllr")
                 .contains("& cayley=neumann beta2=0.95 &");
-        assertThat(compare().html("x")).contains("\"settings\":\"cayley=neumann beta2=0.95\"");
+        assertThat(compare().table().html("x")).contains("\"settings\":\"cayley=neumann beta2=0.95\"");
     }
 
     @Test
@@ -75,28 +75,29 @@ class ComparisonTest {
         String path = "x".repeat(50);
         run("a", "method: lora, r: 8, targets: [" + path + "]", "lr: 1e-3, warmup: 1", 0.5, 0, 0);
         run("b", "method: lora, r: 8", "lr: 1e-3, warmup: 2", 0.5, 0, 0);
-        assertThat(compare().text(false)).last().asString().isEqualTo("... more settings differ: --all shows them");
-        assertThat(compare().text(false).get(1)).contains(" ... ").doesNotContain("warmup");
-        assertThat(compare().text(true).get(1)).contains("targets=[" + path + "] warmup=1 ");
+        assertThat(compare().table().text(false)).last().asString()
+                .isEqualTo("... more settings differ: --all shows them");
+        assertThat(compare().table().text(false).get(1)).contains(" ... ").doesNotContain("warmup");
+        assertThat(compare().table().text(true).get(1)).contains("targets=[" + path + "] warmup=1 ");
     }
 
     @Test
     void aRotationThatIsNoneAnyMoreIsMarkedAndExplained() throws IOException {
         run("far", "method: oft, block_size: 8", "lr: 1e-2", 0.5, 0.8, 0.7);
         run("near", "method: oft, block_size: 8", "lr: 1e-3", 0.5, 0.2, 1e-6);
-        List<String> text = compare().text(false);
+        List<String> text = compare().table().text(false);
         assertThat(text.get(1)).endsWith(" 7e-01!");
         assertThat(text.get(2)).endsWith(" 1e-06");
         assertThat(text.get(2).indexOf("1e-06")).as("digits below digits").isEqualTo(text.get(1).indexOf("7e-01"));
         assertThat(text.getLast()).startsWith("! ||Q|| grew above 0.5");
-        assertThat(compare().markdown(true)).contains("| 7e-01! |", "\n\n! ||Q|| grew")
+        assertThat(compare().table().markdown(true)).contains("| 7e-01! |", "\n\n! ||Q|| grew")
                 // a bar would end the cell
                 .contains("| \\|\\|R'R-I\\|\\| |");
-        assertThat(compare().latex(true)).contains("7e-01!", "! $\\|Q\\|$ grew");
-        assertThat(compare().csv()).doesNotContain("!");
-        assertThat(compare().html("x")).contains("\"7e-01!\"", "\"note\":\"! ||Q||");
+        assertThat(compare().table().latex(true)).contains("7e-01!", "! $\\|Q\\|$ grew");
+        assertThat(compare().table().csv()).doesNotContain("!");
+        assertThat(compare().table().html("x")).contains("\"7e-01!\"", "\"note\":\"! ||Q||");
         run("far", "method: oft, block_size: 8, cayley: exact", "lr: 1e-2", 0.5, 0.8, 1e-15);
-        assertThat(compare().text(false)).hasSize(3);
+        assertThat(compare().table().text(false)).hasSize(3);
     }
 
     @Test
@@ -104,7 +105,7 @@ class ComparisonTest {
         run("a", "method: lora, r: 8", "lr: 1e-3", 0.00021, 0, 0);
         run("b", "method: lora, r: 8", "lr: 1e-3", 0.00023, 0, 0);
         run("c", "method: lora, r: 8", "lr: 1e-3", 0.0013, 0, 0);
-        List<String> rows = compare().markdown(true).lines().toList();
+        List<String> rows = compare().table().markdown(true).lines().toList();
         assertThat(rows.get(2)).contains("| **0.0002** |");
         assertThat(rows.get(3)).contains("| **0.0002** |");
         assertThat(rows.get(4)).contains("| 0.0013 |");

@@ -1,5 +1,6 @@
 package dev.gyre.model.adapter.boft;
 
+import dev.gyre.kernels.InputException;
 import dev.gyre.model.adapter.AdapterOptions;
 import dev.gyre.model.adapter.Targets;
 import dev.gyre.model.options.Conflict;
@@ -61,11 +62,11 @@ public record Boft(
     int blockSize(String module, int d) {
         int b = blocks != null ? d / blocks : blockSize != null ? blockSize : DEFAULT_BLOCK;
         if (b < 1 || d % b != 0 || (blocks != null && d % blocks != 0))
-            throw new IllegalArgumentException(module + ": boft " + (blocks == null ? "block size " + blockSize : blocks
+            throw new InputException(module + ": boft " + (blocks == null ? "block size " + blockSize : blocks
                     + " blocks") + " does not divide in_features " + d);
         int n = d / b;
         if (factors > 1 && (b % 2 != 0 || n % 2 != 0 || d % (b << (factors - 1)) != 0 || 1 << (factors - 1) > n))
-            throw new IllegalArgumentException(module + ": boft with " + factors
+            throw new InputException(module + ": boft with " + factors
                     + " factors needs an even block size and an"
                     + " even number of blocks with in_features divisible by " + (b << (factors - 1)) + "; got " + n
                     + " blocks of " + b);

@@ -1,6 +1,7 @@
 package dev.gyre.model.adapter.lora;
 
 import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.InputException;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.adapter.AdapterLayer;
 import dev.gyre.model.emit.Tensor;
@@ -15,14 +16,14 @@ public final class LoraExport {
     private LoraExport() {
     }
 
-    /// @throws IllegalArgumentException when the adapter's method has no such form
+    /// @throws InputException when the adapter's method has no such form
     public static Adapter of(Adapter adapter, Backend backend) {
         List<AdapterLayer> layers = new ArrayList<>();
         int rank = 1;
         for (AdapterLayer m : adapter.modules()) {
             AdapterLayer.LowRank u = m.lowRank(backend);
             if (u == null)
-                throw new IllegalArgumentException("only a psoft adapter has an exact LoRA form, this one is "
+                throw new InputException("only a psoft adapter has an exact LoRA form, this one is "
                         + adapter.options().title());
             int in = u.a().length / u.r();
             int out = u.b().length / u.r();

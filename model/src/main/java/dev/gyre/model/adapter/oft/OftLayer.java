@@ -1,6 +1,7 @@
 package dev.gyre.model.adapter.oft;
 
 import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.InputException;
 import dev.gyre.model.adapter.AdapterLayer;
 import dev.gyre.model.adapter.EmbeddingRotation;
 import dev.gyre.model.adapter.Fragment;
@@ -64,7 +65,7 @@ final class OftLayer implements AdapterLayer {
         if (options.form() == Oft.Form.INPUT)
             return new RotatedLinear(rotation(store), inner, site.in());
         if (!(inner instanceof BaseLinear base))
-            throw new IllegalArgumentException(site.path() + ": OFT v1 rotates a stored weight and cannot wrap another"
+            throw new InputException(site.path() + ": OFT v1 rotates a stored weight and cannot wrap another"
                     + " adapter; attach it last, or use OFTv2");
         return new RotatedWeight(store, base, options.map(), v, site.in(), site.out(), b,
                 options.form() == Oft.Form.WEIGHT_DENSE);

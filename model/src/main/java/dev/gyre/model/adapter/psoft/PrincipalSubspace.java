@@ -1,6 +1,7 @@
 package dev.gyre.model.adapter.psoft;
 
 import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.op.HostData;
 import dev.gyre.model.adapter.BaseWeights;
 import dev.gyre.model.adapter.LayerSource;
@@ -45,7 +46,7 @@ final class PrincipalSubspace {
         if (f == null) {
             BaseWeights base = source.base();
             if (base == null)
-                throw new IllegalArgumentException(site.path()
+                throw new InputException(site.path()
                         + ": the principal factors of the weight are not here: no " + PsoftPeft.FACTORS
                         + ", which Gyre writes into the folder of a"
                         + " PSOFT adapter; PEFT recomputes the factors, with signs that differ between machines: fold the"

@@ -1,5 +1,6 @@
 package dev.gyre.model.adapter.psoft;
 
+import dev.gyre.kernels.InputException;
 import dev.gyre.model.adapter.AdapterLayer;
 import dev.gyre.model.adapter.LayerSource;
 import dev.gyre.model.adapter.Method;
@@ -19,7 +20,7 @@ public final class PsoftMethod implements Method<Psoft> {
     public AdapterLayer layer(Psoft o, Site site, LayerSource source) {
         int r = o.r();
         if (r > Math.min(site.in(), site.out()))
-            throw new IllegalArgumentException(site.path() + ": psoft rank " + r + " exceeds min(in, out) = "
+            throw new InputException(site.path() + ": psoft rank " + r + " exceeds min(in, out) = "
                     + Math.min(site.in(), site.out()) + "; choose a smaller r or exclude the module");
         Tensor rotation = o.orthogonal()
                 ? source.tensor(PsoftPeft.ROTATION, i -> o.initWeights() ? 0 : 0.1 * source.normal(), r * (r - 1) / 2)

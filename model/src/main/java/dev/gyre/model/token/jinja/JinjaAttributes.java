@@ -43,7 +43,7 @@ final class JinjaAttributes {
     @Nullable
     Object attribute(@Nullable Object of, String name) {
         Object found = own(of, name);
-        if (found != MISSING)
+        if (!MISSING.equals(found))
             return found;
         Dict.Entry e = of instanceof Dict d ? d.get(name) : null;
         return e != null ? e.value() : undefined(of, name);
@@ -62,11 +62,11 @@ final class JinjaAttributes {
         } else if (index instanceof Long || index instanceof Boolean) {
             long i = index instanceof Long n ? n : Boolean.TRUE.equals(index) ? 1 : 0;
             Object found = at(of, i);
-            return found == MISSING ? undefined(of, String.valueOf(i)) : found;
+            return MISSING.equals(found) ? undefined(of, String.valueOf(i)) : found;
         }
         if (index instanceof String || index instanceof Markup) {
             Object found = own(of, values.text(index));
-            if (found != MISSING)
+            if (!MISSING.equals(found))
                 return found;
         }
         return undefined(of, index instanceof Undefined ? "" : JinjaValues.kind(index));

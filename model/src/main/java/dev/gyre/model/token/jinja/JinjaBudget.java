@@ -6,7 +6,7 @@ import dev.gyre.model.token.jinja.JinjaSyntax.Problem;
 /// and 256 MB.
 final class JinjaBudget {
     /// Evaluated expressions and statements; templates in use need some hundreds for a message.
-    static final long STEPS = 1_500_000;
+    static final long STEPS = 1_000_000;
     /// Characters read or written by all operations together.
     static final long CHARACTERS = 30_000_000;
     /// An element of a list weighs as much as so many characters.
@@ -26,8 +26,9 @@ final class JinjaBudget {
 
     /// @return n, to allocate
     int characters(long n) {
-        characters += n;
-        if (n < 0 || characters > CHARACTERS)
+        if (n >= 0 && n <= CHARACTERS)
+            characters += n;
+        if (n < 0 || n > CHARACTERS || characters > CHARACTERS)
             throw new Problem("the template reads and writes more than " + CHARACTERS
                     + " characters; shorten its texts and lists, or the conversation");
         return (int) n;

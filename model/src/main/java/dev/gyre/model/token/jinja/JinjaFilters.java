@@ -15,6 +15,7 @@ import java.math.BigInteger;
 import java.math.RoundingMode;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.Iterator;
@@ -22,6 +23,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.NoSuchElementException;
+import java.util.Objects;
 import java.util.Set;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
@@ -66,7 +68,7 @@ final class JinjaFilters {
         });
         filter("attr", JinjaSignature.of("name", NEEDED), (j, v, b) -> {
             Object found = v instanceof Undefined ? JinjaAttributes.MISSING : j.attributes.own(v, b.text(0));
-            return found == JinjaAttributes.MISSING
+            return JinjaAttributes.MISSING.equals(found)
                     ? new Undefined(JinjaValues.kind(v) + " has no attribute '" + b.text(0) + "'")
                     : found;
         });
@@ -84,7 +86,7 @@ final class JinjaFilters {
                 throw new Problem(b.what() + " sorts by 'key' or 'value'");
             boolean key = "key".equals(b.get(1));
             return sorted(j, j.values.list(new View(mapping(v, b), Part.ITEMS)), JinjaValues.truth(b.get(2)),
-                    x -> folded(((Tuple) java.util.Objects.requireNonNull(x)).items().get(key ? 0 : 1), b.get(0)));
+                    x -> folded(((Tuple) Objects.requireNonNull(x)).items().get(key ? 0 : 1), b.get(0)));
         });
         for (String name : List.of("escape", "e"))
             filter(name, none, (j, v, _) -> v instanceof Markup ? v : new Markup(j.values.escaped(v)));
@@ -165,7 +167,7 @@ final class JinjaFilters {
             }
             if (v instanceof Stream) {
                 List<@Nullable Object> all = j.values.list(v);
-                java.util.Collections.reverse(all);
+                Collections.reverse(all);
                 return all;
             }
             List<@Nullable Object> all = v instanceof Undefined ? new ArrayList<>() : j.values.reversed(v);
@@ -535,8 +537,8 @@ final class JinjaFilters {
         if (!(v instanceof String s))
             throw new Problem("the filter 'truncate' needs a text, not " + JinjaValues.kind(v));
         String end = b.text(2);
-        long leeway = b.get(3) == null ? 5 : b.whole(3);
-        long length = b.whole(0);
+        long leeway = b.get(3) == null ? 5 : Math.min(b.whole(3), Integer.MAX_VALUE);
+        long length = Math.min(b.whole(0), Integer.MAX_VALUE);
         int tail = PythonText.length(end);
         if (length < tail || leeway < 0)
             throw new Problem("the filter 'truncate' needs a length of at least " + tail + " and no negative leeway");
@@ -577,7 +579,7 @@ final class JinjaFilters {
         Object cut = scaled instanceof Double x ? narrowed(new BigDecimal(finite(x))
                 .setScale(0, method.equals("ceil") ? RoundingMode.CEILING : RoundingMode.FLOOR).toBigInteger())
                 : scaled;
-        return java.util.Objects.requireNonNull(j.values.arithmetic("/", cut, factor));
+        return Objects.requireNonNull(j.values.arithmetic("/", cut, factor));
     }
 
     private static double finite(double d) {

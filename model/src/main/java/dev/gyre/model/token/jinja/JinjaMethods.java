@@ -251,7 +251,7 @@ final class JinjaMethods {
             long to = name.equals("count") ? n : Math.min(n, bound(b, 2, n, n));
             for (long i = from; i < to; i++) {
                 Object x = l.get((int) i);
-                boolean hit = x == b.get(0) || values.equal(x, b.get(0));
+                boolean hit = JinjaTypes.identical(x, b.get(0)) || values.equal(x, b.get(0));
                 if (hit && name.equals("index"))
                     return i;
                 hits += hit ? 1 : 0;

@@ -56,7 +56,7 @@ final class JinjaSignature {
             if (i < given)
                 continue;
             values[i] = byName ? a.named().get(name) : defaults.get(i);
-            if (values[i] == NEEDED)
+            if (NEEDED.equals(values[i]))
                 throw new Problem(what + " needs the argument '" + name + "'");
         }
         for (String name : a.named().keySet())
@@ -75,7 +75,7 @@ final class JinjaSignature {
         }
 
         boolean given(int i) {
-            return values[i] != ABSENT;
+            return !ABSENT.equals(values[i]);
         }
 
         String text(int i) {

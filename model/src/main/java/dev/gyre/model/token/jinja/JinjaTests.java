@@ -13,6 +13,7 @@ import dev.gyre.model.token.jinja.JinjaTypes.Undefined;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /// The tests behind `is`, each with its parameters.
@@ -90,8 +91,10 @@ final class JinjaTests {
 
     /// Python's `is`, as far as the language says which values are one object.
     private static boolean same(Jinja j, @Nullable Object a, @Nullable Object b) {
-        if (a == b || a == null || b == null || a instanceof Boolean || b instanceof Boolean)
-            return a == b || a != null && a.equals(b);
+        if (JinjaTypes.identical(a, b))
+            return true;
+        if (a == null || b == null || a instanceof Boolean || b instanceof Boolean)
+            return Objects.equals(a, b);
         if (a.getClass() != b.getClass() || !j.values.equal(a, b))
             return false;
         if (a instanceof Long n)

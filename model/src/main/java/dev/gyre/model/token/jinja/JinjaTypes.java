@@ -15,6 +15,12 @@ final class JinjaTypes {
     private JinjaTypes() {
     }
 
+    /// Whether two values are one object, which Python asks before it compares.
+    @SuppressWarnings("ReferenceEquality")
+    static boolean identical(@Nullable Object a, @Nullable Object b) {
+        return a == b;
+    }
+
     /// A name that stands for nothing: empty as text, false as a condition, an error when looked into.
     record Undefined(String why) {
         static Undefined name(String name) {

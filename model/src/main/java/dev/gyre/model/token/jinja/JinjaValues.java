@@ -2,7 +2,6 @@ package dev.gyre.model.token.jinja;
 
 import dev.gyre.model.token.jinja.JinjaSyntax.Problem;
 import dev.gyre.model.token.jinja.JinjaTypes.Callable;
-import dev.gyre.model.token.jinja.JinjaTypes.Cycler;
 import dev.gyre.model.token.jinja.JinjaTypes.Dict;
 import dev.gyre.model.token.jinja.JinjaTypes.Loop;
 import dev.gyre.model.token.jinja.JinjaTypes.Markup;
@@ -309,7 +308,7 @@ final class JinjaValues {
                     throw new Problem("the comparison of parts of mappings is not supported; use '| list'");
                 yield false;
             }
-            case Namespace _ -> x == y;
+            case Namespace _ -> JinjaTypes.identical(x, y);
             case null, default -> Objects.equals(x, y);
         };
     }
@@ -318,7 +317,7 @@ final class JinjaValues {
         if (a.size() != b.size())
             return false;
         for (int i = 0; i < a.size(); i++)
-            if (a.get(i) != b.get(i) && !equal(a.get(i), b.get(i)))
+            if (!JinjaTypes.identical(a.get(i), b.get(i)) && !equal(a.get(i), b.get(i)))
                 return false;
         return true;
     }
@@ -328,7 +327,7 @@ final class JinjaValues {
             return false;
         for (Dict.Entry e : a.entries()) {
             Dict.Entry other = b.get(e.key());
-            if (other == null || other.value() != e.value() && !equal(e.value(), other.value()))
+            if (other == null || !JinjaTypes.identical(other.value(), e.value()) && !equal(e.value(), other.value()))
                 return false;
         }
         return true;
@@ -458,7 +457,7 @@ final class JinjaValues {
                 for (Iterator<@Nullable Object> i = iterator(in); i.hasNext();) {
                     budget.step();
                     Object x = i.next();
-                    if (x == item || equal(x, item))
+                    if (JinjaTypes.identical(x, item) || equal(x, item))
                         return true;
                 }
                 return false;
@@ -552,7 +551,7 @@ final class JinjaValues {
                 return new Markup((String) Objects.requireNonNull(repeated(m.text(), n)));
             }
             case List<?> _,Tuple _ -> {
-                List<?> l = v instanceof Tuple t ? t.items() : (List<?>) v;
+                List<?> l = v instanceof Tuple t ? t.items() : Objects.requireNonNull((List<?>) v);
                 List<@Nullable Object> all = new ArrayList<>(budget.elements(product(times, l.size())));
                 for (long i = 0; i < times && !l.isEmpty(); i++)
                     all.addAll(l);

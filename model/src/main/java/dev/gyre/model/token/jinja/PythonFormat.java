@@ -6,6 +6,7 @@ import java.math.MathContext;
 import java.math.RoundingMode;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import org.jspecify.annotations.Nullable;
 
 /// Numbers as Python writes them.
 final class PythonFormat {
@@ -165,7 +166,7 @@ final class PythonFormat {
         return code.equals("%") ? real(d * 100, 'f', p, alternate) + "%" : real(d, code.charAt(0), p, alternate);
     }
 
-    private static String grouped(String body, @org.jspecify.annotations.Nullable String separator, String code) {
+    private static String grouped(String body, @Nullable String separator, String code) {
         if (separator == null)
             return body;
         if (!code.isEmpty() && "boxX".contains(code))

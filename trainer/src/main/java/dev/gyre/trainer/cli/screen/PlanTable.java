@@ -10,7 +10,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 
-/// Memory and trained numbers as text.
+/// Memory and trainable parameters as text.
 public final class PlanTable {
     private PlanTable() {
     }
@@ -35,12 +35,12 @@ public final class PlanTable {
     /// @param device that it is about
     public static List<String> parts(MemoryEstimate m, String device) {
         List<String> out = new ArrayList<>(
-                List.of(part("weights", m.weights(), "frozen, as they are held, with tables and factors"),
-                        part("adapter", m.adapter(), "trained numbers and their gradients"),
+                List.of(part("weights", m.weights(), "frozen, as they are stored, with tables and factors"),
+                        part("adapter", m.adapter(), "trainable parameters and their gradients"),
                         part("optimiser", m.optimiser(), "AdamW's two moments"),
                         part("activations", m.activations(), "one arena, exact"),
                         part("workspace", m.workspace(), "packing buffers of the kernels, estimated"),
-                        part("host", m.host(), "copies for files, checkpoints and for looking at rotations")));
+                        part("host", m.host(), "copies for files, checkpoints and rotation metrics")));
         if (m.decoder() > 0)
             out.add(part("decoder", m.decoder(), "answers while training (eval.samples): caches and arena"));
         out.addAll(List.of(part("data", m.data(), "tokens of the examples"),

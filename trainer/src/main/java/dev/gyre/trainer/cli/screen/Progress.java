@@ -6,7 +6,7 @@ import java.nio.file.Path;
 import org.jspecify.annotations.Nullable;
 
 /// The table of a run: a row every few steps and at every evaluation, and on a terminal a status line below it.
-public final class Progress implements TrainListener {
+final class Progress implements TrainListener {
     /// Samples that a row shows; the run's files have all.
     private static final int SHOWN = 4;
     private static final int LONG = 48;

@@ -21,7 +21,7 @@ public final class RunScreen {
 
     /// Runs to the end or to Ctrl-C and returns the exit code.
     ///
-    /// @param model what stands in the header's line of that name
+    /// @param model text of the header's line of that name
     /// @param again the command that resumes
     public static int train(Screen screen, TrainingRun run, Devices.Chosen device, String model, String again) {
         screen.log(run.dir().log());

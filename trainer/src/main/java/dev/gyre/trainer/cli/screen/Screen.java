@@ -47,7 +47,7 @@ public final class Screen {
         return terminal;
     }
 
-    /// From now on lines are copied to `file`, behind what it holds.
+    /// From now on lines are also appended to `file`.
     public synchronized void log(@Nullable Path file) {
         if (log != null)
             log.close();
@@ -94,7 +94,7 @@ public final class Screen {
             print(out, text);
     }
 
-    /// A remark beside the results, on the error stream.
+    /// A remark, on the error stream.
     public synchronized void note(String text) {
         if (log != null)
             log.println(text);
