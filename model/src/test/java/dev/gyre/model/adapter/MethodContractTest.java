@@ -23,6 +23,7 @@ import dev.gyre.model.transformer.PlannedModel;
 import dev.gyre.model.transformer.StepPlan;
 import dev.gyre.model.transformer.TrainSession;
 import dev.gyre.model.transformer.TrainSession.Use;
+import dev.gyre.model.transformer.TrainState;
 import dev.gyre.model.transformer.Transformer;
 import dev.gyre.model.weights.Storage;
 import java.io.IOException;
@@ -34,6 +35,7 @@ import java.util.HexFormat;
 import java.util.List;
 import java.util.Random;
 import java.util.Set;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -211,15 +213,49 @@ class MethodContractTest {
             }
     }
 
-    /// The loss of the very rows that are trained falls, on weights of every form.
-    @ParameterizedTest
-    @MethodSource("cases")
-    void trainsOnEveryStorage(Layer c) {
+    private static Batch batch() {
         int[] ids = new int[16];
         Arrays.setAll(ids, i -> (7 * i + 3) % 40);
         int[] labels = new int[16];
         Arrays.setAll(labels, i -> (7 * i + 10) % 40);
-        Batch batch = Batch.rows(2, 8, ids, labels);
+        return Batch.rows(2, 8, ids, labels);
+    }
+
+    /// Steps `from + 1` to `to` of a run over [#batch], after `begun`.
+    private static TrainState steps(Layer c, @Nullable TrainState begun, long draws, int from, int to, long[] drawn) {
+        Transformer model = model();
+        model.attach(fresh(c.options, model));
+        try (TrainSession s = new TrainSession(model, new CpuBackend(1), SHAPES, false, USES)) {
+            if (begun != null)
+                s.restore(begun, draws);
+            for (int step = from + 1; step <= to; step++) {
+                s.microBatch(batch(), 1f / 16);
+                s.update(new AdamWStep(step, 5e-3f, 0.9f, 0.999f, 1e-8f, 0f, 1f));
+            }
+            drawn[0] = s.draws();
+            return s.state();
+        }
+    }
+
+    /// Whatever a method remembers from step to step is in the state of the session.
+    @ParameterizedTest
+    @MethodSource("cases")
+    void aRunThatWasStoppedGoesOnBitForBit(Layer c) {
+        long[] drawn = {0};
+        TrainState whole = steps(c, null, 0, 0, 19, drawn);
+        TrainState half = steps(c, null, 0, 0, 7, drawn);
+        TrainState resumed = steps(c, half, drawn[0], 7, 19, drawn);
+        assertThat(resumed.params()).containsExactly(whole.params());
+        assertThat(resumed.m()).containsExactly(whole.m());
+        assertThat(resumed.v()).containsExactly(whole.v());
+        assertThat(resumed.method()).containsExactly(whole.method());
+    }
+
+    /// The loss of the very rows that are trained falls, on weights of every form.
+    @ParameterizedTest
+    @MethodSource("cases")
+    void trainsOnEveryStorage(Layer c) {
+        Batch batch = batch();
         for (Storage storage : Storage.values()) {
             Transformer model = model();
             Adapter adapter = fresh(c.options, model);
