@@ -46,7 +46,8 @@ public final class Adapter {
     /// @param base what methods that decompose the weights start from; the others need none
     public static Adapter create(AdapterOptions options, Sites model, long seed, @Nullable BaseWeights base) {
         return create(options, model, (name, values, dims) -> new Tensor(name, values.clone(), true, dims),
-                (site, modules) -> new Fresh(site, model, modules, base, new Random(seed ^ site.path().hashCode() * 0x9E3779B97F4A7C15L)));
+                (site, modules) -> new Fresh(site, model, modules, base,
+                        new Random(seed ^ site.path().hashCode() * 0x9E3779B97F4A7C15L)));
     }
 
     /// An adapter of which only the shapes are known, to plan with.
@@ -114,7 +115,7 @@ public final class Adapter {
         return model;
     }
 
-    /// What users should know about the files it came from.
+    /// Warnings about the files it was read from.
     public List<String> warnings() {
         return warnings;
     }

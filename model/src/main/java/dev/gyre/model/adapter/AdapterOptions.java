@@ -1,7 +1,7 @@
 package dev.gyre.model.adapter;
 
-/// The options of one method, and the modules it goes on: the section `adapter` of run.yaml, what an adapter is made from,
-/// and what PEFT's `adapter_config.json` holds. Each method has one record of them, in its own package.
+/// The options of one method, and the modules that it adapts: the section `adapter` of run.yaml, what an adapter is made
+/// from, and what PEFT's `adapter_config.json` holds. Each method has one record of them, in its own package.
 public non-sealed interface AdapterOptions extends Tuning {
     Targets targets();
 

@@ -148,7 +148,9 @@ final class PeftDirectory {
         }
         for (Tensor t : adapter.whole())
             tensors.add(tensor(fileName(t.name(), adapted), t));
-        PeftFile.write(directory, PeftConfig.of(Methods.of(adapter.options()).peft().described(adapter.options(), adapter.modules()), baseModel), tensors, frozen);
+        PeftFile.write(directory, PeftConfig
+                .of(Methods.of(adapter.options()).peft().described(adapter.options(), adapter.modules()), baseModel),
+                tensors, frozen);
     }
 
     private static PeftFile.Tensor tensor(String name, Tensor t) {

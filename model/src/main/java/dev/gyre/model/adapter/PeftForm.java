@@ -38,7 +38,7 @@ public interface PeftForm<O extends AdapterOptions> {
         return PeftConfig.WRITTEN_VERSION;
     }
 
-    /// What users should know about a file, each a sentence without the file's name.
+    /// Warnings about a file, without its name.
     default List<String> warnings(Fields f, O options) {
         return List.of();
     }

@@ -19,7 +19,7 @@ public interface StepHook {
     /// @return whether parameters were changed
     boolean afterStep(long t, Values parameters, Values gradients, double clip);
 
-    /// All that it remembers from step to step: with it a resumed run goes on bit for bit.
+    /// All that it keeps from step to step: restoring it continues a run bit for bit.
     double[] state();
 
     void restore(double[] state);

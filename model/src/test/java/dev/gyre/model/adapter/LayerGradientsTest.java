@@ -166,8 +166,10 @@ class LayerGradientsTest {
                 double up = Objects.requireNonNull(penalty(l, q));
                 q[i] -= 2 * H;
                 double difference = (up - Objects.requireNonNull(penalty(l, q))) / (2 * H);
-                assertThat(Math.abs(difference - grads[i]) <= 1e-8).as("element " + i + ": " + grads[i] + ", difference "
-                        + difference).isTrue();
+                assertThat(Math.abs(difference - grads[i]) <= 1e-8)
+                        .as("element " + i + ": " + grads[i] + ", difference "
+                                + difference)
+                        .isTrue();
             }
         }
     }

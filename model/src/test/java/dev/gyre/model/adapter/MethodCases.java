@@ -268,8 +268,9 @@ final class MethodCases {
         out.add(layer("dora with dropout, patterns",
                 new Dora(new Lora(3, 6.0, 0.4, false, false, true, Map.of("layer", 2), Map.of("layer", 5.0), ANY))));
         out.add(layer("adalora", AdaLora.of(ANY, 3, 2, 20L)));
-        out.add(layer("adalora without regulariser, with dropout", new AdaLora(4, 1, 3.0, 0.4, 2, 3, 2, 0.8, 0.9, 0, true,
-                ANY, 20L, Map.of())));
+        out.add(layer("adalora without regulariser, with dropout",
+                new AdaLora(4, 1, 3.0, 0.4, 2, 3, 2, 0.8, 0.9, 0, true,
+                        ANY, 20L, Map.of())));
         return out;
     }
 

@@ -5,6 +5,7 @@ import static dev.gyre.model.adapter.MethodCases.widened;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.kernels.ref.RefBackend;
 import dev.gyre.model.adapter.MethodCases.Layer;
@@ -118,7 +119,7 @@ class MethodContractTest {
     @MethodSource("lasting")
     void whatCannotBeUnmergedSaysSo(Layer l) {
         assertThatThrownBy(() -> l.adapter.unmerge(widened(l.merged()), MethodCases.OUT, false, new RefBackend()))
-                .isInstanceOf(IllegalArgumentException.class).hasMessageContaining("layer: ")
+                .isInstanceOf(InputException.class).hasMessageContaining("layer: ")
                 .hasMessageContaining("take it from the base model");
     }
 

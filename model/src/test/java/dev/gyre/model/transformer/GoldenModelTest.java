@@ -9,8 +9,6 @@ import dev.gyre.kernels.ref.RefBackend;
 import dev.gyre.kernels.tornado.TornadoBackend;
 import dev.gyre.kernels.tornado.TornadoDevices;
 import dev.gyre.model.adapter.Adapter;
-import dev.gyre.model.adapter.Targets;
-import dev.gyre.model.adapter.oft.Oft;
 import dev.gyre.model.emit.Tensor;
 import dev.gyre.model.files.Json;
 import dev.gyre.model.format.ModelDir;

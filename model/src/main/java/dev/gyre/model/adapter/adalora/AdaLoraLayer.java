@@ -8,8 +8,8 @@ import dev.gyre.kernels.op.NormOps;
 import dev.gyre.kernels.op.ProductOps;
 import dev.gyre.kernels.op.ProductOps.MatMul.Form;
 import dev.gyre.model.adapter.AdapterLayer;
-import dev.gyre.model.adapter.InputDropout;
 import dev.gyre.model.adapter.Fragment;
+import dev.gyre.model.adapter.InputDropout;
 import dev.gyre.model.adapter.Unmerge;
 import dev.gyre.model.emit.Buffers;
 import dev.gyre.model.emit.Emitter;
@@ -125,7 +125,8 @@ final class AdaLoraLayer implements AdapterLayer {
                 columns[o * n + at] = b.values()[o * r + i];
             values[at++] = e.values()[i];
         }
-        return List.of(new Tensor(a.name(), rows, true, n, site.in()), new Tensor(b.name(), columns, true, site.out(), n),
+        return List.of(new Tensor(a.name(), rows, true, n, site.in()),
+                new Tensor(b.name(), columns, true, site.out(), n),
                 new Tensor(e.name(), values, true, n, 1));
     }
 
@@ -158,7 +159,8 @@ final class AdaLoraLayer implements AdapterLayer {
         em.scope(site.path());
         Buf pa = store.param(a);
         Buf pb = store.param(b);
-        Buf c = normalised(em, store, new ProductOps.MatMul(Form.NT, pa, pa, square(em, store), r, r, site.in(), 1, true));
+        Buf c = normalised(em, store,
+                new ProductOps.MatMul(Form.NT, pa, pa, square(em, store), r, r, site.in(), 1, true));
         em.add(new ProductOps.MatMul(Form.NN, c, pa, store.grad(a), r, site.in(), r, 2 * penalty / r, true));
         Buf d = normalised(em, store, new ProductOps.MatMul(Form.TN, pb, pb, square(em, store), r, r, site.out(), 1,
                 true));
@@ -202,7 +204,8 @@ final class AdaLoraLayer implements AdapterLayer {
         @Override
         public void forward(Emitter em, Buf x, Buf y, int N) {
             Buf uu = em.act("u", N, r);
-            em.add(new ProductOps.MatMul(Form.NT, drop.forward(em, x, N), store.param(a), uu, N, r, site.in(), 1, false));
+            em.add(new ProductOps.MatMul(Form.NT, drop.forward(em, x, N), store.param(a), uu, N, r, site.in(), 1,
+                    false));
             Buf zz = em.act("z", N, r);
             em.add(new ColumnOps.ScaleColumns(uu, store.param(e), zz, N, r));
             // next to each other, so that a backend can compute the sum of both

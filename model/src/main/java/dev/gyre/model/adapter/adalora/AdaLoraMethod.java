@@ -1,5 +1,6 @@
 package dev.gyre.model.adapter.adalora;
 
+import dev.gyre.kernels.InputException;
 import dev.gyre.model.adapter.AdapterLayer;
 import dev.gyre.model.adapter.LayerSource;
 import dev.gyre.model.adapter.Method;
@@ -23,7 +24,7 @@ public final class AdaLoraMethod implements Method<AdaLora> {
     public AdapterLayer layer(AdaLora o, Site site, LayerSource source) {
         List<Boolean> pattern = o.rankPattern().get(site.path() + "." + AdaLoraPeft.E);
         if (pattern != null && pattern.size() != o.initR())
-            throw new IllegalArgumentException(site.path() + ": rank_pattern has " + pattern.size()
+            throw new InputException(site.path() + ": rank_pattern has " + pattern.size()
                     + " entries, but init_r is " + o.initR());
         int r = pattern == null ? o.initR() : (int) pattern.stream().filter(kept -> kept).count();
         double deviation = o.initWeights() ? DEVIATION : 1;
@@ -48,7 +49,8 @@ public final class AdaLoraMethod implements Method<AdaLora> {
 
     @Override
     public List<Preset> presets() {
-        return List.of(Preset.of("adalora", "AdaLoRA: LoRA that moves its ranks to where they help", "adapter.init_r=12",
-                "adapter.target_r=8", "train.lr=1e-3"));
+        return List
+                .of(Preset.of("adalora", "AdaLoRA: LoRA that moves its ranks to where they help", "adapter.init_r=12",
+                        "adapter.target_r=8", "train.lr=1e-3"));
     }
 }

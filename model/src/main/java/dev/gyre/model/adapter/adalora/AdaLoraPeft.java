@@ -1,5 +1,6 @@
 package dev.gyre.model.adapter.adalora;
 
+import dev.gyre.kernels.InputException;
 import dev.gyre.model.adapter.AdapterLayer;
 import dev.gyre.model.adapter.PeftFile;
 import dev.gyre.model.adapter.PeftForm;
@@ -40,7 +41,8 @@ final class AdaLoraPeft implements PeftForm<AdaLora> {
         LoraPeft.requirePlain(f);
         double alpha = f.number("lora_alpha", 8);
         if (!(alpha > 0))
-            throw f.bad("lora_alpha", "a positive number; without one PEFT scales by the rank, which changes when it saves");
+            throw f.bad("lora_alpha",
+                    "a positive number; without one PEFT scales by the rank, which changes when it saves");
         int steps = f.integer("total_step");
         if (steps < 1)
             throw f.bad("total_step", "a positive number");
@@ -55,7 +57,8 @@ final class AdaLoraPeft implements PeftForm<AdaLora> {
         int targetR = PeftForm.positive(f, "target_r", 8);
         return new AdaLora(initR, targetR, alpha, PeftForm.rate(f, "lora_dropout"), f.integer("tinit", 0),
                 f.integer("tfinal", 0), PeftForm.positive(f, "deltaT", 1), f.number("beta1", 0.85),
-                f.number("beta2", 0.85), weight, f.node("init_lora_weights").isString() || f.bool("init_lora_weights", true),
+                f.number("beta2", 0.85), weight,
+                f.node("init_lora_weights").isString() || f.bool("init_lora_weights", true),
                 targets, (long) steps, pattern);
     }
 
@@ -109,7 +112,7 @@ final class AdaLoraPeft implements PeftForm<AdaLora> {
     public AdaLora corrected(AdaLora o, PeftFile file, List<String> warnings) {
         for (String key : o.rankPattern().keySet())
             if (!file.tensors().containsKey(key))
-                throw new IllegalArgumentException(file.directory() + ": rank_pattern names '" + key
+                throw new InputException(file.directory() + ": rank_pattern names '" + key
                         + "', which is no tensor of the file; the adapter is incomplete");
         return o;
     }

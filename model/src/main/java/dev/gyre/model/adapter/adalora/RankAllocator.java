@@ -53,8 +53,9 @@ final class RankAllocator implements StepHook {
         if (t == end || t < end && t > options.tinit() && t % options.deltaT() == 0) {
             choose(parameters, directions - budget(t));
             layers.forEach(AdaLoraLayer::allotted);
-        } else if (t < end || chosen.length == 0)
-            return false;
+        } else
+            if (t < end || chosen.length == 0)
+                return false;
         mask(parameters);
         return true;
     }

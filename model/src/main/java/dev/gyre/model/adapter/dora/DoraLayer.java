@@ -1,6 +1,7 @@
 package dev.gyre.model.adapter.dora;
 
 import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.op.Buf;
 import dev.gyre.kernels.op.ColumnOps;
 import dev.gyre.kernels.op.DType;
@@ -73,7 +74,7 @@ final class DoraLayer implements AdapterLayer {
     /// A row of W' is m times a unit vector: the length that it had is not in it.
     @Override
     public double unmerge(double[] w, int rows, boolean embedding, Backend backend) {
-        throw new IllegalArgumentException(site.path() + ": a merged dora weight does not hold the lengths of its rows,"
+        throw new InputException(site.path() + ": a merged dora weight does not hold the lengths of its rows,"
                 + " so the weight before merging cannot be found in it; take it from the base model");
     }
 
@@ -99,7 +100,7 @@ final class DoraLayer implements AdapterLayer {
             if (!(dropout > 0 && e.training()))
                 return false;
             if (!(inner instanceof BaseLinear))
-                throw new IllegalArgumentException(site.path() + ": dora with dropout runs the weight twice and cannot"
+                throw new InputException(site.path() + ": dora with dropout runs the weight twice and cannot"
                         + " wrap another adapter; attach it last, or without dropout");
             return true;
         }

@@ -1,5 +1,6 @@
 package dev.gyre.model.adapter.dora;
 
+import dev.gyre.kernels.InputException;
 import dev.gyre.model.adapter.AdapterLayer;
 import dev.gyre.model.adapter.LayerSource;
 import dev.gyre.model.adapter.Method;
@@ -57,7 +58,7 @@ public final class DoraMethod implements Method<Dora> {
                 square += v * v;
             }
             if (!(square > 0))
-                throw new IllegalArgumentException(site.path() + ": row " + o + " of the weight is zero and has no"
+                throw new InputException(site.path() + ": row " + o + " of the weight is zero and has no"
                         + " direction that dora could keep; exclude the module");
             return Math.sqrt(square);
         }

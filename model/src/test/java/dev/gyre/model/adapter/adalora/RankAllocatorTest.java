@@ -81,7 +81,8 @@ class RankAllocatorTest {
             int[] a = f.info(c + "/" + name + ".lora_A.value").dims();
             int[] b = f.info(c + "/" + name + ".lora_B.value").dims();
             out.add(new AdaLoraLayer(new Site(name, a[2], b[1], false), Tensor.zeros(name + ".lora_A", a[1], a[2]),
-                    Tensor.zeros(name + ".lora_E", a[1], 1), Tensor.zeros(name + ".lora_B", b[1], b[2]), null, 1, 0, 0));
+                    Tensor.zeros(name + ".lora_E", a[1], 1), Tensor.zeros(name + ".lora_B", b[1], b[2]), null, 1, 0,
+                    0));
         }
         return out;
     }
