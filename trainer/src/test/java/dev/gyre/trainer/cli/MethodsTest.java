@@ -94,7 +94,7 @@ class MethodsTest {
                 model: {path: %s, base: %s}
                 adapter: %s
                 data: {train: %s}
-                train: {steps: 1, seq_len: 40, micro_batch: 3}
+                train: {steps: 2, seq_len: 40, micro_batch: 3}
                 output: {dir: %s}
                 device: jvm
                 check_device: false
