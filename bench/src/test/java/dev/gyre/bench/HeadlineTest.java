@@ -4,8 +4,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.model.adapter.Targets;
-import dev.gyre.trainer.cli.Cli;
 import dev.gyre.model.adapter.oft.Oft;
+import dev.gyre.trainer.cli.Cli;
 import java.io.ByteArrayInputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;

@@ -1,7 +1,6 @@
 package dev.gyre.api;
 
 import dev.gyre.kernels.Backend;
-import dev.gyre.kernels.devices.Devices;
 import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.devices.Devices;
 import dev.gyre.model.adapter.Adapter;

@@ -1,6 +1,5 @@
 package dev.gyre.model.adapter;
 
-import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.op.HostData;
 import dev.gyre.model.emit.Tensor;
 import dev.gyre.model.files.FormatException;

@@ -5,7 +5,6 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.kernels.op.Orthogonal;
-import dev.gyre.kernels.op.Orthogonal.Form;
 import dev.gyre.model.adapter.boft.Boft;
 import dev.gyre.model.adapter.givens.Goft;
 import dev.gyre.model.adapter.givens.Qgoft;

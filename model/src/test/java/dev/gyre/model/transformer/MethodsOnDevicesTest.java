@@ -4,7 +4,6 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.cpu.CpuBackend;
-import dev.gyre.kernels.op.Orthogonal.Form;
 import dev.gyre.kernels.tornado.TornadoBackend;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.adapter.AdapterOptions;

@@ -12,7 +12,6 @@ import dev.gyre.model.transformer.Batch;
 import dev.gyre.model.transformer.BatchShape;
 import dev.gyre.model.transformer.TrainSession;
 import dev.gyre.model.transformer.Transformer;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.EnumSet;

@@ -7,7 +7,6 @@ import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.adapter.AdapterOptions;
 import dev.gyre.model.adapter.Full;
 import dev.gyre.model.adapter.Tuning;
-import dev.gyre.model.files.FormatException;
 import dev.gyre.model.format.ModelDir;
 import dev.gyre.model.transformer.BatchShape;
 import dev.gyre.model.transformer.PlannedModel;

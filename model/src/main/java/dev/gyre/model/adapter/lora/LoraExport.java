@@ -1,7 +1,7 @@
 package dev.gyre.model.adapter.lora;
 
-import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.InputException;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.adapter.AdapterLayer;
 import dev.gyre.model.emit.Tensor;

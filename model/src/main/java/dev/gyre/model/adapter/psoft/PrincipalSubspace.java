@@ -1,7 +1,7 @@
 package dev.gyre.model.adapter.psoft;
 
-import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.op.HostData;
 import dev.gyre.model.adapter.BaseWeights;
 import dev.gyre.model.adapter.LayerSource;
