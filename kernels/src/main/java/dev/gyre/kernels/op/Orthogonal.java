@@ -1,5 +1,6 @@
 package dev.gyre.kernels.op;
 
+
 /// How a rotation R is made from a skew-symmetric Q, per block. With `p` the highest power of the polynomial
 /// forms, `R^T R = (I - Q^p)^T (I - Q^p)` for [Form#NEUMANN] of three terms and more.
 ///
