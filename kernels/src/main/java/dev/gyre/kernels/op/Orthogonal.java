@@ -1,6 +1,5 @@
 package dev.gyre.kernels.op;
 
-import dev.gyre.kernels.InputException;
 
 /// How a rotation R is made from a skew-symmetric Q, per block. With `p` the highest power of the polynomial
 /// forms, `R^T R = (I - Q^p)^T (I - Q^p)` for [Form#NEUMANN] of three terms and more.
@@ -36,7 +35,7 @@ public record Orthogonal(Form form, int terms, double maxNorm, Skew skew) {
 
     public Orthogonal {
         if (terms < 0 || (form == Form.NEWTON_SCHULZ && terms < 1))
-            throw new InputException("orthogonalisation " + form + " with " + terms + " terms");
+            throw new IllegalArgumentException("orthogonalisation " + form + " with " + terms + " terms");
     }
 
     public static Orthogonal neumann(int terms) {

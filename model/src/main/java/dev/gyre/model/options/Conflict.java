@@ -2,8 +2,6 @@ package dev.gyre.model.options;
 
 import dev.gyre.kernels.InputException;
 
-import dev.gyre.kernels.InputException;
-
 /// Thrown by the constructor of an options record: a value that is valid by itself but not with the others. The reader of
 /// a file adds the place.
 public final class Conflict extends InputException {
