@@ -3,7 +3,9 @@ package dev.gyre.bench;
 import dev.gyre.kernels.InputException;
 import dev.gyre.model.adapter.AdapterOptions;
 import dev.gyre.model.adapter.Targets;
+import dev.gyre.model.adapter.adalora.AdaLora;
 import dev.gyre.model.adapter.boft.Boft;
+import dev.gyre.model.adapter.dora.Dora;
 import dev.gyre.model.adapter.givens.Goft;
 import dev.gyre.model.adapter.givens.Qgoft;
 import dev.gyre.model.adapter.hra.Hra;
@@ -52,7 +54,10 @@ record Method(Kind kind, int number) {
         /// PSOFT by Cayley-Neumann.
         PSOFTN(Number.RANK, 64, r -> psoft(r).with(Psoft.Cayley.NEUMANN, 5, null)), HRA(Number.RANK, 8,
                 r -> Hra.of(all(), r)),
-        GOFT(Number.NONE, 0, _ -> new Goft(false, all())), QGOFT(Number.NONE, 0, _ -> new Qgoft(0.01, all()));
+        GOFT(Number.NONE, 0, _ -> new Goft(false, all())), QGOFT(Number.NONE, 0, _ -> new Qgoft(0.01, all())),
+        DORA(Number.RANK, 16, r -> Dora.of(all(), r)),
+        /// AdaLoRA at its full rank, as before the first allocation.
+        ADALORA(Number.RANK, 12, r -> AdaLora.of(all(), r, r, null));
 
         private final Number counts;
         private final int usual;

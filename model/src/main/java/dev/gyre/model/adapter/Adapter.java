@@ -46,17 +46,18 @@ public final class Adapter {
     /// @param base what methods that decompose the weights start from; the others need none
     public static Adapter create(AdapterOptions options, Sites model, long seed, @Nullable BaseWeights base) {
         return create(options, model, (name, values, dims) -> new Tensor(name, values.clone(), true, dims),
-                site -> new Fresh(site, model, base, new Random(seed ^ site.path().hashCode() * 0x9E3779B97F4A7C15L)));
+                (site, modules) -> new Fresh(site, model, modules, base,
+                        new Random(seed ^ site.path().hashCode() * 0x9E3779B97F4A7C15L)));
     }
 
     /// An adapter of which only the shapes are known, to plan with.
     public static Adapter planned(AdapterOptions options, Sites model) {
         return create(options, model, (name, values, dims) -> Tensor.planned(name, true, dims),
-                site -> new Planned(site, model));
+                (site, modules) -> new Planned(site, model, modules));
     }
 
     private interface Sources {
-        LayerSource of(Site site);
+        LayerSource of(Site site, int modules);
     }
 
     private static Adapter create(AdapterOptions options, Sites model, ModelTensors.Source whole, Sources sources) {
@@ -69,7 +70,7 @@ public final class Adapter {
                             .map(i -> i.path().substring(i.path().lastIndexOf('.') + 1))
                             .collect(Collectors.toCollection(TreeSet::new)));
         for (Site site : sites)
-            out.add(layer(options, site, sources.of(site)));
+            out.add(layer(options, site, sources.of(site, sites.size())));
         return new Adapter(options, out, ModelTensors.of(options.targets(), sites, model, whole), List.of(), model);
     }
 
@@ -114,7 +115,7 @@ public final class Adapter {
         return model;
     }
 
-    /// What users should know about the files it came from.
+    /// Warnings about the files it was read from.
     public List<String> warnings() {
         return warnings;
     }
@@ -141,7 +142,8 @@ public final class Adapter {
     }
 
     /// Draws the tensors of one module.
-    private record Fresh(Site site, Sites model, @Nullable BaseWeights base, Random random) implements LayerSource {
+    private record Fresh(Site site, Sites model, int modules, @Nullable BaseWeights base, Random random)
+            implements LayerSource {
         @Override
         public Tensor tensor(String name, Init init, int... dims) {
             Tensor t = Tensor.zeros(site.path() + "." + name, dims);
@@ -176,7 +178,7 @@ public final class Adapter {
         }
     }
 
-    private record Planned(Site site, Sites model) implements LayerSource {
+    private record Planned(Site site, Sites model, int modules) implements LayerSource {
         @Override
         public Tensor tensor(String name, Init init, int... dims) {
             return Tensor.planned(site.path() + "." + name, true, dims);

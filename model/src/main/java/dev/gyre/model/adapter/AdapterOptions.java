@@ -1,15 +1,17 @@
 package dev.gyre.model.adapter;
 
-/// The options of one method, and the modules it goes on: the section `adapter` of run.yaml, what an adapter is made from,
-/// and what PEFT's `adapter_config.json` holds. Each method has one record of them, in its own package.
+/// The options of one method, and the modules that it adapts: the section `adapter` of run.yaml, what an adapter is made
+/// from, and what PEFT's `adapter_config.json` holds. Each method has one record of them, in its own package.
 public non-sealed interface AdapterOptions extends Tuning {
     Targets targets();
 
     /// The same method on other modules.
     AdapterOptions with(Targets targets);
 
-    /// The same for a run of that seed, where a method draws something itself.
-    default AdapterOptions seeded(long seed) {
+    /// The same for a run, where a method draws something itself or follows a schedule.
+    ///
+    /// @param steps optimiser steps of the run
+    default AdapterOptions inRun(long seed, long steps) {
         return this;
     }
 

@@ -3,7 +3,7 @@ package dev.gyre.model.adapter;
 import dev.gyre.kernels.Backend;
 import dev.gyre.model.weights.Sites;
 
-/// A model's weights before they were rounded to the form in which they are held, for methods that start from a
+/// A model's weights before they were rounded to the form in which they are stored, for methods that start from a
 /// decomposition of them (PSOFT).
 ///
 /// @param backend where the decomposition's products are computed

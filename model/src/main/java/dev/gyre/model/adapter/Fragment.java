@@ -18,7 +18,7 @@ public interface Fragment {
     /// Emits the piece and names the buffer that holds its result.
     Buf emit(Emitter e, Buffers store);
 
-    /// The numbers that `piece` makes of the tensors of one adapter.
+    /// The values that `piece` computes from the tensors of one adapter.
     static float[] run(Backend backend, List<Tensor> tensors, Fragment piece) {
         Buffers store = new Buffers(new Buffers.Source() {
             @Override

@@ -2,7 +2,7 @@ package dev.gyre.model.adapter;
 
 import dev.gyre.kernels.op.Orthogonal;
 
-/// How far a module's rotation is from where it is safe, told from its parameters alone.
+/// Angle and orthogonality error of a module's rotation, from its parameters alone.
 ///
 /// Q is normal, with eigenvalue pairs `+-i theta`; R is a function of Q, so on each plane it is the complex number
 /// `f(i theta)`: its modulus is the singular value, its argument the angle. Only the largest theta of the blocks is
@@ -11,7 +11,7 @@ import dev.gyre.kernels.op.Orthogonal;
 /// @param module module path
 /// @param skewNorm largest spectral norm of a block of Q. Cayley-Neumann loses rank as it nears 1: warn above 0.5
 /// @param angle largest rotation angle in degrees
-/// @param defect `||R^T R - I||_2`, the largest over all planes up to skewNorm
+/// @param defect orthogonality error `||R^T R - I||_2`, the largest over all planes up to skewNorm
 public record Geometry(String module, double skewNorm, double angle, double defect) {
     /// Norm of Q above which users are warned, whatever the map.
     public static final double WARN = 0.5;
@@ -85,7 +85,7 @@ public record Geometry(String module, double skewNorm, double angle, double defe
         return q;
     }
 
-    /// Power iteration on `Q^T Q` from a fixed start, until the norm stands still to 1e-6.
+    /// Power iteration on `Q^T Q` from a fixed start, until the norm changes by less than 1e-6 of itself.
     private static double spectralNorm(double[] q, int b) {
         double[] x = new double[b];
         for (int i = 0; i < b; i++)

@@ -25,6 +25,9 @@ public interface LayerSource {
     @Nullable
     BaseWeights base();
 
+    /// Number of modules that the adapter is on.
+    int modules();
+
     /// Whether the module is the token embedding.
     boolean embedding();
 

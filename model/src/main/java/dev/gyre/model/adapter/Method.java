@@ -3,6 +3,7 @@ package dev.gyre.model.adapter;
 import dev.gyre.model.options.OneOf;
 import dev.gyre.model.weights.Site;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /// A method of adapting a linear layer. Each lives in a package of its own and is registered by one line in
 /// `META-INF/services/dev.gyre.model.adapter.Method`; nothing else lists the methods.
@@ -18,9 +19,19 @@ public interface Method<O extends AdapterOptions> {
     /// How PEFT's files hold it.
     PeftForm<O> peft();
 
+    /// What it does after each optimiser step; most methods do nothing.
+    default @Nullable StepHook stepHook(O options, List<AdapterLayer> layers) {
+        return null;
+    }
+
     /// Whether it can adapt the token embedding ([AdapterLayer#onEmbedding]).
     default boolean adaptsEmbedding() {
         return false;
+    }
+
+    /// Whether a layer can be taken out of a merged weight again ([AdapterLayer#unmerge]).
+    default boolean unmerges() {
+        return true;
     }
 
     /// Configurations to start from.

@@ -24,7 +24,7 @@ import tools.jackson.databind.node.ObjectNode;
 /// @param baseModel `base_model_name_or_path`
 /// @param peftVersion version that wrote the file, null if it does not say
 /// @param unknown fields that we do not know, kept as they are
-/// @param warnings what users should know about this file
+/// @param warnings about this file
 public record PeftConfig(AdapterOptions options, @Nullable String baseModel, @Nullable String peftVersion,
         Map<String, JsonNode> unknown, List<String> warnings) {
     public static final String FILE = "adapter_config.json";

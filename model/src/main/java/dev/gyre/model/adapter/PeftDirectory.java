@@ -33,7 +33,7 @@ final class PeftDirectory {
         Set<String> read = new LinkedHashSet<>();
         List<AdapterLayer> modules = new ArrayList<>();
         for (Site site : sites) {
-            Stored source = new Stored(file, site, model, read);
+            Stored source = new Stored(file, site, model, sites.size(), read);
             modules.add(Adapter.layer(form.fitted(options, site, source.embedding(), file), site, source));
         }
         List<String> adapted = sites.stream().map(Site::path).toList();
@@ -58,7 +58,9 @@ final class PeftDirectory {
     /// Reads the tensors of one module.
     ///
     /// @param read collects the names of those that were asked for
-    private record Stored(PeftFile file, Site site, Sites model, Set<String> read) implements LayerSource {
+    /// @param modules number of adapted modules
+    private record Stored(PeftFile file, Site site, Sites model, int modules, Set<String> read)
+            implements LayerSource {
         @Override
         public Tensor tensor(String name, Init init, int... dims) {
             String key = site.path() + "." + name;
@@ -146,7 +148,9 @@ final class PeftDirectory {
         }
         for (Tensor t : adapter.whole())
             tensors.add(tensor(fileName(t.name(), adapted), t));
-        PeftFile.write(directory, PeftConfig.of(adapter.options(), baseModel), tensors, frozen);
+        PeftFile.write(directory, PeftConfig
+                .of(Methods.of(adapter.options()).peft().described(adapter.options(), adapter.modules()), baseModel),
+                tensors, frozen);
     }
 
     private static PeftFile.Tensor tensor(String name, Tensor t) {

@@ -21,7 +21,7 @@ import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
 /// A PEFT adapter directory: `adapter_config.json` and `adapter_model.safetensors`. Tensors are named here as in the
-/// causal-LM model, `model.layers.0.mlp.up_proj.oft_R.weight`; in the file, `base_model.model.` stands before that.
+/// causal-LM model, `model.layers.0.mlp.up_proj.oft_R.weight`; in the file, each name begins with `base_model.model.`.
 public final class PeftFile {
     public static final String WEIGHTS = "adapter_model.safetensors";
     private static final String PREFIX = "base_model.model.";

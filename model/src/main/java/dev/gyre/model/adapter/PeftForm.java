@@ -38,7 +38,7 @@ public interface PeftForm<O extends AdapterOptions> {
         return PeftConfig.WRITTEN_VERSION;
     }
 
-    /// What users should know about a file, each a sentence without the file's name.
+    /// Warnings about a file, without its name.
     default List<String> warnings(Fields f, O options) {
         return List.of();
     }
@@ -52,6 +52,11 @@ public interface PeftForm<O extends AdapterOptions> {
     ///
     /// @param embedding whether the module is the token embedding
     default O fitted(O options, Site site, boolean embedding, PeftFile file) {
+        return options;
+    }
+
+    /// The options as a file of these layers says them, where training changed what they describe.
+    default O described(O options, List<AdapterLayer> layers) {
         return options;
     }
 

@@ -5,7 +5,7 @@ import dev.gyre.model.emit.Emitter;
 import org.jspecify.annotations.Nullable;
 
 /// A linear map of rows from the features of one module to themselves, `y = x M`, while it is emitted into one program:
-/// what OFT, GOFT, BOFT and HRA put in front of a frozen weight (or behind an embedding).
+/// what OFT, GOFT, BOFT and HRA apply to the input of a frozen weight (or to the rows of an embedding).
 public interface Rotation {
     /// Emits what turns parameters into the map, once before the first [#apply].
     void prepare(Emitter e);

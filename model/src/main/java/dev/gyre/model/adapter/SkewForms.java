@@ -5,7 +5,7 @@ import org.apache.commons.math3.linear.Array2DRowRealMatrix;
 import org.apache.commons.math3.linear.LUDecomposition;
 import org.apache.commons.math3.linear.RealMatrix;
 
-/// Skew numbers for another map that give the same rotation.
+/// Skew parameters for another map that give the same rotation.
 public final class SkewForms {
     private SkewForms() {
     }
@@ -66,7 +66,7 @@ public final class SkewForms {
         return m;
     }
 
-    /// Numbers that stand for the rotations of `map` on blocks `v` in a PEFT file of OFT (`minus`) or PSOFT.
+    /// Parameters that give the rotations of `map` on blocks `v` in a PEFT file of OFT (`minus`) or PSOFT.
     public static float[] of(Orthogonal map, float[] v, int blocks, int b, boolean minus) {
         return switch (map.form()) {
             case NEUMANN, NEUMANN_LEGACY -> v;

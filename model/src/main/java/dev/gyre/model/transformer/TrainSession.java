@@ -11,6 +11,8 @@ import dev.gyre.kernels.op.Op;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.adapter.AdapterLayer;
 import dev.gyre.model.adapter.Geometry;
+import dev.gyre.model.adapter.Methods;
+import dev.gyre.model.adapter.StepHook;
 import dev.gyre.model.emit.Buffers;
 import dev.gyre.model.emit.Tensor;
 import java.util.ArrayList;
@@ -20,6 +22,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.SplittableRandom;
+import java.util.stream.DoubleStream;
 import org.jspecify.annotations.Nullable;
 
 /// A model on a backend, ready for training and evaluation. Trains the adapters attached to the model, or (`full`) all of
@@ -39,6 +42,7 @@ public final class TrainSession implements Trainable {
     private final Session session;
     private final long seed;
     private long dropoutDraws;
+    private final List<StepHook> hooks = new ArrayList<>();
     private float[] numbers = {};
 
     /// Opens training and evaluation programs for batches of the given shapes.
@@ -66,6 +70,12 @@ public final class TrainSession implements Trainable {
         this.store = plan.store;
         this.session = backend.open(plan.programs());
         store.fill(session, plan.memory());
+        if (plan.update != null)
+            for (Adapter a : model.adapters()) {
+                StepHook h = Methods.of(a.options()).stepHook(a.options(), a.modules());
+                if (h != null)
+                    hooks.add(h);
+            }
     }
 
     /// For logits of the last tokens of each row only: those of long rows over a large vocabulary are gigabytes.
@@ -185,8 +195,39 @@ public final class TrainSession implements Trainable {
         if (!Double.isFinite(norm))
             return norm;
         session.write(plan.hp, step.hp());
+        float[] gradients = hooks.isEmpty() ? new float[0] : session.read(store.grads());
         session.run(update);
+        if (!hooks.isEmpty())
+            afterStep(step, gradients, norm);
         return norm;
+    }
+
+    private void afterStep(AdamWStep step, float[] gradients, double norm) {
+        float[] params = session.read(store.params());
+        double clip = step.maxNorm() > 0 ? Math.min(1, step.maxNorm() / (norm + 1e-6)) : 1;
+        boolean changed = false;
+        for (StepHook h : hooks)
+            changed |= h.afterStep(step.t(), new Values(params), new Values(gradients), clip);
+        if (changed)
+            session.write(store.params(), params);
+    }
+
+    private final class Values implements StepHook.Values {
+        private final float[] all;
+
+        Values(float[] all) {
+            this.all = all;
+        }
+
+        @Override
+        public float[] all() {
+            return all;
+        }
+
+        @Override
+        public int offset(Tensor t) {
+            return store.offset(t);
+        }
     }
 
     /// Repeats the last micro-batch, which was `b`, operation by operation, with the current parameters.
@@ -214,7 +255,11 @@ public final class TrainSession implements Trainable {
         Buf v = plan.v;
         if (m == null || v == null)
             throw new IllegalStateException("the session does not train");
-        return new TrainState(session.read(store.params()), session.read(m), session.read(v));
+        double[] method = hooks.stream().flatMapToDouble(h -> {
+            double[] own = h.state();
+            return DoubleStream.concat(DoubleStream.of(own.length), Arrays.stream(own));
+        }).toArray();
+        return new TrainState(session.read(store.params()), session.read(m), session.read(v), method);
     }
 
     @Override
@@ -232,6 +277,13 @@ public final class TrainSession implements Trainable {
         session.write(m, s.m());
         session.write(v, s.v());
         session.write(store.grads(), zeros());
+        int at = 0;
+        for (StepHook h : hooks)
+            if (at < s.method().length) {
+                int n = (int) s.method()[at++];
+                h.restore(Arrays.copyOfRange(s.method(), at, at + n));
+                at += n;
+            }
     }
 
     /// Rotation metrics of the attached adapters, module by module.

@@ -65,7 +65,8 @@ class GoldenLayersTest {
         JsonNode index = JsonMapper.builder().build().readTree(resource("index.json"));
         List<Case> out = new ArrayList<>();
         for (JsonNode c : index.get("cases"))
-            if (!List.of("nf4", "dora", "adalora").contains(c.get("method").asString()))
+            // without an alpha PEFT scales by the rank, which Gyre refuses
+            if (!c.get("method").asString().equals("nf4") && !c.get("name").asString().equals("r4_alpha0"))
                 out.add(new Case(c));
         assertThat(out).hasSizeGreaterThanOrEqualTo(26);
         return out.stream();
@@ -95,8 +96,16 @@ class GoldenLayersTest {
     private static AdapterOptions options(Case c, GoldenOptions read) {
         ObjectNode json = ((ObjectNode) c.json.get("config")).deepCopy();
         String method = c.json.get("method").asString();
-        json.put("peft_type", method.equals("qoft") ? "OFT" : method.toUpperCase(Locale.ROOT)).put("peft_version",
-                "0.21.0");
+        json.put("peft_type", switch (method) {
+            case "qoft" -> "OFT";
+            case "dora" -> "LORA";
+            default -> method.toUpperCase(Locale.ROOT);
+        }).put("peft_version", "0.21.0");
+        if (method.equals("adalora"))
+            json.put("total_step", 100).put("target_r", 1);
+        JsonNode pattern = json.get("rank_pattern");
+        if (pattern != null && pattern.isArray())
+            json.putObject("rank_pattern").set("layer.lora_E", pattern);
         PeftConfig config = PeftConfig.parse(Path.of(c + ".json"), json);
         for (String key : c.json.get("config").propertyNames())
             if (!config.unknown().containsKey(key))
@@ -125,6 +134,11 @@ class GoldenLayersTest {
                 o.expect("psoft_mag_a", params.has("psoft_R.vector_a"));
                 o.expect("psoft_mag_b", params.has("psoft_R.vector_b"));
             }
+            case "adalora" -> {
+                o.get("rank"); // the shape of the tensors
+                o.expect("ranknum", o.get("init_r").asInt());
+                o.expect("scaling", o.get("lora_alpha").asInt());
+            }
             case "goft" -> {
                 o.expect("variant", o.get("strict_oft").asBoolean() ? "goft" : "qgoft");
                 o.expect("informational_only", false);
@@ -143,11 +157,15 @@ class GoldenLayersTest {
                 made.values.forEach((output, got) -> expect(c, f, output, got));
                 JsonNode m = c.json.get("outputs").get("W_merged");
                 double[] w = widened(made.merged());
+                double[] merged = w.clone();
                 within(c, "W_merged", w,
                         m.isString() ? widened(f.f32(m.asString())) : f.f64(m.get("f64").asString()), 1e-6, 1e-6);
+                if (!Methods.of(spec).unmerges())
+                    continue;
                 double growth = made.adapter.unmerge(w, config(c, "out_features"), false, new RefBackend());
-                within(c, "unmerged weight", w, widened(f.f32(c.json.get("inputs").get(weight(c)).asString())),
-                        1e-6 * growth, 0);
+                double[] original = widened(f.f32(c.json.get("inputs").get(weight(c)).asString()));
+                // what is subtracted from a large merged weight leaves that one's rounding errors
+                within(c, "unmerged weight", w, original, 1e-6 * growth * Math.max(1, top(merged) / top(original)), 0);
                 if (c.json.get("outputs").has("W_unmerged")) {
                     JsonNode t = c.json.get("tolerance").get("overrides").get("W_unmerged").get("f64");
                     within(c, "W_unmerged", w,
@@ -207,6 +225,10 @@ class GoldenLayersTest {
         Files.writeString(Path.of("target/golden-deviations.md"), table);
         worst.forEach((method, row) -> assertThat(Arrays.stream(row).allMatch(d -> d <= 2e-5)).as(table.toString())
                 .isTrue());
+    }
+
+    private static double top(double[] a) {
+        return Arrays.stream(a).map(Math::abs).max().orElseThrow();
     }
 
     private static double deviation(double[] got, double[] expected) {
@@ -346,6 +368,11 @@ class GoldenLayersTest {
         @Override
         public @Nullable BaseWeights base() {
             return null;
+        }
+
+        @Override
+        public int modules() {
+            return 1;
         }
 
         @Override

@@ -8,12 +8,17 @@ import dev.gyre.kernels.op.Buf;
 import dev.gyre.kernels.op.DType;
 import dev.gyre.kernels.ref.RefBackend;
 import dev.gyre.model.adapter.MethodCases.Layer;
+import dev.gyre.model.adapter.adalora.AdaLora;
+import dev.gyre.model.adapter.dora.Dora;
 import dev.gyre.model.adapter.givens.Qgoft;
 import dev.gyre.model.emit.Buffers;
 import dev.gyre.model.emit.Emitter;
 import dev.gyre.model.emit.Tensor;
+import java.util.Arrays;
 import java.util.List;
+import java.util.Objects;
 import java.util.Random;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
@@ -88,18 +93,23 @@ class LayerGradientsTest {
             double[] params = s.readDouble(store.params());
             double[] gx = s.readDouble(dX);
             assertThat(grads).hasSize(l.adapter.tensors().stream().mapToInt(Tensor::size).sum());
-            expect(l, "a parameter", s, program, store.params(), params, grads, y, cotangent);
-            expect(l, "x", s, program, x, rows, gx, y, cotangent);
+            if (l.options instanceof Dora)
+                // the norm of DoRA moves with A and B but is a constant of the backward pass: only m has differences
+                expect(l, "a magnitude", s, program, store.params(), params, grads,
+                        store.offset(l.adapter.tensors().getLast()), y, cotangent);
+            else
+                expect(l, "a parameter", s, program, store.params(), params, grads, 0, y, cotangent);
+            expect(l, "x", s, program, x, rows, gx, 0, y, cotangent);
         }
     }
 
     private static void expect(Layer l, String what, RefBackend.RefSession s, Program program, Buf of, double[] at,
-            double[] gradient, Buf y, double[] cotangent) {
+            double[] gradient, int from, Buf y, double[] cotangent) {
         double top = 0;
         for (double g : gradient)
             top = Math.max(top, Math.abs(g));
         assertThat(top).as(l + ": gradient of " + what).isGreaterThan(1e-3);
-        for (int i = 0; i < at.length; i++) {
+        for (int i = from; i < at.length; i++) {
             double[] moved = at.clone();
             moved[i] = at[i] + H;
             double up = loss(s, program, of, moved, y, cotangent);
@@ -124,20 +134,20 @@ class LayerGradientsTest {
     }
 
     static List<Layer> penalised() {
-        return layers().stream().filter(l -> l.options instanceof Qgoft).toList();
+        return layers().stream().filter(l -> penalty(l, new double[0]) != null).toList();
     }
 
     @Test
-    void onlyQgoftHasAPenalty() {
+    void onlyQgoftAndAdaloraHaveAPenalty() {
         for (Layer l : layers()) {
             Buffers store = new Buffers(l, l.adapter.tensors());
             Emitter e = new Emitter("penalty", store, true);
             l.adapter.regularise(e, store);
-            assertThat(e.build().ops().isEmpty()).as(l.name).isEqualTo(!(l.options instanceof Qgoft));
+            assertThat(e.build().ops().isEmpty()).as(l.name).isEqualTo(penalty(l, new double[0]) == null);
         }
     }
 
-    /// The penalty of qGOFT, `lambda sum (g00 g01 + g10 g11)^2`, is added to the gradients once per update.
+    /// A penalty is added to the gradients once per update.
     @ParameterizedTest
     @MethodSource("penalised")
     void theGradientOfThePenaltyIsItsDifference(Layer l) {
@@ -149,17 +159,62 @@ class LayerGradientsTest {
             store.fill(s, MemoryPlan.of(List.of(program)));
             s.run(program);
             double[] grads = s.readDouble(store.grads());
-            double[] p = s.readDouble(store.params());
-            double lambda = (float) ((Qgoft) l.options).penalty();
+            double[] p = widened(params(l));
             for (int i = 0; i < p.length; i++) {
                 double[] q = p.clone();
                 q[i] += H;
-                double up = penalty(q, lambda);
+                double up = Objects.requireNonNull(penalty(l, q));
                 q[i] -= 2 * H;
-                assertThat(Math.abs((up - penalty(q, lambda)) / (2 * H) - grads[i]) <= 1e-9).as("element " + i)
+                double difference = (up - Objects.requireNonNull(penalty(l, q))) / (2 * H);
+                assertThat(Math.abs(difference - grads[i]) <= 1e-8)
+                        .as("element " + i + ": " + grads[i] + ", difference "
+                                + difference)
                         .isTrue();
             }
         }
+    }
+
+    private static float[] params(Layer l) {
+        float[] all = new float[0];
+        for (Tensor t : l.adapter.tensors()) {
+            int at = all.length;
+            all = Arrays.copyOf(all, at + t.size());
+            System.arraycopy(t.values(), 0, all, at, t.size());
+        }
+        return all;
+    }
+
+    /// qGOFT: `lambda sum (g00 g01 + g10 g11)^2`. AdaLoRA: `weight / 2 (||A A^T - I|| + ||B^T B - I||)` for one module.
+    ///
+    /// @param p all parameters; empty to ask whether there is a penalty
+    /// @return null for methods without
+    private static @Nullable Double penalty(Layer l, double[] p) {
+        if (l.options instanceof Qgoft q)
+            return penalty(p, (float) q.penalty());
+        if (!(l.options instanceof AdaLora a) || a.orthogonality() == 0)
+            return null;
+        if (p.length == 0)
+            return 0.0;
+        int r = a.initR();
+        int in = l.site.in();
+        return a.orthogonality() / 2 * (gram(p, r, in, in, 1) + gram(p, r, MethodCases.OUT, 1, r, r * in));
+    }
+
+    private static double gram(double[] p, int r, int n, int row, int column) {
+        return gram(p, r, n, row, column, 0);
+    }
+
+    /// `||M M^T - I||` for M (r, n), element (i, j) at `from + i row + j column`.
+    private static double gram(double[] p, int r, int n, int row, int column, int from) {
+        double square = 0;
+        for (int i = 0; i < r; i++)
+            for (int k = 0; k < r; k++) {
+                double s = i == k ? -1 : 0;
+                for (int j = 0; j < n; j++)
+                    s += p[from + i * row + j * column] * p[from + k * row + j * column];
+                square += s * s;
+            }
+        return Math.sqrt(square);
     }
 
     private static double penalty(double[] g, double lambda) {

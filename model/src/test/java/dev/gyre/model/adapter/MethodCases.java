@@ -8,7 +8,9 @@ import dev.gyre.kernels.op.Buf;
 import dev.gyre.kernels.op.DType;
 import dev.gyre.kernels.op.HostData;
 import dev.gyre.kernels.ref.RefBackend;
+import dev.gyre.model.adapter.adalora.AdaLora;
 import dev.gyre.model.adapter.boft.Boft;
+import dev.gyre.model.adapter.dora.Dora;
 import dev.gyre.model.adapter.givens.Goft;
 import dev.gyre.model.adapter.givens.Qgoft;
 import dev.gyre.model.adapter.hra.Hra;
@@ -164,6 +166,11 @@ final class MethodCases {
         }
 
         @Override
+        public int modules() {
+            return 1;
+        }
+
+        @Override
         public boolean embedding() {
             return layer.embedding;
         }
@@ -255,6 +262,15 @@ final class MethodCases {
                 new Lora(3, 6.0, 0, true, true, true, Map.of(), Map.of(), ANY)));
         out.add(layer("lora with dropout, patterns",
                 new Lora(3, 6.0, 0.4, false, false, true, Map.of("layer", 2), Map.of("layer", 5.0), ANY)));
+        out.add(layer("dora", new Dora(Lora.of(ANY, 3, 6))));
+        out.add(layer("dora rank-stabilised, at random",
+                new Dora(new Lora(3, 6.0, 0, true, true, false, Map.of(), Map.of(), ANY))));
+        out.add(layer("dora with dropout, patterns",
+                new Dora(new Lora(3, 6.0, 0.4, false, false, true, Map.of("layer", 2), Map.of("layer", 5.0), ANY))));
+        out.add(layer("adalora", AdaLora.of(ANY, 3, 2, 20L)));
+        out.add(layer("adalora without regulariser, with dropout",
+                new AdaLora(4, 1, 3.0, 0.4, 2, 3, 2, 0.8, 0.9, 0, true,
+                        ANY, 20L, Map.of())));
         return out;
     }
 

@@ -218,7 +218,6 @@ class PeftTest {
         "{'peft_type':'PSOFT','ab_svd_init':'x'} | ab_svd_init: \"x\"",
         "{'peft_type':'PSOFT','psoft_dropout':1} | psoft_dropout: 1",
         "{'peft_type':'LORA','lora_bias':true} | lora_bias: true",
-        "{'peft_type':'LORA','use_dora':true} | use_dora: true", "{'peft_type':'LORA','use_qalora':true} | use_qalora",
         "{'peft_type':'LORA','init_lora_weights':'pissa'} | init_lora_weights: \"pissa\"",
         "{'peft_type':'LORA','layer_replication':[[0,4]]} | layer_replication",
         "{'peft_type':'LORA','loftq_config':{'bits':4}} | loftq_config",

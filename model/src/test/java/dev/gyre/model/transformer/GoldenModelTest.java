@@ -9,20 +9,22 @@ import dev.gyre.kernels.ref.RefBackend;
 import dev.gyre.kernels.tornado.TornadoBackend;
 import dev.gyre.kernels.tornado.TornadoDevices;
 import dev.gyre.model.adapter.Adapter;
-import dev.gyre.model.adapter.Targets;
-import dev.gyre.model.adapter.oft.Oft;
 import dev.gyre.model.emit.Tensor;
+import dev.gyre.model.files.Json;
 import dev.gyre.model.format.ModelDir;
 import dev.gyre.model.format.SafeTensors;
+import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
-import org.junit.jupiter.params.provider.ValueSource;
+import tools.jackson.databind.node.ObjectNode;
 
 /// The golden tiny models, whole: logits, loss, adapter gradients and six AdamW steps against the values that an
 /// independent PyTorch program computed (README beside the files). Deviations are relative to each tensor's maximum.
@@ -35,27 +37,23 @@ class GoldenModelTest {
     private static final double F32_TRAINED = 2e-3;
 
     /// One golden folder, loaded and adapted.
-    private record Golden(SafeTensors values, Transformer model, Adapter adapter, Batch batch)
+    private record Golden(String kind, SafeTensors values, Transformer model, Adapter adapter, Batch batch)
             implements AutoCloseable {
-        static Golden open(String name) {
+        /// @param kind the method, as the folder's files name it
+        static Golden open(String name, String kind) {
             Path folder = MODELS.resolve(name);
-            SafeTensors values = SafeTensors.open(folder.resolve("reference_oft.safetensors"));
+            SafeTensors values = SafeTensors.open(folder.resolve("reference_" + kind + ".safetensors"));
             Transformer model;
             try (ModelDir dir = ModelDir.open(folder)) {
                 model = Transformer.load(dir);
             }
-            Adapter adapter =
-                    Adapter.create(Oft.of(Targets.names("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj",
-                            "up_proj", "down_proj"), 16), model, 1);
-            try (SafeTensors stored = SafeTensors.open(folder.resolve("adapter_oft/adapter_model.safetensors"))) {
-                for (Tensor t : adapter.tensors())
-                    System.arraycopy(stored.f32("base_model.model." + t.name()), 0, t.values(), 0, t.size());
-            }
+            Adapter adapter = Adapter.read(folder.resolve("adapter_" + kind), model);
+            assertThat(adapter.warnings()).isEmpty();
             List<Long> shape = values.info("input_ids").shape();
             int B = Math.toIntExact(shape.get(0));
             int T = Math.toIntExact(shape.get(1));
             int[] ids = Arrays.stream(values.i64("input_ids")).mapToInt(Math::toIntExact).toArray();
-            return new Golden(values, model, adapter, Batch.rows(B, T, ids, shifted(values.i64("labels"), T)));
+            return new Golden(kind, values, model, adapter, Batch.rows(B, T, ids, shifted(values.i64("labels"), T)));
         }
 
         private static int[] shifted(long[] labels, int T) {
@@ -77,9 +75,10 @@ class GoldenModelTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"tiny-llama", "tiny-llama-nf4"})
-    void agreesInDouble(String name) {
-        try (Golden g = Golden.open(name)) {
+    @CsvSource({"tiny-llama,oft", "tiny-llama-nf4,oft", "tiny-llama,dora", "tiny-llama-nf4,dora", "tiny-llama,adalora",
+        "tiny-llama-nf4,adalora"})
+    void agreesInDouble(String name, String kind) {
+        try (Golden g = Golden.open(name, kind)) {
             DoubleBackend ref = new DoubleBackend(g.model.config());
             g.model.attach(g.adapter);
             Batch b = g.batch;
@@ -87,9 +86,9 @@ class GoldenModelTest {
                     Set.of(TrainSession.Use.TRAIN, TrainSession.Use.LOGITS))) {
                 s.logits(b, new float[b.ids().length * g.model.config().vocabSize()]);
                 String at = " " + b.B() + "x" + b.T();
-                near("logits", ref.read("logits" + at), g.values.f64("oft.logits.f64"), F64);
+                near("logits", ref.read("logits" + at), g.values.f64(g.kind + ".logits.f64"), F64);
                 double loss = Arrays.stream(ref.read("row loss" + at)).sum() / b.trained();
-                near("loss", new double[] {loss}, g.values.f64("oft.loss.f64"), F64);
+                near("loss", new double[] {loss}, g.values.f64(g.kind + ".loss.f64"), F64);
                 s.microBatch(b, 1f / b.trained());
                 double[] grads = ref.read("grads");
                 int o = 0;
@@ -120,10 +119,11 @@ class GoldenModelTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"tiny-llama,VECTOR,1", "tiny-llama,VECTOR,2", "tiny-llama,SCALAR,2", "tiny-llama-nf4,VECTOR,2",
-        "tiny-llama-nf4,SCALAR,1"})
-    void agreesOnTheCpu(String name, SimdChoice simd, int threads) {
-        try (Golden g = Golden.open(name)) {
+    @CsvSource({"tiny-llama,oft,VECTOR,1", "tiny-llama,oft,VECTOR,2", "tiny-llama,oft,SCALAR,2",
+        "tiny-llama-nf4,oft,VECTOR,2", "tiny-llama-nf4,oft,SCALAR,1", "tiny-llama,dora,VECTOR,2",
+        "tiny-llama-nf4,dora,SCALAR,1", "tiny-llama,adalora,VECTOR,2", "tiny-llama-nf4,adalora,SCALAR,1"})
+    void agreesOnTheCpu(String name, String kind, SimdChoice simd, int threads) {
+        try (Golden g = Golden.open(name, kind)) {
             agreesInFloat(g, new CpuBackend(threads, simd));
         }
     }
@@ -131,9 +131,9 @@ class GoldenModelTest {
     /// The task graphs of the TornadoVM backend, on its stand-in or, with an SDK on the module path, on the device that
     /// `gyre.test.device` names or else the first one (`.ci/sdk`).
     @ParameterizedTest
-    @ValueSource(strings = {"tiny-llama", "tiny-llama-nf4"})
-    void agreesThroughTaskGraphs(String name) {
-        try (Golden g = Golden.open(name)) {
+    @CsvSource({"tiny-llama,oft", "tiny-llama-nf4,oft", "tiny-llama,dora", "tiny-llama-nf4,adalora"})
+    void agreesThroughTaskGraphs(String name, String kind) {
+        try (Golden g = Golden.open(name, kind)) {
             agreesInFloat(g, TornadoBackend
                     .open(System.getProperty("gyre.test.device", TornadoDevices.list().getFirst().name())));
         }
@@ -153,8 +153,8 @@ class GoldenModelTest {
         try (TrainSession s = new TrainSession(g.model, backend, List.of(b.shape()), false,
                 Set.of(TrainSession.Use.TRAIN, TrainSession.Use.EVALUATE, TrainSession.Use.LOGITS))) {
             double loss = s.logits(b, logits) / b.trained();
-            near("logits", logits, g.values.f32("oft.logits.f32"), F32);
-            near("loss", new float[] {(float) loss}, g.values.f32("oft.loss.f32"), F32);
+            near("logits", logits, g.values.f32(g.kind + ".logits.f32"), F32);
+            near("loss", new float[] {(float) loss}, g.values.f32(g.kind + ".loss.f32"), F32);
             assertThat(s.evaluate(b) / b.trained()).isCloseTo(loss, org.assertj.core.data.Offset.offset(1e-6));
             s.microBatch(b, 1f / b.trained());
             for (Map.Entry<Tensor, float[]> e : s.gradients().entrySet())
@@ -176,9 +176,35 @@ class GoldenModelTest {
         }
     }
 
+    /// A directory that PEFT cut down to the directions that were left, three modules of them without any.
+    @Test
+    void aPrunedAdapterGivesPeftsLogitsAndIsWrittenPruned(@TempDir Path temp) throws IOException {
+        Path folder = MODELS.resolve("tiny-llama");
+        try (Golden g = Golden.open("tiny-llama", "adalora_pruned")) {
+            Batch b = g.batch;
+            float[] logits = new float[b.ids().length * g.model.config().vocabSize()];
+            g.adapter.write(temp.resolve("again"), "tiny-llama");
+            g.model.attach(g.adapter);
+            try (TrainSession s = new TrainSession(g.model, new CpuBackend(2), List.of(b.shape()), false,
+                    Set.of(TrainSession.Use.LOGITS))) {
+                double loss = s.logits(b, logits) / b.trained();
+                near("logits", logits, g.values.f32("adalora.logits.f32"), F32);
+                near("loss", new float[] {(float) loss}, g.values.f32("adalora.loss.f32"), F32);
+            }
+        }
+        Path adapter = folder.resolve("adapter_adalora_pruned");
+        assertThat(Files.readAllBytes(temp.resolve("again/adapter_model.safetensors")))
+                .isEqualTo(Files.readAllBytes(adapter.resolve("adapter_model.safetensors")));
+        ObjectNode written = Json.readObject(temp.resolve("again/adapter_config.json"));
+        // but for the version, and for the order of the targets, which Gyre sorts
+        assertThat(written.remove(List.of("peft_version", "target_modules")))
+                .isEqualTo(Json.readObject(adapter.resolve("adapter_config.json"))
+                        .remove(List.of("peft_version", "target_modules")));
+    }
+
     @Test
     void trainableWeightsGiveTheSameLogitsAsFrozenOnes() {
-        try (Golden g = Golden.open("tiny-llama")) {
+        try (Golden g = Golden.open("tiny-llama", "oft")) {
             Batch b = g.batch;
             float[] frozen = new float[b.ids().length * g.model.config().vocabSize()];
             float[] trained = frozen.clone();

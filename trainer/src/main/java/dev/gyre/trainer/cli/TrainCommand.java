@@ -76,7 +76,7 @@ final class TrainCommand extends GyreCommand {
         ModelText text = ModelText.load(base);
         RunData data = RunData.readAll(config, text);
         Transformer model = FineTuning.load(config);
-        Trained adapted = FineTuning.adapt(config, model, text, device.backend());
+        Trained adapted = FineTuning.adapt(config, model, text, data.steps(), device.backend());
         try (TrainingRun run =
                 TrainingRun.open(config, adapted, data, resume, device.backend(), Version.number())) {
             ModelRef.warnings(base).forEach(screen()::note);

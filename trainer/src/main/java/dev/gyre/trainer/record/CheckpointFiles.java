@@ -13,7 +13,7 @@ import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.node.JsonNodeFactory;
 import tools.jackson.databind.node.ObjectNode;
 
-/// A [Checkpoint] as two files: `trainer_state.safetensors` (params, m, v) and `trainer_state.json` (the rest).
+/// A [Checkpoint] as two files: `trainer_state.safetensors` (params, m, v, and what a method remembers) and `trainer_state.json` (the rest).
 final class CheckpointFiles {
     private static final String TENSORS = "trainer_state.safetensors";
     private static final String JSON = "trainer_state.json";
@@ -25,8 +25,11 @@ final class CheckpointFiles {
     /// Writes both files into `dir`, which the caller makes appear atomically.
     static void write(Checkpoint c, Path dir) {
         TrainState s = c.state();
-        new SafeTensorsWriter().f32("params", s.params(), s.params().length).f32("m", s.m(), s.m().length)
-                .f32("v", s.v(), s.v().length).write(dir.resolve(TENSORS));
+        SafeTensorsWriter tensors = new SafeTensorsWriter().f32("params", s.params(), s.params().length)
+                .f32("m", s.m(), s.m().length).f32("v", s.v(), s.v().length);
+        if (s.method().length > 0)
+            tensors.f64("method", s.method(), s.method().length);
+        tensors.write(dir.resolve(TENSORS));
         ObjectNode o = JsonNodeFactory.instance.objectNode();
         o.put("format", FORMAT);
         o.put("step", c.step());
@@ -45,7 +48,8 @@ final class CheckpointFiles {
             throw new FormatException(json, "written by another version of Gyre; resume with that one");
         JsonNode best = o.get("best_loss");
         try (SafeTensors t = SafeTensors.open(dir.resolve(TENSORS))) {
-            TrainState state = new TrainState(t.f32("params"), t.f32("m"), t.f32("v"));
+            TrainState state = new TrainState(t.f32("params"), t.f32("m"), t.f32("v"),
+                    t.contains("method") ? t.f64("method") : new double[0]);
             return new Checkpoint(number(json, o, "step"),
                     new Batches.Position((int) number(json, o, "epoch"), (int) number(json, o, "row")),
                     best == null || best.isNull() ? null : best.doubleValue(), number(json, o, "best_step"),

@@ -32,7 +32,7 @@ public final class FineTuning {
         RunDir.check(Path.of(c.output().dir()), resume);
         ModelText text = ModelText.load(Path.of(c.model().path()));
         RunData data = RunData.readAll(c, text);
-        Trained trained = adapt(c, load(c), text, backend);
+        Trained trained = adapt(c, load(c), text, data.steps(), backend);
         return TrainingRun.open(c, trained, data, resume, backend, version);
     }
 
@@ -45,14 +45,16 @@ public final class FineTuning {
     }
 
     /// Puts what is to be trained on the model: a new adapter, or nothing where all weights are trained.
-    public static Trained adapt(RunConfig c, Transformer model, ModelText text, Backend backend) {
+    ///
+    /// @param steps of the whole run
+    public static Trained adapt(RunConfig c, Transformer model, ModelText text, long steps, Backend backend) {
         Path base = Path.of(c.model().path());
         return switch (c.adapter()) {
             case AdapterOptions options -> {
                 Adapter adapter;
                 try (ModelDir dir = ModelDir.open(base)) {
                     // PSOFT's factors come from the weights as the files have them, before they are rounded
-                    adapter = Adapter.create(options.seeded(c.seed()), model, c.seed(), new BaseWeights(
+                    adapter = Adapter.create(options.inRun(c.seed(), steps), model, c.seed(), new BaseWeights(
                             Transformer.reading(dir), backend,
                             // a weight in F32, and the sessions of its decomposition
                             (module, captured, residual, gap) -> HeapTrim.collect()));
@@ -67,9 +69,10 @@ public final class FineTuning {
     /// Trains the first steps of a run and leaves nothing on the disk.
     public static TrainLoop.Result trial(RunConfig c, Backend backend, int steps, List<TrainListener> listeners) {
         ModelText text = ModelText.load(Path.of(c.model().path()));
-        RunData data = RunData.readAll(c, text).first(steps);
-        try (TrainSession session = session(c, c.train(), text, backend)) {
-            return new TrainLoop(session, data, c.train()).listening(listeners).run();
+        RunData all = RunData.readAll(c, text);
+        // a method's schedule is that of the whole run
+        try (TrainSession session = session(c, c.train(), text, all.steps(), backend)) {
+            return new TrainLoop(session, all.first(steps), c.train()).listening(listeners).run();
         }
     }
 
@@ -82,14 +85,14 @@ public final class FineTuning {
         ModelText text = ModelText.load(Path.of(c.model().path()));
         RunConfig ramp = c.with(c.train().withSteps(steps));
         RunData data = RunData.readAll(ramp, text).withoutValidation();
-        try (TrainSession session = session(c, ramp.train(), text, backend)) {
+        try (TrainSession session = session(c, ramp.train(), text, data.batches().steps(c.train()), backend)) {
             return new TrainLoop(session, data, ramp.train()).learningRate(lr).listening(listeners).stopping(stop)
                     .run();
         }
     }
 
-    private static TrainSession session(RunConfig c, RunConfig.Train t, ModelText text, Backend backend) {
-        Trained trained = adapt(c, load(c), text, backend);
+    private static TrainSession session(RunConfig c, RunConfig.Train t, ModelText text, long steps, Backend backend) {
+        Trained trained = adapt(c, load(c), text, steps, backend);
         return new TrainSession(trained.model(), backend, RunData.shapes(t), trained.full(), t.uses(),
                 c.seed());
     }

@@ -192,7 +192,7 @@ final class FirstStepCheck implements Trainable {
         float[] params = s.params().clone();
         for (int i = 0; i < params.length; i++)
             params[i] += (float) (MOVE * random.nextGaussian());
-        return new TrainState(params, s.m().clone(), s.v().clone());
+        return new TrainState(params, s.m().clone(), s.v().clone(), s.method().clone());
     }
 
     private Step compare(TrainState old, TrainState there, TrainState here, double norm, double cpuNorm) {

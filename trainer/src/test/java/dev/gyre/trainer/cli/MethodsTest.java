@@ -43,7 +43,8 @@ class MethodsTest {
                 "{method: oft, block_size: 8, cayley: newton_schulz, terms: 6, dropout: 0.3}",
                 "{method: oft, block_size: 8, form: weight_dense}", "{method: oft, block_size: 8, form: weight_block}",
                 "{method: psoft, r: 4}", "{method: goft}", "{method: qgoft}", "{method: lora, r: 4, dropout: 0.1}",
-                "{method: boft, block_size: 4, factors: 2}", "{method: hra, r: 4}"))
+                "{method: boft, block_size: 4, factors: 2}", "{method: hra, r: 4}",
+                "{method: dora, r: 4, dropout: 0.1}", "{method: adalora, init_r: 4, target_r: 2, tinit: 1, tfinal: 2}"))
             for (String held : List.of("as_stored", "bf16", "nf4", "nf4_double"))
                 out.add(Arguments.of(method, held));
         return out;
@@ -84,6 +85,8 @@ class MethodsTest {
             {method: psoft, r: 4}        | bf16
             {method: qgoft}              | nf4
             {method: hra, r: 4}          | as_stored
+            {method: dora, r: 4}         | nf4
+            {method: adalora, init_r: 4, target_r: 2} | bf16
             {method: full}               | as_stored
             """)
     void plannedDeviceMemoryIsWhatTheSessionTakes(String method, String held) {

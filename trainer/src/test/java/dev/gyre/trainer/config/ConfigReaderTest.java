@@ -142,7 +142,7 @@ class ConfigReaderTest {
         "train.lr=                    | 'train.lr' has no value",
         "train.schedule=cosin         | 'train.schedule' must be one of constant, linear, cosine; did you mean cosine?",
         "data.packing=yes             | 'data.packing' must be true or false, not yes",
-        "adapter.method=oftt          | 'adapter.method' must be one of oft, psoft, goft, qgoft, boft, hra, lora, full; did you mean oft?",
+        "adapter.method=oftt          | 'adapter.method' must be one of oft, psoft, goft, qgoft, boft, hra, lora, dora, adalora, full; did you mean oft?",
         "adapter.targets=[]           | 'adapter.targets' lists no module",
         "adapter.targets=\"(\"        | 'adapter.targets' is not a regular expression: Unclosed group",
         "adapter.layers=3             | 'adapter.layers' must be a list, such as [a, b]",

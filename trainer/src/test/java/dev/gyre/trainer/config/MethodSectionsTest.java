@@ -31,7 +31,8 @@ class MethodSectionsTest {
         "qgoft", "qgoft, penalty: 1e-3", "lora", "lora, r: 4, alpha: 3, rslora: true, gaussian: true, dropout: 0.05",
         "lora, rank_pattern: {q_proj: 4, '.*up': 8}, alpha_pattern: {q_proj: 2.5}, bias: all", "boft",
         "boft, blocks: 8, factors: 2, dropout: 0.2", "hra", "hra, r: 3, gram_schmidt: true, init_weights: false",
-        "full"})
+        "dora", "dora, r: 4, rslora: true", "adalora",
+        "adalora, init_r: 6, target_r: 3, tinit: 20, tfinal: 50, delta_t: 10, orthogonality: 0.1, alpha: 32", "full"})
     void isReadBackEqualAndWrittenAsItAlwaysWas(String section) throws IOException {
         RunConfig c = ConfigReader.parse("run.yaml", "{model: {path: m}, adapter: {method: " + section
                 + "}, data: {train: t}, output: {dir: d}}", RunConfig.class, List.of());

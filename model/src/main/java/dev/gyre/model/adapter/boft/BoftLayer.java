@@ -36,7 +36,7 @@ import org.jspecify.annotations.Nullable;
 final class BoftLayer implements AdapterLayer {
     private static final Orthogonal MAP = new Orthogonal(Orthogonal.Form.CAYLEY_MINUS, 0, 0f, Orthogonal.Skew.FULL);
 
-    /// Below it numbers of a row may have vanished when they were stored.
+    /// Below it values of a row may have been rounded to zero when they were stored.
     private static final double SMALLEST_SCALE = 1e-20;
 
     private final Site site;
@@ -79,7 +79,7 @@ final class BoftLayer implements AdapterLayer {
         float[] unscaled = new float[Math.multiplyExact(rows, d)];
         for (int o = 0; o < rows; o++) {
             double s = scale.values()[o];
-            // a row's own factor keeps the relative error of its numbers, until they vanish
+            // a row's own factor keeps the relative error of its values, until they underflow
             Unmerge.checked(site.path(), "its scale of output " + o,
                     Math.abs(s) > SMALLEST_SCALE ? 1 : 1 / Math.abs(s));
             for (int c = 0; c < d; c++)

@@ -42,6 +42,6 @@ public final class GoftMethod implements Method<Goft> {
 
     @Override
     public List<Preset> presets() {
-        return List.of(Preset.of("goft", "GOFT: Givens rotations, the fewest trained numbers", "train.lr=1e-3"));
+        return List.of(Preset.of("goft", "GOFT: Givens rotations, the fewest trainable parameters", "train.lr=1e-3"));
     }
 }

@@ -62,16 +62,23 @@ public record Lora(@Key(doc = "rank", def = "16", min = 1) int r,
         return new Lora(r, alpha, dropout, rslora, gaussian, initWeights, rankPattern, alphaPattern, t);
     }
 
+    /// @param p dropout
+    public Lora with(double p) {
+        return new Lora(r, alpha, p, rslora, gaussian, initWeights, rankPattern, alphaPattern, targets);
+    }
+
     @Override
     public String variant() {
         return "r=" + r;
     }
 
-    int rank(String module) {
+    /// Rank on one module.
+    public int rank(String module) {
         return match(rankPattern, module, r);
     }
 
-    double scale(String module) {
+    /// Factor of the update of one module.
+    public double scale(String module) {
         int rank = rank(module);
         double a = match(alphaPattern, module, Objects.requireNonNull(alpha));
         return rslora ? a / Math.sqrt(rank) : a / rank;

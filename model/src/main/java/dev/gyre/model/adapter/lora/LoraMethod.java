@@ -35,7 +35,7 @@ public final class LoraMethod implements Method<Lora> {
     public List<Preset> presets() {
         return List.of(
                 Preset.of("lora", "LoRA: a low-rank update, the common baseline", "adapter.r=16", "train.lr=2e-4"),
-                Preset.of("qlora", "QLoRA: LoRA over weights held in 4 bits with quantised scales",
+                Preset.of("qlora", "QLoRA: LoRA over weights stored in 4 bits with quantised scales",
                         "model.base=nf4_double", "adapter.r=16", "train.lr=2e-4"));
     }
 }

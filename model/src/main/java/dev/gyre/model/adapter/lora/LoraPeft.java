@@ -10,8 +10,8 @@ import java.util.Objects;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.node.ObjectNode;
 
-/// PEFT's LoRA, of whose variants only the plain one and rsLoRA are read.
-final class LoraPeft implements PeftForm<Lora> {
+/// PEFT's LoRA, of whose variants the plain one and rsLoRA are read.
+public final class LoraPeft implements PeftForm<Lora> {
     static final String A = "lora_A.weight";
     static final String B = "lora_B.weight";
 
@@ -25,6 +25,12 @@ final class LoraPeft implements PeftForm<Lora> {
         return "LORA";
     }
 
+    /// A file with `use_dora` is DoRA's.
+    @Override
+    public boolean reads(Fields f) {
+        return !f.bool("use_dora", false);
+    }
+
     @Override
     public List<String> parameters() {
         return List.of(A, B);
@@ -32,16 +38,7 @@ final class LoraPeft implements PeftForm<Lora> {
 
     @Override
     public Lora read(Fields f, Targets targets) {
-        for (String key : List.of("use_dora", "use_qalora", "use_bdlora"))
-            if (f.isSet(key) && !(f.node(key).isBoolean() && !f.bool(key, true)))
-                throw f.bad(key, "false; only plain LoRA and rsLoRA are implemented");
-        for (String key : VARIANTS)
-            if (f.isSet(key) && !(f.node(key).isContainer() && f.node(key).isEmpty()))
-                throw f.bad(key, "null; only plain LoRA and rsLoRA are implemented");
-        if (f.isSet("loftq_config") && !f.object("loftq_config").isEmpty())
-            throw f.bad("loftq_config", "{}; LoftQ changes the base weights");
-        if (f.bool("lora_bias", false))
-            throw f.bad("lora_bias", "false; train the adapter without it, or fold it in with PEFT (merge_and_unload)");
+        requirePlain(f);
         JsonNode init = f.node("init_lora_weights");
         boolean gaussian = init.isString() && init.stringValue().equalsIgnoreCase("gaussian");
         if (init.isString() && !gaussian && !List.of("eva", "orthogonal").contains(init.stringValue()))
@@ -53,6 +50,28 @@ final class LoraPeft implements PeftForm<Lora> {
         return new Lora(PeftForm.positive(f, "r", 8), f.number("lora_alpha", 8), PeftForm.rate(f, "lora_dropout"),
                 f.bool("use_rslora", false), gaussian, init.isString() || f.bool("init_lora_weights", true), ranks,
                 pattern(f, "alpha_pattern"), targets);
+    }
+
+    /// Refuses the variants of LoRA that are no methods of ours.
+    public static void requirePlain(Fields f) {
+        for (String key : List.of("use_qalora", "use_bdlora"))
+            if (f.isSet(key) && !(f.node(key).isBoolean() && !f.bool(key, true)))
+                throw f.bad(key, "false; only LoRA, rsLoRA, DoRA and AdaLoRA are implemented");
+        for (String key : VARIANTS)
+            if (f.isSet(key) && !(f.node(key).isContainer() && f.node(key).isEmpty()))
+                throw f.bad(key, "null; only LoRA, rsLoRA, DoRA and AdaLoRA are implemented");
+        if (f.isSet("loftq_config") && !f.object("loftq_config").isEmpty())
+            throw f.bad("loftq_config", "{}; LoftQ changes the base weights");
+        if (f.bool("lora_bias", false))
+            throw f.bad("lora_bias", "false; train the adapter without it, or fold it in with PEFT (merge_and_unload)");
+    }
+
+    /// Writes that no such variant is used.
+    public static void putPlain(ObjectNode json) {
+        json.put("lora_bias", false).put("use_dora", false).put("use_qalora", false).put("qalora_group_size", 16)
+                .put("megatron_core", "megatron.core").put("ensure_weight_tying", false).putObject("loftq_config");
+        VARIANTS.forEach(json::putNull);
+        json.putNull("eva_config").putNull("use_bdlora");
     }
 
     private static Map<String, Double> pattern(Fields f, String key) {
@@ -73,7 +92,7 @@ final class LoraPeft implements PeftForm<Lora> {
     public void write(Lora o, ObjectNode json) {
         json.put("fan_in_fan_out", false).put("r", o.r());
         PeftForm.putNumber(json, "lora_alpha", Objects.requireNonNull(o.alpha()));
-        json.put("lora_dropout", o.dropout()).put("use_rslora", o.rslora()).put("lora_bias", false);
+        json.put("lora_dropout", o.dropout()).put("use_rslora", o.rslora());
         if (o.gaussian())
             json.put("init_lora_weights", "gaussian");
         else
@@ -82,9 +101,6 @@ final class LoraPeft implements PeftForm<Lora> {
         o.rankPattern().forEach(ranks::put);
         ObjectNode alphas = json.putObject("alpha_pattern");
         o.alphaPattern().forEach((k, v) -> PeftForm.putNumber(alphas, k, v));
-        json.put("use_dora", false).put("use_qalora", false).put("qalora_group_size", 16)
-                .put("megatron_core", "megatron.core").put("ensure_weight_tying", false).putObject("loftq_config");
-        VARIANTS.forEach(json::putNull);
-        json.putNull("eva_config").putNull("use_bdlora");
+        putPlain(json);
     }
 }

@@ -39,7 +39,7 @@ public final class OftMethod implements Method<Oft> {
         return List.of(
                 Preset.of("oftv2", "OFTv2: block rotations of the input, on weights as they are stored",
                         "adapter.block_size=32", "train.lr=4e-4"),
-                Preset.of("qoft", "QOFT: OFTv2 over weights held in 4 bits (NF4)", "model.base=nf4",
+                Preset.of("qoft", "QOFT: OFTv2 over weights stored in 4 bits (NF4)", "model.base=nf4",
                         "adapter.block_size=32", "train.lr=4e-4"),
                 Preset.of("qoft-double", "QOFT with the 4-bit scales quantised as well, the least memory",
                         "model.base=nf4_double", "adapter.block_size=32", "train.lr=4e-4"),

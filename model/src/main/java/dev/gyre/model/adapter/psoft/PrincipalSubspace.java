@@ -47,7 +47,7 @@ final class PrincipalSubspace {
             BaseWeights base = source.base();
             if (base == null)
                 throw new InputException(site.path()
-                        + ": the principal factors of the weight are not here: no " + PsoftPeft.FACTORS
+                        + ": the principal factors of the weight are missing: no " + PsoftPeft.FACTORS
                         + ", which Gyre writes into the folder of a"
                         + " PSOFT adapter; PEFT recomputes the factors, with signs that differ between machines: fold the"
                         + " adapter in where it was trained (merge_and_unload) and take that model");

@@ -107,7 +107,7 @@ public record Psoft(
     }
 
     @Override
-    public Psoft seeded(long s) {
+    public Psoft inRun(long s, long steps) {
         return new Psoft(r, alpha, dropout, factors, svd, svdIterations, orthogonal, magnitudeA, magnitudeB, cayley,
                 terms, maxNorm, initWeights, targets, s);
     }
