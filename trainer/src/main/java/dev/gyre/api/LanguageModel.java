@@ -97,7 +97,7 @@ public final class LanguageModel implements AutoCloseable {
     /// ```
     ///
     /// @param name that [#enable], [#saveAdapter] and messages use
-    /// @param spec the method and its options
+    /// @param options the method and its options
     /// @param seed of random initial values
     /// @return its trainable parameters
     public long adapt(String name, AdapterOptions options, long seed) {
