@@ -93,11 +93,11 @@ public final class TrainingRun implements AutoCloseable {
                 dir = RunDir.create(path);
                 lock = dir.lock();
             }
-            // first of all files: what is killed from here on can be resumed
-            dir.write("run.yaml", ConfigWriter.resolved(config.record()));
             if (resume)
-                Provenance.resume(dir, provenance);
-            else
+                Provenance.resume(dir, provenance); // may refuse, and then nothing has changed
+            // of a new run the first of all files: what is killed from here on can be resumed
+            dir.write("run.yaml", ConfigWriter.resolved(config.record()));
+            if (!resume)
                 Provenance.write(dir, provenance);
             dir.write("program.txt", session.programs());
             return new TrainingRun(config, trained, data, backend, notes, dir, Objects.requireNonNull(lock), session,
