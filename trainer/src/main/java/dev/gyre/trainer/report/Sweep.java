@@ -79,7 +79,7 @@ public final class Sweep implements AutoCloseable {
     }
 
     public State state(Run r) {
-        if (Files.exists(r.dir().resolve(Results.FILE)))
+        if (Results.readIfSound(r.dir()) != null)
             return State.DONE;
         if (failures().containsKey(r.name()))
             return State.FAILED;

@@ -183,7 +183,7 @@ public final class TrainingRun implements AutoCloseable {
             List<TrainListener> told = List.copyOf(all);
             all.addFirst(housekeeping(told));
             TrainLoop loop = new TrainLoop(checked(told), data, config.train())
-                    .evaluating(config.eval().every(), config.eval().patience()).saving(checkpoints()).listening(all)
+                    .evaluating(config.eval().every(), config.eval().patience()).saving(checkpoints(metrics)).listening(all)
                     .stopping(stop);
             if (from != null)
                 loop.resume(from);
@@ -213,7 +213,7 @@ public final class TrainingRun implements AutoCloseable {
                 });
     }
 
-    private TrainLoop.Saver checkpoints() {
+    private TrainLoop.Saver checkpoints(MetricsLog metrics) {
         return new TrainLoop.Saver() {
             @Override
             public int every() {
@@ -223,6 +223,7 @@ public final class TrainingRun implements AutoCloseable {
             @Override
             public Path save(Checkpoint c) {
                 session.pull();
+                metrics.force();
                 return dir.save(c, config.output().keep(), d -> trained.write(d.resolve(trained.folder())));
             }
         };
