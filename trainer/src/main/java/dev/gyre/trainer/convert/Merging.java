@@ -123,10 +123,10 @@ public final class Merging {
                     progress.accept(name);
                     HeapTrim.collect();
                     if (!undo)
-                        return finite(name, Merge.weight(llama, backend, name));
+                        return stored(name, t, Merge.weight(llama, backend, name));
                     Merge.Unmerged w = Merge.unmerge(llama, backend, name, llama.values(name));
                     growth[0] = Math.max(growth[0], w.growth());
-                    return finite(name, w.values());
+                    return stored(name, t, w.values());
                 }, shape(source, name));
             }
             if (restored)
@@ -141,13 +141,19 @@ public final class Merging {
         }
     }
 
-    private static float[] finite(String name, float[] values) {
+    /// `values`, all of which `type` can hold.
+    private static float[] stored(String name, TensorType type, float[] values) {
         for (float v : values)
-            if (!Float.isFinite(v))
-                throw new CheckFailedException("merge: " + name + " would hold " + v
-                        + "; the model's or an adapter's weights are not finite or too large; nothing was written");
+            if (!Float.isFinite(v) || type == TensorType.F16 && Math.abs(v) >= F16_OVERFLOW)
+                throw new CheckFailedException("merge: " + name + " would hold " + v + ", which " + (Float.isFinite(v)
+                        ? "F16 cannot store: use --dtype f32 or bf16"
+                        : "is no weight: those of the model or of an adapter are not finite or too large")
+                        + "; nothing was written");
         return values;
     }
+
+    /// Half-way from the largest number in 16 bits to the next, which rounds to infinity.
+    private static final float F16_OVERFLOW = 65520;
 
     private static long[] shape(ModelDir source, String name) {
         return source.shape(name).stream().mapToLong(Long::longValue).toArray();

@@ -35,6 +35,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.OptionalLong;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.function.BooleanSupplier;
@@ -315,6 +316,13 @@ public final class TrainingRun implements AutoCloseable {
 
     public @Nullable TokenizedSet valid() {
         return data.valid();
+    }
+
+    /// Whether the loss on `data.valid` is measured on a part of it while training, and on how many tokens.
+    public OptionalLong sampled() {
+        TokenizedSet valid = data.valid();
+        return valid == null || data.validated() == valid.targets() ? OptionalLong.empty()
+                : OptionalLong.of(data.validated());
     }
 
     public Batches batches() {
