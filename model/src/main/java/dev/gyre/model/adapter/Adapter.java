@@ -45,14 +45,14 @@ public final class Adapter {
 
     /// @param base what methods that decompose the weights start from; the others need none
     public static Adapter create(AdapterOptions options, Sites model, long seed, @Nullable BaseWeights base) {
-        return create(options, model, (name, values, dims) -> new Tensor(name, values.clone(), true, dims),
+        return create(options, model, (name, values, decay, dims) -> new Tensor(name, values.clone(), decay, dims),
                 (site, modules) -> new Fresh(site, model, modules, base,
                         new Random(seed ^ site.path().hashCode() * 0x9E3779B97F4A7C15L)));
     }
 
     /// An adapter of which only the shapes are known, to plan with.
     public static Adapter planned(AdapterOptions options, Sites model) {
-        return create(options, model, (name, values, dims) -> Tensor.planned(name, true, dims),
+        return create(options, model, (name, values, decay, dims) -> Tensor.planned(name, decay, dims),
                 (site, modules) -> new Planned(site, model, modules));
     }
 

@@ -11,8 +11,10 @@ import java.util.List;
 /// Model weights that are trained whole with an adapter: biases, and the modules that are to be saved.
 final class ModelTensors {
     /// Makes one of them from the model's own values, or reads it.
+    ///
+    /// As in transformers, whatever trains them, biases and norms, the vectors of a model, do not decay; matrices do.
     interface Source {
-        Tensor tensor(String name, float[] values, int... dims);
+        Tensor tensor(String name, float[] values, boolean decay, int... dims);
     }
 
     private ModelTensors() {
@@ -37,6 +39,6 @@ final class ModelTensors {
     private static Tensor copy(String name, Sites model, Source source, int... dims) {
         if (!(model.data(name) instanceof HostData.F32 f))
             throw new InputException(name + ": a weight trained whole must be loaded in 32 bits");
-        return source.tensor(name, f.values, dims);
+        return source.tensor(name, f.values, dims.length == 2, dims);
     }
 }

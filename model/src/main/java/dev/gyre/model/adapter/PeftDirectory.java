@@ -37,10 +37,10 @@ final class PeftDirectory {
             modules.add(Adapter.layer(form.fitted(options, site, source.embedding(), file), site, source));
         }
         List<String> adapted = sites.stream().map(Site::path).toList();
-        List<Tensor> whole = ModelTensors.of(options.targets(), sites, model, (name, values, dims) -> {
+        List<Tensor> whole = ModelTensors.of(options.targets(), sites, model, (name, values, decay, dims) -> {
             String key = fileName(name, adapted);
             read.add(key);
-            return new Tensor(name, file.tensor(key, wide(dims)).values, dims.length == 2, dims);
+            return new Tensor(name, file.tensor(key, wide(dims)).values, decay, dims);
         });
         for (Site site : sites)
             if (keepsBase(site.path()) && file.tensors().containsKey(site.path() + ".base_layer.weight")) {

@@ -83,20 +83,26 @@ public final class PeftFile {
                     throw new FormatException(weights, "tensor '" + key + "' does not start with '" + PREFIX
                             + "'; expected an adapter of a causal language model");
                 String name = key.substring(PREFIX.length());
-                tensors.put(name, tensor(file, key, name));
+                tensors.put(name, tensor(weights, file, key, name));
             }
         }
         Map<String, Tensor> frozen = new TreeMap<>();
         String second = config.form().frozenFile();
         if (second != null && Files.exists(found.resolve(second)))
             try (SafeTensors file = SafeTensors.open(found.resolve(second))) {
-                file.names().forEach(n -> frozen.put(n, tensor(file, n, n)));
+                file.names().forEach(n -> frozen.put(n, tensor(found.resolve(second), file, n, n)));
             }
         return new PeftFile(found, config, tensors, frozen, warnings);
     }
 
-    private static Tensor tensor(SafeTensors file, String key, String name) {
-        return new Tensor(name, file.f32(key),
+    /// Of an adapter that holds NaN, as after a run that diverged, nothing good can be made.
+    private static Tensor tensor(Path path, SafeTensors file, String key, String name) {
+        float[] values = file.f32(key);
+        for (float v : values)
+            if (!Float.isFinite(v))
+                throw new FormatException(path, "tensor '" + key + "' holds " + v
+                        + "; the adapter is of a run that diverged, or damaged: take one of an earlier checkpoint");
+        return new Tensor(name, values,
                 file.info(key).shape().stream().mapToLong(Long::longValue).toArray());
     }
 

@@ -123,8 +123,9 @@ public record RunConfig(
                 epochs = 1.0;
             if (epochs != null && !(epochs > 0))
                 throw new Conflict("epochs", "epochs must be above 0");
-            if (steps != null && warmup > steps)
-                throw new Conflict("warmup", "warmup " + warmup + " is longer than the run (steps " + steps + ")");
+            if (steps != null && warmup >= steps)
+                throw new Conflict("warmup",
+                        "warmup " + warmup + " is as long as the run or longer (steps " + steps + ")");
         }
 
         /// What a run opens its session for.
@@ -148,7 +149,8 @@ public record RunConfig(
 
     public record Eval(
             @Key(doc = "steps between evaluations on data.valid; 0: only at the end", def = "50", min = 0) int every,
-            @Key(doc = "micro-batches per evaluation, at most; 0: all", def = "20", min = 0) int batches,
+            @Key(doc = "micro-batches per evaluation while training, at most, their rows spread evenly over data.valid; 0: all of it",
+                    def = "0", min = 0) int batches,
             @Key(doc = "early stopping: end the run after this many evaluations without a new best; 0: never",
                     def = "0",
                     min = 0) int patience,

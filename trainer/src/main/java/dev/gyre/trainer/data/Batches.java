@@ -129,11 +129,21 @@ public final class Batches {
         return out;
     }
 
-    /// At most `limit` micro-batches (0: all) of the whole set in the file's order, for evaluation.
+    /// The whole set in the file's order, for evaluation.
+    ///
+    /// @param limit micro-batches at most, whose rows are then spread evenly over the set, the same each time; 0: all
     public static List<Micro> inOrder(TokenizedSet set, int B, int T, boolean packing, int limit) {
         Batches all = new Batches(set, B, T, packing, false, 0, 1);
-        int count = (all.rows.length + B - 1) / B;
-        return all.next(limit == 0 ? count : Math.min(limit, count));
+        int[][] rows = all.rows;
+        int count = (rows.length + B - 1) / B;
+        if (limit > 0 && limit < count) {
+            int[][] spread = new int[limit * B][];
+            for (int i = 0; i < spread.length; i++)
+                spread[i] = rows[(int) ((long) i * rows.length / spread.length)];
+            all.rows = spread;
+            count = limit;
+        }
+        return all.next(count);
     }
 
     private Micro batch(int[][] chosen) {

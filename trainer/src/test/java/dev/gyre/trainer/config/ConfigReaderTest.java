@@ -173,7 +173,7 @@ class ConfigReaderTest {
         assertThat(error(MINIMAL + "train: {steps: 3, epochs: 2}\n"))
                 .startsWith("run.yaml:5:19: steps and epochs exclude each other");
         assertThat(error(MINIMAL + "train: {steps: 3, warmup: 4}\n"))
-                .startsWith("run.yaml:5:19: warmup 4 is longer than the run (steps 3) (in train)");
+                .startsWith("run.yaml:5:19: warmup 4 is as long as the run or longer (steps 3) (in train)");
         assertThat(error(MINIMAL.replace("{method: oft}", "{method: oft, blocks: 2, block_size: 4}")))
                 .startsWith("run.yaml:2:24: block_size and blocks exclude each other");
         assertThat(error(MINIMAL.replace("{method: oft}", "{method: oft, targets: '.*q_proj', layers: [1]}")))
