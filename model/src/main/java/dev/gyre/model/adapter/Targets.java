@@ -109,8 +109,9 @@ public record Targets(
 
     private static int number(Regex r, String path) {
         MatchResult m = r.atStart(path);
-        return m != null && m.group(1) != null && m.group(1).length() < 9 && m.group(1).chars().allMatch(Character::isDigit)
-                ? Integer.parseInt(m.group(1)) : -1;
+        return m != null && m.group(1) != null && m.group(1).length() < 9
+                && m.group(1).chars().allMatch(Character::isDigit)
+                        ? Integer.parseInt(m.group(1)) : -1;
     }
 
     /// What of the options matches nothing in a model, most likely misspelt, one text each: entries of lists, expressions,
@@ -137,7 +138,8 @@ public record Targets(
             out.add("layers " + missing + " has no module, the model has fewer layers");
         List<String> adapted = paths.stream().filter(this::matches).toList();
         new TreeMap<>(patterns).forEach((key, names) -> {
-            List<String> unused = names.stream().filter(x -> adapted.stream().noneMatch(p -> matchesEnd(key, x, p))).toList();
+            List<String> unused =
+                    names.stream().filter(x -> adapted.stream().noneMatch(p -> matchesEnd(key, x, p))).toList();
             if (!unused.isEmpty())
                 out.add(key + " " + unused + " matches no adapted module");
         });

@@ -43,7 +43,8 @@ public final class Regex {
 
     private static Pattern compile(String expression) {
         if (expression.length() > LENGTH)
-            throw new InputException("a regular expression of " + expression.length() + " characters; at most " + LENGTH);
+            throw new InputException(
+                    "a regular expression of " + expression.length() + " characters; at most " + LENGTH);
         long repeats = 1;
         for (Matcher m = REPEAT.matcher(expression); m.find();) {
             String most = m.group(2) == null || m.group(2).isEmpty() ? m.group(1) : m.group(2);
