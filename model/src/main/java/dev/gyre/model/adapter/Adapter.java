@@ -69,6 +69,9 @@ public final class Adapter {
                     + Stream.concat(Stream.of(model.embedding()), model.linears().stream())
                             .map(i -> i.path().substring(i.path().lastIndexOf('.') + 1))
                             .collect(Collectors.toCollection(TreeSet::new)));
+        List<String> idle = options.targets().idle(options.patterns(), model);
+        if (!idle.isEmpty())
+            throw new InputException(String.join("; ", idle));
         for (Site site : sites)
             out.add(layer(options, site, sources.of(site, sites.size())));
         return new Adapter(options, out, ModelTensors.of(options.targets(), sites, model, whole), List.of(), model);

@@ -4,14 +4,17 @@ import dev.gyre.kernels.InputException;
 import dev.gyre.model.options.Conflict;
 import dev.gyre.model.options.Key;
 import dev.gyre.model.options.Names;
+import dev.gyre.model.options.Regex;
 import dev.gyre.model.options.Unlisted;
 import dev.gyre.model.weights.Site;
 import dev.gyre.model.weights.Sites;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeMap;
 import java.util.TreeSet;
-import java.util.regex.Matcher;
-import java.util.regex.Pattern;
+import java.util.regex.MatchResult;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
@@ -33,7 +36,7 @@ public record Targets(
         @Key(doc = "layer numbers to adapt; empty: all", def = "[]", min = 0) List<Integer> layers,
         @Unlisted(def = "[]") List<String> layersPattern,
         @Unlisted(def = "[]") List<String> modulesToSave) {
-    private static final Pattern FIRST_NUMBER = Pattern.compile(".*?\\.[^.]*\\.(\\d+)\\.");
+    private static final Regex FIRST_NUMBER = Regex.of(".*?\\.[^.]*\\.(\\d+)\\.");
 
     /// Biases trained with an adapter.
     public enum Bias {
@@ -91,17 +94,67 @@ public record Targets(
         if (layers.isEmpty())
             return true;
         if (layersPattern.isEmpty())
-            return layers.contains(number(FIRST_NUMBER.matcher(path)));
+            return layers.contains(number(FIRST_NUMBER, path));
         for (String name : layersPattern) {
-            int n = number(Names.compile("(?:^|.*?\\.)" + name + "\\.(\\d+)\\.").matcher(path));
+            int n = number(inList(name), path);
             if (n >= 0)
                 return layers.contains(n);
         }
         return false;
     }
 
-    private static int number(Matcher m) {
-        return m.lookingAt() && m.group(1).length() < 9 ? Integer.parseInt(m.group(1)) : -1;
+    private static Regex inList(String name) {
+        return Regex.of("(?:^|.*?\\.)" + name + "\\.(\\d+)\\.");
+    }
+
+    private static int number(Regex r, String path) {
+        MatchResult m = r.atStart(path);
+        return m != null && m.group(1) != null && m.group(1).length() < 9
+                && m.group(1).chars().allMatch(Character::isDigit)
+                        ? Integer.parseInt(m.group(1)) : -1;
+    }
+
+    /// What of the options matches nothing in a model, most likely misspelt, one text each: entries of lists, expressions,
+    /// layer numbers, and the keys of `patterns`, which belong to adapted modules. PEFT ignores them. Targets have
+    /// [#unmatched].
+    List<String> idle(Map<String, Set<String>> patterns, Sites model) {
+        List<String> paths = paths(model);
+        List<String> out = new ArrayList<>();
+        if (exclude != null) {
+            List<String> names = exclude.pattern() == null ? of(exclude).unmatched(paths)
+                    : paths.stream().anyMatch(exclude::matches) ? List.of() : List.of(exclude.pattern());
+            if (!names.isEmpty())
+                out.add("exclude " + names + " matches no module");
+        }
+        List<String> lists = layersPattern.stream().filter(name -> paths.stream()
+                .allMatch(p -> number(inList(name), p) < 0)).toList();
+        if (!lists.isEmpty())
+            out.add("layers_pattern " + lists + " matches no list of layers");
+        List<Regex> numbers =
+                layersPattern.isEmpty() ? List.of(FIRST_NUMBER) : layersPattern.stream().map(Targets::inList).toList();
+        List<Integer> missing = layers.stream()
+                .filter(n -> paths.stream().allMatch(p -> numbers.stream().allMatch(r -> number(r, p) != n))).toList();
+        if (lists.isEmpty() && !missing.isEmpty())
+            out.add("layers " + missing + " has no module, the model has fewer layers");
+        List<String> adapted = paths.stream().filter(this::matches).toList();
+        new TreeMap<>(patterns).forEach((key, names) -> {
+            List<String> unused =
+                    names.stream().filter(x -> adapted.stream().noneMatch(p -> matchesEnd(key, x, p))).toList();
+            if (!unused.isEmpty())
+                out.add(key + " " + unused + " matches no adapted module");
+        });
+        return out;
+    }
+
+    /// Whether an expression matches a module's path, or the end of it after a dot: how PEFT reads `rank_pattern`.
+    ///
+    /// @param key of the configuration, for messages
+    public static boolean matchesEnd(String key, String expression, String path) {
+        try {
+            return Regex.of("(.*\\.)?(" + expression + ")$").matches(path);
+        } catch (InputException e) {
+            throw new InputException(key + ": " + e.getMessage(), e);
+        }
     }
 
     /// The modules among `paths` that are adapted, in their order.

@@ -39,6 +39,7 @@ public final class Json {
 
     private static ObjectNode readObject(Path file, JsonMapper mapper) {
         byte[] bytes;
+        Inputs.requireFile(file);
         try {
             if (Files.size(file) > LIMIT)
                 throw new FormatException(file, "larger than " + (LIMIT >> 20) + " MiB, not a JSON file we know");
@@ -69,7 +70,10 @@ public final class Json {
 
     /// What is wrong, in one line, without the parser's own words for where.
     public static String reason(JacksonException e) {
-        return e.getOriginalMessage().replaceAll("\\s+", " ").replaceAll(" \\([^(]*\\[Source: .*", "");
+        return e.getOriginalMessage().replaceAll("\\s+", " ").replaceAll(" \\([^(]*\\[Source: .*", "")
+                .replaceAll(
+                        "[:;,]? ?\\(?(enable|set|use|override)[^()]*(JsonReadFeature|StreamRead|JsonFactory)[^()]*\\)?(\\(\\))?(`\\))?( to allow)?",
+                        "");
     }
 
     static String at(JacksonException e) {

@@ -3,6 +3,7 @@ package dev.gyre.trainer.bundle;
 import dev.gyre.kernels.InputException;
 import dev.gyre.model.files.AtomicFiles;
 import dev.gyre.model.files.FolderLock;
+import dev.gyre.model.format.ModelDir;
 import java.io.IOException;
 import java.net.URI;
 import java.net.URISyntaxException;
@@ -94,8 +95,11 @@ public final class Bundle {
             for (String file : List.of("LICENSE", "examples/quickstart.yaml"))
                 copyFile(files.apply(file), file, root);
             Path model = files.apply(BASE_MODEL);
-            if (model != null)
+            if (model != null) {
+                for (Path p : files(model, Pattern.compile(".*")))
+                    ModelDir.requireInside(model, p);
                 copyAll(model, root.resolve(BASE_MODEL), Pattern.compile(".*"));
+            }
             if (sdk != null)
                 copySdk(sdk, root.resolve("tornado"));
             progress.accept("archive ...");

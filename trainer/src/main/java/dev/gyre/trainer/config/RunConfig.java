@@ -87,7 +87,7 @@ public record RunConfig(
     public record Train(
             @Key(doc = "optimiser steps; or give epochs", def = "null", min = 1) @Nullable Integer steps,
             @Key(doc = "passes over the data in place of steps; 1 when neither is given", def = "null",
-                    min = 0) @Nullable Double epochs,
+                    min = 0, max = 1e6) @Nullable Double epochs,
             @Key(doc = "tokens in a row", def = "512", min = 1, max = 1048576) int seqLen,
             @Key(doc = "shorter rows in addition to seq_len, such as [64, 128]: a micro-batch takes the shortest that holds its rows",
                     def = "[]", min = 1, max = 1048576) List<Integer> buckets,
@@ -117,6 +117,12 @@ public record RunConfig(
                 if (b >= seqLen)
                     throw new Conflict("buckets", "buckets: " + b + " is not shorter than seq_len " + seqLen);
             buckets = buckets.stream().distinct().sorted().toList();
+            if ((long) microBatch * seqLen > MOST)
+                throw new Conflict("micro_batch", "micro_batch " + microBatch + " times seq_len " + seqLen
+                        + " is more than " + MOST + " tokens at once; lower one of them, and raise accumulate");
+            if ((long) microBatch * accumulate > MOST)
+                throw new Conflict("accumulate", "accumulate " + accumulate + " times micro_batch " + microBatch
+                        + " is more than " + MOST + " rows in a step");
             if (steps != null && epochs != null)
                 throw new Conflict("epochs", "steps and epochs exclude each other; give one of them");
             if (steps == null && epochs == null)
@@ -127,6 +133,9 @@ public record RunConfig(
                 throw new Conflict("warmup",
                         "warmup " + warmup + " is as long as the run or longer (steps " + steps + ")");
         }
+
+        /// Tokens of a micro-batch and rows of a step: an array has no more.
+        private static final int MOST = Integer.MAX_VALUE;
 
         /// What a run opens its session for.
         public Set<TrainSession.Use> uses() {

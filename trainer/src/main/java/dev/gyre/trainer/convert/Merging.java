@@ -79,7 +79,7 @@ public final class Merging {
         double allowed = o.limit != null ? o.limit : switch (stored) {
             case F16 -> 2e-2;
             case BF16 -> 1e-1;
-            case F32, F64, I64, I32, I16, I8, U8, BOOL -> 1e-4;
+            default -> 1e-4;
         };
         MergeCheck c = MergeCheck.of(o.undo ? made : given, o.undo ? given : made, backend, o.seed);
         String said = String.format(Locale.ROOT,

@@ -10,6 +10,7 @@ import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /// Options of LoRA.
@@ -72,22 +73,27 @@ public record Lora(@Key(doc = "rank", def = "16", min = 1) int r,
         return "r=" + r;
     }
 
+    @Override
+    public Map<String, Set<String>> patterns() {
+        return Map.of("rank_pattern", rankPattern.keySet(), "alpha_pattern", alphaPattern.keySet());
+    }
+
     /// Rank on one module.
     public int rank(String module) {
-        return match(rankPattern, module, r);
+        return match("rank_pattern", rankPattern, module, r);
     }
 
     /// Factor of the update of one module.
     public double scale(String module) {
         int rank = rank(module);
-        double a = match(alphaPattern, module, Objects.requireNonNull(alpha));
+        double a = match("alpha_pattern", alphaPattern, module, Objects.requireNonNull(alpha));
         return rslora ? a / Math.sqrt(rank) : a / rank;
     }
 
     /// The first entry whose key, as a regular expression, matches the module path or a suffix of it after a dot.
-    private static <T> T match(Map<String, T> pattern, String module, T otherwise) {
+    private static <T> T match(String key, Map<String, T> pattern, String module, T otherwise) {
         for (Map.Entry<String, T> e : pattern.entrySet())
-            if (module.matches("(.*\\.)?(" + e.getKey() + ")$"))
+            if (Targets.matchesEnd(key, e.getKey(), module))
                 return e.getValue();
         return otherwise;
     }
