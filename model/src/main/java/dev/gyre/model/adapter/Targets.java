@@ -28,6 +28,9 @@ import org.jspecify.annotations.Nullable;
 ///        its layer
 /// @param layersPattern names of the lists that `layers` counts in, e.g. "layers"; empty for the first number in a path
 /// @param modulesToSave modules trained and saved whole; nothing in or below them is adapted
+/// @param tokens rows of embedding or output head that the adapter replaces, by PEFT's name of the module
+///        (`trainable_token_indices`)
+/// @param tied whether a module trained whole stays tied to the other end of a tied embedding (`ensure_weight_tying`)
 public record Targets(
         @Key(doc = "adapted modules: names, a regular expression for the whole path, or all-linear",
                 def = "all-linear") Names targets,
@@ -35,7 +38,8 @@ public record Targets(
         @Key(doc = "biases trained as well: none, adapted (of adapted modules), all", def = "none") Bias bias,
         @Key(doc = "layer numbers to adapt; empty: all", def = "[]", min = 0) List<Integer> layers,
         @Unlisted(def = "[]") List<String> layersPattern,
-        @Unlisted(def = "[]") List<String> modulesToSave) {
+        @Unlisted(def = "[]") List<String> modulesToSave,
+        @Unlisted(def = "{}") Map<String, List<Integer>> tokens, @Unlisted(def = "false") boolean tied) {
     private static final Regex FIRST_NUMBER = Regex.of(".*?\\.[^.]*\\.(\\d+)\\.");
 
     /// Biases trained with an adapter.
@@ -50,6 +54,12 @@ public record Targets(
         layers = List.copyOf(layers);
         layersPattern = List.copyOf(layersPattern);
         modulesToSave = List.copyOf(modulesToSave);
+        tokens = Map.copyOf(tokens);
+    }
+
+    public Targets(Names targets, @Nullable Names exclude, Bias bias, List<Integer> layers, List<String> layersPattern,
+            List<String> modulesToSave) {
+        this(targets, exclude, bias, layers, layersPattern, modulesToSave, Map.of(), false);
     }
 
     public static Targets of(Names targets) {
@@ -70,12 +80,12 @@ public record Targets(
     }
 
     public Targets with(Bias b) {
-        return new Targets(targets, exclude, b, layers, layersPattern, modulesToSave);
+        return new Targets(targets, exclude, b, layers, layersPattern, modulesToSave, tokens, tied);
     }
 
     /// The same with modules that are trained and saved whole.
     public Targets saving(String... modules) {
-        return new Targets(targets, exclude, bias, layers, layersPattern, List.of(modules));
+        return new Targets(targets, exclude, bias, layers, layersPattern, List.of(modules), tokens, tied);
     }
 
     /// Whether a module is adapted.
@@ -136,6 +146,12 @@ public record Targets(
                 .filter(n -> paths.stream().allMatch(p -> numbers.stream().allMatch(r -> number(r, p) != n))).toList();
         if (lists.isEmpty() && !missing.isEmpty())
             out.add("layers " + missing + " has no module, the model has fewer layers");
+        List<String> savable = new ArrayList<>(paths);
+        model.others().keySet().forEach(w -> savable.add(w.substring(0, w.lastIndexOf('.'))));
+        List<String> unsaved = modulesToSave.stream()
+                .filter(m -> savable.stream().noneMatch(p -> p.endsWith(m) || p.contains(m + "."))).toList();
+        if (!unsaved.isEmpty())
+            out.add("modules_to_save " + unsaved + " matches no module");
         List<String> adapted = paths.stream().filter(this::matches).toList();
         new TreeMap<>(patterns).forEach((key, names) -> {
             List<String> unused =
@@ -200,9 +216,20 @@ public record Targets(
         return site.bias() && (bias == Bias.ALL || adapted && bias == Bias.ADAPTED);
     }
 
-    /// Whether a module is trained and saved whole.
-    boolean saves(Site site) {
-        return modulesToSave.stream().anyMatch(m -> site.path().equals(m) || site.path().endsWith("." + m));
+    /// The same with trained tokens and tying.
+    Targets with(Map<String, List<Integer>> t, boolean tie) {
+        return new Targets(targets, exclude, bias, layers, layersPattern, modulesToSave, t, tie);
+    }
+
+    /// Whether a module, or one that it lies in, is trained and saved whole. PEFT compares ends of paths: `norm` is also
+    /// `input_layernorm`.
+    boolean saves(String path) {
+        for (int end = path.length(); end > 0; end = path.lastIndexOf('.', end - 1)) {
+            String module = path.substring(0, end);
+            if (modulesToSave.stream().anyMatch(module::endsWith))
+                return true;
+        }
+        return false;
     }
 
     @Override
