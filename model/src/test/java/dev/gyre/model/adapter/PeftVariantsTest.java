@@ -95,7 +95,7 @@ class PeftVariantsTest {
     @CsvSource({"pissa,plain,", "olora,plain,", "tokens,plain,", "tokens-both,plain,", "tokens-tied,tied,",
         "lora-bias,biased,", "mts-tied-both,tied,tie_word_embeddings", "mts-tied-embed,tied,tie_word_embeddings",
         "mts-tied-ensured,tied,", "mts-norm-mlp,plain,", "mts-all,plain,", "mts-head-bf16,plain-bf16,", "copies,plain,",
-        "copies-adapted,plain,", "bias-all,biased,"})
+        "copies-adapted,plain,", "bias-all,biased,", "psoft,plain,"})
     void computesMergesAndIsWrittenAsPeftDoes(String name, String base, String unmergeable) throws IOException {
         Transformer model = model(base);
         Path directory = GOLDEN.resolve(name);
