@@ -48,7 +48,8 @@ class FuzzTest {
     @TempDir
     Path dir;
 
-    private void run(String file, int inputs, List<byte[]> documents, boolean binary, Reader reader) throws IOException {
+    private void run(String file, int inputs, List<byte[]> documents, boolean binary, Reader reader)
+            throws IOException {
         List<ObjectNode> parsed = new ArrayList<>();
         if (!binary)
             documents.forEach(b -> parsed.add(Json.parseObject(Path.of(file), "", b, 0, b.length)));
@@ -75,7 +76,8 @@ class FuzzTest {
             } catch (RuntimeException | StackOverflowError e) {
                 r = Result.FAULT;
                 if (faults.size() < 5)
-                    faults.add("input " + i + ": " + e + " at " + (e.getStackTrace().length > 0 ? e.getStackTrace()[0] : "")
+                    faults.add("input " + i + ": " + e + " at "
+                            + (e.getStackTrace().length > 0 ? e.getStackTrace()[0] : "")
                             + "\n" + new String(input, 0, Math.min(input.length, 2000), StandardCharsets.UTF_8));
             }
             counts.merge(r, 1, Integer::sum);
@@ -83,7 +85,7 @@ class FuzzTest {
         if (SECONDS > 0)
             System.out.println(file + ": " + counts);
         assertThat(faults).as(counts.toString()).isEmpty();
-        assertThat(counts.keySet()).contains(Result.REFUSED);
+        assertThat(counts.keySet()).contains(Result.RIGHT, Result.REFUSED);
     }
 
     private static byte[] resource(String name) {
@@ -100,8 +102,8 @@ class FuzzTest {
 
     @Test
     void tokenizers() throws IOException {
-        run("tokenizer.json", 1500, List.of(resource("unigram.json"), resource("tokenizer-abort-1.json"),
-                resource("tokenizer-abort-2.json"), resource("tok-regex.json"), resource("tok-replace-chain.json")), false,
+        run("tokenizer.json", 1500, List.of(resource("unigram.json"), resource("bpe.json"), resource("bytes.json"),
+                resource("wordpiece.json")), false,
                 file -> {
                     try (HfTokenizer t = HfTokenizer.open(file)) {
                         for (String s : TEXTS) {
@@ -121,11 +123,12 @@ class FuzzTest {
 
     @Test
     void adapters() throws IOException {
-        run("adapter_config.json", 3000, List.of(resource("adapter_config.json"), resource("lora_config.json")), false, file -> {
-            PeftConfig c = PeftConfig.read(file);
-            c.options().targets().matches("model.layers.0.self_attn.q_proj");
-            c.toJson();
-        });
+        run("adapter_config.json", 3000, List.of(resource("adapter_config.json"), resource("lora_config.json")), false,
+                file -> {
+                    PeftConfig c = PeftConfig.read(file);
+                    c.options().targets().matches("model.layers.0.self_attn.q_proj");
+                    c.toJson();
+                });
     }
 
     @Test
@@ -149,7 +152,8 @@ class FuzzTest {
         if (random.nextInt(8) == 0)
             data = random.nextInt(data);
         ByteBuffer out = ByteBuffer.allocate(8 + changed.length + data).order(ByteOrder.LITTLE_ENDIAN);
-        out.putLong(random.nextInt(20) == 0 ? random.nextLong() : changed.length).put(changed).put(file, 8 + length, data);
+        out.putLong(random.nextInt(20) == 0 ? random.nextLong() : changed.length).put(changed).put(file, 8 + length,
+                data);
         return out.array();
     }
 }

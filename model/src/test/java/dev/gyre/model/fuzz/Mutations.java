@@ -12,8 +12,10 @@ import tools.jackson.databind.node.ObjectNode;
 /// Changes of a JSON document that keep most of its structure.
 public final class Mutations {
     private static final JsonNodeFactory F = JsonNodeFactory.instance;
-    private static final String[] TEXTS = {"", " ", "a", "aa", "\u2581", "##", "\u0000", "\u001b[2J", "\uD83D\uDE42", "ﷺ", "(a+)+$",
-        "\\s+(?!\\S)", "(", "[", "$A", "B", "A", "Sequence", "Replace", "Strip", "Split", "Metaspace", "ByteLevel", "NFKC",
+    private static final String[] TEXTS = {"", " ", "a", "aa", "\u2581", "##", "\u0000", "\u001b[2J", "\uD83D\uDE42",
+        "ﷺ", "(a+)+$",
+        "\\s+(?!\\S)", "(", "[", "$A", "B", "A", "Sequence", "Replace", "Strip", "Split", "Metaspace", "ByteLevel",
+        "NFKC",
         "Precompiled", "CTC", "WordPiece", "Unigram", "WordLevel", "BPE", "FixedLength", "Prepend", "x".repeat(3000)};
 
     private Mutations() {
@@ -22,7 +24,7 @@ public final class Mutations {
     /// `document` with one to four changes.
     public static ObjectNode of(ObjectNode document, SplittableRandom random) {
         ObjectNode root = document.deepCopy();
-        for (int n = 1 + random.nextInt(4); n > 0; n--) {
+        for (int n = 1 + random.nextInt(1 + random.nextInt(4)); n > 0; n--) {
             List<JsonNode> inner = new ArrayList<>();
             collect(root, inner);
             JsonNode at = inner.get(random.nextInt(inner.size()));
@@ -80,7 +82,8 @@ public final class Mutations {
             case 5 -> F.booleanNode(random.nextBoolean());
             case 6 -> size(from) > 200 ? F.arrayNode() : from.deepCopy();
             case 7 -> nested(1 + random.nextInt(100));
-            default -> old.isString() ? F.stringNode(old.stringValue().repeat(random.nextInt(3)) + "a") : old.deepCopy();
+            default ->
+                    old.isString() ? F.stringNode(old.stringValue().repeat(random.nextInt(3)) + "a") : old.deepCopy();
         };
     }
 
