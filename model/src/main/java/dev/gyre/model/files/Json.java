@@ -70,7 +70,8 @@ public final class Json {
 
     /// What is wrong, in one line, without the parser's own words for where.
     public static String reason(JacksonException e) {
-        return e.getOriginalMessage().replaceAll("\\s+", " ").replaceAll(" \\([^(]*\\[Source: .*", "")
+        return e.getOriginalMessage().replaceAll("\\s+", " ").replaceAll(", from `StreamReadConstraints[^`]*`", "")
+                .replaceAll(" \\([^(]*\\[Source: .*", "")
                 .replaceAll(
                         "[:;,]? ?\\(?(enable|set|use|override)[^()]*(JsonReadFeature|StreamRead|JsonFactory)[^()]*\\)?(\\(\\))?(`\\))?( to allow)?",
                         "");

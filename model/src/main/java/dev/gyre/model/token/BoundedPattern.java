@@ -138,7 +138,7 @@ final class BoundedPattern {
         boolean possessive = false;
         if (!take("?") && !braces)
             possessive = take("+");
-        if (!ended() && "*+?".indexOf(text.charAt(at)) >= 0)
+        if (!ended() && ("*+?".indexOf(text.charAt(at)) >= 0 || text.substring(at).matches("(?s)\\{,?\\d.*")))
             throw new Refused("repeats a repetition");
         if (min > max)
             throw new Refused("has a repetition whose limits are the wrong way round");

@@ -229,8 +229,6 @@ final class Components {
         }
 
         void check() {
-            if (encoded == null)
-                return;
             if (!(encoded instanceof String s) || s.length() > LIMIT)
                 throw bad();
             ByteBuffer bytes;
@@ -239,8 +237,6 @@ final class Components {
             } catch (IllegalArgumentException e) {
                 throw bad();
             }
-            if (bytes.remaining() == 0)
-                return;
             if (bytes.remaining() < 8)
                 throw bad();
             int size = bytes.getInt();
