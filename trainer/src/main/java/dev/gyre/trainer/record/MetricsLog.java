@@ -23,7 +23,20 @@ public final class MetricsLog implements TrainListener, AutoCloseable {
 
     /// Opens `file` to go on after step `from`: lines of later steps, written before a crash, are removed.
     public MetricsLog(Path file, long from) {
+        this(upTo(file, from));
+    }
+
+    MetricsLog(Path file) {
         this.file = file;
+        try {
+            out = FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.WRITE,
+                    StandardOpenOption.APPEND);
+        } catch (IOException e) {
+            throw failed(e);
+        }
+    }
+
+    private static Path upTo(Path file, long from) {
         if (Files.exists(file)) {
             List<String> keep = new ArrayList<>();
             for (String line : Metrics.lines(file)) {
@@ -33,12 +46,7 @@ public final class MetricsLog implements TrainListener, AutoCloseable {
             }
             AtomicFiles.write(file, keep.isEmpty() ? "" : String.join("\n", keep) + "\n");
         }
-        try {
-            out = FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.WRITE,
-                    StandardOpenOption.APPEND);
-        } catch (IOException e) {
-            throw failed(e);
-        }
+        return file;
     }
 
     @Override

@@ -192,11 +192,16 @@ public final class RunDir {
             CheckpointFiles.write(c, dir);
             extra.accept(dir);
         });
+        prune(keep, c.bestStep());
+        return where;
+    }
+
+    /// Deletes all checkpoints but the newest `keep` (0: deletes none) and the best.
+    public void prune(int keep, long best) {
         List<Long> all = checkpoints();
         for (int i = 0; keep > 0 && i < all.size() - keep; i++)
-            if (all.get(i) != c.bestStep() && CheckpointFiles.isIn(checkpoint(all.get(i))))
+            if (all.get(i) != best && CheckpointFiles.isIn(checkpoint(all.get(i))))
                 AtomicFiles.delete(checkpoint(all.get(i)));
-        return where;
     }
 
     /// Fills the folder `name` anew; the old one stays until the new one is complete.

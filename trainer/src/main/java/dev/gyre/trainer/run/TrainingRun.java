@@ -101,6 +101,8 @@ public final class TrainingRun implements AutoCloseable {
             if (!resume)
                 Provenance.write(dir, provenance);
             dir.write("program.txt", session.programs());
+            if (from != null)
+                dir.prune(config.output().keep(), from.bestStep()); // as after its save, which may have been its last
             return new TrainingRun(config, trained, data, backend, notes, dir, Objects.requireNonNull(lock), session,
                     from);
         } catch (RuntimeException | Error e) {
