@@ -9,6 +9,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
+import java.util.Map;
 import java.util.Random;
 import java.util.TreeSet;
 import java.util.function.Supplier;
@@ -24,11 +25,22 @@ public final class Adapter {
     private final List<Tensor> whole;
     private final List<String> warnings;
     private final Sites model;
+    private final Map<String, HostData> replaced;
+    private final List<PeftFile.Tensor> kept;
 
     /// @param whole model weights trained with it, named as in the model directory
     /// @param model the adapter is for
     public Adapter(AdapterOptions options, List<AdapterLayer> layers, List<Tensor> whole, List<String> warnings,
             Sites model) {
+        this(options, layers, whole, warnings, model, Map.of(), List.of());
+    }
+
+    /// @param replaced as [#replaced]
+    /// @param kept tensors of a PEFT file that are written again as they were read
+    Adapter(AdapterOptions options, List<AdapterLayer> layers, List<Tensor> whole, List<String> warnings, Sites model,
+            Map<String, HostData> replaced, List<PeftFile.Tensor> kept) {
+        this.replaced = Collections.unmodifiableMap(replaced);
+        this.kept = List.copyOf(kept);
         this.model = model;
         this.options = options;
         this.layers = List.copyOf(layers);
@@ -45,14 +57,14 @@ public final class Adapter {
 
     /// @param base what methods that decompose the weights start from; the others need none
     public static Adapter create(AdapterOptions options, Sites model, long seed, @Nullable BaseWeights base) {
-        return create(options, model, (name, values, dims) -> new Tensor(name, values.clone(), true, dims),
+        return create(options, model, (name, values, decay, dims) -> new Tensor(name, values.get().clone(), decay, dims),
                 (site, modules) -> new Fresh(site, model, modules, base,
                         new Random(seed ^ site.path().hashCode() * 0x9E3779B97F4A7C15L)));
     }
 
     /// An adapter of which only the shapes are known, to plan with.
     public static Adapter planned(AdapterOptions options, Sites model) {
-        return create(options, model, (name, values, dims) -> Tensor.planned(name, true, dims),
+        return create(options, model, (name, values, decay, dims) -> Tensor.planned(name, decay, dims),
                 (site, modules) -> new Planned(site, model, modules));
     }
 
@@ -69,6 +81,9 @@ public final class Adapter {
                     + Stream.concat(Stream.of(model.embedding()), model.linears().stream())
                             .map(i -> i.path().substring(i.path().lastIndexOf('.') + 1))
                             .collect(Collectors.toCollection(TreeSet::new)));
+        List<String> idle = options.targets().idle(options.patterns(), model);
+        if (!idle.isEmpty())
+            throw new InputException(String.join("; ", idle));
         for (Site site : sites)
             out.add(layer(options, site, sources.of(site, sites.size())));
         return new Adapter(options, out, ModelTensors.of(options.targets(), sites, model, whole), List.of(), model);
@@ -111,6 +126,16 @@ public final class Adapter {
         return whole;
     }
 
+    /// Frozen weights that it brings in place of the model's own, by name: the base of a PiSSA or OLoRA start, embeddings
+    /// with trained tokens, copies of a resized embedding.
+    public Map<String, HostData> replaced() {
+        return replaced;
+    }
+
+    List<PeftFile.Tensor> kept() {
+        return kept;
+    }
+
     public Sites model() {
         return model;
     }
@@ -146,7 +171,7 @@ public final class Adapter {
             implements LayerSource {
         @Override
         public Tensor tensor(String name, Init init, int... dims) {
-            Tensor t = Tensor.zeros(site.path() + "." + name, dims);
+            Tensor t = Tensor.zeros(site.path() + "." + name, !name.endsWith(".bias"), dims);
             for (int i = 0; i < t.size(); i++)
                 t.values()[i] = (float) init.at(i);
             return t;
@@ -181,7 +206,7 @@ public final class Adapter {
     private record Planned(Site site, Sites model, int modules) implements LayerSource {
         @Override
         public Tensor tensor(String name, Init init, int... dims) {
-            return Tensor.planned(site.path() + "." + name, true, dims);
+            return Tensor.planned(site.path() + "." + name, !name.endsWith(".bias"), dims);
         }
 
         @Override

@@ -53,6 +53,20 @@ public interface AdapterLayer {
     default void regularise(Emitter e, Buffers store) {
     }
 
+    /// A vector that it adds to each row of the output, scaled; [AdaptedLinear] emits it.
+    default @Nullable OutputBias outputBias() {
+        return null;
+    }
+
+    /// The frozen weight (out, in), row-major, that it works over where that is not the model's own.
+    default float @Nullable [] ownBase() {
+        return null;
+    }
+
+    /// @param values (out)
+    record OutputBias(Tensor values, double scale) {
+    }
+
     /// Its update of the weight as a product of two thin matrices, `W' = W + B A`, where it is exactly one.
     default @Nullable LowRank lowRank(Backend backend) {
         return null;

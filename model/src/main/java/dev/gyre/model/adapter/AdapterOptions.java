@@ -1,5 +1,8 @@
 package dev.gyre.model.adapter;
 
+import java.util.Map;
+import java.util.Set;
+
 /// The options of one method, and the modules that it adapts: the section `adapter` of run.yaml, what an adapter is made
 /// from, and what PEFT's `adapter_config.json` holds. Each method has one record of them, in its own package.
 public non-sealed interface AdapterOptions extends Tuning {
@@ -7,6 +10,11 @@ public non-sealed interface AdapterOptions extends Tuning {
 
     /// The same method on other modules.
     AdapterOptions with(Targets targets);
+
+    /// The options whose keys name single adapted modules (`rank_pattern`), with those keys.
+    default Map<String, Set<String>> patterns() {
+        return Map.of();
+    }
 
     /// The same for a run, where a method draws something itself or follows a schedule.
     ///

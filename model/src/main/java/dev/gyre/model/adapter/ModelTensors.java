@@ -1,18 +1,22 @@
 package dev.gyre.model.adapter;
 
-import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.op.HostData;
 import dev.gyre.model.emit.Tensor;
+import dev.gyre.model.family.ModelConfig;
 import dev.gyre.model.weights.Site;
 import dev.gyre.model.weights.Sites;
+import dev.gyre.model.weights.Storage;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.Supplier;
 
 /// Model weights that are trained whole with an adapter: biases, and the modules that are to be saved.
 final class ModelTensors {
     /// Makes one of them from the model's own values, or reads it.
+    ///
+    /// As in transformers, whatever trains them, biases and norms, the vectors of a model, do not decay; matrices do.
     interface Source {
-        Tensor tensor(String name, float[] values, int... dims);
+        Tensor tensor(String name, Supplier<float[]> values, boolean decay, int... dims);
     }
 
     private ModelTensors() {
@@ -21,22 +25,31 @@ final class ModelTensors {
     static List<Tensor> of(Targets targets, List<Site> adapted, Sites model, Source source) {
         List<Tensor> out = new ArrayList<>();
         for (Site site : model.linears()) {
-            boolean saved = targets.saves(site);
+            boolean saved = targets.saves(site.path());
             if (saved && site.bias() || targets.trainsBias(site, adapted.contains(site)))
-                out.add(copy(site.path() + ".bias", model, source, site.out()));
-            if (saved && !model.weight(site).equals(site.path() + ".weight"))
-                throw new InputException(site.path() + ": modules_to_save trains it apart from the embedding,"
-                        + " to which the model ties it (tie_word_embeddings); fold the adapter in with PEFT"
-                        + " (merge_and_unload) and take that model, or leave the module out");
-            if (saved)
-                out.add(copy(site.path() + ".weight", model, source, site.out(), site.in()));
+                out.add(copy(site.path() + ".bias", site.path() + ".bias", model, source, site.out()));
+            if (saved && !(targets.tied() && tiesHead(model) && site.path().equals(ModelConfig.HEAD)))
+                out.add(copy(site.path() + ".weight", model.weight(site), model, source, site.out(), site.in()));
         }
+        model.others().forEach((name, dims) -> {
+            if (targets.saves(name.substring(0, name.lastIndexOf('.')))) {
+                boolean apart = name.startsWith(ModelConfig.EMBEDDING + ".") && tiesHead(model) && !targets.tied();
+                out.add(copy(apart ? ModelConfig.EMBEDDING_APART : name, name, model, source, dims));
+            }
+        });
         return out;
     }
 
-    private static Tensor copy(String name, Sites model, Source source, int... dims) {
-        if (!(model.data(name) instanceof HostData.F32 f))
-            throw new InputException(name + ": a weight trained whole must be loaded in 32 bits");
-        return source.tensor(name, f.values, dims);
+    /// Whether the output head is the embedding (`tie_word_embeddings`).
+    static boolean tiesHead(Sites model) {
+        return model.linears().stream().anyMatch(i -> !model.weight(i).equals(i.weight()));
+    }
+
+    private static Tensor copy(String name, String from, Sites model, Source source, int... dims) {
+        return source.tensor(name, () -> {
+            HostData data = model.data(from);
+            Storage.requireExact(from, data);
+            return data.floats();
+        }, dims.length == 2, dims);
     }
 }

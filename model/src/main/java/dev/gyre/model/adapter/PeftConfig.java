@@ -31,6 +31,8 @@ public record PeftConfig(AdapterOptions options, @Nullable String baseModel, @Nu
     /// The first version with the polynomial that we write; PEFT warns about older ones.
     public static final String WRITTEN_VERSION = "0.18.0";
 
+    private static final String TOKENS = "trainable_token_indices";
+
     private static final Set<String> COMMON = Set.of("peft_type", "peft_version", "task_type", "auto_mapping",
             "base_model_name_or_path", "revision", "inference_mode", "target_modules", "exclude_modules",
             "layers_to_transform", "layers_pattern", "modules_to_save");
@@ -120,7 +122,21 @@ public record PeftConfig(AdapterOptions options, @Nullable String baseModel, @Nu
             throw f.bad("layers_pattern", "null, because layers_to_transform is not given");
         return new Targets(targets == null ? Targets.defaults().targets() : targets, names(f, "exclude_modules"),
                 bias(f, only(type)), layers, pattern,
-                f.isSet("modules_to_save") ? f.texts("modules_to_save") : List.of());
+                f.isSet("modules_to_save") ? f.texts("modules_to_save") : List.of())
+                .with(tokens(f), f.bool("ensure_weight_tying", false));
+    }
+
+    /// `trainable_token_indices`: a list, of the embedding, or lists by module.
+    private static Map<String, List<Integer>> tokens(Fields f) {
+        if (!f.isSet(TOKENS))
+            return Map.of();
+        if (f.node(TOKENS).isArray())
+            return f.node(TOKENS).isEmpty() ? Map.of() : Map.of("embed_tokens", f.integers(TOKENS));
+        Map<String, List<Integer>> out = new TreeMap<>();
+        Fields modules = f.object(TOKENS);
+        for (String module : modules.names())
+            out.put(module, modules.integers(module));
+        return out;
     }
 
     private static Targets.Bias bias(Fields f, String only) {
@@ -175,6 +191,15 @@ public record PeftConfig(AdapterOptions options, @Nullable String baseModel, @Nu
         else
             t.modulesToSave().forEach(o.putArray("modules_to_save")::add);
         putMethod(o, options);
+        if (t.tied())
+            o.put("ensure_weight_tying", true);
+        if (t.tokens().size() == 1 && t.tokens().containsKey("embed_tokens"))
+            t.tokens().values().forEach(ids -> ids.forEach(o.putArray(TOKENS)::add));
+        else
+            if (!t.tokens().isEmpty()) {
+                ObjectNode modules = o.putObject(TOKENS);
+                new TreeMap<>(t.tokens()).forEach((m, ids) -> ids.forEach(modules.putArray(m)::add));
+            }
         return HfConfig.sorted(o);
     }
 

@@ -1,5 +1,6 @@
 package dev.gyre.model.adapter;
 
+import dev.gyre.model.family.ModelConfig;
 import dev.gyre.model.files.AtomicFiles;
 import dev.gyre.model.files.FormatException;
 import dev.gyre.model.files.Json;
@@ -83,20 +84,26 @@ public final class PeftFile {
                     throw new FormatException(weights, "tensor '" + key + "' does not start with '" + PREFIX
                             + "'; expected an adapter of a causal language model");
                 String name = key.substring(PREFIX.length());
-                tensors.put(name, tensor(file, key, name));
+                tensors.put(name, tensor(weights, file, key, name));
             }
         }
         Map<String, Tensor> frozen = new TreeMap<>();
         String second = config.form().frozenFile();
         if (second != null && Files.exists(found.resolve(second)))
             try (SafeTensors file = SafeTensors.open(found.resolve(second))) {
-                file.names().forEach(n -> frozen.put(n, tensor(file, n, n)));
+                file.names().forEach(n -> frozen.put(n, tensor(found.resolve(second), file, n, n)));
             }
         return new PeftFile(found, config, tensors, frozen, warnings);
     }
 
-    private static Tensor tensor(SafeTensors file, String key, String name) {
-        return new Tensor(name, file.f32(key),
+    /// Of an adapter that holds NaN, as after a run that diverged, nothing good can be made.
+    private static Tensor tensor(Path path, SafeTensors file, String key, String name) {
+        float[] values = file.f32(key);
+        for (float v : values)
+            if (!Float.isFinite(v))
+                throw new FormatException(path, "tensor '" + key + "' holds " + v
+                        + "; the adapter is of a run that diverged, or damaged: take one of an earlier checkpoint");
+        return new Tensor(name, values,
                 file.info(key).shape().stream().mapToLong(Long::longValue).toArray());
     }
 
@@ -149,11 +156,20 @@ public final class PeftFile {
             throw new FormatException(directory.resolve(WEIGHTS), "tensor '" + PREFIX + name
                     + "' is missing; the adapter is incomplete or for another model");
         if (!t.shape().equals(java.util.Arrays.stream(shape).boxed().toList()))
-            throw new FormatException(directory.resolve(WEIGHTS), "tensor '" + PREFIX + name + "' has shape "
+            throw t.shape().size() == 2 && shape.length == 2 && t.shape().get(1) == shape[1]
+                    && (name.startsWith(ModelConfig.HEAD + ".") || name.startsWith(ModelConfig.EMBEDDING + "."))
+                            ? resized(name, t.shape().get(0), shape[0])
+                            : new FormatException(directory.resolve(WEIGHTS), "tensor '" + PREFIX + name + "' has shape "
                     + text(t.shape()) + ", expected "
                     + text(java.util.Arrays.stream(shape).boxed().toList())
                     + "; the adapter belongs to another model or configuration");
         return t;
+    }
+
+    private FormatException resized(String name, long rows, long vocabulary) {
+        return new FormatException(directory.resolve(WEIGHTS), "tensor '" + PREFIX + name + "' has a vocabulary of "
+                + rows + ", the model one of " + vocabulary + "; give the model with the resized vocabulary, which in"
+                + " Python model.resize_token_embeddings(" + rows + ") and model.save_pretrained(DIR) write");
     }
 
     static String text(List<Long> shape) {
@@ -188,16 +204,8 @@ public final class PeftFile {
                                 + " for another model");
         for (String name : tensors.keySet())
             if (!expected.contains(name))
-                throw new FormatException(file, "tensor '" + PREFIX + name + "' "
-                        + (savedWhole(name) ? "was trained whole (modules_to_save), which Gyre takes for linear layers"
-                                + " only; fold the adapter in with PEFT (merge_and_unload) and take that model"
-                                : "belongs to no adapted module of this model; check target_modules and the base model"));
-    }
-
-    /// PEFT looks for names that end in an entry of modules_to_save.
-    private boolean savedWhole(String tensor) {
-        return config.options().targets().modulesToSave().stream()
-                .anyMatch(m -> tensor.contains(m + "."));
+                throw new FormatException(file, "tensor '" + PREFIX + name + "' belongs to no adapted module of this"
+                        + " model; check target_modules, modules_to_save and the base model");
     }
 
     /// Writes an adapter directory aside and renames it; an adapter that is there is replaced, anything else is not.
@@ -218,7 +226,7 @@ public final class PeftFile {
                     modules.add(m);
             }
             expanded = config.with(new Targets(new Names(List.copyOf(modules), null), targets.exclude(), targets.bias(),
-                    List.of(), List.of(), targets.modulesToSave()));
+                    List.of(), List.of(), targets.modulesToSave(), targets.tokens(), targets.tied()));
         }
         String json = Json.pretty(expanded.toJson()).strip();
         String second = config.form().frozenFile();

@@ -109,7 +109,9 @@ public final class Buffers {
 
     private static Buf present(@Nullable Buf b) {
         if (b == null)
-            throw new IllegalStateException("nothing is trainable here");
+            throw new InputException(
+                    "nothing is trainable here: the adapter has no parameters, as with orthogonal blocks of size 1; give"
+                            + " another adapter or a larger block_size");
         return b;
     }
 

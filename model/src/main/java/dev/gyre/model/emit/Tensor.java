@@ -44,6 +44,10 @@ public final class Tensor {
         return filled(name, 0f, dims);
     }
 
+    public static Tensor zeros(String name, boolean decay, int... dims) {
+        return new Tensor(name, new float[count(dims)], decay, dims);
+    }
+
     public static Tensor filled(String name, float value, int... dims) {
         float[] v = new float[count(dims)];
         Arrays.fill(v, value);

@@ -14,6 +14,8 @@ public record ModelConfig(Family family, Shape shape, Attention attention, Posit
         Tokens tokens, StoredAs stored) {
     /// Token embedding's module path.
     public static final String EMBEDDING = "model.embed_tokens";
+    /// The embedding that an adapter trains apart from an output head tied to the model's own.
+    public static final String EMBEDDING_APART = EMBEDDING + ".modules_to_save.weight";
     /// Output head's module path.
     public static final String HEAD = "lm_head";
     /// Final norm's module path.

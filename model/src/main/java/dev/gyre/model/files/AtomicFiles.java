@@ -18,6 +18,7 @@ import java.util.UUID;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 
 /// Crash-safe writes: under its final name a file or directory is either complete or not there.
 /// Written to a temporary file in the same folder, forced to the disk, renamed, and the folder forced too. When writing fails,
@@ -68,10 +69,61 @@ public final class AtomicFiles {
         write(file, text.getBytes(StandardCharsets.UTF_8));
     }
 
-    /// Creates `directory`, which must not exist yet or be empty.
+    /// Creates `directory`, which must not exist yet or be empty. What an earlier process that was killed while it wrote the
+    /// same directory left behind is removed; a process that is writing it now is not disturbed, and this one refused.
     public static void createDirectory(Path directory, DirectoryBody body) {
         requireFree(directory);
-        replaceDirectory(directory, body);
+        if (ASIDE.matcher(String.valueOf(directory.getFileName())).matches()) {
+            // the folder that is being filled for [#replaceDirectory], which makes it appear complete
+            try {
+                Files.createDirectories(directory);
+                body.fill(directory);
+            } catch (IOException e) {
+                throw failed(directory, e);
+            }
+            return;
+        }
+        FolderLock lock = own(directory);
+        try (lock) {
+            requireFree(directory);
+            replaceDirectory(directory, body);
+        }
+    }
+
+    /// Makes the name of a file or directory that is to be written this process's own, and cleans up what a process that
+    /// was killed while writing it left behind.
+    public static FolderLock own(Path target) {
+        Path p = target.toAbsolutePath().normalize();
+        try {
+            Files.createDirectories(folder(p));
+        } catch (IOException e) {
+            throw failed(target, e);
+        }
+        FolderLock lock = FolderLock.ofName(p);
+        try {
+            recover(folder(p), String.valueOf(p.getFileName()));
+            return lock;
+        } catch (RuntimeException | Error e) {
+            lock.close();
+            throw e;
+        }
+    }
+
+    /// A new folder to make `target` in, next to it; [#own] removes it if this process is killed.
+    public static Work work(Path target) {
+        try {
+            return new Work(Files.createDirectory(aside(target.toAbsolutePath().normalize(), "tmp")));
+        } catch (IOException e) {
+            throw failed(target, e);
+        }
+    }
+
+    /// A folder that is deleted with all that it holds when it is closed.
+    public record Work(Path path) implements AutoCloseable {
+        @Override
+        public void close() {
+            delete(path);
+        }
     }
 
     /// Creates or replaces `directory`. The old one is renamed to `.NAME.old-*` just before the new one takes its
@@ -155,19 +207,33 @@ public final class AtomicFiles {
 
     /// Rights, read-only file systems and full disks all show when a file is made.
     private static void probe(Path what, Path folder) {
-        try {
-            Files.delete(Files.createTempFile(folder, ".", ".probe"));
+        // deleted as soon as it is open, so that a process killed here leaves nothing
+        try (FileChannel c = FileChannel.open(aside(folder.resolve("probe"), "tmp"), StandardOpenOption.CREATE_NEW,
+                StandardOpenOption.WRITE, StandardOpenOption.DELETE_ON_CLOSE)) {
+            c.write(ByteBuffer.allocate(1));
         } catch (IOException e) {
             throw failed(what, e);
         }
     }
 
-    private static final Pattern ASIDE =
-            Pattern.compile("\\.(.+)\\.(tmp|old)-[0-9a-f-]+");
+    /// Names that [#aside] makes, and no other: a UUID written out in full.
+    private static final Pattern ASIDE = Pattern
+            .compile("\\.(.+)\\.(tmp|old)-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}");
 
-    /// Cleans up in `folder` after a process that was killed while writing there: unfinished files are deleted, and a
-    /// directory that was moved away to be replaced, but was not replaced, gets its name back.
+    /// Whether a file of this name is one that [#recover] cleans up.
+    public static boolean isLeftOver(Path p) {
+        return ASIDE.matcher(String.valueOf(p.getFileName())).matches();
+    }
+
+    /// Cleans up in `folder`, which must be Gyre's own and locked, after a process that was killed while writing there:
+    /// unfinished files are deleted, and a directory that was moved away to be replaced, but was not replaced, gets its name
+    /// back.
     public static void recover(Path folder) {
+        recover(folder, null);
+    }
+
+    /// @param only the name whose left-overs are meant; null: all
+    private static void recover(Path folder, @Nullable String only) {
         List<Path> all;
         try (Stream<Path> s = Files.list(folder)) {
             all = s.toList();
@@ -176,10 +242,10 @@ public final class AtomicFiles {
         }
         for (Path p : all) {
             Matcher m = ASIDE.matcher(String.valueOf(p.getFileName()));
-            if (!m.matches())
+            if (!m.matches() || only != null && !m.group(1).equals(only))
                 continue;
             Path target = p.resolveSibling(m.group(1));
-            if (m.group(2).equals("old") && !Files.exists(target, LinkOption.NOFOLLOW_LINKS))
+            if (m.group(2).equals("old") && !isLeftOver(target) && !Files.exists(target, LinkOption.NOFOLLOW_LINKS))
                 try {
                     Files.move(p, target, StandardCopyOption.ATOMIC_MOVE);
                 } catch (IOException e) {

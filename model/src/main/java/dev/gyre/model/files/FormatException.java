@@ -2,6 +2,7 @@ package dev.gyre.model.files;
 
 import dev.gyre.kernels.GyreException;
 import java.io.IOException;
+import java.nio.charset.CharacterCodingException;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.FileSystemException;
 import java.nio.file.NoSuchFileException;
@@ -28,6 +29,7 @@ public final class FormatException extends GyreException {
     static String reason(IOException e) {
         return switch (e) {
             case NoSuchFileException _ -> "no such file or directory; check the path";
+            case CharacterCodingException _ -> "not UTF-8 text; save it as UTF-8";
             case AccessDeniedException _ -> "permission denied; check the rights of the file and its folder";
             case FileSystemException f when f.getReason() != null -> "input/output error: " + f.getReason();
             case IOException x when x.getMessage() != null -> "input/output error: " + x.getMessage();

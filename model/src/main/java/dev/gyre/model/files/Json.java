@@ -6,6 +6,7 @@ import java.nio.file.Path;
 import tools.jackson.core.JacksonException;
 import tools.jackson.core.StreamReadFeature;
 import tools.jackson.core.TokenStreamLocation;
+import tools.jackson.core.json.JsonReadFeature;
 import tools.jackson.databind.DeserializationFeature;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
@@ -22,9 +23,23 @@ public final class Json {
     private Json() {
     }
 
+    /// As [#MAPPER], with NaN and the infinities as Python writes them.
+    private static final JsonMapper NON_FINITE =
+            MAPPER.rebuild().enable(JsonReadFeature.ALLOW_NON_NUMERIC_NUMBERS).build();
+
     /// The JSON object in `file`.
     public static ObjectNode readObject(Path file) {
+        return readObject(file, MAPPER);
+    }
+
+    /// The JSON object in `file`, which may hold NaN and infinities.
+    public static ObjectNode readMeasurements(Path file) {
+        return readObject(file, NON_FINITE);
+    }
+
+    private static ObjectNode readObject(Path file, JsonMapper mapper) {
         byte[] bytes;
+        Inputs.requireFile(file);
         try {
             if (Files.size(file) > LIMIT)
                 throw new FormatException(file, "larger than " + (LIMIT >> 20) + " MiB, not a JSON file we know");
@@ -32,14 +47,19 @@ public final class Json {
         } catch (IOException e) {
             throw FormatException.unreadable(file, e);
         }
-        return parseObject(file, "", bytes, 0, bytes.length);
+        return parseObject(file, "", mapper, bytes, 0, bytes.length);
     }
 
     /// Parses an object inside `file` at `place` ("" or words that end in ": ").
     public static ObjectNode parseObject(Path file, String place, byte[] bytes, int from, int length) {
+        return parseObject(file, place, MAPPER, bytes, from, length);
+    }
+
+    private static ObjectNode parseObject(Path file, String place, JsonMapper mapper, byte[] bytes, int from,
+            int length) {
         JsonNode node;
         try {
-            node = MAPPER.readTree(bytes, from, length);
+            node = mapper.readTree(bytes, from, length);
         } catch (JacksonException e) {
             throw new FormatException(file, place + "not valid JSON" + at(e) + ": " + reason(e), e);
         }
@@ -50,7 +70,11 @@ public final class Json {
 
     /// What is wrong, in one line, without the parser's own words for where.
     public static String reason(JacksonException e) {
-        return e.getOriginalMessage().replaceAll("\\s+", " ").replaceAll(" \\([^(]*\\[Source: .*", "");
+        return e.getOriginalMessage().replaceAll("\\s+", " ").replaceAll(", from `StreamReadConstraints[^`]*`", "")
+                .replaceAll(" \\([^(]*\\[Source: .*", "")
+                .replaceAll(
+                        "[:;,]? ?\\(?(enable|set|use|override)[^()]*(JsonReadFeature|StreamRead|JsonFactory)[^()]*\\)?(\\(\\))?(`\\))?( to allow)?",
+                        "");
     }
 
     static String at(JacksonException e) {
@@ -58,7 +82,8 @@ public final class Json {
         return l == null || l.getLineNr() < 1 ? "" : " at line " + l.getLineNr() + " column " + l.getColumnNr();
     }
 
-    /// Two-space indent, `"key": value`, keys in the node's order, a line break at the end: Python's layout.
+    /// Two-space indent, `"key": value`, keys in the node's order, a line break at the end: Python's layout. What is not
+    /// finite, for which JSON has no word, becomes null.
     public static String pretty(JsonNode node) {
         var text = new StringBuilder();
         write(text, node, "");
@@ -89,7 +114,9 @@ public final class Json {
     }
 
     private static String scalar(JsonNode node) {
-        return node.isDouble() || node.isFloat() ? number(node.doubleValue()) : MAPPER.writeValueAsString(node);
+        if (!node.isDouble() && !node.isFloat())
+            return MAPPER.writeValueAsString(node);
+        return Double.isFinite(node.doubleValue()) ? number(node.doubleValue()) : "null";
     }
 
     private static String quoted(String s) {

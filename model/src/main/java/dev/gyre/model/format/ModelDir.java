@@ -8,6 +8,7 @@ import dev.gyre.model.family.ModelConfig;
 import dev.gyre.model.files.FormatException;
 import dev.gyre.model.files.Json;
 import dev.gyre.quant.BnbLayout;
+import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -27,6 +28,8 @@ public final class ModelDir implements AutoCloseable {
     static final String CONFIG = "config.json";
     static final String SINGLE = "model.safetensors";
     static final String INDEX = "model.safetensors.index.json";
+    private static final String HEAD = "lm_head.weight";
+    private static final String EMBEDDING = "model.embed_tokens.weight";
 
     private final Path directory;
     private final ObjectNode configJson;
@@ -62,6 +65,7 @@ public final class ModelDir implements AutoCloseable {
         List<SafeTensors> files = new ArrayList<>();
         try {
             ModelDir opened = new ModelDir(directory, json, config, files, locate(directory, files));
+            opened.nameTied();
             opened.readStates();
             opened.checkTensors();
             opened.checkTied();
@@ -102,12 +106,25 @@ public final class ModelDir implements AutoCloseable {
                 files.add(shard);
                 shards.put(name, shard);
             }
-            if (!shard.contains(e.getKey()))
-                throw new FormatException(index, "says that tensor '" + e.getKey() + "' is in " + name
-                        + ", but it is not; get index and shards from the same source");
-            tensors.put(e.getKey(), shard);
+            // published indexes name tensors that were left out of the shards; what the model needs is looked for below
+            if (shard.contains(e.getKey()))
+                tensors.put(e.getKey(), shard);
         }
+        // and shards hold tensors that the index does not name: transformers reads those as well
+        for (SafeTensors shard : files)
+            shard.names().forEach(n -> tensors.putIfAbsent(n, shard));
         return tensors;
+    }
+
+    /// safetensors stores one of two tensors that share their memory: of an embedding and the head tied to it, it may be the
+    /// head. Then the head is the embedding.
+    private void nameTied() {
+        SafeTensors file = tensors.get(HEAD);
+        if (config.tieWordEmbeddings() && file != null && !tensors.containsKey(EMBEDDING)) {
+            file.rename(HEAD, EMBEDDING);
+            tensors.remove(HEAD);
+            tensors.put(EMBEDDING, file);
+        }
     }
 
     private void readStates() {
@@ -148,13 +165,11 @@ public final class ModelDir implements AutoCloseable {
     /// transformers ties head and embedding only when they are equal (before 5.0 always), so the user must say which is
     /// meant.
     private void checkTied() {
-        String head = "lm_head.weight";
-        String embedding = "model.embed_tokens.weight";
-        if (config.tieWordEmbeddings() && tensors.containsKey(head)
-                && !file(head).same(head, file(embedding), embedding))
+        if (config.tieWordEmbeddings() && tensors.containsKey(HEAD)
+                && !file(HEAD).same(HEAD, file(EMBEDDING), EMBEDDING))
             throw new FormatException(directory.resolve(CONFIG), "tie_word_embeddings is true, but the weights hold a"
-                    + " '" + head + "' that differs from '" + embedding + "'; set tie_word_embeddings to false to use"
-                    + " both, or take '" + head + "' out of the weights");
+                    + " '" + HEAD + "' that differs from '" + EMBEDDING + "'; set tie_word_embeddings to false to use"
+                    + " both, or take '" + HEAD + "' out of the weights");
     }
 
     private String hint(String name) {
@@ -169,6 +184,25 @@ public final class ModelDir implements AutoCloseable {
 
     public Path directory() {
         return directory;
+    }
+
+    /// `file`, which lies in `directory` and may be a link: into the directory or, where it is a snapshot of the Hugging Face
+    /// cache (`models--X/snapshots/REVISION`), into the blobs of the same model. What lies elsewhere was not given with the
+    /// model, and must not be copied into a result.
+    public static Path requireInside(Path directory, Path file) {
+        try {
+            Path home = directory.toRealPath();
+            Path real = file.toRealPath();
+            Path snapshots = home.getParent();
+            boolean cached = snapshots != null && snapshots.endsWith("snapshots")
+                    && real.startsWith(snapshots.resolveSibling("blobs"));
+            if (real.startsWith(home) || cached)
+                return file;
+        } catch (IOException e) {
+            throw FormatException.unreadable(file, e);
+        }
+        throw new FormatException(file, "is a link to a file outside the model's directory, which is not copied into a"
+                + " result; put the file itself in its place, or remove the link");
     }
 
     public ModelConfig config() {

@@ -83,7 +83,7 @@ public final class ModelDirWriter {
             case F32 -> "float32";
             case F16 -> "float16";
             case BF16 -> "bfloat16";
-            case F64, I64, I32, I16, I8, U8, BOOL -> throw new IllegalArgumentException(name + ": " + original);
+            default -> throw new IllegalArgumentException(name + ": " + original);
         };
         List<Integer> shape = List.of(Math.toIntExact(n), Math.toIntExact(d));
         for (BnbLayout.Tensor t : BnbLayout.write(name, data, dtype, shape)) {
@@ -119,7 +119,7 @@ public final class ModelDirWriter {
     public ModelDirWriter filesFrom(Path directory) {
         try (var files = Files.list(directory)) {
             files.filter(f -> isCompanion(f.getFileName().toString()) && Files.isRegularFile(f)).sorted()
-                    .forEach(companions::add);
+                    .forEach(f -> companions.add(ModelDir.requireInside(directory, f)));
         } catch (IOException e) {
             throw FormatException.unreadable(directory, e);
         }

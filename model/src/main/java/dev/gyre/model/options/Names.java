@@ -1,9 +1,6 @@
 package dev.gyre.model.options;
 
-import dev.gyre.kernels.InputException;
 import java.util.List;
-import java.util.regex.Pattern;
-import java.util.regex.PatternSyntaxException;
 import org.jspecify.annotations.Nullable;
 
 /// Modules by name, in PEFT's two forms: a list of names (a module's path equals an entry or ends with `.` and the
@@ -22,9 +19,9 @@ public record Names(List<String> list, @Nullable String pattern) {
         return new Names(List.of(names), null);
     }
 
-    /// @throws InputException when it is not a regular expression
+    /// @throws dev.gyre.kernels.InputException when it is not a regular expression
     public static Names matching(String pattern) {
-        compile(pattern);
+        Regex.of(pattern);
         return new Names(List.of(), pattern);
     }
 
@@ -41,18 +38,8 @@ public record Names(List<String> list, @Nullable String pattern) {
     public boolean matches(String path) {
         if (isAllLinear())
             return !path.equals("lm_head") && !path.endsWith("embed_tokens");
-        return pattern != null ? compile(pattern).matcher(path).matches()
+        return pattern != null ? Regex.of(pattern).matches(path)
                 : list.stream().anyMatch(x -> path.equals(x) || path.endsWith("." + x));
-    }
-
-    /// Compiles an expression in Python's syntax, which spells a named group `(?P<name>`.
-    public static Pattern compile(String expression) {
-        try {
-            return Pattern.compile(expression.replace("(?P<", "(?<"));
-        } catch (PatternSyntaxException e) {
-            throw new InputException("'" + expression + "' is not a regular expression: " + e.getDescription()
-                    + " at " + e.getIndex(), e);
-        }
     }
 
     @Override

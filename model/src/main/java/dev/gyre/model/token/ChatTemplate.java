@@ -2,11 +2,11 @@ package dev.gyre.model.token;
 
 import dev.gyre.kernels.InputException;
 import dev.gyre.model.files.FormatException;
+import dev.gyre.model.files.Inputs;
 import dev.gyre.model.files.Json;
 import dev.gyre.model.token.jinja.Jinja;
 import dev.gyre.model.token.jinja.JinjaParser;
 import dev.gyre.model.token.jinja.JinjaSyntax;
-import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.LocalDateTime;
@@ -28,6 +28,9 @@ import tools.jackson.databind.node.ObjectNode;
 ///
 /// A template that cannot be read is refused when it is rendered, so that models whose template is not needed load.
 public final class ChatTemplate {
+    /// Bytes; the longest published template has 20 thousand.
+    private static final long LIMIT = 1 << 20;
+
     private final Path origin;
     private final List<JinjaSyntax.Node> template;
     private final Map<String, Object> variables;
@@ -92,11 +95,7 @@ public final class ChatTemplate {
         Map<String, Object> variables = new TreeMap<>(SpecialTokens.named(directory));
         Path file = directory.resolve("chat_template.jinja");
         if (Files.exists(file))
-            try {
-                return of(file, Files.readString(file), variables, date);
-            } catch (IOException e) {
-                throw FormatException.unreadable(file, e);
-            }
+            return of(file, Inputs.text(file, LIMIT), variables, date);
         Path processor = directory.resolve("chat_template.json");
         if (Files.exists(processor))
             return ofJson(processor, Json.readObject(processor), variables, date);

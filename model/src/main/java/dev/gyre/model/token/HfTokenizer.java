@@ -2,13 +2,18 @@ package dev.gyre.model.token;
 
 import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
 import ai.djl.huggingface.tokenizers.jni.CharSpan;
+import dev.gyre.kernels.InputException;
 import dev.gyre.model.files.FormatException;
+import dev.gyre.model.files.Inputs;
 import dev.gyre.model.files.Json;
 import java.io.IOException;
+import java.math.BigInteger;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -16,6 +21,8 @@ import org.jspecify.annotations.Nullable;
 import tools.jackson.core.JacksonException;
 import tools.jackson.core.JsonParser;
 import tools.jackson.core.JsonToken;
+import tools.jackson.core.StreamReadConstraints;
+import tools.jackson.core.json.JsonFactory;
 import tools.jackson.databind.json.JsonMapper;
 
 /// A `tokenizer.json`, run by Hugging Face's own library through DJL's binding.
@@ -27,14 +34,24 @@ import tools.jackson.databind.json.JsonMapper;
 public final class HfTokenizer implements Tokenizer {
     public static final String FILE = "tokenizer.json";
 
+    /// Bytes; the largest published file has 33 million.
+    private static final long LIMIT = 256 << 20;
+    /// Levels of a file; known ones have nine.
+    private static final int DEPTH = 24;
+    private static final List<String> TYPES = List.of("BPE", "Unigram", "WordPiece", "WordLevel");
+    private static final String BERT_PREFIX = "##";
+    private static final int LONGEST_WORD = 1000;
+
     private final HuggingFaceTokenizer tokenizer;
+    private final int longestRun;
     private final int vocabSize;
     private final int bos;
     private final int eos;
     private final int pad;
 
-    private HfTokenizer(HuggingFaceTokenizer tokenizer, int vocabSize, int bos, int eos, int pad) {
+    private HfTokenizer(HuggingFaceTokenizer tokenizer, int longestRun, int vocabSize, int bos, int eos, int pad) {
         this.tokenizer = tokenizer;
+        this.longestRun = longestRun;
         this.vocabSize = vocabSize;
         this.bos = bos;
         this.eos = eos;
@@ -52,7 +69,8 @@ public final class HfTokenizer implements Tokenizer {
         Set<String> wanted = new HashSet<>(needed);
         wanted.addAll(named.values());
         var ids = new HashMap<String, Integer>();
-        int size = readVocabulary(file, wanted, ids);
+        var parts = new Components();
+        int size = readVocabulary(file, wanted, ids, parts);
         int[] special = new int[3];
         String[] names = {"bos_token", "eos_token", "pad_token"};
         for (int i = 0; i < 3; i++)
@@ -62,7 +80,7 @@ public final class HfTokenizer implements Tokenizer {
                 throw new FormatException(file, "does not have the token '" + token
                         + "', which another tokenizer file names;"
                         + " write it again with transformers: AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)");
-        return new HfTokenizer(load(file), size, special[0], special[1], special[2]);
+        return new HfTokenizer(load(file), parts.longestRun(), size, special[0], special[1], special[2]);
     }
 
     private static HuggingFaceTokenizer load(Path file) {
@@ -90,24 +108,51 @@ public final class HfTokenizer implements Tokenizer {
         return at;
     }
 
-    /// Streams through the file: notes the ids of the tokens wanted and returns the highest id plus one. A tree of a
-    /// vocabulary of 150 000 would take a hundred megabytes.
-    private static int readVocabulary(Path file, Set<String> wanted, Map<String, Integer> ids) {
+    /// Whether a token can have the number.
+    static boolean isId(long n) {
+        return n >= 0 && n < Integer.MAX_VALUE;
+    }
+
+    private static JsonParser parser(Path file) {
+        Inputs.requireFile(file);
+        try {
+            if (Files.exists(file) && Files.size(file) > LIMIT)
+                throw new FormatException(file, "larger than " + LIMIT + " bytes, no tokenizer");
+        } catch (IOException e) {
+            throw FormatException.unreadable(file, e);
+        }
+        return JsonMapper
+                .builder(JsonFactory.builder().streamReadConstraints(
+                        StreamReadConstraints.builder().maxNestingDepth(DEPTH).build()).build())
+                .build().createParser(file.toFile());
+    }
+
+    /// Streams through the file: notes the ids of the tokens wanted, checks all parts, and returns the highest id plus one. A
+    /// tree of a vocabulary of 150 000 would take a hundred megabytes.
+    private static int readVocabulary(Path file, Set<String> wanted, Map<String, Integer> ids, Components parts) {
         int highest = -1;
-        try (JsonParser p = JsonMapper.builder().build().createParser(file.toFile())) {
+        try (JsonParser p = parser(file)) {
             if (p.nextToken() != JsonToken.START_OBJECT)
                 throw new FormatException(file, "not a JSON object");
             while (p.nextToken() == JsonToken.PROPERTY_NAME) {
                 String key = p.currentName();
                 JsonToken value = p.nextToken();
-                if (key.equals("added_tokens") && value == JsonToken.START_ARRAY)
-                    highest = Math.max(highest, readAdded(p, wanted, ids));
+                if (Components.isPart(key))
+                    parts.check(key, value(p, key));
                 else
-                    if (key.equals("model") && value == JsonToken.START_OBJECT)
-                        highest = Math.max(highest, readModel(p, wanted, ids));
+                    if (key.equals("added_tokens") && value == JsonToken.START_ARRAY)
+                        highest = Math.max(highest, readAdded(p, wanted, ids));
                     else
-                        p.skipChildren();
+                        if (key.equals("model") && value == JsonToken.START_OBJECT)
+                            highest = Math.max(highest, readModel(p, wanted, ids));
+                        else
+                            p.skipChildren();
             }
+        } catch (Components.Refused e) {
+            throw new FormatException(file,
+                    e.getMessage() + "; take the file from the model's source, or save it again with"
+                            + " a current transformers",
+                    e);
         } catch (JacksonException e) {
             throw new FormatException(file, Files.exists(file) ? "not valid JSON: " + Json.reason(e)
                     : "no such file", e);
@@ -115,6 +160,46 @@ public final class HfTokenizer implements Tokenizer {
         if (highest < 0)
             throw new FormatException(file, "has no vocabulary; copy the file again from the model's source");
         return highest + 1;
+    }
+
+    /// The value at which the parser is: a map, a list, a text, a number, a boolean or null.
+    private static @Nullable Object value(JsonParser p, String place) {
+        return switch (p.currentToken()) {
+            case START_OBJECT -> {
+                Map<String, @Nullable Object> m = new LinkedHashMap<>();
+                while (p.nextToken() == JsonToken.PROPERTY_NAME) {
+                    String key = p.currentName();
+                    p.nextToken();
+                    // readers differ in which of two counts
+                    if (m.containsKey(key))
+                        throw new Components.Refused(place, "'" + key + "' is given twice");
+                    m.put(key, value(p, place));
+                }
+                yield m;
+            }
+            case START_ARRAY -> {
+                List<@Nullable Object> l = new ArrayList<>();
+                while (p.nextToken() != JsonToken.END_ARRAY)
+                    l.add(value(p, place));
+                yield l;
+            }
+            case VALUE_STRING -> p.getString();
+            case VALUE_NUMBER_INT ->
+                    p.getNumberType() == JsonParser.NumberType.BIG_INTEGER ? (Object) p.getDoubleValue()
+                            : (Object) p.getLongValue();
+            case VALUE_NUMBER_FLOAT -> p.getDoubleValue();
+            case VALUE_TRUE -> true;
+            case VALUE_FALSE -> false;
+            case null, default -> null;
+        };
+    }
+
+    private static int id(JsonParser p, String token) {
+        if (p.currentToken() != JsonToken.VALUE_NUMBER_INT || p.getNumberType() == JsonParser.NumberType.BIG_INTEGER
+                || !isId(p.getLongValue()))
+            throw new Components.Refused("token '" + token + "'",
+                    "its id " + p.getString() + " is not a whole number from 0 to " + (Integer.MAX_VALUE - 1));
+        return (int) p.getLongValue();
     }
 
     private static int readAdded(JsonParser p, Set<String> wanted, Map<String, Integer> ids) {
@@ -126,7 +211,7 @@ public final class HfTokenizer implements Tokenizer {
                 String key = p.currentName();
                 JsonToken value = p.nextToken();
                 if (key.equals("id") && value == JsonToken.VALUE_NUMBER_INT)
-                    id = p.getIntValue();
+                    id = id(p, String.valueOf(content));
                 else
                     if (key.equals("content") && value == JsonToken.VALUE_STRING)
                         content = p.getString();
@@ -144,37 +229,106 @@ public final class HfTokenizer implements Tokenizer {
     /// there without being added.
     private static int readModel(JsonParser p, Set<String> wanted, Map<String, Integer> ids) {
         int highest = -1;
+        String type = "";
+        String prefix = "";
+        boolean unprefixed = false;
         while (p.nextToken() == JsonToken.PROPERTY_NAME) {
-            boolean vocab = p.currentName().equals("vocab");
+            String key = p.currentName();
+            boolean vocab = key.equals("vocab");
             JsonToken value = p.nextToken();
-            if (vocab && value == JsonToken.START_OBJECT) {
-                while (p.nextToken() == JsonToken.PROPERTY_NAME) {
-                    String token = p.currentName();
-                    p.nextToken();
-                    highest = Math.max(highest, p.getIntValue());
-                    if (wanted.contains(token))
-                        ids.putIfAbsent(token, p.getIntValue());
+            if (key.equals("type") && value == JsonToken.VALUE_STRING)
+                type = p.getString();
+            if (key.equals("continuing_subword_prefix") && value == JsonToken.VALUE_STRING)
+                prefix = p.getString();
+            // a search of the longest token in a word takes the square of its length
+            if (key.equals("max_input_chars_per_word") && (value != JsonToken.VALUE_NUMBER_INT || p.getBigIntegerValue()
+                    .compareTo(BigInteger.valueOf(LONGEST_WORD)) > 0))
+                throw new Components.Refused("model", key + " is above " + LONGEST_WORD);
+            if (key.equals("merges") && value == JsonToken.START_ARRAY)
+                unprefixed = !readMerges(p);
+            else
+                if (vocab && value == JsonToken.START_OBJECT) {
+                    while (p.nextToken() == JsonToken.PROPERTY_NAME) {
+                        String token = p.currentName();
+                        p.nextToken();
+                        int id = id(p, token);
+                        highest = Math.max(highest, id);
+                        if (wanted.contains(token))
+                            ids.putIfAbsent(token, id);
+                    }
+                } else if (vocab && value == JsonToken.START_ARRAY) {
+                    while (p.nextToken() == JsonToken.START_ARRAY) {
+                        p.nextToken();
+                        String token = p.currentToken() == JsonToken.VALUE_STRING ? p.getString() : "";
+                        if (token.isEmpty())
+                            throw new Components.Refused("model", "vocab has an entry without a text");
+                        highest++;
+                        if (wanted.contains(token))
+                            ids.putIfAbsent(token, highest);
+                        while (p.nextToken() != JsonToken.END_ARRAY)
+                            if (p.currentToken() == JsonToken.VALUE_NUMBER_FLOAT
+                                    && !(Math.abs(p.getDoubleValue()) < 1e9))
+                                throw new Components.Refused("model",
+                                        "the score of '" + token + "' is not a number that counts");
+                        else
+                                p.skipChildren();
+                    }
+                } else {
+                    p.skipChildren();
                 }
-            } else if (vocab && value == JsonToken.START_ARRAY) {
-                while (p.nextToken() == JsonToken.START_ARRAY) {
-                    p.nextToken();
-                    String token = p.getString();
-                    highest++;
-                    if (wanted.contains(token))
-                        ids.putIfAbsent(token, highest);
-                    while (p.nextToken() != JsonToken.END_ARRAY)
-                        p.skipChildren();
-                }
-            } else {
-                p.skipChildren();
-            }
         }
+        if (!TYPES.contains(type))
+            throw new Components.Refused("model", "type '" + type + "' is not one of " + TYPES);
+        // the library cuts so many bytes off the second part of each merge, whatever they are
+        if (type.equals("BPE") && !prefix.isEmpty()
+                && (unprefixed || !prefix.equals(BERT_PREFIX)))
+            throw new Components.Refused("model",
+                    "continuing_subword_prefix '" + prefix + "' does not begin the second part"
+                            + " of every merge");
         return highest;
+    }
+
+    /// Whether the second part of every merge begins with the one prefix that is in use.
+    private static boolean readMerges(JsonParser p) {
+        boolean all = true;
+        while (p.nextToken() != JsonToken.END_ARRAY) {
+            String second = "";
+            if (p.currentToken() == JsonToken.VALUE_STRING) {
+                String merge = p.getString();
+                second = merge.substring(merge.indexOf(' ') + 1);
+            } else if (p.currentToken() == JsonToken.START_ARRAY) {
+                while (p.nextToken() != JsonToken.END_ARRAY)
+                    if (p.currentToken() == JsonToken.VALUE_STRING)
+                        second = p.getString();
+                else
+                        throw new Components.Refused("model", "merges has an entry that is not a pair of texts");
+            } else {
+                throw new Components.Refused("model", "merges has an entry that is not a pair of texts");
+            }
+            all &= second.startsWith(BERT_PREFIX);
+        }
+        return all;
     }
 
     @Override
     public int[] encode(String text, boolean addSpecial) {
+        requireShortRuns(text);
         return ints(tokenizer.encode(whole(text), addSpecial, false).getIds());
+    }
+
+    /// The expressions that split a text take steps with its length where nothing changes, and the library ends the process
+    /// after ten million: megabytes of spaces would do.
+    private void requireShortRuns(String text) {
+        if (text.length() <= longestRun)
+            return;
+        int from = 0;
+        for (int i = 1; i < text.length(); i++) {
+            if (Character.isWhitespace(text.charAt(i)) != Character.isWhitespace(text.charAt(i - 1)))
+                from = i;
+            if (i - from >= longestRun)
+                throw new InputException("a text has " + longestRun + " characters in a row without"
+                        + " a change between white space and words, more than the tokenizer can split; break it up");
+        }
     }
 
     /// An unpaired surrogate has no UTF-8. The library is handed three characters for one, which would shift the offsets of
@@ -205,6 +359,7 @@ public final class HfTokenizer implements Tokenizer {
 
     @Override
     public Encoding encodeWithOffsets(String text, boolean addSpecial) {
+        requireShortRuns(text);
         var e = tokenizer.encode(whole(text), addSpecial, false);
         int[] ids = ints(e.getIds());
         int[] from = new int[ids.length];

@@ -17,6 +17,10 @@ public final class Tokenizers {
         Path file = directory.resolve(HfTokenizer.FILE);
         if (Files.exists(file))
             return HfTokenizer.open(file);
+        if (Files.exists(directory.resolve("tekken.json")))
+            throw new FormatException(directory, "has Mistral's tekken.json but no " + HfTokenizer.FILE
+                    + "; take " + HfTokenizer.FILE + " from a release for transformers, or write one with its function"
+                    + " transformers.integrations.mistral.convert_tekken_tokenizer(FILE).save_pretrained(DIR)");
         for (String other : new String[] {"tokenizer.model", "vocab.json"})
             if (Files.exists(directory.resolve(other)))
                 throw new FormatException(directory, "has " + other + " but no " + HfTokenizer.FILE

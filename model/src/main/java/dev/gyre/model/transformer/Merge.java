@@ -48,7 +48,23 @@ public final class Merge {
         for (Adapter a : model.adapters())
             for (Tensor t : a.whole())
                 whole.add(t.name());
+        for (Adapter a : model.adapters())
+            whole.addAll(a.replaced().keySet());
+        for (Adapter a : model.adapters())
+            for (AdapterLayer m : a.modules())
+                if (m.outputBias() != null) {
+                    if (!hasBias(model, m.module()))
+                        throw new InputException(m.module() + ": the model has no bias there, into which the adapter's"
+                                + " (lora_bias) could be merged; use the adapter unmerged");
+                    whole.add(m.module() + ".bias");
+                }
         List<String> out = new ArrayList<>();
+        for (String w : whole)
+            if (w.equals(ModelConfig.EMBEDDING_APART)
+                    || model.config().tieWordEmbeddings() && w.equals(ModelConfig.HEAD + ".weight"))
+                throw new InputException("the adapter trains embedding and output head apart (modules_to_save), which"
+                        + " the model ties (tie_word_embeddings), and one shared weight cannot hold both; use the"
+                        + " adapter unmerged");
         for (String m : modules) {
             if (model.config().tieWordEmbeddings() && (m.equals(ModelConfig.HEAD) || m.equals(ModelConfig.EMBEDDING)))
                 throw new InputException(m + ": the model ties its embedding and its output head"
@@ -72,9 +88,26 @@ public final class Merge {
         List<AdapterLayer> adapters = model.byModule().getOrDefault(module, List.of());
         for (Tensor t : tensors)
             if (t.name().equals(name) && (adapters.isEmpty() || name.endsWith(".bias")))
-                return t.values().clone();
+                return biased(t.values().clone(), name, adapters, 1);
+        if (name.endsWith(".bias"))
+            return biased(model.values(name).clone(), name, adapters, 1);
         return module.equals(model.embedding().path()) ? embedding(model, backend, store, adapters)
                 : linear(model, backend, store, module, adapters);
+    }
+
+    private static boolean hasBias(Transformer model, String module) {
+        return model.linears().stream().anyMatch(i -> i.path().equals(module) && i.bias());
+    }
+
+    /// Adds to a module's bias what the adapters add to its output, or takes it out.
+    private static float[] biased(float[] values, String name, List<AdapterLayer> adapters, int sign) {
+        if (name.endsWith(".bias"))
+            for (AdapterLayer a : adapters) {
+                AdapterLayer.OutputBias own = a.outputBias();
+                for (int i = 0; own != null && i < values.length; i++)
+                    values[i] += (float) (sign * own.scale() * own.values().values()[i]);
+            }
+        return values;
     }
 
     /// A weight as it was before merging.
@@ -98,6 +131,13 @@ public final class Merge {
                     throw new InputException(name + ": the adapter brings a trained copy of it, from which"
                             + " the original cannot be found; take it from the base model");
         String module = name.substring(0, name.lastIndexOf('.'));
+        for (Adapter a : model.adapters())
+            if (a.replaced().containsKey(name))
+                throw new InputException(name + ": the adapter replaces it (a copy of the embedding or head, trained"
+                        + " tokens, or a PiSSA or OLoRA start), and the original cannot be found from that; take it"
+                        + " from the base model");
+        if (name.endsWith(".bias"))
+            return new Unmerged(biased(merged.clone(), name, model.byModule().getOrDefault(module, List.of()), -1), 1);
         boolean embedding = module.equals(model.embedding().path());
         double[] w = new double[merged.length];
         for (int i = 0; i < w.length; i++)
@@ -132,7 +172,7 @@ public final class Merge {
         Buf y = Buf.output("columns", rows, out);
         Emitter e = new Emitter("merge " + module, store, false);
         e.scope(module);
-        new AdaptedLinear(store, module, in, out, false, adapters).forward(e, x, y, rows);
+        new AdaptedLinear(store, module, in, out, false, adapters).product(e, x, y, rows);
         Program program = e.build();
         float[] merged = new float[Math.multiplyExact(in, out)];
         float[] units = new float[rows * in];

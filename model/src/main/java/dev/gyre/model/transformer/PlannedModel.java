@@ -142,6 +142,11 @@ public final class PlannedModel implements Buffers.Source, Sites {
     }
 
     @Override
+    public Map<String, int[]> others() {
+        return Transformer.others(config);
+    }
+
+    @Override
     public List<Site> linears() {
         return Transformer.linears(config);
     }

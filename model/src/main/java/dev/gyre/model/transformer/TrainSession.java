@@ -189,7 +189,7 @@ public final class TrainSession implements Trainable {
         Program update = plan.update;
         Program gradientNorm = plan.gradientNorm;
         if (update == null || gradientNorm == null)
-            throw new IllegalStateException("nothing is trainable: attach an adapter or train all weights");
+            throw new InputException("nothing is trainable: attach an adapter or train all weights");
         session.run(gradientNorm);
         double norm = session.read(plan.norm)[0];
         if (!Double.isFinite(norm))

@@ -50,6 +50,15 @@ public final class Transformer implements Buffers.Source, Sites {
         return out;
     }
 
+    static Map<String, int[]> others(ModelConfig config) {
+        Map<String, int[]> out = new LinkedHashMap<>();
+        shapes(config).forEach((name, shape) -> {
+            if (name.endsWith("norm.weight") || name.equals(ModelConfig.EMBEDDING + ".weight"))
+                out.put(name, shape);
+        });
+        return out;
+    }
+
     /// Reads all weights of a model directory. BF16 weights of linear layers and embeddings stay BF16 in memory, F16 is
     /// widened to F32 (exactly), norms and biases always are.
     public static Transformer load(ModelDir dir) {
@@ -81,6 +90,11 @@ public final class Transformer implements Buffers.Source, Sites {
             @Override
             public Site embedding() {
                 return Transformer.embedding(dir.config());
+            }
+
+            @Override
+            public Map<String, int[]> others() {
+                return Transformer.others(dir.config());
             }
 
             @Override
@@ -128,9 +142,20 @@ public final class Transformer implements Buffers.Source, Sites {
         return weights.values().stream().mapToLong(HostData::size).sum();
     }
 
+    /// A weight as the adapters that are on leave it: some bring their own in its place.
     @Override
     public HostData data(String name) {
+        for (Adapter a : adapters()) {
+            HostData own = a.replaced().get(name);
+            if (own != null)
+                return own;
+        }
         return Buffers.Source.known(weights, name);
+    }
+
+    @Override
+    public Map<String, int[]> others() {
+        return others(config);
     }
 
     @Override
@@ -144,7 +169,7 @@ public final class Transformer implements Buffers.Source, Sites {
     /// @throws InputException when NF4 weights would have to become something else
     public void store(Storage storage) {
         for (String name : List.copyOf(weights.keySet()))
-            weights.put(name, storage.of(name, dims(name).length, data(name)));
+            weights.put(name, storage.of(name, dims(name).length, Buffers.Source.known(weights, name)));
     }
 
     /// The values of a weight in F32, as the model computes with them; a fresh array.
@@ -203,6 +228,12 @@ public final class Transformer implements Buffers.Source, Sites {
         if (adapters.containsKey(name))
             throw new InputException(
                     "an adapter named " + name + " is attached already; choose another name");
+        for (Adapter a : adapters.values())
+            for (String own : a.replaced().keySet())
+                if (adapter.replaced().containsKey(own))
+                    throw new InputException("two adapters bring their own " + own
+                            + " (a copy of the embedding or head, trained tokens, or a PiSSA or OLoRA start); only one"
+                            + " can have it");
         for (Adapter a : adapters.values())
             for (Tensor t : a.whole())
                 if (adapter.whole().stream().anyMatch(w -> w.name().equals(t.name())))

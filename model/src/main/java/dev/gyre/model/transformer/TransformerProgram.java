@@ -202,7 +202,9 @@ final class TransformerProgram {
     }
 
     private AdaptedLinear head() {
-        String weight = c.tieWordEmbeddings() ? ModelConfig.EMBEDDING + ".weight" : ModelConfig.HEAD + ".weight";
+        // an adapter may train a head of its own over a tied one
+        boolean shared = c.tieWordEmbeddings() && store.weightGrad(ModelConfig.HEAD + ".weight") == null;
+        String weight = shared ? ModelConfig.EMBEDDING + ".weight" : ModelConfig.HEAD + ".weight";
         return new AdaptedLinear(store, ModelConfig.HEAD, weight, C, V, false,
                 adapters.getOrDefault(ModelConfig.HEAD, List.of()));
     }
@@ -211,6 +213,9 @@ final class TransformerProgram {
     private final class Embedding {
         private final List<EmbeddingRotation> rotations = new ArrayList<>();
         private final List<Buf> inputs = new ArrayList<>();
+        // an adapter may train an embedding of its own apart from a head that is tied to the model's
+        private final String table = store.weightGrad(ModelConfig.EMBEDDING_APART) != null
+                ? ModelConfig.EMBEDDING_APART : ModelConfig.EMBEDDING + ".weight";
 
         Embedding() {
             for (AdapterLayer a : adapters.getOrDefault(ModelConfig.EMBEDDING, List.of()))
@@ -218,13 +223,13 @@ final class TransformerProgram {
         }
 
         boolean trains() {
-            return !rotations.isEmpty() || store.weightGrad(ModelConfig.EMBEDDING + ".weight") != null;
+            return !rotations.isEmpty() || store.weightGrad(table) != null;
         }
 
         Buf forward(Emitter e, Buf ids, int N) {
             e.scope(ModelConfig.EMBEDDING);
             Buf x = e.act("x", N, C);
-            e.add(new TokenOps.Embed(ids, store.weight(ModelConfig.EMBEDDING + ".weight"), x, N, V, C));
+            e.add(new TokenOps.Embed(ids, store.weight(table), x, N, V, C));
             for (EmbeddingRotation r : rotations) {
                 inputs.add(x);
                 Buf y = e.act("rotated", N, C);
@@ -236,15 +241,15 @@ final class TransformerProgram {
 
         void backward(Emitter e, Buf ids, Buf g, int N) {
             e.scope(ModelConfig.EMBEDDING);
-            Buf table = store.weightGrad(ModelConfig.EMBEDDING + ".weight");
+            Buf dTable = store.weightGrad(table);
             for (int i = rotations.size() - 1; i >= 0; i--) {
-                Buf dX = i > 0 || table != null ? e.act("d x", N, C) : null;
+                Buf dX = i > 0 || dTable != null ? e.act("d x", N, C) : null;
                 rotations.get(i).backward(e, inputs.get(i), g, dX, N);
                 if (dX == null)
                     return;
                 g = dX;
             }
-            e.add(new TokenOps.EmbedGrad(ids, g, Objects.requireNonNull(table), N, V, C));
+            e.add(new TokenOps.EmbedGrad(ids, g, Objects.requireNonNull(dTable), N, V, C));
         }
     }
 

@@ -2,6 +2,7 @@ package dev.gyre.model.weights;
 
 import dev.gyre.kernels.op.HostData;
 import java.util.List;
+import java.util.Map;
 
 /// The modules of a model that an adapter can sit on, and their weights.
 public interface Sites {
@@ -14,6 +15,11 @@ public interface Sites {
     /// Name of the tensor that holds a module's weight: for a tied output head the embedding's.
     default String weight(Site site) {
         return site.weight();
+    }
+
+    /// Shapes, by name, of the weights that belong to no linear module: the token embedding's and the norms'.
+    default Map<String, int[]> others() {
+        return Map.of();
     }
 
     /// A frozen tensor by name, for methods that start from the weight (PSOFT).

@@ -4,10 +4,12 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.gyre.kernels.InputException;
+import dev.gyre.model.adapter.lora.Lora;
 import dev.gyre.model.family.ModelConfig;
 import dev.gyre.model.options.Names;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.SplittableRandom;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
@@ -135,5 +137,36 @@ class TargetsTest {
                 assertThat(without.matches(path)).as("%s on %s", without, path).isEqualTo(one && !excluded);
             }
         }
+    }
+
+    private static void assertIdle(AdapterOptions options, String... words) {
+        assertThatThrownBy(() -> Adapter.planned(options, MODEL)).isInstanceOf(InputException.class)
+                .hasMessageContainingAll(words);
+    }
+
+    private static final dev.gyre.model.weights.Sites MODEL = dev.gyre.model.transformer.PlannedModel.of(
+            ModelConfig.llama(16, 8, 16, 2, 2, 2, 16, false, null, List.of(), null));
+
+    private static Lora lora(Targets t, Map<String, Integer> ranks, Map<String, Double> alphas) {
+        return new Lora(4, null, 0, false, false, true, ranks, alphas, t);
+    }
+
+    @Test
+    void everythingThatMatchesNothingIsNamed() {
+        Targets qv = Targets.names("q_proj", "v_proj");
+        Adapter.planned(lora(qv, Map.of("q_proj", 2, ".*1.*v_proj", 3), Map.of("layers.0.self_attn.q_proj", 1.0)),
+                MODEL);
+        assertIdle(lora(qv, Map.of("q_porj", 2), Map.of()), "rank_pattern [q_porj] matches no adapted module");
+        assertIdle(lora(qv, Map.of(), Map.of("k_proj", 2.0)), "alpha_pattern [k_proj] matches no adapted module");
+        assertIdle(lora(qv, Map.of("(", 2), Map.of()), "rank_pattern: ", "is not a regular expression");
+        assertIdle(lora(qv, Map.of("((\\w+)\\.?)+\\2!", 2), Map.of()), "rank_pattern: ", "does not come to an end");
+        assertIdle(Lora.of(new Targets(qv.targets(), Names.of("v_porj"), Targets.Bias.NONE, List.of(), List.of(),
+                List.of()), 4), "exclude [v_porj] matches no module");
+        assertIdle(Lora.of(new Targets(qv.targets(), Names.matching(".*x"), Targets.Bias.NONE, List.of(), List.of(),
+                List.of()), 4), "exclude [.*x] matches no module");
+        assertIdle(Lora.of(new Targets(qv.targets(), null, Targets.Bias.NONE, List.of(0, 2), List.of(), List.of()), 4),
+                "layers [2]");
+        assertIdle(Lora.of(new Targets(qv.targets(), null, Targets.Bias.NONE, List.of(0), List.of("layers", "blocks"),
+                List.of()), 4), "layers_pattern [blocks] matches no list of layers");
     }
 }

@@ -2,6 +2,8 @@ package dev.gyre.trainer.bundle;
 
 import dev.gyre.kernels.InputException;
 import dev.gyre.model.files.AtomicFiles;
+import dev.gyre.model.files.FolderLock;
+import dev.gyre.model.format.ModelDir;
 import java.io.IOException;
 import java.net.URI;
 import java.net.URISyntaxException;
@@ -11,7 +13,6 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.security.CodeSource;
-import java.util.Comparator;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
@@ -76,8 +77,8 @@ public final class Bundle {
         if (!Files.isExecutable(jlink))
             throw new InputException(jlink + " is missing: bundling needs a whole JDK; point GYRE_JAVA_HOME to one");
         Path sdk = tornado == null || tornado.isBlank() ? null : Path.of(tornado);
-        Path work = Files.createTempDirectory(out.toAbsolutePath().getParent(), ".bundle");
-        try {
+        try (FolderLock _ = AtomicFiles.own(out); AtomicFiles.Work folder = AtomicFiles.work(out)) {
+            Path work = folder.path();
             Path root = Files.createDirectory(work.resolve("gyre"));
             progress.accept("runtime ...");
             Path excluded = xmlParsers(work.resolve("excluded"));
@@ -94,8 +95,11 @@ public final class Bundle {
             for (String file : List.of("LICENSE", "examples/quickstart.yaml"))
                 copyFile(files.apply(file), file, root);
             Path model = files.apply(BASE_MODEL);
-            if (model != null)
+            if (model != null) {
+                for (Path p : files(model, Pattern.compile(".*")))
+                    ModelDir.requireInside(model, p);
                 copyAll(model, root.resolve(BASE_MODEL), Pattern.compile(".*"));
+            }
             if (sdk != null)
                 copySdk(sdk, root.resolve("tornado"));
             progress.accept("archive ...");
@@ -103,8 +107,6 @@ public final class Bundle {
             call(List.of("tar", "-C", work.toString(), "--sort=name", flag, packed.toString(), "gyre"));
             Files.move(packed, out, StandardCopyOption.ATOMIC_MOVE);
             return new Written(Files.size(out), size(root), sdk);
-        } finally {
-            delete(work);
         }
     }
 
@@ -234,13 +236,6 @@ public final class Bundle {
             for (Path p : files.filter(Files::isRegularFile).toList())
                 sum += Files.size(p);
             return sum;
-        }
-    }
-
-    private static void delete(Path root) throws IOException {
-        try (Stream<Path> files = Files.walk(root)) {
-            for (Path p : files.sorted(Comparator.reverseOrder()).toList())
-                Files.deleteIfExists(p);
         }
     }
 }

@@ -1,6 +1,5 @@
 package dev.gyre.trainer.cli;
 
-import dev.gyre.model.files.AtomicFiles;
 import dev.gyre.trainer.cli.screen.ExitCode;
 import dev.gyre.trainer.cli.screen.Interrupt;
 import dev.gyre.trainer.cli.screen.Text;
@@ -50,6 +49,7 @@ final class SweepCommand extends GyreCommand {
     protected int run() throws IOException {
         try (Sweep sweep = Sweep.read(file, set)) {
             if (dryRun) {
+                sweep.checkOwn();
                 for (Sweep.Run r : sweep.runs())
                     screen().result(Text.format("%-12s %s", word(sweep.state(r)), r.name()));
                 screen().result(Text.many(sweep.runs().size(), "run") + " in " + sweep.folder());
@@ -91,7 +91,7 @@ final class SweepCommand extends GyreCommand {
                     continue;
                 }
                 if (state == Sweep.State.FAILED)
-                    AtomicFiles.delete(r.dir());
+                    sweep.discard(r);
                 long begun = System.nanoTime();
                 String why = runOne(sweep, r, head);
                 String wall = Text.time((System.nanoTime() - begun) / 1e9);

@@ -14,6 +14,7 @@ import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.data.ModelText;
 import dev.gyre.trainer.data.RunData;
 import dev.gyre.trainer.measure.ModelRef;
+import dev.gyre.trainer.record.Metrics;
 import dev.gyre.trainer.record.RunDir;
 import dev.gyre.trainer.report.Report;
 import dev.gyre.trainer.report.Results;
@@ -24,6 +25,7 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
@@ -67,7 +69,8 @@ final class TrainCommand extends GyreCommand {
     }
 
     /// @param trained whether steps were taken
-    private record Outcome(int code, Path dir, Results.Training training, boolean trained) {
+    /// @param sampled whether evaluations on the way saw a part of `data.valid`
+    private record Outcome(int code, Path dir, Results.Training training, boolean trained, boolean sampled) {
     }
 
     private Outcome train(RunConfig config, Devices.Chosen device) {
@@ -82,7 +85,8 @@ final class TrainCommand extends GyreCommand {
             ModelRef.warnings(base).forEach(screen()::note);
             Path dir = run.dir().path();
             int code = RunScreen.train(screen(), run, device, model(config, run), RunScreen.again("train", dir));
-            return new Outcome(code, dir, Results.Training.of(run), run.from() < run.done());
+            return new Outcome(code, dir, Results.Training.of(run), run.from() < run.done(),
+                    run.sampled().isPresent());
         }
     }
 
@@ -93,6 +97,27 @@ final class TrainCommand extends GyreCommand {
             Report.examine(config, run.dir, backend, run.trained);
         screen().done();
         ResultsText.beforeAndAfter(r.before(), r.after()).forEach(screen()::result);
+        String worse = worse(r, run);
+        if (worse != null)
+            screen().note("warning: " + worse);
+    }
+
+    /// What a "best validation" does not say: that the base model was better.
+    private static @Nullable String worse(Results r, Outcome run) {
+        Double base = r.before().loss();
+        Double result = r.after().loss();
+        if (base == null || result == null)
+            return null;
+        double best = Metrics.read(run.dir.resolve("metrics.jsonl")).with("valid_loss").stream()
+                .mapToDouble(n -> n.path("valid_loss").doubleValue()).min().orElse(result);
+        double limit = base + 1e-5 * Math.max(1, base);
+        if (!run.sampled && best > limit)
+            return Text.format("no evaluation came below the base model: its loss on data.valid is %.4f, the best"
+                    + " validation %.4f; lower train.lr or train on other data", base, best);
+        if (result > limit)
+            return Text.format("the result is worse than the base model on data.valid: loss %.4f, base %.4f; lower"
+                    + " train.lr, train less, or set eval.result: best", result, base);
+        return null;
     }
 
     static String model(RunConfig c, TrainingRun run) {

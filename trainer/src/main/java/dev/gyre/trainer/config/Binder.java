@@ -1,10 +1,12 @@
 package dev.gyre.trainer.config;
 
+import dev.gyre.kernels.InputException;
 import dev.gyre.model.options.Conflict;
 import dev.gyre.model.options.Inline;
 import dev.gyre.model.options.Key;
 import dev.gyre.model.options.Names;
 import dev.gyre.model.options.OneOf;
+import dev.gyre.model.options.Regex;
 import dev.gyre.model.options.Unlisted;
 import java.lang.reflect.Constructor;
 import java.lang.reflect.InvocationTargetException;
@@ -19,7 +21,6 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.regex.Pattern;
-import java.util.regex.PatternSyntaxException;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import org.snakeyaml.engine.v2.api.LoadSettings;
@@ -43,6 +44,7 @@ final class Binder {
     private record Unlimited(@Key(doc = "") int value) {
     }
 
+    private static final Pattern NUMBER = Pattern.compile("[-+]?(\\d+(\\.\\d*)?|\\.\\d+)([eE][-+]?\\d+)?");
     private static final Key UNLIMITED = Schema.annotation(Unlimited.class.getRecordComponents()[0]);
 
     /// @param inputs whether files and folders that a run reads must be there
@@ -234,9 +236,9 @@ final class Binder {
         if (!(node instanceof ScalarNode s))
             throw error(node, "'" + at + "' must be a list of module names or one regular expression");
         try {
-            Pattern.compile(s.getValue());
-        } catch (PatternSyntaxException e) {
-            throw error(node, "'" + at + "' is not a regular expression: " + e.getDescription());
+            Regex.of(s.getValue());
+        } catch (InputException e) {
+            throw error(node, "'" + at + "': " + e.getMessage());
         }
         return new Names(List.of(), s.getValue());
     }
@@ -292,7 +294,7 @@ final class Binder {
 
     private static double number(String text) {
         // Double.parseDouble also takes hexadecimal and a type suffix, which YAML does not
-        if (!text.matches("[-+]?(\\d+(\\.\\d*)?|\\.\\d+)([eE][-+]?\\d+)?"))
+        if (!NUMBER.matcher(text).matches())
             return Double.NaN;
         return Double.parseDouble(text);
     }

@@ -1,5 +1,6 @@
 package dev.gyre.trainer.config;
 
+import dev.gyre.model.files.Inputs;
 import java.io.IOException;
 import java.nio.charset.CharacterCodingException;
 import java.nio.file.Files;
@@ -11,8 +12,13 @@ import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 import org.snakeyaml.engine.v2.api.LoadSettings;
 import org.snakeyaml.engine.v2.api.lowlevel.Compose;
+import org.snakeyaml.engine.v2.api.lowlevel.Parse;
 import org.snakeyaml.engine.v2.common.FlowStyle;
 import org.snakeyaml.engine.v2.common.ScalarStyle;
+import org.snakeyaml.engine.v2.events.AliasEvent;
+import org.snakeyaml.engine.v2.events.CollectionEndEvent;
+import org.snakeyaml.engine.v2.events.CollectionStartEvent;
+import org.snakeyaml.engine.v2.events.Event;
 import org.snakeyaml.engine.v2.exceptions.Mark;
 import org.snakeyaml.engine.v2.exceptions.MarkedYamlEngineException;
 import org.snakeyaml.engine.v2.exceptions.YamlEngineException;
@@ -25,6 +31,16 @@ import org.snakeyaml.engine.v2.nodes.Tag;
 /// YAML to configuration records. Strict: unknown and repeated keys, wrong types, numbers out of range and values that
 /// contradict each other end in a [ConfigException] that points at the character.
 public final class ConfigReader {
+    /// Bytes of a file.
+    private static final long LIMIT = 1 << 20;
+    /// Sections and lists in each other; ours have four.
+    private static final int DEPTH = 64;
+    /// Uses of anchors: each stands for all that it names.
+    private static final int ALIASES = 1000;
+    /// Characters of a line, and of a message, that are shown.
+    private static final int SHOWN = 160;
+    private static final int LONG = 600;
+
     private ConfigReader() {
     }
 
@@ -34,7 +50,11 @@ public final class ConfigReader {
     }
 
     private static String text(Path file) {
+        if (Inputs.isSpecial(file))
+            throw new ConfigException(file + ": is a pipe, a socket or a device, not a file; name a configuration");
         try {
+            if (Files.size(file) > LIMIT)
+                throw new ConfigException(file + ": larger than " + LIMIT + " bytes, which no configuration is");
             return Files.readString(file);
         } catch (NoSuchFileException e) {
             throw new ConfigException(file + ": no such file (looked in " + Path.of("").toAbsolutePath() + ")");
@@ -83,6 +103,7 @@ public final class ConfigReader {
 
     private static Node compose(Source source) {
         try {
+            requireShallow(source);
             Optional<Node> node = new Compose(settings(source.name())).composeString(source.text());
             return node.orElseGet(() -> emptyMapping(null));
         } catch (MarkedYamlEngineException e) {
@@ -91,6 +112,20 @@ public final class ConfigReader {
             throw source.error(mark, 1, problem);
         } catch (YamlEngineException e) {
             throw new ConfigException(source.name() + ": not valid YAML: " + firstLine(e.getMessage()));
+        }
+    }
+
+    /// Composing nodes and binding them go down by recursion, so this looks at the events first.
+    private static void requireShallow(Source source) {
+        int depth = 0;
+        int aliases = 0;
+        for (Event e : new Parse(settings(source.name())).parseString(source.text())) {
+            if (e instanceof CollectionStartEvent && ++depth > DEPTH)
+                throw source.error(e.getStartMark().orElse(null), 1, "nested more than " + DEPTH + " deep");
+            if (e instanceof CollectionEndEvent)
+                depth--;
+            if (e instanceof AliasEvent && ++aliases > ALIASES)
+                throw source.error(e.getStartMark().orElse(null), 1, "more than " + ALIASES + " aliases");
         }
     }
 
@@ -143,21 +178,30 @@ public final class ConfigReader {
         return top;
     }
 
+    private static String cut(String s) {
+        return s.length() <= LONG ? s : s.substring(0, LONG - 3) + "...";
+    }
+
     /// A text with a name, able to show one of its lines under a message.
     record Source(String name, String text) {
         /// `name:line:col: message`, then the line with `width` carets under the place.
         ConfigException error(@Nullable Mark mark, int width, String message) {
             if (mark == null)
-                return new ConfigException(name + ": " + message);
+                return new ConfigException(name + ": " + cut(message));
             if (mark.getName().startsWith("--set "))
-                return new ConfigException(mark.getName() + ": " + message);
+                return new ConfigException(cut(mark.getName()) + ": " + cut(message));
             int line = mark.getLine();
             int column = mark.getColumn();
             List<String> lines = text.lines().toList();
-            String head = name + ":" + (line + 1) + ":" + (column + 1) + ": " + message;
+            String head = name + ":" + (line + 1) + ":" + (column + 1) + ": " + cut(message);
             if (line >= lines.size())
                 return new ConfigException(head);
             String shown = lines.get(line).replace('\t', ' ');
+            if (shown.length() > SHOWN) {
+                int from = Math.clamp(column - SHOWN / 2, 0, shown.length() - SHOWN);
+                shown = shown.substring(from, from + SHOWN);
+                column -= from;
+            }
             String number = String.valueOf(line + 1);
             int carets = Math.max(1, Math.min(width, shown.length() - column));
             return new ConfigException(head + "\n  " + number + " | " + shown + "\n  " + " ".repeat(number.length())

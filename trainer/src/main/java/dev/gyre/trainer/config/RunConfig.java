@@ -87,7 +87,7 @@ public record RunConfig(
     public record Train(
             @Key(doc = "optimiser steps; or give epochs", def = "null", min = 1) @Nullable Integer steps,
             @Key(doc = "passes over the data in place of steps; 1 when neither is given", def = "null",
-                    min = 0) @Nullable Double epochs,
+                    min = 0, max = 1e6) @Nullable Double epochs,
             @Key(doc = "tokens in a row", def = "512", min = 1, max = 1048576) int seqLen,
             @Key(doc = "shorter rows in addition to seq_len, such as [64, 128]: a micro-batch takes the shortest that holds its rows",
                     def = "[]", min = 1, max = 1048576) List<Integer> buckets,
@@ -117,15 +117,25 @@ public record RunConfig(
                 if (b >= seqLen)
                     throw new Conflict("buckets", "buckets: " + b + " is not shorter than seq_len " + seqLen);
             buckets = buckets.stream().distinct().sorted().toList();
+            if ((long) microBatch * seqLen > MOST)
+                throw new Conflict("micro_batch", "micro_batch " + microBatch + " times seq_len " + seqLen
+                        + " is more than " + MOST + " tokens at once; lower one of them, and raise accumulate");
+            if ((long) microBatch * accumulate > MOST)
+                throw new Conflict("accumulate", "accumulate " + accumulate + " times micro_batch " + microBatch
+                        + " is more than " + MOST + " rows in a step");
             if (steps != null && epochs != null)
                 throw new Conflict("epochs", "steps and epochs exclude each other; give one of them");
             if (steps == null && epochs == null)
                 epochs = 1.0;
             if (epochs != null && !(epochs > 0))
                 throw new Conflict("epochs", "epochs must be above 0");
-            if (steps != null && warmup > steps)
-                throw new Conflict("warmup", "warmup " + warmup + " is longer than the run (steps " + steps + ")");
+            if (steps != null && warmup >= steps)
+                throw new Conflict("warmup",
+                        "warmup " + warmup + " is as long as the run or longer (steps " + steps + ")");
         }
+
+        /// Tokens of a micro-batch and rows of a step: an array has no more.
+        private static final int MOST = Integer.MAX_VALUE;
 
         /// What a run opens its session for.
         public Set<TrainSession.Use> uses() {
@@ -148,7 +158,8 @@ public record RunConfig(
 
     public record Eval(
             @Key(doc = "steps between evaluations on data.valid; 0: only at the end", def = "50", min = 0) int every,
-            @Key(doc = "micro-batches per evaluation, at most; 0: all", def = "20", min = 0) int batches,
+            @Key(doc = "micro-batches per evaluation while training, at most, their rows spread evenly over data.valid; 0: all of it",
+                    def = "0", min = 0) int batches,
             @Key(doc = "early stopping: end the run after this many evaluations without a new best; 0: never",
                     def = "0",
                     min = 0) int patience,

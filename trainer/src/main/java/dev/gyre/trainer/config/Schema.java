@@ -192,6 +192,8 @@ public final class Schema {
     /// The candidate that a typing mistake away from `word` (Damerau-Levenshtein, at most a third of its letters), or null.
     public static @Nullable String nearest(String word, List<String> candidates) {
         String best = null;
+        if (word.length() > 64)
+            return null; // no key, and the table of distances would be as long as the word
         int least = Math.max(1, word.length() / 3) + 1;
         for (String c : candidates) {
             int d = distance(word.toLowerCase(Locale.ROOT).replace('-', '_'), c);

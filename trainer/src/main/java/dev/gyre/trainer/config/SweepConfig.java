@@ -21,6 +21,9 @@ public record SweepConfig(
         @Key(doc = "combinations to leave out: a run with all keys of an entry is not made",
                 def = "[]") List<Map<String, String>> skip) {
 
+    /// Runs of one sweep.
+    private static final int MOST = 10_000;
+
     /// One run: its name, and `KEY=VALUE` as `--set` takes them.
     public record Entry(String name, List<String> settings) {
     }
@@ -32,6 +35,12 @@ public record SweepConfig(
             if (values.isEmpty())
                 throw new Conflict("grid", "grid." + key + " lists no value");
         });
+        long count = Math.max(1, runs.size());
+        for (List<String> values : grid.values()) {
+            count *= values.size();
+            if (count > MOST)
+                throw new Conflict("grid", "grid has more than " + MOST + " combinations; leave out keys or values");
+        }
         for (String name : runs.keySet())
             if (!name.matches("[A-Za-z0-9][A-Za-z0-9._=-]*"))
                 throw new Conflict("runs", "run name '" + name

@@ -13,13 +13,10 @@ import dev.gyre.model.weights.Storage;
 import dev.gyre.trainer.measure.HeapTrim;
 import dev.gyre.trainer.measure.MergeCheck;
 import dev.gyre.trainer.measure.ModelRef;
-import java.io.IOException;
-import java.io.UncheckedIOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.util.List;
 import java.util.Locale;
+import java.util.Objects;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
@@ -55,21 +52,14 @@ public final class Merging {
         AtomicFiles.requireNewDirectory(out);
         String record = MergeRecord.after(ref.model(), ref.adapters(), o.undo);
         Transformer model = ref.load(warnings);
-        Path target = out.toAbsolutePath().normalize();
-        Path aside = target.resolveSibling("." + target.getFileName() + ".merging");
-        AtomicFiles.delete(aside);
-        try {
+        Result[] result = new Result[1];
+        AtomicFiles.createDirectory(out, aside -> {
             Written written = write(model, ref.model(), ref.base() != Storage.AS_STORED, o.undo, record, o.type,
                     backend, aside, progress);
             String verified = o.verify ? verify(model, aside, out, o, written.narrowest(), backend) : null;
-            Files.deleteIfExists(target);
-            Files.move(aside, target, StandardCopyOption.ATOMIC_MOVE);
-            return new Result(written, verified);
-        } catch (IOException e) {
-            throw new UncheckedIOException(new IOException(out + ": cannot be written: " + e.getMessage(), e));
-        } finally {
-            AtomicFiles.delete(aside);
-        }
+            result[0] = new Result(written, verified);
+        });
+        return Objects.requireNonNull(result[0]);
     }
 
     /// Compares logits of the adapter on its base with those of the merged weights.
@@ -89,7 +79,7 @@ public final class Merging {
         double allowed = o.limit != null ? o.limit : switch (stored) {
             case F16 -> 2e-2;
             case BF16 -> 1e-1;
-            case F32, F64, I64, I32, I16, I8, U8, BOOL -> 1e-4;
+            default -> 1e-4;
         };
         MergeCheck c = MergeCheck.of(o.undo ? made : given, o.undo ? given : made, backend, o.seed);
         String said = String.format(Locale.ROOT,
@@ -133,10 +123,10 @@ public final class Merging {
                     progress.accept(name);
                     HeapTrim.collect();
                     if (!undo)
-                        return Merge.weight(llama, backend, name);
+                        return stored(name, t, Merge.weight(llama, backend, name));
                     Merge.Unmerged w = Merge.unmerge(llama, backend, name, llama.values(name));
                     growth[0] = Math.max(growth[0], w.growth());
-                    return w.values();
+                    return stored(name, t, w.values());
                 }, shape(source, name));
             }
             if (restored)
@@ -150,6 +140,20 @@ public final class Merging {
             return new Written(changed.size(), narrowest, growth[0]);
         }
     }
+
+    /// `values`, all of which `type` can hold.
+    private static float[] stored(String name, TensorType type, float[] values) {
+        for (float v : values)
+            if (!Float.isFinite(v) || type == TensorType.F16 && Math.abs(v) >= F16_OVERFLOW)
+                throw new CheckFailedException("merge: " + name + " would hold " + v + ", which " + (Float.isFinite(v)
+                        ? "F16 cannot store: use --dtype f32 or bf16"
+                        : "is no weight: those of the model or of an adapter are not finite or too large")
+                        + "; nothing was written");
+        return values;
+    }
+
+    /// Half-way from the largest number in 16 bits to the next, which rounds to infinity.
+    private static final float F16_OVERFLOW = 65520;
 
     private static long[] shape(ModelDir source, String name) {
         return source.shape(name).stream().mapToLong(Long::longValue).toArray();

@@ -1,5 +1,6 @@
 package dev.gyre.trainer.data;
 
+import dev.gyre.kernels.InputException;
 import dev.gyre.model.transformer.Batch;
 import dev.gyre.trainer.config.RunConfig;
 import java.util.ArrayList;
@@ -12,6 +13,9 @@ import org.jspecify.annotations.Nullable;
 /// The stream of batches that a run sees: rows of one epoch after another, cut into micro-batches. Everything follows
 /// from (seed, epoch, row), so [#position] is all that a checkpoint needs.
 public final class Batches {
+    /// Rows of a run are counted epoch by epoch, as each packs its examples anew; so many examples take a minute.
+    private static final double COUNTED = 2e8;
+
     private final TokenizedSet set;
     private final int B;
     private final int T;
@@ -82,6 +86,9 @@ public final class Batches {
     public long rows() {
         if (Double.isInfinite(epochs))
             throw new IllegalStateException("endless");
+        if (epochs * set.size() > COUNTED)
+            throw new InputException("train.epochs " + epochs + " of " + set.size()
+                    + " examples cannot be counted; give the length of the run as train.steps");
         long n = 0;
         for (int e = 0; e < epochs; e++)
             n += used(packed(e).length, e);
@@ -129,11 +136,21 @@ public final class Batches {
         return out;
     }
 
-    /// At most `limit` micro-batches (0: all) of the whole set in the file's order, for evaluation.
+    /// The whole set in the file's order, for evaluation.
+    ///
+    /// @param limit micro-batches at most, whose rows are then spread evenly over the set, the same each time; 0: all
     public static List<Micro> inOrder(TokenizedSet set, int B, int T, boolean packing, int limit) {
         Batches all = new Batches(set, B, T, packing, false, 0, 1);
-        int count = (all.rows.length + B - 1) / B;
-        return all.next(limit == 0 ? count : Math.min(limit, count));
+        int[][] rows = all.rows;
+        int count = (rows.length + B - 1) / B;
+        if (limit > 0 && limit < count) {
+            int[][] spread = new int[limit * B][];
+            for (int i = 0; i < spread.length; i++)
+                spread[i] = rows[(int) ((long) i * rows.length / spread.length)];
+            all.rows = spread;
+            count = limit;
+        }
+        return all.next(count);
     }
 
     private Micro batch(int[][] chosen) {

@@ -1,5 +1,6 @@
 package dev.gyre.trainer.data;
 
+import dev.gyre.model.files.Inputs;
 import dev.gyre.model.files.Json;
 import dev.gyre.model.token.ChatTemplate;
 import dev.gyre.trainer.config.RunConfig.Format;
@@ -62,6 +63,8 @@ public final class ExampleReader {
 
     /// Hands all examples of `file` to `sink`, in order. Plain text arrives as consecutive [Example.Text] pieces.
     public static void read(Path file, Format format, Sink sink) {
+        if (Inputs.isSpecial(file))
+            throw new DataException(file, "is a pipe, a socket or a device, not a file; name a .jsonl or text file");
         try (InputStream in = new BufferedInputStream(Files.newInputStream(file), 1 << 16)) {
             if (Files.isDirectory(file))
                 throw new DataException(file, "is a directory; name a .jsonl or text file");

@@ -1,6 +1,7 @@
 package dev.gyre.trainer.data;
 
 import dev.gyre.model.transformer.BatchShape;
+import dev.gyre.trainer.config.ConfigException;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.config.RunSettings;
 import java.nio.file.Path;
@@ -43,7 +44,7 @@ public record RunData(TokenizedSet train, @Nullable TokenizedSet valid, Batches 
                         t.microBatch(), t.seqLen(), d.packing(), eval.batches())));
         List<Example.Completion> tasks = d.valid() == null ? List.of()
                 : ExampleReader.tasks(Path.of(d.valid()), d.format(), eval.samples());
-        return new RunData(train, valid, batches, validation, also, tasks, batches.steps(t));
+        return new RunData(train, valid, batches, validation, also, tasks, steps(batches, t));
     }
 
     /// As [#read], after checking what is needed only when training is done: a mistake in it would show after hours.
@@ -60,7 +61,23 @@ public record RunData(TokenizedSet train, @Nullable TokenizedSet valid, Batches 
     public static RunData of(TokenizedSet train, RunConfig.Train t, long seed) {
         Batches batches = new Batches(train, t.microBatch(), t.seqLen(), t.buckets(), true, true, seed,
                 t.epochs() == null ? Double.POSITIVE_INFINITY : t.epochs());
-        return new RunData(train, null, batches, List.of(), Map.of(), List.of(), batches.steps(t));
+        return new RunData(train, null, batches, List.of(), Map.of(), List.of(), steps(batches, t));
+    }
+
+    /// Optimiser steps of the run, which must be more than those of its warm-up.
+    private static long steps(Batches batches, RunConfig.Train t) {
+        long steps = batches.steps(t);
+        if (t.warmup() >= steps)
+            throw new ConfigException("train.warmup " + t.warmup() + " is as long as the run or longer: "
+                    + (t.epochs() == null ? "" : "train.epochs " + t.epochs() + " make ") + steps
+                    + " steps, and the learning rate would not come down from its peak; lower train.warmup or train"
+                    + " longer");
+        return steps;
+    }
+
+    /// Tokens that the loss on `data.valid` is measured on while training: fewer than it has where `eval.batches` cuts.
+    public long validated() {
+        return validation.stream().mapToLong(Batches.Micro::trained).sum();
     }
 
     /// For the first steps of the run only.

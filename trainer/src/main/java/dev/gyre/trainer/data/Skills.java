@@ -1,6 +1,10 @@
 package dev.gyre.trainer.data;
 
 import dev.gyre.model.files.AtomicFiles;
+import dev.gyre.model.files.FormatException;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -189,7 +193,9 @@ public final class Skills {
         return all;
     }
 
-    /// Writes examples as JSONL.
+    /// Writes examples as JSONL; a file that holds anything else is left alone.
+    ///
+    /// @throws FormatException when there is one
     public static void write(Path file, List<Example> examples) {
         StringBuilder s = new StringBuilder();
         for (Example e : examples) {
@@ -201,9 +207,20 @@ public final class Skills {
             }
             s.append(o).append('\n');
         }
+        byte[] bytes = s.toString().getBytes(StandardCharsets.UTF_8);
+        try {
+            if (Files.exists(file)) {
+                if (Files.size(file) == bytes.length && Arrays.equals(Files.readAllBytes(file), bytes))
+                    return;
+                throw new FormatException(file,
+                        "exists already and holds something else; choose another folder or remove it");
+            }
+        } catch (IOException e) {
+            throw FormatException.unreadable(file, e);
+        }
         Path parent = file.getParent();
         if (parent != null)
             AtomicFiles.createFolder(parent);
-        AtomicFiles.write(file, s.toString());
+        AtomicFiles.write(file, bytes);
     }
 }

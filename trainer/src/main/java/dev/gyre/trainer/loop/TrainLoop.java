@@ -7,7 +7,10 @@ import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.data.Batches;
 import dev.gyre.trainer.data.RunData;
 import java.nio.file.Path;
+import java.util.ArrayDeque;
+import java.util.Comparator;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.function.BooleanSupplier;
@@ -25,6 +28,11 @@ public final class TrainLoop {
     private static final int GEOMETRY_EVERY = 10;
     /// Steps over which the loss is averaged to see whether it diverges.
     private static final int AVERAGED = 20;
+    /// Steps in a row with gradients of exactly 0, at a loss that should have some, after which nothing is learnt any more.
+    private static final int MOST_ZERO_GRADIENTS = 5;
+    private static final double LEARNT = 1e-4;
+    /// `||R^T R - I||` above which R is no rotation any more.
+    private static final double MOST_DEFECT = 1;
 
     private final Trainable trained;
     private final RunData data;
@@ -42,10 +50,10 @@ public final class TrainLoop {
     private double best = Double.POSITIVE_INFINITY;
     private long bestStep;
     private double lastLoss = Double.NaN;
-    /// Losses of the last steps, a ring; what diverging is measured by.
-    private final double[] recent = new double[AVERAGED];
-    private int seen;
+    /// Losses of the last steps, oldest first; what diverging is measured by.
+    private final ArrayDeque<Double> recent = new ArrayDeque<>();
     private double lowest = Double.POSITIVE_INFINITY;
+    private int zeroGradients;
 
     /// Where checkpoints go.
     public interface Saver {
@@ -102,6 +110,10 @@ public final class TrainLoop {
         t = c.step();
         best = c.bestLoss() == null ? Double.POSITIVE_INFINITY : c.bestLoss();
         bestStep = c.bestStep();
+        recent.clear();
+        recent.addAll(c.watch().recent());
+        lowest = c.watch().lowest() == null ? Double.POSITIVE_INFINITY : c.watch().lowest();
+        zeroGradients = c.watch().zeroGradients();
         batches.seek(c.position());
         trained.restore(c.state(), c.draws());
         return this;
@@ -133,10 +145,11 @@ public final class TrainLoop {
                 boolean due = isDue();
                 stopping = stop.getAsBoolean();
                 early = !last && exhausted();
-                if (last || better || due || stopping || early)
-                    saved = save(better);
+                // before the checkpoint: what a killed run goes on after has been told, and what is saved is sound
                 if (last || t == 1 || t % GEOMETRY_EVERY == 0 || better || due)
                     tellRotations();
+                if (last || better || due || stopping || early)
+                    saved = save(better);
                 tell(l -> l.onStepEnd(t));
             }
             // a run resumed past its last step, because it was made shorter, is done as well
@@ -180,7 +193,8 @@ public final class TrainLoop {
         TrainListener.Step s = new TrainListener.Step(t, lastLoss, norm, rate, targets, tokens, batches.epochsDone(),
                 seconds);
         tell(l -> l.onStep(s));
-        watch();
+        if (targets > 0)
+            watch(norm);
     }
 
     /// The operation whose result was the first that is not finite, if the backend can tell.
@@ -199,17 +213,25 @@ public final class TrainLoop {
         return "first micro-batch: " + batches.describe(micros.getFirst()) + ")";
     }
 
-    /// Stops a run whose loss climbs away from where it was.
-    private void watch() {
-        recent[seen++ % AVERAGED] = lastLoss;
-        if (seen < AVERAGED || train.divergence() == 0)
+    /// Stops a run whose loss climbs away from where it was, or that learns nothing any more.
+    private void watch(double norm) {
+        zeroGradients = norm == 0 && lastLoss > LEARNT ? zeroGradients + 1 : 0;
+        if (zeroGradients >= MOST_ZERO_GRADIENTS)
+            throw new NumericException(String.format(Locale.ROOT,
+                    "step %d: the gradients of the last %d steps are exactly 0 at a loss of %.4f: the model is destroyed"
+                            + " and learns nothing; %s",
+                    t, zeroGradients, lastLoss, remedy()));
+        recent.add(lastLoss);
+        if (recent.size() > AVERAGED)
+            recent.remove();
+        if (recent.size() < AVERAGED || train.divergence() == 0)
             return;
         double mean = 0;
         for (double l : recent)
             mean += l / AVERAGED;
         lowest = Math.min(lowest, mean);
         if (mean > lowest + train.divergence())
-            throw new NumericException(String.format(java.util.Locale.ROOT,
+            throw new NumericException(String.format(Locale.ROOT,
                     "step %d: the loss diverges: %.4f averaged over %d steps, %.4f at its lowest (train.divergence %s); %s",
                     t, mean, AVERAGED, lowest, train.divergence(), remedy()));
     }
@@ -264,7 +286,9 @@ public final class TrainLoop {
         if (saver == null)
             return null;
         Path where = saver.save(new Checkpoint(t, batches.position(), bestStep == 0 ? null : best, bestStep,
-                trained.draws(), trained.state()));
+                trained.draws(), new Checkpoint.Watch(List.copyOf(recent), Double.isInfinite(lowest) ? null : lowest,
+                        zeroGradients),
+                trained.state()));
         tell(l -> l.onCheckpoint(t, where, better));
         return where;
     }
@@ -274,6 +298,11 @@ public final class TrainLoop {
         if (!g.isEmpty()) {
             TrainListener.Rotations r = new TrainListener.Rotations(t, g);
             tell(l -> l.onRotations(r));
+            Geometry worst = g.stream().max(Comparator.comparingDouble(Geometry::defect)).orElseThrow();
+            if (!(worst.defect() <= MOST_DEFECT))
+                throw new NumericException(String.format(Locale.ROOT,
+                        "step %d: the rotation of %s is none any more: ||R'R - I|| is %.3g (norm of Q %.3g); %s", t,
+                        worst.module(), worst.defect(), worst.skewNorm(), remedy()));
         }
     }
 

@@ -8,8 +8,13 @@ import dev.gyre.model.format.SafeTensorsWriter;
 import dev.gyre.model.transformer.TrainState;
 import dev.gyre.trainer.data.Batches;
 import dev.gyre.trainer.loop.Checkpoint;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
 import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.node.ArrayNode;
 import tools.jackson.databind.node.JsonNodeFactory;
 import tools.jackson.databind.node.ObjectNode;
 
@@ -38,31 +43,81 @@ final class CheckpointFiles {
         o.put("best_loss", c.bestLoss());
         o.put("best_step", c.bestStep());
         o.put("draws", c.draws());
+        Checkpoint.Watch w = c.watch();
+        ObjectNode watch = o.putObject("watch");
+        ArrayNode recent = watch.putArray("recent_losses");
+        for (double loss : w.recent())
+            recent.add(loss);
+        watch.put("lowest_average", w.lowest());
+        watch.put("zero_gradients", w.zeroGradients());
         AtomicFiles.write(dir.resolve(JSON), Json.pretty(o));
+    }
+
+    /// Whether a folder of a checkpoint's name is one.
+    static boolean isIn(Path dir) {
+        return Files.isRegularFile(dir.resolve(JSON));
     }
 
     static Checkpoint read(Path dir) {
         Path json = dir.resolve(JSON);
         ObjectNode o = Json.readObject(json);
-        if (number(json, o, "format") != FORMAT)
+        if (number(json, o, "format", Integer.MAX_VALUE) != FORMAT)
             throw new FormatException(json, "written by another version of Gyre; resume with that one");
-        JsonNode best = o.get("best_loss");
         try (SafeTensors t = SafeTensors.open(dir.resolve(TENSORS))) {
-            TrainState state = new TrainState(t.f32("params"), t.f32("m"), t.f32("v"),
+            TrainState state = new TrainState(finite(dir, t, "params"), finite(dir, t, "m"), finite(dir, t, "v"),
                     t.contains("method") ? t.f64("method") : new double[0]);
-            return new Checkpoint(number(json, o, "step"),
-                    new Batches.Position((int) number(json, o, "epoch"), (int) number(json, o, "row")),
-                    best == null || best.isNull() ? null : best.doubleValue(), number(json, o, "best_step"),
-                    number(json, o, "draws"), state);
+            return new Checkpoint(number(json, o, "step", Long.MAX_VALUE),
+                    new Batches.Position((int) number(json, o, "epoch", Integer.MAX_VALUE),
+                            (int) number(json, o, "row", Integer.MAX_VALUE)),
+                    loss(json, o, "best_loss"), number(json, o, "best_step", Long.MAX_VALUE),
+                    number(json, o, "draws", Long.MAX_VALUE), watch(json, o), state);
         }
     }
 
-    private static long number(Path file, ObjectNode o, String key) {
+    /// Checkpoints of versions that did not keep it have none.
+    private static Checkpoint.Watch watch(Path file, ObjectNode o) {
+        if (!o.has("watch"))
+            return Checkpoint.Watch.NONE;
+        if (!(o.get("watch") instanceof ObjectNode w))
+            throw damaged(file, "watch");
+        List<Double> recent = new ArrayList<>();
+        for (JsonNode n : w.path("recent_losses")) {
+            if (!n.isNumber() || !Double.isFinite(n.doubleValue()))
+                throw damaged(file, "recent_losses");
+            recent.add(n.doubleValue());
+        }
+        return new Checkpoint.Watch(recent, loss(file, w, "lowest_average"),
+                (int) number(file, w, "zero_gradients", Integer.MAX_VALUE));
+    }
+
+    private static @Nullable Double loss(Path file, ObjectNode o, String key) {
         JsonNode n = o.get(key);
-        if (n == null || !n.isIntegralNumber())
-            throw new FormatException(file,
-                    "lacks the number '" + key + "'; the checkpoint is damaged, remove its folder to"
-                            + " resume from the one before");
+        if (n == null || n.isNull())
+            return null;
+        if (!n.isNumber() || !Double.isFinite(n.doubleValue()))
+            throw damaged(file, key);
+        return n.doubleValue();
+    }
+
+    private static long number(Path file, ObjectNode o, String key, long most) {
+        JsonNode n = o.get(key);
+        if (n == null || !n.isIntegralNumber() || !n.canConvertToLong() || n.longValue() < 0 || n.longValue() > most)
+            throw damaged(file, key);
         return n.longValue();
+    }
+
+    private static FormatException damaged(Path file, String key) {
+        return new FormatException(file, "lacks the number '" + key
+                + "'; the checkpoint is damaged, remove its folder to resume from the one before");
+    }
+
+    /// Training cannot go on from NaN.
+    private static float[] finite(Path dir, SafeTensors t, String name) {
+        float[] values = t.f32(name);
+        for (float v : values)
+            if (!Float.isFinite(v))
+                throw new FormatException(dir.resolve(TENSORS), "'" + name + "' holds " + v
+                        + "; the checkpoint is damaged, remove its folder to resume from the one before");
+        return values;
     }
 }

@@ -2,18 +2,23 @@ package dev.gyre.trainer.record;
 
 import dev.gyre.model.files.FormatException;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Set;
+import org.jspecify.annotations.Nullable;
 import tools.jackson.core.JacksonException;
+import tools.jackson.core.json.JsonReadFeature;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
+import tools.jackson.databind.node.ObjectNode;
 
 /// `metrics.jsonl` as it was written by [MetricsLog].
 public final class Metrics {
-    private static final JsonMapper JSON = JsonMapper.builder().build();
+    private static final JsonMapper JSON = JsonMapper.builder().enable(JsonReadFeature.ALLOW_NON_NUMERIC_NUMBERS).build();
 
     private final List<JsonNode> lines;
 
@@ -21,20 +26,58 @@ public final class Metrics {
         this.lines = lines;
     }
 
-    /// All complete lines; a line that a crash cut off is passed over.
+    /// All lines as [MetricsLines] writes them; a line that a crash or a full disk cut off, wherever, is passed over.
     public static Metrics read(Path file) {
         List<JsonNode> out = new ArrayList<>();
+        for (String line : lines(file)) {
+            ObjectNode o = parse(line);
+            if (o != null && isWhole(o))
+                out.add(o);
+        }
+        return new Metrics(out);
+    }
+
+    /// The lines of `file`, of which the last may be cut off anywhere, also inside a character.
+    static List<String> lines(Path file) {
         try {
-            for (String line : Files.readAllLines(file))
-                try {
-                    out.add(JSON.readTree(line));
-                } catch (JacksonException e) {
-                    continue;
-                }
+            return new String(Files.readAllBytes(file), StandardCharsets.UTF_8).lines().toList();
         } catch (IOException e) {
             throw FormatException.unreadable(file, e);
         }
-        return new Metrics(out);
+    }
+
+    /// A line's object; null where it is none or cut off.
+    static @Nullable ObjectNode parse(String line) {
+        try {
+            if (!(JSON.readTree(line) instanceof ObjectNode o) || !isInteger(o.path("step")))
+                return null;
+            for (String key : List.copyOf(o.propertyNames()))
+                // as the writer spells what JSON has no number for
+                if (NON_FINITE.contains(o.path(key).asString("")))
+                    o.put(key, Double.parseDouble(o.path(key).asString("")));
+            return o;
+        } catch (JacksonException e) {
+            return null;
+        }
+    }
+
+    private static final Set<String> NON_FINITE = Set.of("NaN", "Infinity", "-Infinity");
+
+    private static boolean isInteger(JsonNode n) {
+        return n.isIntegralNumber() && n.canConvertToLong();
+    }
+
+    private static boolean isWhole(ObjectNode o) {
+        return (!o.has("loss") || numbers(o, "loss", "grad_norm", "lr", "tokens", "seconds"))
+                && (!o.has("valid_loss") || numbers(o, "valid_loss", "seconds"))
+                && (!o.has("samples") || o.path("samples").isArray())
+                && (!o.has("modules") || numbers(o, "skew_norm", "orthogonality_defect")
+                        && o.path("modules").valueStream().allMatch(
+                                m -> m.size() == 3 && m.valueStream().allMatch(JsonNode::isNumber)));
+    }
+
+    private static boolean numbers(ObjectNode o, String... keys) {
+        return Arrays.stream(keys).allMatch(k -> o.path(k).isNumber());
     }
 
     /// The lines that have `key`, in order: `loss` (steps), `valid_loss` (evaluations), `modules` (rotations).

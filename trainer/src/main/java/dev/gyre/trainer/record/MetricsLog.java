@@ -2,52 +2,51 @@ package dev.gyre.trainer.record;
 
 import dev.gyre.model.files.AtomicFiles;
 import dev.gyre.trainer.loop.TrainListener;
-import java.io.BufferedWriter;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.List;
-import tools.jackson.core.JacksonException;
-import tools.jackson.databind.JsonNode;
-import tools.jackson.databind.json.JsonMapper;
+import tools.jackson.databind.node.ObjectNode;
 
 /// `metrics.jsonl`: one object per step (`step`, `loss`, `grad_norm`, ...) and per evaluation (`step`, `valid_loss`, ...).
-/// Lines are flushed as they come, so a killed run loses none that it wrote.
+/// Each line is one write, so a killed run loses none that it wrote.
 public final class MetricsLog implements TrainListener, AutoCloseable {
-    private static final JsonMapper JSON = JsonMapper.builder().build();
-
-    private final BufferedWriter out;
+    private final Path file;
+    private final FileChannel out;
     private final MetricsLines lines = new MetricsLines(this::write);
 
     /// Opens `file` to go on after step `from`: lines of later steps, written before a crash, are removed.
     public MetricsLog(Path file, long from) {
+        this(upTo(file, from));
+    }
+
+    MetricsLog(Path file) {
+        this.file = file;
         try {
-            if (Files.exists(file)) {
-                List<String> keep = new ArrayList<>();
-                for (String line : Files.readAllLines(file))
-                    if (stepOf(line) <= from)
-                        keep.add(line);
-                AtomicFiles.write(file, keep.isEmpty() ? "" : String.join("\n", keep) + "\n");
-            }
-            out = Files.newBufferedWriter(file, StandardCharsets.UTF_8, StandardOpenOption.CREATE,
+            out = FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.WRITE,
                     StandardOpenOption.APPEND);
         } catch (IOException e) {
-            throw new UncheckedIOException(new IOException(file + ": cannot be written: " + e.getMessage(), e));
+            throw failed(e);
         }
     }
 
-    /// Beyond every step for a line that a crash cut off.
-    private static long stepOf(String line) {
-        try {
-            JsonNode step = JSON.readTree(line).get("step");
-            return step == null || !step.isIntegralNumber() ? Long.MAX_VALUE : step.longValue();
-        } catch (JacksonException e) {
-            return Long.MAX_VALUE;
+    private static Path upTo(Path file, long from) {
+        if (Files.exists(file)) {
+            List<String> keep = new ArrayList<>();
+            for (String line : Metrics.lines(file)) {
+                ObjectNode o = Metrics.parse(line);
+                if (o != null && o.path("step").longValue() <= from)
+                    keep.add(line);
+            }
+            AtomicFiles.write(file, keep.isEmpty() ? "" : String.join("\n", keep) + "\n");
         }
+        return file;
     }
 
     @Override
@@ -70,14 +69,28 @@ public final class MetricsLog implements TrainListener, AutoCloseable {
         lines.onRotations(r);
     }
 
-    private void write(String line) {
+    /// All lines so far are on the disk before a checkpoint says that their steps are done.
+    public void force() {
         try {
-            out.write(line);
-            out.write('\n');
-            out.flush();
+            out.force(false);
         } catch (IOException e) {
-            throw new UncheckedIOException(e);
+            throw failed(e);
         }
+    }
+
+    private void write(String line) {
+        ByteBuffer bytes = ByteBuffer.wrap((line + "\n").getBytes(StandardCharsets.UTF_8));
+        try {
+            while (bytes.hasRemaining())
+                out.write(bytes);
+        } catch (IOException e) {
+            throw failed(e);
+        }
+    }
+
+    private UncheckedIOException failed(IOException e) {
+        return new UncheckedIOException(
+                new IOException(file + ": cannot be written: " + e.getMessage() + "; the run can be resumed", e));
     }
 
     @Override
@@ -85,7 +98,7 @@ public final class MetricsLog implements TrainListener, AutoCloseable {
         try {
             out.close();
         } catch (IOException e) {
-            throw new UncheckedIOException(e);
+            throw failed(e);
         }
     }
 }

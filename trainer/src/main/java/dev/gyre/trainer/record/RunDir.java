@@ -6,10 +6,12 @@ import dev.gyre.model.files.FormatException;
 import dev.gyre.trainer.loop.Checkpoint;
 import java.io.IOException;
 import java.nio.file.Files;
+import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Set;
 import java.util.function.Consumer;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -29,64 +31,112 @@ import org.jspecify.annotations.Nullable;
 /// | `log.txt` | what the screen showed |
 /// | `.lock` | there while a process trains |
 public final class RunDir {
-    private static final Pattern CHECKPOINT = Pattern.compile("checkpoint-(\\d+)");
+    private static final Pattern CHECKPOINT = Pattern.compile("checkpoint-(0|[1-9]\\d{0,17})");
 
     private static final String BUSY =
             "a run is going on there; wait for it or end it first, or choose another output.dir";
 
     private final Path path;
+    private final boolean fresh;
 
-    private RunDir(Path path) {
+    private RunDir(Path path, boolean fresh) {
         this.path = path;
+        this.fresh = fresh;
     }
 
     /// Finds out whether a run can have its folder, before it costs anything.
     public static void check(Path path, boolean resume) {
         if (resume)
             open(path);
-        else
+        else {
+            if (Files.isDirectory(path))
+                FolderLock.check(path, BUSY);
             free(path);
+        }
         AtomicFiles.checkFolder(path);
     }
 
-    /// A new run; the folder must not exist or be empty.
+    /// A new run; the folder must not exist or hold nothing.
     public static RunDir create(Path path) {
         free(path);
         AtomicFiles.createFolder(path);
-        return new RunDir(path);
+        return new RunDir(path, true);
     }
 
     private static void free(Path path) {
-        if (Files.isDirectory(path))
-            recover(path);
-        if (Files.exists(path) && !(Files.isDirectory(path) && list(path).stream().allMatch(RunDir::isLock)))
-            throw new FormatException(path, Files.isDirectory(path)
-                    ? "exists and is not empty; continue that run with --resume, choose another output.dir, or remove it"
-                    : "exists and is not a directory; choose another output.dir");
+        if (!Files.exists(path, LinkOption.NOFOLLOW_LINKS))
+            return;
+        if (!Files.isDirectory(path))
+            throw new FormatException(path, "exists and is not a directory; choose another output.dir");
+        if (!isBlank(path))
+            throw new FormatException(path,
+                    "exists and is not empty; continue that run with --resume, choose another output.dir, or remove it");
     }
 
-    /// An existing run.
+    /// Whether a folder holds nothing but what a run that was killed before its first file was complete leaves.
+    public static boolean isBlank(Path folder) {
+        return list(folder).stream().allMatch(p -> isLock(p) || isUnborn(p));
+    }
+
+    private static boolean isUnborn(Path p) {
+        return String.valueOf(p.getFileName()).startsWith(".run.yaml.tmp-") && AtomicFiles.isLeftOver(p);
+    }
+
+    /// An existing run. Nothing in it changes before it is [#lock]ed.
     public static RunDir open(Path path) {
         if (Files.isDirectory(path))
-            recover(path);
+            FolderLock.check(path, BUSY);
         if (!Files.isRegularFile(path.resolve("run.yaml")))
             throw new FormatException(path, "holds no run to resume (no run.yaml); start it without --resume");
-        return new RunDir(path);
-    }
-
-    /// What looks left over in the folder of a run that is still going on is being written.
-    private static void recover(Path path) {
-        FolderLock.check(path, BUSY);
-        AtomicFiles.recover(path);
+        return new RunDir(path, false);
     }
 
     private static boolean isLock(Path p) {
         return p.endsWith(FolderLock.FILE);
     }
 
-    /// Makes the folder this process's own: two that train into one would delete each other's checkpoints.
+    /// Makes the folder this process's own: two that train into one would delete each other's checkpoints. What a process
+    /// that was killed left unfinished there is cleaned up.
     public FolderLock lock() {
-        return FolderLock.take(path, BUSY);
+        FolderLock lock = FolderLock.take(path, BUSY);
+        try {
+            if (fresh)
+                free(path); // nobody began a run there in the meantime
+            AtomicFiles.recover(path);
+            return lock;
+        } catch (RuntimeException | Error e) {
+            lock.close();
+            throw e;
+        }
+    }
+
+    /// Deletes a run, file by file, if all that its folder holds is the run's.
+    public static void delete(Path path) {
+        if (!Files.exists(path, LinkOption.NOFOLLOW_LINKS))
+            return;
+        if (!Files.isDirectory(path) || !isBlank(path) && !Files.isRegularFile(path.resolve("run.yaml")))
+            throw new FormatException(path, "is not a run that Gyre made; move it away or choose another output");
+        try (FolderLock _ = FolderLock.take(path, BUSY)) {
+            List<Path> all = list(path);
+            List<String> foreign =
+                    all.stream().filter(p -> !isOurs(p)).map(p -> String.valueOf(p.getFileName())).sorted().toList();
+            if (!foreign.isEmpty())
+                throw new FormatException(path, "also holds what is not the run's: " + String.join(", ", foreign)
+                        + "; move that away first");
+            // run.yaml last: what is killed on the way is still a run, which can be deleted again
+            all.stream().filter(p -> !isLock(p) && !p.endsWith("run.yaml")).forEach(AtomicFiles::delete);
+            AtomicFiles.delete(path.resolve("run.yaml"));
+        }
+        AtomicFiles.delete(path);
+    }
+
+    private static final Set<String> NAMES = Set.of("run.yaml", "provenance.json", "metrics.jsonl", "adapter", "model",
+            "program.txt", "log.txt", "tb", "results.json", "report.json", "report.html", FolderLock.FILE);
+
+    private static boolean isOurs(Path p) {
+        String name = String.valueOf(p.getFileName());
+        return NAMES.contains(name) || AtomicFiles.isLeftOver(p)
+                || CHECKPOINT.matcher(name).matches() && CheckpointFiles.isIn(p);
     }
 
     public Path path() {
@@ -142,11 +192,16 @@ public final class RunDir {
             CheckpointFiles.write(c, dir);
             extra.accept(dir);
         });
+        prune(keep, c.bestStep());
+        return where;
+    }
+
+    /// Deletes all checkpoints but the newest `keep` (0: deletes none) and the best.
+    public void prune(int keep, long best) {
         List<Long> all = checkpoints();
         for (int i = 0; keep > 0 && i < all.size() - keep; i++)
-            if (all.get(i) != c.bestStep())
+            if (all.get(i) != best && CheckpointFiles.isIn(checkpoint(all.get(i))))
                 AtomicFiles.delete(checkpoint(all.get(i)));
-        return where;
     }
 
     /// Fills the folder `name` anew; the old one stays until the new one is complete.

@@ -22,24 +22,31 @@ import org.jspecify.annotations.Nullable;
 public final class TfEvents implements TrainListener {
     private static final int START = 1;
 
+    private final Path file;
     private final OutputStream out;
 
     /// @param from step that the run goes on from; what earlier files hold beyond it, written before a crash, is void
     public TfEvents(Path folder, long from) {
+        long second = System.currentTimeMillis() / 1000;
+        Path free;
+        do free = folder.resolve("events.out.tfevents." + second++ + ".gyre");
+        while (Files.exists(free));
+        file = free;
         try {
             Files.createDirectories(folder);
-            Path file;
-            long second = System.currentTimeMillis() / 1000;
-            do file = folder.resolve("events.out.tfevents." + second++ + ".gyre");
-            while (Files.exists(file));
             out = Files.newOutputStream(file, StandardOpenOption.CREATE_NEW);
             write(new Message().fixed64(1, now()).text(3, "brain.Event:2"));
             if (from > 0)
                 write(new Message().fixed64(1, now()).varint(2, from + 1)
                         .message(7, new Message().varint(1, START)));
         } catch (IOException e) {
-            throw new UncheckedIOException(new IOException(folder + ": cannot be written: " + e.getMessage(), e));
+            throw failed(e);
         }
+    }
+
+    private UncheckedIOException failed(IOException e) {
+        return new UncheckedIOException(
+                new IOException(file + ": cannot be written: " + e.getMessage() + "; the run can be resumed", e));
     }
 
     private static long now() {
@@ -78,7 +85,7 @@ public final class TfEvents implements TrainListener {
         try {
             write(new Message().fixed64(1, now()).varint(2, step).message(5, summary));
         } catch (IOException e) {
-            throw new UncheckedIOException(e);
+            throw failed(e);
         }
     }
 
@@ -103,7 +110,7 @@ public final class TfEvents implements TrainListener {
         try {
             out.close();
         } catch (IOException e) {
-            throw new UncheckedIOException(e);
+            throw failed(e);
         }
     }
 

@@ -110,7 +110,7 @@ public final class ComparisonTable {
         List<List<String>> table = new ArrayList<>();
         table.add(head(cs));
         for (Row r : runs.rows()) {
-            List<String> line = names(r);
+            List<String> line = new ArrayList<>(names(r).stream().map(ComparisonTable::line).toList());
             if (runs.hasSettings() && !all)
                 line.set(3, cut(line.get(3)));
             for (Column c : cs)
@@ -149,7 +149,7 @@ public final class ComparisonTable {
                 + "---|".repeat(head(cs).size() - cs.size())
                 + "---:|".repeat(cs.size()) + "\n");
         for (Row r : runs.rows()) {
-            s.append("| ").append(String.join(" | ", names(r).stream().map(x -> x.replace("|", "\\|")).toList()));
+            s.append("| ").append(String.join(" | ", names(r).stream().map(ComparisonTable::plain).toList()));
             for (Column c : cs)
                 s.append(" | ").append(best(c, r) ? "**" + marked(c, r) + "**" : marked(c, r));
             s.append(" |\n");
@@ -163,8 +163,8 @@ public final class ComparisonTable {
         runs.columns().forEach(c -> s.append(',').append(c.key()));
         s.append(",settings\n");
         for (Row r : runs.rows()) {
-            s.append(quoted(r.name())).append(',').append(r.results().method()).append(',')
-                    .append(quoted(r.config().adapter().variant())).append(',').append(r.results().base());
+            s.append(quoted(r.name())).append(',').append(quoted(r.results().method())).append(',')
+                    .append(quoted(r.config().adapter().variant())).append(',').append(quoted(r.results().base()));
             for (Column c : runs.columns()) {
                 double v = c.value().applyAsDouble(r);
                 s.append(',').append(Double.isNaN(v) ? "" : v == Math.rint(v) && Math.abs(v) < 1e15
@@ -175,8 +175,24 @@ public final class ComparisonTable {
         return s.toString();
     }
 
-    private static String quoted(String s) {
-        return s.contains(",") || s.contains("\"") ? "\"" + s.replace("\"", "\"\"") + "\"" : s;
+    /// A cell of text. A spreadsheet takes one that begins with =, +, -, @ for a formula, and would run it: an apostrophe, which
+    /// it does not show, says that it is none.
+    private static String quoted(String text) {
+        String s = line(text).strip();
+        if (!s.isEmpty() && "=+-@\uFF1D\uFF0B\uFF0D\uFF20".indexOf(s.charAt(0)) >= 0)
+            s = "'" + s;
+        return s.contains(",") || s.contains(";") || s.contains("\"") ? "\"" + s.replace("\"", "\"\"") + "\"" : s;
+    }
+
+    /// Names of runs are names of folders, which may hold anything: a row stays one line.
+    private static String line(String s) {
+        return s.replaceAll("[\\p{Cntrl}\u0080-\u009f\u2028\u2029]+", " ");
+    }
+
+    /// Text of a Markdown cell, shown as it is: a bar ends the cell, and some characters are marks.
+    private static String plain(String s) {
+        return line(s).replace("&", "&amp;").replace("<", "&lt;").replaceAll("([\\\\|`*\\[\\]~])", "\\\\$1")
+                .replaceAll("(?<![\\p{L}\\p{N}])_|_(?![\\p{L}\\p{N}])", "\\\\_");
     }
 
     /// A `tabular` with the rules of package booktabs.
@@ -184,7 +200,7 @@ public final class ComparisonTable {
         List<Column> cs = shown(all);
         StringBuilder s = new StringBuilder(
                 "\\begin{tabular}{" + "l".repeat(head(cs).size() - cs.size()) + "r".repeat(cs.size()) + "}\n\\toprule\n"
-                        + String.join(" & ", head(cs).stream().map(ComparisonTable::tex).toList())
+                        + String.join(" & ", head(cs).stream().map(ComparisonTable::texTitle).toList())
                         + " \\\\\n\\midrule\n");
         for (Row r : runs.rows()) {
             s.append(String.join(" & ", names(r).stream().map(ComparisonTable::tex).toList()));
@@ -194,12 +210,28 @@ public final class ComparisonTable {
             }
             s.append(" \\\\\n");
         }
-        return s.append("\\bottomrule\n\\end{tabular}\n") + (anyDrifted() ? "\n" + tex(DRIFTED) + "\n" : "");
+        return s.append("\\bottomrule\n\\end{tabular}\n") + (anyDrifted() ? "\n" + texTitle(DRIFTED) + "\n" : "");
     }
 
-    private static String tex(String s) {
-        return s.replace("\\", "\\textbackslash{}").replaceAll("([&%$#_{}])", "\\\\$1")
-                .replace("||R'R-I||", "$\\|R^\\top R-I\\|$").replace("||Q||", "$\\|Q\\|$");
+    /// A text of ours, which may name the two norms.
+    private static String texTitle(String s) {
+        return tex(s).replace(tex("||R'R-I||"), "$\\|R^\\top R-I\\|$").replace(tex("||Q||"), "$\\|Q\\|$");
+    }
+
+    private static String tex(String text) {
+        StringBuilder s = new StringBuilder();
+        for (char c : line(text).toCharArray())
+            switch (c) {
+            case '\\' -> s.append("\\textbackslash{}");
+            case '~' -> s.append("\\textasciitilde{}");
+            case '^' -> s.append("\\textasciicircum{}");
+            case '<' -> s.append("\\textless{}");
+            case '>' -> s.append("\\textgreater{}");
+            case '|' -> s.append("\\textbar{}");
+            case '&', '%', '$', '#', '_', '{', '}' -> s.append('\\').append(c);
+            default -> s.append(c);
+            }
+        return s.toString();
     }
 
     /// One page with the table, the Pareto plot and the curves; it needs no network.

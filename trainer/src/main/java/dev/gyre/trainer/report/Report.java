@@ -223,8 +223,12 @@ public final class Report {
         Metrics m = Metrics.read(dir.resolve("metrics.jsonl"));
         Path examined = dir.resolve(DATA);
         ObjectNode o = Files.exists(examined) ? Json.readObject(examined) : JsonNodeFactory.instance.objectNode();
-        for (String list : List.of("samples", "energy", "timings"))
+        for (String list : List.of("samples", "energy", "timings")) {
+            if (o.has(list) && !o.path(list).isArray())
+                throw new FormatException(examined,
+                        list + " is no list; remove the file and run gyre train --resume to examine the run again");
             o.withArray(list);
+        }
         o.put("name", String.valueOf(dir.toAbsolutePath().normalize().getFileName()));
         o.put("summary", summary(c, r));
         o.set("results", r == null ? null : r.json());

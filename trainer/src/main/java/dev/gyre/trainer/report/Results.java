@@ -25,6 +25,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Objects;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import tools.jackson.core.JacksonException;
@@ -62,7 +63,7 @@ public record Results(String method, String base, String model, String device, l
 
     /// How a model does on the run's data. What was not asked for is null.
     ///
-    /// @param loss on `data.valid`
+    /// @param loss on all of `data.valid`, however `eval.batches` cut it on the way
     /// @param exact share of exact answers among the first `results.answers` tasks of `data.valid`
     /// @param tokens token accuracy on the same
     /// @param answered number of these tasks
@@ -87,7 +88,7 @@ public record Results(String method, String base, String model, String device, l
     public record Training(long steps, long trained, Memory memory) {
         /// With the peak of this process if it took a step, else of the process that trained the run before.
         public static Training of(TrainingRun run) {
-            Results before = run.from() < run.done() ? null : read(run.dir().path());
+            Results before = run.from() < run.done() ? null : readIfSound(run.dir().path());
             long process = run.from() < run.done() ? ProcessMemory.peakResident()
                     : before == null ? 0 : before.memory().process();
             Map<Role, Long> by = run.session().bytesByRole();
@@ -136,12 +137,29 @@ public record Results(String method, String base, String model, String device, l
         Path file = dir.resolve(FILE);
         if (!Files.exists(file))
             return null;
-        ObjectNode o = Json.readObject(file);
         try {
-            return JSON.treeToValue(o, Results.class);
-        } catch (JacksonException e) {
-            throw new FormatException(file, "not the results of a run: " + e.getOriginalMessage()
-                    + "; remove it and run gyre train --resume to measure again");
+            ObjectNode o = Json.readMeasurements(file);
+            // where nothing could be measured
+            for (String key : List.of("step_seconds", "tokens_per_second"))
+                if (o.path(key).isNull())
+                    o.put(key, Double.NaN);
+            Results r = JSON.treeToValue(o, Results.class);
+            if (Stream.of(r.method, r.base, r.model, r.device, r.memory, r.before, r.after).anyMatch(Objects::isNull))
+                throw new FormatException(file, "lacks parts");
+            return r;
+        } catch (JacksonException | FormatException e) {
+            String why = e instanceof JacksonException x ? Json.reason(x) : String.valueOf(e.getMessage());
+            throw new FormatException(file, "is damaged (" + why.replace(file + ": ", "")
+                    + "); remove it and run gyre train --resume to measure again", e);
+        }
+    }
+
+    /// As [#read], with null for damaged ones, which are measured again.
+    static @Nullable Results readIfSound(Path dir) {
+        try {
+            return read(dir);
+        } catch (FormatException e) {
+            return null;
         }
     }
 
@@ -178,7 +196,7 @@ public record Results(String method, String base, String model, String device, l
         TokenizedSet set = TokenizedSet.read(Path.of(file),
                 TokenizedSet.Rules.of(d, T), text);
         return Evaluation.loss(model, backend,
-                Batches.inOrder(set, c.train().microBatch(), T, d.packing(), c.eval().batches())).loss();
+                Batches.inOrder(set, c.train().microBatch(), T, d.packing(), 0)).loss();
     }
 
     private static List<Example.Completion> tasks(RunConfig c, String file) {

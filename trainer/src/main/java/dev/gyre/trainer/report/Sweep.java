@@ -9,9 +9,13 @@ import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.ConfigWriter;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.config.SweepConfig;
+import dev.gyre.trainer.record.RunDir;
+import java.io.IOException;
 import java.nio.file.Files;
+import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
@@ -75,11 +79,45 @@ public final class Sweep implements AutoCloseable {
     }
 
     public State state(Run r) {
-        if (Files.exists(r.dir().resolve(Results.FILE)))
+        if (Results.readIfSound(r.dir()) != null)
             return State.DONE;
         if (failures().containsKey(r.name()))
             return State.FAILED;
-        return Files.exists(r.dir()) ? State.INTERRUPTED : State.NEW;
+        return isBegun(r) ? State.INTERRUPTED : State.NEW;
+    }
+
+    private static boolean isBegun(Run r) {
+        return Files.exists(r.dir().resolve("run.yaml"));
+    }
+
+    /// Refuses, before anything is written or trained, where the sweep would write over what it did not make: a folder of a
+    /// run's name that is no run, or files of the names of its configuration and log.
+    public void checkOwn() {
+        List<String> known = order(folder);
+        if (Files.exists(folder.resolve(FILE)) && !Json.readObject(folder.resolve(FILE)).path("runs").isArray())
+            throw new FormatException(folder.resolve(FILE), "is not of a sweep; move it away or choose another output");
+        for (Run r : runs) {
+            if (Files.exists(r.dir(), LinkOption.NOFOLLOW_LINKS) && !isBegun(r)
+                    && !(Files.isDirectory(r.dir()) && RunDir.isBlank(r.dir())))
+                throw new FormatException(r.dir(), "exists and is no run, and run " + r.name()
+                        + " would be written there; move it away, or choose another output or name");
+            if (known.contains(r.name()) || isBegun(r))
+                continue;
+            for (Path file : List.of(config(r), log(r)))
+                if (Files.exists(file, LinkOption.NOFOLLOW_LINKS) && !isWrittenFor(r))
+                    throw new FormatException(file, "exists and is not of this sweep, and run " + r.name()
+                            + " would write over it; move it away, or choose another output or name");
+        }
+    }
+
+    /// Whether the run's configuration is there just as [#prepare] writes it: of a sweep that ended before its first run.
+    private boolean isWrittenFor(Run r) {
+        try {
+            return Files.isRegularFile(config(r))
+                    && Files.readString(config(r)).equals(ConfigWriter.resolved(r.config()));
+        } catch (IOException e) {
+            return false;
+        }
     }
 
     /// Why runs failed, by name.
@@ -89,7 +127,7 @@ public final class Sweep implements AutoCloseable {
 
     /// As [#failures()], of the sweep in `folder`.
     static Map<String, String> failures(Path folder) {
-        Map<String, String> out = new java.util.LinkedHashMap<>();
+        Map<String, String> out = new LinkedHashMap<>();
         Path file = folder.resolve(FILE);
         if (Files.exists(file))
             for (var e : Json.readObject(file).path("failed").properties())
@@ -114,11 +152,15 @@ public final class Sweep implements AutoCloseable {
             all.remove(r.name());
         else
             all.put(r.name(), why);
+        write(all);
+    }
+
+    private void write(Map<String, String> failed) {
         ObjectNode o = JsonNodeFactory.instance.objectNode();
         var names = o.putArray("runs");
         runs.forEach(x -> names.add(x.name()));
         ObjectNode f = o.putObject("failed");
-        all.forEach(f::put);
+        failed.forEach(f::put);
         AtomicFiles.write(folder.resolve(FILE), Json.pretty(o));
     }
 
@@ -126,17 +168,22 @@ public final class Sweep implements AutoCloseable {
     public void lock() {
         AtomicFiles.createFolder(folder);
         lock = FolderLock.take(folder, "another sweep is running there; wait for it or end it first");
+        checkOwn();
+        // from here on the names of the runs are this sweep's
+        write(failures());
     }
 
-    /// Writes a run's configuration next to its folder and makes the folder ready to start or to go on.
+    /// Writes a run's configuration next to its folder.
     ///
     /// @return whether there is something to go on with
     public boolean prepare(Run r) {
-        if (Files.exists(r.dir()) && !Files.exists(r.dir().resolve("run.yaml")))
-            // killed before the run had written anything of its own
-            AtomicFiles.delete(r.dir());
         AtomicFiles.write(config(r), ConfigWriter.resolved(r.config()));
-        return Files.exists(r.dir());
+        return isBegun(r);
+    }
+
+    /// Removes what a run that failed left, so that it starts anew.
+    public void discard(Run r) {
+        RunDir.delete(r.dir());
     }
 
     /// Checks that a finished run was made as the sweep says now.

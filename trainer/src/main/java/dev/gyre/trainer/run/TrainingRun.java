@@ -35,6 +35,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.OptionalLong;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.function.BooleanSupplier;
@@ -93,13 +94,15 @@ public final class TrainingRun implements AutoCloseable {
                 dir = RunDir.create(path);
                 lock = dir.lock();
             }
-            // first of all files: what is killed from here on can be resumed
-            dir.write("run.yaml", ConfigWriter.resolved(config.record()));
             if (resume)
-                Provenance.resume(dir, provenance);
-            else
+                Provenance.resume(dir, provenance); // may refuse, and then nothing has changed
+            // of a new run the first of all files: what is killed from here on can be resumed
+            dir.write("run.yaml", ConfigWriter.resolved(config.record()));
+            if (!resume)
                 Provenance.write(dir, provenance);
             dir.write("program.txt", session.programs());
+            if (from != null)
+                dir.prune(config.output().keep(), from.bestStep()); // as after its save, which may have been its last
             return new TrainingRun(config, trained, data, backend, notes, dir, Objects.requireNonNull(lock), session,
                     from);
         } catch (RuntimeException | Error e) {
@@ -183,7 +186,7 @@ public final class TrainingRun implements AutoCloseable {
             List<TrainListener> told = List.copyOf(all);
             all.addFirst(housekeeping(told));
             TrainLoop loop = new TrainLoop(checked(told), data, config.train())
-                    .evaluating(config.eval().every(), config.eval().patience()).saving(checkpoints()).listening(all)
+                    .evaluating(config.eval().every(), config.eval().patience()).saving(checkpoints(metrics)).listening(all)
                     .stopping(stop);
             if (from != null)
                 loop.resume(from);
@@ -213,7 +216,7 @@ public final class TrainingRun implements AutoCloseable {
                 });
     }
 
-    private TrainLoop.Saver checkpoints() {
+    private TrainLoop.Saver checkpoints(MetricsLog metrics) {
         return new TrainLoop.Saver() {
             @Override
             public int every() {
@@ -223,6 +226,7 @@ public final class TrainingRun implements AutoCloseable {
             @Override
             public Path save(Checkpoint c) {
                 session.pull();
+                metrics.force();
                 return dir.save(c, config.output().keep(), d -> trained.write(d.resolve(trained.folder())));
             }
         };
@@ -314,6 +318,13 @@ public final class TrainingRun implements AutoCloseable {
 
     public @Nullable TokenizedSet valid() {
         return data.valid();
+    }
+
+    /// Whether the loss on `data.valid` is measured on a part of it while training, and on how many tokens.
+    public OptionalLong sampled() {
+        TokenizedSet valid = data.valid();
+        return valid == null || data.validated() == valid.targets() ? OptionalLong.empty()
+                : OptionalLong.of(data.validated());
     }
 
     public Batches batches() {

@@ -1,14 +1,22 @@
 package dev.gyre.trainer.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assumptions.assumeThat;
 
+import dev.gyre.model.files.Json;
 import dev.gyre.trainer.cli.screen.ExitCode;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
+import java.util.Random;
 import java.util.Set;
+import java.util.TreeMap;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Predicate;
 import java.util.stream.Collectors;
@@ -39,7 +47,8 @@ class KilledTest {
                 adapter: {method: oft, block_size: 8, dropout: 0.2}
                 data: {train: %s, valid: %s}
                 train: {steps: %d, seq_len: 32, micro_batch: 2, lr: 1e-2}
-                eval: {every: 10, batches: 1}
+                eval: {every: 10, batches: 1, samples: 2}
+                results: {answers: 0, report: false}
                 output: {dir: %s, checkpoint_every: 1, keep: 3, log_every: 1}
                 device: cpu:1
                 """.formatted(dir.resolve("base/model"), data.resolve("train.jsonl"), data.resolve("valid.jsonl"),
@@ -110,6 +119,91 @@ class KilledTest {
         assertThat(again.out).contains("the run was complete").doesNotContain("NaN");
     }
 
+    private static final int KILLS = 40;
+
+    /// What a process killed at a random moment leaves is what one stopped at that moment has: its files are copied while it
+    /// is stopped, so that one process dies many times. Every copy is resumed and must end as the run that nothing
+    /// stopped, in every file.
+    @Test
+    void whatAnyKillLeavesEndsInEveryFileLikeTheWholeRun() throws Exception {
+        assumeThat(Path.of("/proc/self/status")).exists();
+        Path whole = dir.resolve("unbroken");
+        Cli c = Cli.gyre("train", file, "--set", "output.dir=" + whole);
+        assertThat(c.code).as(c.toString()).isZero();
+        Map<String, String> expected = contents(whole);
+        Random random = new Random(20_260_730);
+        List<Path> copies = new ArrayList<>();
+        for (int processes = 0; copies.size() < KILLS; processes++) {
+            Path run = dir.resolve("stopped-" + processes);
+            Process p = start(run);
+            await(p, run, Set.of(), n -> n.equals("run.yaml"));
+            while (p.isAlive() && copies.size() < KILLS) {
+                Thread.sleep(Duration.ofNanos(random.nextInt(60_000_000)));
+                signal(p, "STOP");
+                if (isStopped(p)) {
+                    Path copy = dir.resolve("killed-" + copies.size());
+                    copy(run, copy);
+                    copies.add(copy);
+                }
+                signal(p, "CONT");
+            }
+            p.destroyForcibly().waitFor();
+        }
+        for (Path run : copies) {
+            Set<String> left = names(run);
+            Cli last = Cli.gyre("train", file, "--set", "output.dir=" + run, "--resume");
+            assertThat(last.code).as(run + " with " + left + ": " + last).isZero();
+            assertThat(contents(run)).as("killed with " + left).isEqualTo(expected);
+        }
+    }
+
+    private static void signal(Process p, String name) throws IOException, InterruptedException {
+        new ProcessBuilder("kill", "-" + name, String.valueOf(p.pid())).redirectErrorStream(true).start().waitFor();
+    }
+
+    /// Waits until all threads of a process that was sent STOP stand still; false where it ended before.
+    private static boolean isStopped(Process p) throws InterruptedException {
+        Path tasks = Path.of("/proc/" + p.pid() + "/task");
+        while (p.isAlive())
+            try (Stream<Path> all = Files.list(tasks)) {
+                boolean still = true;
+                for (Path t : all.toList())
+                    still &= Files.readString(t.resolve("stat")).replaceFirst(".*\\) ", "").startsWith("T");
+                if (still)
+                    return true;
+                Thread.sleep(1);
+            } catch (IOException e) {
+                continue; // a thread or the process ended while we looked
+            }
+        return false;
+    }
+
+    private static void copy(Path from, Path to) throws IOException {
+        try (Stream<Path> all = Files.walk(from)) {
+            for (Path p : all.toList())
+                Files.copy(p, to.resolve(from.relativize(p).toString()));
+        }
+    }
+
+    /// All files of a run by name, without what differs between any two runs: times, memory, places, and the files that
+    /// grow with each start.
+    private static Map<String, String> contents(Path run) throws IOException {
+        Map<String, String> out = new TreeMap<>();
+        try (Stream<Path> all = Files.walk(run)) {
+            for (Path p : all.filter(Files::isRegularFile).toList()) {
+                String name = run.relativize(p).toString();
+                if (name.startsWith("tb/") || name.equals("log.txt"))
+                    continue;
+                String text = new String(Files.readAllBytes(p), StandardCharsets.ISO_8859_1);
+                if (name.equals("provenance.json"))
+                    text = Json.readObject(p).path("inputs").toString();
+                out.put(name, text.replace(run.toString(), "RUN").replaceAll(
+                        "\"(seconds|step_seconds|tokens_per_second|process)\": ?[^,}\n]*", "TIME"));
+            }
+        }
+        return out;
+    }
+
     @Test
     void aDirectoryKilledBetweenItsTwoRenamesComesBack() throws IOException {
         Path run = dir.resolve("renamed");
@@ -134,8 +228,8 @@ class KilledTest {
     }
 
     @Test
-    void interruptAndTerminateFinishTheStepAndSave() throws Exception {
-        for (String signal : interruptsIgnored() ? List.of("TERM") : List.of("INT", "TERM")) {
+    void interruptTerminateAndHangUpFinishTheStepAndSave() throws Exception {
+        for (String signal : interruptsIgnored() ? List.of("TERM", "HUP") : List.of("INT", "TERM", "HUP")) {
             Path run = dir.resolve("signal-" + signal);
             // more steps than it can take before the signal arrives, however slow this machine is
             Process p = start(run, "--set", "train.steps=100000");

@@ -8,6 +8,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.stream.Stream;
 import javax.imageio.ImageIO;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -65,9 +66,9 @@ class SweepTest {
         Cli dry = Cli.gyre("sweep", sweep, "--dry-run");
         assertThat(dry.out).contains("to do        oft", "to do        broken", "3 runs in " + out);
         assertThat(out).doesNotExist();
-        // as after a kill in the first moment of the second run: a folder, and nothing of the run in it
+        // as after a kill in the first moment of the second run: a folder, and nothing whole of the run in it
         Files.createDirectories(out.resolve("lora"));
-        Files.writeString(out.resolve("lora/provenance.json"), "{");
+        Files.writeString(out.resolve("lora/.run.yaml.tmp-01234567-89ab-cdef-0123-456789abcdef"), "{");
 
         // one run done before, as the sweep would do it: processes cost seconds
         assertThat(Cli.gyre("train", dir.resolve("run.yaml"), "--set", "adapter={method: oft, block_size: 8}", "--set",
@@ -136,5 +137,54 @@ class SweepTest {
         assertThat(c.code).isEqualTo(ExitCode.USAGE);
         assertThat(c.err).contains("run lora: --set adapter.rank=2: unknown key 'rank'");
         assertThat(dir.resolve("bad")).doesNotExist();
+    }
+
+    /// A sweep into a folder that is not its own: whatever is in the way stays as it is, and nothing is trained.
+    @Test
+    void whatASweepDidNotMakeIsNeitherRemovedNorWrittenOver() throws IOException {
+        Path mine = dir.resolve("mine");
+        Path file = dir.resolve("mine.yaml");
+        Files.writeString(file, Files.readString(sweep).replace(dir.resolve("sweep").toString(), mine.toString())
+                .replace("broken: ", "skipped: "));
+        for (String name : List.of("lora/chapter1.tex", "lora", "lora.yaml", "lora.log", "sweep.json",
+                "lora/results.json")) {
+            Path work = mine.resolve(name);
+            Files.createDirectories(work.getParent());
+            Files.writeString(work, "{\"a\": 1}");
+            for (String[] more : new String[][] {{}, {"--retry"}, {"--dry-run"}}) {
+                Cli c = Cli.gyre(Stream.concat(Stream.of("sweep", file), Stream.of(more)).toArray());
+                assertThat(c.code).as(name + c).isEqualTo(ExitCode.USAGE);
+                assertThat(c.err).contains(name.startsWith("lora/") ? mine.resolve("lora").toString() : work.toString())
+                        .contains("move it away");
+                assertThat(work).hasContent("{\"a\": 1}");
+                try (Stream<Path> all = Files.walk(mine)) {
+                    assertThat(all.filter(Files::isRegularFile).toList()).containsExactly(work);
+                }
+            }
+            Files.delete(work);
+            if (name.contains("/"))
+                Files.delete(work.getParent());
+        }
+    }
+
+    /// A run that failed is started anew only if all that its folder holds is the run's.
+    @Test
+    void retryRemovesNothingThatIsNotTheRuns() throws IOException {
+        Path mine = dir.resolve("retried");
+        Path file = dir.resolve("retried.yaml");
+        Files.writeString(file, """
+                run: %s
+                output: %s
+                runs:
+                  lora: {adapter.method: lora, adapter.r: 2}
+                """.formatted(dir.resolve("run.yaml"), mine));
+        Files.createDirectories(mine.resolve("lora"));
+        Files.writeString(mine.resolve("sweep.json"), "{\"runs\": [\"lora\"], \"failed\": {\"lora\": \"out of memory\"}}");
+        Files.writeString(mine.resolve("lora/run.yaml"), "");
+        Files.writeString(mine.resolve("lora/notes.txt"), "work");
+        Cli c = Cli.gyre("sweep", file, "--retry");
+        assertThat(c.code).as(c.toString()).isEqualTo(ExitCode.USAGE);
+        assertThat(c.err).contains("also holds what is not the run's: notes.txt");
+        assertThat(mine.resolve("lora/notes.txt")).hasContent("work");
     }
 }

@@ -144,7 +144,7 @@ class ConfigReaderTest {
         "data.packing=yes             | 'data.packing' must be true or false, not yes",
         "adapter.method=oftt          | 'adapter.method' must be one of oft, psoft, goft, qgoft, boft, hra, lora, dora, adalora, full; did you mean oft?",
         "adapter.targets=[]           | 'adapter.targets' lists no module",
-        "adapter.targets=\"(\"        | 'adapter.targets' is not a regular expression: Unclosed group",
+        "adapter.targets=\"(\"        | 'adapter.targets': '(' is not a regular expression: Unclosed group at 1",
         "adapter.layers=3             | 'adapter.layers' must be a list, such as [a, b]",
         "adapter.layers=[-1]          | 'adapter.layers' must be at least 0, not -1",
         "train=3                      | train must be a section of keys",
@@ -173,7 +173,7 @@ class ConfigReaderTest {
         assertThat(error(MINIMAL + "train: {steps: 3, epochs: 2}\n"))
                 .startsWith("run.yaml:5:19: steps and epochs exclude each other");
         assertThat(error(MINIMAL + "train: {steps: 3, warmup: 4}\n"))
-                .startsWith("run.yaml:5:19: warmup 4 is longer than the run (steps 3) (in train)");
+                .startsWith("run.yaml:5:19: warmup 4 is as long as the run or longer (steps 3) (in train)");
         assertThat(error(MINIMAL.replace("{method: oft}", "{method: oft, blocks: 2, block_size: 4}")))
                 .startsWith("run.yaml:2:24: block_size and blocks exclude each other");
         assertThat(error(MINIMAL.replace("{method: oft}", "{method: oft, targets: '.*q_proj', layers: [1]}")))
@@ -217,5 +217,38 @@ class ConfigReaderTest {
         assertThat(ConfigWriter.flat(parse(MINIMAL))).containsEntry("train.lr", "4.0e-4")
                 .containsEntry("adapter.method", "oft").containsEntry("adapter.block_size", "32")
                 .containsEntry("seed", "1");
+    }
+
+    @Test
+    void noConfigurationIsTooMuch() throws Exception {
+        assertThat(error("model: " + "[".repeat(100_000) + "]".repeat(100_000))).contains("nested more than 64 deep")
+                .hasSizeLessThan(600);
+        assertThat(error("model: " + "{a: ".repeat(100_000))).contains("nested more than 64 deep");
+        assertThat(error("? " + "a".repeat(900_000) + "\n: 1")).contains("unknown key").hasSizeLessThan(1600);
+        assertThat(error(MINIMAL + "seed: " + "9".repeat(100_000))).contains("'seed' must be a whole number")
+                .hasSizeLessThan(1600);
+        assertThat(error(MINIMAL + "train: {epochs: 1e18}")).contains("'train.epochs' must be between");
+        assertThat(error(MINIMAL + "train: {seq_len: 1048576, micro_batch: 65536}"))
+                .contains("micro_batch 65536 times seq_len 1048576 is more than 2147483647 tokens at once");
+        assertThat(error(MINIMAL + "train: {accumulate: 2147483647}")).contains("rows in a step");
+        assertThat(error("x: &a [1]\ny: [" + "*a, ".repeat(1001) + "*a]")).contains("more than 1000 aliases");
+        assertThat(error(MINIMAL.replace("method: oft", "method: oft, targets: '('"))).contains("'adapter.targets'",
+                "is not a regular expression");
+        java.nio.file.Path pipe = java.nio.file.Files.createTempDirectory("gyre").resolve("run.yaml");
+        assertThat(new ProcessBuilder("mkfifo", pipe.toString()).start().waitFor()).isZero();
+        assertThatThrownBy(() -> ConfigReader.read(pipe, RunConfig.class, List.of()))
+                .isInstanceOf(ConfigException.class)
+                .hasMessageContaining("is a pipe, a socket or a device");
+        java.nio.file.Files.delete(pipe);
+        java.nio.file.Files.delete(pipe.getParent());
+    }
+
+    @Test
+    void aGridHasLimits() {
+        StringBuilder grid = new StringBuilder("run: r.yaml\noutput: o\ngrid:\n");
+        for (int i = 0; i < 40; i++)
+            grid.append("  k").append(i).append(": [a, b]\n");
+        assertThatThrownBy(() -> ConfigReader.parse("sweep.yaml", grid.toString(), SweepConfig.class, List.of()))
+                .isInstanceOf(ConfigException.class).hasMessageContaining("more than 10000 combinations");
     }
 }

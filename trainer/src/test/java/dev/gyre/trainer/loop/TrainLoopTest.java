@@ -3,6 +3,7 @@ package dev.gyre.trainer.loop;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.gyre.model.adapter.Geometry;
 import dev.gyre.model.transformer.AdamWStep;
 import dev.gyre.model.transformer.Batch;
 import dev.gyre.trainer.config.ConfigReader;
@@ -284,5 +285,110 @@ class TrainLoopTest {
         TrainLoop.Result r = new TrainLoop(new FakeTrainable(), data(train(), false).first(3), train()).run();
         assertThat(r.step()).isEqualTo(3);
         assertThat(r.saved()).isNull();
+    }
+
+    /// Loss 1 a token for ten steps, then 0.1 more with each step: its average of 20 is 2 above the lowest in step 40.
+    private static FakeTrainable climbing(int from) {
+        return new FakeTrainable() {
+            private int step = from;
+
+            @Override
+            public double microBatch(Batch b, float scale) {
+                super.microBatch(b, scale);
+                step++;
+                return (1 + 0.1 * Math.max(0, step - 10)) / scale;
+            }
+        };
+    }
+
+    @Test
+    void theWatchOverTheLossSeesThroughAStop() {
+        RunConfig.Train t = train("steps=60", "accumulate=1", "divergence=1.5");
+        String[] whole = new String[1];
+        assertThatThrownBy(loop(climbing(0), t, false, new Watcher(0))::run).isInstanceOf(NumericException.class)
+                .satisfies(e -> whole[0] = e.getMessage()).hasMessageContaining("the loss diverges");
+        for (int stop : new int[] {1, 12, 19, 20, 21, 30}) {
+            Watcher first = new Watcher(0);
+            loop(climbing(0), t, false, first).stopping(() -> first.steps.size() == stop).run();
+            Checkpoint from = first.last;
+            assertThat(from).isNotNull();
+            assertThatThrownBy(loop(climbing(stop), t, false, new Watcher(0)).resume(from)::run)
+                    .isInstanceOf(NumericException.class).hasMessage(whole[0]);
+        }
+    }
+
+    @Test
+    void gradientsOfZeroForSeveralStepsEndTheRunAlsoAcrossAStop() {
+        FakeTrainable dead = new FakeTrainable() {
+            @Override
+            public double update(AdamWStep s) {
+                super.update(s);
+                return s.t() >= 4 ? 0 : 1;
+            }
+        };
+        Watcher w = new Watcher(0);
+        assertThatThrownBy(loop(dead, train(), false, w)::run).isInstanceOf(NumericException.class)
+                .hasMessageStartingWith("step 8: the gradients of the last 5 steps are exactly 0 at a loss of ");
+        assertThat(w.saved).isEmpty();
+        Watcher first = new Watcher(0);
+        loop(dead, train(), false, first).stopping(() -> first.steps.size() == 6).run();
+        Checkpoint from = first.last;
+        assertThat(from).isNotNull();
+        assertThatThrownBy(loop(dead, train(), false, new Watcher(0)).resume(from)::run)
+                .isInstanceOf(NumericException.class).hasMessageStartingWith("step 8: ");
+    }
+
+    @Test
+    void aRotationThatIsNoneAnyMoreEndsTheRunAndIsNotSaved() {
+        FakeTrainable torn = new FakeTrainable() {
+            private long t;
+
+            @Override
+            public double update(AdamWStep s) {
+                t = s.t();
+                return super.update(s);
+            }
+
+            @Override
+            public List<Geometry> geometry() {
+                return List.of(new Geometry("q", 0.2, 3, 1e-4), new Geometry("k", 2, 90, t < 15 ? 0.99 : 1.01));
+            }
+        };
+        Watcher w = new Watcher(5);
+        assertThatThrownBy(loop(torn, train(), false, w)::run).isInstanceOf(NumericException.class)
+                .hasMessageStartingWith("step 15: the rotation of k is none any more: ||R'R - I|| is 1.01");
+        assertThat(w.saved).containsExactly(5L, 10L);
+    }
+
+    /// What a run that is killed after a checkpoint does not do again must have been told before it.
+    @Test
+    void allThatIsToldOfAStepIsToldBeforeItsCheckpoint() {
+        FakeTrainable turning = new FakeTrainable() {
+            @Override
+            public List<Geometry> geometry() {
+                return List.of(new Geometry("q", 0.2, 3, 1e-4));
+            }
+        };
+        List<String> order = new ArrayList<>();
+        TrainListener l = new TrainListener() {
+            @Override
+            public void onRotations(Rotations r) {
+                order.add("rotations " + r.t());
+            }
+
+            @Override
+            public void onEvaluation(Evaluation e) {
+                order.add("evaluation " + e.t());
+            }
+
+            @Override
+            public void onCheckpoint(long t, Path where, boolean best) {
+                order.add("checkpoint " + t);
+            }
+        };
+        RunConfig.Train t = train();
+        new TrainLoop(turning, data(t, true), t).evaluating(20, 0).saving(new Watcher(20)).listening(List.of(l)).run();
+        assertThat(order).containsExactly("rotations 1", "rotations 10", "evaluation 20", "rotations 20",
+                "checkpoint 20");
     }
 }

@@ -33,7 +33,7 @@ class ComparisonTest {
                 data: {train: train.jsonl, valid: valid.jsonl}
                 train: {steps: 8, seq_len: 32, micro_batch: 2, %s}
                 output: {dir: %s}
-                """.formatted(adapter, train, run), RunConfig.class, List.of());
+                """.formatted(adapter, train, Json.MAPPER.writeValueAsString(run.toString())), RunConfig.class, List.of());
         Files.writeString(run.resolve("run.yaml"), ConfigWriter.resolved(c));
         Results r = new Results(c.adapter().method(), "nf4", "base", "cpu", 8, 1000, 10_000, 4000, 0.0201,
                 1000, new Results.Memory(1_000_000, 1, 1, 1, 0), scores(9, 0.001, 1), scores(loss, 0.00096, 1),
@@ -164,5 +164,22 @@ class ComparisonTest {
                     most = Math.max(most, y);
                 }
         return most - least;
+    }
+
+    @Test
+    void anyNameOfARunIsText() throws IOException {
+        run("=cmd|' -C calc'!A0", "method: lora, r: 8", "lr: 1e-3", 0.5, 0, 0);
+        run("a,\"b\"\n@x", "method: lora, r: 8", "lr: 1e-3", 0.5, 0, 0);
+        run("\\x{~^} <b>|`_*\u001b[2J", "method: lora, r: 8", "lr: 1e-3", 0.5, 0, 0);
+        ComparisonTable t = compare().table();
+        assertThat(t.csv().lines()).hasSize(4).anyMatch(l -> l.startsWith("'=cmd|' -C calc'!A0,lora,"))
+                .anyMatch(l -> l.startsWith("\"a,\"\"b\"\" @x\",lora,")).noneMatch(l -> l.contains("\u001b"));
+        assertThat(t.markdown(true).lines()).hasSize(5).anyMatch(l -> l.startsWith("| =cmd\\|' -C calc'!A0 |"))
+                .anyMatch(l -> l.startsWith("| \\\\x{\\~^} &lt;b>\\|\\`\\_\\* \\[2J |"))
+                .noneMatch(l -> l.contains("\u001b"));
+        assertThat(t.latex(true).lines()).hasSize(3 + 3 + 2)
+                .anyMatch(l -> l.startsWith(
+                        "\\textbackslash{}x\\{\\textasciitilde{}\\textasciicircum{}\\} \\textless{}b\\textgreater{}\\textbar{}`\\_* [2J &"));
+        assertThat(t.text(true)).hasSize(4).noneMatch(l -> l.contains("\u001b") || l.contains("\n"));
     }
 }

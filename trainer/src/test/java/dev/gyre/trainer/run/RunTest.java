@@ -3,6 +3,7 @@ package dev.gyre.trainer.run;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.gyre.model.files.FolderLock;
 import dev.gyre.model.files.FormatException;
 import dev.gyre.model.transformer.Batch;
 import dev.gyre.trainer.config.ConfigReader;
@@ -71,8 +72,10 @@ class RunTest {
             this.trainee = trainee;
             Path path = Path.of(c.output().dir());
             out = resume ? RunDir.open(path) : RunDir.create(path);
-            if (!resume)
-                out.write("run.yaml", "");
+            try (FolderLock _ = out.lock()) {
+                if (!resume)
+                    out.write("run.yaml", "");
+            }
         }
 
         TrainLoop.Result run() {
@@ -121,7 +124,7 @@ class RunTest {
             assertThatThrownBy(first::run).hasMessage("killed");
             // what a kill -9 in the middle of a line and of a checkpoint leaves behind
             Files.writeString(first.out.metrics(), "{\"step\":3,\"lo", StandardOpenOption.APPEND);
-            Path litter = Files.createDirectory(first.out.path().resolve(".checkpoint-5.tmp-1"));
+            Path litter = Files.createDirectory(first.out.path().resolve(".checkpoint-5.tmp-01234567-89ab-cdef-0123-456789abcdef"));
             Files.writeString(litter.resolve("x"), "");
             Run second = new Run(config("killed" + kill), true);
             assertThat(litter).doesNotExist();

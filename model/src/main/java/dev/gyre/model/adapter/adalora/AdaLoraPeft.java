@@ -39,6 +39,8 @@ final class AdaLoraPeft implements PeftForm<AdaLora> {
         if (f.bool("use_dora", false))
             throw f.bad("use_dora", "false; AdaLoRA has no form with it");
         LoraPeft.requirePlain(f);
+        if (f.bool("lora_bias", false))
+            throw f.bad("lora_bias", "false; fold the adapter in with PEFT (merge_and_unload)");
         double alpha = f.number("lora_alpha", 8);
         if (!(alpha > 0))
             throw f.bad("lora_alpha",

@@ -33,6 +33,8 @@ final class DoraPeft implements PeftForm<Dora> {
 
     @Override
     public Dora read(Fields f, Targets targets) {
+        if (f.bool("lora_bias", false))
+            throw f.bad("lora_bias", "false with use_dora, as PEFT demands");
         return new Dora(lora.read(f, targets));
     }
 

@@ -6,10 +6,12 @@ import dev.gyre.model.options.Conflict;
 import dev.gyre.model.options.Inline;
 import dev.gyre.model.options.Key;
 import dev.gyre.model.options.OneOf;
+import dev.gyre.model.options.Unlisted;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /// Options of LoRA.
@@ -23,6 +25,8 @@ import org.jspecify.annotations.Nullable;
 /// @param rankPattern ranks of single modules, by name or regular expression as PEFT matches them; the first that
 ///     matches counts
 /// @param alphaPattern the same for alpha
+/// @param bias B has a bias (`lora_bias`)
+/// @param start how PEFT changed the base weights at the start
 @OneOf.Case(value = "lora", doc = "LoRA: adds a product of two thin matrices")
 public record Lora(@Key(doc = "rank", def = "16", min = 1) int r,
         @Key(doc = "scale is alpha / r (PEFT: lora_alpha); 2 r when absent", def = "null",
@@ -35,7 +39,20 @@ public record Lora(@Key(doc = "rank", def = "16", min = 1) int r,
         @Key(doc = "ranks of single modules, {name: rank}", def = "{}", min = 1) Map<String, Integer> rankPattern,
         @Key(doc = "alphas of single modules, {name: alpha}", def = "{}",
                 min = 1e-30) Map<String, Double> alphaPattern,
-        @Inline Targets targets) implements AdapterOptions {
+        @Inline Targets targets, @Unlisted(def = "false") boolean bias,
+        @Unlisted(def = "none") Start start) implements AdapterOptions {
+
+    /// PEFT's starts that take the first update out of the base weight W, so that an adapter goes with W - s B0 A0:
+    /// PISSA with `s B0 A0 = U_r S_r V_r^T`, the leading singular triplets of W; OLORA with `B0 = Q_r`, `A0 = R_r` of
+    /// `W = Q R`.
+    public enum Start {
+        NONE, PISSA, OLORA
+    }
+
+    public Lora(int r, @Nullable Double alpha, double dropout, boolean rslora, boolean gaussian, boolean initWeights,
+            Map<String, Integer> rankPattern, Map<String, Double> alphaPattern, Targets targets) {
+        this(r, alpha, dropout, rslora, gaussian, initWeights, rankPattern, alphaPattern, targets, false, Start.NONE);
+    }
 
     public Lora {
         if (r < 1)
@@ -59,12 +76,14 @@ public record Lora(@Key(doc = "rank", def = "16", min = 1) int r,
 
     @Override
     public Lora with(Targets t) {
-        return new Lora(r, alpha, dropout, rslora, gaussian, initWeights, rankPattern, alphaPattern, t);
+        return new Lora(r, alpha, dropout, rslora, gaussian, initWeights, rankPattern, alphaPattern, t, bias,
+                start);
     }
 
     /// @param p dropout
     public Lora with(double p) {
-        return new Lora(r, alpha, p, rslora, gaussian, initWeights, rankPattern, alphaPattern, targets);
+        return new Lora(r, alpha, p, rslora, gaussian, initWeights, rankPattern, alphaPattern, targets, bias,
+                start);
     }
 
     @Override
@@ -72,22 +91,27 @@ public record Lora(@Key(doc = "rank", def = "16", min = 1) int r,
         return "r=" + r;
     }
 
+    @Override
+    public Map<String, Set<String>> patterns() {
+        return Map.of("rank_pattern", rankPattern.keySet(), "alpha_pattern", alphaPattern.keySet());
+    }
+
     /// Rank on one module.
     public int rank(String module) {
-        return match(rankPattern, module, r);
+        return match("rank_pattern", rankPattern, module, r);
     }
 
     /// Factor of the update of one module.
     public double scale(String module) {
         int rank = rank(module);
-        double a = match(alphaPattern, module, Objects.requireNonNull(alpha));
+        double a = match("alpha_pattern", alphaPattern, module, Objects.requireNonNull(alpha));
         return rslora ? a / Math.sqrt(rank) : a / rank;
     }
 
     /// The first entry whose key, as a regular expression, matches the module path or a suffix of it after a dot.
-    private static <T> T match(Map<String, T> pattern, String module, T otherwise) {
+    private static <T> T match(String key, Map<String, T> pattern, String module, T otherwise) {
         for (Map.Entry<String, T> e : pattern.entrySet())
-            if (module.matches("(.*\\.)?(" + e.getKey() + ")$"))
+            if (Targets.matchesEnd(key, e.getKey(), module))
                 return e.getValue();
         return otherwise;
     }

@@ -23,17 +23,27 @@ import org.jspecify.annotations.Nullable;
 /// |---|---|---|
 /// | A | (r, in) | uniform in +-1/sqrt(in) |
 /// | B | (out, r) | 0 |
+/// | bias | (out) | 0; only with `lora_bias`, which adds `s bias` to y |
 ///
 /// Backward with `z = drop(x) A^T`, `h = s dY B`: `dA = h^T drop(x)`, `dB = s dY^T z`, `dX = dY W + drop'(h A)`.
 final class LoraLayer implements AdapterLayer {
     private final Site site;
     private final Tensor a;
     private final Tensor b;
+    private final @Nullable Tensor bias;
+    private final float @Nullable [] base;
     private final int r;
     private final double scale;
     private final double dropout;
 
     LoraLayer(Site site, Tensor a, Tensor b, double scale, double dropout) {
+        this(site, a, b, null, null, scale, dropout);
+    }
+
+    LoraLayer(Site site, Tensor a, Tensor b, @Nullable Tensor bias, float @Nullable [] base, double scale,
+            double dropout) {
+        this.bias = bias;
+        this.base = base;
         this.site = site;
         this.a = a;
         this.b = b;
@@ -49,7 +59,17 @@ final class LoraLayer implements AdapterLayer {
 
     @Override
     public List<Tensor> tensors() {
-        return List.of(a, b);
+        return bias == null ? List.of(a, b) : List.of(a, b, bias);
+    }
+
+    @Override
+    public @Nullable OutputBias outputBias() {
+        return bias == null ? null : new OutputBias(bias, scale);
+    }
+
+    @Override
+    public float @Nullable [] ownBase() {
+        return base;
     }
 
     @Override

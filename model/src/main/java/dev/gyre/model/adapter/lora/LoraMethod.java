@@ -23,7 +23,13 @@ public final class LoraMethod implements Method<Lora> {
                 i -> o.gaussian() ? source.normal() / r : (2 * source.uniform() - 1) * bound, r, site.in());
         Tensor b = source.tensor(LoraPeft.B,
                 i -> o.initWeights() ? 0 : (2 * source.uniform() - 1) / Math.sqrt(r), site.out(), r);
-        return new LoraLayer(site, a, b, o.scale(site.path()), o.dropout());
+        Tensor bias = o.bias() ? source.tensor(LoraPeft.BIAS, _ -> 0, site.out()) : null;
+        float[] base = switch (o.start()) {
+            case NONE -> null;
+            case PISSA -> LoraStart.pissa(site, source.weight(), r);
+            case OLORA -> LoraStart.olora(site, source.weight(), r, o.scale(site.path()));
+        };
+        return new LoraLayer(site, a, b, bias, base, o.scale(site.path()), o.dropout());
     }
 
     @Override

@@ -12,22 +12,29 @@ public final class Interrupt implements AutoCloseable {
     private final Map<Signal, SignalHandler> before = new LinkedHashMap<>();
 
     private Interrupt(Runnable first, String... signals) {
-        SignalHandler handler = _ -> {
-            if (count.incrementAndGet() > 1)
-                Runtime.getRuntime().halt(ExitCode.INTERRUPTED);
-            first.run();
+        SignalHandler handler = s -> {
+            if (count.incrementAndGet() == 1)
+                first.run();
+            // a terminal that closes hangs up more than once, and that asks for an end in good order each time
+            else
+                if (!s.getName().equals("HUP"))
+                    Runtime.getRuntime().halt(ExitCode.INTERRUPTED);
         };
         for (String name : signals) {
-            Signal s = new Signal(name);
-            before.put(s, Signal.handle(s, handler));
+            try {
+                Signal s = new Signal(name);
+                before.put(s, Signal.handle(s, handler));
+            } catch (IllegalArgumentException e) {
+                continue; // a system without that signal
+            }
         }
     }
 
-    /// Of a run, which finishes its step and saves; being asked to terminate is the same.
+    /// Of a run, which finishes its step and saves; being asked to terminate, and a terminal that closes, are the same.
     public static Interrupt ofRun(Screen screen) {
         return new Interrupt(
                 () -> screen.note("finishing the step, then saving; press Ctrl-C again to stop at once"), "INT",
-                "TERM");
+                "TERM", "HUP");
     }
 
     /// Of an answer, which ends where it is.

@@ -45,7 +45,8 @@ public final class RunScreen {
                     + (Double.isNaN(r.loss()) ? "" : Text.format(" · loss %.4f", r.loss()))
                     + (r.early() ? " · stopped early at step " + r.step() : "")
                     + (r.bestLoss() == null ? ""
-                            : Text.format(" · best validation %.4f at step %d", r.bestLoss(), r.bestStep()))
+                            : Text.format(" · best validation%s %.4f at step %d",
+                                    run.sampled().isEmpty() ? "" : " (sample)", r.bestLoss(), r.bestStep()))
                     + " · wall " + wall + " · peak of the process "
                     + Text.bytes(Math.max(ProcessMemory.peakResident(), ProcessMemory.peakHeap()))
                     + (onCpu(device.backend()) ? ""
@@ -81,7 +82,13 @@ public final class RunScreen {
         TokenizedSet valid = run.valid();
         if (valid != null)
             screen.line("valid     " + Text.many(valid.size(), "example") + " · "
-                    + Text.count(valid.targets()) + " trained tokens");
+                    + Text.count(valid.targets()) + " trained tokens"
+                    + (valid.truncated() + valid.dropped() == 0 ? ""
+                            : " · " + Text.count(valid.truncated()) + " truncated · " + Text.count(valid.dropped())
+                                    + " dropped")
+                    + (run.sampled().isEmpty() ? ""
+                            : " · while training a sample of " + Text.count(run.sampled().getAsLong())
+                                    + " tokens (eval.batches " + run.config().eval().batches() + ")"));
         for (String note : run.notes())
             screen.line("note      " + note);
         if (run.from() > 0)

@@ -62,10 +62,32 @@ public final class Screen {
             }
     }
 
+    /// Text as it may be shown. Names, keys and answers come out of files and models, and a terminal obeys control characters:
+    /// they are spelt out, line breaks and tabs excepted.
+    static String visible(String text) {
+        StringBuilder s = null;
+        for (int i = 0; i < text.length(); i++) {
+            char c = text.charAt(i);
+            boolean control = Character.isISOControl(c) && c != '\n' && c != '\t';
+            if (control && s == null)
+                s = new StringBuilder(text.length() + 16).append(text, 0, i);
+            if (s != null)
+                if (control)
+                    s.append(Text.format("\\u%04x", (int) c));
+                else
+                    s.append(c);
+        }
+        return s == null ? text : s.toString();
+    }
+
+    private void record(String text) {
+        if (log != null)
+            log.println(visible(text));
+    }
+
     /// Progress: silent under `-q`.
     public synchronized void line(String text) {
-        if (log != null)
-            log.println(text);
+        record(text);
         if (!quiet)
             print(out, text);
     }
@@ -82,28 +104,26 @@ public final class Screen {
 
     /// A line for programs.
     public synchronized void data(String line) {
-        out.println(line);
+        out.println(visible(line));
         out.flush();
     }
 
     /// A result: shown always, but not to a program.
     public synchronized void result(String text) {
-        if (log != null)
-            log.println(text);
+        record(text);
         if (!json)
             print(out, text);
     }
 
     /// A remark, on the error stream.
     public synchronized void note(String text) {
-        if (log != null)
-            log.println(text);
+        record(text);
         print(err, text);
     }
 
     /// Part of a result as it comes, without a line break.
     public synchronized void part(String text) {
-        out.print(text);
+        out.print(visible(text));
         out.flush();
     }
 
@@ -112,15 +132,15 @@ public final class Screen {
         if (!terminal || quiet)
             return;
         erase();
-        out.print(text);
+        status = visible(text);
+        out.print(status);
         out.flush();
-        status = text;
     }
 
     private void print(PrintStream where, String text) {
         String again = status;
         erase();
-        where.println(text);
+        where.println(visible(text));
         where.flush();
         if (!again.isEmpty()) {
             out.print(again);
