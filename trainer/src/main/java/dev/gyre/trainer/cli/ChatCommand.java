@@ -50,7 +50,7 @@ final class ChatCommand extends GyreCommand {
         if (most < 1)
             throw new UsageException("--max-tokens must be at least 1");
         ModelRef ref = model.ref();
-        ModelText text = ModelText.load(ref.model());
+        ModelText text = model.text(ref);
         if (system != null && !text.hasTemplate())
             throw new UsageException("--system needs a chat template, which " + ref.model() + " does not have");
         Transformer llama = ref.load(screen()::note);

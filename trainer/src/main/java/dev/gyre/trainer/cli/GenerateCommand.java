@@ -44,7 +44,7 @@ final class GenerateCommand extends GyreCommand {
         if (most < 1)
             throw new UsageException("--max-tokens must be at least 1");
         ModelRef ref = model.ref();
-        ModelText text = ModelText.load(ref.model());
+        ModelText text = model.text(ref);
         Transformer llama = ref.load(screen()::note);
         Sampler sampler = sampling.sampler(text.tokenizer().vocabSize());
         int[] tokens = chat ? text.prompt(List.of(new ChatTemplate.Message("user", prompt)))
