@@ -4,7 +4,9 @@ import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
 import ai.djl.huggingface.tokenizers.jni.CharSpan;
 import dev.gyre.model.files.FormatException;
 import dev.gyre.model.files.Json;
+import java.io.ByteArrayInputStream;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.HashMap;
@@ -27,13 +29,18 @@ import tools.jackson.databind.json.JsonMapper;
 public final class HfTokenizer implements Tokenizer {
     public static final String FILE = "tokenizer.json";
 
+    /// A byte that is no character, and a letter.
+    private static final List<String> PROBES = List.of("<0xFF>", "a", "i");
+
     private final HuggingFaceTokenizer tokenizer;
     private final int vocabSize;
     private final int bos;
     private final int eos;
     private final int pad;
+    private final int[] probes;
 
-    private HfTokenizer(HuggingFaceTokenizer tokenizer, int vocabSize, int bos, int eos, int pad) {
+    private HfTokenizer(HuggingFaceTokenizer tokenizer, int vocabSize, int bos, int eos, int pad, int[] probes) {
+        this.probes = probes;
         this.tokenizer = tokenizer;
         this.vocabSize = vocabSize;
         this.bos = bos;
@@ -51,6 +58,8 @@ public final class HfTokenizer implements Tokenizer {
         needed.remove("");
         Set<String> wanted = new HashSet<>(needed);
         wanted.addAll(named.values());
+        Set<String> added = Set.copyOf(wanted);
+        wanted.addAll(PROBES);
         var ids = new HashMap<String, Integer>();
         int size = readVocabulary(file, wanted, ids);
         int[] special = new int[3];
@@ -62,11 +71,18 @@ public final class HfTokenizer implements Tokenizer {
                 throw new FormatException(file, "does not have the token '" + token
                         + "', which another tokenizer file names;"
                         + " write it again with transformers: AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)");
-        return new HfTokenizer(load(file), size, special[0], special[1], special[2]);
+        String changed = AddedTokens.changed(file, Set.copyOf(named.values()), added, ids);
+        return new HfTokenizer(load(file, changed), size, special[0], special[1], special[2],
+                PROBES.stream().filter(ids::containsKey).mapToInt(ids::get).toArray());
     }
 
-    private static HuggingFaceTokenizer load(Path file) {
+    /// @param changed what the library is given in place of the file
+    private static HuggingFaceTokenizer load(Path file, @Nullable String changed) {
         try {
+            if (changed != null)
+                return HuggingFaceTokenizer.newInstance(
+                        new ByteArrayInputStream(changed.getBytes(StandardCharsets.UTF_8)),
+                        Map.of("addSpecialTokens", "false", "truncation", "false", "padding", "false"));
             return HuggingFaceTokenizer.builder().optTokenizerPath(file).optAddSpecialTokens(false).optTruncation(false)
                     .optPadding(false).build();
         } catch (IOException e) {
@@ -257,6 +273,11 @@ public final class HfTokenizer implements Tokenizer {
             wide[i] = ids[i];
         }
         return tokenizer.decode(wide, skipSpecial);
+    }
+
+    @Override
+    public int[] probes() {
+        return probes.clone();
     }
 
     @Override

@@ -42,6 +42,12 @@ public sealed interface Tokenizer extends AutoCloseable permits ByteTokenizer, H
     /// Id of the padding token, or -1.
     int padId();
 
+    /// Ids that show, put behind others, which of their text the next id can still change; none where only the bytes of an
+    /// unfinished character can change.
+    default int[] probes() {
+        return new int[0];
+    }
+
     /// Turns ids into text one by one.
     default StreamDecoder stream() {
         return new StreamDecoder(this);
