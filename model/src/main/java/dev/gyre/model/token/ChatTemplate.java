@@ -60,9 +60,13 @@ public final class ChatTemplate {
     /// @param trained whether the loss may count it, where it is the assistant's
     /// @param fields what else the template sees of it, such as `tool_calls` or `reasoning_content`; `role` and `content`
     ///        may be there as well, for their place in the order
-    public record Message(String role, @Nullable String content, boolean trained, Map<String, @Nullable Object> fields) {
-        public Message {
-            fields = Collections.unmodifiableMap(new LinkedHashMap<>(fields));
+    public record Message(String role, @Nullable String content, boolean trained,
+            Map<String, @Nullable Object> fields) {
+        public Message(String role, @Nullable String content, boolean trained, Map<String, @Nullable Object> fields) {
+            this.role = role;
+            this.content = content;
+            this.trained = trained;
+            this.fields = Collections.unmodifiableMap(new LinkedHashMap<>(fields));
         }
 
         public Message(String role, String content) {

@@ -32,6 +32,9 @@ final class EvalCommand extends GyreCommand {
     @Mixin
     ModelArgs model = new ModelArgs();
 
+    @Mixin
+    DateArgs date = new DateArgs();
+
     @Parameters(index = "1", paramLabel = "FILE",
             description = "JSONL (text; prompt + completion; messages; keys of Alpaca or ShareGPT) or plain text.")
     @SuppressWarnings("NullAway.Init") // required, set by picocli
@@ -86,7 +89,7 @@ final class EvalCommand extends GyreCommand {
             throw new UsageException(
                     "--before and --forgetting compare a model with and without an adapter: give --adapter"
                             + " DIR, or the run directory of an adapter as MODEL");
-        ModelText text = model.text(ref);
+        ModelText text = date.text(model, ref);
         Backend backend = Devices.open(model.device).backend();
         List<Path> files = forgetting == null ? List.of(file) : List.of(file, forgetting);
         List<Measured> first =
@@ -175,7 +178,8 @@ final class EvalCommand extends GyreCommand {
                 out.add(e);
         });
         if (out.isEmpty())
-            throw new UsageException(file + ": --exact needs examples with prompt and completion, or messages with an answer");
+            throw new UsageException(
+                    file + ": --exact needs examples with prompt and completion, or messages with an answer");
         return out;
     }
 }

@@ -1,14 +1,10 @@
 package dev.gyre.trainer.cli;
 
 import dev.gyre.model.weights.Storage;
-import dev.gyre.trainer.config.RunConfig;
-import dev.gyre.trainer.data.ModelText;
 import dev.gyre.trainer.measure.ModelRef;
 import java.nio.file.Path;
-import java.time.format.DateTimeParseException;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
@@ -36,21 +32,6 @@ final class ModelArgs {
             description = "Store the model's weights as as_stored, f32, bf16, nf4 or nf4_double (default: a run's own, else as_stored).")
     @Nullable
     Storage base;
-
-    @Option(names = "--date", paramLabel = "DATE",
-            description = "What the chat template shows that asks for today's date, such as 2025-07-26 (default: a run's data.date, else none).")
-    @Nullable
-    String date;
-
-    /// The text side of the model.
-    ModelText text(ModelRef ref) {
-        try {
-            return ModelText.load(ref.model(), date != null ? RunConfig.Data.day(date)
-                    : ModelRef.date(Stream.concat(Stream.of(model), adapters.stream()).toList()));
-        } catch (DateTimeParseException e) {
-            throw new UsageException("--date " + date + " is not a date; write 2025-07-26 or 2025-07-26T14:30:00");
-        }
-    }
 
     ModelRef ref() {
         ModelRef r = ModelRef.of(model, adapters).without(off);

@@ -132,7 +132,7 @@ final class Chats {
             boolean other = !o.has(role) && !o.has(content);
             out.add(other && o.has("from") && o.has("value") ? message(o, "from", "value", out.size() + 1)
                     : other && o.has("role") && o.has("content") ? message(o, "role", "content", out.size() + 1)
-                            : message(o, role, content, out.size() + 1));
+                    : message(o, role, content, out.size() + 1));
         }
         return out;
     }

@@ -201,7 +201,8 @@ public final class ModelText implements AutoCloseable {
         int[] ids = whole.ids();
         int[] prompt = prompt(c.prompt());
         boolean apart = prompt.length > ids.length || prompt.length > 0
-                && (Arrays.mismatch(prompt, Arrays.copyOf(ids, prompt.length)) >= 0 || whole.crosses(c.prompt().length()));
+                && (Arrays.mismatch(prompt, Arrays.copyOf(ids, prompt.length)) >= 0
+                        || whole.crosses(c.prompt().length()));
         if (apart) {
             int[] answer = tokenizer.encodeMore(c.completion()).ids();
             ids = Arrays.copyOf(prompt, prompt.length + answer.length);
@@ -249,16 +250,16 @@ public final class ModelText implements AutoCloseable {
         List<Task> out = new ArrayList<>();
         for (Example e : examples)
             switch (e) {
-                case Example.Completion c -> {
-                    int[] prompt = prompt(c.prompt());
-                    int[] tokens = masked(c, false).tokens();
-                    int last = eos >= 0 ? tokens.length - 1 : tokens.length;
-                    out.add(new Task(prompt, Arrays.copyOfRange(tokens, Math.min(prompt.length, last), last),
-                            !stops.isEmpty(), c.prompt(), c.completion()));
-                }
-                case Example.Chat c when c.isTask() -> out.add(task(c, c.answer()));
-                case Example.Chat _, Example.Text _ -> {
-                }
+            case Example.Completion c -> {
+                int[] prompt = prompt(c.prompt());
+                int[] tokens = masked(c, false).tokens();
+                int last = eos >= 0 ? tokens.length - 1 : tokens.length;
+                out.add(new Task(prompt, Arrays.copyOfRange(tokens, Math.min(prompt.length, last), last),
+                        !stops.isEmpty(), c.prompt(), c.completion()));
+            }
+            case Example.Chat c when c.isTask() -> out.add(task(c, c.answer()));
+            case Example.Chat _,Example.Text _ -> {
+            }
             }
         return out;
     }

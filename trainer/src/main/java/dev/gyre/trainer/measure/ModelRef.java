@@ -85,7 +85,8 @@ public record ModelRef(Path model, List<Path> adapters, Storage base) {
         for (Path p : named)
             if (isRun(p))
                 try {
-                    LocalDateTime date = ConfigReader.read(p.resolve("run.yaml"), RunConfig.class, List.of()).data().day();
+                    LocalDateTime date =
+                            ConfigReader.read(p.resolve("run.yaml"), RunConfig.class, List.of()).data().day();
                     if (date != null)
                         return date;
                 } catch (ConfigException e) {

@@ -113,11 +113,14 @@ class ChatDataTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"\"weight\": 0", "\"train\": false", "\"training\": false", "\"loss_mask\": 0, \"trainable\": false",
+    @ValueSource(strings = {"\"weight\": 0", "\"train\": false", "\"training\": false",
+        "\"loss_mask\": 0, \"trainable\": false",
         "\"loss\": false", "\"masked\": true", "\"weight\": 0.0"})
     void aMessageThatIsMarkedIsContextOnly(String mark) throws IOException {
-        String line = "{\"messages\": [{\"role\": \"user\", \"content\": \"q\"}, {\"role\": \"assistant\", \"content\": \"WRONG\", "
-                + mark + "}, {\"role\": \"user\", \"content\": \"q\"}, {\"role\": \"assistant\", \"content\": \"right\"}]}";
+        String line =
+                "{\"messages\": [{\"role\": \"user\", \"content\": \"q\"}, {\"role\": \"assistant\", \"content\": \"WRONG\", "
+                        + mark
+                        + "}, {\"role\": \"user\", \"content\": \"q\"}, {\"role\": \"assistant\", \"content\": \"right\"}]}";
         assertThat(trained(line)).containsExactly("right<|im_end|>\n");
         assertThat(show(line, TrainOn.ALL).trained).containsExactly(
                 "user\nq<|im_end|>\n<|im_start|>assistant\n<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\n"
@@ -126,9 +129,10 @@ class ChatDataTest {
 
     @Test
     void marksCountWithGenerationBlocksToo() throws IOException {
-        model("bytes.json", "{% macro say(m) %}{% generation %}{{ m.content }}<|im_end|>{% endgeneration %}{% endmacro %}"
-                + "{% for m in messages %}<|im_start|>{% if m.role == 'assistant' %}{{ say(m) }}{% else %}{{ m.content }}"
-                + "{% endif %}{% endfor %}");
+        model("bytes.json",
+                "{% macro say(m) %}{% generation %}{{ m.content }}<|im_end|>{% endgeneration %}{% endmacro %}"
+                        + "{% for m in messages %}<|im_start|>{% if m.role == 'assistant' %}{{ say(m) }}{% else %}{{ m.content }}"
+                        + "{% endif %}{% endfor %}");
         assertThat(trained("""
                 {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "WRONG", "weight": 0}, \
                 {"role": "user", "content": "q"}, {"role": "assistant", "content": "right", "weight": 1}]}
@@ -153,7 +157,8 @@ class ChatDataTest {
                     .append("\", \"content\": \"a\"}]}\n");
         }
         // the keys of the one form under the name of the other
-        s.append("{\"conversations\": [{\"role\": \"user\", \"content\": \"q\"}, {\"role\": \"assistant\", \"content\": \"a\"}]}\n");
+        s.append(
+                "{\"conversations\": [{\"role\": \"user\", \"content\": \"q\"}, {\"role\": \"assistant\", \"content\": \"a\"}]}\n");
         Shown all = show(s.toString(), TrainOn.COMPLETION);
         assertThat(all.trained).hasSize(2 * names.size() + 1).allMatch("a<|im_end|>\n"::equals);
         assertThat(all.whole).allMatch(
@@ -194,11 +199,12 @@ class ChatDataTest {
 
     @Test
     void toolsAndReasoningReachATemplateThatTakesThem() throws IOException {
-        model("bytes.json", "{% if tools %}T{{ tools|tojson }}\n{% endif %}{% for m in messages %}<|im_start|>{{ m.role }}\n"
-                + "{% if m.reasoning_content %}<think>{{ m.reasoning_content }}</think>{% endif %}"
-                + "{% if m.content is string %}{{ m.content }}{% endif %}"
-                + "{% for c in m.tool_calls or [] %}CALL {{ c.function.name }} {{ c.function.arguments|tojson }}{% endfor %}"
-                + "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}");
+        model("bytes.json",
+                "{% if tools %}T{{ tools|tojson }}\n{% endif %}{% for m in messages %}<|im_start|>{{ m.role }}\n"
+                        + "{% if m.reasoning_content %}<think>{{ m.reasoning_content }}</think>{% endif %}"
+                        + "{% if m.content is string %}{{ m.content }}{% endif %}"
+                        + "{% for c in m.tool_calls or [] %}CALL {{ c.function.name }} {{ c.function.arguments|tojson }}{% endfor %}"
+                        + "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}");
         Shown s = show("""
                 {"tools": [{"name": "f", "n": 2}], "messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": null, "tool_calls": [{"function": {"name": "f", "arguments": {"b": 1, "a": [true]}}}]}, {"role": "tool", "name": "f", "content": "3"}, {"role": "assistant", "reasoning_content": "hm", "content": "a"}]}
                 {"tools": "[{\\"name\\": \\"f\\"}]", "conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]}
@@ -223,7 +229,8 @@ class ChatDataTest {
 
     @Test
     void aTemplateThatWritesNoEndOfTurnIsNamed() throws IOException {
-        String row = "{\"messages\": [{\"role\": \"user\", \"content\": \"hi\"}, {\"role\": \"assistant\", \"content\": \"red\"}]}";
+        String row =
+                "{\"messages\": [{\"role\": \"user\", \"content\": \"hi\"}, {\"role\": \"assistant\", \"content\": \"red\"}]}";
         assertThat(show(row, TrainOn.COMPLETION).notes).isEmpty();
         model("bytes.json", "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
                 + "{% if add_generation_prompt %}assistant: {% endif %}");
@@ -258,7 +265,8 @@ class ChatDataTest {
             assertThat(text.masked(examples.get(0), false).apart()).isTrue();
             assertThat(text.masked(examples.get(1), false).apart()).isFalse();
         }
-        Shown s = show("{\"prompt\": \"the colour = \", \"completion\": \"red\"}\n{\"prompt\": \"a\", \"completion\": \" b\"}\n",
+        Shown s = show(
+                "{\"prompt\": \"the colour = \", \"completion\": \"red\"}\n{\"prompt\": \"a\", \"completion\": \" b\"}\n",
                 TrainOn.COMPLETION);
         assertThat(s.trained).containsExactly("red</s>", " b</s>");
         assertThat(s.notes).singleElement().asString().contains("in 1 of 2 examples a token would join the prompt");
