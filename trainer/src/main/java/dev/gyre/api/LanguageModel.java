@@ -27,10 +27,12 @@ import dev.gyre.trainer.measure.Evaluation;
 import dev.gyre.trainer.measure.ModelRef;
 import dev.gyre.trainer.measure.WeightGeometry;
 import java.nio.file.Path;
+import java.time.LocalDateTime;
 import java.util.EnumSet;
 import java.util.List;
 import java.util.Set;
 import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
 
 /// A causal language model with the adapters on it.
 ///
@@ -76,9 +78,19 @@ public final class LanguageModel implements AutoCloseable {
     /// @param device `cpu`, `cpu:THREADS`, or a TornadoVM device: `opencl:0`, `cuda:0`, `ptx:0`, `jvm`
     /// @return the model
     public static LanguageModel load(Path directory, String device) {
+        return load(directory, device, ModelRef.date(List.of(directory)));
+    }
+
+    /// Reads a model whose chat template shows a date.
+    ///
+    /// @param directory a Hugging Face model directory, or a run directory
+    /// @param device `cpu`, `cpu:THREADS`, or a TornadoVM device
+    /// @param date what the template's `strftime_now` shows; null: there is no such function
+    /// @return the model
+    public static LanguageModel load(Path directory, String device, @Nullable LocalDateTime date) {
         Backend backend = Devices.open(device).backend();
         ModelRef ref = ModelRef.of(directory, List.of());
-        return new LanguageModel(ref.model(), ref.load(), ModelText.load(ref.model()), backend,
+        return new LanguageModel(ref.model(), ref.load(), ModelText.load(ref.model(), date), backend,
                 ref.base() != Storage.AS_STORED);
     }
 

@@ -104,7 +104,7 @@ public final class Runs {
     /// @throws dev.gyre.kernels.GyreException for the first mistake
     public static String check(Path config, RunOptions options) {
         RunConfig c = ConfigReader.readWithInputs(config, RunConfig.class, options.settings());
-        try (ModelText text = ModelText.load(Path.of(c.model().path()))) {
+        try (ModelText text = ModelText.load(c)) {
             RunData.readAll(c, text);
         }
         RunPlan.Row plan = plan(config, options);

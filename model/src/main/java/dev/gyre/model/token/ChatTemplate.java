@@ -12,11 +12,14 @@ import java.nio.file.Path;
 import java.time.LocalDateTime;
 import java.util.ArrayList;
 import java.util.BitSet;
+import java.util.Collections;
 import java.util.IdentityHashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.regex.Pattern;
+import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.node.ObjectNode;
@@ -32,6 +35,7 @@ public final class ChatTemplate {
     private static final long LIMIT = 1 << 20;
 
     private final Path origin;
+    private final String source;
     private final List<JinjaSyntax.Node> template;
     private final Map<String, Object> variables;
     private final @Nullable LocalDateTime date;
@@ -39,6 +43,7 @@ public final class ChatTemplate {
 
     private ChatTemplate(Path origin, String source, Map<String, Object> variables, @Nullable LocalDateTime date) {
         this.origin = origin;
+        this.source = source;
         this.variables = Map.copyOf(variables);
         this.date = date;
         List<JinjaSyntax.Node> nodes = List.of();
@@ -53,8 +58,51 @@ public final class ChatTemplate {
     }
 
     /// One turn of a conversation; roles are system, user, assistant, or what else the template knows.
-    public record Message(String role, String content) {
+    ///
+    /// @param content null where the template is to see none, as beside tool calls
+    /// @param trained whether the loss may count it, where it is the assistant's
+    /// @param fields what else the template sees of it, such as `tool_calls` or `reasoning_content`; `role` and `content`
+    ///        may be there as well, for their place in the order
+    public record Message(String role, @Nullable String content, boolean trained,
+            Map<String, @Nullable Object> fields) {
+        public Message(String role, @Nullable String content, boolean trained, Map<String, @Nullable Object> fields) {
+            this.role = role;
+            this.content = content;
+            this.trained = trained;
+            this.fields = Collections.unmodifiableMap(new LinkedHashMap<>(fields));
+        }
+
+        public Message(String role, String content) {
+            this(role, content, true, Map.of());
+        }
+
+        public boolean isAnswer() {
+            return role.equals("assistant");
+        }
+
+        /// The same, with or without a part in the loss.
+        public Message trained(boolean value) {
+            return new Message(role, content, value, fields);
+        }
+
+        Map<String, @Nullable Object> seen() {
+            Map<String, @Nullable Object> all = new LinkedHashMap<>(fields);
+            all.put("role", role);
+            all.put("content", content);
+            return all;
+        }
+
+        /// Where a text shows the content, as templates trim it; -1 if it does not.
+        int in(String text) {
+            String said = content == null ? "" : content.strip();
+            return said.isEmpty() ? -1 : text.indexOf(said);
+        }
     }
+
+    /// What a template that does not look at it would leave out without a word.
+    private static final List<String> NEEDED_IN_MESSAGES =
+            List.of("tool_calls", "function_call", "reasoning_content", "reasoning", "thinking");
+    private static final List<String> NEEDED = List.of("tools", "functions", "documents");
 
     /// Characters `from .. to - 1` of the rendered text, written for message number `message`.
     public record Span(int message, String role, int from, int to) {
@@ -65,9 +113,9 @@ public final class ChatTemplate {
     public record Rendered(String text, List<Span> turns, List<Span> answers) {
     }
 
-    /// A conversation in tokens; `answer` marks those of [Rendered#answers]. A token that reaches into an answer from
-    /// before belongs to it.
-    public record Tokens(Encoding encoding, BitSet answer) {
+    /// A conversation in tokens; `answer` marks those of [Rendered#answers] that are trained on, `left` those of messages
+    /// that are not to be trained on.
+    public record Tokens(Encoding encoding, BitSet answer, BitSet left) {
     }
 
     /// @param origin file named in messages
@@ -116,7 +164,17 @@ public final class ChatTemplate {
     ///
     /// @throws InputException when the template refuses the conversation
     public String render(List<Message> messages, boolean addGenerationPrompt) {
-        return render(messages, addGenerationPrompt, new Recorder(List.of()));
+        return render(messages, Map.of(), addGenerationPrompt);
+    }
+
+    /// @param more variables of the template that belong to the conversation, such as `tools`
+    public String render(List<Message> messages, Map<String, ? extends @Nullable Object> more,
+            boolean addGenerationPrompt) {
+        return render(messages, more, addGenerationPrompt, new Recorder(List.of()));
+    }
+
+    public Rendered render(List<Message> messages) {
+        return render(messages, Map.of());
     }
 
     /// The conversation as text with the places of its messages.
@@ -124,52 +182,153 @@ public final class ChatTemplate {
     /// What the assistant says is what the template marks with `generation`, where it does. Otherwise it is what the loop
     /// over the messages writes for an assistant's message, less the generation prompt it starts with; for a template
     /// without such a loop, what its message adds to the rendered text.
-    public Rendered render(List<Message> messages) {
+    ///
+    /// @param more variables of the template that belong to the conversation, such as `tools`
+    public Rendered render(List<Message> messages, Map<String, ? extends @Nullable Object> more) {
+        used(messages, more);
         var recorder = new Recorder(messages);
-        String text = render(messages, false, recorder);
-        if (recorder.lost > 0)
-            throw new FormatException(origin, "chat template, line " + recorder.lost
-                    + ": the text of the {% generation %}"
-                    + " block is changed before it is written, so the answer cannot be marked; write the block where"
-                    + " its text is written");
-        List<Span> answers = new ArrayList<>();
-        if (!recorder.generations.isEmpty()) {
-            for (int[] g : recorder.generations)
-                answers.add(new Span(recorder.messageAt(g[0], g[1]), "assistant", g[0], g[1]));
-            return new Rendered(text, recorder.turns(), answers);
+        String text = render(messages, more, false, recorder);
+        return new Rendered(text, recorder.turns(), new Answers(messages, more, text, recorder).all());
+    }
+
+    /// Refuses what the template would leave out: the model would learn to say less than the example does.
+    private void used(List<Message> messages, Map<String, ? extends @Nullable Object> more) {
+        for (String key : NEEDED)
+            if (more.get(key) != null && !mentions(key)) {
+                Map<String, @Nullable Object> without = new LinkedHashMap<>(more);
+                without.remove(key);
+                unused(key, "", render(messages, more, false), render(messages, without, false));
+            }
+        for (String key : NEEDED_IN_MESSAGES)
+            if (messages.stream().anyMatch(m -> m.fields().get(key) != null) && !mentions(key)) {
+                List<Message> without = messages.stream().map(m -> {
+                    Map<String, @Nullable Object> fields = new LinkedHashMap<>(m.fields());
+                    fields.remove(key);
+                    return new Message(m.role(), m.content(), m.trained(), fields);
+                }).toList();
+                unused(key, " of a message", render(messages, more, false), render(without, more, false));
+            }
+    }
+
+    private boolean mentions(String key) {
+        return Pattern.compile("\\b" + key + "\\b").matcher(source).find();
+    }
+
+    /// A template may write keys that it does not name, such as by `tojson` of a message.
+    private void unused(String key, String where, String with, String without) {
+        if (with.equals(without))
+            throw new InputException("'" + key + "'" + where + " has no place in the model's chat template (" + origin
+                    + "); write it as text, or under the name that the template has for it, or leave it out");
+    }
+
+    /// Finds what the assistant says in a rendered conversation.
+    private final class Answers {
+        private final List<Message> messages;
+        private final Map<String, ? extends @Nullable Object> more;
+        private final String text;
+        private final Recorder recorder;
+        private final List<Span> turns;
+
+        Answers(List<Message> messages, Map<String, ? extends @Nullable Object> more, String text, Recorder recorder) {
+            this.messages = messages;
+            this.more = more;
+            this.text = text;
+            this.recorder = recorder;
+            this.turns = recorder.turns();
         }
-        for (int i = 0; i < messages.size(); i++)
-            if (messages.get(i).role().equals("assistant"))
-                answers.add(answer(messages, i, text, recorder));
-        return new Rendered(text, recorder.turns(), answers);
+
+        List<Span> all() {
+            if (recorder.lost > 0)
+                throw new FormatException(origin, "chat template, line " + recorder.lost
+                        + ": the text of the {% generation %}"
+                        + " block is changed before it is written, so the answer cannot be marked; write the block where"
+                        + " its text is written");
+            if (!recorder.generations.isEmpty())
+                return generations();
+            List<Span> out = new ArrayList<>();
+            for (int i = 0; i < messages.size(); i++)
+                if (messages.get(i).isAnswer())
+                    out.add(answer(i));
+            return out;
+        }
+
+        /// Blocks outside a loop over messages belong to the assistant's messages in their order.
+        private List<Span> generations() {
+            List<Integer> answers = new ArrayList<>();
+            for (int i = 0; i < messages.size(); i++)
+                if (messages.get(i).isAnswer())
+                    answers.add(i);
+            List<int[]> blocks = recorder.generations;
+            List<Span> out = new ArrayList<>();
+            for (int k = 0; k < blocks.size(); k++) {
+                int from = blocks.get(k)[0];
+                int to = blocks.get(k)[1];
+                int message = recorder.messageAt(from, to);
+                if (message < 0 && blocks.size() == answers.size())
+                    message = answers.get(k);
+                if (message < 0 && answers.stream().anyMatch(i -> !messages.get(i).trained()))
+                    throw new InputException("the chat template (" + origin + ") does not show which message a"
+                            + " {% generation %} block belongs to, so a message cannot be left out of training");
+                out.add(new Span(message, "assistant", from, to));
+            }
+            return out;
+        }
+
+        private Span answer(int i) {
+            for (Span turn : turns)
+                if (turn.message() == i)
+                    return new Span(i, "assistant", turn.from() + header(i, turn), turn.to());
+            String prompted = i == 0 ? null : rendered(messages.subList(0, i), more, true);
+            if (prompted == null)
+                throw new InputException(origin + ": the chat template does not show which text is message "
+                        + (i + 1) + "'s; give it a {% generation %} mark");
+            String longer = i == messages.size() - 1 ? text : rendered(messages.subList(0, i + 1), more, false);
+            int from = common(prompted, text);
+            return new Span(i, "assistant", from,
+                    longer == null ? text.length() : Math.max(from, common(longer, text)));
+        }
+
+        /// Length of the generation prompt at the start of a turn.
+        private int header(int i, Span turn) {
+            Message m = messages.get(i);
+            String said = text.substring(turn.from(), turn.to());
+            String prompted = i == 0 ? null : rendered(messages.subList(0, i), more, true);
+            if (prompted != null && prompted.startsWith(text.substring(0, turn.from())))
+                return begin(prompted.substring(turn.from()), said, m);
+            // the first message, or a template that renders the messages before another way when they are the last
+            String opening = prompted == null ? opening(List.of(new Message("user", "x")))
+                    : opening(messages.subList(0, i));
+            int at = opening.isEmpty() ? -1 : said.indexOf(opening);
+            if (at >= 0)
+                return at + opening.length();
+            int content = m.in(said);
+            return content < 0 ? common(opening, said) : content;
+        }
+
+        /// What the template adds to a conversation so that the assistant speaks next.
+        private String opening(List<Message> before) {
+            String with = rendered(before, more, true);
+            String without = rendered(before, more, false);
+            return with == null || without == null ? "" : with.substring(common(with, without));
+        }
     }
 
-    private Span answer(List<Message> messages, int i, String text, Recorder recorder) {
-        String prompted = i == 0 ? null : rendered(messages.subList(0, i), true);
-        for (Span turn : recorder.turns())
-            if (turn.message() == i)
-                return new Span(i, "assistant", turn.from() + header(prompted, text, turn), turn.to());
-        if (prompted == null)
-            throw new InputException(origin + ": the chat template does not show which text is message "
-                    + (i + 1) + "'s; give it a {% generation %} mark");
-        String more = i == messages.size() - 1 ? text : rendered(messages.subList(0, i + 1), false);
-        int from = common(prompted, text);
-        return new Span(i, "assistant", from, more == null ? text.length() : Math.max(from, common(more, text)));
-    }
-
-    /// Length of the generation prompt at the start of a turn: what the conversation before it, rendered with the prompt,
-    /// has in common with the turn.
-    private static int header(@Nullable String prompted, String text, Span turn) {
-        if (prompted == null || !prompted.startsWith(text.substring(0, turn.from())))
-            return 0;
-        return common(prompted.substring(turn.from()), text.substring(turn.from(), turn.to()));
+    /// A prompt may open more than a turn does (`<think>`): then the answer starts where the two part, and at the latest
+    /// where the content does, which may begin as the rest of the prompt does.
+    private static int begin(String prompt, String turn, Message m) {
+        if (turn.startsWith(prompt))
+            return prompt.length();
+        int same = common(prompt, turn);
+        int content = m.in(turn);
+        return content < 0 ? same : Math.min(same, content);
     }
 
     /// A prefix of a conversation; null if the template refuses it although it accepts the whole.
-    private @Nullable String rendered(List<Message> messages, boolean addGenerationPrompt) {
+    private @Nullable String rendered(List<Message> messages, Map<String, ? extends @Nullable Object> more,
+            boolean addGenerationPrompt) {
         try {
-            return render(messages, addGenerationPrompt);
-        } catch (IllegalArgumentException | InputException e) {
+            return render(messages, more, addGenerationPrompt);
+        } catch (IllegalArgumentException | InputException | FormatException e) {
             return null;
         }
     }
@@ -182,28 +341,79 @@ public final class ChatTemplate {
         return n;
     }
 
-    /// The conversation in tokens. The template writes special tokens itself, so none are added.
     public Tokens tokens(Tokenizer tokenizer, List<Message> messages) {
-        Rendered rendered = render(messages);
-        Encoding encoding = tokenizer.encodeWithOffsets(rendered.text(), false);
-        var answer = new BitSet(encoding.size());
-        for (Span s : rendered.answers())
-            for (int i = 0; i < encoding.size(); i++)
-                if (encoding.from(i) < s.to() && Math.max(encoding.to(i), encoding.from(i) + 1) > s.from())
-                    answer.set(i);
-        return new Tokens(encoding, answer);
+        return tokens(tokenizer, messages, Map.of());
     }
 
-    private String render(List<Message> messages, boolean addGenerationPrompt, Recorder recorder) {
+    /// The conversation in tokens. The template writes special tokens itself, so none are added. An answer begins with a
+    /// token of its own, as when the model is asked.
+    ///
+    /// @param more variables of the template that belong to the conversation, such as `tools`
+    public Tokens tokens(Tokenizer tokenizer, List<Message> messages, Map<String, ? extends @Nullable Object> more) {
+        Rendered rendered = render(messages, more);
+        Encoding encoding = apart(tokenizer, rendered.text(), rendered.answers());
+        var answer = new BitSet(encoding.size());
+        var left = new BitSet(encoding.size());
+        for (Span s : rendered.answers())
+            mark(encoding, s, s.message() < 0 || messages.get(s.message()).trained() ? answer : left);
+        for (int i = 0; i < messages.size(); i++)
+            if (!messages.get(i).trained() && !messages.get(i).isAnswer()) {
+                int number = i;
+                Span turn = rendered.turns().stream().filter(s -> s.message() == number).findFirst()
+                        .orElseThrow(() -> new InputException("the chat template (" + origin + ") does not show which"
+                                + " text is message " + (number + 1) + "'s, which is not to be trained on"));
+                mark(encoding, turn, left);
+            }
+        return new Tokens(encoding, answer, left);
+    }
+
+    private static void mark(Encoding encoding, Span s, BitSet in) {
+        for (int i = 0; i < encoding.size(); i++)
+            if (encoding.from(i) < s.to() && Math.max(encoding.to(i), encoding.from(i) + 1) > s.from())
+                in.set(i);
+    }
+
+    /// Tokens up to where the assistant begins to speak, as [#tokens] has them there.
+    public int[] prompt(Tokenizer tokenizer, List<Message> messages, Map<String, ? extends @Nullable Object> more) {
+        used(messages, more);
+        var recorder = new Recorder(messages);
+        String text = render(messages, more, true, recorder);
+        if (messages.stream().noneMatch(Message::isAnswer))
+            return tokenizer.encode(text, false);
+        List<Span> answers;
+        try {
+            answers = new Answers(messages, more, text, recorder).all();
+        } catch (InputException | FormatException e) {
+            // a template that cannot be trained with can be asked all the same
+            answers = List.of();
+        }
+        return apart(tokenizer, text, answers).ids();
+    }
+
+    /// The text in tokens, none of which reaches from before an answer into it.
+    private static Encoding apart(Tokenizer tokenizer, String text, List<Span> answers) {
+        Encoding whole = tokenizer.encodeWithOffsets(text, false);
+        int[] cuts = answers.stream().mapToInt(Span::from).filter(at -> at > 0 && at < text.length())
+                .sorted().distinct().toArray();
+        if (IntStream.of(cuts).noneMatch(whole::crosses))
+            return whole;
+        Encoding out = tokenizer.encodeWithOffsets(text.substring(0, cuts[0]), false);
+        for (int i = 0; i < cuts.length; i++)
+            out = out.plus(tokenizer.encodeMore(
+                    text.substring(cuts[i], i + 1 < cuts.length ? cuts[i + 1] : text.length())), cuts[i]);
+        return out;
+    }
+
+    private String render(List<Message> messages, Map<String, ? extends @Nullable Object> more,
+            boolean addGenerationPrompt, Recorder recorder) {
         Map<String, @Nullable Object> all = new LinkedHashMap<>(variables);
         // None, as transformers passes them: templates ask whether they are none, not only whether they are defined
         all.put("tools", null);
         all.put("documents", null);
-        List<Map<String, Object>> list = new ArrayList<>();
+        all.putAll(more);
+        List<Map<String, @Nullable Object>> list = new ArrayList<>();
         for (int i = 0; i < messages.size(); i++) {
-            Map<String, Object> m = new LinkedHashMap<>();
-            m.put("role", messages.get(i).role());
-            m.put("content", messages.get(i).content());
+            Map<String, @Nullable Object> m = messages.get(i).seen();
             list.add(m);
             recorder.numbers.put(m, i);
         }

@@ -6,8 +6,10 @@ import dev.gyre.kernels.InputException;
 import dev.gyre.model.files.FormatException;
 import dev.gyre.model.files.Inputs;
 import dev.gyre.model.files.Json;
+import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.math.BigInteger;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -41,6 +43,8 @@ public final class HfTokenizer implements Tokenizer {
     private static final List<String> TYPES = List.of("BPE", "Unigram", "WordPiece", "WordLevel");
     private static final String BERT_PREFIX = "##";
     private static final int LONGEST_WORD = 1000;
+    /// A byte that is no character, and a letter.
+    private static final List<String> PROBES = List.of("<0xFF>", "a", "i");
 
     private final HuggingFaceTokenizer tokenizer;
     private final int longestRun;
@@ -48,8 +52,11 @@ public final class HfTokenizer implements Tokenizer {
     private final int bos;
     private final int eos;
     private final int pad;
+    private final int[] probes;
 
-    private HfTokenizer(HuggingFaceTokenizer tokenizer, int longestRun, int vocabSize, int bos, int eos, int pad) {
+    private HfTokenizer(HuggingFaceTokenizer tokenizer, int longestRun, int vocabSize, int bos, int eos, int pad,
+            int[] probes) {
+        this.probes = probes;
         this.tokenizer = tokenizer;
         this.longestRun = longestRun;
         this.vocabSize = vocabSize;
@@ -68,6 +75,8 @@ public final class HfTokenizer implements Tokenizer {
         needed.remove("");
         Set<String> wanted = new HashSet<>(needed);
         wanted.addAll(named.values());
+        Set<String> added = Set.copyOf(wanted);
+        wanted.addAll(PROBES);
         var ids = new HashMap<String, Integer>();
         var parts = new Components();
         int size = readVocabulary(file, wanted, ids, parts);
@@ -80,11 +89,18 @@ public final class HfTokenizer implements Tokenizer {
                 throw new FormatException(file, "does not have the token '" + token
                         + "', which another tokenizer file names;"
                         + " write it again with transformers: AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)");
-        return new HfTokenizer(load(file), parts.longestRun(), size, special[0], special[1], special[2]);
+        String changed = AddedTokens.changed(file, Set.copyOf(named.values()), added, ids);
+        return new HfTokenizer(load(file, changed), parts.longestRun(), size, special[0], special[1], special[2],
+                PROBES.stream().filter(ids::containsKey).mapToInt(ids::get).toArray());
     }
 
-    private static HuggingFaceTokenizer load(Path file) {
+    /// @param changed what the library is given in place of the file
+    private static HuggingFaceTokenizer load(Path file, @Nullable String changed) {
         try {
+            if (changed != null)
+                return HuggingFaceTokenizer.newInstance(
+                        new ByteArrayInputStream(changed.getBytes(StandardCharsets.UTF_8)),
+                        Map.of("addSpecialTokens", "false", "truncation", "false", "padding", "false"));
             return HuggingFaceTokenizer.builder().optTokenizerPath(file).optAddSpecialTokens(false).optTruncation(false)
                     .optPadding(false).build();
         } catch (IOException e) {
@@ -412,6 +428,11 @@ public final class HfTokenizer implements Tokenizer {
             wide[i] = ids[i];
         }
         return tokenizer.decode(wide, skipSpecial);
+    }
+
+    @Override
+    public int[] probes() {
+        return probes.clone();
     }
 
     @Override

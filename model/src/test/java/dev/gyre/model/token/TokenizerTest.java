@@ -9,11 +9,14 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
 import java.util.SplittableRandom;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class TokenizerTest {
     @TempDir
@@ -212,6 +215,33 @@ class TokenizerTest {
                 if (at > 0)
                     assertThat(java.util.stream.IntStream.range(0, e.size())
                             .anyMatch(i -> e.to(i) > at && e.from(i) <= at)).isTrue();
+            }
+        }
+    }
+
+    /// Whatever a model says: bytes that are no characters, special tokens in between, spaces at the start.
+    @ParameterizedTest
+    @ValueSource(strings = {
+        "{'type':'Sequence','decoders':[{'type':'Replace','pattern':{'String':'▁'},'content':' '},{'type':'ByteFallback'},{'type':'Fuse'},{'type':'Strip','content':' ','start':1,'stop':0}]}",
+        "{'type':'Sequence','decoders':[{'type':'ByteFallback'},{'type':'Metaspace','replacement':'▁','prepend_scheme':'always','split':false}]}",
+        "{'type':'Metaspace','replacement':'▁','prepend_scheme':'first','split':true}",
+        "{'type':'WordPiece','prefix':'▁','cleanup':true}", "{'type':'BPEDecoder','suffix':'▁h'}", "null"})
+    void theStreamOfAnyIdsGivesTheTextOfAll(String decoder) throws IOException {
+        String json = Files.readString(sentencePieceLike());
+        int from = json.indexOf("\"decoder\":") + 10;
+        Files.writeString(dir.resolve("tokenizer.json"), json.substring(0, from) + decoder.replace('\'', '"')
+                + json.substring(json.indexOf(",\n", from)));
+        var random = new SplittableRandom(7);
+        try (Tokenizer t = Tokenizers.load(dir)) {
+            for (int run = 0; run < 3000; run++) {
+                int[] ids = new int[1 + random.nextInt(12)];
+                for (int i = 0; i < ids.length; i++)
+                    ids[i] = switch (random.nextInt(4)) {
+                        case 0 -> 3 + new int[] {0xf0, 0x9f, 0x99, 0x82, 0xc3, 'a', ' ', 0xe2}[random.nextInt(8)];
+                        case 1 -> random.nextInt(3);
+                        default -> 259 + random.nextInt(11);
+                    };
+                assertThat(streamed(t, ids)).as("%s", Arrays.toString(ids)).isEqualTo(t.decode(ids));
             }
         }
     }

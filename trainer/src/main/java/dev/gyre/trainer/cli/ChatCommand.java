@@ -33,6 +33,9 @@ final class ChatCommand extends GyreCommand {
     @Mixin
     ModelArgs model = new ModelArgs();
 
+    @Mixin
+    DateArgs date = new DateArgs();
+
     @Option(names = "--system", paramLabel = "TEXT",
             description = "System message before the conversation.")
     @Nullable
@@ -50,7 +53,7 @@ final class ChatCommand extends GyreCommand {
         if (most < 1)
             throw new UsageException("--max-tokens must be at least 1");
         ModelRef ref = model.ref();
-        ModelText text = ModelText.load(ref.model());
+        ModelText text = date.text(model, ref);
         if (system != null && !text.hasTemplate())
             throw new UsageException("--system needs a chat template, which " + ref.model() + " does not have");
         Transformer llama = ref.load(screen()::note);

@@ -61,7 +61,7 @@ final class CheckCommand extends GyreCommand {
         screen().line(ConfigWriter.resolved(c).stripTrailing());
         screen().line("");
         Devices.Chosen device = Devices.open(c.device(), c.precision());
-        try (ModelText text = ModelText.load(Path.of(c.model().path()))) {
+        try (ModelText text = ModelText.load(c)) {
             RunData data = RunData.readAll(c, text);
             show(c, device, data, text);
             ModelRef.warnings(Path.of(c.model().path())).forEach(screen()::note);
@@ -131,6 +131,7 @@ final class CheckCommand extends GyreCommand {
                 "data      " + Text.many(s.size(), "example") + " · " + Text.count(s.truncated()) + " truncated · "
                         + Text.count(s.dropped()) + " dropped · " + Text.percent(s.targets(), s.tokens())
                         + " of tokens trained");
+        data.notes(c).forEach(n -> screen().line("note      " + n));
         Path out = Path.of(c.output().dir());
         if (Files.exists(out))
             screen().line("note      " + out + " exists; a new run needs another output.dir, or go on with --resume");

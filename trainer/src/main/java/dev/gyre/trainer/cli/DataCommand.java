@@ -46,7 +46,7 @@ final class DataCommand extends GyreCommand {
         if (show < 0 || from < 1)
             throw new UsageException("--show must be at least 0, --from at least 1");
         RunConfig c = ConfigReader.readWithInputs(file, RunConfig.class, set);
-        try (ModelText text = ModelText.load(Path.of(c.model().path()))) {
+        try (ModelText text = ModelText.load(c)) {
             RunData data = RunData.read(c, text);
             TokenizedSet s = data.train();
             if (show > 0)
@@ -62,6 +62,7 @@ final class DataCommand extends GyreCommand {
                     + " an epoch, " + Text.percent(used, (double) data.batches().epochRows() * c.train().seqLen())
                     + " filled"
                     + (c.data().packing() ? " (packed)" : " (one example each; data.packing: true fills them)"));
+            data.notes(c).forEach(n -> screen().note(n));
         }
         return ExitCode.OK;
     }

@@ -32,6 +32,9 @@ final class EvalCommand extends GyreCommand {
     @Mixin
     ModelArgs model = new ModelArgs();
 
+    @Mixin
+    DateArgs date = new DateArgs();
+
     @Parameters(index = "1", paramLabel = "FILE",
             description = "JSONL (text; prompt + completion; messages; keys of Alpaca or ShareGPT) or plain text.")
     @SuppressWarnings("NullAway.Init") // required, set by picocli
@@ -86,7 +89,7 @@ final class EvalCommand extends GyreCommand {
             throw new UsageException(
                     "--before and --forgetting compare a model with and without an adapter: give --adapter"
                             + " DIR, or the run directory of an adapter as MODEL");
-        ModelText text = ModelText.load(ref.model());
+        ModelText text = date.text(model, ref);
         Backend backend = Devices.open(model.device).backend();
         List<Path> files = forgetting == null ? List.of(file) : List.of(file, forgetting);
         List<Measured> first =
@@ -131,15 +134,20 @@ final class EvalCommand extends GyreCommand {
         return ExitCode.OK;
     }
 
+    private boolean noted;
+
     private List<Measured> measure(Transformer llama, ModelText text, Backend backend, List<Path> files) {
         int T = seqLen != null ? seqLen : Math.min(512, llama.config().maxPositionEmbeddings());
         List<Measured> out = new ArrayList<>();
         for (Path f : files) {
             TokenizedSet set = TokenizedSet.read(f,
                     new TokenizedSet.Rules(format, trainOn, RunConfig.TooLong.SPLIT, T), text);
+            if (!noted)
+                set.notes().forEach(screen()::note);
             out.add(new Measured(Evaluation.loss(llama, backend, set, batch, T),
                     exact == 0 ? null : Evaluation.answers(llama, backend, first(f, exact), text), set));
         }
+        noted = true;
         return out;
     }
 
@@ -166,11 +174,12 @@ final class EvalCommand extends GyreCommand {
     private List<Example> first(Path file, int n) {
         List<Example> out = new ArrayList<>();
         ExampleReader.read(file, format, (e, _) -> {
-            if (out.size() < n && e instanceof Example.Completion)
+            if (out.size() < n && e.isTask())
                 out.add(e);
         });
         if (out.isEmpty())
-            throw new UsageException(file + ": --exact needs examples with prompt and completion");
+            throw new UsageException(
+                    file + ": --exact needs examples with prompt and completion, or messages with an answer");
         return out;
     }
 }

@@ -23,6 +23,9 @@ final class GenerateCommand extends GyreCommand {
     @Mixin
     ModelArgs model = new ModelArgs();
 
+    @Mixin
+    DateArgs date = new DateArgs();
+
     @Option(names = {"-p", "--prompt"}, required = true, paramLabel = "TEXT", description = "What to continue.")
     String prompt = "";
 
@@ -44,7 +47,7 @@ final class GenerateCommand extends GyreCommand {
         if (most < 1)
             throw new UsageException("--max-tokens must be at least 1");
         ModelRef ref = model.ref();
-        ModelText text = ModelText.load(ref.model());
+        ModelText text = date.text(model, ref);
         Transformer llama = ref.load(screen()::note);
         Sampler sampler = sampling.sampler(text.tokenizer().vocabSize());
         int[] tokens = chat ? text.prompt(List.of(new ChatTemplate.Message("user", prompt)))

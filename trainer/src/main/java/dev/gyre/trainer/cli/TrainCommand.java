@@ -76,7 +76,7 @@ final class TrainCommand extends GyreCommand {
     private Outcome train(RunConfig config, Devices.Chosen device) {
         Path base = Path.of(config.model().path());
         RunDir.check(Path.of(config.output().dir()), resume);
-        ModelText text = ModelText.load(base);
+        ModelText text = ModelText.load(config);
         RunData data = RunData.readAll(config, text);
         Transformer model = FineTuning.load(config);
         Trained adapted = FineTuning.adapt(config, model, text, data.steps(), device.backend());

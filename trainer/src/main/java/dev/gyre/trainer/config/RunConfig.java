@@ -7,6 +7,9 @@ import dev.gyre.model.options.Conflict;
 import dev.gyre.model.options.Key;
 import dev.gyre.model.transformer.TrainSession;
 import dev.gyre.model.weights.Storage;
+import java.time.LocalDate;
+import java.time.LocalDateTime;
+import java.time.format.DateTimeParseException;
 import java.util.EnumSet;
 import java.util.List;
 import java.util.Map;
@@ -59,8 +62,17 @@ public record RunConfig(
                     def = "true") boolean packing,
             @Key(doc = "examples longer than seq_len: truncate, drop, or split (running text only)",
                     def = "truncate") TooLong tooLong,
-            @Key(doc = "a new order every epoch", def = "true") boolean shuffle) {
+            @Key(doc = "a new order every epoch", def = "true") boolean shuffle,
+            @Key(doc = "what a chat template shows that asks for today's date (strftime_now), such as 2025-07-26 or"
+                    + " 2025-07-26T14:30:00, so that a run can be repeated; without it the template has no date",
+                    def = "null") @Nullable String date) {
         public Data {
+            try {
+                day(date);
+            } catch (DateTimeParseException e) {
+                throw new Conflict("date", "date '" + date
+                        + "' is not a date; write 2025-07-26 or 2025-07-26T14:30:00");
+            }
             if (valid == null && !alsoValid.isEmpty())
                 throw new Conflict("also_valid",
                         "also_valid needs valid: the set that decides which checkpoint is best");
@@ -69,6 +81,17 @@ public record RunConfig(
                     throw new Conflict("also_valid", "also_valid: '" + name
                             + "' is no name for a curve; use letters, digits, _ . -");
             alsoValid = Map.copyOf(alsoValid);
+        }
+
+        /// The date, at midnight where no time is given.
+        public @Nullable LocalDateTime day() {
+            return day(date);
+        }
+
+        /// @throws DateTimeParseException if it is neither a date nor null
+        public static @Nullable LocalDateTime day(@Nullable String date) {
+            return date == null ? null
+                    : date.contains("T") ? LocalDateTime.parse(date) : LocalDate.parse(date).atStartOfDay();
         }
     }
 

@@ -2,7 +2,6 @@ package dev.gyre.trainer.data;
 
 import dev.gyre.model.files.Inputs;
 import dev.gyre.model.files.Json;
-import dev.gyre.model.token.ChatTemplate;
 import dev.gyre.trainer.config.RunConfig.Format;
 import java.io.BufferedInputStream;
 import java.io.ByteArrayOutputStream;
@@ -17,7 +16,8 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
-import java.util.Objects;
+import java.util.Map;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import tools.jackson.core.JacksonException;
 import tools.jackson.core.StreamReadFeature;
@@ -27,8 +27,9 @@ import tools.jackson.databind.json.JsonMapper;
 import tools.jackson.databind.node.ObjectNode;
 
 /// Reads example files line by line: JSONL with `text`, with `prompt` and `completion`, with `messages`, or as data sets for
-/// other trainers have it, `instruction`, `input` and `output` (Alpaca) or `conversations` (ShareGPT); other keys are
-/// ignored, kinds may be mixed. Or plain text.
+/// other trainers have it, `instruction`, `input` and `output` (Alpaca) or `conversations` (ShareGPT); kinds may be mixed,
+/// null is as good as absent. Keys that say more about what is trained on or seen are honoured or refused by name; others,
+/// such as ids, are ignored. Or plain text.
 public final class ExampleReader {
     /// A plain text file is handed on in pieces of about this many characters, cut between lines, so that a tokenizer
     /// never sees a whole book at once.
@@ -143,15 +144,21 @@ public final class ExampleReader {
                             ? "the line ends inside a string"
                             : Json.reason(e)));
         }
-        if (!(node instanceof ObjectNode o))
+        if (!(node instanceof ObjectNode given))
             throw new DataException(file, line,
                     "not a JSON object; each line must be one, such as {\"text\": \"...\"}");
-        boolean completion = o.has("prompt") || o.has("completion");
+        ObjectNode o = present(given);
+        JsonNode messages = o.get("messages");
+        JsonNode conversations = o.get("conversations");
+        boolean chat = messages != null || conversations != null;
+        if (!chat && o.has("chosen") && o.has("rejected"))
+            throw new DataException(file, line, "preference data (chosen and rejected) is not supported; fine-tuning"
+                    + " needs prompt and completion, or messages");
+        // of a prompt beside messages the messages are the whole, as TRL has it
+        boolean completion = o.has("completion") || o.has("prompt") && !chat;
         // Alpaca files may carry the whole as `text` beside; the parts say what is to be trained on
         boolean instruction = o.has("instruction");
         boolean plain = o.has("text") && !instruction;
-        JsonNode messages = o.get("messages");
-        JsonNode conversations = o.get("conversations");
         int kinds = (plain ? 1 : 0) + (completion ? 1 : 0) + (instruction ? 1 : 0) + (messages == null ? 0 : 1)
                 + (conversations == null ? 0 : 1);
         if (kinds != 1)
@@ -160,24 +167,57 @@ public final class ExampleReader {
                     + " one" + found(o));
         if (plain)
             return new Example.Text(string(file, line, o, "text"));
-        if (completion)
-            return new Example.Completion(string(file, line, o, "prompt"), string(file, line, o, "completion"));
         if (instruction)
-            return alpaca(string(file, line, o, "instruction"), o.has("input") ? string(file, line, o, "input") : "",
-                    string(file, line, o, "output"));
-        refuse(file, line, o, "", "tools", "functions");
-        return messages != null ? chat(file, line, messages, "messages", "role", "content")
-                : chat(file, line, Objects.requireNonNull(conversations), "conversations", "from", "value");
+            return alpaca(file, line, o);
+        if (completion && !(o.path("prompt").isArray() || o.path("completion").isArray())) {
+            for (String key : List.of("system", "system_prompt", "history"))
+                if (!isEmpty(o.path(key)))
+                    throw new DataException(file, line, "'" + key + "' beside prompt and completion is not supported;"
+                            + " write it into 'prompt', or use messages");
+            return new Example.Completion(string(file, line, o, "prompt"), string(file, line, o, "completion"));
+        }
+        return new Chats(file, line, o).read(messages, conversations);
     }
 
-    /// In the words that such data sets are used with.
-    private static Example alpaca(String instruction, String input, String output) {
-        String rest = input.isBlank() ? "" : "\n\n### Input:\n" + input;
-        return new Example.Completion("Below is an instruction that describes a task"
-                + (input.isBlank() ? "" : ", paired with an input that provides further context")
-                + ". Write a response that appropriately completes the request.\n\n### Instruction:\n" + instruction
-                + rest
-                + "\n\n### Response:\n", output);
+    /// Data sets with rows of several kinds have null in the columns that a row does not use.
+    private static ObjectNode present(ObjectNode o) {
+        ObjectNode out = JSON.createObjectNode();
+        for (Map.Entry<String, JsonNode> e : o.properties())
+            if (!e.getValue().isNull())
+                out.set(e.getKey(), e.getValue());
+        return out;
+    }
+
+    static boolean isEmpty(JsonNode v) {
+        return v.isString() ? List.of("", "[]", "{}").contains(v.stringValue().strip()) : v.isContainer() ? v.isEmpty()
+                : v.isMissingNode() || v.isNull();
+    }
+
+    /// In the words that such data sets are used with. A system text takes the place of the introduction; earlier turns
+    /// come before the task in the same form.
+    private static Example alpaca(Path file, int line, ObjectNode o) {
+        String input = o.has("input") ? string(file, line, o, "input") : "";
+        List<String> system = Stream.of("system", "system_prompt").filter(k -> !isEmpty(o.path(k))).toList();
+        if (system.size() > 1)
+            throw new DataException(file, line, "has both 'system' and 'system_prompt'; give one");
+        StringBuilder s = new StringBuilder();
+        if (system.isEmpty())
+            s.append("Below is an instruction that describes a task")
+                    .append(input.isBlank() ? "" : ", paired with an input that provides further context")
+                    .append(". Write a response that appropriately completes the request.");
+        else
+            s.append(string(file, line, o, system.getFirst()).strip());
+        if (!isEmpty(o.path("history")))
+            for (JsonNode turn : o.path("history")) {
+                if (!turn.isArray() || turn.size() != 2 || !turn.path(0).isString() || !turn.path(1).isString())
+                    throw new DataException(file, line, "'history' must be a list of [question, answer]");
+                s.append("\n\n### Instruction:\n").append(turn.path(0).stringValue())
+                        .append("\n\n### Response:\n").append(turn.path(1).stringValue());
+            }
+        s.append("\n\n### Instruction:\n").append(string(file, line, o, "instruction"));
+        if (!input.isBlank())
+            s.append("\n\n### Input:\n").append(input);
+        return new Example.Completion(s + "\n\n### Response:\n", string(file, line, o, "output"));
     }
 
     private static String found(ObjectNode o) {
@@ -186,7 +226,7 @@ public final class ExampleReader {
                 : " (keys here: " + String.join(", ", keys.subList(0, Math.min(8, keys.size()))) + ")";
     }
 
-    private static String string(Path file, int line, ObjectNode o, String key) {
+    static String string(Path file, int line, ObjectNode o, String key) {
         @Nullable JsonNode v = o.get(key);
         if (v == null)
             throw new DataException(file, line, "'" + key + "' is missing");
@@ -195,46 +235,13 @@ public final class ExampleReader {
         return v.stringValue();
     }
 
-    /// Templates write these as well; without them the model would learn to say less than the example does.
-    private static void refuse(Path file, int line, ObjectNode o, String where, String... keys) {
-        for (String key : keys) {
-            JsonNode v = o.path(key);
-            boolean empty = v.isString() ? List.of("", "[]").contains(v.stringValue()) : v.isEmpty();
-            if (!empty)
-                throw new DataException(file, line, "'" + key + "'" + where + " is not supported; write it as text, the"
-                        + " way the model's chat template does, into the contents of messages");
-        }
-    }
-
-    /// @param role key of who speaks
-    /// @param content key of what is said
-    private static Example chat(Path file, int line, JsonNode list, String key, String role, String content) {
-        String wanted = "'" + key + "' must be a list of {\"" + role + "\": ..., \"" + content + "\": ...}";
-        if (!list.isArray() || list.isEmpty())
-            throw new DataException(file, line, wanted);
-        List<ChatTemplate.Message> out = new ArrayList<>();
-        for (JsonNode m : list) {
-            if (!(m instanceof ObjectNode o))
-                throw new DataException(file, line, wanted);
-            refuse(file, line, o, " of a message", "tool_calls", "function_call", "reasoning_content");
-            String who = string(file, line, o, role);
-            // ShareGPT's names
-            out.add(new ChatTemplate.Message(switch (who) {
-                case "human" -> "user";
-                case "gpt" -> "assistant";
-                default -> who;
-            }, string(file, line, o, content)));
-        }
-        return new Example.Chat(out);
-    }
-
-    /// The first `most` tasks of a file: examples with a prompt and a completion.
-    public static List<Example.Completion> tasks(Path file, Format format, int most) {
-        List<Example.Completion> out = new ArrayList<>();
+    /// The first `most` examples of a file that ask for an answer.
+    public static List<Example> tasks(Path file, Format format, int most) {
+        List<Example> out = new ArrayList<>();
         if (most > 0)
             read(file, format, (e, _) -> {
-                if (e instanceof Example.Completion t && out.size() < most)
-                    out.add(t);
+                if (e.isTask() && out.size() < most)
+                    out.add(e);
             });
         return out;
     }

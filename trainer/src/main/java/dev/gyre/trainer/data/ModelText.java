@@ -10,25 +10,25 @@ import dev.gyre.model.token.Encoding;
 import dev.gyre.model.token.StreamDecoder;
 import dev.gyre.model.token.Tokenizer;
 import dev.gyre.model.token.Tokenizers;
+import dev.gyre.trainer.config.RunConfig;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.time.LocalDate;
 import java.time.LocalDateTime;
-import java.time.format.DateTimeParseException;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.BitSet;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 import tools.jackson.databind.JsonNode;
 
 /// Text as one model reads and writes it: its tokenizer, its chat template, the tokens that end an answer.
 ///
-/// A task and its answer are tokenised as one text, as running text; a token that joins both sides belongs to
-/// the answer.
+/// A task and its answer are tokenised as one text, as running text, unless a token would reach from the one into the
+/// other: then the two are tokenised apart. So a prompt has the tokens that it had in training when the model is asked.
 public final class ModelText implements AutoCloseable {
     /// Longest answer that is generated for a task, in tokens.
     public static final int ANSWER_TOKENS = 64;
@@ -53,8 +53,20 @@ public final class ModelText implements AutoCloseable {
             stops.add(eos);
     }
 
-    /// The text side of a model directory.
+    /// The text side of a model directory; its chat template knows no date.
     public static ModelText load(Path directory) {
+        return load(directory, null);
+    }
+
+    /// The text side of the model of a run.
+    public static ModelText load(RunConfig c) {
+        return load(Path.of(c.model().path()), c.data().day());
+    }
+
+    /// The text side of a model directory.
+    ///
+    /// @param date what chat templates show that ask for today's date
+    public static ModelText load(Path directory, @Nullable LocalDateTime date) {
         ModelDir.require(directory);
         Set<Integer> stops = new LinkedHashSet<>();
         for (String file : List.of("generation_config.json", "config.json"))
@@ -68,21 +80,8 @@ public final class ModelText implements AutoCloseable {
         Path config = directory.resolve("config.json");
         int vocabulary = Files.exists(config) ? Json.readObject(config).path("vocab_size").asInt(Integer.MAX_VALUE)
                 : Integer.MAX_VALUE;
-        return new ModelText(Tokenizers.load(directory), ChatTemplate.load(directory, date()), directory, stops,
+        return new ModelText(Tokenizers.load(directory), ChatTemplate.load(directory, date), directory, stops,
                 vocabulary);
-    }
-
-    /// The date that chat templates show which ask for today's, from the environment, so that a run can be repeated.
-    private static @Nullable LocalDateTime date() {
-        String date = System.getenv("GYRE_CHAT_DATE");
-        if (date == null || date.isBlank())
-            return null;
-        try {
-            return date.contains("T") ? LocalDateTime.parse(date) : LocalDate.parse(date).atStartOfDay();
-        } catch (DateTimeParseException e) {
-            throw new InputException("GYRE_CHAT_DATE=" + date
-                    + " is not a date; write 2025-07-26 or 2025-07-26T14:30:00", e);
-        }
     }
 
     /// Bytes as tokens, without a chat template.
@@ -122,7 +121,11 @@ public final class ModelText implements AutoCloseable {
 
     /// Tokens of a conversation up to where the assistant begins to speak.
     public int[] prompt(List<ChatTemplate.Message> messages) {
-        return known(tokenizer.encode(template().render(messages, true), false));
+        return prompt(messages, Map.of());
+    }
+
+    private int[] prompt(List<ChatTemplate.Message> messages, Map<String, @Nullable Object> variables) {
+        return known(template().prompt(tokenizer, messages, variables));
     }
 
     /// Tokens of a text that continues another.
@@ -143,8 +146,8 @@ public final class ModelText implements AutoCloseable {
     /// Longest sequence when the tasks are answered, the prompt included.
     ///
     /// @param context of the model, in tokens
-    public int room(List<Example.Completion> tasks, int context) {
-        int longest = tasks.stream().mapToInt(t -> prompt(t.prompt()).length).max().orElse(1);
+    public int room(List<Task> tasks, int context) {
+        int longest = tasks.stream().mapToInt(t -> t.prompt().length).max().orElse(1);
         return Math.min(longest + ANSWER_TOKENS, context);
     }
 
@@ -153,7 +156,10 @@ public final class ModelText implements AutoCloseable {
     }
 
     /// Tokens and which of them the loss counts.
-    record Masked(int[] tokens, BitSet target) {
+    ///
+    /// @param apart whether prompt and answer were tokenised apart, because a token would have joined them
+    /// @param ended whether the last answer ends in a token at which generation stops
+    record Masked(int[] tokens, BitSet target, boolean apart, boolean ended) {
     }
 
     /// @param all whether everything counts, not only answers
@@ -165,33 +171,58 @@ public final class ModelText implements AutoCloseable {
 
     private Masked marked(Example example, boolean all) {
         return switch (example) {
-            case Example.Text t -> ended(tokenizer.encodeWithOffsets(t.text(), true), 0);
-            case Example.Completion c -> ended(tokenizer.encodeWithOffsets(c.prompt() + c.completion(), true),
-                    all ? 0 : c.prompt().length());
+            case Example.Text t -> ended(tokenizer.encodeWithOffsets(t.text(), true).ids(), 0, false);
+            case Example.Completion c -> completion(c, all);
             case Example.Chat c -> {
-                ChatTemplate.Tokens t = template().tokens(tokenizer, c.messages());
+                ChatTemplate.Tokens t = template().tokens(tokenizer, c.messages(), c.variables());
+                int[] ids = t.encoding().ids();
                 BitSet target = t.answer();
+                boolean ended = target.isEmpty() || stop(ids, target.previousClearBit(target.length() - 1) + 1,
+                        target.length()) >= 0;
                 if (all)
-                    target.set(0, t.encoding().size());
-                yield new Masked(t.encoding().ids(), target);
+                    target.set(0, ids.length);
+                target.andNot(t.left());
+                yield new Masked(ids, target, false, ended);
             }
         };
     }
 
-    /// The answer starts at the first token that extends past character `from`; the end token belongs to it, which some
-    /// tokenizers have put there already.
-    private Masked ended(Encoding e, int from) {
-        boolean ended = eos < 0 || endsIn(eos, e.ids());
-        int n = eos >= 0 && ended ? e.size() - 1 : e.size();
-        int[] ids = ended ? e.ids() : Arrays.copyOf(e.ids(), n + 1);
+    /// The first token in a range at which generation stops, or -1.
+    private int stop(int[] ids, int from, int to) {
+        for (int i = from; i < to; i++)
+            if (stops.contains(ids[i]))
+                return i;
+        return -1;
+    }
+
+    /// Prompt and completion as one text where that starts with the tokens that the prompt has by itself.
+    private Masked completion(Example.Completion c, boolean all) {
+        Encoding whole = tokenizer.encodeWithOffsets(c.prompt() + c.completion(), true);
+        int[] ids = whole.ids();
+        int[] prompt = prompt(c.prompt());
+        boolean apart = prompt.length > ids.length || prompt.length > 0
+                && (Arrays.mismatch(prompt, Arrays.copyOf(ids, prompt.length)) >= 0
+                        || whole.crosses(c.prompt().length()));
+        if (apart) {
+            int[] answer = tokenizer.encodeMore(c.completion()).ids();
+            ids = Arrays.copyOf(prompt, prompt.length + answer.length);
+            System.arraycopy(answer, 0, ids, prompt.length, answer.length);
+        }
+        return ended(ids, all ? 0 : prompt.length, apart);
+    }
+
+    /// The end token belongs to the answer; some tokenizers have put it there already.
+    ///
+    /// @param from first token that counts
+    private Masked ended(int[] ids, int from, boolean apart) {
+        boolean ended = eos < 0 || endsIn(eos, ids);
+        int n = ended ? ids.length : ids.length + 1;
+        int[] all = Arrays.copyOf(ids, n);
         if (!ended)
-            ids[n] = eos;
-        int first = 0;
-        while (from > 0 && first < n && e.to(first) <= from)
-            first++;
+            all[n - 1] = eos;
         BitSet target = new BitSet();
-        target.set(first, ids.length);
-        return new Masked(ids, target);
+        target.set(Math.min(from, n), n);
+        return new Masked(all, target, apart, true);
     }
 
     private ChatTemplate template() {
@@ -206,25 +237,47 @@ public final class ModelText implements AutoCloseable {
         return tokenizer instanceof ByteTokenizer b ? b.files() : Map.of();
     }
 
-    /// Tasks with an answer, as prompt and expected tokens.
-    public record Task(int[] prompt, int[] answer) {
+    /// A task as prompt and expected tokens.
+    ///
+    /// @param ends whether a token that stops generation belongs behind the answer
+    /// @param asked the prompt, or the last message before the answer, to be shown
+    /// @param expected the answer as text
+    public record Task(int[] prompt, int[] answer, boolean ends, String asked, String expected) {
     }
 
-    /// The examples that have a prompt and a completion.
+    /// The examples that ask for an answer: a prompt with a completion, or the last answer of a conversation.
     public List<Task> tasks(List<? extends Example> examples) {
         List<Task> out = new ArrayList<>();
         for (Example e : examples)
-            if (e instanceof Example.Completion c) {
+            switch (e) {
+            case Example.Completion c -> {
                 int[] prompt = prompt(c.prompt());
-                Masked m = masked(c, false);
-                int first = m.target().nextSetBit(0);
-                int last = eos >= 0 ? m.tokens().length - 1 : m.tokens().length;
-                // where prompt and answer share a token, the answer is what follows the prompt alone
-                int[] answer =
-                        first == prompt.length ? Arrays.copyOfRange(m.tokens(), first, last) : more(c.completion());
-                out.add(new Task(prompt, answer));
+                int[] tokens = masked(c, false).tokens();
+                int last = eos >= 0 ? tokens.length - 1 : tokens.length;
+                out.add(new Task(prompt, Arrays.copyOfRange(tokens, Math.min(prompt.length, last), last),
+                        !stops.isEmpty(), c.prompt(), c.completion()));
+            }
+            case Example.Chat c when c.isTask() -> out.add(task(c, c.answer()));
+            case Example.Chat _,Example.Text _ -> {
+            }
             }
         return out;
+    }
+
+    private Task task(Example.Chat c, int answer) {
+        List<ChatTemplate.Message> before = c.messages().subList(0, answer);
+        // only what the last answer says is asked for
+        List<ChatTemplate.Message> messages =
+                new ArrayList<>(before.stream().map(m -> m.trained(!m.isAnswer())).toList());
+        messages.add(c.messages().get(answer));
+        ChatTemplate.Tokens t = template().tokens(tokenizer, messages, c.variables());
+        int[] ids = known(t.encoding().ids());
+        int from = Math.max(0, t.answer().nextSetBit(0));
+        int to = t.answer().length();
+        int end = stop(ids, from, to);
+        int[] expected = Arrays.copyOfRange(ids, from, Math.max(from, end < 0 ? to : end));
+        return new Task(prompt(before, c.variables()), expected, end >= 0,
+                Objects.requireNonNullElse(before.getLast().content(), ""), tokenizer.decode(expected));
     }
 
     @Override

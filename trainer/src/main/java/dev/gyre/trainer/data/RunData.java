@@ -17,7 +17,7 @@ import org.jspecify.annotations.Nullable;
 /// @param tasks that the model answers while training
 /// @param steps optimiser steps of the run
 public record RunData(TokenizedSet train, @Nullable TokenizedSet valid, Batches batches, List<Batches.Micro> validation,
-        Map<String, List<Batches.Micro>> alsoValid, List<Example.Completion> tasks, long steps) {
+        Map<String, List<Batches.Micro>> alsoValid, List<ModelText.Task> tasks, long steps) {
     /// What the memory of a run depends on.
     ///
     /// @param bytes of examples and validation batches
@@ -42,8 +42,8 @@ public record RunData(TokenizedSet train, @Nullable TokenizedSet valid, Batches 
         d.alsoValid()
                 .forEach((name, file) -> also.put(name, Batches.inOrder(TokenizedSet.read(Path.of(file), rules, text),
                         t.microBatch(), t.seqLen(), d.packing(), eval.batches())));
-        List<Example.Completion> tasks = d.valid() == null ? List.of()
-                : ExampleReader.tasks(Path.of(d.valid()), d.format(), eval.samples());
+        List<ModelText.Task> tasks = d.valid() == null ? List.of()
+                : text.tasks(ExampleReader.tasks(Path.of(d.valid()), d.format(), eval.samples()));
         return new RunData(train, valid, batches, validation, also, tasks, steps(batches, t));
     }
 
@@ -52,7 +52,7 @@ public record RunData(TokenizedSet train, @Nullable TokenizedSet valid, Batches 
         String old = c.results().forgetting();
         if (old != null) {
             TokenizedSet.read(Path.of(old), TokenizedSet.Rules.of(c.data(), c.train().seqLen()), text);
-            ExampleReader.tasks(Path.of(old), c.data().format(), c.results().answers());
+            text.tasks(ExampleReader.tasks(Path.of(old), c.data().format(), c.results().answers()));
         }
         return read(c, text);
     }
@@ -87,6 +87,21 @@ public record RunData(TokenizedSet train, @Nullable TokenizedSet valid, Batches 
 
     public RunData withoutValidation() {
         return new RunData(train, null, batches, List.of(), Map.of(), List.of(), steps);
+    }
+
+    /// What a user should know about the examples before training on them.
+    ///
+    /// @param c the run
+    public List<String> notes(RunSettings c) {
+        List<String> out = new ArrayList<>(train.notes());
+        if (valid == null)
+            return out;
+        out.addAll(valid.notes());
+        boolean asked = c.eval().samples() > 0 || c instanceof RunConfig r && r.results().answers() > 0
+                && ExampleReader.format(valid.file(), c.data().format()) == RunConfig.Format.JSONL;
+        if (asked && valid.tasks() == 0)
+            out.add("data.valid has no tasks (prompt and completion, or messages with an answer), so none is answered");
+        return out;
     }
 
     /// Shapes of the micro-batches.

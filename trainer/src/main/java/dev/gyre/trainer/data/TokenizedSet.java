@@ -6,8 +6,10 @@ import dev.gyre.trainer.config.RunConfig.Format;
 import dev.gyre.trainer.config.RunConfig.TooLong;
 import dev.gyre.trainer.config.RunConfig.TrainOn;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.BitSet;
+import java.util.List;
 
 /// All examples of a file as tokens, each with a mark whether the loss counts it as a target. One flat array: example
 /// i holds tokens `offset[i] .. offset[i+1] - 1`, at least two, at most `T + 1` (T inputs and the last target).
@@ -21,6 +23,11 @@ public final class TokenizedSet {
     private int read;
     private int truncated;
     private int dropped;
+    private int tasks;
+    private int unanswered;
+    private int apart;
+    private int chats;
+    private int ended;
 
     private TokenizedSet(Path file) {
         this.file = file;
@@ -59,6 +66,11 @@ public final class TokenizedSet {
         ModelText.Masked m;
         try {
             m = text.masked(example, rules.trainOn() == TrainOn.ALL);
+            tasks += example.isTask() ? 1 : 0;
+            unanswered += m.target().isEmpty() ? 1 : 0;
+            apart += m.apart() ? 1 : 0;
+            chats += example instanceof Example.Chat ? 1 : 0;
+            ended += example instanceof Example.Chat && m.ended() ? 1 : 0;
         } catch (RuntimeException e) {
             throw new DataException(file, at, String.valueOf(e.getMessage()));
         }
@@ -72,7 +84,8 @@ public final class TokenizedSet {
         if (size == 0)
             throw new DataException(file, read == 0 ? "holds no examples"
                     : "none of its " + read + " examples has a token to train on"
-                            + (dropped > 0 ? " within " + rules.T() + " tokens; raise train.seq_len" : ""));
+                            + (dropped > unanswered ? " within " + rules.T() + " tokens; raise train.seq_len" : "")
+                            + (unanswered > 0 ? ": " + unanswered + " have no answer" : ""));
         return this;
     }
 
@@ -96,7 +109,7 @@ public final class TokenizedSet {
         int[] whole = Arrays.copyOf(all[0], n[0]);
         BitSet every = new BitSet();
         every.set(1, Math.max(1, whole.length));
-        split(new ModelText.Masked(whole, every), rules.T(), 1);
+        split(new ModelText.Masked(whole, every, false, true), rules.T(), 1);
     }
 
     private void split(ModelText.Masked m, int T, int at) {
@@ -136,6 +149,26 @@ public final class TokenizedSet {
             target.set(from + i);
         line[size] = at;
         offset[++size] = to;
+    }
+
+    /// What a user should know about the examples before training on them.
+    public List<String> notes() {
+        List<String> out = new ArrayList<>();
+        if (unanswered > 0)
+            out.add(file + ": " + unanswered + " of " + read + " examples have no answer to train on and are dropped");
+        if (apart > 0)
+            out.add(file + ": in " + apart + " of " + read + " examples a token would join the prompt with its answer"
+                    + " (a prompt that ends in a space?); the two are tokenised apart, as when the model is asked");
+        if (chats > 0 && ended == 0)
+            out.add(file + ": the chat template ends no answer with a token that stops generation, so the model does"
+                    + " not learn to stop; let the template write eos_token, or add its end of turn to eos_token_id in"
+                    + " generation_config.json");
+        return out;
+    }
+
+    /// Examples that ask for an answer.
+    public int tasks() {
+        return tasks;
     }
 
     public Path file() {

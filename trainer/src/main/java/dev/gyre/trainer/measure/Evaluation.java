@@ -91,9 +91,9 @@ public final class Evaluation {
         }
     }
 
-    /// Answers to the examples that have a prompt and a completion. No token needs to be generated for that: greedy
+    /// Answers to the examples that ask for one: a completion, or the last answer of a conversation. No token needs to be generated for that: greedy
     /// decoding gives an answer exactly when each of its tokens is the likeliest after the right ones before it, which
-    /// one pass over prompt and answer shows. The end of an answer counts for models that have a token for it.
+    /// one pass over prompt and answer shows. The end of an answer counts where training has a token for it.
     public static Answers answers(Transformer model, Backend backend, List<? extends Example> examples,
             ModelText text) {
         return answers(model, backend, examples, text, LOGITS);
@@ -104,13 +104,12 @@ public final class Evaluation {
             int most) {
         List<ModelText.Task> tasks = text.tasks(examples).stream().filter(t -> t.prompt().length > 0).toList();
         int V = model.config().vocabSize();
-        int end = text.stops().isEmpty() ? 0 : 1;
         int rows = Math.max(1, most / V);
         List<Piece> pieces = new ArrayList<>();
         int T = 1;
         int last = 1;
         for (ModelText.Task t : tasks) {
-            int n = t.answer().length + end;
+            int n = length(t);
             for (int from = 0; from < n; from += rows)
                 pieces.add(new Piece(t, from, Math.min(n, from + rows)));
             T = Math.max(T, t.prompt().length + n - 1);
@@ -125,12 +124,17 @@ public final class Evaluation {
         long tokens = 0;
         for (ModelText.Task t : tasks) {
             int got = right.getOrDefault(t, 0);
-            tokens += t.answer().length + end;
+            tokens += length(t);
             rightTokens += got;
-            if (got == t.answer().length + end)
+            if (got == length(t))
                 exact++;
         }
         return new Answers(exact, tasks.size(), rightTokens, tokens);
+    }
+
+    /// Tokens to get right, the end included.
+    private static int length(ModelText.Task t) {
+        return t.answer().length + (t.ends() ? 1 : 0);
     }
 
     /// @param B pieces at once
@@ -172,7 +176,7 @@ public final class Evaluation {
     }
 
     /// What a model answers greedily, token by token.
-    public static List<String> given(Transformer model, Backend backend, List<Example.Completion> tasks,
+    public static List<String> given(Transformer model, Backend backend, List<ModelText.Task> tasks,
             ModelText text) {
         int room = text.room(tasks, model.config().maxPositionEmbeddings());
         HeapTrim.collect();
@@ -182,10 +186,14 @@ public final class Evaluation {
     }
 
     /// @param room positions of the decoder
-    public static List<String> given(Decoder decoder, int room, List<Example.Completion> tasks, ModelText text) {
+    public static List<String> given(Decoder decoder, int room, List<ModelText.Task> tasks, ModelText text) {
         List<String> out = new ArrayList<>();
-        for (Example.Completion t : tasks) {
-            int[] prompt = text.prompt(t.prompt());
+        for (ModelText.Task t : tasks) {
+            int[] prompt = t.prompt();
+            if (prompt.length >= room) {
+                out.add("");
+                continue;
+            }
             StringBuilder s = new StringBuilder();
             StreamDecoder stream = text.stream();
             Generator.run(decoder, prompt, Math.clamp(room - prompt.length, 0, ModelText.ANSWER_TOKENS), text.stops(),

@@ -11,11 +11,13 @@ import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.record.Provenance;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.LocalDateTime;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.List;
 import java.util.function.Consumer;
 import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
 
 /// A model as a user names it: a model directory with adapter directories, or a run directory, which means its base
 /// model with the adapter it made (or for the model it made).
@@ -76,6 +78,21 @@ public record ModelRef(Path model, List<Path> adapters, Storage base) {
         Path named = p.endsWith("adapter") && parent != null ? parent : p;
         Path last = named.getFileName();
         return last == null ? named.toString() : last.toString();
+    }
+
+    /// The date that chat templates showed in the first of the named runs that has one; null if there is none.
+    public static @Nullable LocalDateTime date(List<Path> named) {
+        for (Path p : named)
+            if (isRun(p))
+                try {
+                    LocalDateTime date =
+                            ConfigReader.read(p.resolve("run.yaml"), RunConfig.class, List.of()).data().day();
+                    if (date != null)
+                        return date;
+                } catch (ConfigException e) {
+                    // a run of gyre pretrain, which has no chat template
+                }
+        return null;
     }
 
     private static boolean isRun(Path p) {

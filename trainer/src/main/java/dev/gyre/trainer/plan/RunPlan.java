@@ -44,7 +44,7 @@ public final class RunPlan {
     /// What the run's data take and ask for: reads them.
     public static RunData.Load load(RunConfig c) {
         Path model = Path.of(c.model().path());
-        try (ModelText text = ModelText.load(model); ModelDir files = ModelDir.open(model)) {
+        try (ModelText text = ModelText.load(c); ModelDir files = ModelDir.open(model)) {
             return RunData.read(c, text)
                     .load(files.config().maxPositionEmbeddings(), text);
         }

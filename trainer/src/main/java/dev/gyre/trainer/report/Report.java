@@ -16,7 +16,6 @@ import dev.gyre.model.transformer.Transformer;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.data.Batches;
-import dev.gyre.trainer.data.Example;
 import dev.gyre.trainer.data.ExampleReader;
 import dev.gyre.trainer.data.ModelText;
 import dev.gyre.trainer.data.TokenizedSet;
@@ -72,7 +71,7 @@ public final class Report {
     public static void examine(RunConfig c, Path dir, Backend backend, boolean warm) {
         ObjectNode o = JsonNodeFactory.instance.objectNode();
         Path base = Path.of(c.model().path());
-        ModelText text = ModelText.load(base);
+        ModelText text = ModelText.load(c);
         data(c, text, o.putObject("data"));
         samples(c, dir, text, backend, o.putArray("samples"));
         Transformer result = ModelRef.of(dir, List.of()).load();
@@ -151,15 +150,15 @@ public final class Report {
     }
 
     private static void samples(RunConfig c, Path dir, ModelText text, Backend backend, ArrayNode out) {
-        List<Example.Completion> tasks = ExampleReader.tasks(
-                Path.of(Objects.requireNonNullElse(c.data().valid(), c.data().train())), c.data().format(), SAMPLES);
+        List<ModelText.Task> tasks = text.tasks(ExampleReader.tasks(
+                Path.of(Objects.requireNonNullElse(c.data().valid(), c.data().train())), c.data().format(), SAMPLES));
         if (tasks.isEmpty())
             return;
         List<String> before = Evaluation.given(
                 new ModelRef(Path.of(c.model().path()), List.of(), c.model().base()).load(), backend, tasks, text);
         List<String> after = Evaluation.given(ModelRef.of(dir, List.of()).load(), backend, tasks, text);
         for (int i = 0; i < tasks.size(); i++)
-            out.addObject().put("prompt", tasks.get(i).prompt()).put("expected", tasks.get(i).completion())
+            out.addObject().put("prompt", tasks.get(i).asked()).put("expected", tasks.get(i).expected())
                     .put("before", before.get(i)).put("after", after.get(i));
     }
 

@@ -103,7 +103,7 @@ public record Results(String method, String base, String model, String device, l
     /// Measures the base model and the result of the finished run in `dir` on the run's data, and writes the file.
     public static Results measure(RunConfig c, Path dir, Training t, Backend backend) {
         Path base = Path.of(c.model().path());
-        ModelText text = ModelText.load(base);
+        ModelText text = ModelText.load(c);
         // one model after the other: neither is reachable while the other is read
         Scores before = scores(c, new ModelRef(base, List.of(), c.model().base()).load(), text, backend);
         Transformer result = ModelRef.of(dir, List.of()).load();
@@ -199,7 +199,7 @@ public record Results(String method, String base, String model, String device, l
                 Batches.inOrder(set, c.train().microBatch(), T, d.packing(), 0)).loss();
     }
 
-    private static List<Example.Completion> tasks(RunConfig c, String file) {
+    private static List<Example> tasks(RunConfig c, String file) {
         return ExampleReader.tasks(Path.of(file), c.data().format(), c.results().answers());
     }
 

@@ -30,7 +30,7 @@ public final class FineTuning {
     /// @param resume go on with the run in the output directory
     public static TrainingRun open(RunConfig c, boolean resume, Backend backend, String version) {
         RunDir.check(Path.of(c.output().dir()), resume);
-        ModelText text = ModelText.load(Path.of(c.model().path()));
+        ModelText text = ModelText.load(c);
         RunData data = RunData.readAll(c, text);
         Trained trained = adapt(c, load(c), text, data.steps(), backend);
         return TrainingRun.open(c, trained, data, resume, backend, version);
@@ -68,7 +68,7 @@ public final class FineTuning {
 
     /// Trains the first steps of a run and leaves nothing on the disk.
     public static TrainLoop.Result trial(RunConfig c, Backend backend, int steps, List<TrainListener> listeners) {
-        ModelText text = ModelText.load(Path.of(c.model().path()));
+        ModelText text = ModelText.load(c);
         RunData all = RunData.readAll(c, text);
         // a method's schedule is that of the whole run
         try (TrainSession session = session(c, c.train(), text, all.steps(), backend)) {
@@ -82,7 +82,7 @@ public final class FineTuning {
     /// @param stop asked after each step
     static TrainLoop.Result ramp(RunConfig c, Backend backend, int steps, LongToDoubleFunction lr,
             List<TrainListener> listeners, BooleanSupplier stop) {
-        ModelText text = ModelText.load(Path.of(c.model().path()));
+        ModelText text = ModelText.load(c);
         RunConfig ramp = c.with(c.train().withSteps(steps));
         RunData data = RunData.readAll(ramp, text).withoutValidation();
         try (TrainSession session = session(c, ramp.train(), text, data.batches().steps(c.train()), backend)) {

@@ -15,7 +15,7 @@ import dev.gyre.trainer.config.ConfigWriter;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.config.RunSettings;
 import dev.gyre.trainer.data.Batches;
-import dev.gyre.trainer.data.Example;
+import dev.gyre.trainer.data.ModelText;
 import dev.gyre.trainer.data.RunData;
 import dev.gyre.trainer.data.TokenizedSet;
 import dev.gyre.trainer.loop.Checkpoint;
@@ -80,6 +80,7 @@ public final class TrainingRun implements AutoCloseable {
         int context = trained.model().config().maxPositionEmbeddings();
         if (config.train().seqLen() > context)
             notes.add("train.seq_len " + config.train().seqLen() + " is longer than the model's context of " + context);
+        notes.addAll(data.notes(config));
         Path path = Path.of(config.output().dir());
         if (resume)
             checkUnchanged(config, path, notes);
@@ -254,7 +255,7 @@ public final class TrainingRun implements AutoCloseable {
 
     /// Lets the model answer some tasks after each evaluation, and tells `others`.
     private TrainListener sampling(List<TrainListener> others) {
-        List<Example.Completion> tasks = data.tasks();
+        List<ModelText.Task> tasks = data.tasks();
         return new TrainListener() {
             @Override
             public void onEvaluation(Evaluation e) {
@@ -263,7 +264,7 @@ public final class TrainingRun implements AutoCloseable {
                 List<String> answers = answers(tasks);
                 List<Sample> all = new ArrayList<>();
                 for (int i = 0; i < tasks.size(); i++)
-                    all.add(new Sample(tasks.get(i).prompt(), tasks.get(i).completion(), answers.get(i)));
+                    all.add(new Sample(tasks.get(i).asked(), tasks.get(i).expected(), answers.get(i)));
                 Samples s = new Samples(e.t(), all, (System.nanoTime() - start) / 1e9);
                 others.forEach(l -> l.onSamples(s));
             }
@@ -272,7 +273,7 @@ public final class TrainingRun implements AutoCloseable {
 
     /// A device keeps the decoder, whose kernels it compiled. The CPU compiles nothing and has its memory back; and a decoder
     /// does not see weights that change, as in full training.
-    private List<String> answers(List<Example.Completion> tasks) {
+    private List<String> answers(List<ModelText.Task> tasks) {
         Transformer model = trained.model();
         if (backend instanceof CpuBackend || trained.full())
             return Evaluation.given(model, backend, tasks, trained.text());

@@ -36,7 +36,7 @@ class ExampleReaderTest {
         assertThat(read("a.jsonl", "\uFEFF{\"text\": \"ä\", \"id\": 3}\r\n\n{\"prompt\":\"p\",\"completion\":\"c\"}\n"
                 + "{\"messages\":[{\"role\":\"user\",\"content\":\"u\"},{\"role\":\"assistant\",\"content\":\"a\"}]}"))
                 .containsExactly("1 Text[text=ä]", "3 Completion[prompt=p, completion=c]",
-                        "4 Chat[messages=[Message[role=user, content=u], Message[role=assistant, content=a]]]");
+                        "4 Chat[messages=[Message[role=user, content=u, trained=true, fields={}], Message[role=assistant, content=a, trained=true, fields={}]], variables={}]");
     }
 
     @Test
@@ -51,8 +51,8 @@ class ExampleReaderTest {
                         + "### Instruction:\nAdd.\n\n### Input:\n1 2\n\n### Response:\n, completion=3]",
                 "2 Completion[prompt=Below is an instruction that describes a task. Write a response that appropriately"
                         + " completes the request.\n\n### Instruction:\nGreet.\n\n### Response:\n, completion=Hi]",
-                "3 Chat[messages=[Message[role=system, content=s], Message[role=user, content=u],"
-                        + " Message[role=assistant, content=a]]]");
+                "3 Chat[messages=[Message[role=system, content=s, trained=true, fields={}], Message[role=user, content=u, trained=true, fields={}],"
+                        + " Message[role=assistant, content=a, trained=true, fields={}]], variables={}]");
     }
 
     @ParameterizedTest
@@ -68,9 +68,6 @@ class ExampleReaderTest {
         "{\"prompt\": \"a\"}               | 'completion' is missing",
         "{\"messages\": []}                | 'messages' must be a list",
         "{\"messages\": [{\"role\":\"u\"}]}| 'content' is missing",
-        "{\"messages\": [{\"role\":\"assistant\",\"content\":\"\",\"tool_calls\":[{}]}]}| 'tool_calls' of a message is not supported",
-        "{\"messages\": [{\"role\":\"assistant\",\"content\":\"a\",\"reasoning_content\":\"b\"}]}| 'reasoning_content' of a message",
-        "{\"messages\": [{\"role\":\"user\",\"content\":\"a\"}], \"tools\": [{}]}| 'tools' is not supported",
         "{\"instruction\": \"a\"}          | 'output' is missing",
         "{\"conversations\": [3]}          | 'conversations' must be a list of {\"from\"",
         "{\"conversations\":[], \"text\":\"\"}| has more than one of",

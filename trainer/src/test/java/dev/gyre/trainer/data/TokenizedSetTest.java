@@ -84,11 +84,11 @@ class TokenizedSetTest {
     }
 
     @Test
-    void aTokenThatJoinsPromptAndAnswerBelongsToTheAnswer() throws IOException {
+    void aTokenThatWouldJoinPromptAndAnswerIsTakenApart() throws IOException {
         ModelText joining = ModelText.of(new ByteTokenizer(List.of("ab"), null), null);
         ModelText.Masked m = joining.masked(new Example.Completion("xa", "by"), false);
-        assertThat(m.tokens()).containsExactly(256, 'x', 259, 'y', 257);
-        assertThat(m.target().toString()).isEqualTo("{2, 3, 4}");
+        assertThat(m.tokens()).containsExactly(256, 'x', 'a', 'b', 'y', 257);
+        assertThat(m.target().toString()).isEqualTo("{3, 4, 5}");
     }
 
     /// A tokenizer whose template ends every text ends an example once, and a prompt not at all.

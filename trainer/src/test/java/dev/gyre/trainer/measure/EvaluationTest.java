@@ -6,6 +6,7 @@ import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.model.family.ModelConfig;
 import dev.gyre.model.format.ModelDir;
+import dev.gyre.model.token.ChatTemplate;
 import dev.gyre.model.transformer.Decoder;
 import dev.gyre.model.transformer.Generator;
 import dev.gyre.model.transformer.Sampler;
@@ -15,10 +16,14 @@ import dev.gyre.trainer.data.ModelText;
 import dev.gyre.trainer.data.Skills;
 import dev.gyre.trainer.data.Skills.Part;
 import dev.gyre.trainer.data.Skills.Skill;
+import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 
 class EvaluationTest {
     private static final Path BASE = Path.of("../examples/small-llama");
@@ -61,6 +66,36 @@ class EvaluationTest {
                 .isEqualTo(new Evaluation.Answers(right, 37, rightTokens, tokens));
         assertThat(Evaluation.answers(model, backend, examples, text, 3 * model.config().vocabSize()))
                 .as("three tokens at a time").isEqualTo(new Evaluation.Answers(right, 37, rightTokens, tokens));
+    }
+
+    /// The last answer of a conversation is asked for as a completion is: here the two are one text.
+    @Test
+    void conversationsAreAnsweredAsCompletionsAre(@TempDir Path dir) throws IOException {
+        for (String file : List.of("config.json", "gyre_tokenizer.json"))
+            Files.copy(BASE.resolve(file), dir.resolve(file));
+        Files.writeString(dir.resolve("chat_template.jinja"), "<|bos|>{% for m in messages %}{{ m.content }}"
+                + "{{ '<|eos|>' if m.role == 'assistant' }}{% endfor %}");
+        List<Example> tasks = Skills.mixed(List.of(Skill.COPY, Skill.LOOK, Skill.SHIFT), Part.HELD_OUT, 6, 3);
+        List<Example> chats = new ArrayList<>();
+        for (Example e : tasks) {
+            Example.Completion c = (Example.Completion) e;
+            chats.add(new Example.Chat(List.of(new ChatTemplate.Message("user", c.prompt()),
+                    new ChatTemplate.Message("assistant", c.completion()))));
+        }
+        Transformer model;
+        try (ModelDir files = ModelDir.open(BASE)) {
+            model = Transformer.load(files);
+        }
+        Backend backend = new CpuBackend();
+        try (ModelText text = ModelText.load(BASE); ModelText chat = ModelText.load(dir)) {
+            Evaluation.Answers expected = Evaluation.answers(model, backend, tasks, text);
+            assertThat(expected.right()).isBetween(1, 17);
+            assertThat(Evaluation.answers(model, backend, chats, chat)).isEqualTo(expected);
+            List<ModelText.Task> asked = chat.tasks(chats);
+            assertThat(Evaluation.given(model, backend, asked, chat))
+                    .isEqualTo(Evaluation.given(model, backend, text.tasks(tasks), text));
+            assertThat(asked.getFirst().asked()).isEqualTo(((Example.Completion) tasks.getFirst()).prompt());
+        }
     }
 
     /// All logits of this task would be more numbers than an array holds, and gigabytes for one a tenth as long.

@@ -480,7 +480,7 @@ public final class Jinja {
             case Undefined(String why) -> {
                 if (why.equals("'strftime_now' is undefined"))
                     throw new Problem("the template asks for today's date (strftime_now), and a run must not depend on"
-                            + " the day; give the date with the environment variable GYRE_CHAT_DATE=2025-07-26");
+                            + " the day; give the date: data.date in run.yaml, --date DATE for commands");
                 throw new Problem(why + ", so it cannot be called");
             }
             case null, default -> throw new Problem(JinjaValues.kind(function) + " is not a function");

@@ -160,7 +160,7 @@ class JinjaExpressionsTest {
         assertThatThrownBy(() -> render("{{ strftime_now('%Q') }}")).hasMessageContaining("'%Q' of 'strftime_now'");
         assertThatThrownBy(() -> render("{{ strftime_now('%') }}")).hasMessageContaining("ends in '%'");
         assertThatThrownBy(() -> render("\n{{ strftime_now('%d') }}", null)).hasMessageContaining("line 2:")
-                .hasMessageContaining("GYRE_CHAT_DATE");
+                .hasMessageContaining("data.date in run.yaml");
         assertThat(render("{{ strftime_now is defined }}", null)).isEqualTo("False");
     }
 
