@@ -17,6 +17,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 import tools.jackson.core.JacksonException;
 import tools.jackson.core.JsonParser;
@@ -42,6 +43,7 @@ public final class HfTokenizer implements Tokenizer {
     private static final String BERT_PREFIX = "##";
     private static final int LONGEST_WORD = 1000;
 
+    private final Path file;
     private final HuggingFaceTokenizer tokenizer;
     private final int longestRun;
     private final int vocabSize;
@@ -49,7 +51,9 @@ public final class HfTokenizer implements Tokenizer {
     private final int eos;
     private final int pad;
 
-    private HfTokenizer(HuggingFaceTokenizer tokenizer, int longestRun, int vocabSize, int bos, int eos, int pad) {
+    private HfTokenizer(Path file, HuggingFaceTokenizer tokenizer, int longestRun, int vocabSize, int bos, int eos,
+            int pad) {
+        this.file = file;
         this.tokenizer = tokenizer;
         this.longestRun = longestRun;
         this.vocabSize = vocabSize;
@@ -80,7 +84,7 @@ public final class HfTokenizer implements Tokenizer {
                 throw new FormatException(file, "does not have the token '" + token
                         + "', which another tokenizer file names;"
                         + " write it again with transformers: AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)");
-        return new HfTokenizer(load(file), parts.longestRun(), size, special[0], special[1], special[2]);
+        return new HfTokenizer(file, load(file), parts.longestRun(), size, special[0], special[1], special[2]);
     }
 
     private static HuggingFaceTokenizer load(Path file) {
@@ -313,7 +317,17 @@ public final class HfTokenizer implements Tokenizer {
     @Override
     public int[] encode(String text, boolean addSpecial) {
         requireShortRuns(text);
-        return ints(tokenizer.encode(whole(text), addSpecial, false).getIds());
+        return ints(called(() -> tokenizer.encode(whole(text), addSpecial, false)).getIds());
+    }
+
+    /// What the library throws is about the file: a token for unknown text that is not there, for instance.
+    private <T> T called(Supplier<T> call) {
+        try {
+            return call.get();
+        } catch (RuntimeException e) {
+            throw new FormatException(file, "Hugging Face's library fails with it: " + root(e).getMessage()
+                    + "; save it again with a current transformers", e);
+        }
     }
 
     /// The expressions that split a text take steps with its length where nothing changes, and the library ends the process
@@ -360,7 +374,7 @@ public final class HfTokenizer implements Tokenizer {
     @Override
     public Encoding encodeWithOffsets(String text, boolean addSpecial) {
         requireShortRuns(text);
-        var e = tokenizer.encode(whole(text), addSpecial, false);
+        var e = called(() -> tokenizer.encode(whole(text), addSpecial, false));
         int[] ids = ints(e.getIds());
         int[] from = new int[ids.length];
         int[] to = new int[ids.length];
@@ -411,7 +425,7 @@ public final class HfTokenizer implements Tokenizer {
                 throw new IllegalArgumentException("token id " + ids[i] + " is negative");
             wide[i] = ids[i];
         }
-        return tokenizer.decode(wide, skipSpecial);
+        return called(() -> tokenizer.decode(wide, skipSpecial));
     }
 
     @Override
