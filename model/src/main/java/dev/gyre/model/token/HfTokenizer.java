@@ -19,6 +19,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 import tools.jackson.core.JacksonException;
 import tools.jackson.core.JsonParser;
@@ -46,6 +47,7 @@ public final class HfTokenizer implements Tokenizer {
     /// A byte that is no character, and a letter.
     private static final List<String> PROBES = List.of("<0xFF>", "a", "i");
 
+    private final Path file;
     private final HuggingFaceTokenizer tokenizer;
     private final int longestRun;
     private final int vocabSize;
@@ -54,8 +56,9 @@ public final class HfTokenizer implements Tokenizer {
     private final int pad;
     private final int[] probes;
 
-    private HfTokenizer(HuggingFaceTokenizer tokenizer, int longestRun, int vocabSize, int bos, int eos, int pad,
-            int[] probes) {
+    private HfTokenizer(Path file, HuggingFaceTokenizer tokenizer, int longestRun, int vocabSize, int bos, int eos,
+            int pad, int[] probes) {
+        this.file = file;
         this.probes = probes;
         this.tokenizer = tokenizer;
         this.longestRun = longestRun;
@@ -90,7 +93,7 @@ public final class HfTokenizer implements Tokenizer {
                         + "', which another tokenizer file names;"
                         + " write it again with transformers: AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)");
         String changed = AddedTokens.changed(file, Set.copyOf(named.values()), added, ids);
-        return new HfTokenizer(load(file, changed), parts.longestRun(), size, special[0], special[1], special[2],
+        return new HfTokenizer(file, load(file, changed), parts.longestRun(), size, special[0], special[1], special[2],
                 PROBES.stream().filter(ids::containsKey).mapToInt(ids::get).toArray());
     }
 
@@ -329,7 +332,17 @@ public final class HfTokenizer implements Tokenizer {
     @Override
     public int[] encode(String text, boolean addSpecial) {
         requireShortRuns(text);
-        return ints(tokenizer.encode(whole(text), addSpecial, false).getIds());
+        return ints(called(() -> tokenizer.encode(whole(text), addSpecial, false)).getIds());
+    }
+
+    /// What the library throws is about the file: a token for unknown text that is not there, for instance.
+    private <T> T called(Supplier<T> call) {
+        try {
+            return call.get();
+        } catch (RuntimeException e) {
+            throw new FormatException(file, "Hugging Face's library fails with it: " + root(e).getMessage()
+                    + "; save it again with a current transformers", e);
+        }
     }
 
     /// The expressions that split a text take steps with its length where nothing changes, and the library ends the process
@@ -376,7 +389,7 @@ public final class HfTokenizer implements Tokenizer {
     @Override
     public Encoding encodeWithOffsets(String text, boolean addSpecial) {
         requireShortRuns(text);
-        var e = tokenizer.encode(whole(text), addSpecial, false);
+        var e = called(() -> tokenizer.encode(whole(text), addSpecial, false));
         int[] ids = ints(e.getIds());
         int[] from = new int[ids.length];
         int[] to = new int[ids.length];
@@ -427,7 +440,7 @@ public final class HfTokenizer implements Tokenizer {
                 throw new IllegalArgumentException("token id " + ids[i] + " is negative");
             wide[i] = ids[i];
         }
-        return tokenizer.decode(wide, skipSpecial);
+        return called(() -> tokenizer.decode(wide, skipSpecial));
     }
 
     @Override

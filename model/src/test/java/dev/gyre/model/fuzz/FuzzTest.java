@@ -29,11 +29,11 @@ import org.junit.jupiter.api.io.TempDir;
 import tools.jackson.databind.node.ObjectNode;
 
 /// Readers against files that were changed at random, with their structure mostly kept. An input is read, refused by our own
-/// exception, or too big; all else is a fault, an end of the process first of all. `-Dfuzz.seconds=N` gives each reader N
-/// seconds (profile fuzz), `-Dfuzz.seed=N` another start; without them a short run takes the same inputs every time.
+/// exception, or too big; all else is a fault, an end of the process first of all. `-Pfuzz` gives each reader
+/// `-Dfuzz.minutes=N` (1 if absent), `-Dfuzz.seed=N` is another start; a build takes the same few inputs every time.
 class FuzzTest {
     private static final long SEED = Long.getLong("fuzz.seed", 1);
-    private static final long SECONDS = Long.getLong("fuzz.seconds", 0);
+    private static final long SECONDS = Math.round(60 * Double.parseDouble(System.getProperty("fuzz.minutes", "0")));
     private static final List<String> TEXTS = List.of("", "a", "Hello, world!  The 3 quick\n\n\tfoxes.", "a".repeat(60),
             "   ", "é漢字🙂👩‍👧", "<s></s><unk>", "\uFDFA ﬀ \u0000");
 
@@ -102,7 +102,7 @@ class FuzzTest {
 
     @Test
     void tokenizers() throws IOException {
-        run("tokenizer.json", 1500, List.of(resource("unigram.json"), resource("bpe.json"), resource("bytes.json"),
+        run("tokenizer.json", 1000, List.of(resource("unigram.json"), resource("bpe.json"), resource("bytes.json"),
                 resource("wordpiece.json")), false,
                 file -> {
                     try (HfTokenizer t = HfTokenizer.open(file)) {
@@ -117,13 +117,13 @@ class FuzzTest {
 
     @Test
     void configurations() throws IOException {
-        run("config.json", 3000, List.of(golden("tiny-llama/config.json"), golden("tiny-llama-nf4/config.json")), false,
+        run("config.json", 1500, List.of(golden("tiny-llama/config.json"), golden("tiny-llama-nf4/config.json")), false,
                 file -> HfConfig.read(file).tensorShapes());
     }
 
     @Test
     void adapters() throws IOException {
-        run("adapter_config.json", 3000, List.of(resource("adapter_config.json"), resource("lora_config.json")), false,
+        run("adapter_config.json", 1000, List.of(resource("adapter_config.json"), resource("lora_config.json")), false,
                 file -> {
                     PeftConfig c = PeftConfig.read(file);
                     c.options().targets().matches("model.layers.0.self_attn.q_proj");
@@ -134,7 +134,7 @@ class FuzzTest {
     @Test
     void weights() throws IOException {
         Files.copy(Golden.path("tiny-llama/config.json"), dir.resolve("config.json"));
-        run("model.safetensors", 300, List.of(golden("tiny-llama/model.safetensors")), true, file -> {
+        run("model.safetensors", 200, List.of(golden("tiny-llama/model.safetensors")), true, file -> {
             try (SafeTensors s = SafeTensors.open(file)) {
                 s.tensors().keySet().stream().limit(3).forEach(s::bytes);
             }

@@ -223,6 +223,8 @@ public final class ComparisonTable {
         for (char c : line(text).toCharArray())
             switch (c) {
             case '\\' -> s.append("\\textbackslash{}");
+            // after the end of a row these two would belong to it
+            case '[', '*' -> s.append('{').append(c).append('}');
             case '~' -> s.append("\\textasciitilde{}");
             case '^' -> s.append("\\textasciicircum{}");
             case '<' -> s.append("\\textless{}");

@@ -33,7 +33,8 @@ class ComparisonTest {
                 data: {train: train.jsonl, valid: valid.jsonl}
                 train: {steps: 8, seq_len: 32, micro_batch: 2, %s}
                 output: {dir: %s}
-                """.formatted(adapter, train, Json.MAPPER.writeValueAsString(run.toString())), RunConfig.class, List.of());
+                """.formatted(adapter, train, Json.MAPPER.writeValueAsString(run.toString())), RunConfig.class,
+                List.of());
         Files.writeString(run.resolve("run.yaml"), ConfigWriter.resolved(c));
         Results r = new Results(c.adapter().method(), "nf4", "base", "cpu", 8, 1000, 10_000, 4000, 0.0201,
                 1000, new Results.Memory(1_000_000, 1, 1, 1, 0), scores(9, 0.001, 1), scores(loss, 0.00096, 1),
@@ -177,9 +178,9 @@ class ComparisonTest {
         assertThat(t.markdown(true).lines()).hasSize(5).anyMatch(l -> l.startsWith("| =cmd\\|' -C calc'!A0 |"))
                 .anyMatch(l -> l.startsWith("| \\\\x{\\~^} &lt;b>\\|\\`\\_\\* \\[2J |"))
                 .noneMatch(l -> l.contains("\u001b"));
-        assertThat(t.latex(true).lines()).hasSize(3 + 3 + 2)
+        assertThat(t.latex(true).lines()).hasSize(4 + 3 + 2)
                 .anyMatch(l -> l.startsWith(
-                        "\\textbackslash{}x\\{\\textasciitilde{}\\textasciicircum{}\\} \\textless{}b\\textgreater{}\\textbar{}`\\_* [2J &"));
+                        "\\textbackslash{}x\\{\\textasciitilde{}\\textasciicircum{}\\} \\textless{}b\\textgreater{}\\textbar{}`\\_{*} {[}2J &"));
         assertThat(t.text(true)).hasSize(4).noneMatch(l -> l.contains("\u001b") || l.contains("\n"));
     }
 }
