@@ -236,10 +236,26 @@ public final class PeftFile {
             if (second != null && !frozen.isEmpty())
                 writeTensors(aside.resolve(second), "", frozen);
         };
-        if (Files.exists(directory.resolve(PeftConfig.FILE)))
-            AtomicFiles.replaceDirectory(directory, body);
-        else
+        if (!Files.exists(directory.resolve(PeftConfig.FILE))) {
             AtomicFiles.createDirectory(directory, body);
+            return;
+        }
+        requireOnlyAdapter(directory, second);
+        AtomicFiles.replaceDirectory(directory, body);
+    }
+
+    /// Whatever else lies in the directory would be lost with the adapter that is replaced.
+    private static void requireOnlyAdapter(Path directory, @Nullable String second) {
+        try (var entries = Files.list(directory)) {
+            List<String> others = entries.map(f -> String.valueOf(f.getFileName()))
+                    .filter(n -> !n.equals(PeftConfig.FILE) && !n.equals(WEIGHTS) && !n.equals(second)).sorted()
+                    .toList();
+            if (!others.isEmpty())
+                throw new FormatException(directory, "also holds " + String.join(", ", others)
+                        + ", which would be lost; write the adapter to another directory");
+        } catch (IOException e) {
+            throw FormatException.unreadable(directory, e);
+        }
     }
 
     private static void writeTensors(Path file, String prefix, Collection<Tensor> tensors) {

@@ -283,6 +283,34 @@ class PeftDirectoryTest {
                 1);
     }
 
+    /// As in transformers: neither biases nor norms decay, whatever trains them, also after a resumption.
+    @Test
+    void biasesDoNotDecay() {
+        Transformer model = small(false, true);
+        Adapter made = Adapter.create(Oft.of(saving("down_proj").with(Targets.Bias.ALL), 8), model, 1);
+        Path dir = temp.resolve("adapter");
+        made.write(dir, "m");
+        for (Adapter a : List.of(made, Adapter.read(dir, model))) {
+            assertThat(a.whole()).extracting(Tensor::name).anyMatch(n -> n.endsWith("q_proj.bias"));
+            assertThat(a.whole()).allSatisfy(t -> assertThat(t.decay()).as(t.name()).isEqualTo(!t.name().endsWith("bias")));
+            assertThat(a.tensors()).filteredOn(t -> t.name().contains("oft_R")).isNotEmpty()
+                    .allSatisfy(t -> assertThat(t.decay()).isTrue());
+        }
+    }
+
+    @Test
+    void anAdapterThatIsReplacedTakesNothingElseWithIt() throws IOException {
+        Transformer model = small(false, false);
+        Path dir = temp.resolve("adapter");
+        Adapter a = Adapter.create(Oft.of(Targets.names("q_proj"), 8), model, 1);
+        a.write(dir, "m");
+        a.write(dir, "m");
+        Files.writeString(dir.resolve("notes.txt"), "work");
+        assertThatThrownBy(() -> a.write(dir, "m")).isInstanceOf(FormatException.class)
+                .hasMessageContaining("also holds notes.txt, which would be lost");
+        assertThat(dir.resolve("notes.txt")).hasContent("work");
+    }
+
     @Test
     void aModuleTrainedWholeBringsItsBias() {
         Transformer model = small(false, true);

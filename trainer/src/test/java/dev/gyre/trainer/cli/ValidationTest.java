@@ -106,7 +106,7 @@ class ValidationTest {
         assertThat(good.err).doesNotContain("warning");
         Cli worse = train(file, "worse", "train.lr=300", "train.steps=3");
         assertThat(worse.code).as(worse.toString()).isZero();
-        assertThat(worse.err).contains("warning: no evaluation came below the base model: its loss on data.valid is"
+        assertThat(worse.err).as(worse.toString()).contains("warning: no evaluation came below the base model: its loss on data.valid is"
                 + " 5.9996, the best validation ");
     }
 

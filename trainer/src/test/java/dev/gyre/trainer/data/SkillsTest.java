@@ -77,4 +77,16 @@ class SkillsTest {
         ExampleReader.read(file, Format.AUTO, (e, _) -> again.add(e));
         assertThat(again).isEqualTo(all);
     }
+
+    @Test
+    void aFileOfOtherContentIsNotWrittenOver(@TempDir Path dir) throws IOException {
+        Path file = dir.resolve("train.jsonl");
+        List<Example> some = Skills.make(Skills.Skill.COPY, Skills.Part.TRAIN, 3, 1);
+        Skills.write(file, some);
+        Skills.write(file, some);
+        Files.writeString(file, "work");
+        assertThatThrownBy(() -> Skills.write(file, some)).isInstanceOf(FormatException.class)
+                .hasMessageContaining("exists already and holds something else");
+        assertThat(file).hasContent("work");
+    }
 }
