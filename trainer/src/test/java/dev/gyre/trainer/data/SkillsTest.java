@@ -1,10 +1,14 @@
 package dev.gyre.trainer.data;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.gyre.model.files.FormatException;
 import dev.gyre.trainer.config.RunConfig.Format;
 import dev.gyre.trainer.data.Skills.Part;
 import dev.gyre.trainer.data.Skills.Skill;
+import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
