@@ -1,10 +1,14 @@
 package dev.gyre.trainer.data;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.gyre.model.files.FormatException;
 import dev.gyre.trainer.config.RunConfig.Format;
 import dev.gyre.trainer.data.Skills.Part;
 import dev.gyre.trainer.data.Skills.Skill;
+import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -81,7 +85,7 @@ class SkillsTest {
     @Test
     void aFileOfOtherContentIsNotWrittenOver(@TempDir Path dir) throws IOException {
         Path file = dir.resolve("train.jsonl");
-        List<Example> some = Skills.make(Skills.Skill.COPY, Skills.Part.TRAIN, 3, 1);
+        List<Example> some = Skills.make(Skill.COPY, Part.TRAIN, 3, 1);
         Skills.write(file, some);
         Skills.write(file, some);
         Files.writeString(file, "work");
