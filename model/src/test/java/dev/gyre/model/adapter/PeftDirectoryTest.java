@@ -292,7 +292,8 @@ class PeftDirectoryTest {
         made.write(dir, "m");
         for (Adapter a : List.of(made, Adapter.read(dir, model))) {
             assertThat(a.whole()).extracting(Tensor::name).anyMatch(n -> n.endsWith("q_proj.bias"));
-            assertThat(a.whole()).allSatisfy(t -> assertThat(t.decay()).as(t.name()).isEqualTo(!t.name().endsWith("bias")));
+            assertThat(a.whole())
+                    .allSatisfy(t -> assertThat(t.decay()).as(t.name()).isEqualTo(!t.name().endsWith("bias")));
             assertThat(a.tensors()).filteredOn(t -> t.name().contains("oft_R")).isNotEmpty()
                     .allSatisfy(t -> assertThat(t.decay()).isTrue());
         }

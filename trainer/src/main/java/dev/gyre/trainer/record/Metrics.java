@@ -18,7 +18,8 @@ import tools.jackson.databind.node.ObjectNode;
 
 /// `metrics.jsonl` as it was written by [MetricsLog].
 public final class Metrics {
-    private static final JsonMapper JSON = JsonMapper.builder().enable(JsonReadFeature.ALLOW_NON_NUMERIC_NUMBERS).build();
+    private static final JsonMapper JSON =
+            JsonMapper.builder().enable(JsonReadFeature.ALLOW_NON_NUMERIC_NUMBERS).build();
 
     private final List<JsonNode> lines;
 

@@ -187,7 +187,8 @@ public final class TrainingRun implements AutoCloseable {
             List<TrainListener> told = List.copyOf(all);
             all.addFirst(housekeeping(told));
             TrainLoop loop = new TrainLoop(checked(told), data, config.train())
-                    .evaluating(config.eval().every(), config.eval().patience()).saving(checkpoints(metrics)).listening(all)
+                    .evaluating(config.eval().every(), config.eval().patience()).saving(checkpoints(metrics))
+                    .listening(all)
                     .stopping(stop);
             if (from != null)
                 loop.resume(from);

@@ -121,8 +121,8 @@ class KilledTest {
 
     private static final int KILLS = 40;
     /// Short, because every checkpoint waits for the disk, and with all that a step may write.
-    private static final String[] SHORT = {"--set", "train.steps=24", "--set", "output.checkpoint_every=5", "--set",
-            "eval.every=6", "--set", "eval.samples=2"};
+    private static final String[] SHORT = {"--set", "train.steps=12", "--set", "output.checkpoint_every=4", "--set",
+        "eval.every=6", "--set", "eval.samples=2"};
 
     private static Cli train(Path run, String... more) {
         return Cli.gyre(Stream.of(List.of("train", file, "--set", "output.dir=" + run), List.of(SHORT), List.of(more))

@@ -179,7 +179,8 @@ class SweepTest {
                   lora: {adapter.method: lora, adapter.r: 2}
                 """.formatted(dir.resolve("run.yaml"), mine));
         Files.createDirectories(mine.resolve("lora"));
-        Files.writeString(mine.resolve("sweep.json"), "{\"runs\": [\"lora\"], \"failed\": {\"lora\": \"out of memory\"}}");
+        Files.writeString(mine.resolve("sweep.json"),
+                "{\"runs\": [\"lora\"], \"failed\": {\"lora\": \"out of memory\"}}");
         Files.writeString(mine.resolve("lora/run.yaml"), "");
         Files.writeString(mine.resolve("lora/notes.txt"), "work");
         Cli c = Cli.gyre("sweep", file, "--retry");

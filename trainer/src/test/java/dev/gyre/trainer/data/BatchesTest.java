@@ -124,7 +124,8 @@ class BatchesTest {
         assertThat(all.getFirst().examples()).containsExactly(0, 1, 2, 3);
         List<Batches.Micro> some = Batches.inOrder(set, 4, T, false, 3);
         assertThat(some.stream().flatMapToInt(m -> Arrays.stream(m.examples())).toArray())
-                .as("12 of 203 rows, evenly spread").containsExactly(0, 16, 33, 50, 67, 84, 101, 118, 135, 152, 169, 186);
+                .as("12 of 203 rows, evenly spread")
+                .containsExactly(0, 16, 33, 50, 67, 84, 101, 118, 135, 152, 169, 186);
         assertThat(all.stream().mapToInt(Batches.Micro::trained).sum()).isEqualTo(set.targets());
     }
 

@@ -85,7 +85,7 @@ class SkillsTest {
     @Test
     void aFileOfOtherContentIsNotWrittenOver(@TempDir Path dir) throws IOException {
         Path file = dir.resolve("train.jsonl");
-        List<Example> some = Skills.make(Skills.Skill.COPY, Skills.Part.TRAIN, 3, 1);
+        List<Example> some = Skills.make(Skill.COPY, Part.TRAIN, 3, 1);
         Skills.write(file, some);
         Skills.write(file, some);
         Files.writeString(file, "work");

@@ -124,7 +124,8 @@ class RunTest {
             assertThatThrownBy(first::run).hasMessage("killed");
             // what a kill -9 in the middle of a line and of a checkpoint leaves behind
             Files.writeString(first.out.metrics(), "{\"step\":3,\"lo", StandardOpenOption.APPEND);
-            Path litter = Files.createDirectory(first.out.path().resolve(".checkpoint-5.tmp-01234567-89ab-cdef-0123-456789abcdef"));
+            Path litter = Files.createDirectory(
+                    first.out.path().resolve(".checkpoint-5.tmp-01234567-89ab-cdef-0123-456789abcdef"));
             Files.writeString(litter.resolve("x"), "");
             Run second = new Run(config("killed" + kill), true);
             assertThat(litter).doesNotExist();
