@@ -57,7 +57,7 @@ final class EvalCommand extends GyreCommand {
     int batch;
 
     @Option(names = "--exact", paramLabel = "N", defaultValue = "0",
-            description = "Also answer the first N prompts greedily: exact answers, and right tokens given the right ones before (prompt/completion files).")
+            description = "Also answer the first N prompts greedily: exact answers, and right tokens given the right ones before (completions, and the last answers of conversations).")
     int exact;
 
     @Option(names = "--geometry",

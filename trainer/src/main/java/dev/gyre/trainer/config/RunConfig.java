@@ -186,8 +186,8 @@ public record RunConfig(
             @Key(doc = "early stopping: end the run after this many evaluations without a new best; 0: never",
                     def = "0",
                     min = 0) int patience,
-            @Key(doc = "tasks (prompt + completion) of data.valid to answer at each evaluation, to be read in log.txt and"
-                    + " report.html; 0: none",
+            @Key(doc = "tasks of data.valid (prompt + completion, or the last answer of messages) to answer at each"
+                    + " evaluation, to be read in log.txt and report.html; 0: none",
                     def = "0", min = 0) int samples,
             @Key(doc = "what becomes the result: the parameters of the last step, or those of the best validation loss",
                     def = "last") Result result) {
@@ -198,7 +198,8 @@ public record RunConfig(
     }
 
     public record Results(
-            @Key(doc = "tasks (prompt + completion) of data.valid to answer; 0: none", def = "100",
+            @Key(doc = "tasks of data.valid (prompt + completion, or the last answer of messages) to answer; 0: none",
+                    def = "100",
                     min = 0) int answers,
             @Key(doc = "examples of what the base model knows, to see what is forgotten", def = "null",
                     example = "data/old.jsonl", input = true) @Nullable String forgetting,
