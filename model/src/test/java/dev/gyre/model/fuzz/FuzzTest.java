@@ -117,13 +117,13 @@ class FuzzTest {
 
     @Test
     void configurations() throws IOException {
-        run("config.json", 1500, List.of(golden("tiny-llama/config.json"), golden("tiny-llama-nf4/config.json")), false,
+        run("config.json", 700, List.of(golden("tiny-llama/config.json"), golden("tiny-llama-nf4/config.json")), false,
                 file -> HfConfig.read(file).tensorShapes());
     }
 
     @Test
     void adapters() throws IOException {
-        run("adapter_config.json", 1000, List.of(resource("adapter_config.json"), resource("lora_config.json")), false,
+        run("adapter_config.json", 500, List.of(resource("adapter_config.json"), resource("lora_config.json")), false,
                 file -> {
                     PeftConfig c = PeftConfig.read(file);
                     c.options().targets().matches("model.layers.0.self_attn.q_proj");
