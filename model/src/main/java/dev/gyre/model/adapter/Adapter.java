@@ -57,7 +57,8 @@ public final class Adapter {
 
     /// @param base what methods that decompose the weights start from; the others need none
     public static Adapter create(AdapterOptions options, Sites model, long seed, @Nullable BaseWeights base) {
-        return create(options, model, (name, values, decay, dims) -> new Tensor(name, values.get().clone(), decay, dims),
+        return create(options, model,
+                (name, values, decay, dims) -> new Tensor(name, values.get().clone(), decay, dims),
                 (site, modules) -> new Fresh(site, model, modules, base,
                         new Random(seed ^ site.path().hashCode() * 0x9E3779B97F4A7C15L)));
     }

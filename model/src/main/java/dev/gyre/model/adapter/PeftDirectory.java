@@ -115,9 +115,10 @@ final class PeftDirectory {
                 Map<String, List<Integer>> all = file.config().options().targets().tokens();
                 if (!all.values().stream().allMatch(ids::equals)
                         || all.keySet().stream().noneMatch(ModelConfig.EMBEDDING::endsWith))
-                    throw new FormatException(config, "trainable_token_indices trains other tokens of the output head than"
-                            + " of the embedding, to which the model ties it (tie_word_embeddings); fold the adapter in"
-                            + " with PEFT (merge_and_unload)");
+                    throw new FormatException(config,
+                            "trainable_token_indices trains other tokens of the output head than"
+                                    + " of the embedding, to which the model ties it (tie_word_embeddings); fold the adapter in"
+                                    + " with PEFT (merge_and_unload)");
                 if (!site.equals(model.embedding()))
                     return;
             }
@@ -136,8 +137,9 @@ final class PeftDirectory {
                 System.arraycopy(rows.values, i * C, table, id * C, C);
             }
             weights.put(model.weight(site), new HostData.F32(table));
-            warnings.add(file.directory() + ": its trained tokens (trainable_token_indices) are used as they are and not"
-                    + " trained further");
+            warnings.add(
+                    file.directory() + ": its trained tokens (trainable_token_indices) are used as they are and not"
+                            + " trained further");
         }
     }
 

@@ -159,10 +159,11 @@ public final class PeftFile {
             throw t.shape().size() == 2 && shape.length == 2 && t.shape().get(1) == shape[1]
                     && (name.startsWith(ModelConfig.HEAD + ".") || name.startsWith(ModelConfig.EMBEDDING + "."))
                             ? resized(name, t.shape().get(0), shape[0])
-                            : new FormatException(directory.resolve(WEIGHTS), "tensor '" + PREFIX + name + "' has shape "
-                    + text(t.shape()) + ", expected "
-                    + text(java.util.Arrays.stream(shape).boxed().toList())
-                    + "; the adapter belongs to another model or configuration");
+                            : new FormatException(directory.resolve(WEIGHTS),
+                                    "tensor '" + PREFIX + name + "' has shape "
+                                            + text(t.shape()) + ", expected "
+                                            + text(java.util.Arrays.stream(shape).boxed().toList())
+                                            + "; the adapter belongs to another model or configuration");
         return t;
     }
 

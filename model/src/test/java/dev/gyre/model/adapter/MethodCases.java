@@ -261,12 +261,14 @@ final class MethodCases {
         out.add(layer("lora rank-stabilised, gaussian",
                 new Lora(3, 6.0, 0, true, true, true, Map.of(), Map.of(), ANY)));
         out.add(layer("lora with dropout, patterns",
-                new Lora(3, 6.0, 0.4, false, false, true, Map.of("layer|q_proj", 2), Map.of("layer|q_proj", 5.0), ANY)));
+                new Lora(3, 6.0, 0.4, false, false, true, Map.of("layer|q_proj", 2), Map.of("layer|q_proj", 5.0),
+                        ANY)));
         out.add(layer("dora", new Dora(Lora.of(ANY, 3, 6))));
         out.add(layer("dora rank-stabilised, at random",
                 new Dora(new Lora(3, 6.0, 0, true, true, false, Map.of(), Map.of(), ANY))));
         out.add(layer("dora with dropout, patterns",
-                new Dora(new Lora(3, 6.0, 0.4, false, false, true, Map.of("layer|q_proj", 2), Map.of("layer|q_proj", 5.0), ANY))));
+                new Dora(new Lora(3, 6.0, 0.4, false, false, true, Map.of("layer|q_proj", 2),
+                        Map.of("layer|q_proj", 5.0), ANY))));
         out.add(layer("adalora", AdaLora.of(ANY, 3, 2, 20L)));
         out.add(layer("adalora without regulariser, with dropout",
                 new AdaLora(4, 1, 3.0, 0.4, 2, 3, 2, 0.8, 0.9, 0, true,

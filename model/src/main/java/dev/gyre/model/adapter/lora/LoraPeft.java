@@ -45,7 +45,7 @@ public final class LoraPeft implements PeftForm<Lora> {
         boolean gaussian = init.isString() && init.stringValue().equalsIgnoreCase("gaussian");
         Lora.Start start = !init.isString() ? Lora.Start.NONE
                 : init.stringValue().equals("pissa") ? Lora.Start.PISSA
-                        : init.stringValue().equalsIgnoreCase("olora") ? Lora.Start.OLORA : Lora.Start.NONE;
+                : init.stringValue().equalsIgnoreCase("olora") ? Lora.Start.OLORA : Lora.Start.NONE;
         if (init.isString() && !gaussian && start == Lora.Start.NONE
                 && !List.of("eva", "orthogonal").contains(init.stringValue()))
             throw f.bad("init_lora_weights",
@@ -73,7 +73,8 @@ public final class LoraPeft implements PeftForm<Lora> {
 
     /// Writes that no such variant is used.
     public static void putPlain(ObjectNode json) {
-        json.putNull("trainable_token_indices").put("lora_bias", false).put("use_dora", false).put("use_qalora", false).put("qalora_group_size", 16)
+        json.putNull("trainable_token_indices").put("lora_bias", false).put("use_dora", false).put("use_qalora", false)
+                .put("qalora_group_size", 16)
                 .put("megatron_core", "megatron.core").put("ensure_weight_tying", false).putObject("loftq_config");
         VARIANTS.forEach(json::putNull);
         json.putNull("eva_config").putNull("use_bdlora");

@@ -16,8 +16,9 @@ final class LoraStart {
     private static float[] values(Site site, HostData weight, int r) {
         Storage.requireExact(site.weight(), weight);
         if (r > Math.min(site.in(), site.out()))
-            throw new InputException(site.path() + ": rank " + r + " of a pissa or olora start is more than the weight of "
-                    + site.out() + " x " + site.in() + " has");
+            throw new InputException(
+                    site.path() + ": rank " + r + " of a pissa or olora start is more than the weight of "
+                            + site.out() + " x " + site.in() + " has");
         return weight.floats().clone();
     }
 
@@ -66,8 +67,9 @@ final class LoraStart {
                     subtract(q[k], dot(q[j], q[k]), q[j]);
             double norm = Math.sqrt(dot(q[k], q[k]));
             if (!(norm > 0))
-                throw new InputException(site.path() + ": the first " + r + " columns of the weight are linearly dependent,"
-                        + " and an olora start from them is not defined");
+                throw new InputException(
+                        site.path() + ": the first " + r + " columns of the weight are linearly dependent,"
+                                + " and an olora start from them is not defined");
             for (int o = 0; o < n; o++)
                 q[k][o] /= norm;
         }
