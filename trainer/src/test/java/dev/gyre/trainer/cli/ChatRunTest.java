@@ -44,7 +44,8 @@ class ChatRunTest {
         assertThat(Cli.gyre("eval", tiny.model(), train, "--exact", 5, "--date", "2025-07-26").code).isZero();
         assertThat(Cli.gyre("eval", tiny.model(), train, "--date", "today").toString())
                 .contains("--date today is not a date; write 2025-07-26");
-        assertThat(Cli.gyre("check", file, "--set", "data.date=today").toString()).contains("date 'today' is not a date");
+        assertThat(Cli.gyre("check", file, "--set", "data.date=today").toString())
+                .contains("date 'today' is not a date");
         assertThat(Cli.gyre("check", file, "--set", "data.valid=" + text, "--set", "output.dir=" + dir.resolve("new"))
                 .toString()).contains("data.valid has no tasks (prompt and completion, or messages with an answer)");
     }
