@@ -34,7 +34,7 @@ class ChatRunTest {
                 """.formatted(tiny.model(), train, train, dir.resolve("run")));
         Cli c = Cli.gyre("train", file);
         assertThat(c.code).as(c.toString()).isZero();
-        assertThat(Files.readString(dir.resolve("run/results.json"))).contains("\"answered\" : 2");
+        assertThat(Files.readString(dir.resolve("run/results.json"))).contains("\"answered\": 2");
         assertThat(Files.readString(dir.resolve("run/log.txt"))).contains("yes");
         assertThat(c.toString()).doesNotContain("has no tasks");
         // the date of the run is the one that its model is asked with
