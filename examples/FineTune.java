@@ -26,7 +26,7 @@ void main(String[] args) {
         long parameters = model.adapt("twice", Oft.of(Targets.allLinear(), 32), 1);
         IO.println("training " + parameters + " parameters");
         TrainOptions options = TrainOptions.steps(steps).with("lr", 8e-3).with("seq_len", 48).with("micro_batch", 16)
-                .with("warmup", Math.min(20, steps));
+                .with("warmup", Math.min(20, steps / 2));
         model.train(train, options, step -> {
             if (step.t() % 20 == 0)
                 IO.println("step " + step.t() + "  loss " + step.loss());

@@ -301,7 +301,8 @@ class EndToEndTest {
     @Test
     void patienceEndsARunAndTheBestNumbersBecomeTheResult() throws IOException {
         Path file = config("patient", "");
-        Cli c = Cli.gyre("train", file, "--set", "train.steps=40", "--set", "train.lr=0.5", "--set", "eval.every=1",
+        Cli c = Cli.gyre("train", file, "--set", "train.steps=40", "--set", "train.lr=0.5", "--set",
+                "adapter.cayley=exact", "--set", "eval.every=1",
                 "--set", "eval.patience=2", "--set", "eval.result=best", "--set",
                 "data.also_valid={same: " + data.resolve("valid.jsonl") + "}");
         assertThat(c.code).as(c.toString()).isZero();
@@ -319,7 +320,8 @@ class EndToEndTest {
                 .matcher(Files.readString(run.resolve("metrics.jsonl")));
         assertThat(e.find()).isTrue();
         assertThat(e.group(1)).isEqualTo(e.group(2));
-        Cli again = Cli.gyre("train", file, "--set", "train.steps=40", "--set", "train.lr=0.5", "--set", "eval.every=1",
+        Cli again = Cli.gyre("train", file, "--set", "train.steps=40", "--set", "train.lr=0.5", "--set",
+                "adapter.cayley=exact", "--set", "eval.every=1",
                 "--set", "eval.patience=2", "--set", "eval.result=best", "--set",
                 "data.also_valid={same: " + data.resolve("valid.jsonl") + "}", "--resume");
         assertThat(again.code).as(again.toString()).isZero();
