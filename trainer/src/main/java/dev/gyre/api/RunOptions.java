@@ -64,6 +64,10 @@ public final class RunOptions {
         return out;
     }
 
+    RunOptions ofSweep(boolean resumed) {
+        return new RunOptions(List.of(), resumed, listeners, stop);
+    }
+
     List<String> settings() {
         return settings;
     }

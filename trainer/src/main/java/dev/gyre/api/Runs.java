@@ -1,6 +1,7 @@
 package dev.gyre.api;
 
 import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.GyreException;
 import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.devices.Devices;
 import dev.gyre.model.files.AtomicFiles;
@@ -19,12 +20,15 @@ import dev.gyre.trainer.report.Comparison;
 import dev.gyre.trainer.report.ComparisonTable;
 import dev.gyre.trainer.report.Report;
 import dev.gyre.trainer.report.Results;
+import dev.gyre.trainer.report.Sweep;
 import dev.gyre.trainer.run.FineTuning;
 import dev.gyre.trainer.run.LrFinder;
 import dev.gyre.trainer.run.Pretraining;
 import dev.gyre.trainer.run.TrainingRun;
 import java.nio.file.Path;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
@@ -86,6 +90,43 @@ public final class Runs {
         try (TrainingRun r = Pretraining.open(c, options.resume(), backend(c), VERSION)) {
             return run(r, options);
         }
+    }
+
+    /// Trains the runs of a sweep.yaml one after the other in this process (`gyre sweep` gives each a process of its own).
+    /// Runs that are done are left as they are, an interrupted one goes on, and one that failed before is not tried again.
+    ///
+    /// @param sweep the sweep.yaml
+    /// @param options keys replaced in all runs, listeners, when to stop
+    /// @return why runs failed, by name; empty if none did
+    public static Map<String, String> sweep(Path sweep, RunOptions options) {
+        Map<String, String> failures = new LinkedHashMap<>();
+        try (Sweep s = Sweep.read(sweep, options.settings())) {
+            for (Sweep.Run r : s.runs())
+                if (s.state(r) == Sweep.State.DONE)
+                    s.checkUnchanged(r);
+            s.lock();
+            for (Sweep.Run r : s.runs()) {
+                if (options.stop())
+                    break;
+                switch (s.state(r)) {
+                    case DONE -> {
+                    }
+                    case FAILED -> failures.put(r.name(), String.valueOf(s.failures().get(r.name())));
+                    case NEW, INTERRUPTED -> {
+                        try {
+                            // the run's own file has the replaced keys
+                            train(s.config(r), options.ofSweep(s.prepare(r)));
+                            s.failed(r, null);
+                        } catch (GyreException e) {
+                            String why = String.valueOf(e.getMessage());
+                            s.failed(r, why);
+                            failures.put(r.name(), why);
+                        }
+                    }
+                }
+            }
+        }
+        return failures;
     }
 
     private static Outcome run(TrainingRun r, RunOptions options) {

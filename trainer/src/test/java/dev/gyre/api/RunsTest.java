@@ -14,6 +14,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -61,6 +62,42 @@ class RunsTest {
         Path page = dir.resolve("compare.html");
         Runs.comparePage(List.of(run.directory()), page);
         assertThat(page).content().contains("<html");
+    }
+
+    @Test
+    void aSweepTrainsWhatIsToDoAndSaysWhatFailed() throws IOException {
+        Path sweep = dir.resolve("sweep.yaml");
+        Files.writeString(sweep, """
+                run: %s
+                output: %s
+                set: {results.report: false, train.steps: 2}
+                runs:
+                  small: {adapter.r: 2}
+                  wide:  {adapter.r: 1000}
+                """.formatted(config, dir.resolve("sweep")));
+        List<Long> steps = new ArrayList<>();
+        RunOptions options = RunOptions.DEFAULT.listening(new TrainListener() {
+            @Override
+            public void onStep(Step s) {
+                steps.add(s.t());
+            }
+        });
+        Map<String, String> failed = Runs.sweep(sweep, options);
+        assertThat(failed).containsOnlyKeys("wide");
+        assertThat(failed.get("wide")).contains("rank 1000");
+        assertThat(dir.resolve("sweep/small/adapter/adapter_config.json")).exists();
+        assertThat(steps).containsExactly(1L, 2L);
+        assertThat(Runs.sweep(sweep, options)).isEqualTo(failed);
+        assertThat(steps).hasSize(2);
+    }
+
+    @Test
+    void aDeviceIsCheckedAsTheCommandDoes() {
+        var found = Kernels.check("cpu:2", "XS", 0, 0);
+        assertThat(found.failed()).isZero();
+        assertThat(found.rows()).hasSizeGreaterThan(50);
+        assertThatThrownBy(() -> Kernels.check("cpu:2", "XXL", 0, 0)).isInstanceOf(GyreException.class)
+                .hasMessageContaining("XXL: unknown");
     }
 
     @Test

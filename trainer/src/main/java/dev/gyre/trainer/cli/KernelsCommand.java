@@ -2,10 +2,7 @@ package dev.gyre.trainer.cli;
 
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.Precision;
-import dev.gyre.kernels.check.OpCase;
-import dev.gyre.kernels.check.OpCases;
-import dev.gyre.kernels.check.OpCheck;
-import dev.gyre.kernels.check.OpTimer;
+import dev.gyre.kernels.check.DeviceCheck;
 import dev.gyre.kernels.check.Shape;
 import dev.gyre.kernels.check.Size;
 import dev.gyre.kernels.cpu.CpuBackend;
@@ -15,11 +12,8 @@ import dev.gyre.trainer.cli.screen.ExitCode;
 import dev.gyre.trainer.cli.screen.Text;
 import dev.gyre.trainer.cli.screen.Version;
 import java.nio.file.Path;
-import java.util.ArrayList;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
-import java.util.Map;
 import java.util.Objects;
 import java.util.regex.Pattern;
 import java.util.regex.PatternSyntaxException;
@@ -75,31 +69,6 @@ final class KernelsCommand extends GyreCommand {
     @Nullable
     Path html;
 
-    /// A line of the table.
-    ///
-    /// @param error why it failed; null if it did not
-    record Row(String name, OpTimer.@Nullable Measured on, OpTimer.@Nullable Measured cpu, @Nullable String error) {
-        /// Speed relative to the CPU backend.
-        double ratio() {
-            return on == null || cpu == null ? Double.NaN : cpu.ms() / on.ms();
-        }
-    }
-
-    /// The cases of one operation at odd sizes.
-    ///
-    /// @param share largest error as a fraction of the tolerance
-    record Checked(String op, int cases, double share, List<String> failures) {
-    }
-
-    /// All results.
-    record Findings(String device, Precision precision, String cpu, String size, List<Row> rows,
-            List<Checked> checked) {
-        long failed() {
-            return rows.stream().filter(r -> r.error != null).count()
-                    + checked.stream().mapToLong(c -> c.failures.size()).sum();
-        }
-    }
-
     @Override
     protected int run() {
         if (cases < 0 || !(seconds >= 0))
@@ -140,20 +109,36 @@ final class KernelsCommand extends GyreCommand {
             screen().line("");
             screen().line(KernelsReport.heading(!isCpu));
         }
-        List<Row> rows = new ArrayList<>();
-        for (OpCase c : OpCases.sized(shape))
-            if (only.matcher(c.name()).find()) {
-                screen().status(c.name() + " ...");
-                Row r = time(c, on, isCpu ? null : cpu);
-                rows.add(r);
+        DeviceCheck.Progress progress = new DeviceCheck.Progress() {
+            @Override
+            public void onCase(String name) {
+                screen().status(name + " ...");
+            }
+
+            @Override
+            public void onTimed(DeviceCheck.Timed t) {
                 screen().done();
                 if (!json)
-                    screen().result(KernelsReport.line(r));
+                    screen().result(KernelsReport.line(t));
             }
-        List<Checked> checked = check ? checkAll(only, on) : List.of();
+
+            @Override
+            public void onChecked(DeviceCheck.Checked c) {
+                screen().done();
+                if (!json)
+                    KernelsReport.lines(c).forEach(screen()::result);
+            }
+        };
+        List<DeviceCheck.Timed> rows = DeviceCheck.time(on, isCpu ? null : cpu, shape, only, seconds, progress);
+        if (check && !json) {
+            screen().line("");
+            screen().line(KernelsReport.checkHeading());
+        }
+        List<DeviceCheck.Checked> checked = check ? DeviceCheck.check(on, only, cases, progress) : List.of();
         if (rows.isEmpty() && checked.isEmpty())
             throw new UsageException("--ops " + ops + " matches no operation");
-        Findings f = new Findings(on.describe(), on.precision(), cpu.describe(), text, rows, checked);
+        DeviceCheck.Findings f =
+                new DeviceCheck.Findings(on.describe(), on.precision(), cpu.describe(), text, rows, checked);
         if (json)
             screen().result(json(f).toString());
         if (html != null) {
@@ -167,86 +152,32 @@ final class KernelsCommand extends GyreCommand {
         return ExitCode.FAILURE;
     }
 
-    private Row time(OpCase c, Backend on, @Nullable CpuBackend cpu) {
-        try {
-            OpTimer.Measured there = OpTimer.measure(on, c, true, seconds);
-            return new Row(c.name(), there, cpu == null ? null : OpTimer.measure(cpu, c, false, seconds), null);
-        } catch (RuntimeException | AssertionError | OutOfMemoryError e) {
-            return new Row(c.name(), null, null, firstLine(e));
-        }
-    }
-
-    private List<Checked> checkAll(Pattern only, Backend on) {
-        Map<String, List<OpCase>> byOp = new LinkedHashMap<>();
-        for (OpCase c : OpCases.all())
-            if (only.matcher(c.name()).find())
-                byOp.computeIfAbsent(c.op(), _ -> new ArrayList<>()).add(c);
-        List<Checked> out = new ArrayList<>();
-        if (!json) {
-            screen().line("");
-            screen().line(KernelsReport.checkHeading());
-        }
-        byOp.forEach((op, all) -> {
-            List<OpCase> chosen = spread(all, cases);
-            double share = 0;
-            List<String> failures = new ArrayList<>();
-            for (OpCase c : chosen) {
-                screen().status(c.name() + " ...");
-                try {
-                    share = Math.max(share, OpCheck.check(on, c));
-                } catch (AssertionError | RuntimeException | OutOfMemoryError e) {
-                    failures.add(firstLine(e));
-                }
-            }
-            screen().done();
-            Checked done = new Checked(op, chosen.size(), share, failures);
-            out.add(done);
-            if (!json)
-                KernelsReport.lines(done).forEach(screen()::result);
-        });
-        return out;
-    }
-
-    /// `n` of them, evenly spaced from the first to the last; all if n is 0.
-    private static List<OpCase> spread(List<OpCase> all, int n) {
-        if (n == 0 || n >= all.size())
-            return all;
-        List<OpCase> out = new ArrayList<>();
-        for (int i = 0; i < n; i++)
-            out.add(all.get(n == 1 ? 0 : (int) ((long) i * (all.size() - 1) / (n - 1))));
-        return out;
-    }
-
-    private static String firstLine(Throwable e) {
-        return String.valueOf(Objects.requireNonNullElse(e.getMessage(), e.getClass().getSimpleName())).lines()
-                .findFirst().orElse(e.getClass().getSimpleName());
-    }
-
-    private static ObjectNode json(Findings f) {
+    private static ObjectNode json(DeviceCheck.Findings f) {
         ObjectNode o = JsonNodeFactory.instance.objectNode();
-        o.put("gyre", Version.number()).put("device", f.device)
-                .put("precision", f.precision.name().toLowerCase(Locale.ROOT)).put("cpu", f.cpu).put("size", f.size)
+        o.put("gyre", Version.number()).put("device", f.device())
+                .put("precision", f.precision().name().toLowerCase(Locale.ROOT)).put("cpu", f.cpu())
+                .put("size", f.size())
                 .put("failed", f.failed());
         ArrayNode rows = o.putArray("operations");
-        for (Row r : f.rows) {
-            ObjectNode n = rows.addObject().put("name", r.name);
-            if (r.error != null)
-                n.put("error", r.error);
-            if (r.on != null) {
-                var d = Objects.requireNonNull(r.on.deviation());
-                n.put("deviation", d.difference()).put("limit", d.allowed()).put("first_ms", r.on.firstMs())
-                        .put("ms", r.on.ms()).put("gb_per_s", r.on.gigabytesPerSecond())
-                        .put("gflop_per_s", r.on.gigaflops());
+        for (DeviceCheck.Timed r : f.rows()) {
+            ObjectNode n = rows.addObject().put("name", r.name());
+            if (r.error() != null)
+                n.put("error", r.error());
+            if (r.on() != null) {
+                var d = Objects.requireNonNull(r.on().deviation());
+                n.put("deviation", d.difference()).put("limit", d.allowed()).put("first_ms", r.on().firstMs())
+                        .put("ms", r.on().ms()).put("gb_per_s", r.on().gigabytesPerSecond())
+                        .put("gflop_per_s", r.on().gigaflops());
             }
-            if (r.cpu != null)
-                n.put("cpu_ms", r.cpu.ms()).put("times_cpu_speed", r.ratio());
+            if (r.cpu() != null)
+                n.put("cpu_ms", r.cpu().ms()).put("times_cpu_speed", r.ratio());
         }
         ArrayNode checked = o.putArray("odd_sizes");
-        for (Checked c : f.checked) {
-            ObjectNode n = checked.addObject().put("op", c.op).put("cases", c.cases).put("worst_share_of_limit",
-                    c.share);
+        for (DeviceCheck.Checked c : f.checked()) {
+            ObjectNode n = checked.addObject().put("op", c.op()).put("cases", c.cases()).put("worst_share_of_limit",
+                    c.share());
             ArrayNode failures = n.putArray("failures");
-            c.failures.forEach(failures::add);
+            c.failures().forEach(failures::add);
         }
         return o;
     }

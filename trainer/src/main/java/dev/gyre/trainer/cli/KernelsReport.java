@@ -1,11 +1,11 @@
 package dev.gyre.trainer.cli;
 
 import dev.gyre.kernels.Precision;
+import dev.gyre.kernels.check.DeviceCheck.Checked;
+import dev.gyre.kernels.check.DeviceCheck.Findings;
+import dev.gyre.kernels.check.DeviceCheck.Timed;
 import dev.gyre.kernels.check.OpCheck.Deviation;
 import dev.gyre.kernels.check.OpTimer.Measured;
-import dev.gyre.trainer.cli.KernelsCommand.Checked;
-import dev.gyre.trainer.cli.KernelsCommand.Findings;
-import dev.gyre.trainer.cli.KernelsCommand.Row;
 import dev.gyre.trainer.cli.screen.Text;
 import java.util.ArrayList;
 import java.util.List;
@@ -20,7 +20,7 @@ final class KernelsReport {
                 "GB/s", "GFLOP/s") + (withCpu ? Text.format(" %9s %8s", "cpu ms", "x cpu") : "");
     }
 
-    static String line(Row r) {
+    static String line(Timed r) {
         Measured m = r.on();
         if (m == null)
             return Text.format("%-46s FAILED: %s", r.name(), r.error());
@@ -89,7 +89,7 @@ final class KernelsReport {
         if (withCpu)
             s.append("<th>CPU ms<th class=text>times the CPU's speed");
         s.append("</tr>\n");
-        for (Row r : f.rows()) {
+        for (Timed r : f.rows()) {
             Measured m = r.on();
             s.append("<tr><td>").append(escape(r.name()));
             if (m == null) {
