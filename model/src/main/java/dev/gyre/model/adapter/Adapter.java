@@ -224,23 +224,8 @@ public final class Adapter {
         }
 
         @Override
-        public @Nullable BaseWeights base() {
-            return null;
-        }
-
-        @Override
         public boolean embedding() {
             return site.equals(model.embedding());
-        }
-
-        @Override
-        public double normal() {
-            return 0;
-        }
-
-        @Override
-        public double uniform() {
-            return 0;
         }
     }
 }

@@ -22,8 +22,9 @@ public interface LayerSource {
     HostData weight();
 
     /// The model's weights as its files have them; null when they are not at hand.
-    @Nullable
-    BaseWeights base();
+    default @Nullable BaseWeights base() {
+        return null;
+    }
 
     /// Number of modules that the adapter is on.
     int modules();
@@ -31,11 +32,15 @@ public interface LayerSource {
     /// Whether the module is the token embedding.
     boolean embedding();
 
-    /// A draw from the standard normal distribution, for initial values.
-    double normal();
+    /// A draw from the standard normal distribution, for initial values; 0 where none are made.
+    default double normal() {
+        return 0;
+    }
 
-    /// A draw from the uniform distribution over 0 .. 1, for initial values.
-    double uniform();
+    /// A draw from the uniform distribution over 0 .. 1, for initial values; 0 where none are made.
+    default double uniform() {
+        return 0;
+    }
 
     /// Initial value of element `i`.
     @FunctionalInterface

@@ -16,7 +16,6 @@ import java.util.Map;
 import java.util.Set;
 import java.util.function.Supplier;
 import java.util.stream.Stream;
-import org.jspecify.annotations.Nullable;
 
 /// Adapters as PEFT directories.
 final class PeftDirectory {
@@ -187,23 +186,8 @@ final class PeftDirectory {
         }
 
         @Override
-        public @Nullable BaseWeights base() {
-            return null;
-        }
-
-        @Override
         public boolean embedding() {
             return site.equals(model.embedding());
-        }
-
-        @Override
-        public double normal() {
-            return 0;
-        }
-
-        @Override
-        public double uniform() {
-            return 0;
         }
     }
 
