@@ -101,9 +101,6 @@ public final class Runs {
     public static Map<String, String> sweep(Path sweep, RunOptions options) {
         Map<String, String> failures = new LinkedHashMap<>();
         try (Sweep s = Sweep.read(sweep, options.settings())) {
-            for (Sweep.Run r : s.runs())
-                if (s.state(r) == Sweep.State.DONE)
-                    s.checkUnchanged(r);
             s.lock();
             for (Sweep.Run r : s.runs()) {
                 if (options.stop())

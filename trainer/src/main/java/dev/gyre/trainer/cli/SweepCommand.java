@@ -69,9 +69,6 @@ final class SweepCommand extends GyreCommand {
     }
 
     private int train(Sweep sweep) throws IOException {
-        for (Sweep.Run r : sweep.runs())
-            if (sweep.state(r) == Sweep.State.DONE)
-                sweep.checkUnchanged(r);
         sweep.lock();
         int n = sweep.runs().size();
         int failed = 0;

@@ -164,8 +164,11 @@ public final class Sweep implements AutoCloseable {
         AtomicFiles.write(folder.resolve(FILE), Json.pretty(o));
     }
 
-    /// Makes the folder this process's own until it is closed.
+    /// Makes the folder this process's own until it is closed, if the runs that are done are those of this sweep.
     public void lock() {
+        for (Run r : runs)
+            if (state(r) == State.DONE)
+                checkUnchanged(r);
         AtomicFiles.createFolder(folder);
         lock = FolderLock.take(folder, "another sweep is running there; wait for it or end it first");
         checkOwn();
@@ -187,7 +190,7 @@ public final class Sweep implements AutoCloseable {
     }
 
     /// Checks that a finished run was made as the sweep says now.
-    public void checkUnchanged(Run r) {
+    private void checkUnchanged(Run r) {
         Map<String, String> was = ConfigWriter
                 .flat(ConfigReader.read(r.dir().resolve("run.yaml"), RunConfig.class, List.of()));
         ConfigWriter.flat(r.config()).forEach((key, now) -> {
