@@ -122,7 +122,7 @@ final class Headline {
     private static Memory memory(Size z, String name, AdapterOptions options) {
         PlannedModel sketch = PlannedModel.of(StepBench.config(z, z.shape().T()));
         StepPlan plan = sketch.plan(sketch.adapter(options), List.of(new BatchShape(z.shape().B(), z.shape().T())),
-                Set.of(TrainSession.Use.TRAIN));
+                Set.of(TrainSession.Use.TRAIN), 1);
         return new Memory(name, plan.memory().bytesByRole().getOrDefault(Buf.Role.ACTIVATION, 0L), plan.trainable());
     }
 

@@ -172,7 +172,7 @@ public final class LanguageModel implements AutoCloseable {
         if (t.gradientCheckpointing())
             uses.add(TrainSession.Use.GRADIENT_CHECKPOINTING);
         try (TrainSession session = new TrainSession(model, backend, RunData.shapes(t), false, uses,
-                options.seed())) {
+                options.seed(), t.accumulate())) {
             TrainListener listener = new TrainListener() {
                 @Override
                 public void onStep(Step s) {

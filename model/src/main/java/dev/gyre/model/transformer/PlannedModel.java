@@ -97,11 +97,14 @@ public final class PlannedModel implements Buffers.Source, Sites {
     /// The programs of a training run, and their memory.
     ///
     /// @param adapter null: all weights are trained
-    public StepPlan plan(@Nullable Adapter adapter, List<BatchShape> shapes, Set<TrainSession.Use> uses) {
+    /// @param accumulate micro-batches of a step
+    public StepPlan plan(@Nullable Adapter adapter, List<BatchShape> shapes, Set<TrainSession.Use> uses,
+            int accumulate) {
         List<Tensor> weights = new ArrayList<>();
         if (adapter == null)
             dims.forEach((name, d) -> weights.add(Tensor.planned(name, d.length == 2, d)));
-        return new StepPlan(config, this, weights, adapter == null ? List.of() : List.of(adapter), shapes, uses);
+        return new StepPlan(config, this, weights, adapter == null ? List.of() : List.of(adapter), shapes, uses,
+                accumulate);
     }
 
     /// Whether the maxima of NF4 weights are quantised again.

@@ -34,21 +34,25 @@ public final class StepPlan {
     final @Nullable Buf v;
     final @Nullable Program gradientNorm;
     final @Nullable Program update;
+    /// Programs that put the gradients aside as a partial sum, by number of that sum, and that add it to them again.
+    final List<Program> hold = new ArrayList<>();
+    final List<Program> addHeld = new ArrayList<>();
     private final List<Program> programs = new ArrayList<>();
     private final MemoryPlan memory;
 
     /// As below, with logits of all tokens.
     StepPlan(ModelConfig config, Buffers.Source source, List<Tensor> weights, List<Adapter> adapters,
-            List<BatchShape> shapes, Set<TrainSession.Use> uses) {
-        this(config, source, weights, adapters, shapes, uses, Integer.MAX_VALUE);
+            List<BatchShape> shapes, Set<TrainSession.Use> uses, int accumulate) {
+        this(config, source, weights, adapters, shapes, uses, accumulate, Integer.MAX_VALUE);
     }
 
     /// @param source of the frozen weights
     /// @param weights model weights that are trained themselves
     /// @param adapters trained along with them
+    /// @param accumulate micro-batches of a step, whose gradients are summed in a tree ([#levels])
     /// @param last number of tokens at the end of each row to give logits for
     StepPlan(ModelConfig config, Buffers.Source source, List<Tensor> weights, List<Adapter> adapters,
-            List<BatchShape> shapes, Set<TrainSession.Use> uses, int last) {
+            List<BatchShape> shapes, Set<TrainSession.Use> uses, int accumulate, int last) {
         List<Tensor> trainable = new ArrayList<>(weights);
         for (Adapter a : adapters)
             trainable.addAll(a.tensors());
@@ -80,6 +84,11 @@ public final class StepPlan {
                 a.modules().forEach(x -> terms.add(x::regularise));
             gradientNorm = added(TransformerProgram.norm(store, norm, terms));
             update = added(TransformerProgram.update(store, m1, v1, hp, norm));
+            for (int level = 0; level < levels(accumulate); level++) {
+                Buf held = Buf.state("gradient sum " + level, store.size());
+                hold.add(added(TransformerProgram.hold(store, held, level)));
+                addHeld.add(added(TransformerProgram.addHeld(store, held, level)));
+            }
         } else {
             m = null;
             v = null;
@@ -87,6 +96,11 @@ public final class StepPlan {
             update = null;
         }
         this.memory = MemoryPlan.of(programs);
+    }
+
+    /// Partial sums that are held at once while the gradients of so many micro-batches are summed in a binary tree.
+    static int levels(int accumulate) {
+        return Integer.SIZE - Integer.numberOfLeadingZeros(accumulate - 1);
     }
 
     private Program added(Program p) {

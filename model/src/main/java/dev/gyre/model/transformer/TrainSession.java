@@ -55,12 +55,21 @@ public final class TrainSession implements Trainable {
         this(model, backend, shapes, full, uses, 0);
     }
 
-    /// @param full whether all weights are trained instead of the attached adapters
+    /// For steps of one micro-batch, or of several whose gradients are added one after the other.
+    ///
     /// @param seed of dropout
     public TrainSession(Transformer model, Backend backend, List<BatchShape> shapes, boolean full, Set<Use> uses,
             long seed) {
+        this(model, backend, shapes, full, uses, seed, 1);
+    }
+
+    /// @param full whether all weights are trained instead of the attached adapters
+    /// @param seed of dropout
+    /// @param accumulate micro-batches of a step, whose gradients are summed in a tree; see [#hold]
+    public TrainSession(Transformer model, Backend backend, List<BatchShape> shapes, boolean full, Set<Use> uses,
+            long seed, int accumulate) {
         this(model, backend, new StepPlan(model.config(), model, full ? model.allWeights() : List.of(),
-                model.adapters(), shapes, uses), seed);
+                model.adapters(), shapes, uses, accumulate), seed);
     }
 
     private TrainSession(Transformer model, Backend backend, StepPlan plan, long seed) {
@@ -83,7 +92,7 @@ public final class TrainSession implements Trainable {
     /// @param last tokens at the end of each row whose logits [#logits] gives
     public static TrainSession ofLastLogits(Transformer model, Backend backend, BatchShape shape, int last) {
         return new TrainSession(model, backend, new StepPlan(model.config(), model, List.of(), model.adapters(),
-                List.of(shape), Set.of(Use.LOGITS), last), 0);
+                List.of(shape), Set.of(Use.LOGITS), 1, last), 0);
     }
 
     /// Trainable tensors in the order of [TrainState] and of the gradients.
@@ -157,8 +166,35 @@ public final class TrainSession implements Trainable {
     }
 
     @Override
+    public void hold(int level) {
+        session.run(plan.hold.get(level));
+    }
+
+    @Override
+    public void addHeld(int level) {
+        session.run(plan.addHeld.get(level));
+    }
+
+    @Override
+    public float[] gradientSum() {
+        float[] all = numbers();
+        session.read(store.grads(), all);
+        return all;
+    }
+
+    @Override
+    public void gradientSum(float[] sum) {
+        session.write(store.grads(), sum);
+    }
+
+    @Override
     public long draws() {
         return dropoutDraws;
+    }
+
+    @Override
+    public void draws(long draws) {
+        dropoutDraws = draws;
     }
 
     /// Each draw has a generator of its own, so that a resumed run needs to know only how many there were. The seed is

@@ -15,6 +15,18 @@ public interface Trainable extends AutoCloseable {
     /// not finite, nothing is changed.
     double update(AdamWStep step);
 
+    /// Puts the gradients aside as partial sum number `level` and sets them to zero.
+    void hold(int level);
+
+    /// Adds partial sum number `level` to the gradients.
+    void addHeld(int level);
+
+    /// The gradients summed so far, copied.
+    float[] gradientSum();
+
+    /// Replaces the gradients.
+    void gradientSum(float[] sum);
+
     /// The first operation whose result is not finite when micro-batch `b` is repeated; null when none is, or when the
     /// backend cannot tell.
     default @Nullable String culprit(Batch b, float scale) {
@@ -34,6 +46,9 @@ public interface Trainable extends AutoCloseable {
 
     /// Random draws of dropout so far, a part of the state.
     long draws();
+
+    /// Sets the number of draws, so that a worker that computes a part of a step drops what one alone would.
+    void draws(long draws);
 
     /// Goes back to a state, with the draws that belong to it, so that a resumed run drops the same.
     void restore(TrainState state, long draws);

@@ -263,6 +263,21 @@ final class TransformerProgram {
         return e.build();
     }
 
+    /// Puts the gradients aside and sets them to zero.
+    static Program hold(Buffers store, Buf held, int level) {
+        Emitter e = new Emitter("hold gradients " + level, store, true);
+        e.add(new ElementOps.Copy(store.grads(), held));
+        e.add(new ElementOps.Fill(store.grads(), 0f));
+        return e.build();
+    }
+
+    /// Adds to the gradients what was put aside.
+    static Program addHeld(Buffers store, Buf held, int level) {
+        Emitter e = new Emitter("add held gradients " + level, store, true);
+        e.add(new ElementOps.Axpy(1, held, store.grads()));
+        return e.build();
+    }
+
     /// Clipped AdamW step, gradients back to zero. `hp` is [OptimiserOps.AdamW]'s.
     static Program update(Buffers store, Buf m, Buf v, Buf hp, Buf norm) {
         Emitter e = new Emitter("update", store, true);

@@ -205,7 +205,7 @@ class MethodContractTest {
                 model.store(storage);
                 model.attach(adapter);
                 PlannedModel planned = PlannedModel.of(dir, storage);
-                StepPlan plan = planned.plan(planned.adapter(c.options.with(TARGETS)), SHAPES, USES);
+                StepPlan plan = planned.plan(planned.adapter(c.options.with(TARGETS)), SHAPES, USES, 1);
                 try (TrainSession s = new TrainSession(model, backend, SHAPES, false, USES)) {
                     assertThat(plan.memory().bytesByRole()).as(storage.name()).isEqualTo(s.bytesByRole());
                     assertThat(plan.flops()).as(storage.name()).isEqualTo(s.flops());

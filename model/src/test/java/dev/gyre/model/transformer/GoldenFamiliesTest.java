@@ -257,7 +257,7 @@ class GoldenFamiliesTest {
                     Transformer model = Transformer.load(files, storage);
                     model.attach(Adapter.create(spec, model, 1));
                     PlannedModel planned = PlannedModel.of(files, storage);
-                    StepPlan plan = planned.plan(planned.adapter(spec), shapes, uses);
+                    StepPlan plan = planned.plan(planned.adapter(spec), shapes, uses, 1);
                     try (TrainSession s = new TrainSession(model, new CpuBackend(1), shapes, false, uses)) {
                         assertThat(plan.memory().bytesByRole()).isEqualTo(s.bytesByRole());
                         assertThat(plan.flops()).isEqualTo(s.flops());

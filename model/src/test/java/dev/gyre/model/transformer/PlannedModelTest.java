@@ -23,7 +23,7 @@ class PlannedModelTest {
 
     @Test
     void fullTrainingIsPlannedWithoutNumbers() {
-        StepPlan plan = PlannedModel.of(CONFIG).plan(null, SHAPES, USES);
+        StepPlan plan = PlannedModel.of(CONFIG).plan(null, SHAPES, USES, 1);
         try (TrainSession s = new TrainSession(Transformer.random(CONFIG, 1), new CpuBackend(1), SHAPES, true, USES)) {
             assertThat(plan.memory().bytesByRole()).isEqualTo(s.bytesByRole());
         }
@@ -47,7 +47,7 @@ class PlannedModelTest {
         ModelConfig big = ModelConfig.llama(32000, 4096, 11008, 32, 32, 32, 4096, false, 1, List.of(2), null);
         PlannedModel sketch = PlannedModel.of(big);
         StepPlan plan = sketch.plan(sketch.adapter(Oft.of(Targets.allLinear(), 32)),
-                List.of(new BatchShape(1, 512)), USES);
+                List.of(new BatchShape(1, 512)), USES, 1);
         Map<dev.gyre.kernels.op.Buf.Role, Long> by = plan.memory().bytesByRole();
         assertThat(sketch.parameters()).isEqualTo(6_738_415_616L);
         assertThat(by.get(dev.gyre.kernels.op.Buf.Role.WEIGHT)).isGreaterThan(4 * sketch.parameters());

@@ -1,5 +1,7 @@
 package dev.gyre.trainer.loop;
 
+import dev.gyre.dist.Alone;
+import dev.gyre.dist.Collective;
 import dev.gyre.model.adapter.Geometry;
 import dev.gyre.model.transformer.AdamWStep;
 import dev.gyre.model.transformer.Trainable;
@@ -16,10 +18,18 @@ import java.util.TreeMap;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
 import java.util.function.LongToDoubleFunction;
+import java.util.stream.DoubleStream;
 import org.jspecify.annotations.Nullable;
 
 /// The training loop. A step sums the losses of its micro-batches and divides once by their trained tokens, so that eight
 /// micro-batches of one row give the gradient of one micro-batch of eight rows, however long the answers are.
+///
+/// The gradients of a step's micro-batches are summed in a binary tree by their index: those of the first half, those of
+/// the second half, and the sum of both. N workers compute an N-th of the micro-batches each, one after the other; where N
+/// is a power of two that divides their number, a worker's part is a branch of the tree, and [Collective] adds the branches
+/// as one worker would. Losses are gathered and added in the order of the micro-batches. So N workers take the steps of
+/// one, bit for bit. All see the same losses, so all stop, find a best loss or give up in the same step; only the first
+/// one saves and has listeners.
 ///
 /// The state of a run is (step, place in the data, parameters and moments, draws of dropout, best so far): a checkpoint
 /// holds exactly that, so a resumed run is the run that was never stopped.
@@ -45,6 +55,8 @@ public final class TrainLoop {
     private @Nullable Saver saver;
     private List<TrainListener> listeners = List.of();
     private BooleanSupplier stop = () -> false;
+    private Collective workers = Alone.INSTANCE;
+    private final Patience wait = new Patience();
 
     private long t;
     private double best = Double.POSITIVE_INFINITY;
@@ -105,6 +117,12 @@ public final class TrainLoop {
         return this;
     }
 
+    /// @param all the workers of this run, of which each has such a loop over the same data
+    public TrainLoop with(Collective all) {
+        workers = all;
+        return this;
+    }
+
     /// Continues from a checkpoint.
     public TrainLoop resume(Checkpoint c) {
         t = c.step();
@@ -135,15 +153,16 @@ public final class TrainLoop {
         Path saved = null;
         Throwable failure = null;
         try {
-            boolean stopping = stop.getAsBoolean();
+            boolean stopping = workers.any(stop.getAsBoolean());
             boolean early = exhausted();
             while (t < steps && !stopping && !early) {
+                wait.between(workers);
                 step();
                 boolean last = t == steps;
                 boolean better =
                         !data.validation().isEmpty() && (last || evalEvery > 0 && t % evalEvery == 0) && evaluate();
                 boolean due = isDue();
-                stopping = stop.getAsBoolean();
+                stopping = workers.any(stop.getAsBoolean());
                 early = !last && exhausted();
                 // before the checkpoint: what a killed run goes on after has been told, and what is saved is sound
                 if (last || t == 1 || t % GEOMETRY_EVERY == 0 || better || due)
@@ -169,16 +188,14 @@ public final class TrainLoop {
         long targets = micros.stream().mapToLong(Batches.Micro::trained).sum();
         long next = t + 1;
         double sum = 0;
+        double[] losses = gradients(micros, 1f / targets);
         for (int i = 0; i < micros.size(); i++) {
             Batches.Micro m = micros.get(i);
-            if (m.trained() == 0)
-                continue;
-            double loss = trained.microBatch(m.batch(), 1f / targets);
-            if (!Double.isFinite(loss))
-                throw new NumericException("step " + next + ": the loss is " + loss + " in micro-batch " + (i + 1)
+            if (!Double.isFinite(losses[i]))
+                throw new NumericException("step " + next + ": the loss is " + losses[i] + " in micro-batch " + (i + 1)
                         + " of " + micros.size() + " (" + batches.describe(m) + ")" + culprit(m, 1f / targets) + "; "
                         + remedy());
-            sum += loss;
+            sum += losses[i];
         }
         double rate = lr.applyAsDouble(next);
         double norm = trained.update(new AdamWStep(next, (float) rate, (float) train.beta1(), (float) train.beta2(),
@@ -193,8 +210,74 @@ public final class TrainLoop {
         TrainListener.Step s = new TrainListener.Step(t, lastLoss, norm, rate, targets, tokens, batches.epochsDone(),
                 seconds);
         tell(l -> l.onStep(s));
+        wait.step(workers, seconds);
         if (targets > 0)
             watch(norm);
+    }
+
+    /// Sums the gradients of a step, over all workers.
+    ///
+    /// @return the loss of each micro-batch; after one that is not finite, 0 for the others of the same worker
+    private double[] gradients(List<Batches.Micro> micros, float scale) {
+        int n = micros.size();
+        int low = first(workers.rank(), n);
+        int high = first(workers.rank() + 1, n);
+        long before = trained.draws();
+        double[] losses = new double[n];
+        boolean sound = branch(micros, low, high, 0, before, scale, losses);
+        long drawing = micros.stream().filter(m -> m.trained() > 0).count();
+        if (sound)
+            trained.draws(before + drawing);
+        if (workers.size() == 1)
+            return losses;
+        double[] all = gathered(losses);
+        // a worker whose loss is not finite has stopped summing: nothing is exchanged, all throw
+        if (DoubleStream.of(all).allMatch(Double::isFinite)) {
+            float[] g = trained.gradientSum();
+            workers.sum(g);
+            trained.gradientSum(g);
+        }
+        return all;
+    }
+
+    /// First of `n` tasks that worker `rank` does.
+    private int first(int rank, int n) {
+        return (int) ((long) n * rank / workers.size());
+    }
+
+    /// `mine`, of which this worker knows its own part and the rest is 0, with the parts of all workers.
+    private double[] gathered(double[] mine) {
+        double[] all = new double[mine.length];
+        double[][] of = workers.gather(mine);
+        for (int r = 0; r < workers.size(); r++) {
+            int low = first(r, all.length);
+            System.arraycopy(of[r], low, all, low, first(r + 1, all.length) - low);
+        }
+        return all;
+    }
+
+    /// Adds the gradients of micro-batches `low` to `high` to gradients that are zero, both halves by themselves. A
+    /// micro-batch without trained tokens has a gradient of zeros, which is added like any other.
+    ///
+    /// @return false when a loss was not finite
+    private boolean branch(List<Batches.Micro> micros, int low, int high, int level, long draws, float scale,
+            double[] losses) {
+        if (high - low == 1) {
+            Batches.Micro m = micros.get(low);
+            if (m.trained() == 0)
+                return true;
+            trained.draws(draws + micros.subList(0, low).stream().filter(b -> b.trained() > 0).count());
+            losses[low] = trained.microBatch(m.batch(), scale);
+            return Double.isFinite(losses[low]);
+        }
+        int middle = (low + high) >>> 1;
+        if (!branch(micros, low, middle, level + 1, draws, scale, losses))
+            return false;
+        trained.hold(level);
+        if (!branch(micros, middle, high, level + 1, draws, scale, losses))
+            return false;
+        trained.addHeld(level);
+        return true;
     }
 
     /// The operation whose result was the first that is not finite, if the backend can tell.
@@ -269,13 +352,13 @@ public final class TrainLoop {
     }
 
     private double mean(List<Batches.Micro> set) {
+        double[] losses = new double[set.size()];
+        for (int i = first(workers.rank(), set.size()); i < first(workers.rank() + 1, set.size()); i++)
+            losses[i] = trained.evaluate(set.get(i).batch());
         double sum = 0;
-        long tokens = 0;
-        for (Batches.Micro m : set) {
-            sum += trained.evaluate(m.batch());
-            tokens += m.trained();
-        }
-        return sum / tokens;
+        for (double loss : gathered(losses))
+            sum += loss;
+        return sum / set.stream().mapToLong(Batches.Micro::trained).sum();
     }
 
     private boolean isDue() {
@@ -283,6 +366,7 @@ public final class TrainLoop {
     }
 
     private @Nullable Path save(boolean better) {
+        requireEqual();
         if (saver == null)
             return null;
         Path where = saver.save(new Checkpoint(t, batches.position(), bestStep == 0 ? null : best, bestStep,
@@ -291,6 +375,25 @@ public final class TrainLoop {
                 trained.state()));
         tell(l -> l.onCheckpoint(t, where, better));
         return where;
+    }
+
+    /// Workers whose parameters are no longer the same would train something that nobody asked for.
+    private void requireEqual() {
+        if (workers.size() == 1)
+            return;
+        long hash = hash(trained.state().params());
+        double[][] all = workers.gather(hash >>> 32, hash & 0xffffffffL);
+        for (int r = 1; r < all.length; r++)
+            if (all[r][0] != all[0][0] || all[r][1] != all[0][1])
+                throw new NumericException("step " + t + ": the parameters of worker " + r + " are not those of worker 0;"
+                        + " their processors, Java or flags round differently; checkpoints saved before are good");
+    }
+
+    private static long hash(float[] values) {
+        long h = values.length;
+        for (float v : values)
+            h = Long.rotateLeft(h ^ Float.floatToRawIntBits(v), 23) * 0x9E3779B97F4A7C15L;
+        return h;
     }
 
     private void tellRotations() {

@@ -39,10 +39,11 @@ public record MemoryEstimate(long weights, long adapter, long optimiser, long ac
     private static final long HOST_PER_NUMBER = 4 * (2 + 3);
 
     /// @param shapes of the micro-batches
+    /// @param accumulate micro-batches of a step that this process computes
     /// @param device whose memory is estimated in addition to that of the process on the CPU
     public static MemoryEstimate of(PlannedModel model, @Nullable Adapter adapter, List<BatchShape> shapes,
-            Set<TrainSession.Use> uses, RunData.Load load, int threads, PlannedDevice device) {
-        StepPlan plan = model.plan(adapter, shapes, uses);
+            Set<TrainSession.Use> uses, int accumulate, RunData.Load load, int threads, PlannedDevice device) {
+        StepPlan plan = model.plan(adapter, shapes, uses, accumulate);
         boolean full = adapter == null;
         Map<Role, Long> by = plan.memory().bytesByRole();
         long there = device.size().bytes(plan.programs(), model.doubled());

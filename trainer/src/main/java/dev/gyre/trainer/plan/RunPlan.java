@@ -119,7 +119,8 @@ public final class RunPlan {
                 case AdapterOptions options -> {
                     Adapter a = sketch.adapter(options);
                     yield new Row(method, base, all, a.parameters(), a.modules().size(),
-                            MemoryEstimate.of(sketch, a, shapes(shape), config.train().uses(), load,
+                            MemoryEstimate.of(sketch, a, shapes(shape), config.train().uses(),
+                                    config.train().accumulate(), load,
                                     threads, device),
                             null);
                 }
@@ -128,7 +129,8 @@ public final class RunPlan {
                         throw new InputException("weights stored in 4 bits cannot be trained whole");
                     yield new Row(method, base, all, all, 0,
                             MemoryEstimate.of(PlannedModel.of(files, Storage.AS_STORED), null, shapes(shape),
-                                    config.train().uses(), load, threads, device),
+                                    config.train().uses(),
+                                    config.train().accumulate(), load, threads, device),
                             null);
                 }
             };

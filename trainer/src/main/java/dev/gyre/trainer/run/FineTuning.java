@@ -94,6 +94,6 @@ public final class FineTuning {
     private static TrainSession session(RunConfig c, RunConfig.Train t, ModelText text, long steps, Backend backend) {
         Trained trained = adapt(c, load(c), text, steps, backend);
         return new TrainSession(trained.model(), backend, RunData.shapes(t), trained.full(), t.uses(),
-                c.seed());
+                c.seed(), t.accumulate());
     }
 }

@@ -225,6 +225,34 @@ final class FirstStepCheck implements Trainable {
     }
 
     @Override
+    public void hold(int level) {
+        device.hold(level);
+        if (twin != null)
+            twin.hold(level);
+    }
+
+    @Override
+    public void addHeld(int level) {
+        device.addHeld(level);
+        if (twin != null)
+            twin.addHeld(level);
+    }
+
+    @Override
+    public float[] gradientSum() {
+        return device.gradientSum();
+    }
+
+    /// What the workers of a run have summed goes to both: this worker's own part was compared before, by its loss, and is
+    /// compared again in the step with every parameter moved, which is not exchanged.
+    @Override
+    public void gradientSum(float[] sum) {
+        device.gradientSum(sum);
+        if (twin != null)
+            twin.gradientSum(sum);
+    }
+
+    @Override
     public double evaluate(Batch b) {
         return device.evaluate(b);
     }
@@ -242,6 +270,13 @@ final class FirstStepCheck implements Trainable {
     @Override
     public long draws() {
         return device.draws();
+    }
+
+    @Override
+    public void draws(long draws) {
+        device.draws(draws);
+        if (twin != null)
+            twin.draws(draws);
     }
 
     @Override

@@ -139,7 +139,7 @@ public final class TrainingRun implements AutoCloseable {
     private static TrainSession session(RunSettings config, Trained trained, Backend backend) {
         HeapTrim.collect(); // what reading, rounding and decomposing the weights left behind
         TrainSession s = new TrainSession(trained.model(), backend, RunData.shapes(config.train()), trained.full(),
-                config.train().uses(), config.seed());
+                config.train().uses(), config.seed(), config.train().accumulate());
         HeapTrim.collect(); // the array that the trained parameters came in
         return s;
     }
@@ -210,7 +210,7 @@ public final class TrainingRun implements AutoCloseable {
             return session;
         return new FirstStepCheck(session, backend.name(), backend.precision(),
                 () -> new TrainSession(trained.model(), new CpuBackend(), RunData.shapes(config.train()),
-                        trained.full(), Set.of(TrainSession.Use.TRAIN), config.seed()),
+                        trained.full(), Set.of(TrainSession.Use.TRAIN), config.seed(), config.train().accumulate()),
                 r -> {
                     Provenance.add(dir, "first_step_check", r.toString());
                     String text = "step " + (from() + 1) + " is the CPU's: " + r;

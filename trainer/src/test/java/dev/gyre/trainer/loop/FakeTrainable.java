@@ -4,6 +4,9 @@ import dev.gyre.model.transformer.AdamWStep;
 import dev.gyre.model.transformer.Batch;
 import dev.gyre.model.transformer.TrainState;
 import dev.gyre.model.transformer.Trainable;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
 
 /// Learns one number per token value: a unigram model with AdamW, sensitive to the order of batches and to all of its
 /// state, so that any slip in resuming shows.
@@ -11,7 +14,8 @@ public class FakeTrainable implements Trainable {
     private final float[] p = new float[258];
     private final float[] m = new float[258];
     private final float[] v = new float[258];
-    private final double[] g = new double[258];
+    private final float[] g = new float[258];
+    private final List<float[]> held = new ArrayList<>();
     private long draws;
 
     @Override
@@ -25,7 +29,7 @@ public class FakeTrainable implements Trainable {
             if (l >= 0) {
                 sum += Math.log(z) - p[l];
                 for (int i = 0; i < p.length; i++)
-                    g[i] += scale * (Math.exp(p[i]) / z - (i == l ? 1 : 0) + 1e-3 * draws);
+                    g[i] += (float) (scale * (Math.exp(p[i]) / z - (i == l ? 1 : 0) + 1e-3 * draws));
             }
         return sum;
     }
@@ -41,6 +45,35 @@ public class FakeTrainable implements Trainable {
             g[i] = 0;
         }
         return Math.sqrt(norm);
+    }
+
+    @Override
+    public void hold(int level) {
+        while (held.size() <= level)
+            held.add(new float[g.length]);
+        held.set(level, g.clone());
+        Arrays.fill(g, 0);
+    }
+
+    @Override
+    public void addHeld(int level) {
+        for (int i = 0; i < g.length; i++)
+            g[i] += held.get(level)[i];
+    }
+
+    @Override
+    public float[] gradientSum() {
+        return g.clone();
+    }
+
+    @Override
+    public void gradientSum(float[] sum) {
+        System.arraycopy(sum, 0, g, 0, g.length);
+    }
+
+    @Override
+    public void draws(long n) {
+        draws = n;
     }
 
     @Override
