@@ -36,7 +36,7 @@ public final class Alone implements Collective {
     }
 
     @Override
-    public void abort(String reason) {
+    public void abort(String reason, int status) {
     }
 
     @Override

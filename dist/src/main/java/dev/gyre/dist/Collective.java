@@ -42,7 +42,8 @@ public interface Collective extends AutoCloseable {
     /// Ends all workers because this one cannot go on. With MPI this does not return.
     ///
     /// @param reason one line; this worker has shown it already
-    void abort(String reason);
+    /// @param status with which the processes end
+    void abort(String reason, int status);
 
     /// Seconds since the start that this worker has spent in exchanges, waiting for others included.
     double exchanging();

@@ -106,19 +106,19 @@ public final class Mpi implements Collective {
             last.accept("worker " + rank + " has waited " + Math.round(waited) + " s for "
                     + (other < 0 ? "the other workers" : "worker " + other)
                     + ", which hangs or is cut off; all workers end, --resume goes on from the last checkpoint");
-            giveUp();
+            giveUp(GAVE_UP);
         }
     }
 
-    private void giveUp() {
+    private void giveUp(int status) {
         // MPI_Abort may hang with a worker that does
-        Thread.ofPlatform().daemon().start(() -> mpi.abort(GAVE_UP));
+        Thread.ofPlatform().daemon().start(() -> mpi.abort(status));
         try {
             Thread.sleep(3000);
         } catch (InterruptedException e) {
             // ends all the same
         }
-        Runtime.getRuntime().halt(GAVE_UP);
+        Runtime.getRuntime().halt(status);
     }
 
     private void enter() {
@@ -205,8 +205,8 @@ public final class Mpi implements Collective {
     }
 
     @Override
-    public void abort(String reason) {
-        giveUp();
+    public void abort(String reason, int status) {
+        giveUp(status);
     }
 
     @Override

@@ -165,7 +165,7 @@ public final class Threads implements Collective {
     }
 
     @Override
-    public void abort(String reason) {
+    public void abort(String reason, int status) {
         shared.failure.compareAndSet(null, "worker " + rank + " ended: " + reason);
     }
 

@@ -32,7 +32,7 @@ class ThreadsTest {
                     try (c) {
                         return work.on(c);
                     } catch (RuntimeException e) {
-                        c.abort(String.valueOf(e.getMessage()));
+                        c.abort(String.valueOf(e.getMessage()), 1);
                         throw e;
                     }
                 }));
@@ -137,7 +137,7 @@ class ThreadsTest {
     void oneThatEndsEndsAll() throws InterruptedException {
         List<String> seen = all(3, c -> {
             if (c.rank() == 1) {
-                c.abort("its disk is full");
+                c.abort("its disk is full", 1);
                 return "";
             }
             try {

@@ -1,6 +1,7 @@
 package dev.gyre.model.files;
 
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import tools.jackson.core.JacksonException;
@@ -84,6 +85,14 @@ public final class Json {
 
     /// Two-space indent, `"key": value`, keys in the node's order, a line break at the end: Python's layout. What is not
     /// finite, for which JSON has no word, becomes null.
+    /// An object in a text.
+    ///
+    /// @param from named in messages
+    public static ObjectNode parseObject(Path from, String text) {
+        byte[] bytes = text.getBytes(StandardCharsets.UTF_8);
+        return parseObject(from, "text", bytes, 0, bytes.length);
+    }
+
     public static String pretty(JsonNode node) {
         var text = new StringBuilder();
         write(text, node, "");

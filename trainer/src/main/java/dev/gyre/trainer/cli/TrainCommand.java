@@ -1,10 +1,12 @@
 package dev.gyre.trainer.cli;
 
+import dev.gyre.dist.Collective;
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.devices.Devices;
 import dev.gyre.model.adapter.Full;
 import dev.gyre.model.transformer.Transformer;
 import dev.gyre.trainer.cli.screen.ExitCode;
+import dev.gyre.trainer.cli.screen.Interrupt;
 import dev.gyre.trainer.cli.screen.ResultsText;
 import dev.gyre.trainer.cli.screen.RunScreen;
 import dev.gyre.trainer.cli.screen.Text;
@@ -19,6 +21,7 @@ import dev.gyre.trainer.record.RunDir;
 import dev.gyre.trainer.report.Report;
 import dev.gyre.trainer.report.Results;
 import dev.gyre.trainer.run.FineTuning;
+import dev.gyre.trainer.run.Follower;
 import dev.gyre.trainer.run.Trained;
 import dev.gyre.trainer.run.TrainingRun;
 import java.io.IOException;
@@ -52,15 +55,36 @@ final class TrainCommand extends GyreCommand {
             description = "Print one JSON object a line, as in metrics.jsonl, in place of text; the log keeps the text.")
     boolean json;
 
+    @Option(names = "--workers", paramLabel = "N",
+            description = "Share each step among N processes on this machine, started by mpirun; same result. Several"
+                    + " machines: start gyre train with mpirun or srun.")
+    int workers;
+
     @Override
     protected int run() {
         if (json)
             screen().json();
         if (withParent)
             endWithParent();
+        if (workers != 0)
+            return Launcher.start(workers);
+        try (Collective all = Launcher.join(screen())) {
+            try {
+                return run(all);
+            } catch (RuntimeException | Error e) {
+                if (all.size() > 1)
+                    Launcher.end(e, all, screen());
+                throw e;
+            }
+        }
+    }
+
+    private int run(Collective all) {
         RunConfig config = ConfigReader.readWithInputs(file, RunConfig.class, set);
-        Devices.Chosen device = Devices.open(config.device(), config.precision());
-        Outcome run = train(config, device);
+        Devices.Chosen device = Devices.open(Launcher.device(config.device()), config.precision());
+        if (all.rank() > 0)
+            return follow(config, device.backend(), all);
+        Outcome run = train(config, device, all);
         // the run's model is out of reach here: its memory is free for two models, one after the other
         if (run.code == ExitCode.OK)
             measure(config, run, device.backend());
@@ -73,7 +97,17 @@ final class TrainCommand extends GyreCommand {
     private record Outcome(int code, Path dir, Results.Training training, boolean trained, boolean sampled) {
     }
 
-    private Outcome train(RunConfig config, Devices.Chosen device) {
+    private int follow(RunConfig config, Backend backend, Collective all) {
+        ModelText text = ModelText.load(config);
+        RunData data = RunData.readAll(config, text);
+        Trained adapted = FineTuning.adapt(config, FineTuning.load(config), text, data.steps(), backend);
+        try (Interrupt interrupt = Interrupt.ofWorker()) {
+            return Follower.run(config, adapted, data, backend, all, Version.number(), interrupt::requested).finished()
+                    ? ExitCode.OK : ExitCode.INTERRUPTED;
+        }
+    }
+
+    private Outcome train(RunConfig config, Devices.Chosen device, Collective all) {
         Path base = Path.of(config.model().path());
         RunDir.check(Path.of(config.output().dir()), resume);
         ModelText text = ModelText.load(config);
@@ -81,7 +115,7 @@ final class TrainCommand extends GyreCommand {
         Transformer model = FineTuning.load(config);
         Trained adapted = FineTuning.adapt(config, model, text, data.steps(), device.backend());
         try (TrainingRun run =
-                TrainingRun.open(config, adapted, data, resume, device.backend(), Version.number())) {
+                TrainingRun.open(config, adapted, data, resume, device.backend(), Version.number(), all)) {
             ModelRef.warnings(base).forEach(screen()::note);
             Path dir = run.dir().path();
             int code = RunScreen.train(screen(), run, device, model(config, run), RunScreen.again("train", dir));

@@ -53,6 +53,7 @@ public final class TrainLoop {
     private int evalEvery;
     private int patience;
     private @Nullable Saver saver;
+    private int saveEvery;
     private List<TrainListener> listeners = List.of();
     private BooleanSupplier stop = () -> false;
     private Collective workers = Alone.INSTANCE;
@@ -103,6 +104,15 @@ public final class TrainLoop {
 
     public TrainLoop saving(Saver where) {
         saver = where;
+        saveEvery = where.every();
+        return this;
+    }
+
+    /// As [#saving(Saver)] on a worker that does not save: it takes part in what is done before that.
+    ///
+    /// @param every steps between checkpoints; 0: only at the end
+    public TrainLoop saving(int every) {
+        saveEvery = every;
         return this;
     }
 
@@ -362,7 +372,7 @@ public final class TrainLoop {
     }
 
     private boolean isDue() {
-        return saver != null && saver.every() > 0 && t % saver.every() == 0;
+        return saveEvery > 0 && t % saveEvery == 0;
     }
 
     private @Nullable Path save(boolean better) {

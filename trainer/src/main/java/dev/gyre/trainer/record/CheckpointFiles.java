@@ -35,6 +35,11 @@ final class CheckpointFiles {
         if (s.method().length > 0)
             tensors.f64("method", s.method(), s.method().length);
         tensors.write(dir.resolve(TENSORS));
+        AtomicFiles.write(dir.resolve(JSON), Json.pretty(describe(c)));
+    }
+
+    /// All but the state.
+    static ObjectNode describe(Checkpoint c) {
         ObjectNode o = JsonNodeFactory.instance.objectNode();
         o.put("format", FORMAT);
         o.put("step", c.step());
@@ -50,7 +55,7 @@ final class CheckpointFiles {
             recent.add(loss);
         watch.put("lowest_average", w.lowest());
         watch.put("zero_gradients", w.zeroGradients());
-        AtomicFiles.write(dir.resolve(JSON), Json.pretty(o));
+        return o;
     }
 
     /// Whether a folder of a checkpoint's name is one.
@@ -66,12 +71,17 @@ final class CheckpointFiles {
         try (SafeTensors t = SafeTensors.open(dir.resolve(TENSORS))) {
             TrainState state = new TrainState(finite(dir, t, "params"), finite(dir, t, "m"), finite(dir, t, "v"),
                     t.contains("method") ? t.f64("method") : new double[0]);
-            return new Checkpoint(number(json, o, "step", Long.MAX_VALUE),
-                    new Batches.Position((int) number(json, o, "epoch", Integer.MAX_VALUE),
-                            (int) number(json, o, "row", Integer.MAX_VALUE)),
-                    loss(json, o, "best_loss"), number(json, o, "best_step", Long.MAX_VALUE),
-                    number(json, o, "draws", Long.MAX_VALUE), watch(json, o), state);
+            return of(json, o, state);
         }
+    }
+
+    /// @param json named in messages
+    static Checkpoint of(Path json, ObjectNode o, TrainState state) {
+        return new Checkpoint(number(json, o, "step", Long.MAX_VALUE),
+                new Batches.Position((int) number(json, o, "epoch", Integer.MAX_VALUE),
+                        (int) number(json, o, "row", Integer.MAX_VALUE)),
+                loss(json, o, "best_loss"), number(json, o, "best_step", Long.MAX_VALUE),
+                number(json, o, "draws", Long.MAX_VALUE), watch(json, o), state);
     }
 
     /// Checkpoints of versions that did not keep it have none.

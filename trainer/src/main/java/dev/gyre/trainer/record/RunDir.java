@@ -3,6 +3,8 @@ package dev.gyre.trainer.record;
 import dev.gyre.model.files.AtomicFiles;
 import dev.gyre.model.files.FolderLock;
 import dev.gyre.model.files.FormatException;
+import dev.gyre.model.files.Json;
+import dev.gyre.model.transformer.TrainState;
 import dev.gyre.trainer.loop.Checkpoint;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -180,6 +182,17 @@ public final class RunDir {
     public @Nullable Checkpoint latest() {
         List<Long> all = checkpoints();
         return all.isEmpty() ? null : CheckpointFiles.read(checkpoint(all.getLast()));
+    }
+
+    /// All of a checkpoint but its state, for a worker that has no run directory; [#read(String,TrainState)] reads it.
+    public static String describe(Checkpoint c) {
+        return Json.pretty(CheckpointFiles.describe(c));
+    }
+
+    /// The checkpoint that [#describe] was given, with its state.
+    public static Checkpoint read(String described, TrainState state) {
+        Path from = Path.of("the first worker's checkpoint");
+        return CheckpointFiles.of(from, Json.parseObject(from, described), state);
     }
 
     /// Writes a checkpoint, complete or not at all, then deletes older ones but the newest `keep` and the best.

@@ -1,5 +1,7 @@
 package dev.gyre.trainer.run;
 
+import dev.gyre.dist.Alone;
+import dev.gyre.dist.Collective;
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.Session;
 import dev.gyre.kernels.cpu.CpuBackend;
@@ -54,11 +56,12 @@ public final class TrainingRun implements AutoCloseable {
     private final FolderLock lock;
     private final TrainSession session;
     private final @Nullable Checkpoint from;
+    private final Collective workers;
     private long done;
     private @Nullable Decoder decoder;
 
     private TrainingRun(RunSettings config, Trained trained, RunData data, Backend backend, List<String> notes,
-            RunDir dir, FolderLock lock, TrainSession session, @Nullable Checkpoint from) {
+            RunDir dir, FolderLock lock, TrainSession session, @Nullable Checkpoint from, Collective workers) {
         this.config = config;
         this.trained = trained;
         this.data = data;
@@ -68,6 +71,7 @@ public final class TrainingRun implements AutoCloseable {
         this.lock = lock;
         this.session = session;
         this.from = from;
+        this.workers = workers;
     }
 
     /// Checks, prepares the programs and makes the run directory, in this order: a run that cannot be leaves no folder
@@ -76,6 +80,14 @@ public final class TrainingRun implements AutoCloseable {
     /// @param resume go on with the run in the output directory
     public static TrainingRun open(RunSettings config, Trained trained, RunData data, boolean resume, Backend backend,
             String version) {
+        return open(config, trained, data, resume, backend, version, Alone.INSTANCE);
+    }
+
+    /// @param workers of the run; this is the first of them, and all others call [Follower#run]
+    public static TrainingRun open(RunSettings config, Trained trained, RunData data, boolean resume, Backend backend,
+            String version, Collective workers) {
+        Workers.requireEnough(config.train(), workers);
+        Workers.requireSame(config, inputs(config, trained), version, workers);
         List<String> notes = new ArrayList<>();
         int context = trained.model().config().maxPositionEmbeddings();
         if (config.train().seqLen() > context)
@@ -90,7 +102,9 @@ public final class TrainingRun implements AutoCloseable {
         try {
             Checkpoint from = dir == null ? null : latest(dir, data.steps(), notes);
             ObjectNode provenance = Provenance.describe(version, backend.describe(), inputs(config, trained));
-            session = session(config, trained, backend);
+            if (workers.size() > 1)
+                provenance.put("workers", Workers.describe(config.train(), workers));
+            session = session(config, trained, backend, workers);
             if (dir == null) {
                 dir = RunDir.create(path);
                 lock = dir.lock();
@@ -104,8 +118,9 @@ public final class TrainingRun implements AutoCloseable {
             dir.write("program.txt", session.programs());
             if (from != null)
                 dir.prune(config.output().keep(), from.bestStep()); // as after its save, which may have been its last
+            Workers.checkpoint(from, workers);
             return new TrainingRun(config, trained, data, backend, notes, dir, Objects.requireNonNull(lock), session,
-                    from);
+                    from, workers);
         } catch (RuntimeException | Error e) {
             if (session != null)
                 session.close();
@@ -126,7 +141,7 @@ public final class TrainingRun implements AutoCloseable {
     }
 
     /// Files and folders that the run reads.
-    private static List<Path> inputs(RunSettings config, Trained trained) {
+    static List<Path> inputs(RunSettings config, Trained trained) {
         List<Path> inputs = new ArrayList<>(trained.inputs());
         RunConfig.Data d = config.data();
         inputs.add(Path.of(d.train()));
@@ -136,10 +151,10 @@ public final class TrainingRun implements AutoCloseable {
         return inputs;
     }
 
-    private static TrainSession session(RunSettings config, Trained trained, Backend backend) {
+    private static TrainSession session(RunSettings config, Trained trained, Backend backend, Collective workers) {
         HeapTrim.collect(); // what reading, rounding and decomposing the weights left behind
         TrainSession s = new TrainSession(trained.model(), backend, RunData.shapes(config.train()), trained.full(),
-                config.train().uses(), config.seed(), config.train().accumulate());
+                config.train().uses(), config.seed(), Workers.share(config.train(), workers));
         HeapTrim.collect(); // the array that the trained parameters came in
         return s;
     }
@@ -189,12 +204,13 @@ public final class TrainingRun implements AutoCloseable {
             TrainLoop loop = new TrainLoop(checked(told), data, config.train())
                     .evaluating(config.eval().every(), config.eval().patience()).saving(checkpoints(metrics))
                     .listening(all)
-                    .stopping(stop);
+                    .stopping(stop).with(workers);
             if (from != null)
                 loop.resume(from);
             TrainLoop.Result r = loop.run();
             done = r.step();
             if (r.finished()) {
+                workers.close();
                 if (config.eval().result() == RunConfig.Result.BEST && r.bestStep() > 0)
                     session.restore(dir.read(r.bestStep()).state());
                 session.pull();
@@ -340,6 +356,15 @@ public final class TrainingRun implements AutoCloseable {
     /// Steps done when [#run] ended: fewer than [#steps] where it stopped early.
     public long done() {
         return done;
+    }
+
+    public Collective workers() {
+        return workers;
+    }
+
+    /// Who trains, and whether that shows in the result.
+    public String workersText() {
+        return Workers.describe(config.train(), workers);
     }
 
     /// Step to go on from, 0 for a new run.

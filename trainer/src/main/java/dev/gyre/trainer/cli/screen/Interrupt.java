@@ -37,6 +37,12 @@ public final class Interrupt implements AutoCloseable {
                 "TERM", "HUP");
     }
 
+    /// Of a worker that leaves it to the first one to speak.
+    public static Interrupt ofWorker() {
+        return new Interrupt(() -> {
+        }, "INT", "TERM", "HUP");
+    }
+
     /// Of an answer, which ends where it is.
     public static Interrupt ofAnswer() {
         return new Interrupt(() -> {

@@ -66,6 +66,8 @@ public final class RunScreen {
                 + Runtime.version());
         screen.line("device    " + backend.describe() + " (" + device.reason() + ")");
         screen.line("model     " + model);
+        if (run.workers().size() > 1)
+            screen.line("workers   " + run.workersText());
         long perStep = (long) t.microBatch() * t.seqLen() * t.accumulate();
         screen.line(
                 "batch     " + t.microBatch() + " x " + t.seqLen() + " tokens x " + t.accumulate() + " accumulate = "
