@@ -5,11 +5,11 @@ import dev.gyre.trainer.cli.UsageException;
 import picocli.CommandLine.Command;
 
 /// `gyre bench`: measurements anyone can repeat.
-@Command(name = "bench", description = "Measure training steps and single operations on this machine.",
-        subcommands = {StepCommand.class, OpsCommand.class, HeadlineCommand.class})
+@Command(name = "bench", description = "Measure training steps, single operations and workers on this machine.",
+        subcommands = {StepCommand.class, OpsCommand.class, HeadlineCommand.class, ScaleCommand.class})
 final class BenchCommand extends GyreCommand {
     @Override
     protected int run() {
-        throw new UsageException("say what to measure: gyre bench step, ops or headline (see gyre bench --help)");
+        throw new UsageException("say what to measure: gyre bench step, ops, headline or scale (see gyre bench --help)");
     }
 }

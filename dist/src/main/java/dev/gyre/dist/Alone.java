@@ -45,6 +45,11 @@ public final class Alone implements Collective {
     }
 
     @Override
+    public double waiting() {
+        return 0;
+    }
+
+    @Override
     public String describe() {
         return "1 worker";
     }

@@ -45,8 +45,11 @@ public interface Collective extends AutoCloseable {
     /// @param status with which the processes end
     void abort(String reason, int status);
 
-    /// Seconds since the start that this worker has spent in exchanges, waiting for others included.
+    /// Seconds since the start that this worker has spent in [#sum].
     double exchanging();
+
+    /// Seconds since the start that this worker has spent in all other calls, which is waiting for the slowest one.
+    double waiting();
 
     /// Who adds and with what, for the provenance of a run: `2 workers, Open MPI v4.1.4`.
     String describe();

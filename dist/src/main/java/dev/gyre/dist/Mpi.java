@@ -28,7 +28,8 @@ public final class Mpi implements Collective {
     private final TreeSum sum;
     private final Arena arena = Arena.ofShared();
     private MemorySegment small = MemorySegment.NULL;
-    private long nanos;
+    private long summing;
+    private long waiting;
     private volatile boolean closed;
     // read by the watching thread
     private volatile long entered;
@@ -125,9 +126,10 @@ public final class Mpi implements Collective {
         entered = System.nanoTime();
     }
 
-    private void leave() {
-        nanos += System.nanoTime() - entered;
+    private long leave() {
+        long nanos = System.nanoTime() - entered;
         entered = 0;
+        return nanos;
     }
 
     @Override
@@ -144,7 +146,7 @@ public final class Mpi implements Collective {
     public void sum(float[] values) {
         enter();
         sum.sum(values);
-        leave();
+        summing += leave();
     }
 
     @Override
@@ -159,7 +161,7 @@ public final class Mpi implements Collective {
         double[][] out = new double[size][n];
         for (int r = 0; r < size; r++)
             MemorySegment.copy(others, ValueLayout.JAVA_DOUBLE, 8L * n * r, out[r], 0, n);
-        leave();
+        waiting += leave();
         return out;
     }
 
@@ -173,7 +175,7 @@ public final class Mpi implements Collective {
             mpi.broadcast(s);
             MemorySegment.copy(s, ValueLayout.JAVA_FLOAT, 0, values, at, n);
         }
-        leave();
+        waiting += leave();
     }
 
     @Override
@@ -188,7 +190,7 @@ public final class Mpi implements Collective {
         MemorySegment.copy(out, 0, s, ValueLayout.JAVA_BYTE, 0, n);
         mpi.broadcast(s);
         MemorySegment.copy(s, ValueLayout.JAVA_BYTE, 0, out, 0, n);
-        leave();
+        waiting += leave();
         return out;
     }
 
@@ -211,7 +213,12 @@ public final class Mpi implements Collective {
 
     @Override
     public double exchanging() {
-        return nanos / 1e9;
+        return summing / 1e9;
+    }
+
+    @Override
+    public double waiting() {
+        return waiting / 1e9;
     }
 
     private String version() {
@@ -230,7 +237,7 @@ public final class Mpi implements Collective {
         closed = true;
         enter();
         mpi.finish();
-        leave();
+        waiting += leave();
         sum.close();
         arena.close();
     }

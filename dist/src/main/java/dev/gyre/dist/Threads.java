@@ -38,7 +38,8 @@ public final class Threads implements Collective {
     private final int rank;
     private final Shared shared;
     private final TreeSum sum;
-    private long nanos;
+    private long summing;
+    private long waiting;
 
     private Threads(int rank, Shared shared) {
         this.rank = rank;
@@ -121,7 +122,7 @@ public final class Threads implements Collective {
         long begun = System.nanoTime();
         if (shared.size > 1)
             sum.sum(values);
-        nanos += System.nanoTime() - begun;
+        summing += System.nanoTime() - begun;
     }
 
     @Override
@@ -136,7 +137,7 @@ public final class Threads implements Collective {
         for (double[] d : all)
             if (Objects.requireNonNull(d).length != mine.length)
                 throw new IllegalArgumentException("workers gather " + mine.length + " and " + d.length + " numbers");
-        nanos += System.nanoTime() - begun;
+        waiting += System.nanoTime() - begun;
         return all;
     }
 
@@ -171,7 +172,12 @@ public final class Threads implements Collective {
 
     @Override
     public double exchanging() {
-        return nanos / 1e9;
+        return summing / 1e9;
+    }
+
+    @Override
+    public double waiting() {
+        return waiting / 1e9;
     }
 
     @Override

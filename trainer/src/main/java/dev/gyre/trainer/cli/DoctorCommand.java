@@ -1,5 +1,6 @@
 package dev.gyre.trainer.cli;
 
+import dev.gyre.dist.Mpi;
 import dev.gyre.kernels.DeviceException;
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.kernels.tornado.TornadoDevices;
@@ -44,6 +45,7 @@ final class DoctorCommand extends GyreCommand {
         vectors(all);
         memory(all);
         tornado(all);
+        mpi(all);
         Path base = Home.find(Home.BASE_MODEL);
         all.add(base == null
                 ? new Finding(State.GAP, "base model", Home.BASE_MODEL + " not found",
@@ -94,6 +96,15 @@ final class DoctorCommand extends GyreCommand {
                         ? "for larger models: export GYRE_JAVA_OPTS=-Xmx" + Math.max(1, machine * 3 / 4 / (1 << 30))
                                 + "g"
                         : null));
+    }
+
+    private static void mpi(List<Finding> all) {
+        List<String> found = Mpi.libraries();
+        if (found.isEmpty())
+            all.add(new Finding(State.NONE, "mpi", "no MPI library; runs have one worker",
+                    "for several workers or machines: install Open MPI or MPICH (apt install openmpi-bin)"));
+        for (String library : found)
+            all.add(new Finding(State.OK, "mpi", library + " (gyre train --workers N, mpirun, srun)", null));
     }
 
     private static void tornado(List<Finding> all) {

@@ -8,6 +8,7 @@ import dev.gyre.kernels.GyreException;
 import dev.gyre.trainer.cli.screen.Screen;
 import java.io.File;
 import java.io.IOException;
+import java.lang.management.ManagementFactory;
 import java.net.InetAddress;
 import java.net.UnknownHostException;
 import java.nio.charset.StandardCharsets;
@@ -21,7 +22,7 @@ import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
 /// Several workers of one run: started here on one machine, joined where a launcher started them, ended together.
-final class Launcher {
+public final class Launcher {
     /// Where launchers give the number of a worker among those of its machine.
     private static final List<String> LOCAL =
             List.of("OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID");
@@ -30,6 +31,16 @@ final class Launcher {
     private static final long FIRST_SPEAKS = 5000;
 
     private Launcher() {
+    }
+
+    /// A command line that starts this program, with the same Java and its options, with other arguments.
+    public static List<String> self(String... arguments) {
+        List<String> out = new ArrayList<>();
+        out.add(ProcessHandle.current().info().command().orElse("java"));
+        out.addAll(ManagementFactory.getRuntimeMXBean().getInputArguments());
+        out.addAll(List.of("-cp", System.getProperty("java.class.path"), Main.class.getName()));
+        out.addAll(List.of(arguments));
+        return out;
     }
 
     /// Starts this command again as `n` workers with the machine's `mpirun`, and waits for them.
@@ -50,6 +61,7 @@ final class Launcher {
             if ("root".equals(System.getProperty("user.name")))
                 command.add("--allow-run-as-root");
         }
+        // before other options, of which one may say the same
         command.add(me.command().orElse("java"));
         command.add("-XX:ActiveProcessorCount=" + Math.max(1, Runtime.getRuntime().availableProcessors() / n));
         for (int i = 0; i < arguments.length; i++) {

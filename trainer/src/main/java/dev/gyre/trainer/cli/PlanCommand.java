@@ -2,6 +2,7 @@ package dev.gyre.trainer.cli;
 
 import dev.gyre.trainer.cli.screen.ExitCode;
 import dev.gyre.trainer.cli.screen.PlanTable;
+import dev.gyre.trainer.cli.screen.Text;
 import dev.gyre.trainer.config.ConfigException;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.RunConfig;
@@ -35,13 +36,19 @@ final class PlanCommand extends GyreCommand {
     @Nullable
     String limit;
 
+    @Option(names = "--workers", paramLabel = "N", description = "Memory of each of N workers, and what they exchange.")
+    int workers = 1;
+
     @Override
     protected int run() {
         RunConfig c = ConfigReader.read(file, RunConfig.class, set);
         long most = limit == null ? 0 : size(limit);
         int threads = Runtime.getRuntime().availableProcessors();
         RunData.Load load = load(c);
-        return RunPlan.with(c, threads, plan -> {
+        if (workers < 1 || workers > c.train().accumulate())
+            throw new UsageException("--workers " + workers + ": give 1 to " + c.train().accumulate()
+                    + ", the micro-batches of a step (train.accumulate)");
+        return RunPlan.with(c, threads, workers, plan -> {
             RunPlan.Row own = plan.own(load);
             MemoryEstimate m = own.memory();
             if (m == null)
@@ -49,6 +56,9 @@ final class PlanCommand extends GyreCommand {
             screen().result("memory of " + own.method() + " over " + PlanTable.word(own.base()) + " with "
                     + plan.shape().B() + " x " + plan.shape().T() + " tokens at once:");
             PlanTable.parts(m, plan.device()).forEach(screen()::result);
+            if (workers > 1)
+                screen().result("each of " + workers + " workers takes that, and sends "
+                        + Text.bytes(plan.exchanged(own.trained())) + " a step");
             screen().result("");
             screen().result("every method at its defaults (this run's own as configured), every base:");
             screen().result(PlanTable.heading());

@@ -58,7 +58,7 @@ final class TrainCommand extends GyreCommand {
     @Option(names = "--workers", paramLabel = "N",
             description = "Share each step among N processes on this machine, started by mpirun; same result. Several"
                     + " machines: start gyre train with mpirun or srun.")
-    int workers;
+    int workers = 1;
 
     @Override
     protected int run() {
@@ -66,7 +66,7 @@ final class TrainCommand extends GyreCommand {
             screen().json();
         if (withParent)
             endWithParent();
-        if (workers != 0)
+        if (workers != 1)
             return Launcher.start(workers);
         try (Collective all = Launcher.join(screen())) {
             try {

@@ -84,6 +84,14 @@ public interface TrainListener {
     default void onStepEnd(long t) {
     }
 
+    /// What a worker did with its time, in seconds: computing, adding gradients, waiting for other workers.
+    record Work(double computing, double exchanging, double waiting) {
+    }
+
+    /// Before the end of a run of several workers, all of them by rank.
+    default void onWorkers(List<Work> all) {
+    }
+
     /// Once, however the loop ended; `failure` is null unless it threw.
     default void onEnd(long t, @Nullable Throwable failure) {
     }

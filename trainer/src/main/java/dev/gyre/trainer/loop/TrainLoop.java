@@ -10,6 +10,7 @@ import dev.gyre.trainer.data.Batches;
 import dev.gyre.trainer.data.RunData;
 import java.nio.file.Path;
 import java.util.ArrayDeque;
+import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
@@ -163,6 +164,7 @@ public final class TrainLoop {
         Path saved = null;
         Throwable failure = null;
         try {
+            long begun = System.nanoTime();
             boolean stopping = workers.any(stop.getAsBoolean());
             boolean early = exhausted();
             while (t < steps && !stopping && !early) {
@@ -181,6 +183,7 @@ public final class TrainLoop {
                     saved = save(better);
                 tell(l -> l.onStepEnd(t));
             }
+            tellWorkers((System.nanoTime() - begun) / 1e9);
             // a run resumed past its last step, because it was made shorter, is done as well
             return new Result(t, t >= steps || early, early, lastLoss, bestStep == 0 ? null : best, bestStep, saved);
         } catch (RuntimeException | Error e) {
@@ -397,6 +400,17 @@ public final class TrainLoop {
             if (all[r][0] != all[0][0] || all[r][1] != all[0][1])
                 throw new NumericException("step " + t + ": the parameters of worker " + r + " are not those of worker 0;"
                         + " their processors, Java or flags round differently; checkpoints saved before are good");
+    }
+
+    private void tellWorkers(double seconds) {
+        if (workers.size() == 1)
+            return;
+        double exchanging = workers.exchanging();
+        double waiting = workers.waiting();
+        List<TrainListener.Work> all = new ArrayList<>();
+        for (double[] w : workers.gather(seconds - exchanging - waiting, exchanging, waiting))
+            all.add(new TrainListener.Work(Math.max(0, w[0]), w[1], w[2]));
+        tell(l -> l.onWorkers(all));
     }
 
     private static long hash(float[] values) {

@@ -27,18 +27,33 @@ public final class RunPlan {
     private final int threads;
     private final PlannedDevice device;
 
-    private RunPlan(RunConfig config, ModelDir files, int threads) {
+    private final int workers;
+
+    private RunPlan(RunConfig config, ModelDir files, int threads, int workers) {
         this.config = config;
         this.files = files;
         this.threads = threads;
+        this.workers = workers;
         this.device = PlannedDevice.of(config.device(), config.precision());
     }
 
-    /// @param threads of the CPU backend
+    /// @param threads of the CPU backend; for one worker
     public static <T> T with(RunConfig config, int threads, java.util.function.Function<RunPlan, T> use) {
+        return with(config, threads, 1, use);
+    }
+
+    /// @param threads of the CPU backend
+    /// @param workers that share a step's micro-batches; all is about one of them
+    public static <T> T with(RunConfig config, int threads, int workers,
+            java.util.function.Function<RunPlan, T> use) {
         try (ModelDir files = ModelDir.open(Path.of(config.model().path()))) {
-            return use.apply(new RunPlan(config, files, threads));
+            return use.apply(new RunPlan(config, files, threads, workers));
         }
+    }
+
+    /// Bytes that each worker sends in a step for so many trainable parameters.
+    public long exchanged(long trained) {
+        return workers == 1 ? 0 : 2 * 4 * trained * (workers - 1) / workers;
     }
 
     /// What the run's data take and ask for: reads them.
@@ -109,6 +124,11 @@ public final class RunPlan {
         return files.config().maxPositionEmbeddings();
     }
 
+    /// Micro-batches of a step that one worker computes.
+    private int share() {
+        return Math.ceilDiv(config.train().accumulate(), workers);
+    }
+
     private Row row(Tuning adapter, Storage base, BatchShape shape, RunData.Load load) {
         Storage held = base;
         String method = adapter.method();
@@ -120,7 +140,7 @@ public final class RunPlan {
                     Adapter a = sketch.adapter(options);
                     yield new Row(method, base, all, a.parameters(), a.modules().size(),
                             MemoryEstimate.of(sketch, a, shapes(shape), config.train().uses(),
-                                    config.train().accumulate(), load,
+                                    share(), load,
                                     threads, device),
                             null);
                 }
@@ -130,7 +150,7 @@ public final class RunPlan {
                     yield new Row(method, base, all, all, 0,
                             MemoryEstimate.of(PlannedModel.of(files, Storage.AS_STORED), null, shapes(shape),
                                     config.train().uses(),
-                                    config.train().accumulate(), load, threads, device),
+                                    share(), load, threads, device),
                             null);
                 }
             };

@@ -2,6 +2,7 @@ package dev.gyre.trainer.record;
 
 import dev.gyre.model.files.FormatException;
 import dev.gyre.model.files.Json;
+import dev.gyre.trainer.loop.TrainListener;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.file.Files;
@@ -13,6 +14,7 @@ import java.util.HexFormat;
 import java.util.List;
 import java.util.stream.Stream;
 import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.node.ArrayNode;
 import tools.jackson.databind.node.JsonNodeFactory;
 import tools.jackson.databind.node.ObjectNode;
 
@@ -64,6 +66,16 @@ public final class Provenance {
         for (String key : List.of("gyre", "started", "jdk", "device"))
             again.set(key, now.get(key));
         write(dir, before);
+    }
+
+    /// Adds what each worker did with its time since the run was started or resumed.
+    public static void workers(RunDir dir, List<TrainListener.Work> all) {
+        ObjectNode o = Json.readObject(dir.path().resolve(FILE));
+        ArrayNode list = o.putArray("worker_seconds");
+        for (TrainListener.Work w : all)
+            list.addObject().put("computing", w.computing()).put("exchanging", w.exchanging()).put("waiting",
+                    w.waiting());
+        write(dir, o);
     }
 
     /// Adds what turned out during the run.

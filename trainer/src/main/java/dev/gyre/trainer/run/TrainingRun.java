@@ -261,6 +261,11 @@ public final class TrainingRun implements AutoCloseable {
             }
 
             @Override
+            public void onWorkers(List<Work> all) {
+                Provenance.workers(dir, all);
+            }
+
+            @Override
             public void onStep(Step step) {
                 Session.Compiled c = first ? session.compiled() : null;
                 first = false;
