@@ -14,8 +14,9 @@ import java.util.function.Consumer;
 /// An exchange that takes too long means that some worker hangs, which MPI itself does not notice: a thread of this class
 /// then ends all workers ([#patience]).
 public final class Mpi implements Collective {
-    /// Where launchers say how many workers there are: Open MPI, MPICH's hydra and Intel MPI, SLURM.
-    private static final List<String> SIZES = List.of("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_NTASKS");
+    /// Where launchers say how many workers there are: Open MPI, MPICH's hydra and Intel MPI, SLURM's srun. (What SLURM
+    /// calls SLURM_NTASKS is also there in a batch script, which nothing launched.)
+    private static final List<String> SIZES = List.of("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS");
     /// The only sign of PMIx, which does not say how many there are.
     private static final String PMIX = "PMIX_RANK";
     /// Exit status of a worker that gave up.
@@ -74,8 +75,7 @@ public final class Mpi implements Collective {
     private static OptionalInt launched(Map<String, String> environment) {
         for (String name : SIZES) {
             String n = environment.get(name);
-            // SLURM sets its variable in the shell of an allocation as well, where nothing was launched
-            if (n == null || name.startsWith("SLURM") && !environment.containsKey("SLURM_PROCID"))
+            if (n == null)
                 continue;
             try {
                 int workers = Integer.parseInt(n.strip());
@@ -85,6 +85,11 @@ public final class Mpi implements Collective {
             }
         }
         return environment.containsKey(PMIX) ? OptionalInt.of(0) : OptionalInt.empty();
+    }
+
+    /// Whether this process is one of several that a launcher started.
+    public static boolean isLaunched(Map<String, String> environment) {
+        return launched(environment).isPresent();
     }
 
     /// MPI libraries of this machine with their versions, for `gyre doctor`.

@@ -1,5 +1,6 @@
 package dev.gyre.trainer.cli;
 
+import dev.gyre.dist.Mpi;
 import dev.gyre.trainer.cli.screen.Screen;
 import java.util.Objects;
 import java.util.concurrent.Callable;
@@ -32,8 +33,16 @@ public abstract class GyreCommand implements Callable<Integer> {
     /// Does the work; throws what [Errors] knows to name.
     protected abstract int run() throws Exception;
 
+    /// Whether the command can be one of several workers.
+    protected boolean hasWorkers() {
+        return false;
+    }
+
     @Override
     public final Integer call() throws Exception {
+        if (!hasWorkers() && Mpi.isLaunched(System.getenv()))
+            throw new UsageException("this command was started as one of several workers, by mpirun or srun, and only gyre"
+                    + " train has workers; start it by itself");
         return run();
     }
 }

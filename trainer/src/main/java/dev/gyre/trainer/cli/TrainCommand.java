@@ -79,6 +79,11 @@ final class TrainCommand extends GyreCommand {
         }
     }
 
+    @Override
+    protected boolean hasWorkers() {
+        return true;
+    }
+
     private int run(Collective all) {
         RunConfig config = ConfigReader.readWithInputs(file, RunConfig.class, set);
         Devices.Chosen device = Devices.open(Launcher.device(config.device()), config.precision());
