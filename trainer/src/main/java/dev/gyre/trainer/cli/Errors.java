@@ -1,5 +1,6 @@
 package dev.gyre.trainer.cli;
 
+import dev.gyre.dist.WorkerException;
 import dev.gyre.kernels.CheckFailedException;
 import dev.gyre.kernels.DeviceException;
 import dev.gyre.kernels.GyreException;
@@ -43,6 +44,7 @@ final class Errors {
                     "out of memory: " + x.getMessage() + "; give the JVM more (GYRE_JAVA_OPTS=-Xmx8g), or"
                             + " use a smaller train.micro_batch or train.seq_len";
             case DeviceException x -> text(x);
+            case WorkerException x -> text(x);
             case StackOverflowError _ -> "internal error: stack overflow" + REPORT;
             case Throwable x when exitCode(x) != ExitCode.FAILURE -> text(x);
             case Throwable x -> "internal error: " + x.getClass().getSimpleName() + ": " + text(x) + REPORT;
