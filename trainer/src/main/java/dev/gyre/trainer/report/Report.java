@@ -238,9 +238,22 @@ public final class Report {
         rotations(m, o.putArray("rotations"));
         ArrayNode warnings = o.putArray("warnings");
         warnings(r, m, o).forEach(warnings::add);
+        o.set("workers", workers(dir.resolve(Provenance.FILE)));
         o.put("config", read(dir.resolve("run.yaml")));
         o.put("provenance", read(dir.resolve(Provenance.FILE)));
         return o;
+    }
+
+    /// What each worker did with its time; empty for a run of one.
+    private static ArrayNode workers(Path provenance) {
+        JsonNode all = Files.exists(provenance) ? Json.readObject(provenance).path("worker_seconds")
+                : JsonNodeFactory.instance.arrayNode();
+        ArrayNode out = JsonNodeFactory.instance.arrayNode();
+        for (JsonNode w : all)
+            if (w instanceof ObjectNode o && List.of("computing", "exchanging", "waiting").stream()
+                    .allMatch(k -> o.path(k).isNumber()))
+                out.add(o);
+        return out;
     }
 
     private static String summary(RunConfig c, @Nullable Results r) {

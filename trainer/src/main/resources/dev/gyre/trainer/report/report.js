@@ -72,6 +72,15 @@ if (DATA.timings.length) {
       scales: { x: { title: { display: true, text: '% of ' + (1e3 * all).toFixed(1) + ' ms' }, grid: { color: css('line') } }, y: { grid: { display: false }, ticks: { autoSkip: false } } } } });
   box.canvas.parentNode.style.height = 60 + 24 * DATA.timings.length + 'px';
 }
+if (DATA.workers.length) {
+  section('Workers', 'What each worker did with its time since the run was started or resumed: computing, adding gradients, waiting for the slowest one (for worker 0 while it evaluates, answers and saves).');
+  const p = $('div', { className: 'panel wide' }); main.append(p);
+  const parts = ['computing', 'exchanging', 'waiting'], colours = ['a', 'b', 'dim'];
+  const box = chart(p, { type: 'bar', data: { labels: DATA.workers.map((_, i) => 'worker ' + i), datasets: parts.map((k, i) => ({ label: k, data: DATA.workers.map(w => w[k]), backgroundColor: css(colours[i]), maxBarThickness: 18 })) },
+    options: { indexAxis: 'y', plugins: { legend: { display: true }, tooltip: { callbacks: { label: t => ` ${t.dataset.label}: ${t.parsed.x.toFixed(2)} s` } } },
+      scales: { x: { stacked: true, title: { display: true, text: 'seconds' }, grid: { color: css('line') } }, y: { stacked: true, grid: { display: false }, ticks: { autoSkip: false } } } } });
+  box.canvas.parentNode.style.height = 90 + 24 * DATA.workers.length + 'px';
+}
 
 if (DATA.data) {
   const d = DATA.data;
