@@ -62,6 +62,7 @@ final class Components {
 
     /// @param value maps, lists, texts, numbers, booleans and null
     void check(String key, @Nullable Object value) {
+        inserts = false;
         switch (key) {
             case "normalizer" -> growth(key, value, NORMALIZERS, "normalizers");
             case "pre_tokenizer" -> preTokenizer(key, value);
