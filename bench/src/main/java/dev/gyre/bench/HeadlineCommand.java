@@ -64,6 +64,9 @@ final class HeadlineCommand extends GyreCommand {
     protected int run() throws IOException {
         CpuBackend backend = (CpuBackend) BackendArgs.backend(null, threads, Precision.F32);
         AtomicFiles.createFolder(out);
+        AtomicFiles.checkResult(out.resolve("headline.json"), "\"quick\":", "a result of gyre bench headline");
+        AtomicFiles.checkResult(out.resolve("headline.svg"), "<svg", "a picture of gyre bench headline");
+        AtomicFiles.checkResult(out.resolve("headline.png"), "PNG\r\n", "a picture of gyre bench headline");
         Headline h = new Headline(backend, quick, json ? _ -> {
         } : screen()::line);
         Sampler.Watch watch = new Sampler.Watch();

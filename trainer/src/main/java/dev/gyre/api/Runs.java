@@ -252,7 +252,7 @@ public final class Runs {
     /// @param runs run directories, or folders of them
     /// @param html the file to write
     public static void comparePage(List<Path> runs, Path html) {
-        AtomicFiles.checkFile(html);
+        AtomicFiles.checkResult(html, Comparison.PAGE_MARK, "a page of Gyre");
         AtomicFiles.write(html, comparison(runs).html("Gyre"));
     }
 

@@ -1,6 +1,7 @@
 package dev.gyre.model.files;
 
 import java.io.IOException;
+import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
@@ -186,6 +187,29 @@ public final class AtomicFiles {
             throw failed(file, new IOException("it is a folder"));
         probe(file, folder(file.toAbsolutePath().normalize()));
     }
+
+    /// As [#checkFile], of a result that may be there from before: what is no such result is not replaced.
+    ///
+    /// @param mark that all files of this kind have near their beginning
+    /// @param kind in words: `a page of Gyre`
+    public static void checkResult(Path file, String mark, String kind) {
+        if (Files.isSymbolicLink(file))
+            throw new FormatException(file, "is a link; name the file itself, or another one");
+        if (Files.exists(file) && !Files.isDirectory(file)) {
+            Inputs.requireFile(file);
+            try (InputStream in = Files.newInputStream(file)) {
+                byte[] head = in.readNBytes(MARKED);
+                if (head.length > 0 && !new String(head, StandardCharsets.ISO_8859_1).contains(mark))
+                    throw new FormatException(file, "exists and is not " + kind + "; choose another name or remove it");
+            } catch (IOException e) {
+                throw FormatException.unreadable(file, e);
+            }
+        }
+        checkFile(file);
+    }
+
+    /// Bytes in which [#checkResult] looks for the mark.
+    private static final int MARKED = 1024;
 
     /// Finds out, before the work that goes into it, whether `folder` takes files, or the folder that it would be made in.
     public static void checkFolder(Path folder) {

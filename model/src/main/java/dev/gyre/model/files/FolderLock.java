@@ -49,6 +49,9 @@ public final class FolderLock implements AutoCloseable {
                     taken = isStillNamed(file, c);
                     if (taken)
                         return new FolderLock(file, c);
+                } catch (IOException e) {
+                    Files.deleteIfExists(file); // while it is ours
+                    throw e;
                 } finally {
                     if (!taken)
                         c.close();

@@ -47,6 +47,8 @@ final class Components {
 
     private int parts;
     private int ways;
+    /// Whether a normalizer so far puts in text where there was none.
+    private boolean inserts;
 
     /// The longest stretch of white space, or of anything else, that the expressions accepted so far can take.
     int longestRun() {
@@ -60,6 +62,7 @@ final class Components {
 
     /// @param value maps, lists, texts, numbers, booleans and null
     void check(String key, @Nullable Object value) {
+        inserts = false;
         switch (key) {
             case "normalizer" -> growth(key, value, NORMALIZERS, "normalizers");
             case "pre_tokenizer" -> preTokenizer(key, value);
@@ -123,6 +126,9 @@ final class Components {
                 // the decoder's cut from the end runs over the beginning of a token that consists of what is cut
                 if (inner.equals("decoders"))
                     number(place, m, "stop", 0, 0);
+                else
+                    if (inserts) // the library then looks for the place of what is cut beyond the end
+                        throw new Refused(place, "Strip comes after a Replace whose pattern matches nothing");
             }
             default -> {
             }
@@ -138,8 +144,10 @@ final class Components {
 
     private long replaced(String place, Map<?, ?> m) {
         int content = text(place, m, "content").length();
-        if (pattern(place, m))
+        if (pattern(place, m)) {
+            inserts = true;
             return content + 1L;
+        }
         int least = m.get("pattern") instanceof Map<?, ?> p && p.get("String") instanceof String s ? s.length() : 1;
         return Math.max(1, Math.ceilDiv(content, least));
     }

@@ -2,6 +2,7 @@ package dev.gyre.model.fuzz;
 
 import dev.gyre.model.files.Json;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.SplittableRandom;
 import tools.jackson.databind.JsonNode;
@@ -12,17 +13,29 @@ import tools.jackson.databind.node.ObjectNode;
 /// Changes of a JSON document that keep most of its structure.
 public final class Mutations {
     private static final JsonNodeFactory F = JsonNodeFactory.instance;
-    private static final String[] TEXTS = {"", " ", "a", "aa", "\u2581", "##", "\u0000", "\u001b[2J", "\uD83D\uDE42",
+    private static final List<String> TEXTS = List.of("", " ", "a", "aa", "\u2581", "##", "\u0000", "\u001b[2J", "\uD83D\uDE42",
         "ﷺ", "(a+)+$",
         "\\s+(?!\\S)", "(", "[", "$A", "B", "A", "Sequence", "Replace", "Strip", "Split", "Metaspace", "ByteLevel",
         "NFKC",
-        "Precompiled", "CTC", "WordPiece", "Unigram", "WordLevel", "BPE", "FixedLength", "Prepend", "x".repeat(3000)};
+        "Precompiled", "CTC", "WordPiece", "Unigram", "WordLevel", "BPE", "FixedLength", "Prepend", "x".repeat(3000));
 
-    private Mutations() {
+    private final List<String> texts;
+
+    private Mutations(List<String> texts) {
+        this.texts = texts;
+    }
+
+    /// With these texts beside those of tokenizers.
+    public static Mutations with(String... texts) {
+        List<String> all = new ArrayList<>(TEXTS);
+        // as likely as all the others together
+        while (texts.length > 0 && all.size() < 2 * TEXTS.size())
+            all.addAll(List.of(texts));
+        return new Mutations(all);
     }
 
     /// `document` with one to four changes.
-    public static ObjectNode of(ObjectNode document, SplittableRandom random) {
+    public ObjectNode of(ObjectNode document, SplittableRandom random) {
         ObjectNode root = document.deepCopy();
         for (int n = 1 + random.nextInt(1 + random.nextInt(4)); n > 0; n--) {
             List<JsonNode> inner = new ArrayList<>();
@@ -45,11 +58,11 @@ public final class Mutations {
         }
     }
 
-    private static void change(JsonNode at, JsonNode from, SplittableRandom random) {
+    private void change(JsonNode at, JsonNode from, SplittableRandom random) {
         switch (at) {
             case ObjectNode o -> {
                 List<String> keys = new ArrayList<>(o.propertyNames());
-                String key = keys.isEmpty() || random.nextInt(8) == 0 ? TEXTS[random.nextInt(TEXTS.length)]
+                String key = keys.isEmpty() || random.nextInt(8) == 0 ? texts.get(random.nextInt(texts.size()))
                         : keys.get(random.nextInt(keys.size()));
                 if (random.nextInt(5) == 0)
                     o.remove(key);
@@ -72,13 +85,13 @@ public final class Mutations {
         }
     }
 
-    private static JsonNode value(JsonNode old, JsonNode from, SplittableRandom random) {
+    private JsonNode value(JsonNode old, JsonNode from, SplittableRandom random) {
         return switch (random.nextInt(9)) {
             case 0 -> F.nullNode();
             case 1 -> F.numberNode(new long[] {-1, 0, 1, 2, 255, 1L << 31, (1L << 32) - 1, 1L << 32,
                 Long.MAX_VALUE}[random.nextInt(9)]);
             case 2 -> F.numberNode(new double[] {0.5, -1, 1e308, 1e-300}[random.nextInt(4)]);
-            case 3, 4 -> F.stringNode(TEXTS[random.nextInt(TEXTS.length)]);
+            case 3, 4 -> F.stringNode(texts.get(random.nextInt(texts.size())));
             case 5 -> F.booleanNode(random.nextBoolean());
             case 6 -> size(from) > 200 ? F.arrayNode() : from.deepCopy();
             case 7 -> nested(1 + random.nextInt(100));
@@ -103,10 +116,15 @@ public final class Mutations {
 
     /// The document's bytes, now and then with some of them changed.
     public static byte[] bytes(ObjectNode document, SplittableRandom random) {
-        byte[] b = Json.MAPPER.writeValueAsBytes(document);
-        if (random.nextInt(10) == 0)
+        return damaged(Json.MAPPER.writeValueAsBytes(document), random);
+    }
+
+    /// The same bytes, now and then with some of them changed or the end cut off.
+    public static byte[] damaged(byte[] whole, SplittableRandom random) {
+        byte[] b = whole.clone();
+        if (b.length > 0 && random.nextInt(10) == 0)
             for (int n = random.nextInt(4); n > 0; n--)
                 b[random.nextInt(b.length)] = (byte) random.nextInt(256);
-        return b;
+        return random.nextInt(40) == 0 ? Arrays.copyOf(b, random.nextInt(b.length + 1)) : b;
     }
 }

@@ -90,6 +90,7 @@ class HostileTokenizerTest {
         "decoder; {'type': 'Nothing'}; type 'Nothing' is not known",
         "pre_tokenizer; {'type': 'FixedLength', 'length': 0}; length is not",
         "normalizer; {'type': 'Replace', 'pattern': {'String': ''}, 'content': 'aaaaaaaaaaaaaaaaaaaaaaaa'}; more than 16",
+        "normalizer; {'type': 'Sequence', 'normalizers': [{'type': 'Replace', 'pattern': {'Regex': 'x*'}, 'content': ' '}, {'type': 'Lowercase'}, {'type': 'Strip', 'strip_left': true, 'strip_right': false}]}; Strip comes after a Replace",
         "normalizer; {'type': 'Precompiled', 'precompiled_charsmap': 'BAAAAP////8='}; precompiled_charsmap is damaged",
         "normalizer; {'type': 'Precompiled', 'precompiled_charsmap': ''}; precompiled_charsmap is damaged",
         "post_processor; {'type': 'TemplateProcessing', 'single': [{'Sequence': {'id': 'B', 'type_id': 0}}], 'pair': [], 'special_tokens': {}}; single has the piece"})

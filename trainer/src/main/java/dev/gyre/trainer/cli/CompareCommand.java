@@ -53,7 +53,7 @@ final class CompareCommand extends GyreCommand {
     @Override
     protected int run() {
         if (out != null)
-            AtomicFiles.checkFile(out);
+            AtomicFiles.checkResult(out, Comparison.PAGE_MARK, "a page of Gyre");
         Comparison c = Comparison.of(runs, relative);
         if (c.rows().isEmpty())
             throw new UsageException("no run among these is finished: "

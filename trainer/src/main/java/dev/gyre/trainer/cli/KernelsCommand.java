@@ -74,7 +74,7 @@ final class KernelsCommand extends GyreCommand {
         if (cases < 0 || !(seconds >= 0))
             throw new UsageException("--cases and --seconds must not be negative");
         if (html != null)
-            AtomicFiles.checkFile(html);
+            AtomicFiles.checkResult(html, KernelsReport.MARK, "a page of gyre kernels");
         shape();
         return run(Devices.open(device, precision).backend());
     }

@@ -12,6 +12,9 @@ import java.util.List;
 
 /// Formats the results of [KernelsCommand] as lines and as a page.
 final class KernelsReport {
+    /// What tells a page from others.
+    static final String MARK = "<title>Gyre kernels</title>";
+
     private KernelsReport() {
     }
 

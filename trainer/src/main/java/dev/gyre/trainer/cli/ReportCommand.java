@@ -36,7 +36,7 @@ final class ReportCommand extends GyreCommand {
             throw new UsageException(dir + ": no run directory (no run.yaml)");
         AtomicFiles.checkFile(dir.resolve(Report.PAGE));
         if (png != null)
-            AtomicFiles.checkFile(png);
+            AtomicFiles.checkResult(png, "PNG\r\n", "a PNG picture");
         RunConfig c = ConfigReader.read(dir.resolve("run.yaml"), RunConfig.class, java.util.List.of());
         if (Results.read(dir) != null && (again || !Report.isExamined(dir))) {
             screen().status("looking at the result ...");

@@ -1,7 +1,6 @@
 package dev.gyre.trainer.cli;
 
 import dev.gyre.model.files.AtomicFiles;
-import dev.gyre.model.files.FormatException;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
@@ -11,6 +10,7 @@ import java.nio.file.attribute.PosixFileAttributes;
 import java.nio.file.attribute.PosixFilePermission;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.nio.file.attribute.UserPrincipal;
+import java.util.UUID;
 import java.util.stream.Stream;
 
 /// Settings of DJL, which runs the tokenizers and takes them from system properties only. They are the application's to
@@ -83,15 +83,18 @@ final class TokenizerSettings {
         }
     }
 
-    /// A folder for this process.
+    /// A folder for this process. Where none can be made (a full disk, a machine without a place for temporary files), a
+    /// name that nobody can guess: commands that need no tokenizer go on, and one that does says that it has no place.
     private static Path fresh(Path temporary) {
+        Path folder;
         try {
-            Path folder = Files.createTempDirectory(temporary, "djl-");
-            Runtime.getRuntime().addShutdownHook(new Thread(() -> AtomicFiles.delete(folder)));
-            return folder;
+            folder = Files.createTempDirectory(temporary, "djl-");
         } catch (IOException e) {
-            throw FormatException.unreadable(temporary, e);
+            folder = temporary.resolve("djl-" + UUID.randomUUID());
         }
+        Path made = folder;
+        Runtime.getRuntime().addShutdownHook(new Thread(() -> AtomicFiles.delete(made)));
+        return folder;
     }
 
     private static void setIfAbsent(String name, String value) {

@@ -89,8 +89,12 @@ public record SweepConfig(
 
     /// A word speaks for itself, a number needs its key.
     private static String part(String key, String value) {
-        String safe = value.replaceAll("[^A-Za-z0-9._-]+", "_");
+        String safe = safe(value);
         return value.matches("[A-Za-z].*") && !value.equals("true") && !value.equals("false") ? safe
-                : key.substring(key.lastIndexOf('.') + 1) + "=" + safe;
+                : safe(key.substring(key.lastIndexOf('.') + 1)) + "=" + safe;
+    }
+
+    private static String safe(String s) {
+        return s.replaceAll("[^A-Za-z0-9._-]+", "_");
     }
 }

@@ -13,6 +13,7 @@ import org.jspecify.annotations.Nullable;
 import tools.jackson.core.JacksonException;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
+import tools.jackson.databind.node.ArrayNode;
 import tools.jackson.databind.node.ObjectNode;
 
 /// Reads a line that is a conversation: `messages`, ShareGPT's `conversations`, or `prompt` and `completion` as lists of
@@ -139,13 +140,15 @@ final class Chats {
 
     private Message message(ObjectNode o, String role, String content, int number) {
         String given = ExampleReader.string(file, line, o, role);
+        if (role.equals("from") && given.equals("function_call"))
+            return message(called(o, content, number), "role", "content", number);
         String who = ROLES.getOrDefault(given.toLowerCase(Locale.ROOT), given);
         // a template of messages may know the name
         if (role.equals("role") && who.equals("tool"))
             who = given;
         if (role.equals("from") && !who.equals("assistant") && !OTHERS.contains(who))
             throw wrong("the role '" + given + "' of message " + number + " is not known; known are "
-                    + String.join(", ", ROLES.keySet()));
+                    + String.join(", ", ROLES.keySet()) + ", function_call");
         if (!ExampleReader.isEmpty(o.path("train_detail")))
             throw wrong("'train_detail' of message " + number
                     + " is not supported: a message is trained on as a whole, or not at all");
@@ -175,10 +178,53 @@ final class Chats {
         // beside tool calls there may be nothing said
         boolean silent = (!o.has(content) || o.path(content).isNull())
                 && (fields.containsKey("tool_calls") || fields.containsKey("function_call"));
-        String said = silent ? null : ExampleReader.string(file, line, o, content);
+        String said = silent ? null : said(o, content, number);
         if (List.copyOf(fields.keySet()).equals(List.of("role", "content")))
             fields.clear();
         return new Message(who, said, trained == null || trained, fields);
+    }
+
+    /// What is said, as a text or as a list of one part that is a text: the two that all templates show alike.
+    private String said(ObjectNode o, String content, int number) {
+        if (!(o.get(content) instanceof ArrayNode parts))
+            return ExampleReader.string(file, line, o, content);
+        List<String> texts = new ArrayList<>();
+        for (JsonNode part : parts) {
+            String type = part.path("type").asString("text");
+            if (!type.equals("text") || !part.path("text").isString())
+                throw wrong("message " + number + " has a part of type '" + type + "' in its '" + content
+                        + "'; only text is read: leave the part out, or the row");
+            texts.add(part.path("text").stringValue());
+        }
+        if (texts.size() != 1)
+            throw wrong("message " + number + " has " + texts.size() + " parts in its '" + content
+                    + "', which templates join in different ways; write one text");
+        return texts.getFirst();
+    }
+
+    /// ShareGPT's turn `function_call`, whose value is the call (or a list of calls) as JSON, as templates know it: an
+    /// answer with `tool_calls`.
+    private ObjectNode called(ObjectNode o, String content, int number) {
+        String wanted = "the function_call of message " + number
+                + " must hold {\"name\": ..., \"arguments\": {...}}, or a list of them, as JSON in a string";
+        JsonNode calls;
+        try {
+            calls = JSON.readTree(ExampleReader.string(file, line, o, content));
+        } catch (JacksonException e) {
+            throw wrong(wanted);
+        }
+        ObjectNode out = o.deepCopy();
+        out.remove(List.of("from", content));
+        out.put("role", "assistant").putNull("content");
+        ArrayNode all = out.putArray("tool_calls");
+        for (JsonNode call : calls.isArray() ? calls : List.of(calls)) {
+            if (!call.path("name").isString() || call.path("arguments").isMissingNode())
+                throw wrong(wanted);
+            all.addObject().put("type", "function").set("function", call);
+        }
+        if (all.isEmpty())
+            throw wrong(wanted);
+        return out;
     }
 
     private @Nullable Boolean mark(ObjectNode o, String key, int number, @Nullable Boolean before) {

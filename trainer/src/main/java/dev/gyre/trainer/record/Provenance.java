@@ -62,6 +62,9 @@ public final class Provenance {
                 throw new FormatException(Path.of(e.getKey()), "changed since the run in " + dir.path()
                         + " was started; resuming needs the same model and data. Restore it, or start a new run");
         }
+        if (before.has("resumed") && !before.path("resumed").isArray())
+            throw new FormatException(file,
+                    "is damaged: resumed is no list; remove the file, and the run's record starts anew");
         ObjectNode again = before.withArray("resumed").addObject();
         for (String key : List.of("gyre", "started", "jdk", "device"))
             again.set(key, now.get(key));

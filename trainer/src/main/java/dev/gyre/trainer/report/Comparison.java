@@ -22,6 +22,9 @@ import org.jspecify.annotations.Nullable;
 
 /// Finished runs side by side: what each cost and what it gave. [ComparisonTable] writes them down.
 public final class Comparison {
+    /// What tells Gyre's pages from others.
+    public static final String PAGE_MARK = "<title>Gyre";
+
     /// A finished run.
     public record Row(String name, Path dir, RunConfig config, Results results) {
     }

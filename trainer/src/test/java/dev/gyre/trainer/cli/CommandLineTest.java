@@ -8,6 +8,7 @@ import dev.gyre.trainer.cli.screen.ExitCode;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.logging.Level;
 import java.util.logging.Logger;
 import org.junit.jupiter.api.Test;
@@ -66,6 +67,28 @@ class CommandLineTest {
     }
 
     /// Named before anything else is looked at: neither models nor runs are there.
+    /// A file that was named by mistake is not lost; a page of the last time is replaced.
+    @Test
+    void aResultReplacesOnlyAResultOfItsKind() throws IOException {
+        Path thesis = Files.writeString(dir.resolve("thesis.html"), "<!doctype html><title>Mine</title>");
+        Path page = Files.writeString(dir.resolve("page.html"), "<!doctype html>\n<title>Gyre kernels</title>old");
+        Path link = Files.createSymbolicLink(dir.resolve("link.html"), page);
+        Path run = Files.createDirectories(dir.resolve("run"));
+        Files.writeString(run.resolve("run.yaml"), "x");
+        for (Cli c : List.of(Cli.gyre("kernels", "--html", thesis), Cli.gyre("compare", run, "--out", thesis),
+                Cli.gyre("report", run, "--png", thesis))) {
+            assertThat(c.code).as(c.toString()).isEqualTo(ExitCode.USAGE);
+            assertThat(c.err).startsWith("gyre: " + thesis + ": exists and is not a ").hasLineCount(1);
+        }
+        for (Path other : List.of(link, run))
+            for (Cli c : List.of(Cli.gyre("kernels", "--html", other), Cli.gyre("compare", run, "--out", other)))
+                assertThat(c.err).contains(other + ": ").containsAnyOf("is a link", "it is a folder").hasLineCount(1);
+        assertThat(thesis).hasContent("<!doctype html><title>Mine</title>");
+        Cli c = Cli.gyre("kernels", "--html", page, "--size", "XS", "--ops", "Axpy", "--seconds", 0);
+        assertThat(c.code).as(c.toString()).isZero();
+        assertThat(page).content().contains("<h1>Gyre kernels</h1>").doesNotContain("old");
+    }
+
     @Test
     void whatCannotBeWrittenEndsACommandAtOnce() throws IOException {
         Path closed = closed();

@@ -165,12 +165,12 @@ class KilledTest {
         }
     }
 
-    private static void signal(Process p, String name) throws IOException, InterruptedException {
+    static void signal(Process p, String name) throws IOException, InterruptedException {
         new ProcessBuilder("kill", "-" + name, String.valueOf(p.pid())).redirectErrorStream(true).start().waitFor();
     }
 
     /// Waits until all threads of a process that was sent STOP stand still; false where it ended before.
-    private static boolean isStopped(Process p) throws InterruptedException {
+    static boolean isStopped(Process p) throws InterruptedException {
         Path tasks = Path.of("/proc/" + p.pid() + "/task");
         while (p.isAlive())
             try (Stream<Path> all = Files.list(tasks)) {
@@ -186,7 +186,7 @@ class KilledTest {
         return false;
     }
 
-    private static void copy(Path from, Path to) throws IOException {
+    static void copy(Path from, Path to) throws IOException {
         try (Stream<Path> all = Files.walk(from)) {
             for (Path p : all.toList())
                 Files.copy(p, to.resolve(from.relativize(p).toString()));
@@ -195,7 +195,7 @@ class KilledTest {
 
     /// All files of a run by name, without what differs between any two runs: times, memory, places, and the files that
     /// grow with each start.
-    private static Map<String, String> contents(Path run) throws IOException {
+    static Map<String, String> contents(Path run) throws IOException {
         Map<String, String> out = new TreeMap<>();
         try (Stream<Path> all = Files.walk(run)) {
             for (Path p : all.filter(Files::isRegularFile).toList()) {

@@ -168,7 +168,7 @@ class ChatDataTest {
     @ParameterizedTest
     @CsvSource(delimiter = '|', quoteCharacter = '`', value = {
         "{`messages`: [{`role`:`user`,`content`:`q`},{`role`:`Bob`,`content`:`a`}]} | no message is the assistant's, and the role 'Bob' is not known; call who answers 'assistant'",
-        "{`conversations`: [{`from`:`human`,`value`:`q`},{`from`:`function_call`,`value`:`a`}]} | the role 'function_call' of message 2 is not known",
+        "{`conversations`: [{`from`:`human`,`value`:`q`},{`from`:`function_call`,`value`:`a`}]} | the function_call of message 2 must hold",
         "{`messages`: [{`role`:`user`,`content`:`q`},{`role`:`assistant`,`content`:`a`,`weight`:0.5}]} | 'weight' of message 2 must be 0 or 1",
         "{`messages`: [{`role`:`user`,`content`:`q`},{`role`:`assistant`,`content`:`a`,`weight`:1,`train`:false}]} | 'train' of message 2 contradicts",
         "{`messages`: [{`role`:`user`,`content`:`q`,`train`:true},{`role`:`assistant`,`content`:`a`}]} | message 1 is marked to be trained on and is not the assistant's",
@@ -213,6 +213,37 @@ class ChatDataTest {
         assertThat(s.whole.getLast()).startsWith("T[{\"name\": \"f\"}]\n");
         assertThat(s.trained).containsExactly(
                 "CALL f {\"b\": 1, \"a\": [true]}<|im_end|>\n<think>hm</think>a<|im_end|>\n", "a<|im_end|>\n");
+    }
+
+    @Test
+    void callsInShareGptFilesAreAnswersWithToolCalls() throws IOException {
+        model("bytes.json",
+                "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content or '' }}"
+                        + "{% for c in m.tool_calls or [] %}{{ c.type }} {{ c.function.name }} {{ c.function.arguments|tojson }}{% endfor %}"
+                        + "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}");
+        Shown s = show("""
+                {"conversations": [{"from": "human", "value": "q"}, {"from": "function_call", "value": "{\\"name\\": \\"f\\", \\"arguments\\": {\\"b\\": 1}}"}, {"from": "observation", "value": "3"}, {"from": "gpt", "value": "a"}]}
+                {"conversations": [{"from": "human", "value": "q"}, {"from": "function_call", "weight": 0, "value": "[{\\"name\\": \\"f\\", \\"arguments\\": {}}]"}, {"from": "observation", "value": "3"}, {"from": "gpt", "value": "a"}]}
+                """, TrainOn.COMPLETION);
+        assertThat(s.trained).containsExactly("function f {\"b\": 1}<|im_end|>\na<|im_end|>\n", "a<|im_end|>\n");
+        assertThat(s.whole.getFirst()).contains("<|im_start|>tool\n3<|im_end|>");
+        for (String value : List.of("f()", "{}", "[]", "[1]", "{\\\"name\\\": \\\"f\\\"}"))
+            assertThatThrownBy(() -> show("{\"conversations\": [{\"from\": \"human\", \"value\": \"q\"}, {\"from\": \"function_call\", \"value\": \""
+                    + value + "\"}]}", TrainOn.COMPLETION)).isInstanceOf(DataException.class)
+                    .hasMessageContaining("the function_call of message 2 must hold");
+    }
+
+    @Test
+    void aListOfOneTextIsThatTextAndOtherPartsAreNamed() throws IOException {
+        String row = "{\"messages\": [{\"role\": \"user\", \"content\": %s}, {\"role\": \"assistant\", \"content\": [{\"type\": \"text\", \"text\": \"a\"}]}]}";
+        Shown s = show(row.formatted("[{\"type\": \"text\", \"text\": \"q\"}]"), TrainOn.COMPLETION);
+        assertThat(s.whole).containsExactly("<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\na<|im_end|>\n");
+        assertThat(s.trained).containsExactly("a<|im_end|>\n");
+        for (String[] c : new String[][] {{"[{\"type\": \"image_url\", \"image_url\": {\"url\": \"x\"}}]", "a part of type 'image_url'"},
+            {"[{\"type\": \"text\", \"text\": \"q\"}, {\"type\": \"text\", \"text\": \"r\"}]", "has 2 parts"},
+            {"[]", "has 0 parts"}, {"[{\"type\": \"text\"}]", "a part of type 'text'"}, {"[3]", "a part of type 'text'"}})
+            assertThatThrownBy(() -> show(row.formatted(c[0]), TrainOn.COMPLETION)).isInstanceOf(DataException.class)
+                    .hasMessageContaining("d.jsonl:1: message 1 has").hasMessageContaining(c[1]);
     }
 
     /// The prompt opens a thought, which an answer in the middle of a conversation does not have.

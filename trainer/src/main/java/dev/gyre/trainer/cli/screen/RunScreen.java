@@ -51,6 +51,7 @@ public final class RunScreen {
                     + Text.bytes(Math.max(ProcessMemory.peakResident(), ProcessMemory.peakHeap()))
                     + (onCpu(device.backend()) ? ""
                             : " · " + Text.bytes(run.session().bytes()) + " on " + device.backend().name()));
+            screen.requireLogged();
             return ExitCode.OK;
         } finally {
             screen.done();

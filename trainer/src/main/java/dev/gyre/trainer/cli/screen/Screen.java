@@ -21,7 +21,11 @@ public final class Screen {
     private boolean quiet;
     private boolean json;
     private String status = "";
-    private @Nullable PrintWriter log;
+    private @Nullable Path logFile;
+    private @Nullable Writer log;
+    /// Why the log lacks lines, and whether that was thrown.
+    private @Nullable IOException lost;
+    private boolean told;
 
     public Screen(PrintStream out, PrintStream err, boolean terminal) {
         this.out = out;
@@ -47,19 +51,36 @@ public final class Screen {
         return terminal;
     }
 
-    /// From now on lines are also appended to `file`.
+    /// From now on lines are also appended to `file`; with null, no more. A line that cannot be written there is shown, and
+    /// ends the command like any other file that cannot be written: by an exception of [#line], [#result] or
+    /// [#requireLogged]. [#note] throws none: it is also called while another exception or a signal is on its way.
     public synchronized void log(@Nullable Path file) {
         if (log != null)
-            log.close();
+            try {
+                log.close(); // every line is flushed already
+            } catch (IOException e) {
+                lost = e;
+            }
         log = null;
+        lost = null;
+        told = false;
+        logFile = file;
         if (file != null)
             try {
-                Writer w = Files.newBufferedWriter(file, StandardCharsets.UTF_8, StandardOpenOption.CREATE,
+                log = Files.newBufferedWriter(file, StandardCharsets.UTF_8, StandardOpenOption.CREATE,
                         StandardOpenOption.APPEND);
-                log = new PrintWriter(w, true);
             } catch (IOException e) {
-                throw new UncheckedIOException(new IOException(file + ": cannot be written: " + e.getMessage(), e));
+                lost = e;
+                requireLogged();
             }
+    }
+
+    /// Throws where the log lacks a line.
+    public synchronized void requireLogged() {
+        told = true;
+        if (lost != null)
+            throw new UncheckedIOException(new IOException(
+                    logFile + ": cannot be written: " + lost.getMessage() + "; the run can be resumed", lost));
     }
 
     /// Text as it may be shown. Names, keys and answers come out of files and models, and a terminal obeys control characters:
@@ -81,8 +102,14 @@ public final class Screen {
     }
 
     private void record(String text) {
-        if (log != null)
-            log.println(visible(text));
+        if (log == null || lost != null)
+            return;
+        try {
+            log.write(visible(text) + System.lineSeparator());
+            log.flush();
+        } catch (IOException e) {
+            lost = e;
+        }
     }
 
     /// Progress: silent under `-q`.
@@ -90,6 +117,8 @@ public final class Screen {
         record(text);
         if (!quiet)
             print(out, text);
+        if (lost != null && !told)
+            requireLogged();
     }
 
     /// From now on the output is for programs: [#data] alone, and errors. The log still gets what a person would see.
@@ -113,6 +142,8 @@ public final class Screen {
         record(text);
         if (!json)
             print(out, text);
+        if (lost != null && !told)
+            requireLogged();
     }
 
     /// A remark, on the error stream.
