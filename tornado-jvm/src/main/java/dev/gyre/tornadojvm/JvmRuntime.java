@@ -77,6 +77,11 @@ public enum JvmRuntime implements TornadoRuntime, TornadoBackend, TornadoDevice 
     }
 
     @Override
+    public long getMaxAllocMemory() {
+        return getMaxGlobalMemory();
+    }
+
+    @Override
     public long getDeviceLocalMemorySize() {
         return LOCAL_MEMORY;
     }

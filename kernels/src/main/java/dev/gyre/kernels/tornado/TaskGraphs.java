@@ -126,6 +126,7 @@ final class TaskGraphs extends TaskCalls {
     private final List<Task> tasks = new ArrayList<>();
     private final List<int[]> offsets = new ArrayList<>();
     private final Map<Integer, Integer> uses = new HashMap<>();
+    private int maxUses = MAX_USES;
 
     /// @param collects false to keep no tasks, only to find out how much memory they need
     TaskGraphs(boolean collects) {
@@ -148,6 +149,18 @@ final class TaskGraphs extends TaskCalls {
     /// The graphs of all programs so far.
     List<Graph> graphs() {
         return graphs;
+    }
+
+    /// The launch of the tasks that `adds` adds, which are one graph.
+    Launch single(Runnable adds) {
+        cut();
+        maxUses = MAX_TASKS;
+        adds.run();
+        maxUses = MAX_USES;
+        List<Launch> all = finish();
+        if (all.size() != 1)
+            throw new IllegalStateException(all.size() + " graphs where one was expected");
+        return all.getFirst();
     }
 
     /// The launches of the tasks since the last call.
@@ -232,7 +245,7 @@ final class TaskGraphs extends TaskCalls {
         for (Object a : task.arguments)
             key.add(a instanceof TornadoNativeArray ? a.getClass() : a);
         int number = kernels.computeIfAbsent(key, _ -> kernels.size());
-        if (tasks.size() >= MAX_TASKS - 1 || uses.getOrDefault(number, 0) >= MAX_USES)
+        if (tasks.size() >= MAX_TASKS - 1 || uses.getOrDefault(number, 0) >= maxUses)
             cut();
         int use = uses.merge(number, 1, Integer::sum);
         String id = kernel + "_" + number + (use == 1 ? "" : "_" + use);

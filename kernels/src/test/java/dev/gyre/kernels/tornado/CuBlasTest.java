@@ -5,7 +5,6 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.gyre.kernels.DeviceException;
-import dev.gyre.kernels.MemoryPlan;
 import dev.gyre.kernels.Precision;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;
@@ -181,7 +180,7 @@ class CuBlasTest {
     }
 
     private static FloatArray powers() {
-        return new DeviceMemory(List.of(), MemoryPlan.of(List.of())).powers();
+        return DeviceMemory.powersOfTwo();
     }
 
     @Test
