@@ -77,7 +77,7 @@ public final class TornadoDevices {
 
     /// Why devices `cuda:N` cannot use cuBLAS; null if they can.
     public static @Nullable String missingCuBlas() {
-        return ProductCuBlas.missing();
+        return CuBlas.missing();
     }
 
     private static String name(TornadoVMBackendType type, int device) {
