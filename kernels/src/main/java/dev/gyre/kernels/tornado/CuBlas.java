@@ -1,5 +1,6 @@
 package dev.gyre.kernels.tornado;
 
+import dev.gyre.kernels.DeviceException;
 import java.lang.foreign.AddressLayout;
 import java.lang.foreign.Arena;
 import java.lang.foreign.FunctionDescriptor;
@@ -13,7 +14,6 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.NoSuchElementException;
 import org.jspecify.annotations.Nullable;
-import uk.ac.manchester.tornado.api.exceptions.TornadoRuntimeException;
 
 /// The functions of NVIDIA's cuBLAS that we call, by java.lang.foreign. They enqueue work on a CUDA stream and return.
 ///
@@ -137,9 +137,10 @@ final class CuBlas {
         }
     }
 
+    /// A TornadoRuntimeException would be lost: the SDK replaces it by "Recover option disabled".
     private static void check(String function, int status) {
         if (status != 0)
-            throw new TornadoRuntimeException(function + " failed: " + status(status));
+            throw new DeviceException(function + " failed: " + status(status));
     }
 
     private static RuntimeException failure(String function, Throwable e) {
