@@ -97,7 +97,7 @@ final class DeviceMemory {
     private record Located(Pool<?> pool, Place place) {
     }
 
-    /// Most elements of a part: index arithmetic of a loop that steps by [TransferKernels#ITEMS] stays below 2^31.
+    /// Most elements of a part: index arithmetic of a loop that steps by [ElementTransferKernels#ITEMS] stays below 2^31.
     static final int MAX_PART = Integer.MAX_VALUE - (1 << 21) + 1;
     /// F32 inputs of up to this many elements are copied to the device together whenever one was written. Larger ones (tables)
     /// are copied alone when they are written.
@@ -280,7 +280,7 @@ final class DeviceMemory {
         String tooLong = tooLong();
         if (tooLong != null)
             throw new DeviceException(tooLong);
-        TaskGraphs none = new TaskGraphs(false);
+        TaskGraphs none = new TaskGraphs(false, false);
         for (Program p : programs)
             Lowering.lower(p, none, this, choice);
         if (scratchNeed[0] > 0)

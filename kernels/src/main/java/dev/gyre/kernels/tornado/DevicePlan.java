@@ -38,7 +38,7 @@ final class DevicePlan {
     private static final int LARGE_BYTES = 16 << 20;
 
     final DeviceMemory memory;
-    final TaskGraphs tasks = new TaskGraphs(true);
+    final TaskGraphs tasks;
     final List<List<Launch>> programs = new ArrayList<>();
     /// Gives every array its storage and first values.
     final Launch bind;
@@ -52,6 +52,7 @@ final class DevicePlan {
 
     private DevicePlan(List<Program> all, DeviceMemory memory, Lowering.Choice choice, boolean allocates) {
         this.memory = memory.measured(all, choice);
+        this.tasks = new TaskGraphs(true, choice.cudaGraphs());
         this.allocates = allocates;
         if (allocates)
             memory.allocate();
@@ -83,24 +84,26 @@ final class DevicePlan {
     private void bind() {
         for (int p = 0; p < memory.floats.parts(); p++) {
             int n = memory.floats.length(p);
-            int items = Math.min(n, TransferKernels.ITEMS);
-            tasks.task("fillFloats", items(items), TransferKernels::fillFloats,
+            int items = Math.min(n, ElementTransferKernels.ITEMS);
+            tasks.task("fillFloats", items(items), ElementTransferKernels::fillFloats,
                     new int[] {memory.zeros(p)[0], memory.zeros(p)[1], 0}, memory.floats.array(p), memory.inputs(), n,
                     items);
         }
         int out = memory.outputsLength();
-        tasks.task("fillFloats", items(out), TransferKernels::fillFloats, new int[] {0, out, 0}, memory.outputs(),
+        tasks.task("fillFloats", items(out), ElementTransferKernels::fillFloats, new int[] {0, out, 0},
+                memory.outputs(),
                 memory.inputs(), out, out);
         for (int p = 0; p < memory.shorts.parts(); p++) {
             int n = memory.shorts.length(p);
-            int items = Math.min(n, TransferKernels.ITEMS);
-            tasks.task("fillShorts", items(items), TransferKernels::fillShorts, new int[] {0x7fc0, 0},
+            int items = Math.min(n, ElementTransferKernels.ITEMS);
+            tasks.task("fillShorts", items(items), ElementTransferKernels::fillShorts, new int[] {0x7fc0, 0},
                     memory.shorts.array(p), n, items);
         }
         for (int p = 0; p < memory.bytes.parts(); p++) {
             int n = memory.bytes.length(p);
-            int items = Math.min(n, TransferKernels.ITEMS);
-            tasks.task("fillBytes", items(items), TransferKernels::fillBytes, new int[] {0, 0}, memory.bytes.array(p),
+            int items = Math.min(n, ElementTransferKernels.ITEMS);
+            tasks.task("fillBytes", items(items), ElementTransferKernels::fillBytes, new int[] {0, 0},
+                    memory.bytes.array(p),
                     n, items);
         }
     }
@@ -121,8 +124,9 @@ final class DevicePlan {
         FloatArray a = new FloatArray(allocates ? n : 1);
         return new Door<>(a, n, tasks.single(() -> {
             for (int p = 0; p < memory.floats.parts(); p++)
-                tasks.task("putFloats", items(n), TransferKernels::putFloats, new int[2], memory.floats.array(p), a, n);
-            tasks.task("putFloats", items(n), TransferKernels::putFloats, new int[2], memory.outputs(), a, n);
+                tasks.task("putFloats", items(n), ElementTransferKernels::putFloats, new int[2], memory.floats.array(p),
+                        a, n);
+            tasks.task("putFloats", items(n), ElementTransferKernels::putFloats, new int[2], memory.outputs(), a, n);
         }));
     }
 
@@ -130,7 +134,8 @@ final class DevicePlan {
         FloatArray a = new FloatArray(allocates ? n : 1);
         return new Door<>(a, n, tasks.single(() -> {
             for (int p = 0; p < memory.floats.parts(); p++)
-                tasks.task("getFloats", items(n), TransferKernels::getFloats, new int[2], memory.floats.array(p), a, n);
+                tasks.task("getFloats", items(n), ElementTransferKernels::getFloats, new int[2], memory.floats.array(p),
+                        a, n);
         }));
     }
 
@@ -138,7 +143,8 @@ final class DevicePlan {
         ShortArray a = new ShortArray(allocates ? n : 1);
         return new Door<>(a, n, tasks.single(() -> {
             for (int p = 0; p < memory.shorts.parts(); p++)
-                tasks.task("putShorts", items(n), TransferKernels::putShorts, new int[2], memory.shorts.array(p), a, n);
+                tasks.task("putShorts", items(n), ElementTransferKernels::putShorts, new int[2], memory.shorts.array(p),
+                        a, n);
         }));
     }
 
@@ -146,7 +152,8 @@ final class DevicePlan {
         ByteArray a = new ByteArray(allocates ? n : 1);
         return new Door<>(a, n, tasks.single(() -> {
             for (int p = 0; p < memory.bytes.parts(); p++)
-                tasks.task("putBytes", items(n), TransferKernels::putBytes, new int[2], memory.bytes.array(p), a, n);
+                tasks.task("putBytes", items(n), ElementTransferKernels::putBytes, new int[2], memory.bytes.array(p), a,
+                        n);
         }));
     }
 

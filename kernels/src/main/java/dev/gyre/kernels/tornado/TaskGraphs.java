@@ -112,6 +112,7 @@ final class TaskGraphs extends TaskCalls {
     }
 
     private final boolean collects;
+    private final boolean replayed;
     private final GridScheduler grids = new GridScheduler();
     /// Number of each kernel with its constants.
     private final Map<List<Object>, Integer> kernels = new HashMap<>();
@@ -129,8 +130,11 @@ final class TaskGraphs extends TaskCalls {
     private int maxUses = MAX_USES;
 
     /// @param collects false to keep no tasks, only to find out how much memory they need
-    TaskGraphs(boolean collects) {
+    /// @param replayed whether graphs are recorded and replayed, with the addresses of library calls: then only parts that have
+    ///        the same ones share a graph
+    TaskGraphs(boolean collects, boolean replayed) {
         this.collects = collects;
+        this.replayed = replayed;
     }
 
     GridScheduler grids() {
@@ -201,8 +205,11 @@ final class TaskGraphs extends TaskCalls {
         List<Object> key = new ArrayList<>();
         Set<String> names = new HashSet<>();
         Set<TornadoNativeArray> arrays = Collections.newSetFromMap(new IdentityHashMap<>());
-        for (Task t : tasks) {
+        for (int i = 0; i < tasks.size(); i++) {
+            Task t = tasks.get(i);
             key.add(t.id);
+            if (replayed && t.code instanceof LibraryCall)
+                key.add(Arrays.toString(offsets.get(i)));
             names.add(t.id);
             for (Object a : t.arguments)
                 if (a instanceof TornadoNativeArray array) {

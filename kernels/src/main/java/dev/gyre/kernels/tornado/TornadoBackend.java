@@ -58,13 +58,13 @@ public final class TornadoBackend implements Backend {
                                 + " device " + name + " computes in f32 (precision: f32)");
             return new TornadoBackend(name, device, new Lowering.Choice(workGroups, null, false), "");
         }
-        String missing = ProductCuBlas.missing();
+        String missing = CuBlas.missing();
         if (missing == null)
             return new TornadoBackend(name, device, new Lowering.Choice(workGroups, precision, cudaGraphs()),
                     ", products by cuBLAS in " + text(precision));
         if (precision != Precision.F32)
             throw new DeviceException("precision " + text(precision) + " on " + name + " needs cuBLAS: " + missing
-                    + "; install CUDA's cuBLAS and an SDK with tornado-cublas, or set precision: f32 for our own kernels");
+                    + "; install CUDA's cuBLAS, or set precision: f32 for our own kernels");
         return new TornadoBackend(name, device, new Lowering.Choice(workGroups, null, cudaGraphs()),
                 ", products by our own kernels (no cuBLAS: " + missing + ")");
     }
@@ -106,7 +106,7 @@ public final class TornadoBackend implements Backend {
     @Override
     public Precision precision(ProductOps.MatMul product) {
         Precision p = choice.cuBlas();
-        return p != null && ProductCuBlas.takes(product, p) ? p : Precision.F32;
+        return p != null && ProductCuBlas.takes(product) ? p : Precision.F32;
     }
 
     /// @throws DeviceException if the device has less than `need` bytes

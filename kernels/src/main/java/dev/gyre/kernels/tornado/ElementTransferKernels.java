@@ -10,11 +10,11 @@ import uk.ac.manchester.tornado.api.types.arrays.ShortArray;
 
 /// Kernels that prepare the arrays of a session and move what the host reads and writes through small arrays, so that no large
 /// array is ever copied, or touched on the host, as a whole.
-final class TransferKernels {
+final class ElementTransferKernels {
     /// Work items that fill an array, each every so manieth element.
     static final int ITEMS = 1 << 20;
 
-    private TransferKernels() {
+    private ElementTransferKernels() {
     }
 
     /// Fills x with `in[0]`, but elements `at[0] .. at[1] - 1` with zeros. An array that a graph only writes is allocated
