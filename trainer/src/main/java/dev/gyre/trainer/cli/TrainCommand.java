@@ -16,6 +16,7 @@ import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.data.ModelText;
 import dev.gyre.trainer.data.RunData;
 import dev.gyre.trainer.measure.ModelRef;
+import dev.gyre.trainer.plan.RunDevice;
 import dev.gyre.trainer.record.Metrics;
 import dev.gyre.trainer.record.RunDir;
 import dev.gyre.trainer.report.Report;
@@ -86,7 +87,7 @@ final class TrainCommand extends GyreCommand {
 
     private int run(Collective all) {
         RunConfig config = ConfigReader.readWithInputs(file, RunConfig.class, set);
-        Devices.Chosen device = Devices.open(Launcher.device(config.device()), config.precision());
+        Devices.Chosen device = RunDevice.open(config, Launcher.device(config.device()));
         if (all.rank() > 0)
             return follow(config, device.backend(), all);
         Outcome run = train(config, device, all);

@@ -34,7 +34,7 @@ public final class RunPlan {
         this.files = files;
         this.threads = threads;
         this.workers = workers;
-        this.device = PlannedDevice.of(config.device(), config.precision());
+        this.device = PlannedDevice.of(config.device(), config.precision(), () -> RunDevice.narrow(config, files));
     }
 
     /// @param threads of the CPU backend; for one worker
