@@ -10,8 +10,6 @@ import dev.gyre.kernels.tornado.CuBlasProvider.Matrix;
 import dev.gyre.kernels.tornado.DeviceMemory.Floats;
 import dev.gyre.kernels.tornado.DeviceMemory.Nf4;
 import dev.gyre.kernels.tornado.DeviceMemory.Shorts;
-import uk.ac.manchester.tornado.api.types.arrays.IntArray;
-import uk.ac.manchester.tornado.api.types.arrays.ShortArray;
 import uk.ac.manchester.tornado.api.types.arrays.TornadoNativeArray;
 
 /// Large matrix products by cuBLAS, on parts of the arrays of the session. A weight in NF4, and one in BF16 unless products
@@ -28,7 +26,7 @@ final class ProductCuBlas extends OpLowering {
     private final ProductTornado own;
     private final Precision precision;
 
-    /// A factor, or the result, from element `at` of an array.
+    /// A factor, from element `at` of an array.
     private record Part(TornadoNativeArray array, int at) {
     }
 
@@ -50,15 +48,18 @@ final class ProductCuBlas extends OpLowering {
         Part a = brain ? rounded(x, o.a().length()) : new Part(x.array(), x.at());
         Part b = brain ? roundedWeight(o.b()) : decoded(o.b());
         Floats c = f(o.c());
-        IntArray at = at(b.at, a.at, c.at());
         boolean nt = o.form() == ProductOps.MatMul.Form.NT;
         boolean tn = o.form() == ProductOps.MatMul.Form.TN;
         Matrix first = new Matrix(b.array, nt ? o.K() : o.N(), nt);
         Matrix second = new Matrix(a.array, tn ? o.M() : o.K(), tn);
         Matrix result = new Matrix(c.array(), o.N(), false);
-        tasks.library(() -> CuBlasProvider.gemm(o.N(), o.M(), o.K(), (float) o.alpha(), first, second,
-                o.accumulate() ? 1f : 0f, result, at,
-                precision == Precision.TF32 ? CuBlas.COMPUTE_32F_FAST_TF32 : CuBlas.COMPUTE_32F));
+        float alpha = (float) o.alpha();
+        float beta = o.accumulate() ? 1f : 0f;
+        int compute = precision == Precision.TF32 ? CuBlas.COMPUTE_32F_FAST_TF32 : CuBlas.COMPUTE_32F;
+        tasks.library("product", at(b.at, a.at, c.at()),
+                (at, slot) -> CuBlasProvider.gemm(o.N(), o.M(), o.K(), alpha, first, second, beta, result, at, slot,
+                        compute),
+                b.array, a.array, c.array(), o.form(), o.M(), o.N(), o.K(), alpha, beta, compute);
     }
 
     private Part decoded(Buf b) {
@@ -73,10 +74,10 @@ final class ProductCuBlas extends OpLowering {
     }
 
     private Part rounded(Floats x, int n) {
-        ShortArray y = memory.shortScratch(n);
-        tasks.task("toBf16", items(n), ProductBf16Kernels::toBf16, x.array(), memory.powers(), y,
-                at(x.at()), n);
-        return new Part(y, 0);
+        Shorts y = memory.shortScratch(n);
+        tasks.task("toBf16", items(n), ProductBf16Kernels::toBf16, at(x.at(), y.at()), x.array(), memory.powers(),
+                y.array(), n);
+        return new Part(y.array(), y.at());
     }
 
     private Part roundedWeight(Buf b) {
@@ -88,11 +89,12 @@ final class ProductCuBlas extends OpLowering {
             case F32 -> rounded(f(b), b.length());
             case NF4 -> {
                 Nf4 q = memory.nf4(b);
-                ShortArray y = memory.shortScratch(b.length());
-                tasks.task("nf4ToBf16", items(b.length()), ProductBf16Kernels::nf4ToBf16, q.codes(), q.book(),
-                        q.maxima(), q.maximaCodes(), q.map(), memory.powers(), y, b.length(), q.block(), q.nested(),
-                        q.offset());
-                yield new Part(y, 0);
+                Shorts y = memory.shortScratch(b.length());
+                tasks.task("nf4ToBf16", items(b.length()), ProductBf16Kernels::nf4ToBf16,
+                        at(q.codes().at(), q.tables().at(), q.maxima().at(), q.maximaCodes().at(), y.at()),
+                        q.codes().array(), q.tables().array(), q.maxima().array(), q.maximaCodes().array(),
+                        memory.powers(), y.array(), b.length(), q.block(), q.nested());
+                yield new Part(y.array(), y.at());
             }
             case I32 -> throw ProductTornado.notAFactor(b);
         };
