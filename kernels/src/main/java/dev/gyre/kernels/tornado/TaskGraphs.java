@@ -112,6 +112,7 @@ final class TaskGraphs extends TaskCalls {
     }
 
     private final boolean collects;
+    private final boolean recorded;
     private final GridScheduler grids = new GridScheduler();
     /// Number of each kernel with its constants.
     private final Map<List<Object>, Integer> kernels = new HashMap<>();
@@ -128,8 +129,11 @@ final class TaskGraphs extends TaskCalls {
     private final Map<Integer, Integer> uses = new HashMap<>();
 
     /// @param collects false to keep no tasks, only to find out how much memory they need
-    TaskGraphs(boolean collects) {
+    /// @param recorded whether graphs are recorded when they first run and replayed afterwards (CUDA graphs). A library's call
+    ///        is recorded with its addresses, so a graph with one is then launched for one set of offsets only
+    TaskGraphs(boolean collects, boolean recorded) {
         this.collects = collects;
+        this.recorded = recorded;
     }
 
     GridScheduler grids() {
@@ -188,9 +192,12 @@ final class TaskGraphs extends TaskCalls {
         List<Object> key = new ArrayList<>();
         Set<String> names = new HashSet<>();
         Set<TornadoNativeArray> arrays = Collections.newSetFromMap(new IdentityHashMap<>());
-        for (Task t : tasks) {
+        for (int i = 0; i < tasks.size(); i++) {
+            Task t = tasks.get(i);
             key.add(t.id);
             names.add(t.id);
+            if (recorded && t.code instanceof LibraryCall)
+                key.add(Arrays.stream(offsets.get(i)).boxed().toList());
             for (Object a : t.arguments)
                 if (a instanceof TornadoNativeArray array) {
                     arrays.add(array);

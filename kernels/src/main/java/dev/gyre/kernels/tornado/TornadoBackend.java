@@ -141,7 +141,7 @@ public final class TornadoBackend implements Backend {
     }
 
     private static long withWorkspaces(DeviceMemory sizes, List<Program> programs, Lowering.Choice choice) {
-        TaskGraphs none = new TaskGraphs(false);
+        TaskGraphs none = new TaskGraphs(false, false);
         for (Program p : programs)
             Lowering.lower(p, none, sizes, choice);
         return sizes.bytes();

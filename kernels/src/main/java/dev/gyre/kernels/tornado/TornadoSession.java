@@ -191,7 +191,7 @@ final class TornadoSession implements Session {
             return p;
         if (!unbound.isEmpty())
             throw new IllegalStateException("weights without values: " + unbound);
-        TaskGraphs tasks = new TaskGraphs(true);
+        TaskGraphs tasks = new TaskGraphs(true, choice.cudaGraphs());
         launches.clear();
         for (Program program : programs) {
             Lowering.lower(program, tasks, memory, choice);
