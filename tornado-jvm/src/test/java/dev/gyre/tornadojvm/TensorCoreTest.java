@@ -262,6 +262,7 @@ class TensorCoreTest {
         float[] x = {1f, 1.00390625f, 1.01171875f, -1.0039064f, 3.4e38f, Float.NaN, 0x1p-140f};
         float[] rounded = {1f, 1f, 1.015625f, -1.0078125f, Float.POSITIVE_INFINITY, Float.NaN, 0x1p-133f * 0};
         for (int i = 0; i < x.length; i++)
-            assertThat(BFloat16.bf16ToFloat(BFloat16.bf16FromFloat(x[i]))).isEqualTo(rounded[i]);
+            assertThat(Float.floatToIntBits(BFloat16.bf16ToFloat(BFloat16.bf16FromFloat(x[i]))))
+                    .isEqualTo(Float.floatToIntBits(rounded[i]));
     }
 }
