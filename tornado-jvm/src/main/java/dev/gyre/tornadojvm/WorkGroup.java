@@ -3,7 +3,9 @@ package dev.gyre.tornadojvm;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.Condition;
+import java.util.concurrent.locks.LockSupport;
 import java.util.concurrent.locks.ReentrantLock;
 import org.jspecify.annotations.Nullable;
 import uk.ac.manchester.tornado.api.exceptions.TornadoRuntimeException;
@@ -16,17 +18,14 @@ final class WorkGroup {
         Object[] apply(Object[] arguments);
     }
 
+    /// The items of a warp that wait for the others at an instruction; without locks, since a kernel has thousands of them.
     private static final class Warp {
-        private final Condition condition;
         private final Object[] arguments = new Object[WorkItem.WARP];
+        private final String[] instructions = new String[WorkItem.WARP];
+        private final Thread[] threads = new Thread[WorkItem.WARP];
+        private final AtomicInteger arrived = new AtomicInteger();
         private Object[] results = {};
-        private @Nullable String instruction;
-        private int arrived;
-        private int phase;
-
-        Warp(Condition condition) {
-            this.condition = condition;
-        }
+        private volatile int phase;
     }
 
     private final ReentrantLock lock = new ReentrantLock();
@@ -34,17 +33,18 @@ final class WorkGroup {
     private final Warp[] warps;
     private final List<Object> local = new ArrayList<>();
     private int allocated;
-    /// Items that run or wait, those of them that wait, and those that wait at the barrier.
-    private int live;
-    private int waiting;
+    /// Items that run or wait, and those of them that wait. Whoever lets items go on is not waiting and subtracts them first, so
+    /// equal numbers mean that nobody can.
+    private final AtomicInteger live;
+    private final AtomicInteger waiting = new AtomicInteger();
     private int atBarrier;
     private int phase;
-    private @Nullable String stuck;
+    private volatile @Nullable String stuck;
 
     WorkGroup(int items) {
-        live = items;
+        live = new AtomicInteger(items);
         warps = new Warp[Math.ceilDiv(items, WorkItem.WARP)];
-        Arrays.setAll(warps, _ -> new Warp(lock.newCondition()));
+        Arrays.setAll(warps, _ -> new Warp());
     }
 
     @SuppressWarnings("unchecked")
@@ -64,21 +64,22 @@ final class WorkGroup {
         lock.lock();
         try {
             int mine = phase;
-            if (++atBarrier == live) {
+            if (++atBarrier == live.get()) {
+                waiting.addAndGet(1 - atBarrier);
                 open();
                 return;
             }
-            waiting++;
+            waiting.incrementAndGet();
             check();
-            while (phase == mine)
-                await(barrier);
+            while (phase == mine && stuck == null)
+                barrier.awaitUninterruptibly();
+            report();
         } finally {
             lock.unlock();
         }
     }
 
     private void open() {
-        waiting -= Math.max(0, atBarrier - 1);
         atBarrier = 0;
         phase++;
         barrier.signalAll();
@@ -86,39 +87,38 @@ final class WorkGroup {
 
     /// Waits for all lanes of a warp at the same instruction, and gives each its result.
     Object collective(int warp, int lane, String instruction, Object argument, Collective code) {
-        lock.lock();
-        try {
-            Warp w = warps[warp];
-            if (w.arrived > 0 && !instruction.equals(w.instruction))
-                fail("lanes of one warp are at " + w.instruction + " and at " + instruction);
-            w.instruction = instruction;
-            w.arguments[lane] = argument;
-            int mine = w.phase;
-            if (++w.arrived == WorkItem.WARP) {
-                w.results = code.apply(w.arguments);
-                w.arrived = 0;
-                w.phase++;
-                waiting -= WorkItem.WARP - 1;
-                w.condition.signalAll();
-            } else {
-                waiting++;
-                check();
-                while (w.phase == mine)
-                    await(w.condition);
-            }
-            return w.results[lane];
-        } finally {
-            lock.unlock();
+        Warp w = warps[warp];
+        w.instructions[lane] = instruction;
+        w.arguments[lane] = argument;
+        w.threads[lane] = Thread.currentThread();
+        int mine = w.phase;
+        if (w.arrived.incrementAndGet() == WorkItem.WARP) {
+            for (String other : w.instructions)
+                if (!other.equals(instruction))
+                    fail("lanes of one warp are at " + other + " and at " + instruction);
+            w.results = code.apply(w.arguments);
+            w.arrived.set(0);
+            waiting.addAndGet(1 - WorkItem.WARP);
+            w.phase = mine + 1;
+            for (Thread t : w.threads)
+                LockSupport.unpark(t);
+        } else {
+            waiting.incrementAndGet();
+            check();
+            while (w.phase == mine && stuck == null)
+                LockSupport.park(this);
+            report();
         }
+        return w.results[lane];
     }
 
     /// An item has ended, normally or not.
     void end() {
         lock.lock();
         try {
-            live--;
-            if (live > 0 && atBarrier == live) {
-                waiting--; // all that wait go on, and none of them arrived just now
+            int left = live.decrementAndGet();
+            if (left > 0 && atBarrier == left) {
+                waiting.addAndGet(-atBarrier);
                 open();
             } else {
                 check();
@@ -130,29 +130,33 @@ final class WorkGroup {
         }
     }
 
-    private void await(Condition condition) {
-        if (stuck != null)
-            throw new TornadoRuntimeException(stuck);
-        condition.awaitUninterruptibly();
+    private void report() {
         if (stuck != null)
             throw new TornadoRuntimeException(stuck);
     }
 
     private void check() {
-        if (live == 0 || waiting < live)
+        if (waiting.get() != live.get())
             return;
         for (Warp w : warps)
-            if (w.arrived > 0)
-                fail("only " + w.arrived + " of the " + WorkItem.WARP + " lanes of a warp take part in " + w.instruction
-                        + "; the others wait at a barrier or have ended");
+            if (w.arrived.get() > 0)
+                fail("only " + w.arrived + " of the " + WorkItem.WARP
+                        + " lanes of a warp take part in an instruction of all its lanes; the others wait at a barrier"
+                        + " or have ended");
     }
 
     private void fail(String message) {
-        if (stuck == null)
-            stuck = message;
-        barrier.signalAll();
-        for (Warp w : warps)
-            w.condition.signalAll();
-        throw new TornadoRuntimeException(stuck);
+        lock.lock();
+        try {
+            if (stuck == null)
+                stuck = message;
+            barrier.signalAll();
+            for (Warp w : warps)
+                for (Thread t : w.threads)
+                    LockSupport.unpark(t);
+        } finally {
+            lock.unlock();
+        }
+        report();
     }
 }

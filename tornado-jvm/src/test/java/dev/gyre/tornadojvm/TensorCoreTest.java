@@ -238,7 +238,7 @@ class TensorCoreTest {
         FloatArray y = new FloatArray(64);
         FloatArray z = new FloatArray(64);
         assertThatThrownBy(() -> run(TensorCoreTest::withoutTheLastLane, x, y, z, 32))
-                .hasMessageContaining("only 31 of the 32 lanes of a warp take part in mmaLoadA");
+                .hasMessageContaining("only 31 of the 32 lanes of a warp take part in an instruction");
         assertThatThrownBy(() -> run(TensorCoreTest::halfTheWarpLoadsAnother, x, y, z, 32))
                 .hasMessageContaining("lanes of one warp are at mmaLoad");
         assertThatThrownBy(() -> run(TensorCoreTest::between, x, y, z, 32)).hasMessageContaining("multiples of 16");
