@@ -75,8 +75,7 @@ final class ProductCuBlas extends OpLowering {
 
     private Part rounded(Floats x, int n) {
         Shorts y = memory.shortScratch(n);
-        tasks.task("toBf16", items(n), ProductBf16Kernels::toBf16, at(x.at(), y.at()), x.array(), memory.powers(),
-                y.array(), n);
+        tasks.task("toBf16", items(n), ProductBf16Kernels::toBf16, at(x.at(), y.at()), x.array(), y.array(), n);
         return new Part(y.array(), y.at());
     }
 
@@ -93,7 +92,7 @@ final class ProductCuBlas extends OpLowering {
                 tasks.task("nf4ToBf16", items(b.length()), ProductBf16Kernels::nf4ToBf16,
                         at(q.codes().at(), q.tables().at(), q.maxima().at(), q.maximaCodes().at(), y.at()),
                         q.codes().array(), q.tables().array(), q.maxima().array(), q.maximaCodes().array(),
-                        memory.powers(), y.array(), b.length(), q.block(), q.nested());
+                        y.array(), b.length(), q.block(), q.nested());
                 yield new Part(y.array(), y.at());
             }
             case I32 -> throw ProductTornado.notAFactor(b);
