@@ -79,6 +79,11 @@ public enum JvmRuntime implements TornadoRuntime, TornadoBackend, TornadoXPUDevi
     }
 
     @Override
+    public long getMaxAllocMemory() {
+        return getMaxGlobalMemory();
+    }
+
+    @Override
     public long getDeviceLocalMemorySize() {
         return LOCAL_MEMORY;
     }

@@ -80,9 +80,10 @@ final class Libraries {
         MemorySegment elements = copy.asSlice(begin, end - begin);
         if (written)
             MemorySegment.copy(elements, 0, a.getSegment(), 0, elements.byteSize());
-        else if (elements.mismatch(a.getSegment()) >= 0)
-            throw new TornadoRuntimeException(
-                    function + " wrote into a read-only array of " + a.getSize() + " elements");
+        else
+            if (elements.mismatch(a.getSegment()) >= 0)
+                throw new TornadoRuntimeException(
+                        function + " wrote into a read-only array of " + a.getSize() + " elements");
     }
 
     void close() {

@@ -220,7 +220,8 @@ class StandInTest {
         assertThatThrownBy(poke(counting(), 2, Access.READ_ONLY)::execute)
                 .hasMessageContaining("read-only array of 6 elements");
         LibraryTaskDescriptor none = new LibraryTaskDescriptor().withLibrary("test/none");
-        assertThatThrownBy(new TornadoExecutionPlan(new TaskGraph("g").libraryTask("t", c -> c, none).snapshot())::execute)
+        assertThatThrownBy(
+                new TornadoExecutionPlan(new TaskGraph("g").libraryTask("t", c -> c, none).snapshot())::execute)
                 .hasMessageContaining("No provider found for library `test/none`");
     }
 
@@ -229,7 +230,8 @@ class StandInTest {
         String arrays = "Luk/ac/manchester/tornado/api/types/arrays/";
         KernelCode code = KernelCode.of(Programs.class, "tangled", "(" + arrays + "FloatArray;" + arrays + "IntArray;"
                 + arrays + "FloatArray;" + arrays + "FloatArray;JD)V");
-        assertThat(IntStream.range(0, 6).mapToObj(code::access)).containsExactly(KernelCode.Access.READ, KernelCode.Access.READ,
+        assertThat(IntStream.range(0, 6).mapToObj(code::access)).containsExactly(KernelCode.Access.READ,
+                KernelCode.Access.READ,
                 KernelCode.Access.WRITE, KernelCode.Access.NONE, KernelCode.Access.NONE, KernelCode.Access.NONE);
         KernelCode inPlace = KernelCode.of(Programs.class, "increment", "(" + arrays + "FloatArray;I)V");
         assertThat(inPlace.access(0)).isEqualTo(KernelCode.Access.READ_WRITE);

@@ -50,7 +50,8 @@ final class CuBlas {
         create = function(library, "cublasCreate_v2", HOST);
         destroy = function(library, "cublasDestroy_v2", POINTER);
         setStream = function(library, "cublasSetStream_v2", POINTER, POINTER);
-        gemm = function(library, "cublasGemmEx", POINTER, INT, INT, INT, INT, INT, HOST, POINTER, INT, INT, POINTER, INT,
+        gemm = function(library, "cublasGemmEx", POINTER, INT, INT, INT, INT, INT, HOST, POINTER, INT, INT, POINTER,
+                INT,
                 INT, HOST, POINTER, INT, INT, INT, INT);
     }
 

@@ -37,12 +37,12 @@ public final class CuBlasProvider implements TornadoLibraryProvider {
     private record Context(CuBlas library, long handle) implements LibraryContext {
     }
 
-    /// `c = alpha op(a) op(b) + beta c` with c (m,n) and k the inner size. `at` has the first elements of a, b and c, from
-    /// element `slot` on; `compute` is one of [CuBlas].
+    /// `c = alpha op(a) op(b) + beta c` with c (m,n) and k the inner size. `at` has the first elements of a, b and c from
+    /// element `slot` on.
     static LibraryTaskDescriptor gemm(int m, int n, int k, float alpha, Matrix a, Matrix b, float beta, Matrix c,
             IntArray at, int slot, int compute) {
         Object[] arguments = {a.transposed ? 1 : 0, b.transposed ? 1 : 0, m, n, k, alpha, a.array, a.ld, b.array, b.ld,
-            beta, c.array, c.ld, at, slot, compute};
+            beta, c.array, c.ld, at, compute, slot};
         Access[] access = new Access[arguments.length];
         Arrays.fill(access, Access.READ_ONLY);
         access[11] = Access.READ_WRITE; // a part of the array keeps what is outside
@@ -74,12 +74,12 @@ public final class CuBlasProvider implements TornadoLibraryProvider {
             throw new TornadoRuntimeException(NAME + " has no function " + functionName);
         Context context = (Context) call.getContext();
         IntArray at = (IntArray) call.getArg(13);
-        int slot = (int) call.getArg(14);
+        int slot = (int) call.getArg(15);
         context.library.gemm(context.handle, (int) call.getArg(0) != 0, (int) call.getArg(1) != 0,
                 (int) call.getArg(2), (int) call.getArg(3), (int) call.getArg(4), (float) call.getArg(5),
                 address(call, 6, at.get(slot)), type(call, 6), (int) call.getArg(7),
                 address(call, 8, at.get(slot + 1)), type(call, 8), (int) call.getArg(9), (float) call.getArg(10),
-                address(call, 11, at.get(slot + 2)), type(call, 11), (int) call.getArg(12), (int) call.getArg(15));
+                address(call, 11, at.get(slot + 2)), type(call, 11), (int) call.getArg(12), (int) call.getArg(14));
     }
 
     private static long address(LibraryInvocation call, int argument, int element) {

@@ -56,7 +56,7 @@ final class ProductCuBlas extends OpLowering {
         float alpha = (float) o.alpha();
         float beta = o.accumulate() ? 1f : 0f;
         int compute = precision == Precision.TF32 ? CuBlas.COMPUTE_32F_FAST_TF32 : CuBlas.COMPUTE_32F;
-        tasks.library("product", at(b.at, a.at, c.at()),
+        tasks.library("gemm", at(b.at, a.at, c.at()),
                 (at, slot) -> CuBlasProvider.gemm(o.N(), o.M(), o.K(), alpha, first, second, beta, result, at, slot,
                         compute),
                 b.array, a.array, c.array(), o.form(), o.M(), o.N(), o.K(), alpha, beta, compute);

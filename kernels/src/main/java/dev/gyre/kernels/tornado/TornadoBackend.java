@@ -142,34 +142,29 @@ public final class TornadoBackend implements Backend {
     ///
     /// @param doubled whether NF4 weights are double-quantised
     public long bytes(List<Program> programs, boolean doubled) {
-        return bytes(programs, MemoryPlan.of(programs), doubled, choice);
+        return outline(programs, doubled, choice, TornadoDevices.maxArray(device)).bytes();
     }
 
     /// [#bytes(List,boolean)] for a GPU, which need not be present.
     ///
     /// @param cuBlas the precision of cuBLAS on that GPU; null without cuBLAS
     public static long bytesOnGpu(List<Program> programs, boolean doubled, @Nullable Precision cuBlas) {
-        return bytes(programs, MemoryPlan.of(programs), doubled, new Lowering.Choice(true, cuBlas, cuBlas == Precision.BF16, false));
+        return outline(programs, doubled, new Lowering.Choice(true, cuBlas, cuBlas == Precision.BF16, false), Long.MAX_VALUE).bytes();
     }
 
-    private static long bytes(List<Program> programs, MemoryPlan plan, boolean doubled, Lowering.Choice choice) {
-        return withWorkspaces(DeviceMemory.sizes(programs, plan, doubled), programs, choice);
-    }
-
-    private static long withWorkspaces(DeviceMemory sizes, List<Program> programs, Lowering.Choice choice) {
-        TaskGraphs none = new TaskGraphs(false, false);
-        for (Program p : programs)
-            Lowering.lower(p, none, sizes, choice);
-        return sizes.bytes();
+    private static DevicePlan outline(List<Program> programs, boolean doubled, Lowering.Choice choice, long maxArray) {
+        return DevicePlan.outline(programs,
+                new DeviceMemory(programs, _ -> DeviceMemory.Nf4Form.of(doubled), maxArray), choice);
     }
 
     @Override
     public Session open(List<Program> programs) {
-        MemoryPlan plan = MemoryPlan.of(programs);
         // whether NF4 weights are double-quantised is known only when they are bound; the session checks again then
-        DeviceMemory sizes = DeviceMemory.sizes(programs, plan, true);
-        requireMemory(name, device, sizes.bytes()); // first: a buffer longer than any array cannot be lowered
-        requireMemory(name, device, withWorkspaces(sizes, programs, choice));
-        return new TornadoSession(name, device, choice, programs, plan);
+        DeviceMemory memory =
+                new DeviceMemory(programs, _ -> DeviceMemory.Nf4Form.of(true), TornadoDevices.maxArray(device));
+        requireMemory(name, device, memory.residentBytes()); // first: a buffer longer than any array cannot be lowered
+        DevicePlan outline = DevicePlan.outline(programs, memory, choice);
+        requireMemory(name, device, outline.bytes());
+        return new TornadoSession(name, device, choice, programs, outline);
     }
 }

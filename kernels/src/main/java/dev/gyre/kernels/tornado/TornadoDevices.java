@@ -123,6 +123,11 @@ public final class TornadoDevices {
                 sdkPresent() ? parseBytes(System.getProperty(MEMORY, "4GB")) : Long.MAX_VALUE);
     }
 
+    /// Bytes that one array may have on the device.
+    static long maxArray(TornadoDevice device) {
+        return Math.min(device.getMaxAllocMemory(), usableMemory(device));
+    }
+
     static long parseBytes(String text) {
         Matcher m = Pattern.compile("(\\d+)\\s*([KMG]?)B?").matcher(text.trim().toUpperCase(Locale.ROOT));
         if (!m.matches())

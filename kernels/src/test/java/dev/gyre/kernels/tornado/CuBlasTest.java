@@ -317,7 +317,8 @@ class CuBlasTest {
         assumeTrue(TornadoDevices.list().getFirst().name().equals("jvm"));
         assertThatThrownBy(() -> TornadoBackend.open("jvm", Precision.TF32)).isInstanceOf(DeviceException.class)
                 .hasMessageContaining("precision tf32 needs cuBLAS").hasMessageContaining("jvm");
-        assertThatThrownBy(() -> CuBlas.library("/nowhere/libcublas.so.13")).isInstanceOf(IllegalArgumentException.class)
+        assertThatThrownBy(() -> CuBlas.library("/nowhere/libcublas.so.13"))
+                .isInstanceOf(IllegalArgumentException.class)
                 .hasMessage("the dynamic loader finds no /nowhere/libcublas.so.13 (-Dgyre.cublas)");
     }
 }

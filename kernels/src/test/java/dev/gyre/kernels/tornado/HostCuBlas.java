@@ -48,7 +48,8 @@ final class HostCuBlas {
             Files.copy(source, c);
             Process gcc;
             try {
-                gcc = new ProcessBuilder("gcc", "-shared", "-fPIC", "-O2", "-ffp-contract=off", "-Wall", "-Werror", "-o",
+                gcc = new ProcessBuilder("gcc", "-shared", "-fPIC", "-O2", "-ffp-contract=off", "-Wall", "-Werror",
+                        "-o",
                         so.toString(), c.toString(), "-lm").redirectErrorStream(true).start();
             } catch (IOException e) {
                 assumeTrue(false, "no gcc to compile cublas.c with: " + e.getMessage());
