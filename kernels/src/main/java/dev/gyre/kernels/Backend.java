@@ -27,4 +27,11 @@ public interface Backend {
     default Precision precision(ProductOps.MatMul product) {
         return precision();
     }
+
+    /// Precision of the factors of attention over whole sequences, BF16 on tensor cores.
+    ///
+    /// @param D numbers per head
+    default Precision attentionPrecision(int D) {
+        return Precision.F32;
+    }
 }
