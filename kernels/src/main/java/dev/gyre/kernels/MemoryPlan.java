@@ -6,6 +6,7 @@ import dev.gyre.kernels.op.DType;
 import dev.gyre.kernels.op.Op;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.Comparator;
 import java.util.EnumMap;
 import java.util.IdentityHashMap;
@@ -44,11 +45,19 @@ public final class MemoryPlan {
     private final Set<Buf> persistent = new LinkedHashSet<>();
     private final List<Long> slabs = new ArrayList<>();
 
-    private MemoryPlan() {
+    private final long maxSlab;
+
+    private MemoryPlan(long maxSlab) {
+        this.maxSlab = maxSlab;
     }
 
     public static MemoryPlan of(List<Program> programs) {
-        MemoryPlan plan = new MemoryPlan();
+        return of(programs, MAX_SLAB);
+    }
+
+    /// @param maxSlab most elements of an arena part, below 2^31
+    public static MemoryPlan of(List<Program> programs, long maxSlab) {
+        MemoryPlan plan = new MemoryPlan(maxSlab);
         for (Program p : programs)
             plan.place(p);
         return plan;
@@ -91,8 +100,9 @@ public final class MemoryPlan {
 
     private Place lowestFree(Buf b, List<Buf> placed) {
         long need = aligned(b.size());
-        if (need > MAX_SLAB)
-            throw new InputException(b + " exceeds " + MAX_SLAB
+        long most = Math.min(MAX_SLAB, maxSlab);
+        if (need > most)
+            throw new InputException(b + " exceeds " + most
                     + " elements, the largest single activation; use a smaller micro-batch or sequence");
         Lifetime mine = Objects.requireNonNull(lifetimes.get(b));
         for (int slab = 0;; slab++) {
@@ -109,7 +119,7 @@ public final class MemoryPlan {
                     break;
                 at = Math.max(at, t[1]);
             }
-            if (at + need <= MAX_SLAB)
+            if (at + need <= maxSlab)
                 return new Place(slab, (int) at);
         }
     }
@@ -136,6 +146,11 @@ public final class MemoryPlan {
     /// Buffers with storage of their own: every role but ACTIVATION, roots only, in order of first use.
     public Set<Buf> persistent() {
         return persistent;
+    }
+
+    /// All buffers that [#place] knows.
+    public Set<Buf> activations() {
+        return Collections.unmodifiableSet(places.keySet());
     }
 
     /// Elements of each part of the activation arena.

@@ -6,6 +6,6 @@ public enum Precision {
     F32,
     /// To 10 bits of mantissa, as tensor cores do on loading.
     TF32,
-    /// To bfloat16, 7 bits of mantissa; the products are rounded likewise.
+    /// To bfloat16, 7 bits of mantissa.
     BF16
 }

@@ -16,11 +16,13 @@ import java.util.Set;
 public final class Program {
     private final String name;
     private final List<Op> ops;
+    private final Set<Integer> marks;
     private final Set<Buf> roots;
 
-    private Program(String name, List<Op> ops) {
+    private Program(String name, List<Op> ops, Set<Integer> marks) {
         this.name = name;
         this.ops = List.copyOf(ops);
+        this.marks = Set.copyOf(marks);
         Set<Buf> found = new LinkedHashSet<>();
         Map<Buf, Op> written = new IdentityHashMap<>();
         for (Op op : this.ops)
@@ -49,6 +51,12 @@ public final class Program {
         return ops;
     }
 
+    /// Indexes of operations with which a section begins. Sections that repeat each other, such as the layers of a model, need
+    /// code and task graphs for one of them only; where they begin changes nothing else.
+    public Set<Integer> marks() {
+        return marks;
+    }
+
     /// Buffers with storage of their own that the operations touch, in order of first use.
     public Set<Buf> roots() {
         return roots;
@@ -63,15 +71,19 @@ public final class Program {
     public Program withoutUnread() {
         Set<Buf> read = Collections.newSetFromMap(new IdentityHashMap<>());
         List<Op> kept = new ArrayList<>();
+        Set<Integer> fromEnd = new LinkedHashSet<>();
         for (int i = ops.size() - 1; i >= 0; i--) {
             Op op = ops.get(i);
             boolean needed = false;
             for (Access a : op.accesses())
                 needed |= a.writes()
                         && (a.buf().role() != Buf.Role.ACTIVATION || read.contains(a.buf().root()));
+            if (needed)
+                kept.add(op);
+            if (marks.contains(i))
+                fromEnd.add(kept.size());
             if (!needed)
                 continue;
-            kept.add(op);
             // a whole buffer that is overwritten is not needed before that; a view covers only a part of it
             for (Access a : op.accesses())
                 if (a.mode() == Access.Mode.WRITE && !a.buf().isView())
@@ -81,7 +93,10 @@ public final class Program {
                     read.add(a.buf().root());
         }
         Collections.reverse(kept);
-        return new Program(name, kept);
+        Set<Integer> begins = new LinkedHashSet<>();
+        for (int n : fromEnd)
+            begins.add(kept.size() - n);
+        return new Program(name, kept, begins);
     }
 
     /// One numbered line per operation: its name, then its buffers with shapes and sizes.
@@ -103,6 +118,7 @@ public final class Program {
     public static final class Builder {
         private final String name;
         private final List<Op> ops = new ArrayList<>();
+        private final Set<Integer> marks = new LinkedHashSet<>();
 
         private Builder(String name) {
             this.name = name;
@@ -113,8 +129,14 @@ public final class Program {
             return this;
         }
 
+        /// A section begins here; see [Program#marks].
+        public Builder mark() {
+            marks.add(ops.size());
+            return this;
+        }
+
         public Program build() {
-            return new Program(name, ops);
+            return new Program(name, ops, marks);
         }
     }
 }

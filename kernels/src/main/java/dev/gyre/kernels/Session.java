@@ -56,8 +56,10 @@ public interface Session extends AutoCloseable {
     /// What was compiled in the runs so far.
     ///
     /// @param kernels number of kernels; operations with the same code share one
+    /// @param graphs number of task graphs; parts of programs that differ only in where their buffers lie share one
+    /// @param arrays number of arrays on the device
     /// @param seconds duration of the first runs, compilation included
-    record Compiled(int kernels, double seconds) {
+    record Compiled(int kernels, int graphs, int arrays, double seconds) {
     }
 
     /// Null if the backend compiles nothing, as on the CPU.

@@ -9,6 +9,7 @@ import org.jspecify.annotations.Nullable;
 import uk.ac.manchester.tornado.api.GridScheduler;
 import uk.ac.manchester.tornado.api.KernelContext;
 import uk.ac.manchester.tornado.api.WorkerGrid;
+import uk.ac.manchester.tornado.api.common.LibraryTaskDescriptor;
 import uk.ac.manchester.tornado.api.enums.DataTransferMode;
 import uk.ac.manchester.tornado.api.exceptions.TornadoRuntimeException;
 import uk.ac.manchester.tornado.api.types.arrays.ByteArray;
@@ -23,6 +24,7 @@ import uk.ac.manchester.tornado.api.types.arrays.TornadoNativeArray;
 public final class Executor {
     private final List<Graph> graphs;
     private final Map<Graph, Map<Object, TornadoNativeArray>> memory = new IdentityHashMap<>();
+    private final Libraries libraries = new Libraries();
     private List<Graph> selected;
     private @Nullable Graph last;
     private @Nullable GridScheduler grids;
@@ -66,6 +68,7 @@ public final class Executor {
     }
 
     public void free() {
+        libraries.close();
         memory.values().forEach(Map::clear);
         last = null;
     }
@@ -139,6 +142,11 @@ public final class Executor {
     }
 
     private void launch(Graph g, Graph.Task t) {
+        LibraryTaskDescriptor library = t.library();
+        if (library != null) {
+            libraries.call(library, t.arguments(), a -> onDevice(g, a));
+            return;
+        }
         Object[] args = t.arguments().clone();
         for (int i = 0; i < args.length; i++)
             if (args[i] instanceof TornadoNativeArray)

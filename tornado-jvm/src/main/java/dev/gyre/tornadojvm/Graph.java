@@ -10,6 +10,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.function.IntFunction;
+import org.jspecify.annotations.Nullable;
 import uk.ac.manchester.tornado.api.KernelContext;
 import uk.ac.manchester.tornado.api.common.Access;
 import uk.ac.manchester.tornado.api.common.LibraryTaskDescriptor;
@@ -28,7 +29,9 @@ public final class Graph {
     ///
     /// @param code name of the kernel or the library's function
     /// @param access whether it reads or writes an argument
-    record Task(String id, String code, IntFunction<KernelCode.Access> access, Call call, Object[] arguments) {
+    /// @param library the call of a library that this is in place of a kernel
+    record Task(String id, String code, IntFunction<KernelCode.Access> access, Call call, Object[] arguments,
+            @Nullable LibraryTaskDescriptor library) {
         /// What a compiler knows: the values of scalars, and the types of other arguments.
         List<Object> constants() {
             return Arrays.stream(arguments).map(a -> a instanceof Number ? a : a.getClass().getSimpleName()).toList();
@@ -96,7 +99,7 @@ public final class Graph {
 
     public void task(String id, Serializable code, Call call, Object... arguments) {
         KernelCode kernel = KernelCode.of(code);
-        add(id, kernel.name(), kernel::access, call, arguments);
+        add(id, kernel.name(), kernel::access, call, arguments, null);
     }
 
     public void library(String id, LibraryTaskDescriptor d) {
@@ -106,10 +109,12 @@ public final class Graph {
             case READ_ONLY -> KernelCode.Access.READ;
             case WRITE_ONLY -> KernelCode.Access.WRITE;
             case READ_WRITE -> KernelCode.Access.READ_WRITE;
-        }, new CuBlasCall(d), d.getParameters());
+        }, _ -> {
+        }, d.getParameters(), d);
     }
 
-    private void add(String id, String code, IntFunction<KernelCode.Access> access, Call call, Object[] arguments) {
+    private void add(String id, String code, IntFunction<KernelCode.Access> access, Call call, Object[] arguments,
+            @Nullable LibraryTaskDescriptor library) {
         checked(new Object[0]);
         for (Task t : tasks)
             if (t.id.equals(id))
@@ -126,7 +131,7 @@ public final class Graph {
         if (described > DESCRIPTION_BYTES)
             throw new TornadoRuntimeException(name + ": too many tasks; a graph describes them in " + DESCRIPTION_BYTES
                     + " bytes, 15 per task and 5 per argument");
-        tasks.add(new Task(id, code, access, call, arguments.clone()));
+        tasks.add(new Task(id, code, access, call, arguments.clone(), library));
     }
 
     public Graph snapshot() {

@@ -5,9 +5,11 @@ import uk.ac.manchester.tornado.api.TornadoRuntime;
 import uk.ac.manchester.tornado.api.common.TornadoDevice;
 import uk.ac.manchester.tornado.api.enums.TornadoDeviceType;
 import uk.ac.manchester.tornado.api.enums.TornadoVMBackendType;
+import uk.ac.manchester.tornado.runtime.common.TornadoXPUDevice;
+import uk.ac.manchester.tornado.runtime.library.spi.TornadoNativeStreamSupport;
 
 /// One backend with one device: this JVM.
-public enum JvmRuntime implements TornadoRuntime, TornadoBackend, TornadoDevice {
+public enum JvmRuntime implements TornadoRuntime, TornadoBackend, TornadoXPUDevice, TornadoNativeStreamSupport {
     INSTANCE;
 
     /// Local memory of a work group in bytes, as on the smallest GPUs of interest.
@@ -77,6 +79,11 @@ public enum JvmRuntime implements TornadoRuntime, TornadoBackend, TornadoDevice 
     }
 
     @Override
+    public long getMaxAllocMemory() {
+        return getMaxGlobalMemory();
+    }
+
+    @Override
     public long getDeviceLocalMemorySize() {
         return LOCAL_MEMORY;
     }
@@ -84,6 +91,17 @@ public enum JvmRuntime implements TornadoRuntime, TornadoBackend, TornadoDevice 
     @Override
     public TornadoVMBackendType getTornadoVMBackend() {
         return TornadoVMBackendType.JAVA;
+    }
+
+    /// Libraries run at once, in the calling thread.
+    @Override
+    public long getNativeStream(long executionPlanId) {
+        return 0;
+    }
+
+    @Override
+    public long getNativeContext(long executionPlanId) {
+        return 0;
     }
 
     private static void only(int index, String what) {

@@ -6,7 +6,6 @@ import static uk.ac.manchester.tornado.api.enums.DataTransferMode.EVERY_EXECUTIO
 import static uk.ac.manchester.tornado.api.enums.DataTransferMode.FIRST_EXECUTION;
 import static uk.ac.manchester.tornado.api.enums.DataTransferMode.UNDER_DEMAND;
 
-import dev.gyre.tornadojvm.KernelCode.Access;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import uk.ac.manchester.tornado.api.GridScheduler;
@@ -15,8 +14,11 @@ import uk.ac.manchester.tornado.api.KernelContext;
 import uk.ac.manchester.tornado.api.TaskGraph;
 import uk.ac.manchester.tornado.api.TornadoExecutionPlan;
 import uk.ac.manchester.tornado.api.WorkerGrid1D;
+import uk.ac.manchester.tornado.api.common.Access;
+import uk.ac.manchester.tornado.api.common.LibraryTaskDescriptor;
 import uk.ac.manchester.tornado.api.exceptions.TornadoRuntimeException;
 import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
+import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 
 class StandInTest {
     private static final int N = 6;
@@ -194,14 +196,44 @@ class StandInTest {
         return new TornadoExecutionPlan(g.snapshot()).withGridScheduler(new GridScheduler("g.sums", grid));
     }
 
+    private static TornadoExecutionPlan poke(FloatArray x, int at, Access access) {
+        IntArray offset = IntArray.fromElements(at);
+        LibraryTaskDescriptor d = new LibraryTaskDescriptor().withLibrary("test/poke").withFunction("poke")
+                .withParameters(new Object[] {x, offset, 7f})
+                .withAccess(new Access[] {access, Access.READ_ONLY, Access.READ_ONLY});
+        return new TornadoExecutionPlan(new TaskGraph("g").transferToDevice(EVERY_EXECUTION, x, offset)
+                .libraryTask("poke", c -> c, d).transferToHost(EVERY_EXECUTION, x).snapshot());
+    }
+
+    @Test
+    void aLibraryGetsAddressesOnTheDeviceAndTheHostsArrays() {
+        FloatArray x = counting();
+        poke(x, 2, Access.READ_WRITE).execute();
+        assertThat(x.toHeapArray()).containsExactly(0, 1, 7, 3, 4, 5);
+    }
+
+    @Test
+    void aLibraryWritesOnlyWhatItMay() {
+        for (int outside : new int[] {-5, -1, N})
+            assertThatThrownBy(poke(counting(), outside, Access.READ_WRITE)::execute)
+                    .hasMessageContaining("poke wrote outside of an array of 6 elements, at byte " + 4 * outside);
+        assertThatThrownBy(poke(counting(), 2, Access.READ_ONLY)::execute)
+                .hasMessageContaining("read-only array of 6 elements");
+        LibraryTaskDescriptor none = new LibraryTaskDescriptor().withLibrary("test/none");
+        assertThatThrownBy(
+                new TornadoExecutionPlan(new TaskGraph("g").libraryTask("t", c -> c, none).snapshot())::execute)
+                .hasMessageContaining("No provider found for library `test/none`");
+    }
+
     @Test
     void bytecodeTellsReadsFromWritesThroughHelpersAndConditions() {
         String arrays = "Luk/ac/manchester/tornado/api/types/arrays/";
         KernelCode code = KernelCode.of(Programs.class, "tangled", "(" + arrays + "FloatArray;" + arrays + "IntArray;"
                 + arrays + "FloatArray;" + arrays + "FloatArray;JD)V");
-        assertThat(IntStream.range(0, 6).mapToObj(code::access)).containsExactly(Access.READ, Access.READ,
-                Access.WRITE, Access.NONE, Access.NONE, Access.NONE);
+        assertThat(IntStream.range(0, 6).mapToObj(code::access)).containsExactly(KernelCode.Access.READ,
+                KernelCode.Access.READ,
+                KernelCode.Access.WRITE, KernelCode.Access.NONE, KernelCode.Access.NONE, KernelCode.Access.NONE);
         KernelCode inPlace = KernelCode.of(Programs.class, "increment", "(" + arrays + "FloatArray;I)V");
-        assertThat(inPlace.access(0)).isEqualTo(Access.READ_WRITE);
+        assertThat(inPlace.access(0)).isEqualTo(KernelCode.Access.READ_WRITE);
     }
 }

@@ -15,6 +15,7 @@ import dev.gyre.trainer.data.RunData;
 import dev.gyre.trainer.loop.TrainListener;
 import dev.gyre.trainer.loop.TrainLoop;
 import dev.gyre.trainer.plan.MemoryEstimate;
+import dev.gyre.trainer.plan.RunDevice;
 import dev.gyre.trainer.plan.RunPlan;
 import dev.gyre.trainer.report.Comparison;
 import dev.gyre.trainer.report.ComparisonTable;
@@ -131,7 +132,10 @@ public final class Runs {
     }
 
     private static Backend backend(RunSettings c) {
-        return Devices.open(c.device(), c.precision()).backend();
+        return switch (c) {
+            case RunConfig run -> RunDevice.open(run).backend();
+            case PretrainConfig _ -> Devices.open(c.device(), c.precision(), () -> false).backend();
+        };
     }
 
     /// Checks a run.yaml with everything that it names, and reads all examples.

@@ -7,6 +7,8 @@ import dev.gyre.kernels.tornado.TornadoBackend;
 import dev.gyre.kernels.tornado.TornadoDevices;
 import java.util.List;
 import java.util.Locale;
+import java.util.function.BooleanSupplier;
+import org.jspecify.annotations.Nullable;
 
 /// The device whose memory a plan is about: the one that a run names where it is at hand, else a GPU as it will be found.
 ///
@@ -20,16 +22,19 @@ public record PlannedDevice(String name, Size size) {
     }
 
     /// @param device as a run names it
-    /// @param precision of its large products
-    public static PlannedDevice of(String device, Precision precision) {
+    /// @param asked precision of its large products; null as in [Devices#open(String,Precision,BooleanSupplier)]
+    /// @param narrow whether the weights are in BF16 or NF4
+    public static PlannedDevice of(String device, @Nullable Precision asked, BooleanSupplier narrow) {
         if (!device.startsWith("cpu") && (TornadoDevices.sdkPresent() || device.equals("jvm")))
             try {
-                if (Devices.open(device, precision).backend() instanceof TornadoBackend b)
+                if (Devices.open(device, asked, narrow).backend() instanceof TornadoBackend b)
                     return new PlannedDevice(b.name(), b::bytes);
             } catch (DeviceException e) {
                 // planned for another machine
             }
-        if (precision == Precision.F32 && !device.startsWith("cuda:"))
+        boolean cuda = device.startsWith("cuda:");
+        Precision precision = asked != null ? asked : cuda ? Devices.unasked(narrow) : Precision.F32;
+        if (precision == Precision.F32 && !cuda)
             return new PlannedDevice("a GPU",
                     (programs, doubled) -> TornadoBackend.bytesOnGpu(programs, doubled, null));
         return new PlannedDevice("a GPU with cuBLAS in " + precision.name().toLowerCase(Locale.ROOT),

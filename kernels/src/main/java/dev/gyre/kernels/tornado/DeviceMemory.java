@@ -1,25 +1,19 @@
 package dev.gyre.kernels.tornado;
 
+import dev.gyre.kernels.DeviceException;
 import dev.gyre.kernels.MemoryPlan;
-import dev.gyre.kernels.MemoryPlan.Lifetime;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.op.Buf;
 import dev.gyre.kernels.op.DType;
 import dev.gyre.kernels.op.HostData;
+import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.Collection;
-import java.util.Comparator;
 import java.util.HashMap;
 import java.util.IdentityHashMap;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Objects;
-import java.util.Set;
-import java.util.function.Consumer;
-import java.util.function.IntFunction;
-import java.util.function.Predicate;
+import java.util.function.LongFunction;
 import org.jspecify.annotations.Nullable;
 import uk.ac.manchester.tornado.api.types.arrays.ByteArray;
 import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
@@ -27,9 +21,24 @@ import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 import uk.ac.manchester.tornado.api.types.arrays.ShortArray;
 import uk.ac.manchester.tornado.api.types.arrays.TornadoNativeArray;
 
-/// The arrays that hold the buffers of a session. Every root buffer that lives between runs has an array of its own.
-/// Activations whose lifetimes do not overlap share arrays. There is no single arena with offsets, because most kernels
-/// would then get the same array as input and as output.
+/// The arrays of a session, few whatever the model, and where in them each buffer lies.
+///
+/// | array | holds | on the host |
+/// |---|---|---|
+/// | F32, in parts | activations, F32 weights, parameters, gradients, state, large inputs and outputs, workspaces | not touched |
+/// | BF16, in parts | BF16 weights and workspaces | not touched |
+/// | bytes, in parts | codes of NF4 weights | not touched |
+/// | `ints` | I32 inputs, constants | the inputs' values |
+/// | `in` | small F32 inputs | their values |
+/// | `out` | small outputs | their values once read |
+/// | `powers`, `ticks` | a table, a counter | |
+///
+/// A part is as long as an index and the device allow, so a session has one of each kind unless it takes more than 8 GB.
+/// Activations lie where [MemoryPlan] puts them. One workspace for each type is shared by all operations, which run one after
+/// another.
+///
+/// An object has no arrays ([#array] is a placeholder) until [#allocate], so that [#bytes] can be asked for a device that is
+/// not there. [#measured] finds the workspaces and constants that the lowering asks for.
 final class DeviceMemory {
     /// Part of an array that begins at element `at`.
     record Floats(FloatArray array, int at) {
@@ -49,196 +58,418 @@ final class DeviceMemory {
     record Nf4(Bytes codes, Floats tables, Floats maxima, Bytes maximaCodes, int block, int nested) {
     }
 
-    /// Inputs of up to this many elements are copied to the device on every run, larger ones (position tables) only after
-    /// they were written.
-    private static final int SMALL = 1 << 14;
-    /// Elements per block of an NF4 weight, and blocks whose maxima are quantised together.
-    private static final int NF4_BLOCK = 64;
-    private static final int NF4_NESTED = 256;
+    /// How a weight in NF4 is stored.
+    record Nf4Form(int block, int nested) {
+        /// As Gyre quantises, with plain or quantised maxima.
+        static Nf4Form of(boolean doubled) {
+            return new Nf4Form(64, doubled ? 256 : 0);
+        }
+
+        static Nf4Form of(HostData.NF4 d) {
+            return new Nf4Form(d.blockSize, d.absmaxCodes == null ? 0 : d.nestedBlockSize);
+        }
+    }
+
+    /// Forms of the NF4 weights.
+    interface Forms {
+        Nf4Form of(Buf weight);
+    }
+
+    /// A place for a copy of `n` elements on the device.
+    ///
+    /// @param from fills a piece of the host's copy
+    record Load(Pool<?> pool, Place place, long n, Source from) {
+    }
+
+    /// Values of a weight on the host.
+    interface Source {
+        /// Copies elements `from .. from + n - 1` to `to`, from element `at` on.
+        void copy(long from, int n, TornadoNativeArray to, int at);
+    }
+
+    /// Elements from `at` on of part `part`.
+    record Place(int part, int at) {
+    }
+
+    private record Nf4Places(Place codes, Place tables, Place maxima, Place maximaCodes, Nf4Form form) {
+    }
+
+    private record Located(Pool<?> pool, Place place) {
+    }
+
+    /// Most elements of a part: index arithmetic of a loop that steps by [ElementTransferKernels#ITEMS] stays below 2^31.
+    static final int MAX_PART = Integer.MAX_VALUE - (1 << 21) + 1;
+    /// F32 inputs of up to this many elements are copied to the device together whenever one was written. Larger ones (tables)
+    /// are copied alone when they are written.
+    static final int SMALL_INPUT = 1 << 14;
+    /// Outputs of up to this many elements are copied to the host together when one is read.
+    static final int SMALL_OUTPUT = 1 << 18;
     private static final int NF4_TABLES = 16 + 256 + 1;
 
-    private final Map<Buf, TornadoNativeArray> arrays = new LinkedHashMap<>();
-    private final Map<Buf, Nf4> nf4 = new IdentityHashMap<>();
-    private final List<FloatArray> pool = new ArrayList<>();
-    private final List<FloatArray> scratch = new ArrayList<>();
-    private final List<ShortArray> shortScratch = new ArrayList<>();
-    private final List<TornadoNativeArray> inUse = new ArrayList<>();
-    private final Map<List<Integer>, IntArray> constants = new HashMap<>();
-    private final IntArray ticks = new IntArray(1);
-    /// The planned length of each array if only sizes are computed ([#sizes]); null if arrays are allocated.
-    private final @Nullable Map<TornadoNativeArray, Long> lengths;
-    private @Nullable FloatArray powers;
+    /// Storage for elements of one type, in as few arrays as possible.
+    static final class Pool<A extends TornadoNativeArray> {
+        private final String type;
+        private final int width;
+        private final LongFunction<A> make;
+        private final long maxPart;
+        private final List<Long> lengths = new ArrayList<>();
+        private final List<A> arrays = new ArrayList<>();
+        private @Nullable String tooLong;
 
-    DeviceMemory(List<Program> programs, MemoryPlan plan) {
-        this(programs, plan, null);
+        Pool(String type, int width, long maxBytes, LongFunction<A> make) {
+            this.type = type;
+            this.width = width;
+            this.make = make;
+            this.maxPart = Math.min(MAX_PART, maxBytes / width / MemoryPlan.ALIGN * MemoryPlan.ALIGN);
+        }
+
+        /// A place of its own for `n` elements.
+        private Place place(Object what, long n) {
+            long need = Math.ceilDiv(Math.max(1, n), MemoryPlan.ALIGN) * (long) MemoryPlan.ALIGN;
+            if (need > maxPart && tooLong == null)
+                tooLong = what + " has " + n + " elements of " + type + ", and an array on a device has " + maxPart
+                        + " at most";
+            int last = lengths.size() - 1;
+            if (last < 0 || lengths.get(last) + need > maxPart) {
+                lengths.add(0L);
+                arrays.add(make.apply(1));
+                last++;
+            }
+            int at = (int) (long) lengths.get(last);
+            lengths.set(last, at + need);
+            return new Place(last, at);
+        }
+
+        private void allocate() {
+            for (int i = 0; i < arrays.size(); i++)
+                arrays.set(i, make.apply(lengths.get(i)));
+        }
+
+        A array(int part) {
+            return arrays.get(part);
+        }
+
+        int width() {
+            return width;
+        }
+
+        int parts() {
+            return arrays.size();
+        }
+
+        int length(int part) {
+            return (int) (long) lengths.get(part);
+        }
+
+        long bytes() {
+            return lengths.stream().mapToLong(n -> n * width + TornadoNativeArray.ARRAY_HEADER).sum();
+        }
     }
 
-    private DeviceMemory(List<Program> programs, MemoryPlan plan,
-            @Nullable Map<TornadoNativeArray, Long> lengths) {
-        this.lengths = lengths;
-        for (Buf b : plan.persistent())
-            if (b.role() != Buf.Role.WEIGHT)
-                arrays.put(b, b.dtype() == DType.I32 ? made(b.size(), IntArray::new) : made(b.size(), FloatArray::new));
-        for (Program p : programs)
-            placeActivations(p, plan);
-        for (FloatArray a : pool)
-            a.init(Float.NaN);
+    final Pool<FloatArray> floats;
+    final Pool<ShortArray> shorts;
+    final Pool<ByteArray> bytes;
+    private final Pool<IntArray> ints;
+    private final Pool<FloatArray> in;
+    private final Pool<FloatArray> out;
+    private final MemoryPlan plan;
+    private final Forms forms;
+    private final Map<Buf, Located> places = new IdentityHashMap<>();
+    private final Map<Buf, Nf4Places> nf4 = new IdentityHashMap<>();
+    private final Map<List<Integer>, Place> constants = new HashMap<>();
+    /// First and last element, exclusive, of what is zero at first, for each part of [#floats].
+    private final List<int[]> zeros = new ArrayList<>();
+    private final int[] scratchTop = new int[2];
+    private final long[] scratchNeed = new long[2];
+    /// Where the workspaces begin; found by [#measured].
+    private Place floatScratch = new Place(0, 0);
+    private Place shortScratch = new Place(0, 0);
+    private boolean usesPowers;
+    private FloatArray powers = new FloatArray(1);
+    private IntArray ticks = new IntArray(1);
+
+    /// @param maxBytes most bytes of an array that the device allows
+    DeviceMemory(List<Program> programs, Forms forms, long maxBytes) {
+        this.forms = forms;
+        floats = new Pool<>("F32", Float.BYTES, maxBytes, Untouched::floats);
+        shorts = new Pool<>("BF16", Short.BYTES, maxBytes, Untouched::shorts);
+        bytes = new Pool<>("NF4", Byte.BYTES, maxBytes, Untouched::bytes);
+        ints = new Pool<>("I32", Integer.BYTES, maxBytes, n -> new IntArray(Math.toIntExact(n)));
+        in = new Pool<>("F32", Float.BYTES, maxBytes, n -> new FloatArray(Math.toIntExact(n)));
+        out = new Pool<>("F32", Float.BYTES, maxBytes, n -> new FloatArray(Math.toIntExact(n)));
+        plan = MemoryPlan.of(programs, floats.maxPart);
+        placeAll();
     }
 
-    /// The memory that programs will need, without allocating it: each array has one element and a planned length.
-    ///
-    /// @param doubled whether NF4 weights are double-quantised; weights have the layout in which Gyre stores them
-    static DeviceMemory sizes(List<Program> programs, MemoryPlan plan, boolean doubled) {
-        DeviceMemory m = new DeviceMemory(programs, plan, new IdentityHashMap<>());
+    private void placeAll() {
+        floats.place("", 1);
+        in.place("NaN", 1);
+        out.place("", 1);
+        ints.place("", 1);
+        List<Place> arenas = new ArrayList<>();
+        long[] slabs = plan.slabs();
+        for (int i = 0; i < slabs.length; i++)
+            arenas.add(floats.place("arena " + i, slabs[i]));
+        for (Buf b : plan.activations()) {
+            MemoryPlan.Place p = plan.place(b);
+            Place arena = arenas.get(p.slab());
+            places.put(b, new Located(floats, new Place(arena.part, arena.at + p.offset())));
+        }
+        List<Buf> zero = new ArrayList<>();
         for (Buf b : plan.persistent())
             if (b.role() == Buf.Role.WEIGHT)
-                m.outline(b, doubled);
-        return m;
+                placeWeight(b);
+            else
+                if (b.dtype() == DType.I32)
+                    places.put(b, new Located(ints, ints.place(b, b.size())));
+                else
+                    if (b.role() == Buf.Role.INPUT && b.size() <= SMALL_INPUT)
+                        places.put(b, new Located(in, in.place(b, b.size())));
+                    else
+                        if (b.role() == Buf.Role.OUTPUT && b.size() <= SMALL_OUTPUT)
+                            places.put(b, new Located(out, out.place(b, b.size())));
+                        else
+                            zero.add(b);
+        for (Buf b : zero) {
+            Place p = floats.place(b, b.size());
+            places.put(b, new Located(floats, p));
+            while (zeros.size() <= p.part)
+                zeros.add(new int[] {floats.length(p.part), 0});
+            int[] range = zeros.get(p.part);
+            range[0] = Math.min(range[0], p.at);
+            range[1] = floats.length(p.part);
+        }
     }
 
-    private void outline(Buf weight, boolean doubled) {
+    private void placeWeight(Buf weight) {
         long n = weight.size();
         switch (weight.dtype()) {
-            case F32 -> arrays.put(weight, made(n, FloatArray::new));
-            case BF16 -> arrays.put(weight, made(n, ShortArray::new));
+            case F32 -> places.put(weight, new Located(floats, floats.place(weight, n)));
+            case BF16 -> places.put(weight, new Located(shorts, shorts.place(weight, n)));
             case NF4 -> {
-                long blocks = Math.ceilDiv(n, NF4_BLOCK);
-                ByteArray codes = made(Math.ceilDiv(n, 2), ByteArray::new);
-                arrays.put(weight, codes);
-                nf4.put(weight, new Nf4(new Bytes(codes, 0), whole(made(doubled ? NF4_TABLES : 16, FloatArray::new)),
-                        whole(made(doubled ? Math.ceilDiv(blocks, NF4_NESTED) : blocks, FloatArray::new)),
-                        new Bytes(made(doubled ? blocks : 1, ByteArray::new), 0), NF4_BLOCK,
-                        doubled ? NF4_NESTED : 0));
+                Nf4Form f = forms.of(weight);
+                long blocks = Math.ceilDiv(n, f.block);
+                boolean doubled = f.nested > 0;
+                Place codes = bytes.place(weight, Math.ceilDiv(n, 2));
+                Place tables = floats.place(weight, doubled ? NF4_TABLES : 16);
+                Place maxima = floats.place(weight, doubled ? Math.ceilDiv(blocks, f.nested) : blocks);
+                nf4.put(weight, new Nf4Places(codes, tables, maxima,
+                        doubled ? bytes.place(weight, blocks) : codes, f));
             }
             case I32 -> throw new IllegalArgumentException(weight + " cannot be a weight");
         }
     }
 
-    /// An array of `n` elements, or of one element with `n` as its planned length.
-    private <A extends TornadoNativeArray> A made(long n, IntFunction<A> make) {
-        long length = Math.max(1, n);
-        if (lengths == null)
-            return make.apply(Math.toIntExact(length));
-        A a = make.apply(1);
-        lengths.put(a, length);
-        return a;
+    /// Why there is no such memory on any device: a buffer is longer than an array; null if none is.
+    @Nullable
+    String tooLong() {
+        for (Pool<?> p : pools())
+            if (p.tooLong != null)
+                return p.tooLong;
+        return null;
     }
 
-    private long length(TornadoNativeArray a) {
-        return lengths == null ? a.getSize() : lengths.getOrDefault(a, (long) a.getSize());
+    private List<Pool<?>> pools() {
+        return List.of(floats, shorts, bytes, ints, in, out);
     }
 
-    /// Largest first, each into the smallest array that is free over its lifetime and at most twice as long.
-    private void placeActivations(Program program, MemoryPlan plan) {
-        List<Buf> order = new ArrayList<>(program.roots());
-        order.removeIf(b -> b.role() != Buf.Role.ACTIVATION);
-        order.sort(Comparator.comparingLong(Buf::size).reversed());
-        Map<FloatArray, List<Lifetime>> taken = new IdentityHashMap<>();
-        for (Buf b : order) {
-            Lifetime mine = plan.lifetime(b);
-            FloatArray best = null;
-            for (FloatArray a : pool)
-                if (length(a) >= b.size() && length(a) <= Math.max(1024, 2 * b.size())
-                        && taken.getOrDefault(a, List.of()).stream().noneMatch(l -> meet(l, mine))
-                        && (best == null || length(a) < length(best)))
-                    best = a;
-            if (best == null) {
-                best = made(b.size(), FloatArray::new);
-                pool.add(best);
-            }
-            taken.computeIfAbsent(best, _ -> new ArrayList<>()).add(mine);
-            arrays.put(b, best);
-        }
+    /// Finds the workspaces and constants of these programs.
+    ///
+    /// @throws DeviceException if a buffer is longer than an array
+    DeviceMemory measured(List<Program> programs, Lowering.Choice choice) {
+        String tooLong = tooLong();
+        if (tooLong != null)
+            throw new DeviceException(tooLong);
+        TaskGraphs none = new TaskGraphs(false, false);
+        for (Program p : programs)
+            Lowering.lower(p, none, this, choice);
+        if (scratchNeed[0] > 0)
+            floatScratch = floats.place("the workspace", scratchNeed[0]);
+        if (scratchNeed[1] > 0)
+            shortScratch = shorts.place("the workspace", scratchNeed[1]);
+        tooLong = tooLong();
+        if (tooLong != null)
+            throw new DeviceException(tooLong);
+        while (zeros.size() < floats.parts())
+            zeros.add(new int[2]);
+        return this;
     }
 
-    private static boolean meet(Lifetime a, Lifetime b) {
-        return a.first() <= b.last() && b.first() <= a.last();
+    /// Makes the arrays; those that the host does not touch take no memory there.
+    void allocate() {
+        for (Pool<?> p : pools())
+            p.allocate();
+        in.array(0).set(0, Float.NaN);
+        constants.forEach((values, place) -> {
+            for (int i = 0; i < values.size(); i++)
+                ints.array(0).set(place.at + i, values.get(i));
+        });
+        if (usesPowers)
+            powers = powersOfTwo();
     }
 
-    /// Copies a weight's values into arrays of the device's layout.
-    void bind(Buf weight, HostData data) {
+    /// 2^(e-127) for e from 0 to 254 (2^-126 for 0), and infinity.
+    static FloatArray powersOfTwo() {
+        FloatArray p = new FloatArray(256);
+        for (int e = 0; e < 256; e++)
+            p.set(e, e == 255 ? Float.POSITIVE_INFINITY : Math.scalb(1f, Math.max(e, 1) - 127));
+        return p;
+    }
+
+    /// What has to be copied to the device for a weight.
+    void load(Buf weight, HostData data, List<Load> to) {
+        Located where = places.get(weight);
         switch (data) {
-            case HostData.F32 d -> arrays.put(weight, FloatArray.fromArray(d.values));
-            case HostData.BF16 d -> arrays.put(weight, ShortArray.fromArray(d.bits));
+            case HostData.F32 d -> to.add(floats(where, weight, d.values));
+            case HostData.BF16 d -> to.add(new Load(shorts, located(weight).place, d.size(),
+                    (from, n, a, at) -> copy(d.bits, from, n, a, at)));
             case HostData.NF4 d -> {
-                ByteArray codes = ByteArray.fromArray(d.codes);
-                arrays.put(weight, codes);
-                byte[] maximaCodes = d.absmaxCodes;
-                if (maximaCodes == null)
-                    nf4.put(weight, new Nf4(new Bytes(codes, 0), whole(FloatArray.fromArray(d.codeBook)),
-                            whole(FloatArray.fromArray(Objects.requireNonNull(d.absmax))),
-                            new Bytes(new ByteArray(1), 0), d.blockSize, 0));
+                Nf4Places p = located4(weight);
+                to.add(new Load(bytes, p.codes, d.codes.length, (from, n, a, at) -> copy(d.codes, from, n, a, at)));
+                byte[] codes = d.absmaxCodes;
+                float[] maxima = d.absmax;
+                float[] map = d.nestedMap;
+                if (codes == null || map == null)
+                    to.add(floats(new Located(floats, p.tables), weight, d.codeBook));
                 else {
                     float[] tables = Arrays.copyOf(d.codeBook, NF4_TABLES);
-                    System.arraycopy(Objects.requireNonNull(d.nestedMap), 0, tables, 16, 256);
+                    System.arraycopy(map, 0, tables, 16, 256);
                     tables[NF4_TABLES - 1] = d.nestedOffset;
-                    nf4.put(weight, new Nf4(new Bytes(codes, 0), whole(FloatArray.fromArray(tables)),
-                            whole(FloatArray.fromArray(Objects.requireNonNull(d.nestedAbsmax))),
-                            new Bytes(ByteArray.fromArray(maximaCodes), 0), d.blockSize, d.nestedBlockSize));
+                    to.add(floats(new Located(floats, p.tables), weight, tables));
+                    to.add(new Load(bytes, p.maximaCodes, codes.length,
+                            (from, n, a, at) -> copy(codes, from, n, a, at)));
+                    maxima = d.nestedAbsmax;
                 }
+                to.add(floats(new Located(floats, p.maxima), weight, maxima));
             }
         }
+    }
+
+    private static Load floats(@Nullable Located where, Buf weight, float @Nullable [] values) {
+        if (where == null || values == null)
+            throw new IllegalStateException(weight + " has no place, or no values");
+        return new Load(where.pool, where.place, values.length, (from, n, a, at) -> copy(values, from, n, a, at));
+    }
+
+    /// Copies a piece of a Java array of the element type.
+    static void copy(Object values, long from, int n, TornadoNativeArray to, int at) {
+        MemorySegment source = switch (values) {
+            case float[] f -> MemorySegment.ofArray(f);
+            case short[] s -> MemorySegment.ofArray(s);
+            case byte[] b -> MemorySegment.ofArray(b);
+            default -> throw new IllegalArgumentException(values.getClass().getName());
+        };
+        long w = to.getElementSize();
+        MemorySegment.copy(source, from * w, to.getSegment(), at * w, n * w);
     }
 
     boolean holds(Buf root) {
-        return arrays.containsKey(root);
+        return places.containsKey(root) || nf4.containsKey(root);
+    }
+
+    private Located located(Buf root) {
+        Located l = places.get(root);
+        if (l == null)
+            throw new IllegalStateException(root + " has no place in this session");
+        return l;
+    }
+
+    private Nf4Places located4(Buf root) {
+        Nf4Places l = nf4.get(root);
+        if (l == null)
+            throw new IllegalStateException(root + " has no place in this session");
+        return l;
+    }
+
+    /// True if the host has the values of this root too: they are copied to the device when they were written.
+    boolean mirrored(Buf root) {
+        Pool<?> p = located(root).pool;
+        return p == ints || p == in;
+    }
+
+    /// True if this root is copied to the host with all small outputs.
+    boolean fetched(Buf root) {
+        return located(root).pool == out;
+    }
+
+    /// The array of a root, with the root's first element.
+    int at(Buf root) {
+        return located(root).place.at;
+    }
+
+    int part(Buf root) {
+        return located(root).place.part;
     }
 
     TornadoNativeArray array(Buf root) {
-        TornadoNativeArray a = arrays.get(root);
-        if (a == null)
-            throw new IllegalStateException(root + " has no array; bind it before the first run");
-        return a;
+        Located l = located(root);
+        return l.pool.array(l.place.part);
     }
 
     Floats floats(Buf b) {
-        return new Floats((FloatArray) array(b.root()), Math.toIntExact(b.offset()));
+        return new Floats((FloatArray) array(b.root()), at(b.root()) + (int) b.offset());
     }
 
     Ints ints(Buf b) {
-        return new Ints((IntArray) array(b.root()), Math.toIntExact(b.offset()));
+        return new Ints((IntArray) array(b.root()), at(b.root()) + (int) b.offset());
     }
 
     Shorts shorts(Buf b) {
-        return new Shorts((ShortArray) array(b.root()), Math.toIntExact(b.offset()));
+        return new Shorts((ShortArray) array(b.root()), at(b.root()) + (int) b.offset());
     }
 
     Nf4 nf4(Buf b) {
-        return Objects.requireNonNull(nf4.get(b), () -> b + " is not bound");
+        Nf4Places p = located4(b);
+        return new Nf4(bytes(p.codes), floats(p.tables), floats(p.maxima), bytes(p.maximaCodes), p.form.block,
+                p.form.nested);
     }
 
-    /// A workspace of at least `n` floats until [#freeScratch].
+    private Floats floats(Place p) {
+        return new Floats(floats.array(p.part), p.at);
+    }
+
+    private Bytes bytes(Place p) {
+        return new Bytes(bytes.array(p.part), p.at);
+    }
+
+    /// A workspace of `n` floats until [#freeScratch].
     Floats scratch(long n) {
-        return whole(scratch(scratch, n, FloatArray::new, a -> a.init(Float.NaN)));
+        int at = floatScratch.at + grow(0, n);
+        return new Floats(floats.array(floatScratch.part), at);
     }
 
-    private static Floats whole(FloatArray a) {
-        return new Floats(a, 0);
-    }
-
-    /// A workspace of at least `n` shorts until [#freeScratch].
+    /// A workspace of `n` shorts until [#freeScratch].
     Shorts shortScratch(long n) {
-        return new Shorts(scratch(shortScratch, n, ShortArray::new, _ -> {
-        }), 0);
+        int at = shortScratch.at + grow(1, n);
+        return new Shorts(shorts.parts() == 0 ? new ShortArray(1) : shorts.array(shortScratch.part), at);
     }
 
-    private <A extends TornadoNativeArray> A scratch(List<A> made, long n, IntFunction<A> make, Consumer<A> fill) {
-        A best = null;
-        for (A a : made)
-            if (length(a) >= n && length(a) <= Math.max(4096, 4 * n) && !inUse.contains(a)
-                    && (best == null || length(a) < length(best)))
-                best = a;
-        if (best == null) {
-            best = made(n, make);
-            fill.accept(best);
-            made.add(best);
-        }
-        inUse.add(best);
-        return best;
+    private int grow(int type, long n) {
+        int at = scratchTop[type];
+        long top = at + Math.ceilDiv(Math.max(1, n), MemoryPlan.ALIGN) * (long) MemoryPlan.ALIGN;
+        if (top > MAX_PART)
+            throw new DeviceException("a workspace of " + top + " elements is longer than an array on a device; take a"
+                    + " smaller micro-batch or sequence");
+        scratchTop[type] = (int) top;
+        scratchNeed[type] = Math.max(scratchNeed[type], top);
+        return at;
     }
 
     void freeScratch() {
-        inUse.clear();
+        Arrays.fill(scratchTop, 0);
+    }
+
+    /// A part of `ints` with these values; equal contents share one.
+    Ints constants(int... values) {
+        Place p = constants.computeIfAbsent(Arrays.stream(values).boxed().toList(),
+                _ -> ints.place("constants", values.length));
+        return new Ints(ints.array(p.part), p.at);
+    }
+
+    /// Powers of two by biased exponent; see [ProductKernels#bf16].
+    FloatArray powers() {
+        usesPowers = true;
+        return powers;
     }
 
     /// The counter that the last task of each graph increments.
@@ -246,77 +477,67 @@ final class DeviceMemory {
         return ticks;
     }
 
-    /// An array of constants; equal contents share one array.
-    Ints constants(int... values) {
-        return new Ints(constants.computeIfAbsent(Arrays.stream(values).boxed().toList(),
-                _ -> IntArray.fromArray(values)), 0);
+    IntArray intInputs() {
+        return ints.array(0);
     }
 
-    /// Powers of two by biased exponent; see [ProductKernels#bf16].
-    FloatArray powers() {
-        FloatArray p = powers;
-        if (p == null) {
-            p = new FloatArray(256);
-            for (int e = 0; e < 256; e++)
-                p.set(e, e == 255 ? Float.POSITIVE_INFINITY : Math.scalb(1f, Math.max(e, 1) - 127));
-            powers = p;
-        }
-        return p;
+    FloatArray inputs() {
+        return in.array(0);
     }
 
-    /// Arrays that are copied to the device once: weights, constants, and the storage of activations and workspaces.
-    Object[] fixed() {
-        List<Object> all = new ArrayList<>(pool);
-        all.addAll(scratch);
-        all.addAll(shortScratch);
-        all.addAll(constants.values());
+    FloatArray outputs() {
+        return out.array(0);
+    }
+
+    int outputsLength() {
+        return out.length(0);
+    }
+
+    long inputBytes() {
+        return in.bytes();
+    }
+
+    /// The elements of a part of [#floats] that are zero at first: the first one and the one after the last.
+    int[] zeros(int part) {
+        return zeros.get(part);
+    }
+
+    /// The arrays that every graph passes on.
+    Object[] resident() {
+        List<Object> all = new ArrayList<>(floats.arrays);
+        all.addAll(shorts.arrays);
+        all.addAll(bytes.arrays);
+        all.add(ints.array(0));
+        all.add(in.array(0));
+        all.add(out.array(0));
         all.add(ticks);
-        if (powers != null)
+        if (usesPowers)
             all.add(powers);
-        arrays.forEach((b, a) -> {
-            if (b.role() == Buf.Role.WEIGHT)
-                all.add(a);
-        });
-        for (Nf4 w : nf4.values())
-            all.addAll(List.of(w.tables().array(), w.maxima().array(), w.maximaCodes().array()));
         return all.toArray();
     }
 
-    /// The small inputs among these arrays, which are copied on every run.
-    Object[] smallInputs(Set<TornadoNativeArray> used) {
-        return Arrays.stream(select(arrays.keySet(), DeviceMemory::copiedAlways)).filter(used::contains).toArray();
+    /// Arrays that get their first values from the host.
+    Object[] first() {
+        return usesPowers ? new Object[] {in.array(0), ticks, powers} : new Object[] {in.array(0), ticks};
     }
 
-    static boolean copiedAlways(Buf b) {
-        return b.role() == Buf.Role.INPUT && b.size() <= SMALL;
+    /// Arrays that get their first values on the device.
+    Object[] large() {
+        List<Object> all = new ArrayList<>(floats.arrays);
+        all.addAll(shorts.arrays);
+        all.addAll(bytes.arrays);
+        all.add(out.array(0));
+        return all.toArray();
     }
 
-    /// Everything else that lives between runs: parameters, gradients, state, results, large inputs.
-    Object[] state() {
-        return select(arrays.keySet(), DeviceMemory::isState);
+    /// Bytes of the arrays that every graph passes on.
+    long residentBytes() {
+        return pools().stream().mapToLong(Pool::bytes).sum() + Integer.BYTES + TornadoNativeArray.ARRAY_HEADER
+                + (usesPowers ? 256 * Float.BYTES + TornadoNativeArray.ARRAY_HEADER : 0);
     }
 
-    static boolean isState(Buf b) {
-        return b.role() != Buf.Role.WEIGHT && b.role() != Buf.Role.ACTIVATION && !copiedAlways(b);
-    }
-
-    private Object[] select(Collection<Buf> roots, Predicate<Buf> which) {
-        return roots.stream().filter(which).map(this::array).toArray();
-    }
-
-    /// Bytes of all arrays, allocated or planned.
-    long bytes() {
-        Map<Object, Boolean> seen = new IdentityHashMap<>();
-        long sum = 0;
-        List<Object> all = new ArrayList<>(List.of(fixed()));
-        all.addAll(arrays.values());
-        for (Object a : all)
-            if (seen.put(a, true) == null)
-                sum += bytes((TornadoNativeArray) a);
-        return sum;
-    }
-
-    private long bytes(TornadoNativeArray a) {
-        return a.getNumBytesOfSegmentWithHeader() + (length(a) - a.getSize()) * a.getElementSize();
+    /// Bytes of them that the host has as well.
+    long mirroredBytes() {
+        return ints.bytes() + in.bytes() + out.bytes();
     }
 }

@@ -33,7 +33,10 @@ final class Lowering {
     }
 
     static void lower(Program program, TaskGraphs tasks, DeviceMemory memory, Choice choice) {
+        int i = 0;
         for (Op op : program.ops()) {
+            if (program.marks().contains(i++))
+                tasks.cut();
             lower(op, tasks, memory, choice);
             memory.freeScratch();
         }

@@ -8,7 +8,7 @@ import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
 import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 import uk.ac.manchester.tornado.api.types.arrays.ShortArray;
 
-/// Conversion of matrices to and from BF16 for products by cuBLAS; `powers` as in [ProductKernels#bf16].
+/// Conversion of matrices to BF16 for products by cuBLAS; `powers` as in [ProductKernels#bf16].
 final class ProductBf16Kernels {
     private ProductBf16Kernels() {
     }
@@ -32,20 +32,6 @@ final class ProductBf16Kernels {
         for (@Parallel int i = 0; i < (n & ALL); i++)
             y.set(yAt + i, bits(ProductKernels.nf4(codes, codesAt, tables, tablesAt, maxima, maximaAt, maximaCodes,
                     maximaCodesAt, block, nested, i), powers));
-    }
-
-    /// `y (+)= x`.
-    @SuppressWarnings("IdentityBinaryExpression") // infinity minus infinity is NaN
-    static void fromBf16(IntArray at, int slot, ShortArray x, FloatArray powers, FloatArray y, int n, int accumulate) {
-        int xAt = at.get(slot);
-        int yAt = at.get(slot + 1);
-        for (@Parallel int i = 0; i < (n & ALL); i++) {
-            float old = accumulate != 0 ? y.get(yAt + i) : 0f;
-            float value = ProductKernels.bf16(x.get(xAt + i), powers);
-            // [ProductKernels#bf16] decodes NaN as infinity, which is fine for weights but not for results
-            float number = (x.get(xAt + i) & 0x7fff) > 0x7f80 ? value - value : value;
-            y.set(yAt + i, old + number);
-        }
     }
 
     /// The bits of the nearest BF16 value, ties to even; zero loses its sign. The exponent is found by bisection in the table

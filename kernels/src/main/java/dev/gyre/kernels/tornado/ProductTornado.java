@@ -18,7 +18,7 @@ import org.jspecify.annotations.Nullable;
 ///
 /// | kernel | if |
 /// |---|---|
-/// | cuBLAS | it is installed, and the product is large and of whole arrays ([ProductCuBlas#takes]) |
+/// | cuBLAS | it is installed, and M, N are at least the side of a work group ([ProductCuBlas#takes]) |
 /// | [ProductTileKernels] | the device has work groups with local memory, and M, N are at least the side of a work group |
 /// | [ProductBlockKernels] | M is at least 4, so that a weight that is decoded serves four rows |
 /// | [ProductKernels] | otherwise |
@@ -33,7 +33,7 @@ final class ProductTornado extends OpLowering {
     void lower(ProductOps op) {
         switch (op) {
             case ProductOps.MatMul o -> {
-                if (cuBlas != null && ProductCuBlas.takes(o, cuBlas)) {
+                if (cuBlas != null && ProductCuBlas.takes(o)) {
                     new ProductCuBlas(this, cuBlas).product(o);
                 } else if (workGroups && o.M() >= SIDE && o.N() >= SIDE) {
                     tiledMatMul(o);

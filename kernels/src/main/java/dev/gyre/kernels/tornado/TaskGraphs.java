@@ -112,6 +112,7 @@ final class TaskGraphs extends TaskCalls {
     }
 
     private final boolean collects;
+    private final boolean replayed;
     private final GridScheduler grids = new GridScheduler();
     /// Number of each kernel with its constants.
     private final Map<List<Object>, Integer> kernels = new HashMap<>();
@@ -126,10 +127,14 @@ final class TaskGraphs extends TaskCalls {
     private final List<Task> tasks = new ArrayList<>();
     private final List<int[]> offsets = new ArrayList<>();
     private final Map<Integer, Integer> uses = new HashMap<>();
+    private int maxUses = MAX_USES;
 
     /// @param collects false to keep no tasks, only to find out how much memory they need
-    TaskGraphs(boolean collects) {
+    /// @param replayed whether graphs are recorded and replayed, with the addresses of library calls: then only parts that have
+    ///        the same ones share a graph
+    TaskGraphs(boolean collects, boolean replayed) {
         this.collects = collects;
+        this.replayed = replayed;
     }
 
     GridScheduler grids() {
@@ -148,6 +153,18 @@ final class TaskGraphs extends TaskCalls {
     /// The graphs of all programs so far.
     List<Graph> graphs() {
         return graphs;
+    }
+
+    /// The launch of the tasks that `adds` adds, which are one graph.
+    Launch single(Runnable adds) {
+        cut();
+        maxUses = MAX_TASKS;
+        adds.run();
+        maxUses = MAX_USES;
+        List<Launch> all = finish();
+        if (all.size() != 1)
+            throw new IllegalStateException(all.size() + " graphs where one was expected");
+        return all.getFirst();
     }
 
     /// The launches of the tasks since the last call.
@@ -188,8 +205,11 @@ final class TaskGraphs extends TaskCalls {
         List<Object> key = new ArrayList<>();
         Set<String> names = new HashSet<>();
         Set<TornadoNativeArray> arrays = Collections.newSetFromMap(new IdentityHashMap<>());
-        for (Task t : tasks) {
+        for (int i = 0; i < tasks.size(); i++) {
+            Task t = tasks.get(i);
             key.add(t.id);
+            if (replayed && t.code instanceof LibraryCall)
+                key.add(Arrays.toString(offsets.get(i)));
             names.add(t.id);
             for (Object a : t.arguments)
                 if (a instanceof TornadoNativeArray array) {
@@ -232,7 +252,7 @@ final class TaskGraphs extends TaskCalls {
         for (Object a : task.arguments)
             key.add(a instanceof TornadoNativeArray ? a.getClass() : a);
         int number = kernels.computeIfAbsent(key, _ -> kernels.size());
-        if (tasks.size() >= MAX_TASKS - 1 || uses.getOrDefault(number, 0) >= MAX_USES)
+        if (tasks.size() >= MAX_TASKS - 1 || uses.getOrDefault(number, 0) >= maxUses)
             cut();
         int use = uses.merge(number, 1, Integer::sum);
         String id = kernel + "_" + number + (use == 1 ? "" : "_" + use);

@@ -60,7 +60,7 @@ public final class TornadoBackend implements Backend {
                                 + " device " + name + " computes in f32 (precision: f32)");
             return new TornadoBackend(name, device, new Lowering.Choice(workGroups, null, false, false), "");
         }
-        String missing = ProductCuBlas.missing();
+        String missing = CuBlas.missing();
         if (missing == null)
             return new TornadoBackend(name, device,
                     new Lowering.Choice(workGroups, precision, precision == Precision.BF16 && tensorCores(),
@@ -68,7 +68,7 @@ public final class TornadoBackend implements Backend {
                     ", products by cuBLAS in " + text(precision));
         if (precision != Precision.F32)
             throw new DeviceException("precision " + text(precision) + " on " + name + " needs cuBLAS: " + missing
-                    + "; install CUDA's cuBLAS and an SDK with tornado-cublas, or set precision: f32 for our own kernels");
+                    + "; install CUDA's cuBLAS, or set precision: f32 for our own kernels");
         return new TornadoBackend(name, device, new Lowering.Choice(workGroups, null, false, cudaGraphs()),
                 ", products by our own kernels (no cuBLAS: " + missing + ")");
     }
@@ -120,7 +120,7 @@ public final class TornadoBackend implements Backend {
     @Override
     public Precision precision(ProductOps.MatMul product) {
         Precision p = choice.cuBlas();
-        return p != null && ProductCuBlas.takes(product, p) ? p : Precision.F32;
+        return p != null && ProductCuBlas.takes(product) ? p : Precision.F32;
     }
 
     @Override
@@ -145,35 +145,30 @@ public final class TornadoBackend implements Backend {
     ///
     /// @param doubled whether NF4 weights are double-quantised
     public long bytes(List<Program> programs, boolean doubled) {
-        return bytes(programs, MemoryPlan.of(programs), doubled, choice);
+        return outline(programs, doubled, choice, TornadoDevices.maxArray(device)).bytes();
     }
 
     /// [#bytes(List,boolean)] for a GPU, which need not be present.
     ///
     /// @param cuBlas the precision of cuBLAS on that GPU; null without cuBLAS
     public static long bytesOnGpu(List<Program> programs, boolean doubled, @Nullable Precision cuBlas) {
-        return bytes(programs, MemoryPlan.of(programs), doubled,
-                new Lowering.Choice(true, cuBlas, cuBlas == Precision.BF16, false));
+        return outline(programs, doubled, new Lowering.Choice(true, cuBlas, cuBlas == Precision.BF16, false),
+                Long.MAX_VALUE).bytes();
     }
 
-    private static long bytes(List<Program> programs, MemoryPlan plan, boolean doubled, Lowering.Choice choice) {
-        return withWorkspaces(DeviceMemory.sizes(programs, plan, doubled), programs, choice);
-    }
-
-    private static long withWorkspaces(DeviceMemory sizes, List<Program> programs, Lowering.Choice choice) {
-        TaskGraphs none = new TaskGraphs(false);
-        for (Program p : programs)
-            Lowering.lower(p, none, sizes, choice);
-        return sizes.bytes();
+    private static DevicePlan outline(List<Program> programs, boolean doubled, Lowering.Choice choice, long maxArray) {
+        return DevicePlan.outline(programs,
+                new DeviceMemory(programs, _ -> DeviceMemory.Nf4Form.of(doubled), maxArray), choice);
     }
 
     @Override
     public Session open(List<Program> programs) {
-        MemoryPlan plan = MemoryPlan.of(programs);
         // whether NF4 weights are double-quantised is known only when they are bound; the session checks again then
-        DeviceMemory sizes = DeviceMemory.sizes(programs, plan, true);
-        requireMemory(name, device, sizes.bytes()); // first: a buffer longer than any array cannot be lowered
-        requireMemory(name, device, withWorkspaces(sizes, programs, choice));
-        return new TornadoSession(name, device, choice, programs, plan);
+        DeviceMemory memory =
+                new DeviceMemory(programs, _ -> DeviceMemory.Nf4Form.of(true), TornadoDevices.maxArray(device));
+        requireMemory(name, device, memory.residentBytes()); // first: a buffer longer than any array cannot be lowered
+        DevicePlan outline = DevicePlan.outline(programs, memory, choice);
+        requireMemory(name, device, outline.bytes());
+        return new TornadoSession(name, device, choice, programs, outline);
     }
 }

@@ -70,14 +70,15 @@ public final class TornadoDevices {
                 cause = t;
             throw new DeviceException("the TornadoVM SDK cannot start: " + cause.getClass().getSimpleName() + ": "
                     + String.valueOf(cause.getMessage()).replaceAll("\\s+", " ").strip()
-                    + "; install what it needs (an NVIDIA driver has libcuda.so.1, an OpenCL loader libOpenCL.so.1), or"
+                    + "; install what it needs (an NVIDIA driver has libcuda.so.1, CUDA 13 or Python's"
+                    + " nvidia-cuda-nvrtc libnvrtc.so.13, an OpenCL loader libOpenCL.so.1), or"
                     + " unset TORNADOVM_HOME to run without it", e);
         }
     }
 
     /// Why devices `cuda:N` cannot use cuBLAS; null if they can.
     public static @Nullable String missingCuBlas() {
-        return ProductCuBlas.missing();
+        return CuBlas.missing();
     }
 
     private static String name(TornadoVMBackendType type, int device) {
@@ -120,6 +121,11 @@ public final class TornadoDevices {
     static long usableMemory(TornadoDevice device) {
         return Math.min(device.getMaxGlobalMemory(),
                 sdkPresent() ? parseBytes(System.getProperty(MEMORY, "4GB")) : Long.MAX_VALUE);
+    }
+
+    /// Bytes that one array may have on the device.
+    static long maxArray(TornadoDevice device) {
+        return Math.min(device.getMaxAllocMemory(), usableMemory(device));
     }
 
     static long parseBytes(String text) {

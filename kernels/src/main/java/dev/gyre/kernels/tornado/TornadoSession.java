@@ -1,7 +1,6 @@
 package dev.gyre.kernels.tornado;
 
 import dev.gyre.kernels.DeviceException;
-import dev.gyre.kernels.MemoryPlan;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;
 import dev.gyre.kernels.op.Access;
@@ -14,6 +13,7 @@ import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
@@ -28,64 +28,66 @@ import uk.ac.manchester.tornado.api.TornadoExecutionResult;
 import uk.ac.manchester.tornado.api.common.TornadoDevice;
 import uk.ac.manchester.tornado.api.enums.DataTransferMode;
 import uk.ac.manchester.tornado.api.exceptions.TornadoExecutionPlanException;
+import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
 import uk.ac.manchester.tornado.api.types.arrays.IntArray;
+import uk.ac.manchester.tornado.api.types.arrays.TornadoNativeArray;
 
-/// One execution plan with the task graphs of the programs, made by [TaskGraphs], and two more that only move data:
+/// One execution plan with the task graphs of the programs, made by [TaskGraphs], and a few more ([DevicePlan]) that move data:
 ///
-/// | graph | runs | copies to the device |
+/// | graph | runs | does |
 /// |---|---|---|
-/// | `bind` | once | weights, constants, and (to allocate them) activations and workspaces |
-/// | `upload` | before a run if the host wrote one of these | parameters, gradients, state, results, large inputs |
-/// | the programs' | on each run | the small inputs that they use |
+/// | `bind` | once | allocates all arrays and gives them their first values, on the device |
+/// | doors | for each write or read of anything large | copy between a small array that travels and a large one that does not |
+/// | the programs' | on each run, some several times | |
+/// | upload | before a run if the host wrote a small input | copies all small inputs to the device |
 ///
 /// A graph can consume only arrays that the graph executed immediately before persisted. Hence every graph consumes all
 /// arrays (`consumeFromDevice` without a name: from whichever graph ran last) and persists all, including those that it
-/// does not use. So programs may run in any order, `upload` may run again at any time, and nothing is copied between
-/// programs. `upload` copies all of its arrays, so those that the device has written since are fetched first. Results are
-/// copied to the host on request.
+/// does not use. So graphs may run in any order, and nothing is copied between programs. What the device has, the host has
+/// only while it reads or writes it; small inputs, and small outputs once read, apart.
 final class TornadoSession implements Session {
-    /// Index of the first graph of [TaskGraphs#graphs].
-    private static final int FIRST = 2;
-
     private final String name;
     private final TornadoDevice device;
     private final Lowering.Choice choice;
     private final List<Program> programs;
-    private final MemoryPlan memoryPlan;
-    private final DeviceMemory memory;
-    private final Set<Buf> unbound = new LinkedHashSet<>();
     private final Set<Buf> known = new HashSet<>();
-    /// State that the device wrote since the host last read it.
-    private final Set<Buf> deviceNewer = new LinkedHashSet<>();
-    private boolean hostNewer = true;
-    /// What each program executes.
-    private final List<List<TaskGraphs.Launch>> launches = new ArrayList<>();
-    private IntArray at = new IntArray(1);
+    /// Weights in the order of the plan, with their values until these are on the device.
+    private final Map<Buf, HostData> weights = new LinkedHashMap<>();
+    private final Set<Buf> unbound = new LinkedHashSet<>();
+    /// What the host wrote before all weights were bound.
+    private final List<Runnable> waiting = new ArrayList<>();
+    private boolean inputsNewer = true;
+    private boolean outputsStale;
     /// The names of the tasks of each task graph that has not run yet.
     private final Map<Integer, Set<String>> fresh = new HashMap<>();
     /// The names of the tasks of those that have run; each name is compiled once.
     private final Set<String> compiled = new HashSet<>();
+    private int graphsRun;
     private long compiling;
-    private @Nullable TornadoExecutionPlan plan;
+    private final long plannedBytes;
+    private @Nullable DevicePlan plan;
+    private IntArray at = new IntArray(1);
+    private int upload;
+    private @Nullable TornadoExecutionPlan execution;
     private @Nullable TornadoExecutionResult last;
 
+    /// @param outline the plan without arrays
     TornadoSession(String name, TornadoDevice device, Lowering.Choice choice, List<Program> programs,
-            MemoryPlan memoryPlan) {
+            DevicePlan outline) {
         this.name = name;
         this.device = device;
         this.choice = choice;
         this.programs = List.copyOf(programs);
-        this.memoryPlan = memoryPlan;
-        this.memory = new DeviceMemory(this.programs, memoryPlan);
-        for (Buf b : memoryPlan.persistent()) {
-            known.add(b);
-            if (b.role() == Buf.Role.WEIGHT)
-                unbound.add(b);
-        }
+        this.plannedBytes = outline.bytes();
+        for (Program p : programs)
+            for (Buf b : p.roots())
+                if (b.role() != Buf.Role.ACTIVATION && known.add(b) && b.role() == Buf.Role.WEIGHT)
+                    unbound.add(b);
         for (Program p : programs)
             for (Op op : p.ops())
                 for (Access a : op.accesses())
-                    if (a.writes() && DeviceMemory.copiedAlways(a.buf().root()))
+                    if (a.writes() && a.buf().role() != Buf.Role.ACTIVATION
+                            && outline.memory.mirrored(a.buf().root()))
                         throw new IllegalArgumentException(p.name() + ": " + op.getClass().getSimpleName()
                                 + " writes the input " + a.buf().root());
     }
@@ -97,10 +99,10 @@ final class TornadoSession implements Session {
         if (data.size() != weight.size() || data.dtype() != weight.dtype())
             throw new IllegalArgumentException(
                     weight + ": bound to " + data.size() + " elements of " + data.dtype());
-        if (plan != null)
+        if (execution != null)
             throw new IllegalStateException(weight + ": bind weights before the first run");
         if (unbound.remove(weight))
-            memory.bind(weight, data);
+            weights.put(weight, data);
         else
             if (known.contains(weight))
                 throw new IllegalStateException(weight + " is bound already");
@@ -110,56 +112,111 @@ final class TornadoSession implements Session {
     public void write(Buf buf, float[] values) {
         if (buf.dtype() != DType.F32)
             throw new IllegalArgumentException(buf + ": cannot write floats");
-        MemorySegment.copy(values, 0, hostCopyToWrite(buf, values.length), ValueLayout.JAVA_FLOAT, 4 * buf.offset(),
-                values.length);
+        requireWritable(buf, values.length);
+        if (!unbound.isEmpty()) {
+            float[] copy = values.clone();
+            waiting.add(() -> write(buf, copy));
+            return;
+        }
+        DevicePlan p = plan();
+        if (p.memory.mirrored(buf.root())) {
+            DeviceMemory.Floats to = p.memory.floats(buf);
+            MemorySegment.copy(values, 0, to.array().getSegment(), ValueLayout.JAVA_FLOAT_UNALIGNED, 4L * to.at(),
+                    values.length);
+            inputsNewer = true;
+            return;
+        }
+        // the small outputs come after all parts of the large array
+        boolean output = p.memory.fetched(buf.root());
+        int part = output ? p.memory.floats.parts() : p.memory.part(buf.root());
+        load(buf.toString(), new DeviceMemory.Load(p.memory.floats, new DeviceMemory.Place(part,
+                p.memory.floats(buf).at()), values.length,
+                (from, n, a, to) -> DeviceMemory.copy(values, from, n, a, to)));
+        outputsStale |= output;
     }
 
     @Override
     public void write(Buf buf, int[] values) {
         if (buf.dtype() != DType.I32)
             throw new IllegalArgumentException(buf + ": cannot write ints");
-        MemorySegment.copy(values, 0, hostCopyToWrite(buf, values.length), ValueLayout.JAVA_INT, 4 * buf.offset(),
+        requireWritable(buf, values.length);
+        if (!unbound.isEmpty()) {
+            int[] copy = values.clone();
+            waiting.add(() -> write(buf, copy));
+            return;
+        }
+        DeviceMemory.Ints to = plan().memory.ints(buf);
+        MemorySegment.copy(values, 0, to.array().getSegment(), ValueLayout.JAVA_INT_UNALIGNED, 4L * to.at(),
                 values.length);
+        inputsNewer = true;
     }
 
-    private MemorySegment hostCopyToWrite(Buf buf, int length) {
+    private void requireWritable(Buf buf, int length) {
         if (length != buf.size())
             throw new IllegalArgumentException(buf + ": " + length + " values to write");
-        Buf root = hostVisible(buf);
-        if (DeviceMemory.isState(root)) {
-            if (root.size() != buf.size())
-                fetch(root);
-            deviceNewer.remove(root);
-            hostNewer = true;
-        }
-        return memory.array(root).getSegment();
+        requireVisible(buf);
     }
 
-    private Buf hostVisible(Buf buf) {
+    private void requireVisible(Buf buf) {
         Buf root = buf.root();
         if (root.role() == Buf.Role.WEIGHT || root.role() == Buf.Role.ACTIVATION || !known.contains(root))
             throw new IllegalArgumentException(buf + ", " + root.role() + ", cannot be read or written by the host"
                     + (known.contains(root) ? "" : "; no program of this session uses it"));
-        return root;
     }
 
     @Override
     public void read(Buf buf, float[] into) {
         if (buf.dtype() != DType.F32 || into.length != buf.size())
             throw new IllegalArgumentException(buf + ": cannot read " + into.length + " floats");
-        Buf root = hostVisible(buf);
-        fetch(root);
-        MemorySegment.copy(memory.array(root).getSegment(), ValueLayout.JAVA_FLOAT, 4 * buf.offset(), into, 0,
-                into.length);
+        requireVisible(buf);
+        DevicePlan p = plan();
+        DeviceMemory.Floats from = p.memory.floats(buf);
+        if (p.memory.mirrored(buf.root()) || p.memory.fetched(buf.root())) {
+            if (outputsStale && p.memory.fetched(buf.root())) {
+                fetch("reading " + buf, p.memory.outputs());
+                outputsStale = false;
+            }
+            MemorySegment.copy(from.array().getSegment(), ValueLayout.JAVA_FLOAT_UNALIGNED, 4L * from.at(), into, 0,
+                    into.length);
+            return;
+        }
+        for (int done = 0; done < into.length;) {
+            DevicePlan.Door<FloatArray> door = door(p.gets, into.length - done);
+            int n = Math.min(door.length(), into.length - done);
+            door.aim(p.memory.part(buf.root()), from.at() + done, n);
+            launch("reading " + buf, door.launch());
+            fetch("reading " + buf, door.array());
+            MemorySegment.copy(door.array().getSegment(), ValueLayout.JAVA_FLOAT_UNALIGNED, 0, into, done, n);
+            done += n;
+        }
     }
 
-    /// Brings the host copy of a root up to date.
-    private void fetch(Buf root) {
-        if (last != null && deviceNewer.remove(root))
-            attempt("reading " + root, () -> {
-                Objects.requireNonNull(last).transferToHost(memory.array(root));
-                return root;
-            });
+    private void fetch(String what, Object array) {
+        attempt(what, () -> {
+            Objects.requireNonNull(last).transferToHost(array);
+            return array;
+        });
+    }
+
+    /// The smallest door for `n` elements, else the largest.
+    private static <A extends TornadoNativeArray> DevicePlan.Door<A> door(List<DevicePlan.Door<A>> doors, long n) {
+        for (DevicePlan.Door<A> d : doors)
+            if (d.length() >= n)
+                return d;
+        return doors.getLast();
+    }
+
+    private void load(String what, DeviceMemory.Load load) {
+        DevicePlan p = plan();
+        for (long done = 0; done < load.n();) {
+            DevicePlan.Door<?> door = load.pool() == p.memory.floats ? door(p.puts, load.n() - done)
+                    : Objects.requireNonNull(load.pool() == p.memory.shorts ? p.putShorts : p.putBytes);
+            int n = (int) Math.min(door.length(), load.n() - done);
+            load.from().copy(done, n, door.array(), 0);
+            door.aim(load.place().part(), load.place().at() + (int) done, n);
+            launch("writing " + what, door.launch());
+            done += n;
+        }
     }
 
     @Override
@@ -167,72 +224,102 @@ final class TornadoSession implements Session {
         int index = programs.indexOf(program);
         if (index < 0)
             throw new IllegalArgumentException(program + " is not a program of this session");
-        TornadoExecutionPlan p = plan();
-        if (hostNewer) {
-            for (Buf b : List.copyOf(deviceNewer))
-                fetch(b);
-            last = execute(p, "upload", 1);
-            hostNewer = false;
+        DevicePlan p = plan();
+        if (inputsNewer) {
+            last = execute("upload", upload);
+            inputsNewer = false;
         }
-        for (TaskGraphs.Launch launch : launches.get(index)) {
-            launch.fill(at);
-            last = execute(p, program.name(), FIRST + launch.graph());
-        }
-        for (Op op : program.ops())
-            for (Access a : op.accesses())
-                if (a.writes() && DeviceMemory.isState(a.buf().root()))
-                    deviceNewer.add(a.buf().root());
+        for (TaskGraphs.Launch l : p.programs.get(index))
+            launch(program.name(), l);
+        outputsStale = true;
     }
 
-    /// The plan, built before the first run, when the weights are known.
-    private TornadoExecutionPlan plan() {
-        TornadoExecutionPlan p = plan;
+    /// The plan, built as soon as the weights are known and something is needed of the device.
+    private DevicePlan plan() {
+        DevicePlan p = plan;
         if (p != null)
             return p;
         if (!unbound.isEmpty())
             throw new IllegalStateException("weights without values: " + unbound);
-        TaskGraphs tasks = new TaskGraphs(true);
-        launches.clear();
-        for (Program program : programs) {
-            Lowering.lower(program, tasks, memory, choice);
-            launches.add(tasks.finish());
-        }
-        at = new IntArray(tasks.atLength());
-        // only now are all arrays known: lowering adds workspaces and constants
-        TornadoBackend.requireMemory(name, device, memory.bytes());
-        Object[] fixed = memory.fixed();
-        Object[] state = memory.state();
-        List<ImmutableTaskGraph> all = new ArrayList<>();
-        all.add(TaskGraphs.moving(fixed, memory.ticks()).persistOnDevice(fixed).snapshot());
-        TaskGraph upload =
-                TaskGraphs.moving(state, memory.ticks()).consumeFromDevice(fixed).persistOnDevice(fixed);
-        all.add(upload.persistOnDevice(state).transferToHost(DataTransferMode.UNDER_DEMAND, state).snapshot());
-        for (TaskGraphs.Graph graph : tasks.graphs()) {
-            TaskGraph g = TaskGraphs.build(graph, at, memory.ticks());
-            g.transferToDevice(DataTransferMode.EVERY_EXECUTION, memory.smallInputs(graph.arrays()));
-            g.consumeFromDevice(fixed).persistOnDevice(fixed);
-            g.consumeFromDevice(state).persistOnDevice(state);
-            fresh.put(all.size(), graph.names());
-            all.add(g.transferToHost(DataTransferMode.UNDER_DEMAND, state).snapshot());
-        }
-        p = new TornadoExecutionPlan(all.toArray(ImmutableTaskGraph[]::new));
-        p.withDevice(device);
-        // TornadoVM rejects a scheduler that has no grid for any of the tasks
-        if (tasks.hasGrids())
-            p.withGridScheduler(tasks.grids());
-        if (choice.cudaGraphs())
-            p.withCUDAGraph();
+        p = DevicePlan.of(programs, new DeviceMemory(programs,
+                w -> DeviceMemory.Nf4Form.of((HostData.NF4) Objects.requireNonNull(weights.get(w))),
+                TornadoDevices.maxArray(device)), choice);
+        // only now is known how NF4 weights are stored
+        TornadoBackend.requireMemory(name, device, p.bytes());
         plan = p;
-        last = execute(p, "upload of the weights", 0);
+        at = p.newAt();
+        execution = execution(p);
+        launch("allocating memory", p.bind);
+        last = execute("allocating memory", upload); // every later graph passes on the small inputs as well
+        List<DeviceMemory.Load> loads = new ArrayList<>();
+        for (Map.Entry<Buf, HostData> w : weights.entrySet())
+            p.memory.load(w.getKey(), w.getValue(), loads);
+        weights.clear();
+        for (DeviceMemory.Load l : loads)
+            load("the weights", l);
+        for (Runnable write : waiting)
+            write.run();
+        waiting.clear();
         return p;
     }
 
-    private TornadoExecutionResult execute(TornadoExecutionPlan p, String what, int graph) {
+    private TornadoExecutionPlan execution(DevicePlan p) {
+        IntArray ticks = p.memory.ticks();
+        Object[] resident = p.memory.resident();
+        Object[] outside = {p.memory.intInputs(), p.memory.inputs()};
+        List<ImmutableTaskGraph> all = new ArrayList<>();
+        List<TaskGraphs.Graph> graphs = p.tasks.graphs();
+        for (int i = 0; i < graphs.size(); i++) {
+            TaskGraph g = TaskGraphs.build(graphs.get(i), at, ticks);
+            if (i == p.bind.graph()) {
+                g.transferToDevice(DataTransferMode.EVERY_EXECUTION, p.memory.first());
+                g.transferToDevice(DataTransferMode.UNDER_DEMAND, p.memory.large());
+                g.persistOnDevice(without(resident, outside));
+            } else {
+                boolean bound = i < p.first;
+                TornadoNativeArray door = p.door(i);
+                if (door != null && !p.reads(i))
+                    g.transferToDevice(DataTransferMode.EVERY_EXECUTION, door);
+                if (door != null && p.reads(i))
+                    g.transferToHost(DataTransferMode.UNDER_DEMAND, door);
+                g.consumeFromDevice(resident).persistOnDevice(resident);
+                if (!bound)
+                    fresh.put(i, graphs.get(i).names());
+            }
+            g.transferToHost(DataTransferMode.UNDER_DEMAND, p.memory.outputs(), ticks);
+            all.add(g.snapshot());
+        }
+        Object[] passed = without(resident, outside);
+        upload = all.size();
+        all.add(TaskGraphs.moving(outside, ticks).consumeFromDevice(passed).persistOnDevice(resident)
+                .transferToHost(DataTransferMode.UNDER_DEMAND, p.memory.outputs(), ticks).snapshot());
+        TornadoExecutionPlan e = new TornadoExecutionPlan(all.toArray(ImmutableTaskGraph[]::new));
+        e.withDevice(device);
+        e.withGridScheduler(p.tasks.grids());
+        if (choice.cudaGraphs())
+            e.withCUDAGraph();
+        return e;
+    }
+
+    private static Object[] without(Object[] all, Object[] some) {
+        List<Object> rest = new ArrayList<>(List.of(all));
+        rest.removeAll(List.of(some));
+        return rest.toArray();
+    }
+
+    private void launch(String what, TaskGraphs.Launch l) {
+        l.fill(at);
+        last = execute(what, l.graph());
+    }
+
+    private TornadoExecutionResult execute(String what, int graph) {
         long begun = System.nanoTime();
-        TornadoExecutionResult r = attempt(what, () -> p.withGraph(graph).execute());
+        TornadoExecutionPlan e = Objects.requireNonNull(execution);
+        TornadoExecutionResult r = attempt(what, () -> e.withGraph(graph).execute());
         Set<String> names = fresh.remove(graph);
         if (names != null) {
             compiled.addAll(names);
+            graphsRun++;
             compiling += System.nanoTime() - begun;
         }
         return r;
@@ -240,7 +327,8 @@ final class TornadoSession implements Session {
 
     @Override
     public Compiled compiled() {
-        return new Compiled(compiled.size(), compiling / 1e9);
+        DevicePlan p = plan;
+        return new Compiled(compiled.size(), graphsRun, p == null ? 0 : p.arrays(), compiling / 1e9);
     }
 
     /// Runs an action of TornadoVM and its drivers and reports a failure as a [DeviceException].
@@ -273,12 +361,13 @@ final class TornadoSession implements Session {
 
     @Override
     public long bytes() {
-        return plan == null ? memoryPlan.bytes() : memory.bytes();
+        DevicePlan p = plan;
+        return p == null ? plannedBytes : p.bytes();
     }
 
     @Override
     public void close() {
-        TornadoExecutionPlan p = plan;
+        TornadoExecutionPlan p = execution;
         if (p != null)
             try {
                 p.freeDeviceMemory();
@@ -287,6 +376,6 @@ final class TornadoSession implements Session {
                 throw new IllegalStateException("cannot free the device memory of the task graphs: " + e.getMessage(),
                         e);
             }
-        plan = null;
+        execution = null;
     }
 }

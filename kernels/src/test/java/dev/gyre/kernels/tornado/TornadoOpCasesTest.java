@@ -82,8 +82,7 @@ class TornadoOpCasesTest {
     @ParameterizedTest
     @MethodSource("largeProducts")
     void productsByCuBlasAgreeWithTheReference(OpCase c) {
-        String device = TornadoDevices.list().getFirst().name();
-        assumeTrue(device.equals("jvm") || device.startsWith("cuda:"));
+        String device = HostCuBlas.device();
         for (Precision p : Precision.values()) {
             TornadoBackend backend = TornadoBackend.withCuBlas(device, p);
             assertThat(OpCheck.check(backend, c)).as(p.name()).isLessThanOrEqualTo(1);
@@ -94,8 +93,7 @@ class TornadoOpCasesTest {
     @ParameterizedTest
     @EnumSource
     void limitsFollowThePrecision(Precision precision) {
-        String device = TornadoDevices.list().getFirst().name();
-        assumeTrue(device.equals("jvm") || device.startsWith("cuda:"));
+        String device = HostCuBlas.device();
         OpCase c = OpCases.sized(Size.XS.shape()).getFirst();
         var deviation = OpCheck.deviation(TornadoBackend.withCuBlas(device, precision), c, Layout.PLAIN);
         assertThat(deviation.share()).isBetween(precision == Precision.F32 ? 0.0 : 0.1, 1.0);
@@ -107,8 +105,7 @@ class TornadoOpCasesTest {
     /// Small products use our own kernels in any precision, with the limits of F32.
     @Test
     void smallProductsStayInF32() {
-        String device = TornadoDevices.list().getFirst().name();
-        assumeTrue(device.equals("jvm") || device.startsWith("cuda:"));
+        String device = HostCuBlas.device();
         TornadoBackend backend = TornadoBackend.withCuBlas(device, Precision.BF16);
         for (OpCase c : products())
             for (Op op : c.setup(Layout.PLAIN).ops())

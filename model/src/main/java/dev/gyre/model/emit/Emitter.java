@@ -39,6 +39,11 @@ public final class Emitter {
         program.add(op);
     }
 
+    /// A section begins here: a layer's forward or backward pass. See [Program#marks].
+    public void mark() {
+        program.mark();
+    }
+
     /// A fresh activation named `scope/name`.
     public Buf act(String name, int... dims) {
         return Buf.activation(scope.isEmpty() ? name : scope + "/" + name, dims);

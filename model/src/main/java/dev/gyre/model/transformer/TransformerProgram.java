@@ -121,9 +121,11 @@ final class TransformerProgram {
         Buf x = embedding.forward(e, io.ids, N);
         List<Buf> inputs = new ArrayList<>();
         for (DecoderLayer l : layers) {
+            e.mark();
             inputs.add(x);
             x = l.forward(e, x, shape, io.start);
         }
+        e.mark();
 
         Norms.Out norm = Norms.forward(e, store, ModelConfig.FINAL_NORM, x, N, C, c.norms().eps());
 
@@ -147,6 +149,7 @@ final class TransformerProgram {
         // tokens of a row before its last ones are skipped
         for (int row = skipped, kept = 0; row < N; row += chunk + skipped, kept += chunk) {
             int n = Math.min(chunk, N - row);
+            e.mark();
             AdaptedLinear head = head();
             Buf hc = norm.y().view("h rows", (long) row * C, n, C);
             Buf logits = keepLogits != null ? keepLogits.view("logits", (long) kept * V, n, V)
@@ -160,14 +163,17 @@ final class TransformerProgram {
         }
         if (dH == null)
             return;
+        e.mark();
         Buf g = e.act("g", N, C);
         Norms.backward(e, store, ModelConfig.FINAL_NORM, x, norm.rstd(), dH, g, N, C, false);
         for (int i = layers.size() - 1; i >= lowest; i--) {
+            e.mark();
             // the last layer has only just run forward
             if (checkpointing && i < layers.size() - 1)
                 layers.get(i).forward(e, inputs.get(i), shape, io.start);
             layers.get(i).backward(e, g, shape, io.start, i > lowest || embedding.trains());
         }
+        e.mark();
         if (embedding.trains())
             embedding.backward(e, io.ids, g, N);
     }
@@ -316,6 +322,7 @@ final class TransformerProgram {
         Buf x = new Embedding().forward(e, ids, T);
         List<DecoderLayer> layers = layers(new DecoderLayer.Rotary(cos, sin, positions));
         for (int i = 0; i < layers.size(); i++) {
+            e.mark();
             Buf kc = caches.keys.get(i);
             Buf vc = caches.values.get(i);
             x = layers.get(i).forward(e, x, T, (em, q, k, v, scale, window) -> {
@@ -325,6 +332,7 @@ final class TransformerProgram {
                 return out;
             });
         }
+        e.mark();
         Buf last = x.view("last row", (long) (T - 1) * C, 1, C);
         Buf h = Norms.forward(e, store, ModelConfig.FINAL_NORM, last, 1, C, c.norms().eps()).y();
         e.scope(ModelConfig.HEAD);

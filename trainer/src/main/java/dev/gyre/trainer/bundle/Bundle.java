@@ -34,7 +34,7 @@ public final class Bundle {
                     + "jdk.internal.vm.ci,jdk.incubator.vector,jdk.zipfs";
     private static final boolean X86 = System.getProperty("os.arch").equals("amd64");
     private static final Pattern TORNADO =
-            Pattern.compile("(tornado-(api|runtime|annotation|cublas|drivers-.*)|asm|commons-math3"
+            Pattern.compile("(tornado-(api|runtime|annotation|drivers-.*)|asm|commons-math3"
                     + "|snmp4j)-.*\\.jar");
     private static final Pattern GRAAL = Pattern.compile("(compiler|truffle-compiler|collections|word)-.*\\.jar");
     /// Native libraries of other systems and processors inside gyre.jar.

@@ -16,6 +16,7 @@ import dev.gyre.trainer.loop.TrainListener;
 import dev.gyre.trainer.measure.ModelRef;
 import dev.gyre.trainer.measure.ProcessMemory;
 import dev.gyre.trainer.plan.MemoryEstimate;
+import dev.gyre.trainer.plan.RunDevice;
 import dev.gyre.trainer.plan.RunPlan;
 import dev.gyre.trainer.report.Sweep;
 import dev.gyre.trainer.run.FineTuning;
@@ -60,7 +61,7 @@ final class CheckCommand extends GyreCommand {
         }
         screen().line(ConfigWriter.resolved(c).stripTrailing());
         screen().line("");
-        Devices.Chosen device = Devices.open(c.device(), c.precision());
+        Devices.Chosen device = RunDevice.open(c);
         try (ModelText text = ModelText.load(c)) {
             RunData data = RunData.readAll(c, text);
             show(c, device, data, text);

@@ -139,6 +139,6 @@ final class DoctorCommand extends GyreCommand {
                 ? new Finding(State.OK, "cublas", "multiplies large matrices on cuda:N (precision f32, tf32, bf16)",
                         null)
                 : new Finding(State.GAP, "cublas", "none, so our own kernels multiply on cuda:N, in f32: " + missing,
-                        "install CUDA's cuBLAS (libcublas, libcublasLt, libcudart) and an SDK with tornado-cublas");
+                        "install CUDA's cuBLAS, or pip install nvidia-cublas, and put its folder into LD_LIBRARY_PATH");
     }
 }

@@ -5,6 +5,7 @@ import dev.gyre.trainer.cli.screen.ExitCode;
 import dev.gyre.trainer.cli.screen.Text;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.RunConfig;
+import dev.gyre.trainer.plan.RunDevice;
 import dev.gyre.trainer.run.LrFinder;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -44,7 +45,7 @@ final class LrFindCommand extends GyreCommand {
     @Override
     protected int run() {
         RunConfig c = ConfigReader.readWithInputs(file, RunConfig.class, set);
-        Devices.Chosen device = Devices.open(c.device(), c.precision());
+        Devices.Chosen device = RunDevice.open(c);
         LrFinder.Found f = LrFinder.find(c, device.backend(), steps, from, to, s -> screen().status(
                 Text.format("step %d of %d · lr %.1e · loss %.4f", s.t(), steps, s.lr(), s.loss())));
         screen().done();

@@ -18,6 +18,7 @@ import dev.gyre.trainer.data.TokenizedSet;
 import dev.gyre.trainer.measure.Evaluation;
 import dev.gyre.trainer.measure.ModelRef;
 import dev.gyre.trainer.measure.ProcessMemory;
+import dev.gyre.trainer.plan.RunDevice;
 import dev.gyre.trainer.run.FineTuning;
 import dev.gyre.trainer.run.TrainingRun;
 import java.nio.file.Files;
@@ -77,7 +78,7 @@ final class QuickstartCommand extends GyreCommand {
                         "data.valid=" + quoted(valid), "output.dir=" + quoted(dir)));
         settings.addAll(set);
         RunConfig c = ConfigReader.read(recipe, RunConfig.class, settings);
-        Devices.Chosen device = Devices.open(c.device(), c.precision());
+        Devices.Chosen device = RunDevice.open(c);
         screen().line("teaching " + base + " a new skill: " + NEW.word() + ", such as `"
                 + ((Example.Completion) fresh.getFirst()).prompt()
                 + ((Example.Completion) fresh.getFirst()).completion()

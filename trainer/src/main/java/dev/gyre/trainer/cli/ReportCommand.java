@@ -1,10 +1,10 @@
 package dev.gyre.trainer.cli;
 
-import dev.gyre.kernels.devices.Devices;
 import dev.gyre.model.files.AtomicFiles;
 import dev.gyre.trainer.cli.screen.ExitCode;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.RunConfig;
+import dev.gyre.trainer.plan.RunDevice;
 import dev.gyre.trainer.report.Report;
 import dev.gyre.trainer.report.Results;
 import java.nio.file.Files;
@@ -40,7 +40,7 @@ final class ReportCommand extends GyreCommand {
         RunConfig c = ConfigReader.read(dir.resolve("run.yaml"), RunConfig.class, java.util.List.of());
         if (Results.read(dir) != null && (again || !Report.isExamined(dir))) {
             screen().status("looking at the result ...");
-            Report.examine(c, dir, Devices.open(c.device(), c.precision()).backend(), false);
+            Report.examine(c, dir, RunDevice.open(c).backend(), false);
             screen().done();
         }
         screen().result("wrote " + Report.write(dir));

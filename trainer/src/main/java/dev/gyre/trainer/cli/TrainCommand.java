@@ -14,6 +14,7 @@ import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.data.ModelText;
 import dev.gyre.trainer.data.RunData;
 import dev.gyre.trainer.measure.ModelRef;
+import dev.gyre.trainer.plan.RunDevice;
 import dev.gyre.trainer.record.Metrics;
 import dev.gyre.trainer.record.RunDir;
 import dev.gyre.trainer.report.Report;
@@ -59,7 +60,7 @@ final class TrainCommand extends GyreCommand {
         if (withParent)
             endWithParent();
         RunConfig config = ConfigReader.readWithInputs(file, RunConfig.class, set);
-        Devices.Chosen device = Devices.open(config.device(), config.precision());
+        Devices.Chosen device = RunDevice.open(config);
         Outcome run = train(config, device);
         // the run's model is out of reach here: its memory is free for two models, one after the other
         if (run.code == ExitCode.OK)

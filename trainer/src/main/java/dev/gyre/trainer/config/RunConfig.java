@@ -26,8 +26,9 @@ public record RunConfig(
         @Key(doc = "what base model and result are measured on after training") Results results,
         @Key(doc = "the run directory") Output output,
         @Key(doc = "where to compute: cpu, opencl:N, cuda:N, ptx:N, jvm, or auto", def = "auto") String device,
-        @Key(doc = "how large matrices are multiplied on cuda:N with cuBLAS: f32, tf32 or bf16; elsewhere only f32",
-                def = "f32") Precision precision,
+        @Key(doc = "how large matrices are multiplied on cuda:N with cuBLAS: f32, tf32 or bf16; elsewhere only f32. Without it"
+                + " bf16 on cuda:N if the base is in bf16 or nf4, else f32",
+                def = "null") @Nullable Precision precision,
         @Key(doc = "on a device other than the CPU: compute the first step on the CPU as well, and stop where the two differ",
                 def = "true") boolean checkDevice,
         @Key(doc = "seed of everything random: adapter start, order of the data", def = "1", min = 0) long seed)

@@ -1,6 +1,7 @@
 package dev.gyre.trainer.config;
 
 import dev.gyre.kernels.Precision;
+import org.jspecify.annotations.Nullable;
 
 /// What `run.yaml` and `pretrain.yaml` have in common: data, schedule, evaluation, output and device.
 public sealed interface RunSettings permits RunConfig, PretrainConfig {
@@ -14,6 +15,8 @@ public sealed interface RunSettings permits RunConfig, PretrainConfig {
 
     String device();
 
+    /// Null: as suits the device and the base model.
+    @Nullable
     Precision precision();
 
     /// Whether a device other than the CPU must take the first step as the CPU does.

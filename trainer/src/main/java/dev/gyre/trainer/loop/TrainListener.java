@@ -1,5 +1,6 @@
 package dev.gyre.trainer.loop;
 
+import dev.gyre.kernels.Session;
 import dev.gyre.model.adapter.Geometry;
 import java.nio.file.Path;
 import java.util.Comparator;
@@ -67,7 +68,7 @@ public interface TrainListener {
     }
 
     /// A device has run its first step, and for that compiled its kernels.
-    default void onCompiled(int kernels, double seconds) {
+    default void onCompiled(Session.Compiled c) {
     }
 
     default void onStep(Step step) {

@@ -31,7 +31,7 @@ public final class RunPlan {
         this.config = config;
         this.files = files;
         this.threads = threads;
-        this.device = PlannedDevice.of(config.device(), config.precision());
+        this.device = PlannedDevice.of(config.device(), config.precision(), () -> RunDevice.narrow(config, files));
     }
 
     /// @param threads of the CPU backend

@@ -249,7 +249,7 @@ public final class TrainingRun implements AutoCloseable {
                 Session.Compiled c = first ? session.compiled() : null;
                 first = false;
                 if (c != null)
-                    told.forEach(l -> l.onCompiled(c.kernels(), c.seconds()));
+                    told.forEach(l -> l.onCompiled(c));
             }
         };
     }

@@ -249,7 +249,8 @@ class MethodsTest {
         Cli back = Cli.gyre("train", file, "--set", "train.steps=6", "--set", "device=jvm", "--resume");
         assertThat(back.code).as(back.toString()).isZero();
         assertThat(back.out).containsPattern("check +step 5 is the CPU's: ")
-                .containsPattern("compile +first step compiled in [0-9.]+ s, [1-9][0-9]* kernels");
+                .containsPattern(
+                        "compile +first step compiled in [0-9.]+ s, [1-9][0-9]* kernels, [1-9][0-9]* graphs, [1-9][0-9]? arrays");
         List<Double> moved = losses(run);
         Cli whole = Cli.gyre("train", file, "--set", "train.steps=6", "--set", "output.dir=" + dir.resolve("stays"));
         assertThat(whole.code).as(whole.toString()).isZero();

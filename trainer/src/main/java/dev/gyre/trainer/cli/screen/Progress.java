@@ -1,5 +1,6 @@
 package dev.gyre.trainer.cli.screen;
 
+import dev.gyre.kernels.Session;
 import dev.gyre.model.adapter.Geometry;
 import dev.gyre.trainer.loop.TrainListener;
 import java.nio.file.Path;
@@ -62,8 +63,9 @@ final class Progress implements TrainListener {
     }
 
     @Override
-    public void onCompiled(int kernels, double seconds) {
-        screen.line("compile   " + Text.format("first step compiled in %.1f s, %d kernels", seconds, kernels));
+    public void onCompiled(Session.Compiled c) {
+        screen.line("compile   " + Text.format("first step compiled in %.1f s, %d kernels, %d graphs, %d arrays",
+                c.seconds(), c.kernels(), c.graphs(), c.arrays()));
     }
 
     @Override

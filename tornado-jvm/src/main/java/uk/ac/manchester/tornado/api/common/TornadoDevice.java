@@ -16,6 +16,9 @@ public interface TornadoDevice {
     /// Bytes of the device's memory.
     long getMaxGlobalMemory();
 
+    /// Bytes of the largest array.
+    long getMaxAllocMemory();
+
     /// Bytes of memory that a work group shares.
     long getDeviceLocalMemorySize();
 

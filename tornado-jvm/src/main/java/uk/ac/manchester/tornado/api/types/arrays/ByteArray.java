@@ -3,18 +3,38 @@ package uk.ac.manchester.tornado.api.types.arrays;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
 
 /// A fixed number of bytes, zero at first.
 public final class ByteArray extends TornadoNativeArray {
-    private final byte[] values;
+    private static final ValueLayout.OfByte LAYOUT = ValueLayout.JAVA_BYTE;
+
+    /// Null for an array on a segment that somebody else made.
+    private final byte @Nullable [] values;
+    private final MemorySegment segment;
 
     public ByteArray(int numberOfElements) {
-        values = new byte[numberOfElements];
+        this(new byte[numberOfElements]);
+    }
+
+    private ByteArray(byte[] values) {
+        this.values = values;
+        this.segment = MemorySegment.ofArray(values);
+    }
+
+    private ByteArray(MemorySegment segment) {
+        this.values = null;
+        this.segment = segment;
+    }
+
+    /// An array whose header and elements are those of the segment, not copied.
+    public static ByteArray fromSegmentShallow(MemorySegment segment) {
+        return new ByteArray(segment.asSlice(ARRAY_HEADER));
     }
 
     public static ByteArray fromArray(byte[] values) {
         ByteArray a = new ByteArray(values.length);
-        System.arraycopy(values, 0, a.values, 0, values.length);
+        MemorySegment.copy(values, 0, a.segment, LAYOUT, 0, values.length);
         return a;
     }
 
@@ -23,23 +43,33 @@ public final class ByteArray extends TornadoNativeArray {
     }
 
     public static ByteArray fromSegment(MemorySegment segment) {
-        return fromArray(segment.toArray(ValueLayout.JAVA_BYTE));
+        return fromArray(segment.toArray(LAYOUT));
     }
 
     public byte[] toHeapArray() {
-        return values.clone();
+        return segment.toArray(LAYOUT);
     }
 
     public void set(int index, byte value) {
-        values[index] = value;
+        byte[] v = values;
+        if (v != null)
+            v[index] = value;
+        else
+            segment.setAtIndex(LAYOUT, index, value);
     }
 
     public byte get(int index) {
-        return values[index];
+        byte[] v = values;
+        return v != null ? v[index] : segment.getAtIndex(LAYOUT, index);
     }
 
     public void init(byte value) {
-        Arrays.fill(values, value);
+        byte[] v = values;
+        if (v != null)
+            Arrays.fill(v, value);
+        else
+            for (int i = 0; i < getSize(); i++)
+                set(i, value);
     }
 
     @Override
@@ -49,7 +79,7 @@ public final class ByteArray extends TornadoNativeArray {
 
     @Override
     public int getSize() {
-        return values.length;
+        return (int) (segment.byteSize() / Byte.BYTES);
     }
 
     @Override
@@ -59,6 +89,6 @@ public final class ByteArray extends TornadoNativeArray {
 
     @Override
     public MemorySegment getSegment() {
-        return MemorySegment.ofArray(values);
+        return segment;
     }
 }

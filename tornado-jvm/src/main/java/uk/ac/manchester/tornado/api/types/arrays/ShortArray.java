@@ -3,18 +3,38 @@ package uk.ac.manchester.tornado.api.types.arrays;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
 
 /// A fixed number of shorts, zero at first.
 public final class ShortArray extends TornadoNativeArray {
-    private final short[] values;
+    private static final ValueLayout.OfShort LAYOUT = ValueLayout.JAVA_SHORT_UNALIGNED;
+
+    /// Null for an array on a segment that somebody else made.
+    private final short @Nullable [] values;
+    private final MemorySegment segment;
 
     public ShortArray(int numberOfElements) {
-        values = new short[numberOfElements];
+        this(new short[numberOfElements]);
+    }
+
+    private ShortArray(short[] values) {
+        this.values = values;
+        this.segment = MemorySegment.ofArray(values);
+    }
+
+    private ShortArray(MemorySegment segment) {
+        this.values = null;
+        this.segment = segment;
+    }
+
+    /// An array whose header and elements are those of the segment, not copied.
+    public static ShortArray fromSegmentShallow(MemorySegment segment) {
+        return new ShortArray(segment.asSlice(ARRAY_HEADER));
     }
 
     public static ShortArray fromArray(short[] values) {
         ShortArray a = new ShortArray(values.length);
-        System.arraycopy(values, 0, a.values, 0, values.length);
+        MemorySegment.copy(values, 0, a.segment, LAYOUT, 0, values.length);
         return a;
     }
 
@@ -23,23 +43,33 @@ public final class ShortArray extends TornadoNativeArray {
     }
 
     public static ShortArray fromSegment(MemorySegment segment) {
-        return fromArray(segment.toArray(ValueLayout.JAVA_SHORT));
+        return fromArray(segment.toArray(LAYOUT));
     }
 
     public short[] toHeapArray() {
-        return values.clone();
+        return segment.toArray(LAYOUT);
     }
 
     public void set(int index, short value) {
-        values[index] = value;
+        short[] v = values;
+        if (v != null)
+            v[index] = value;
+        else
+            segment.setAtIndex(LAYOUT, index, value);
     }
 
     public short get(int index) {
-        return values[index];
+        short[] v = values;
+        return v != null ? v[index] : segment.getAtIndex(LAYOUT, index);
     }
 
     public void init(short value) {
-        Arrays.fill(values, value);
+        short[] v = values;
+        if (v != null)
+            Arrays.fill(v, value);
+        else
+            for (int i = 0; i < getSize(); i++)
+                set(i, value);
     }
 
     @Override
@@ -49,7 +79,7 @@ public final class ShortArray extends TornadoNativeArray {
 
     @Override
     public int getSize() {
-        return values.length;
+        return (int) (segment.byteSize() / Short.BYTES);
     }
 
     @Override
@@ -59,6 +89,6 @@ public final class ShortArray extends TornadoNativeArray {
 
     @Override
     public MemorySegment getSegment() {
-        return MemorySegment.ofArray(values);
+        return segment;
     }
 }

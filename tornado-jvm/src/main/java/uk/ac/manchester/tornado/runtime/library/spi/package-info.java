@@ -1,0 +1,5 @@
+/// TornadoVM's interface for native libraries, as far as Gyre uses it.
+@NullMarked
+package uk.ac.manchester.tornado.runtime.library.spi;
+
+import org.jspecify.annotations.NullMarked;
