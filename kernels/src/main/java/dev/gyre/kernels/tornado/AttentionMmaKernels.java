@@ -5,7 +5,6 @@ import static dev.gyre.kernels.tornado.TaskGraphs.ALL;
 import static uk.ac.manchester.tornado.api.enums.MMAShape.M16N8K16;
 
 import uk.ac.manchester.tornado.api.KernelContext;
-
 import uk.ac.manchester.tornado.api.annotations.Parallel;
 import uk.ac.manchester.tornado.api.math.TornadoMath;
 import uk.ac.manchester.tornado.api.types.BFloat16;
@@ -50,8 +49,11 @@ final class AttentionMmaKernels {
         return D <= 128 ? 4 : D <= 192 ? 2 : 1;
     }
 
+    /// Two numbers rounded to BF16 in an int. In longs, because TornadoVM keeps the bits in a variable of 16 bits until they
+    /// are converted.
     private static int pair(float low, float high) {
-        return BFloat16.bf16FromFloat(low) & 0xffff | BFloat16.bf16FromFloat(high) << 16;
+        long bits = BFloat16.bf16FromFloat(low) & 0xffffL | (long) BFloat16.bf16FromFloat(high) << 16;
+        return (int) bits;
     }
 
     private static int pair(ShortArray x, int i) {
@@ -203,12 +205,13 @@ final class AttentionMmaKernels {
 
     /// `out = exp(scores - lse) v`, with the `lse` of [#attentionSums].
     static void attendMma(KernelContext context, IntArray at, int slot, ShortArray q, ShortArray k, ShortArray v,
-            IntArray start, FloatArray lse, FloatArray out, FloatArray scratch, int T, int H, int KV, int D, float scale,
+            IntArray start, FloatArray lse, FloatArray out, FloatArray scratch, int T, int H, int KV, int D,
+            float scale,
             int window, int R) {
         int[] own = context.allocateIntLocalArray(8 * R * D);
         int[] tile = context.allocateIntLocalArray(STEP / 2 * D);
         int[] values = context.allocateIntLocalArray(STEP / 2 * D);
-        int[] p = context.allocateIntLocalArray(16 * R * STEP / 2);
+        int[] p = context.allocateIntLocalArray(8 * R * STEP);
         int qAt = at.get(slot);
         int kAt = at.get(slot + 1);
         int vAt = at.get(slot + 2);
@@ -439,7 +442,7 @@ final class AttentionMmaKernels {
         int[] own = context.allocateIntLocalArray(8 * R * D);
         int[] ownOut = context.allocateIntLocalArray(8 * R * D);
         int[] tile = context.allocateIntLocalArray(STEP / 2 * D);
-        int[] dS = context.allocateIntLocalArray(16 * R * STEP / 2);
+        int[] dS = context.allocateIntLocalArray(8 * R * STEP);
         int qAt = at.get(slot);
         int kAt = at.get(slot + 1);
         int vAt = at.get(slot + 2);
@@ -714,7 +717,7 @@ final class AttentionMmaKernels {
         int[] own = context.allocateIntLocalArray(8 * R * D);
         int[] ownValue = context.allocateIntLocalArray(8 * R * D);
         int[] tile = context.allocateIntLocalArray(STEP / 2 * D);
-        int[] p = context.allocateIntLocalArray(16 * R * STEP / 2);
+        int[] p = context.allocateIntLocalArray(8 * R * STEP);
         int qAt = at.get(slot);
         int kAt = at.get(slot + 1);
         int vAt = at.get(slot + 2);
@@ -782,9 +785,9 @@ final class AttentionMmaKernels {
         float[] dv13 = context.mmaFragment(0f);
         float[] dv14 = context.mmaFragment(0f);
         float[] dv15 = context.mmaFragment(0f);
-        for (int n = 0; n < (H / KV) * ((last - i0) / STEP + 1); n++) {
-            int h = group * (H / KV) + n / ((last - i0) / STEP + 1);
-            int q0 = i0 + n % ((last - i0) / STEP + 1) * STEP;
+        for (int n = 0; n < (H / KV) * ((last - i0 >> 5) + 1); n++) {
+            int h = group * (H / KV) + n / ((last - i0 >> 5) + 1);
+            int q0 = i0 + n % ((last - i0 >> 5) + 1) * STEP;
             for (int c = 0; c < steps; c++)
                 for (int m = id >> 5; m < STEP / N; m += 2 * tiles) {
                     int j = q0 + m * N + (id & 3) * 2;
