@@ -47,8 +47,9 @@ final class ScalarActivations implements SimdActivations {
         return switch (f) {
             case GELU -> normal(x) + x * DENSITY * exp(-0.5f * x * x);
             case GELU_TANH -> {
-                float t = tanh(ROOT_2_PI * (x + CUBE * x * x * x));
-                yield 0.5f + 0.5f * t + 0.5f * x * (1 - t * t) * ROOT_2_PI * (1 + 3 * CUBE * x * x);
+                float e = exp(Math.min(-2 * ROOT_2_PI * (x + CUBE * x * x * x), 80));
+                float s = 1 / (1 + e);
+                yield s + x * s * s * e * 2 * ROOT_2_PI * (1 + 3 * CUBE * x * x);
             }
             case SILU -> {
                 float s = 1 / (1 + exp(-x));

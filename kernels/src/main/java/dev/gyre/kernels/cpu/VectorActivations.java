@@ -86,10 +86,14 @@ final class VectorActivations implements SimdActivations {
         return x.mul(fma(HALF, cubic(x), HALF));
     }
 
+    /// `(1 + tanh z) / 2` is `s = 1 / (1 + e)` with `e = exp(-2 z)`, and its derivative `2 s^2 e` does not cancel where s is
+    /// about 1 and x large.
     private static FloatVector geluTanhSlope(FloatVector x) {
-        FloatVector t = cubic(x);
-        FloatVector inner = fma(x.mul(x), of(3 * CUBE), ONE).mul(ROOT_2_PI);
-        return fma(x.mul(0.5f).mul(ONE.sub(t.mul(t))), inner, fma(HALF, t, HALF));
+        FloatVector square = x.mul(x);
+        FloatVector e = exp(fma(square.mul(CUBE), x, x).mul(-2 * ROOT_2_PI).min(80f));
+        FloatVector s = ONE.div(e.add(ONE));
+        FloatVector inner = fma(square, of(3 * CUBE), ONE).mul(2 * ROOT_2_PI);
+        return fma(x.mul(s).mul(s).mul(e), inner, s);
     }
 
     private static FloatVector sigmoid(FloatVector x) {
