@@ -206,10 +206,7 @@ public record Targets(
     }
 
     private static List<Site> all(Sites model) {
-        List<Site> all = new ArrayList<>();
-        all.add(model.embedding());
-        all.addAll(model.linears());
-        return all;
+        return model.adaptable();
     }
 
     boolean trainsBias(Site site, boolean adapted) {

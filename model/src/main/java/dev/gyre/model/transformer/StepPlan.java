@@ -3,8 +3,6 @@ package dev.gyre.model.transformer;
 import dev.gyre.kernels.MemoryPlan;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.op.Buf;
-import dev.gyre.kernels.op.DType;
-import dev.gyre.kernels.op.OptimiserOps;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.emit.Buffers;
 import dev.gyre.model.emit.Tensor;
@@ -17,7 +15,6 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import org.jspecify.annotations.Nullable;
 
 /// The programs of a session and the memory they need, before any of it is allocated: what [TrainSession] opens and
 /// [PlannedModel#plan] estimates.
@@ -28,15 +25,7 @@ public final class StepPlan {
     final Map<BatchShape, Program> evaluation = new HashMap<>();
     final Map<BatchShape, TransformerProgram.WithLogits> logits = new HashMap<>();
     final Buf lossScale;
-    final Buf norm = Buf.output("gradient norm", 1);
-    final Buf hp = Buf.input("AdamW", DType.F32, OptimiserOps.AdamW.HP);
-    final @Nullable Buf m;
-    final @Nullable Buf v;
-    final @Nullable Program gradientNorm;
-    final @Nullable Program update;
-    /// Programs that put the gradients aside as a partial sum, by number of that sum, and that add it to them again.
-    final List<Program> hold = new ArrayList<>();
-    final List<Program> addHeld = new ArrayList<>();
+    final Learner.Plan learning;
     private final List<Program> programs = new ArrayList<>();
     private final MemoryPlan memory;
 
@@ -74,33 +63,9 @@ public final class StepPlan {
                 logits.put(s, l);
             }
         }
-        if (uses.contains(TrainSession.Use.TRAIN) && store.size() > 0) {
-            Buf m1 = Buf.state("m", store.size());
-            Buf v1 = Buf.state("v", store.size());
-            m = m1;
-            v = v1;
-            List<TransformerProgram.Regulariser> terms = new ArrayList<>();
-            for (Adapter a : adapters)
-                a.modules().forEach(x -> terms.add(x::regularise));
-            gradientNorm = added(TransformerProgram.norm(store, norm, terms));
-            update = added(TransformerProgram.update(store, m1, v1, hp, norm));
-            for (int level = 0; level < levels(accumulate); level++) {
-                Buf held = Buf.state("gradient sum " + level, store.size());
-                hold.add(added(TransformerProgram.hold(store, held, level)));
-                addHeld.add(added(TransformerProgram.addHeld(store, held, level)));
-            }
-        } else {
-            m = null;
-            v = null;
-            gradientNorm = null;
-            update = null;
-        }
+        this.learning = Learner.Plan.of(store, adapters, uses.contains(TrainSession.Use.TRAIN), accumulate);
+        programs.addAll(learning.programs());
         this.memory = MemoryPlan.of(programs);
-    }
-
-    /// Partial sums that are held at once while the gradients of so many micro-batches are summed in a binary tree.
-    static int levels(int accumulate) {
-        return Integer.SIZE - Integer.numberOfLeadingZeros(accumulate - 1);
     }
 
     private Program added(Program p) {
@@ -123,7 +88,7 @@ public final class StepPlan {
 
     /// Floating point operations of one micro-batch and one update, of the first batch shape.
     public long flops() {
-        long n = update == null || gradientNorm == null ? 0 : gradientNorm.flops() + update.flops();
+        long n = learning.flops();
         for (Program p : training.values())
             return n + p.flops();
         return n;
