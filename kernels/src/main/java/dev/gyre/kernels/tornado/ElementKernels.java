@@ -48,6 +48,21 @@ final class ElementKernels {
             y.set(yAt + i, y.get(yAt + i) + a * x.get(xAt + i));
     }
 
+    /// `y = a x`
+    static void scale(FloatArray x, FloatArray y, IntArray at, int n, float a) {
+        int xAt = at.get(0);
+        int yAt = at.get(1);
+        for (@Parallel int i = 0; i < (n & ALL); i++)
+            y.set(yAt + i, a * x.get(xAt + i));
+    }
+
+    /// [#scale] where y replaces x.
+    static void scaleInPlace(FloatArray x, IntArray at, int n, float a) {
+        int xAt = at.get(0);
+        for (@Parallel int i = 0; i < (n & ALL); i++)
+            x.set(xAt + i, a * x.get(xAt + i));
+    }
+
     /// `y (+)= x keep / (1 - p)`; [Dropouts#keeps] decides whether element i is kept.
     static void dropout(FloatArray x, IntArray seed, FloatArray y, IntArray at, int n, float p, float scale,
             int accumulate) {

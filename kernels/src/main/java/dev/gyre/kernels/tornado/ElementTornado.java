@@ -25,6 +25,18 @@ final class ElementTornado extends OpLowering {
                         at(x.at(), y.at(), out.at()), o.x().length());
             }
             case ElementOps.Axpy o -> axpy((float) o.a(), f(o.x()), f(o.y()), o.x().length());
+            case ElementOps.Scale o -> {
+                Floats x = f(o.x());
+                int n = o.x().length();
+                float a = (float) o.a();
+                if (o.y() == o.x()) {
+                    tasks.task("scaleInPlace", items(n), ElementKernels::scaleInPlace, x.array(), at(x.at()), n, a);
+                } else {
+                    Floats y = f(o.y());
+                    tasks.task("scale", items(n), ElementKernels::scale, x.array(), y.array(), at(x.at(), y.at()), n,
+                            a);
+                }
+            }
             case ElementOps.SwiGlu o -> {
                 Floats gate = f(o.gate());
                 Floats up = f(o.up());
