@@ -5,11 +5,13 @@ import java.util.List;
 /// The model families that Gyre reads, one line each.
 public final class Families {
     private static final List<Family> ALL = List.of(
+            new Granite(),
             new Llama(),
             new Mistral(),
             new Olmo2(),
             new Qwen2(),
-            new Qwen3());
+            new Qwen3(),
+            new SmolLm3());
 
     private Families() {
     }

@@ -20,11 +20,11 @@ import org.jspecify.annotations.Nullable;
 
 /// One decoder layer while it is emitted into one program.
 ///
-///     x += after1(o_proj(attention(rope(qn(q)), rope(kn(k)), v))),  q, k, v = {q,k,v}_proj(before1(x))
-///     x += after2(down_proj(silu(gate_proj(h)) * up_proj(h))),  h = before2(x)
+///     x += m after1(o_proj(attention(rope(qn(q)), rope(kn(k)), v))),  q, k, v = {q,k,v}_proj(before1(x))
+///     x += m after2(down_proj(silu(gate_proj(h)) * up_proj(h))),  h = before2(x)
 ///
-/// Which of the RMSNorms (before, after, qn, kn) a model has is a feature of its configuration; an absent one is the
-/// identity.
+/// Which of the RMSNorms (before, after, qn, kn) a model has, whether a layer has rotary positions, and the factor m are
+/// features of its configuration; an absent norm or rope is the identity, an absent m is 1.
 ///
 /// Kept for the backward pass: both residual inputs, q, k, v, the attention's output and row statistics, gate and up, and
 /// the inputs of the norms after. Outputs of the norms before and the SwiGLU product are computed again there: one pass over
@@ -50,7 +50,8 @@ final class DecoderLayer {
     private final BranchNorm afterAttention;
     private final BranchNorm beforeMlp;
     private final BranchNorm afterMlp;
-    private final Rotary rotary;
+    private final @Nullable Tables rope;
+    private final double multiplier;
 
     // what forward leaves for backward
     private @Nullable Buf x;
@@ -67,11 +68,13 @@ final class DecoderLayer {
     private @Nullable Buf gate;
     private @Nullable Buf up;
 
-    /// RoPE tables and the positions that this program's rows have.
-    record Rotary(Buf cos, Buf sin, Buf positions) {
+    /// RoPE tables, how many values of a head they rotate, and the rows of them that this program's tokens have.
+    record Tables(Buf cos, Buf sin, int dims, Buf rows) {
     }
 
-    DecoderLayer(ModelConfig c, Buffers store, int index, Rotary rotary, Map<String, List<AdapterLayer>> adapters) {
+    /// @param rope null for a layer without positions
+    DecoderLayer(ModelConfig c, Buffers store, int index, @Nullable Tables rope,
+            Map<String, List<AdapterLayer>> adapters) {
         this.c = c;
         this.store = store;
         this.path = ModelConfig.layer(index);
@@ -80,8 +83,9 @@ final class DecoderLayer {
         this.KV = c.attention().kvHeads();
         this.D = c.attention().headDim();
         this.I = c.mlp().intermediateSize();
-        this.window = c.positions().windows().get(index);
-        this.rotary = rotary;
+        this.window = c.positions().layers().get(index).window();
+        this.rope = rope;
+        this.multiplier = c.multipliers().residual();
         Map<String, AdaptedLinear> linears = new HashMap<>();
         for (Site l : c.linears(index))
             linears.put(l.path().substring(path.length() + 1), new AdaptedLinear(store, l.path(), l.in(), l.out(),
@@ -210,9 +214,9 @@ final class DecoderLayer {
             k = kn.y();
         }
         e.scope(path + ".self_attn");
-        e.add(new RopeOps.Rope(q, rotary.cos, rotary.sin, rotary.positions, N, H, D, false));
-        e.add(new RopeOps.Rope(k, rotary.cos, rotary.sin, rotary.positions, N, KV, D, false));
-        mixed = mixer.mix(e, q, k, v, scale(), window);
+        rotate(e, q, N, H, false);
+        rotate(e, k, N, KV, false);
+        mixed = mixer.mix(e, q, k, v, c.attention().scale(), window);
         Buf attended = afterAttention.forward(e, project(e, "self_attn.o_proj", oProj, mixed, N, C), N);
         middle = add(e, "residual 1", in, attended, N);
 
@@ -223,8 +227,9 @@ final class DecoderLayer {
         return add(e, "residual 2", middle, down, N);
     }
 
-    private double scale() {
-        return 1 / Math.sqrt(D);
+    private void rotate(Emitter e, Buf x, int N, int heads, boolean inverse) {
+        if (rope != null)
+            e.add(new RopeOps.Rope(x, rope.cos, rope.sin, rope.rows, N, heads, D, inverse));
     }
 
     /// Training's [Mixer]: causal attention inside the batch; remembers the row statistics for backward.
@@ -248,7 +253,7 @@ final class DecoderLayer {
     }
 
     private void backwardMlp(Emitter e, Buf g, boolean pass, int N) {
-        Buf dDown = afterMlp.backward(e, g, N);
+        Buf dDown = afterMlp.backward(e, ofBranch(e, g, N), N);
         Buf gt = need(gate);
         Buf u = need(up);
         e.scope(path + ".mlp.down_proj");
@@ -270,7 +275,7 @@ final class DecoderLayer {
 
     private void backwardAttention(Emitter e, Buf g, BatchShape shape, Buf start, boolean pass) {
         int N = shape.tokens();
-        Buf dAttended = afterAttention.backward(e, g, N);
+        Buf dAttended = afterAttention.backward(e, ofBranch(e, g, N), N);
         e.scope(path + ".self_attn.o_proj");
         Buf out = need(mixed);
         Buf dMixed = e.act("d attention", N, H * D);
@@ -283,9 +288,9 @@ final class DecoderLayer {
         Buf dV = e.act("d v", N, KV * D);
         e.add(new AttentionOps.AttentionGrad(need(q), need(k), need(v), start, out, need(lse), dMixed,
                 e.act("delta", N, H), dQ,
-                dK, dV, shape.B(), shape.T(), H, KV, D, scale(), window));
-        e.add(new RopeOps.Rope(dQ, rotary.cos, rotary.sin, rotary.positions, N, H, D, true));
-        e.add(new RopeOps.Rope(dK, rotary.cos, rotary.sin, rotary.positions, N, KV, D, true));
+                dK, dV, shape.B(), shape.T(), H, KV, D, c.attention().scale(), window));
+        rotate(e, dQ, N, H, true);
+        rotate(e, dK, N, KV, true);
         if (c.attention().qkNorm() != QkNorm.NONE) {
             dQ = qkNormBackward(e, "self_attn.q_norm", need(qRaw), need(qRstd), dQ, N, H);
             dK = qkNormBackward(e, "self_attn.k_norm", need(kRaw), need(kRstd), dK, N, KV);
@@ -309,11 +314,24 @@ final class DecoderLayer {
         return y;
     }
 
-    private Buf add(Emitter e, String name, Buf a, Buf b, int N) {
+    /// `x + m branch`; the branch's output, which nothing else reads, is overwritten where m is not 1.
+    private Buf add(Emitter e, String name, Buf x, Buf branch, int N) {
         e.scope(path);
+        if (multiplier != 1)
+            e.add(new ElementOps.Scale(multiplier, branch, branch));
         Buf sum = e.act(name, N, C);
-        e.add(new ElementOps.Add(a, b, sum));
+        e.add(new ElementOps.Add(x, branch, sum));
         return sum;
+    }
+
+    /// From the gradient of the residual stream, which is not changed, to that of a branch's output.
+    private Buf ofBranch(Emitter e, Buf g, int N) {
+        if (multiplier == 1)
+            return g;
+        e.scope(path);
+        Buf d = e.act("d branch", N, C);
+        e.add(new ElementOps.Scale(multiplier, g, d));
+        return d;
     }
 
     private Buf swiGlu(Emitter e, int N) {

@@ -14,6 +14,7 @@ import dev.gyre.model.adapter.EmbeddingRotation;
 import dev.gyre.model.emit.Buffers;
 import dev.gyre.model.emit.Emitter;
 import dev.gyre.model.family.ModelConfig;
+import dev.gyre.model.family.ModelConfig.Rotary;
 import dev.gyre.model.family.RopeScaling;
 import dev.gyre.model.family.RopeTable;
 import java.util.ArrayList;
@@ -38,10 +39,9 @@ final class TransformerProgram {
     private final Map<String, List<AdapterLayer>> adapters;
     private final int C;
     private final int V;
-    private final Buf cos;
-    private final Buf sin;
-    /// Cosines and sines by length, under dynamic scaling.
-    private final Map<Integer, Buf[]> dynamic = new HashMap<>();
+    private final int positions;
+    /// RoPE tables by what they are of and the longest sequence they serve.
+    private final Map<Rotary, Map<Integer, Buf[]>> tables = new HashMap<>();
     /// Factor of the token losses' gradient: 1 / trained tokens of the step.
     private final Buf lossScale = Buf.input("loss scale", DType.F32, 1);
 
@@ -60,28 +60,18 @@ final class TransformerProgram {
     record WithLogits(Program program, Buf logits) {
     }
 
-    /// @param positions rows of the RoPE tables: one more than the largest position that will occur
+    /// @param positions one more than the largest position that will occur
     TransformerProgram(ModelConfig c, Buffers store, Map<String, List<AdapterLayer>> adapters, int positions) {
         this.c = c;
         this.store = store;
         this.adapters = adapters;
         this.C = c.hiddenSize();
         this.V = c.vocabSize();
-        int half = c.attention().headDim() / 2;
-        this.cos = store.constant("rope cos", new HostData.F32(RopeTable.cos(c, positions)), positions, half);
-        this.sin = store.constant("rope sin", new HostData.F32(RopeTable.sin(c, positions)), positions, half);
+        this.positions = positions;
     }
 
     Buf lossScale() {
         return lossScale;
-    }
-
-    Buf cos() {
-        return cos;
-    }
-
-    Buf sin() {
-        return sin;
     }
 
     /// Forward, loss and backward of one micro-batch; gradients are added to the store's.
@@ -116,7 +106,7 @@ final class TransformerProgram {
     private void run(Emitter e, Io io, boolean training, boolean checkpointing, @Nullable Buf keepLogits) {
         BatchShape shape = io.shape;
         int N = shape.tokens();
-        List<DecoderLayer> layers = layers(rotary(io.positions, shape.T()));
+        List<DecoderLayer> layers = layers(io.positions, shape.T());
         Embedding embedding = new Embedding();
         Buf x = embedding.forward(e, io.ids, N);
         List<Buf> inputs = new ArrayList<>();
@@ -152,11 +142,14 @@ final class TransformerProgram {
             Buf logits = keepLogits != null ? keepLogits.view("logits", (long) kept * V, n, V)
                     : e.act("logits", n, V);
             head.forward(e, hc, logits, n);
+            divide(e, logits);
             e.add(new TokenOps.CrossEntropy(logits, io.labels.view("labels", row, n),
                     io.rowLoss.view("row loss", row, n),
                     lossScale, n, V, training));
-            if (dH != null || (training && headTrains))
-                head.backward(e, hc, logits, dH == null ? null : dH.view("d h rows", (long) row * C, n, C), false, n);
+            if (dH == null && !(training && headTrains))
+                continue;
+            divide(e, logits);
+            head.backward(e, hc, logits, dH == null ? null : dH.view("d h rows", (long) row * C, n, C), false, n);
         }
         if (dH == null)
             return;
@@ -184,21 +177,34 @@ final class TransformerProgram {
 
     /// Dynamic scaling takes its frequencies from the length of the batch, so each length has tables of its own; all other
     /// scalings share those of the longest.
-    private DecoderLayer.Rotary rotary(Buf positions, int T) {
-        if (!(c.positions().ropeScaling() instanceof RopeScaling.Dynamic) || T == cos.dim(0))
-            return new DecoderLayer.Rotary(cos, sin, positions);
-        int half = c.attention().headDim() / 2;
-        Buf[] own = dynamic.computeIfAbsent(T,
-                n -> new Buf[] {store.constant("rope cos", new HostData.F32(RopeTable.cos(c, n)), n, half),
-                    store.constant("rope sin", new HostData.F32(RopeTable.sin(c, n)), n, half)});
-        return new DecoderLayer.Rotary(own[0], own[1], positions);
+    private DecoderLayer.Tables tables(Rotary rotary, Buf rows, int T) {
+        int most = rotary.scaling() instanceof RopeScaling.Dynamic ? T : positions;
+        int dims = rotary.dims(c.attention().headDim());
+        int n = c.positions().rotaries().indexOf(rotary);
+        String number = n == 0 ? "" : " " + (n + 1);
+        Buf[] own = tables.computeIfAbsent(rotary, _ -> new HashMap<>()).computeIfAbsent(most, m -> {
+            float[] cos = RopeTable.cos(c, rotary, m);
+            float[] sin = RopeTable.sin(c, rotary, m);
+            int[] shape = {cos.length / (dims / 2), dims / 2};
+            return new Buf[] {store.constant("rope cos" + number, new HostData.F32(cos), shape),
+                store.constant("rope sin" + number, new HostData.F32(sin), shape)};
+        });
+        return new DecoderLayer.Tables(own[0], own[1], dims, rows);
     }
 
-    private List<DecoderLayer> layers(DecoderLayer.Rotary rotary) {
+    private List<DecoderLayer> layers(Buf rows, int T) {
         List<DecoderLayer> out = new ArrayList<>();
-        for (int i = 0; i < c.shape().layers(); i++)
-            out.add(new DecoderLayer(c, store, i, rotary, adapters));
+        for (int i = 0; i < c.shape().layers(); i++) {
+            Rotary rotary = c.positions().layers().get(i).rotary();
+            out.add(new DecoderLayer(c, store, i, rotary == null ? null : tables(rotary, rows, T), adapters));
+        }
         return out;
+    }
+
+    /// Logits, or their gradient, divided by the model's divisor.
+    private void divide(Emitter e, Buf logits) {
+        if (c.multipliers().logits() != 1)
+            e.add(new ElementOps.Scale(1 / c.multipliers().logits(), logits, logits));
     }
 
     private AdaptedLinear head() {
@@ -230,6 +236,7 @@ final class TransformerProgram {
             e.scope(ModelConfig.EMBEDDING);
             Buf x = e.act("x", N, C);
             e.add(new TokenOps.Embed(ids, store.weight(table), x, N, V, C));
+            scale(e, x);
             for (EmbeddingRotation r : rotations) {
                 inputs.add(x);
                 Buf y = e.act("rotated", N, C);
@@ -237,6 +244,12 @@ final class TransformerProgram {
                 x = y;
             }
             return x;
+        }
+
+        /// Rows of the table, or their gradient, times the model's factor.
+        private void scale(Emitter e, Buf rows) {
+            if (c.multipliers().embedding() != 1)
+                e.add(new ElementOps.Scale(c.multipliers().embedding(), rows, rows));
         }
 
         void backward(Emitter e, Buf ids, Buf g, int N) {
@@ -249,6 +262,7 @@ final class TransformerProgram {
                     return;
                 g = dX;
             }
+            scale(e, g);
             e.add(new TokenOps.EmbedGrad(ids, g, Objects.requireNonNull(dTable), N, V, C));
         }
     }
@@ -314,7 +328,7 @@ final class TransformerProgram {
         int KV = c.attention().kvHeads();
         int D = c.attention().headDim();
         Buf x = new Embedding().forward(e, ids, T);
-        List<DecoderLayer> layers = layers(new DecoderLayer.Rotary(cos, sin, positions));
+        List<DecoderLayer> layers = layers(positions, this.positions);
         for (int i = 0; i < layers.size(); i++) {
             Buf kc = caches.keys.get(i);
             Buf vc = caches.values.get(i);
@@ -329,6 +343,7 @@ final class TransformerProgram {
         Buf h = Norms.forward(e, store, ModelConfig.FINAL_NORM, last, 1, C, c.norms().eps()).y();
         e.scope(ModelConfig.HEAD);
         head().forward(e, h, logits, 1);
+        divide(e, logits);
         return new Decoding(e.build(), ids, positions, start, logits);
     }
 }

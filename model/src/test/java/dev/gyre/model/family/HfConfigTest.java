@@ -10,6 +10,7 @@ import dev.gyre.model.family.ModelConfig.NormPlacement;
 import dev.gyre.model.family.ModelConfig.Norms;
 import dev.gyre.model.family.ModelConfig.Positions;
 import dev.gyre.model.family.ModelConfig.QkNorm;
+import dev.gyre.model.family.ModelConfig.Rotary;
 import dev.gyre.model.family.ModelConfig.Shape;
 import dev.gyre.model.family.ModelConfig.StoredAs;
 import dev.gyre.model.family.ModelConfig.Tokens;
@@ -46,7 +47,7 @@ class HfConfigTest {
         ModelConfig c = HfConfig.read(Golden.path("tiny-llama/config.json"));
         assertThat(c).isEqualTo(new ModelConfig(new Llama(), new Shape(128, 64, 2, false),
                 new Attention(4, 2, 16, Bias.NONE, QkNorm.NONE),
-                new Positions(128, 10000, new RopeScaling.Default(), List.of(0, 0)), new Mlp(160, false),
+                new Positions(128, new Rotary(10000, new RopeScaling.Default()), List.of(0, 0)), new Mlp(160, false),
                 new Norms(NormPlacement.BEFORE, 1e-5), new Tokens(1, List.of(2), null),
                 new StoredAs("float32", null)));
         assertThat(c.parameters()).isEqualTo(410880 / 4);
@@ -65,7 +66,7 @@ class HfConfigTest {
         assertThat(llama.attention().headDim()).isEqualTo(8);
         assertThat(llama.norms().eps()).isEqualTo(1e-6);
         assertThat(llama.tieWordEmbeddings()).isFalse();
-        assertThat(llama.positions().ropeTheta()).isEqualTo(10000);
+        assertThat(llama.positions().rotaries().getFirst().theta()).isEqualTo(10000);
         assertThat(llama.positions().windows()).containsExactly(0, 0);
         assertThat(llama.attention().bias()).isEqualTo(Bias.NONE);
         assertThat(llama.attention().qkNorm()).isEqualTo(QkNorm.NONE);
@@ -121,30 +122,30 @@ class HfConfigTest {
                 + "'original_max_position_embeddings':8192";
         ModelConfig four = config("llama", ",'rope_theta':500000.0,'rope_scaling':" + dict + "}");
         ModelConfig five = config("llama", ",'rope_parameters':" + dict + ",'rope_theta':500000.0}");
-        assertThat(four.positions().ropeScaling()).isEqualTo(llama3);
-        assertThat(four.positions().ropeTheta()).isEqualTo(500000);
+        assertThat(four.positions().rotaries().getFirst().scaling()).isEqualTo(llama3);
+        assertThat(four.positions().rotaries().getFirst().theta()).isEqualTo(500000);
         assertThat(five).isEqualTo(four);
         // an older key for the type
-        assertThat(config("llama", ",'rope_scaling':{'type':'linear','factor':2}").positions().ropeScaling())
+        assertThat(config("llama", ",'rope_scaling':{'type':'linear','factor':2}").positions().rotaries().getFirst().scaling())
                 .isEqualTo(new RopeScaling.Linear(2));
         // rope_scaling wins over rope_parameters, a theta inside the chosen object over the outer one
         ModelConfig both = config("llama", ",'rope_theta':5,'rope_parameters':{'rope_type':'dynamic','factor':3,"
                 + "'rope_theta':7},'rope_scaling':{'type':'linear','factor':2}");
-        assertThat(both.positions().ropeScaling()).isEqualTo(new RopeScaling.Linear(2));
-        assertThat(both.positions().ropeTheta()).isEqualTo(5);
+        assertThat(both.positions().rotaries().getFirst().scaling()).isEqualTo(new RopeScaling.Linear(2));
+        assertThat(both.positions().rotaries().getFirst().theta()).isEqualTo(5);
         ModelConfig inner = config("llama", ",'rope_theta':5,'rope_scaling':null,'rope_parameters':"
                 + "{'rope_type':'default','rope_theta':7}");
-        assertThat(inner.positions().ropeTheta()).isEqualTo(7);
-        assertThat(inner.positions().ropeScaling()).isEqualTo(new RopeScaling.Default());
+        assertThat(inner.positions().rotaries().getFirst().theta()).isEqualTo(7);
+        assertThat(inner.positions().rotaries().getFirst().scaling()).isEqualTo(new RopeScaling.Default());
         // an empty object says nothing
         assertThat(config("llama", ",'rope_scaling':{},'rope_parameters':{'rope_type':'linear','factor':3,"
                 + "'rope_theta':7}")).isEqualTo(config("llama", ",'rope_theta':7,'rope_scaling':{'type':'linear',"
                         + "'factor':3}"));
         // the original length beside the object wins over the one inside
         assertThat(config("llama", ",'original_max_position_embeddings':4096,'rope_scaling':" + dict + "}")
-                .positions().ropeScaling()).isEqualTo(new RopeScaling.Llama3(32, 1, 4, 4096));
+                .positions().rotaries().getFirst().scaling()).isEqualTo(new RopeScaling.Llama3(32, 1, 4, 4096));
         assertThat(config("qwen2", ",'max_position_embeddings':512,'rope_scaling':{'type':'yarn','factor':4,"
-                + "'mscale':0.7,'mscale_all_dim':1,'truncate':false,'beta_fast':16}").positions().ropeScaling())
+                + "'mscale':0.7,'mscale_all_dim':1,'truncate':false,'beta_fast':16}").positions().rotaries().getFirst().scaling())
                 .isEqualTo(new RopeScaling.Yarn(4, 512, 16, 1, null, 0.7, 1.0, false));
     }
 
@@ -243,7 +244,7 @@ class HfConfigTest {
     private static ModelConfig config(Family family, Attention attention, RopeScaling scaling, List<Integer> windows,
             boolean mlpBias, NormPlacement norms) {
         return new ModelConfig(family, new Shape(96, 64, 3, true), attention,
-                new Positions(128, 1e6, scaling, windows), new Mlp(160, mlpBias), new Norms(norms, 1e-5),
+                new Positions(128, new Rotary(1e6, scaling), windows), new Mlp(160, mlpBias), new Norms(norms, 1e-5),
                 new Tokens(1, List.of(2, 3), null), new StoredAs("bfloat16", null));
     }
 
