@@ -15,14 +15,14 @@ final class AttentionKernels {
     }
 
     /// `out = softmax(scale q k^T) v` and `lse = log sum exp` per row and head: q, out (N, H*D), k, v (N, KV*D), lse (N,H).
-    static void attend(FloatArray q, FloatArray k, FloatArray v, IntArray start, FloatArray out, FloatArray lse,
-            IntArray at, int N, int T, int H, int KV, int D, float scale, int window) {
+    static void attend(IntArray at, int slot, FloatArray q, FloatArray k, FloatArray v, IntArray start, FloatArray out,
+            FloatArray lse, int N, int T, int H, int KV, int D, float scale, int window) {
         for (@Parallel int n = 0; n < (N & ALL); n++)
             for (@Parallel int h = 0; h < (H & ALL); h++) {
                 int i = n % T;
-                int first = firstKey(start.get(at.get(3) + n), i, window);
-                int qi = at.get(0) + (n * H + h) * D;
-                int oi = at.get(4) + (n * H + h) * D;
+                int first = firstKey(start.get(at.get(slot + 3) + n), i, window);
+                int qi = at.get(slot) + (n * H + h) * D;
+                int oi = at.get(slot + 4) + (n * H + h) * D;
                 int group = h / (H / KV);
                 for (int c = 0; c < D; c++)
                     out.set(oi + c, 0f);
@@ -30,51 +30,53 @@ final class AttentionKernels {
                 float sum = 0f;
                 for (int j = first; j <= i; j++) {
                     int row = ((n - i + j) * KV + group) * D;
-                    float score = scale * inner(q, qi, k, at.get(1) + row, D);
+                    float score = scale * inner(q, qi, k, at.get(slot + 1) + row, D);
                     float newMax = TornadoMath.max(max, score);
                     float shrink = TornadoMath.exp(max - newMax);
                     float p = TornadoMath.exp(score - newMax);
                     sum = sum * shrink + p;
                     for (int c = 0; c < D; c++)
-                        out.set(oi + c, out.get(oi + c) * shrink + p * v.get(at.get(2) + row + c));
+                        out.set(oi + c, out.get(oi + c) * shrink + p * v.get(at.get(slot + 2) + row + c));
                     max = newMax;
                 }
                 for (int c = 0; c < D; c++)
                     out.set(oi + c, out.get(oi + c) / sum);
-                lse.set(at.get(5) + n * H + h, max + TornadoMath.log(sum));
+                lse.set(at.get(slot + 5) + n * H + h, max + TornadoMath.log(sum));
             }
     }
 
     /// `delta = sum over D of dOut out`, per row and head: the term that the softmax's gradient subtracts.
-    static void outputDot(FloatArray out, FloatArray dOut, FloatArray delta, IntArray at, int rows, int D) {
-        int outAt = at.get(0);
-        int dOutAt = at.get(1);
-        int deltaAt = at.get(2);
+    static void outputDot(IntArray at, int slot, FloatArray out, FloatArray dOut, FloatArray delta, int rows, int D) {
+        int outAt = at.get(slot);
+        int dOutAt = at.get(slot + 1);
+        int deltaAt = at.get(slot + 2);
         for (@Parallel int i = 0; i < (rows & ALL); i++)
             delta.set(deltaAt + i, inner(out, outAt + i * D, dOut, dOutAt + i * D, D));
     }
 
     /// `dQ[i] = scale sum over keys j of p (dOut v[j] - delta) k[j]` with `p = exp(scale q[i] k[j] - lse)`.
-    static void queryGrad(FloatArray q, FloatArray k, FloatArray v, IntArray start, FloatArray lse, FloatArray dOut,
-            FloatArray delta, FloatArray dQ, IntArray at, int N, int T, int H, int KV, int D, float scale, int window) {
+    static void queryGrad(IntArray at, int slot, FloatArray q, FloatArray k, FloatArray v, IntArray start,
+            FloatArray lse, FloatArray dOut, FloatArray delta, FloatArray dQ, int N, int T, int H, int KV, int D,
+            float scale, int window) {
         for (@Parallel int n = 0; n < (N & ALL); n++)
             for (@Parallel int h = 0; h < (H & ALL); h++) {
                 int i = n % T;
-                int first = firstKey(start.get(at.get(3) + n), i, window);
+                int first = firstKey(start.get(at.get(slot + 3) + n), i, window);
                 int head = n * H + h;
                 int group = h / (H / KV);
-                float l = lse.get(at.get(4) + head);
-                float d = delta.get(at.get(6) + head);
+                float l = lse.get(at.get(slot + 4) + head);
+                float d = delta.get(at.get(slot + 6) + head);
                 for (int c = 0; c < D; c++)
-                    dQ.set(at.get(7) + head * D + c, 0f);
+                    dQ.set(at.get(slot + 7) + head * D + c, 0f);
                 for (int j = first; j <= i; j++) {
                     int row = ((n - i + j) * KV + group) * D;
-                    float p = TornadoMath.exp(scale * inner(q, at.get(0) + head * D, k, at.get(1) + row, D) - l);
-                    float dP = inner(dOut, at.get(5) + head * D, v, at.get(2) + row, D);
+                    float p = TornadoMath
+                            .exp(scale * inner(q, at.get(slot) + head * D, k, at.get(slot + 1) + row, D) - l);
+                    float dP = inner(dOut, at.get(slot + 5) + head * D, v, at.get(slot + 2) + row, D);
                     float dScore = scale * p * (dP - d);
                     for (int c = 0; c < D; c++) {
-                        int o = at.get(7) + head * D + c;
-                        dQ.set(o, dQ.get(o) + dScore * k.get(at.get(1) + row + c));
+                        int o = at.get(slot + 7) + head * D + c;
+                        dQ.set(o, dQ.get(o) + dScore * k.get(at.get(slot + 1) + row + c));
                     }
                 }
             }
@@ -82,9 +84,9 @@ final class AttentionKernels {
 
     /// `dK[j] = scale sum over queries i and heads of p (dOut v[j] - delta) q[i]`, `dV[j] = sum of p dOut[i]`: one work item
     /// per key and key/value head, going over the queries that see it.
-    static void keyValueGrad(FloatArray q, FloatArray k, FloatArray v, IntArray start, FloatArray lse, FloatArray dOut,
-            FloatArray delta, FloatArray dK, FloatArray dV, IntArray at, int N, int T, int H, int KV, int D,
-            float scale, int window) {
+    static void keyValueGrad(IntArray at, int slot, FloatArray q, FloatArray k, FloatArray v, IntArray start,
+            FloatArray lse, FloatArray dOut, FloatArray delta, FloatArray dK, FloatArray dV, int N, int T, int H,
+            int KV, int D, float scale, int window) {
         for (@Parallel int n = 0; n < (N & ALL); n++)
             for (@Parallel int g = 0; g < (KV & ALL); g++) {
                 int j = n % T;
@@ -92,23 +94,23 @@ final class AttentionKernels {
                 int heads = H / KV;
                 int last = window > 0 ? TornadoMath.min(T - 1, j + window - 1) : T - 1;
                 for (int c = 0; c < D; c++) {
-                    dK.set(at.get(7) + row + c, 0f);
-                    dV.set(at.get(8) + row + c, 0f);
+                    dK.set(at.get(slot + 7) + row + c, 0f);
+                    dV.set(at.get(slot + 8) + row + c, 0f);
                 }
                 for (int i = j; i <= last; i++) {
                     int m = n - j + i;
-                    if (start.get(at.get(3) + m) <= j)
+                    if (start.get(at.get(slot + 3) + m) <= j)
                         for (int h = g * heads; h < (g + 1) * heads; h++) {
                             int head = m * H + h;
-                            float score = scale * inner(q, at.get(0) + head * D, k, at.get(1) + row, D);
-                            float p = TornadoMath.exp(score - lse.get(at.get(4) + head));
-                            float dP = inner(dOut, at.get(5) + head * D, v, at.get(2) + row, D);
-                            float dScore = scale * p * (dP - delta.get(at.get(6) + head));
+                            float score = scale * inner(q, at.get(slot) + head * D, k, at.get(slot + 1) + row, D);
+                            float p = TornadoMath.exp(score - lse.get(at.get(slot + 4) + head));
+                            float dP = inner(dOut, at.get(slot + 5) + head * D, v, at.get(slot + 2) + row, D);
+                            float dScore = scale * p * (dP - delta.get(at.get(slot + 6) + head));
                             for (int c = 0; c < D; c++) {
-                                int ok = at.get(7) + row + c;
-                                int ov = at.get(8) + row + c;
-                                dK.set(ok, dK.get(ok) + dScore * q.get(at.get(0) + head * D + c));
-                                dV.set(ov, dV.get(ov) + p * dOut.get(at.get(5) + head * D + c));
+                                int ok = at.get(slot + 7) + row + c;
+                                int ov = at.get(slot + 8) + row + c;
+                                dK.set(ok, dK.get(ok) + dScore * q.get(at.get(slot) + head * D + c));
+                                dV.set(ov, dV.get(ov) + p * dOut.get(at.get(slot + 5) + head * D + c));
                             }
                         }
                 }
@@ -116,23 +118,23 @@ final class AttentionKernels {
     }
 
     /// Stores T new rows (T,C) in a cache (P,C) from row `start[0]` on.
-    static void cacheRows(FloatArray x, FloatArray cache, IntArray start, IntArray at, int T, int C) {
-        int xAt = at.get(0);
-        int cacheAt = at.get(1);
-        int startAt = at.get(2);
+    static void cacheRows(IntArray at, int slot, FloatArray x, FloatArray cache, IntArray start, int T, int C) {
+        int xAt = at.get(slot);
+        int cacheAt = at.get(slot + 1);
+        int startAt = at.get(slot + 2);
         for (@Parallel int i = 0; i < T * C; i++)
             cache.set(cacheAt + start.get(startAt) * C + i, x.get(xAt + i));
     }
 
     /// [#attend] of T new queries at positions `start[0] + i` over cached keys and values (P, KV*D).
-    static void attendCache(FloatArray q, FloatArray k, FloatArray v, IntArray start, FloatArray out, IntArray at,
-            int T, int H, int KV, int D, float scale, int window) {
+    static void attendCache(IntArray at, int slot, FloatArray q, FloatArray k, FloatArray v, IntArray start,
+            FloatArray out, int T, int H, int KV, int D, float scale, int window) {
         for (@Parallel int n = 0; n < (T & ALL); n++)
             for (@Parallel int h = 0; h < (H & ALL); h++) {
-                int i = start.get(at.get(3)) + n;
+                int i = start.get(at.get(slot + 3)) + n;
                 int first = firstKey(0, i, window);
-                int qi = at.get(0) + (n * H + h) * D;
-                int oi = at.get(4) + (n * H + h) * D;
+                int qi = at.get(slot) + (n * H + h) * D;
+                int oi = at.get(slot + 4) + (n * H + h) * D;
                 int group = h / (H / KV);
                 for (int c = 0; c < D; c++)
                     out.set(oi + c, 0f);
@@ -140,13 +142,13 @@ final class AttentionKernels {
                 float sum = 0f;
                 for (int j = first; j <= i; j++) {
                     int row = (j * KV + group) * D;
-                    float score = scale * inner(q, qi, k, at.get(1) + row, D);
+                    float score = scale * inner(q, qi, k, at.get(slot + 1) + row, D);
                     float newMax = TornadoMath.max(max, score);
                     float shrink = TornadoMath.exp(max - newMax);
                     float p = TornadoMath.exp(score - newMax);
                     sum = sum * shrink + p;
                     for (int c = 0; c < D; c++)
-                        out.set(oi + c, out.get(oi + c) * shrink + p * v.get(at.get(2) + row + c));
+                        out.set(oi + c, out.get(oi + c) * shrink + p * v.get(at.get(slot + 2) + row + c));
                     max = newMax;
                 }
                 for (int c = 0; c < D; c++)

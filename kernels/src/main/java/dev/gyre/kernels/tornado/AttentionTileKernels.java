@@ -44,11 +44,11 @@ final class AttentionTileKernels {
     }
 
     /// [AttentionKernels#attend]
-    static void attendTile(KernelContext context, FloatArray q, FloatArray k, FloatArray v, IntArray start,
-            FloatArray out, FloatArray lse, IntArray at, int T, int H, int KV, int D, float scale, int window) {
+    static void attendTile(KernelContext context, IntArray at, int slot, FloatArray q, FloatArray k, FloatArray v,
+            IntArray start, FloatArray out, FloatArray lse, int T, int H, int KV, int D, float scale, int window) {
         int pitch = pitch(D);
-        int features = at.get(6);
-        int length = at.get(7);
+        int features = at.get(slot + 6);
+        int length = at.get(slot + 7);
         float[] own = context.allocateFloatLocalArray(TILE * pitch);
         float[] tile = context.allocateFloatLocalArray(TILE * pitch);
         float[] scores = context.allocateFloatLocalArray(TILE * SCORES);
@@ -58,7 +58,7 @@ final class AttentionTileKernels {
         int h = context.groupIdy % H;
         int row0 = context.groupIdy / H * T;
         int group = h / (H / KV);
-        int startAt = at.get(3) + row0;
+        int startAt = at.get(slot + 3) + row0;
         int ia = i0 + y;
         int ib = ia + SIDE;
         int firstA = firstKey(start.get(startAt + TornadoMath.min(ia, T - 1)), ia, window);
@@ -71,8 +71,8 @@ final class AttentionTileKernels {
         for (int r = y; r < TILE; r += SIDE)
             for (int c = x; c < D; c += SIDE)
                 own[r * pitch + c] =
-                        i0 + r < T ? scale * q.get(at.get(0) + ((row0 + i0 + r) * H + h) * D + c) : 0f;
-        int outA = at.get(4) + ((row0 + ia) * H + h) * D;
+                        i0 + r < T ? scale * q.get(at.get(slot) + ((row0 + i0 + r) * H + h) * D + c) : 0f;
+        int outA = at.get(slot + 4) + ((row0 + ia) * H + h) * D;
         int outB = outA + SIDE * H * D;
         int widthA = ia < T ? D : 0;
         int widthB = ib < T ? D : 0;
@@ -84,7 +84,7 @@ final class AttentionTileKernels {
             for (int r = y; r < TILE; r += SIDE)
                 for (int c = x; c < D; c += SIDE)
                     tile[r * pitch + c] =
-                            j0 + r < T ? k.get(at.get(1) + ((row0 + j0 + r) * KV + group) * D + c) : 0f;
+                            j0 + r < T ? k.get(at.get(slot + 1) + ((row0 + j0 + r) * KV + group) * D + c) : 0f;
             context.localBarrier();
             float aa = 0f;
             float ab = 0f;
@@ -125,7 +125,7 @@ final class AttentionTileKernels {
             for (int r = y; r < TILE; r += SIDE)
                 for (int c = x; c < D; c += SIDE)
                     tile[r * pitch + c] =
-                            j0 + r < T ? v.get(at.get(2) + ((row0 + j0 + r) * KV + group) * D + c) : 0f;
+                            j0 + r < T ? v.get(at.get(slot + 2) + ((row0 + j0 + r) * KV + group) * D + c) : 0f;
             context.localBarrier();
             float keepA = j0 > low ? TornadoMath.exp(maxA - newA) : 0f;
             float keepB = j0 > low ? TornadoMath.exp(maxB - newB) : 0f;
@@ -179,7 +179,7 @@ final class AttentionTileKernels {
             out.set(outA + c, out.get(outA + c) / sumA);
         for (int c = x; c < widthB; c += SIDE)
             out.set(outB + c, out.get(outB + c) / sumB);
-        int lseA = at.get(5) + (row0 + ia) * H + h;
+        int lseA = at.get(slot + 5) + (row0 + ia) * H + h;
         if (x == 0 && ia < T)
             lse.set(lseA, maxA + TornadoMath.log(sumA));
         if (x == 0 && ib < T)
@@ -188,26 +188,26 @@ final class AttentionTileKernels {
 
     /// [AttentionKernels#attendCache]: a work group per query and head. An item first computes the score of one of 128 keys,
     /// then one of the features: adjacent items read adjacent elements of a row of v.
-    static void attendCacheRow(KernelContext context, FloatArray q, FloatArray k, FloatArray v, IntArray start,
-            FloatArray out, IntArray at, int H, int KV, int D, float scale, int window) {
-        int features = at.get(5);
-        int length = at.get(6);
+    static void attendCacheRow(KernelContext context, IntArray at, int slot, FloatArray q, FloatArray k, FloatArray v,
+            IntArray start, FloatArray out, int H, int KV, int D, float scale, int window) {
+        int features = at.get(slot + 5);
+        int length = at.get(slot + 6);
         float[] own = context.allocateFloatLocalArray(MAX_D);
         float[] scores = context.allocateFloatLocalArray(MAX_D);
         int x = context.localIdx;
         int n = context.groupIdx / H;
         int group = context.groupIdx % H / (H / KV);
         int row = context.groupIdx * D;
-        int i = start.get(at.get(3)) + n;
+        int i = start.get(at.get(slot + 3)) + n;
         int c = TornadoMath.min(x, D - 1);
-        own[x] = scale * q.get(at.get(0) + row + c);
+        own[x] = scale * q.get(at.get(slot) + row + c);
         float max = NONE;
         float sum = 0f;
         float value = 0f;
         context.localBarrier();
         for (int j0 = firstKey(0, i, window); j0 <= i; j0 += MAX_D) {
-            int kAt = at.get(1) + (TornadoMath.min(j0 + x, i) * KV + group) * D;
-            int vAt = at.get(2) + (j0 * KV + group) * D + c;
+            int kAt = at.get(slot + 1) + (TornadoMath.min(j0 + x, i) * KV + group) * D;
+            int vAt = at.get(slot + 2) + (j0 * KV + group) * D + c;
             int keys = TornadoMath.min(i - j0 + 1, length);
             float score = 0f;
             for (int f = 0; f < features; f++)
@@ -232,16 +232,16 @@ final class AttentionTileKernels {
             context.localBarrier();
         }
         if (x < D)
-            out.set(at.get(4) + row + x, value / sum);
+            out.set(at.get(slot + 4) + row + x, value / sum);
     }
 
     /// [AttentionKernels#queryGrad]; rows of dOut are read from global memory, because all items of a row read the same ones.
-    static void queryGradTile(KernelContext context, FloatArray q, FloatArray k, FloatArray v, IntArray start,
-            FloatArray lse, FloatArray dOut, FloatArray delta, FloatArray dQ, IntArray at, int T, int H, int KV, int D,
-            float scale, int window) {
+    static void queryGradTile(KernelContext context, IntArray at, int slot, FloatArray q, FloatArray k, FloatArray v,
+            IntArray start, FloatArray lse, FloatArray dOut, FloatArray delta, FloatArray dQ, int T, int H, int KV,
+            int D, float scale, int window) {
         int pitch = pitch(D);
-        int features = at.get(8);
-        int length = at.get(9);
+        int features = at.get(slot + 8);
+        int length = at.get(slot + 9);
         float[] own = context.allocateFloatLocalArray(TILE * pitch);
         float[] tile = context.allocateFloatLocalArray(TILE * pitch);
         float[] scores = context.allocateFloatLocalArray(TILE * SCORES);
@@ -251,7 +251,7 @@ final class AttentionTileKernels {
         int h = context.groupIdy % H;
         int row0 = context.groupIdy / H * T;
         int group = h / (H / KV);
-        int startAt = at.get(3) + row0;
+        int startAt = at.get(slot + 3) + row0;
         int ia = i0 + y;
         int ib = ia + SIDE;
         int nearA = TornadoMath.min(ia, T - 1);
@@ -260,12 +260,12 @@ final class AttentionTileKernels {
         int firstB = firstKey(start.get(startAt + nearB), ib, window);
         int headA = (row0 + nearA) * H + h;
         int headB = (row0 + nearB) * H + h;
-        float lseA = lse.get(at.get(4) + headA);
-        float lseB = lse.get(at.get(4) + headB);
-        float deltaA = delta.get(at.get(6) + headA);
-        float deltaB = delta.get(at.get(6) + headB);
-        int dOutA = at.get(5) + headA * D;
-        int dOutB = at.get(5) + headB * D;
+        float lseA = lse.get(at.get(slot + 4) + headA);
+        float lseB = lse.get(at.get(slot + 4) + headB);
+        float deltaA = delta.get(at.get(slot + 6) + headA);
+        float deltaB = delta.get(at.get(slot + 6) + headB);
+        int dOutA = at.get(slot + 5) + headA * D;
+        int dOutB = at.get(slot + 5) + headB * D;
         int low = T - 1;
         for (int r = 0; r < length; r++) {
             int i = TornadoMath.min(i0 + r, T - 1);
@@ -274,14 +274,14 @@ final class AttentionTileKernels {
         for (int r = y; r < TILE; r += SIDE)
             for (int c = x; c < D; c += SIDE)
                 own[r * pitch + c] =
-                        i0 + r < T ? scale * q.get(at.get(0) + ((row0 + i0 + r) * H + h) * D + c) : 0f;
+                        i0 + r < T ? scale * q.get(at.get(slot) + ((row0 + i0 + r) * H + h) * D + c) : 0f;
         int widthA = ia < T ? D : 0;
         int widthB = ib < T ? D : 0;
         for (int j0 = low; j0 < i0 + TILE; j0 += TILE) {
             for (int r = y; r < TILE; r += SIDE)
                 for (int c = x; c < D; c += SIDE)
                     tile[r * pitch + c] =
-                            j0 + r < T ? v.get(at.get(2) + ((row0 + j0 + r) * KV + group) * D + c) : 0f;
+                            j0 + r < T ? v.get(at.get(slot + 2) + ((row0 + j0 + r) * KV + group) * D + c) : 0f;
             context.localBarrier();
             float dAa = 0f;
             float dAb = 0f;
@@ -301,7 +301,7 @@ final class AttentionTileKernels {
             for (int r = y; r < TILE; r += SIDE)
                 for (int c = x; c < D; c += SIDE)
                     tile[r * pitch + c] =
-                            j0 + r < T ? k.get(at.get(1) + ((row0 + j0 + r) * KV + group) * D + c) : 0f;
+                            j0 + r < T ? k.get(at.get(slot + 1) + ((row0 + j0 + r) * KV + group) * D + c) : 0f;
             context.localBarrier();
             float aa = 0f;
             float ab = 0f;
@@ -354,8 +354,8 @@ final class AttentionTileKernels {
                     b2 += sb * k2;
                     b3 += sb * k3;
                 }
-                int rowA = at.get(7) + headA * D;
-                int rowB = at.get(7) + headB * D;
+                int rowA = at.get(slot + 7) + headA * D;
+                int rowB = at.get(slot + 7) + headB * D;
                 put(dQ, rowA, c, widthA, keep, a0);
                 put(dQ, rowA, c + SIDE, widthA, keep, a1);
                 put(dQ, rowA, c + 2 * SIDE, widthA, keep, a2);
@@ -370,12 +370,12 @@ final class AttentionTileKernels {
     }
 
     /// [AttentionKernels#keyValueGrad]; rows of k and v are read from global memory.
-    static void keyValueGradTile(KernelContext context, FloatArray q, FloatArray k, FloatArray v, IntArray start,
-            FloatArray lse, FloatArray dOut, FloatArray delta, FloatArray dK, FloatArray dV, IntArray at, int T, int H,
-            int KV, int D, float scale, int window) {
+    static void keyValueGradTile(KernelContext context, IntArray at, int slot, FloatArray q, FloatArray k, FloatArray v,
+            IntArray start, FloatArray lse, FloatArray dOut, FloatArray delta, FloatArray dK, FloatArray dV, int T,
+            int H, int KV, int D, float scale, int window) {
         int pitch = pitch(D);
-        int features = at.get(9);
-        int length = at.get(10);
+        int features = at.get(slot + 9);
+        int length = at.get(slot + 10);
         float[] tileQ = context.allocateFloatLocalArray(TILE * pitch);
         float[] tileO = context.allocateFloatLocalArray(TILE * pitch);
         float[] p = context.allocateFloatLocalArray(TILE * SCORES);
@@ -398,8 +398,8 @@ final class AttentionTileKernels {
                 for (int r = y; r < TILE; r += SIDE)
                     for (int c = x; c < D; c += SIDE) {
                         int from = ((row0 + i0 + r) * H + h) * D + c;
-                        tileQ[r * pitch + c] = i0 + r < T ? q.get(at.get(0) + from) : 0f;
-                        tileO[r * pitch + c] = i0 + r < T ? dOut.get(at.get(5) + from) : 0f;
+                        tileQ[r * pitch + c] = i0 + r < T ? q.get(at.get(slot) + from) : 0f;
+                        tileO[r * pitch + c] = i0 + r < T ? dOut.get(at.get(slot + 5) + from) : 0f;
                     }
                 context.localBarrier();
                 float aa = 0f;
@@ -411,10 +411,10 @@ final class AttentionTileKernels {
                 float dBa = 0f;
                 float dBb = 0f;
                 for (int c = 0; c < features; c++) {
-                    float ka = k.get(at.get(1) + rowA + c);
-                    float kb = k.get(at.get(1) + rowB + c);
-                    float va = v.get(at.get(2) + rowA + c);
-                    float vb = v.get(at.get(2) + rowB + c);
+                    float ka = k.get(at.get(slot + 1) + rowA + c);
+                    float kb = k.get(at.get(slot + 1) + rowB + c);
+                    float va = v.get(at.get(slot + 2) + rowA + c);
+                    float vb = v.get(at.get(slot + 2) + rowB + c);
                     float qa = tileQ[x * pitch + c];
                     float qb = tileQ[(x + SIDE) * pitch + c];
                     float oa = tileO[x * pitch + c];
@@ -432,12 +432,12 @@ final class AttentionTileKernels {
                 int ib = ia + SIDE;
                 int nearA = TornadoMath.min(ia, T - 1);
                 int nearB = TornadoMath.min(ib, T - 1);
-                int firstA = ia < T ? firstKey(start.get(at.get(3) + row0 + nearA), ia, window) : T;
-                int firstB = ib < T ? firstKey(start.get(at.get(3) + row0 + nearB), ib, window) : T;
-                float lseA = lse.get(at.get(4) + (row0 + nearA) * H + h);
-                float lseB = lse.get(at.get(4) + (row0 + nearB) * H + h);
-                float deltaA = delta.get(at.get(6) + (row0 + nearA) * H + h);
-                float deltaB = delta.get(at.get(6) + (row0 + nearB) * H + h);
+                int firstA = ia < T ? firstKey(start.get(at.get(slot + 3) + row0 + nearA), ia, window) : T;
+                int firstB = ib < T ? firstKey(start.get(at.get(slot + 3) + row0 + nearB), ib, window) : T;
+                float lseA = lse.get(at.get(slot + 4) + (row0 + nearA) * H + h);
+                float lseB = lse.get(at.get(slot + 4) + (row0 + nearB) * H + h);
+                float deltaA = delta.get(at.get(slot + 6) + (row0 + nearA) * H + h);
+                float deltaB = delta.get(at.get(slot + 6) + (row0 + nearB) * H + h);
                 aa = ja >= firstA && ja <= ia ? TornadoMath.exp(scale * aa - lseA) : 0f;
                 ab = ja >= firstB && ja <= ib ? TornadoMath.exp(scale * ab - lseB) : 0f;
                 ba = jb >= firstA && jb <= ia ? TornadoMath.exp(scale * ba - lseA) : 0f;
@@ -478,14 +478,14 @@ final class AttentionTileKernels {
                         vb0 += pb * o0;
                         vb1 += pb * o1;
                     }
-                    put(dK, at.get(7) + rowA, c, widthA, keep, ka0);
-                    put(dK, at.get(7) + rowA, c + SIDE, widthA, keep, ka1);
-                    put(dK, at.get(7) + rowB, c, widthB, keep, kb0);
-                    put(dK, at.get(7) + rowB, c + SIDE, widthB, keep, kb1);
-                    put(dV, at.get(8) + rowA, c, widthA, keep, va0);
-                    put(dV, at.get(8) + rowA, c + SIDE, widthA, keep, va1);
-                    put(dV, at.get(8) + rowB, c, widthB, keep, vb0);
-                    put(dV, at.get(8) + rowB, c + SIDE, widthB, keep, vb1);
+                    put(dK, at.get(slot + 7) + rowA, c, widthA, keep, ka0);
+                    put(dK, at.get(slot + 7) + rowA, c + SIDE, widthA, keep, ka1);
+                    put(dK, at.get(slot + 7) + rowB, c, widthB, keep, kb0);
+                    put(dK, at.get(slot + 7) + rowB, c + SIDE, widthB, keep, kb1);
+                    put(dV, at.get(slot + 8) + rowA, c, widthA, keep, va0);
+                    put(dV, at.get(slot + 8) + rowA, c + SIDE, widthA, keep, va1);
+                    put(dV, at.get(slot + 8) + rowB, c, widthB, keep, vb0);
+                    put(dV, at.get(slot + 8) + rowB, c + SIDE, widthB, keep, vb1);
                 }
                 keep = 1f;
                 context.localBarrier();

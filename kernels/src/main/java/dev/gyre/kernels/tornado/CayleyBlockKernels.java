@@ -20,17 +20,19 @@ final class CayleyBlockKernels {
     }
 
     /// [CayleyKernels#polynomialRows] for blocks of b x b = size elements.
-    static void polynomialBlock(KernelContext context, FloatArray q, FloatArray r, IntArray at, int size, float last) {
-        int rAt = at.get(0);
-        int b = at.get(1);
-        int p = at.get(2);
+    static void polynomialBlock(KernelContext context, IntArray at, int slot, FloatArray q, FloatArray r, int size,
+            float last) {
+        int qAt = at.get(slot);
+        int rAt = at.get(slot + 1);
+        int b = at.get(slot + 2);
+        int p = at.get(slot + 3);
         float[] own = context.allocateFloatLocalArray(size);
         float[] x = context.allocateFloatLocalArray(2 * size);
         int lane = context.localIdx;
         int line = context.localIdy;
         int block = context.groupIdx * size;
         for (int e = line * SIDE + lane; e < size; e += SIDE * SIDE) {
-            float v = q.get(block + e);
+            float v = q.get(qAt + block + e);
             own[e] = v;
             x[e] = last * v + (e / b == e % b ? 2f : 0f);
         }
@@ -71,18 +73,21 @@ final class CayleyBlockKernels {
 
     /// [CayleyKernels#polynomialGradRows] and [CayleyKernels#polynomialGradColumns]. The matrices A are kept in a (p, blocks, b, b);
     /// each element is read by the item that wrote it.
-    static void polynomialGradBlock(KernelContext context, FloatArray q, FloatArray dR, FloatArray a, FloatArray dQ,
-            IntArray at, int blocks, int size, float last) {
-        int dRAt = at.get(0);
-        int b = at.get(1);
-        int p = at.get(2);
+    static void polynomialGradBlock(KernelContext context, IntArray at, int slot, FloatArray q, FloatArray dR,
+            FloatArray a, FloatArray dQ, int blocks, int size, float last) {
+        int qAt = at.get(slot);
+        int dRAt = at.get(slot + 1);
+        int aAt = at.get(slot + 2);
+        int dQAt = at.get(slot + 3);
+        int b = at.get(slot + 4);
+        int p = at.get(slot + 5);
         float[] own = context.allocateFloatLocalArray(size);
         float[] x = context.allocateFloatLocalArray(2 * size);
         int lane = context.localIdx;
         int line = context.localIdy;
         int block = context.groupIdx * size;
         for (int e = line * SIDE + lane; e < size; e += SIDE * SIDE) {
-            own[e] = q.get(block + e);
+            own[e] = q.get(qAt + block + e);
             x[e] = last * dR.get(dRAt + block + e);
         }
         context.localBarrier();
@@ -116,7 +121,7 @@ final class CayleyBlockKernels {
             for (int e = line * SIDE + lane; e < size; e += SIDE * SIDE) {
                 float v = 2f * dR.get(dRAt + block + e) + x[to + e];
                 x[to + e] = v;
-                a.set(s * blocks * size + block + e, v);
+                a.set(aAt + s * blocks * size + block + e, v);
             }
             context.localBarrier();
         }
@@ -151,11 +156,11 @@ final class CayleyBlockKernels {
                 }
             context.localBarrier();
             for (int e = line * SIDE + lane; e < size; e += SIDE * SIDE)
-                x[to + e] = x[to + e] + a.get(s * blocks * size + block + e);
+                x[to + e] = x[to + e] + a.get(aAt + s * blocks * size + block + e);
             context.localBarrier();
         }
         int result = (1 - (p & 1)) * size;
         for (int e = line * SIDE + lane; e < size; e += SIDE * SIDE)
-            dQ.set(block + e, x[result + e]);
+            dQ.set(dQAt + block + e, x[result + e]);
     }
 }

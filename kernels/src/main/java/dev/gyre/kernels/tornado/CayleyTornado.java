@@ -20,14 +20,14 @@ final class CayleyTornado extends OpLowering {
                     new CayleyTasks(this, o.map(), o.blocks(), o.b()).gradient(f(o.v()), f(o.dR()), f(o.dV()));
             case CayleyOps.CoftProject o -> {
                 Floats v = f(o.v());
-                tasks.task("coftProject", items(o.blocks()), CayleyKernels::coftProject, v.array(), at(v.at()),
+                tasks.task("coftProject", items(o.blocks()), CayleyKernels::coftProject, at(v.at()), v.array(),
                         o.blocks(), o.b() * (o.b() - 1) / 2, (float) o.limit());
             }
             case CayleyOps.MaskBlocks o -> {
                 Floats r = f(o.r());
                 Ints mask = i(o.mask());
-                tasks.task("maskBlocks", items(o.blocks() * o.b() * o.b()), CayleyKernels::maskBlocks, r.array(),
-                        mask.array(), at(r.at(), mask.at()), o.blocks(), o.b(), flag(o.identity()));
+                tasks.task("maskBlocks", items(o.blocks() * o.b() * o.b()), CayleyKernels::maskBlocks,
+                        at(r.at(), mask.at()), r.array(), mask.array(), o.blocks(), o.b(), flag(o.identity()));
             }
         }
     }

@@ -6,7 +6,6 @@ import dev.gyre.kernels.op.ColumnOps;
 import dev.gyre.kernels.tornado.DeviceMemory.Floats;
 import dev.gyre.kernels.tornado.DeviceMemory.Ints;
 import dev.gyre.kernels.tornado.Lowering.Choice;
-import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
 
 /// Lowering of [dev.gyre.kernels.op.ColumnOps].
 final class ColumnTornado extends OpLowering {
@@ -19,15 +18,15 @@ final class ColumnTornado extends OpLowering {
             case ColumnOps.AddBias o -> {
                 Floats y = f(o.y());
                 Floats bias = f(o.bias());
-                tasks.task("addBias", items(o.N() * o.C()), ColumnKernels::addBias, y.array(), bias.array(),
-                        at(y.at(), bias.at()), o.N(), o.C());
+                tasks.task("addBias", items(o.N() * o.C()), ColumnKernels::addBias, at(y.at(), bias.at()), y.array(),
+                        bias.array(), o.N(), o.C());
             }
             case ColumnOps.BiasGrad o -> {
                 Floats dY = f(o.dY());
                 int parts = rowParts(o.N());
-                FloatArray partial = memory.scratch((long) parts * o.C());
-                tasks.task("columnParts", items(o.C(), parts), ColumnKernels::columnParts, dY.array(), partial,
-                        at(dY.at()), o.N(), o.C(), parts);
+                Floats partial = scratch((long) parts * o.C());
+                tasks.task("columnParts", items(o.C(), parts), ColumnKernels::columnParts, at(dY.at(), partial.at()),
+                        dY.array(), partial.array(), o.N(), o.C(), parts);
                 addParts(partial, f(o.dBias()), o.C(), parts, true);
             }
             case ColumnOps.ScaleColumns o -> {
@@ -36,26 +35,26 @@ final class ColumnTornado extends OpLowering {
                 Floats y = f(o.y());
                 if (o.y() == o.x())
                     tasks.task("scaleColumnsInPlace", items(o.N() * o.C()), ColumnKernels::scaleColumnsInPlace,
-                            x.array(), s.array(), at(x.at(), s.at()), o.N(), o.C());
+                            at(x.at(), s.at()), x.array(), s.array(), o.N(), o.C());
                 else
-                    tasks.task("scaleColumns", items(o.N() * o.C()), ColumnKernels::scaleColumns, x.array(), s.array(),
-                            y.array(), at(x.at(), s.at(), y.at()), o.N(), o.C());
+                    tasks.task("scaleColumns", items(o.N() * o.C()), ColumnKernels::scaleColumns,
+                            at(x.at(), s.at(), y.at()), x.array(), s.array(), y.array(), o.N(), o.C());
             }
             case ColumnOps.ColumnDot o -> {
                 Floats x = f(o.x());
                 Floats y = f(o.y());
                 int parts = rowParts(o.N());
-                FloatArray partial = memory.scratch((long) parts * o.C());
-                tasks.task("columnProductParts", items(o.C(), parts), ColumnKernels::columnProductParts, x.array(),
-                        y.array(), partial, at(x.at(), y.at()), o.N(), o.C(), parts);
+                Floats partial = scratch((long) parts * o.C());
+                tasks.task("columnProductParts", items(o.C(), parts), ColumnKernels::columnProductParts,
+                        at(x.at(), y.at(), partial.at()), x.array(), y.array(), partial.array(), o.N(), o.C(), parts);
                 addParts(partial, f(o.out()), o.C(), parts, true);
             }
             case ColumnOps.PermuteColumns o -> {
                 Floats x = f(o.x());
                 Ints perm = i(o.perm());
                 Floats y = f(o.y());
-                tasks.task("permuteColumns", items(o.N() * o.C()), ColumnKernels::permuteColumns, x.array(),
-                        perm.array(), y.array(), at(x.at(), perm.at(), y.at()), o.N(), o.C());
+                tasks.task("permuteColumns", items(o.N() * o.C()), ColumnKernels::permuteColumns,
+                        at(x.at(), perm.at(), y.at()), x.array(), perm.array(), y.array(), o.N(), o.C());
             }
         }
     }

@@ -16,6 +16,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Set;
 import java.util.function.Consumer;
 import java.util.function.IntFunction;
 import java.util.function.Predicate;
@@ -40,10 +41,12 @@ final class DeviceMemory {
     record Shorts(ShortArray array, int at) {
     }
 
-    /// An NF4 weight. `nested` is the block size of double quantisation, 0 without it; arrays that a form does not need have
-    /// one element.
-    record Nf4(ByteArray codes, FloatArray book, FloatArray maxima, ByteArray maximaCodes, FloatArray map, int block,
-            int nested, float offset) {
+    record Bytes(ByteArray array, int at) {
+    }
+
+    /// An NF4 weight. `nested` is the block size of double quantisation, 0 without it. `tables` has the 16 values of the code
+    /// book, then, with double quantisation, the 256 values of the maxima's codes and the number added to each.
+    record Nf4(Bytes codes, Floats tables, Floats maxima, Bytes maximaCodes, int block, int nested) {
     }
 
     /// Inputs of up to this many elements are copied to the device on every run, larger ones (position tables) only after
@@ -52,6 +55,7 @@ final class DeviceMemory {
     /// Elements per block of an NF4 weight, and blocks whose maxima are quantised together.
     private static final int NF4_BLOCK = 64;
     private static final int NF4_NESTED = 256;
+    private static final int NF4_TABLES = 16 + 256 + 1;
 
     private final Map<Buf, TornadoNativeArray> arrays = new LinkedHashMap<>();
     private final Map<Buf, Nf4> nf4 = new IdentityHashMap<>();
@@ -101,10 +105,10 @@ final class DeviceMemory {
                 long blocks = Math.ceilDiv(n, NF4_BLOCK);
                 ByteArray codes = made(Math.ceilDiv(n, 2), ByteArray::new);
                 arrays.put(weight, codes);
-                nf4.put(weight, new Nf4(codes, made(16, FloatArray::new),
-                        made(doubled ? Math.ceilDiv(blocks, NF4_NESTED) : blocks, FloatArray::new),
-                        made(doubled ? blocks : 1, ByteArray::new), made(doubled ? 256 : 1, FloatArray::new),
-                        NF4_BLOCK, doubled ? NF4_NESTED : 0, 0f));
+                nf4.put(weight, new Nf4(new Bytes(codes, 0), whole(made(doubled ? NF4_TABLES : 16, FloatArray::new)),
+                        whole(made(doubled ? Math.ceilDiv(blocks, NF4_NESTED) : blocks, FloatArray::new)),
+                        new Bytes(made(doubled ? blocks : 1, ByteArray::new), 0), NF4_BLOCK,
+                        doubled ? NF4_NESTED : 0));
             }
             case I32 -> throw new IllegalArgumentException(weight + " cannot be a weight");
         }
@@ -159,15 +163,19 @@ final class DeviceMemory {
             case HostData.NF4 d -> {
                 ByteArray codes = ByteArray.fromArray(d.codes);
                 arrays.put(weight, codes);
-                FloatArray book = FloatArray.fromArray(d.codeBook);
                 byte[] maximaCodes = d.absmaxCodes;
-                nf4.put(weight, maximaCodes == null
-                        ? new Nf4(codes, book, FloatArray.fromArray(Objects.requireNonNull(d.absmax)), new ByteArray(1),
-                                new FloatArray(1), d.blockSize, 0, 0f)
-                        : new Nf4(codes, book, FloatArray.fromArray(Objects.requireNonNull(d.nestedAbsmax)),
-                                ByteArray.fromArray(maximaCodes),
-                                FloatArray.fromArray(Objects.requireNonNull(d.nestedMap)), d.blockSize,
-                                d.nestedBlockSize, d.nestedOffset));
+                if (maximaCodes == null)
+                    nf4.put(weight, new Nf4(new Bytes(codes, 0), whole(FloatArray.fromArray(d.codeBook)),
+                            whole(FloatArray.fromArray(Objects.requireNonNull(d.absmax))),
+                            new Bytes(new ByteArray(1), 0), d.blockSize, 0));
+                else {
+                    float[] tables = Arrays.copyOf(d.codeBook, NF4_TABLES);
+                    System.arraycopy(Objects.requireNonNull(d.nestedMap), 0, tables, 16, 256);
+                    tables[NF4_TABLES - 1] = d.nestedOffset;
+                    nf4.put(weight, new Nf4(new Bytes(codes, 0), whole(FloatArray.fromArray(tables)),
+                            whole(FloatArray.fromArray(Objects.requireNonNull(d.nestedAbsmax))),
+                            new Bytes(ByteArray.fromArray(maximaCodes), 0), d.blockSize, d.nestedBlockSize));
+                }
             }
         }
     }
@@ -200,14 +208,18 @@ final class DeviceMemory {
     }
 
     /// A workspace of at least `n` floats until [#freeScratch].
-    FloatArray scratch(long n) {
-        return scratch(scratch, n, FloatArray::new, a -> a.init(Float.NaN));
+    Floats scratch(long n) {
+        return whole(scratch(scratch, n, FloatArray::new, a -> a.init(Float.NaN)));
+    }
+
+    private static Floats whole(FloatArray a) {
+        return new Floats(a, 0);
     }
 
     /// A workspace of at least `n` shorts until [#freeScratch].
-    ShortArray shortScratch(long n) {
-        return scratch(shortScratch, n, ShortArray::new, _ -> {
-        });
+    Shorts shortScratch(long n) {
+        return new Shorts(scratch(shortScratch, n, ShortArray::new, _ -> {
+        }), 0);
     }
 
     private <A extends TornadoNativeArray> A scratch(List<A> made, long n, IntFunction<A> make, Consumer<A> fill) {
@@ -235,8 +247,9 @@ final class DeviceMemory {
     }
 
     /// An array of constants; equal contents share one array.
-    IntArray constants(int... values) {
-        return constants.computeIfAbsent(Arrays.stream(values).boxed().toList(), _ -> IntArray.fromArray(values));
+    Ints constants(int... values) {
+        return new Ints(constants.computeIfAbsent(Arrays.stream(values).boxed().toList(),
+                _ -> IntArray.fromArray(values)), 0);
     }
 
     /// Powers of two by biased exponent; see [ProductKernels#bf16].
@@ -265,13 +278,13 @@ final class DeviceMemory {
                 all.add(a);
         });
         for (Nf4 w : nf4.values())
-            all.addAll(List.of(w.book(), w.maxima(), w.maximaCodes(), w.map()));
+            all.addAll(List.of(w.tables().array(), w.maxima().array(), w.maximaCodes().array()));
         return all.toArray();
     }
 
-    /// The small inputs among these buffers, which are copied on every run.
-    Object[] smallInputs(Collection<Buf> roots) {
-        return select(roots, DeviceMemory::copiedAlways);
+    /// The small inputs among these arrays, which are copied on every run.
+    Object[] smallInputs(Set<TornadoNativeArray> used) {
+        return Arrays.stream(select(arrays.keySet(), DeviceMemory::copiedAlways)).filter(used::contains).toArray();
     }
 
     static boolean copiedAlways(Buf b) {

@@ -19,31 +19,31 @@ final class ElementKernels {
             ticks.set(i, ticks.get(i) + 1);
     }
 
-    static void fillWith(FloatArray x, IntArray at, int n, float value) {
-        int xAt = at.get(0);
+    static void fillWith(IntArray at, int slot, FloatArray x, int n, float value) {
+        int xAt = at.get(slot);
         for (@Parallel int i = 0; i < (n & ALL); i++)
             x.set(xAt + i, value);
     }
 
-    static void copyTo(FloatArray x, FloatArray y, IntArray at, int n) {
-        int xAt = at.get(0);
-        int yAt = at.get(1);
+    static void copyTo(IntArray at, int slot, FloatArray x, FloatArray y, int n) {
+        int xAt = at.get(slot);
+        int yAt = at.get(slot + 1);
         for (@Parallel int i = 0; i < (n & ALL); i++)
             y.set(yAt + i, x.get(xAt + i));
     }
 
-    static void add(FloatArray x, FloatArray y, FloatArray out, IntArray at, int n) {
-        int xAt = at.get(0);
-        int yAt = at.get(1);
-        int outAt = at.get(2);
+    static void add(IntArray at, int slot, FloatArray x, FloatArray y, FloatArray out, int n) {
+        int xAt = at.get(slot);
+        int yAt = at.get(slot + 1);
+        int outAt = at.get(slot + 2);
         for (@Parallel int i = 0; i < (n & ALL); i++)
             out.set(outAt + i, x.get(xAt + i) + y.get(yAt + i));
     }
 
     /// `y += a x`
-    static void axpy(float a, FloatArray x, FloatArray y, IntArray at, int n) {
-        int xAt = at.get(0);
-        int yAt = at.get(1);
+    static void axpy(IntArray at, int slot, float a, FloatArray x, FloatArray y, int n) {
+        int xAt = at.get(slot);
+        int yAt = at.get(slot + 1);
         for (@Parallel int i = 0; i < (n & ALL); i++)
             y.set(yAt + i, y.get(yAt + i) + a * x.get(xAt + i));
     }
@@ -64,12 +64,12 @@ final class ElementKernels {
     }
 
     /// `y (+)= x keep / (1 - p)`; [Dropouts#keeps] decides whether element i is kept.
-    static void dropout(FloatArray x, IntArray seed, FloatArray y, IntArray at, int n, float p, float scale,
+    static void dropout(IntArray at, int slot, FloatArray x, IntArray seed, FloatArray y, int n, float p, float scale,
             int accumulate) {
-        int xAt = at.get(0);
-        int seedAt = at.get(1);
-        int yAt = at.get(2);
-        int salt = at.get(3);
+        int xAt = at.get(slot);
+        int seedAt = at.get(slot + 1);
+        int yAt = at.get(slot + 2);
+        int salt = at.get(slot + 3);
         for (@Parallel int i = 0; i < (n & ALL); i++) {
             float old = accumulate != 0 ? y.get(yAt + i) : 0f;
             float kept = Dropouts.keeps(seed.get(seedAt), salt, i, p) ? x.get(xAt + i) * scale : 0f;
@@ -78,10 +78,10 @@ final class ElementKernels {
     }
 
     /// `out = silu(gate) * up`, `silu(g) = g sigmoid(g)`.
-    static void swiGlu(FloatArray gate, FloatArray up, FloatArray out, IntArray at, int n) {
-        int gateAt = at.get(0);
-        int upAt = at.get(1);
-        int outAt = at.get(2);
+    static void swiGlu(IntArray at, int slot, FloatArray gate, FloatArray up, FloatArray out, int n) {
+        int gateAt = at.get(slot);
+        int upAt = at.get(slot + 1);
+        int outAt = at.get(slot + 2);
         for (@Parallel int i = 0; i < (n & ALL); i++) {
             float g = gate.get(gateAt + i);
             out.set(outAt + i, g * sigmoid(g) * up.get(upAt + i));
@@ -89,13 +89,13 @@ final class ElementKernels {
     }
 
     /// With `s = sigmoid(gate)`: `dUp = dOut gate s`, `dGate = dOut up s (1 + gate (1 - s))`.
-    static void swiGluGrad(FloatArray gate, FloatArray up, FloatArray dOut, FloatArray dGate, FloatArray dUp,
-            IntArray at, int n) {
-        int gateAt = at.get(0);
-        int upAt = at.get(1);
-        int dOutAt = at.get(2);
-        int dGateAt = at.get(3);
-        int dUpAt = at.get(4);
+    static void swiGluGrad(IntArray at, int slot, FloatArray gate, FloatArray up, FloatArray dOut, FloatArray dGate,
+            FloatArray dUp, int n) {
+        int gateAt = at.get(slot);
+        int upAt = at.get(slot + 1);
+        int dOutAt = at.get(slot + 2);
+        int dGateAt = at.get(slot + 3);
+        int dUpAt = at.get(slot + 4);
         for (@Parallel int i = 0; i < (n & ALL); i++) {
             float g = gate.get(gateAt + i);
             float u = up.get(upAt + i);
@@ -107,10 +107,10 @@ final class ElementKernels {
     }
 
     /// [#swiGluGrad] where dGate replaces gate and dUp replaces up.
-    static void swiGluGradInPlace(FloatArray gate, FloatArray up, FloatArray dOut, IntArray at, int n) {
-        int gateAt = at.get(0);
-        int upAt = at.get(1);
-        int dOutAt = at.get(2);
+    static void swiGluGradInPlace(IntArray at, int slot, FloatArray gate, FloatArray up, FloatArray dOut, int n) {
+        int gateAt = at.get(slot);
+        int upAt = at.get(slot + 1);
+        int dOutAt = at.get(slot + 2);
         for (@Parallel int i = 0; i < (n & ALL); i++) {
             float g = gate.get(gateAt + i);
             float u = up.get(upAt + i);

@@ -21,8 +21,8 @@ final class ElementTornado extends OpLowering {
                 Floats x = f(o.x());
                 Floats y = f(o.y());
                 Floats out = f(o.out());
-                tasks.task("add", items(o.x().length()), ElementKernels::add, x.array(), y.array(), out.array(),
-                        at(x.at(), y.at(), out.at()), o.x().length());
+                tasks.task("add", items(o.x().length()), ElementKernels::add, at(x.at(), y.at(), out.at()), x.array(),
+                        y.array(), out.array(), o.x().length());
             }
             case ElementOps.Axpy o -> axpy((float) o.a(), f(o.x()), f(o.y()), o.x().length());
             case ElementOps.Scale o -> {
@@ -41,23 +41,23 @@ final class ElementTornado extends OpLowering {
                 Floats gate = f(o.gate());
                 Floats up = f(o.up());
                 Floats out = f(o.out());
-                tasks.task("swiGlu", items(o.gate().length()), ElementKernels::swiGlu, gate.array(), up.array(),
-                        out.array(), at(gate.at(), up.at(), out.at()), o.gate().length());
+                tasks.task("swiGlu", items(o.gate().length()), ElementKernels::swiGlu, at(gate.at(), up.at(), out.at()),
+                        gate.array(), up.array(), out.array(), o.gate().length());
             }
             case ElementOps.SwiGluGrad o -> swiGluGrad(o);
             case ElementOps.Dropout o -> {
                 Floats x = f(o.x());
                 Ints seed = i(o.seed());
                 Floats y = f(o.y());
-                tasks.task("dropout", items(o.x().length()), ElementKernels::dropout, x.array(), seed.array(),
-                        y.array(), at(x.at(), seed.at(), y.at(), o.salt()), o.x().length(), (float) o.p(),
-                        (float) (1 / (1 - o.p())), flag(o.accumulate()));
+                tasks.task("dropout", items(o.x().length()), ElementKernels::dropout,
+                        at(x.at(), seed.at(), y.at(), o.salt()), x.array(), seed.array(), y.array(), o.x().length(),
+                        (float) o.p(), (float) (1 / (1 - o.p())), flag(o.accumulate()));
             }
         }
     }
 
     private void fill(Floats x, int n, float value) {
-        tasks.task("fillWith", items(n), ElementKernels::fillWith, x.array(), at(x.at()), n, value);
+        tasks.task("fillWith", items(n), ElementKernels::fillWith, at(x.at()), x.array(), n, value);
     }
 
     /// If only one of the outputs replaces its input, it is computed in a workspace, because the other one needs that input.
@@ -69,14 +69,15 @@ final class ElementTornado extends OpLowering {
         boolean gateInPlace = o.dGate() == o.gate();
         boolean upInPlace = o.dUp() == o.up();
         if (gateInPlace && upInPlace) {
-            tasks.task("swiGluGradInPlace", items(n), ElementKernels::swiGluGradInPlace, gate.array(), up.array(),
-                    dOut.array(), at(gate.at(), up.at(), dOut.at()), n);
+            tasks.task("swiGluGradInPlace", items(n), ElementKernels::swiGluGradInPlace,
+                    at(gate.at(), up.at(), dOut.at()), gate.array(), up.array(), dOut.array(), n);
             return;
         }
         Floats dGate = gateInPlace ? scratch(n) : f(o.dGate());
         Floats dUp = upInPlace ? scratch(n) : f(o.dUp());
-        tasks.task("swiGluGrad", items(n), ElementKernels::swiGluGrad, gate.array(), up.array(), dOut.array(),
-                dGate.array(), dUp.array(), at(gate.at(), up.at(), dOut.at(), dGate.at(), dUp.at()), n);
+        tasks.task("swiGluGrad", items(n), ElementKernels::swiGluGrad,
+                at(gate.at(), up.at(), dOut.at(), dGate.at(), dUp.at()), gate.array(), up.array(), dOut.array(),
+                dGate.array(), dUp.array(), n);
         if (gateInPlace)
             copy(dGate, gate, n);
         if (upInPlace)

@@ -24,12 +24,13 @@ final class GivensRowKernels {
     }
 
     /// All stages of [dev.gyre.kernels.op.GivensOps.GivensSweep].
-    static void sweepRows(KernelContext context, FloatArray x, FloatArray g, FloatArray y, IntArray stages,
-            IntArray at, int N, int d, int rows) {
-        int xAt = at.get(0);
-        int gAt = at.get(1);
-        int yAt = at.get(2);
-        int count = at.get(3);
+    static void sweepRows(KernelContext context, IntArray at, int slot, FloatArray x, FloatArray g, FloatArray y,
+            IntArray stages, int N, int d, int rows) {
+        int xAt = at.get(slot);
+        int gAt = at.get(slot + 1);
+        int yAt = at.get(slot + 2);
+        int stagesAt = at.get(slot + 3);
+        int count = at.get(slot + 4);
         int pitch = padded(d) + 1;
         float[] row = context.allocateFloatLocalArray(rows * pitch);
         int lane = context.localIdx;
@@ -41,8 +42,8 @@ final class GivensRowKernels {
         for (int down = 1; down <= count; down++) {
             int s = count - down;
             int stride = 1 << s;
-            int pairs = stages.get(2 * s);
-            int first = stages.get(2 * s + 1);
+            int pairs = stages.get(stagesAt + 2 * s);
+            int first = stages.get(stagesAt + 2 * s + 1);
             for (int j = lane; j < pairs; j += GROUP) {
                 int o = gAt + 4 * (first + j);
                 float g00 = g.get(o);
@@ -70,20 +71,23 @@ final class GivensRowKernels {
     /// `part rows ..`, `(part + parts) rows ..`: it repeats the sweep, keeping each pair's inputs in `inputs`
     /// (parts, rows, d-1, 2) for the same item's backward pass, then applies the transposed stages to dY. No stage has to be
     /// inverted, so any 2x2 matrices will do. Each element of dG (parts, d-1, 4) is likewise written by one item only.
-    static void sweepGradRows(KernelContext context, FloatArray x, FloatArray g, FloatArray dY, FloatArray inputs,
-            FloatArray dX, FloatArray dG, IntArray stages, IntArray at, int N, int d, int rows, int parts,
+    static void sweepGradRows(KernelContext context, IntArray at, int slot, FloatArray x, FloatArray g, FloatArray dY,
+            FloatArray inputs, FloatArray dX, FloatArray dG, IntArray stages, int N, int d, int rows, int parts,
             int accumulate) {
-        int xAt = at.get(0);
-        int gAt = at.get(1);
-        int dYAt = at.get(2);
-        int dXAt = at.get(3);
-        int count = at.get(4);
+        int xAt = at.get(slot);
+        int gAt = at.get(slot + 1);
+        int dYAt = at.get(slot + 2);
+        int inputsAt = at.get(slot + 3);
+        int dXAt = at.get(slot + 4);
+        int dGAt = at.get(slot + 5);
+        int stagesAt = at.get(slot + 6);
+        int count = at.get(slot + 7);
         int pitch = padded(d) + 1;
         float[] row = context.allocateFloatLocalArray(rows * pitch);
         int lane = context.localIdx;
         int part = context.groupIdx;
         int kept = part * rows * (d - 1);
-        int dGAt = part * (d - 1) * 4;
+        int partAt = dGAt + part * (d - 1) * 4;
         for (int n0 = part * rows; n0 < N; n0 += parts * rows) {
             for (int n = 0; n < rows; n++)
                 for (int f = lane; f < d; f += GROUP)
@@ -92,8 +96,8 @@ final class GivensRowKernels {
             for (int down = 1; down <= count; down++) {
                 int s = count - down;
                 int stride = 1 << s;
-                int pairs = stages.get(2 * s);
-                int first = stages.get(2 * s + 1);
+                int pairs = stages.get(stagesAt + 2 * s);
+                int first = stages.get(stagesAt + 2 * s + 1);
                 for (int j = lane; j < pairs; j += GROUP) {
                     int o = gAt + 4 * (first + j);
                     float g00 = g.get(o);
@@ -106,8 +110,8 @@ final class GivensRowKernels {
                         float a = row[n * pitch + p];
                         float c = row[n * pitch + r];
                         int keep = 2 * (kept + n * (d - 1) + first + j);
-                        inputs.set(keep, a);
-                        inputs.set(keep + 1, c);
+                        inputs.set(inputsAt + keep, a);
+                        inputs.set(inputsAt + keep + 1, c);
                         row[n * pitch + p] = a * g00 + c * g10;
                         row[n * pitch + r] = a * g01 + c * g11;
                     }
@@ -120,8 +124,8 @@ final class GivensRowKernels {
             context.localBarrier();
             for (int s = 0; s < count; s++) {
                 int stride = 1 << s;
-                int pairs = stages.get(2 * s);
-                int first = stages.get(2 * s + 1);
+                int pairs = stages.get(stagesAt + 2 * s);
+                int first = stages.get(stagesAt + 2 * s + 1);
                 for (int j = lane; j < pairs; j += GROUP) {
                     int o = gAt + 4 * (first + j);
                     float g00 = g.get(o);
@@ -130,7 +134,7 @@ final class GivensRowKernels {
                     float g11 = g.get(o + 3);
                     int p = padded(2 * stride * j);
                     int r = padded(2 * stride * j + stride);
-                    int to = dGAt + 4 * (first + j);
+                    int to = partAt + 4 * (first + j);
                     int again = n0 > part * rows ? 1 : 0;
                     float d00 = again != 0 ? dG.get(to) : 0f;
                     float d01 = again != 0 ? dG.get(to + 1) : 0f;
@@ -140,8 +144,8 @@ final class GivensRowKernels {
                         float u = row[n * pitch + p];
                         float w = row[n * pitch + r];
                         int keep = 2 * (kept + n * (d - 1) + first + j);
-                        float a = inputs.get(keep);
-                        float c = inputs.get(keep + 1);
+                        float a = inputs.get(inputsAt + keep);
+                        float c = inputs.get(inputsAt + keep + 1);
                         d00 += a * u;
                         d01 += a * w;
                         d10 += c * u;

@@ -5,12 +5,10 @@ import static dev.gyre.kernels.tornado.TaskGraphs.items;
 import dev.gyre.kernels.op.Givens;
 import dev.gyre.kernels.op.GivensOps;
 import dev.gyre.kernels.tornado.DeviceMemory.Floats;
+import dev.gyre.kernels.tornado.DeviceMemory.Ints;
 import dev.gyre.kernels.tornado.Lowering.Choice;
 import java.util.List;
 import java.util.stream.IntStream;
-import uk.ac.manchester.tornado.api.KernelContext;
-import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
-import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 
 /// Lowering of [dev.gyre.kernels.op.GivensOps].
 final class GivensTornado extends OpLowering {
@@ -26,15 +24,15 @@ final class GivensTornado extends OpLowering {
             case GivensOps.GivensAngles o -> {
                 Floats phi = f(o.phi());
                 Floats m = f(o.g());
-                tasks.task("givensAngles", items(o.n()), GivensKernels::givensAngles, phi.array(), m.array(),
-                        at(phi.at(), m.at()), o.n());
+                tasks.task("givensAngles", items(o.n()), GivensKernels::givensAngles, at(phi.at(), m.at()), phi.array(),
+                        m.array(), o.n());
             }
             case GivensOps.GivensAnglesGrad o -> {
                 Floats phi = f(o.phi());
                 Floats dG = f(o.dG());
                 Floats dPhi = f(o.dPhi());
-                tasks.task("givensAnglesGrad", items(o.n()), GivensKernels::givensAnglesGrad, phi.array(), dG.array(),
-                        dPhi.array(), at(phi.at(), dG.at(), dPhi.at()), o.n());
+                tasks.task("givensAnglesGrad", items(o.n()), GivensKernels::givensAnglesGrad,
+                        at(phi.at(), dG.at(), dPhi.at()), phi.array(), dG.array(), dPhi.array(), o.n());
             }
             case GivensOps.GivensSweep o -> {
                 Floats x = f(o.x());
@@ -42,10 +40,10 @@ final class GivensTornado extends OpLowering {
                 Floats y = f(o.y());
                 if (sweepsRows(o.d())) {
                     int rows = rowsOfSweep(o.d());
-                    tasks.task("sweepRows", groups(Math.ceilDiv(o.N(), rows), GivensRowKernels.GROUP),
-                            GivensRowKernels::sweepRows, new KernelContext(), x.array(), m.array(), y.array(),
-                            stages(o.d()), at(x.at(), m.at(), y.at(), Givens.stages(o.d()).size()), o.N(), o.d(),
-                            rows);
+                    tasks.groupTask("sweepRows", groups(Math.ceilDiv(o.N(), rows), GivensRowKernels.GROUP),
+                            GivensRowKernels::sweepRows,
+                            at(x.at(), m.at(), y.at(), stages(o.d()).at(), Givens.stages(o.d()).size()), x.array(),
+                            m.array(), y.array(), stages(o.d()).array(), o.N(), o.d(), rows);
                 } else {
                     copy(x, y, o.x().length());
                     sweep(y, m, o.N(), o.d(), 0);
@@ -62,13 +60,13 @@ final class GivensTornado extends OpLowering {
                 Floats dG = f(o.dG());
                 Floats loss = f(o.loss());
                 int parts = sumParts(o.n());
-                FloatArray partial = memory.scratch(parts);
-                tasks.task("givensPenaltyParts", items(parts), GivensKernels::givensPenaltyParts, m.array(), partial,
-                        at(m.at()), o.n(), parts);
-                tasks.task("scaledSum", items(1), GivensKernels::scaledSum, partial, loss.array(), at(loss.at()),
-                        parts, (float) o.lambda());
-                tasks.task("givensPenaltyGrad", items(o.n()), GivensKernels::givensPenaltyGrad, m.array(), dG.array(),
-                        at(m.at(), dG.at()), o.n(), (float) o.lambda());
+                Floats partial = scratch(parts);
+                tasks.task("givensPenaltyParts", items(parts), GivensKernels::givensPenaltyParts,
+                        at(m.at(), partial.at()), m.array(), partial.array(), o.n(), parts);
+                tasks.task("scaledSum", items(1), GivensKernels::scaledSum, at(partial.at(), loss.at()),
+                        partial.array(), loss.array(), parts, (float) o.lambda());
+                tasks.task("givensPenaltyGrad", items(o.n()), GivensKernels::givensPenaltyGrad, at(m.at(), dG.at()),
+                        m.array(), dG.array(), o.n(), (float) o.lambda());
             }
         }
     }
@@ -82,8 +80,9 @@ final class GivensTornado extends OpLowering {
     }
 
     /// Number of pairs and first pair of each stage.
-    private IntArray stages(int d) {
-        return at(Givens.stages(d).stream().flatMapToInt(s -> IntStream.of(s.pairs(), s.first())).toArray());
+    private Ints stages(int d) {
+        return memory
+                .constants(Givens.stages(d).stream().flatMapToInt(s -> IntStream.of(s.pairs(), s.first())).toArray());
     }
 
     private void sweepGradRows(GivensOps.GivensSweepGrad o) {
@@ -94,12 +93,13 @@ final class GivensTornado extends OpLowering {
         int rows = rowsOfSweep(o.d());
         int parts = Math.min(Math.ceilDiv(o.N(), rows), SWEEP_PARTS);
         int pairs = o.d() - 1;
-        FloatArray inputs = memory.scratch(2L * parts * rows * pairs);
-        FloatArray dG = memory.scratch(4L * parts * pairs);
-        tasks.task("sweepGradRows", groups(parts, GivensRowKernels.GROUP), GivensRowKernels::sweepGradRows,
-                new KernelContext(), x.array(), m.array(), dY.array(), inputs, dX.array(), dG, stages(o.d()),
-                at(x.at(), m.at(), dY.at(), dX.at(), Givens.stages(o.d()).size()), o.N(), o.d(), rows, parts,
-                flag(o.accumulate()));
+        Floats inputs = scratch(2L * parts * rows * pairs);
+        Floats dG = scratch(4L * parts * pairs);
+        tasks.groupTask("sweepGradRows", groups(parts, GivensRowKernels.GROUP), GivensRowKernels::sweepGradRows,
+                at(x.at(), m.at(), dY.at(), inputs.at(), dX.at(), dG.at(), stages(o.d()).at(),
+                        Givens.stages(o.d()).size()),
+                x.array(), m.array(), dY.array(), inputs.array(), dX.array(), dG.array(), stages(o.d()).array(), o.N(),
+                o.d(), rows, parts, flag(o.accumulate()));
         addParts(dG, f(o.dG()), 4 * pairs, parts, false);
     }
 
@@ -123,8 +123,9 @@ final class GivensTornado extends OpLowering {
                 copy(f(o.x()), z, n);
                 sweep(z, m, o.N(), o.d(), s + 1);
             }
-            tasks.task("givensStageGrad", items(4 * stage.pairs()), GivensKernels::givensStageGrad, z.array(),
-                    dZ.array(), dG.array(), at(dG.at()), o.N(), o.d(), stage.stride(), stage.pairs(), stage.first());
+            tasks.task("givensStageGrad", items(4 * stage.pairs()), GivensKernels::givensStageGrad,
+                    at(z.at(), dZ.at(), dG.at()), z.array(), dZ.array(), dG.array(), o.N(), o.d(), stage.stride(),
+                    stage.pairs(), stage.first());
             stage(dZ, m, o.N(), o.d(), stage, true);
         }
         into(dZ, f(o.dX()), n, o.accumulate());
@@ -139,10 +140,10 @@ final class GivensTornado extends OpLowering {
 
     private void stage(Floats x, Floats m, int N, int d, Givens.Stage s, boolean back) {
         if (back)
-            tasks.task("givensStageBack", items(N * s.pairs()), GivensKernels::givensStageBack, x.array(), m.array(),
-                    at(x.at(), m.at()), N, d, s.stride(), s.pairs(), s.first());
+            tasks.task("givensStageBack", items(N * s.pairs()), GivensKernels::givensStageBack, at(x.at(), m.at()),
+                    x.array(), m.array(), N, d, s.stride(), s.pairs(), s.first());
         else
-            tasks.task("givensStage", items(N * s.pairs()), GivensKernels::givensStage, x.array(), m.array(),
-                    at(x.at(), m.at()), N, d, s.stride(), s.pairs(), s.first());
+            tasks.task("givensStage", items(N * s.pairs()), GivensKernels::givensStage, at(x.at(), m.at()), x.array(),
+                    m.array(), N, d, s.stride(), s.pairs(), s.first());
     }
 }

@@ -33,7 +33,6 @@ final class Lowering {
 
     static void lower(Program program, TaskGraphs tasks, DeviceMemory memory, Choice choice) {
         for (Op op : program.ops()) {
-            tasks.operation(op);
             lower(op, tasks, memory, choice);
             memory.freeScratch();
         }

@@ -15,9 +15,10 @@ final class NormRowKernels {
     }
 
     /// [NormKernels#inverseRms]
-    static void inverseRmsOfRow(KernelContext context, FloatArray x, FloatArray rstd, IntArray at, int C, float eps) {
-        int xAt = at.get(0);
-        int rstdAt = at.get(1);
+    static void inverseRmsOfRow(KernelContext context, IntArray at, int slot, FloatArray x, FloatArray rstd, int C,
+            float eps) {
+        int xAt = at.get(slot);
+        int rstdAt = at.get(slot + 1);
         float[] part = context.allocateFloatLocalArray(GROUP);
         int lane = context.localIdx;
         int row = context.groupIdx;
@@ -38,11 +39,12 @@ final class NormRowKernels {
     }
 
     /// [NormKernels#meanOfProduct]
-    static void meanOfRowProduct(KernelContext context, FloatArray x, FloatArray weight, FloatArray dY, FloatArray mean,
-            IntArray at, int C) {
-        int xAt = at.get(0);
-        int weightAt = at.get(1);
-        int dYAt = at.get(2);
+    static void meanOfRowProduct(KernelContext context, IntArray at, int slot, FloatArray x, FloatArray weight,
+            FloatArray dY, FloatArray mean, int C) {
+        int xAt = at.get(slot);
+        int weightAt = at.get(slot + 1);
+        int dYAt = at.get(slot + 2);
+        int meanAt = at.get(slot + 3);
         float[] part = context.allocateFloatLocalArray(GROUP);
         int lane = context.localIdx;
         int row = context.groupIdx;
@@ -57,6 +59,6 @@ final class NormRowKernels {
             context.localBarrier();
         }
         if (lane == 0)
-            mean.set(row, part[0] / C);
+            mean.set(meanAt + row, part[0] / C);
     }
 }

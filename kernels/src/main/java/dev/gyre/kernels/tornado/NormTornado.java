@@ -6,8 +6,6 @@ import dev.gyre.kernels.op.NormOps;
 import dev.gyre.kernels.tornado.DeviceMemory.Floats;
 import dev.gyre.kernels.tornado.Lowering.Choice;
 import dev.gyre.kernels.tornado.TaskGraphs.Grid;
-import uk.ac.manchester.tornado.api.KernelContext;
-import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
 
 /// Lowering of [dev.gyre.kernels.op.NormOps].
 final class NormTornado extends OpLowering {
@@ -23,13 +21,14 @@ final class NormTornado extends OpLowering {
                 Floats w = f(o.weight());
                 Floats y = f(o.y());
                 if (workGroups) {
-                    tasks.task("inverseRmsOfRow", rows(o.N()), NormRowKernels::inverseRmsOfRow, new KernelContext(),
-                            x.array(), rstd.array(), at(x.at(), rstd.at()), o.C(), (float) o.eps());
+                    tasks.groupTask("inverseRmsOfRow", rows(o.N()), NormRowKernels::inverseRmsOfRow,
+                            at(x.at(), rstd.at()), x.array(), rstd.array(), o.C(), (float) o.eps());
                 } else
-                    tasks.task("inverseRms", items(o.N()), NormKernels::inverseRms, x.array(), rstd.array(),
-                            at(x.at(), rstd.at()), o.N(), o.C(), (float) o.eps());
-                tasks.task("normalise", items(o.N() * o.C()), NormKernels::normalise, x.array(), rstd.array(),
-                        w.array(), y.array(), at(x.at(), rstd.at(), w.at(), y.at()), o.N(), o.C());
+                    tasks.task("inverseRms", items(o.N()), NormKernels::inverseRms, at(x.at(), rstd.at()), x.array(),
+                            rstd.array(), o.N(), o.C(), (float) o.eps());
+                tasks.task("normalise", items(o.N() * o.C()), NormKernels::normalise,
+                        at(x.at(), rstd.at(), w.at(), y.at()), x.array(), rstd.array(), w.array(), y.array(), o.N(),
+                        o.C());
             }
             case NormOps.RmsNormGrad o -> {
                 Floats x = f(o.x());
@@ -37,25 +36,28 @@ final class NormTornado extends OpLowering {
                 Floats w = f(o.weight());
                 Floats dY = f(o.dY());
                 Floats dX = f(o.dX());
-                FloatArray mean = memory.scratch(o.N());
+                Floats mean = scratch(o.N());
                 if (workGroups) {
-                    tasks.task("meanOfRowProduct", rows(o.N()), NormRowKernels::meanOfRowProduct, new KernelContext(),
-                            x.array(), w.array(), dY.array(), mean, at(x.at(), w.at(), dY.at()), o.C());
+                    tasks.groupTask("meanOfRowProduct", rows(o.N()), NormRowKernels::meanOfRowProduct,
+                            at(x.at(), w.at(), dY.at(), mean.at()), x.array(), w.array(), dY.array(), mean.array(),
+                            o.C());
                 } else
-                    tasks.task("meanOfProduct", items(o.N()), NormKernels::meanOfProduct, x.array(), w.array(),
-                            dY.array(), mean, at(x.at(), w.at(), dY.at()), o.N(), o.C());
-                tasks.task("normaliseGrad", items(o.N() * o.C()), NormKernels::normaliseGrad, x.array(), rstd.array(),
-                        w.array(), dY.array(), mean, dX.array(), at(x.at(), rstd.at(), w.at(), dY.at(), dX.at()), o.N(),
-                        o.C(), flag(o.accumulate()));
+                    tasks.task("meanOfProduct", items(o.N()), NormKernels::meanOfProduct,
+                            at(x.at(), w.at(), dY.at(), mean.at()), x.array(), w.array(), dY.array(), mean.array(),
+                            o.N(), o.C());
+                tasks.task("normaliseGrad", items(o.N() * o.C()), NormKernels::normaliseGrad,
+                        at(x.at(), rstd.at(), w.at(), dY.at(), mean.at(), dX.at()), x.array(), rstd.array(), w.array(),
+                        dY.array(), mean.array(), dX.array(), o.N(), o.C(), flag(o.accumulate()));
             }
             case NormOps.RmsNormWeightGrad o -> {
                 Floats x = f(o.x());
                 Floats rstd = f(o.rstd());
                 Floats dY = f(o.dY());
                 int parts = rowParts(o.N());
-                FloatArray partial = memory.scratch((long) parts * o.C());
-                tasks.task("weightGradParts", items(o.C(), parts), NormKernels::weightGradParts, x.array(),
-                        rstd.array(), dY.array(), partial, at(x.at(), rstd.at(), dY.at()), o.N(), o.C(), parts);
+                Floats partial = scratch((long) parts * o.C());
+                tasks.task("weightGradParts", items(o.C(), parts), NormKernels::weightGradParts,
+                        at(x.at(), rstd.at(), dY.at(), partial.at()), x.array(), rstd.array(), dY.array(),
+                        partial.array(), o.N(), o.C(), parts);
                 addParts(partial, f(o.dWeight()), o.C(), parts, true);
             }
         }

@@ -6,8 +6,6 @@ import dev.gyre.kernels.op.Buf;
 import dev.gyre.kernels.tornado.DeviceMemory.Floats;
 import dev.gyre.kernels.tornado.DeviceMemory.Ints;
 import dev.gyre.kernels.tornado.TaskGraphs.Grid;
-import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
-import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 
 /// Base of the lowering of each family of operations: the graphs to which it adds tasks, the arrays that hold the buffers,
 /// and the tasks that several families use.
@@ -31,9 +29,10 @@ abstract class OpLowering {
         this.workGroups = workGroups;
     }
 
-    /// The offsets of a task's buffers in their arrays, in the order of the kernel's parameters.
-    final IntArray at(int... offsets) {
-        return memory.constants(offsets);
+    /// The offsets of a task's buffers in their arrays, in the order of the kernel's array parameters, then other numbers that
+    /// the kernel reads when it runs.
+    static int[] at(int... offsets) {
+        return offsets;
     }
 
     final Floats f(Buf b) {
@@ -46,7 +45,7 @@ abstract class OpLowering {
 
     /// A workspace of at least `n` floats, free again after the current operation.
     final Floats scratch(long n) {
-        return new Floats(memory.scratch(n), 0);
+        return memory.scratch(n);
     }
 
     static int flag(boolean b) {
@@ -67,11 +66,11 @@ abstract class OpLowering {
     }
 
     final void copy(Floats x, Floats y, int n) {
-        tasks.task("copyTo", items(n), ElementKernels::copyTo, x.array(), y.array(), at(x.at(), y.at()), n);
+        tasks.task("copyTo", items(n), ElementKernels::copyTo, at(x.at(), y.at()), x.array(), y.array(), n);
     }
 
     final void axpy(float a, Floats x, Floats y, int n) {
-        tasks.task("axpy", items(n), ElementKernels::axpy, a, x.array(), y.array(), at(x.at(), y.at()), n);
+        tasks.task("axpy", items(n), ElementKernels::axpy, at(x.at(), y.at()), a, x.array(), y.array(), n);
     }
 
     /// `y (+)= x`
@@ -83,8 +82,8 @@ abstract class OpLowering {
     }
 
     /// Second stage of a sum: `out[c] (+)= sum over s of partial[s, c]`, partial (parts, C).
-    final void addParts(FloatArray partial, Floats out, int C, int parts, boolean accumulate) {
-        tasks.task("addParts", items(C), ColumnKernels::addParts, partial, out.array(), at(out.at()), C, parts,
-                flag(accumulate));
+    final void addParts(Floats partial, Floats out, int C, int parts, boolean accumulate) {
+        tasks.task("addParts", items(C), ColumnKernels::addParts, at(partial.at(), out.at()), partial.array(),
+                out.array(), C, parts, flag(accumulate));
     }
 }

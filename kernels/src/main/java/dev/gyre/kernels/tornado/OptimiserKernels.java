@@ -13,25 +13,27 @@ final class OptimiserKernels {
     }
 
     /// Part s of `||x||^2`: elements `s, s + parts, ...`, summed in double.
-    static void squareParts(FloatArray x, FloatArray partial, IntArray at, int n, int parts) {
-        int xAt = at.get(0);
+    static void squareParts(IntArray at, int slot, FloatArray x, FloatArray partial, int n, int parts) {
+        int xAt = at.get(slot);
+        int partialAt = at.get(slot + 1);
         for (@Parallel int s = 0; s < (parts & ALL); s++) {
             double sum = 0;
             for (int i = s; i < n; i += parts) {
                 double v = x.get(xAt + i);
                 sum += v * v;
             }
-            partial.set(s, (float) sum);
+            partial.set(partialAt + s, (float) sum);
         }
     }
 
     /// `norm = sqrt(sum of the parts)`
-    static void rootOfParts(FloatArray partial, FloatArray norm, IntArray at, int parts) {
-        int normAt = at.get(0);
+    static void rootOfParts(IntArray at, int slot, FloatArray partial, FloatArray norm, int parts) {
+        int partialAt = at.get(slot);
+        int normAt = at.get(slot + 1);
         for (@Parallel int i = 0; i < 1; i++) {
             double sum = 0;
             for (int s = 0; s < parts; s++)
-                sum += partial.get(s);
+                sum += partial.get(partialAt + s);
             norm.set(normAt, (float) TornadoMath.sqrt(sum));
         }
     }
@@ -39,14 +41,14 @@ final class OptimiserKernels {
     /// `p -= lr wd p; m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2; p -= lr/c1 m / (sqrt(v/c2) + eps)` with g clipped to the
     /// norm `maxNorm`. hp: lr, b1, b2, eps, c1, c2, maxNorm, wd; an array, because they change from step to step and scalar
     /// arguments are constants of the compiled kernel.
-    static void adamW(FloatArray p, FloatArray g, FloatArray m, FloatArray v, FloatArray hp, FloatArray norm,
-            IntArray at, int n, int decay) {
-        int pAt = at.get(0);
-        int gAt = at.get(1);
-        int mAt = at.get(2);
-        int vAt = at.get(3);
-        int hpAt = at.get(4);
-        int normAt = at.get(5);
+    static void adamW(IntArray at, int slot, FloatArray p, FloatArray g, FloatArray m, FloatArray v, FloatArray hp,
+            FloatArray norm, int n, int decay) {
+        int pAt = at.get(slot);
+        int gAt = at.get(slot + 1);
+        int mAt = at.get(slot + 2);
+        int vAt = at.get(slot + 3);
+        int hpAt = at.get(slot + 4);
+        int normAt = at.get(slot + 5);
         for (@Parallel int i = 0; i < (n & ALL); i++) {
             float lr = hp.get(hpAt);
             float b1 = hp.get(hpAt + 1);

@@ -5,7 +5,6 @@ import static dev.gyre.kernels.tornado.TaskGraphs.items;
 import dev.gyre.kernels.op.OptimiserOps;
 import dev.gyre.kernels.tornado.DeviceMemory.Floats;
 import dev.gyre.kernels.tornado.Lowering.Choice;
-import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
 
 /// Lowering of [dev.gyre.kernels.op.OptimiserOps].
 final class OptimiserTornado extends OpLowering {
@@ -20,11 +19,11 @@ final class OptimiserTornado extends OpLowering {
                 Floats norm = f(o.norm());
                 int n = o.grad().length();
                 int parts = sumParts(n);
-                FloatArray partial = memory.scratch(parts);
-                tasks.task("squareParts", items(parts), OptimiserKernels::squareParts, x.array(), partial, at(x.at()),
-                        n, parts);
-                tasks.task("rootOfParts", items(1), OptimiserKernels::rootOfParts, partial, norm.array(), at(norm.at()),
-                        parts);
+                Floats partial = scratch(parts);
+                tasks.task("squareParts", items(parts), OptimiserKernels::squareParts, at(x.at(), partial.at()),
+                        x.array(), partial.array(), n, parts);
+                tasks.task("rootOfParts", items(1), OptimiserKernels::rootOfParts, at(partial.at(), norm.at()),
+                        partial.array(), norm.array(), parts);
             }
             case OptimiserOps.AdamW o -> {
                 Floats p = f(o.param());
@@ -33,9 +32,9 @@ final class OptimiserTornado extends OpLowering {
                 Floats v = f(o.v());
                 Floats hp = f(o.hp());
                 Floats norm = f(o.norm());
-                tasks.task("adamW", items(o.param().length()), OptimiserKernels::adamW, p.array(), grad.array(),
-                        m.array(), v.array(), hp.array(), norm.array(),
-                        at(p.at(), grad.at(), m.at(), v.at(), hp.at(), norm.at()), o.param().length(), flag(o.decay()));
+                tasks.task("adamW", items(o.param().length()), OptimiserKernels::adamW,
+                        at(p.at(), grad.at(), m.at(), v.at(), hp.at(), norm.at()), p.array(), grad.array(), m.array(),
+                        v.array(), hp.array(), norm.array(), o.param().length(), flag(o.decay()));
             }
         }
     }

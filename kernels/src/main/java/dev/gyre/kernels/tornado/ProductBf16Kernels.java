@@ -14,28 +14,36 @@ final class ProductBf16Kernels {
     }
 
     /// `y = round(x)`; y is a whole array.
-    static void toBf16(FloatArray x, FloatArray powers, ShortArray y, IntArray at, int n) {
-        int xAt = at.get(0);
+    static void toBf16(IntArray at, int slot, FloatArray x, FloatArray powers, ShortArray y, int n) {
+        int xAt = at.get(slot);
+        int yAt = at.get(slot + 1);
         for (@Parallel int i = 0; i < (n & ALL); i++)
-            y.set(i, bits(x.get(xAt + i), powers));
+            y.set(yAt + i, bits(x.get(xAt + i), powers));
     }
 
     /// An NF4 weight, as in [ProductKernels#nf4].
-    static void nf4ToBf16(ByteArray codes, FloatArray book, FloatArray maxima, ByteArray maximaCodes, FloatArray map,
-            FloatArray powers, ShortArray y, int n, int block, int nested, float offset) {
+    static void nf4ToBf16(IntArray at, int slot, ByteArray codes, FloatArray tables, FloatArray maxima,
+            ByteArray maximaCodes, FloatArray powers, ShortArray y, int n, int block, int nested) {
+        int codesAt = at.get(slot);
+        int tablesAt = at.get(slot + 1);
+        int maximaAt = at.get(slot + 2);
+        int maximaCodesAt = at.get(slot + 3);
+        int yAt = at.get(slot + 4);
         for (@Parallel int i = 0; i < (n & ALL); i++)
-            y.set(i, bits(ProductKernels.nf4(codes, book, maxima, maximaCodes, map, block, nested, offset, i), powers));
+            y.set(yAt + i, bits(ProductKernels.nf4(codes, codesAt, tables, tablesAt, maxima, maximaAt, maximaCodes,
+                    maximaCodesAt, block, nested, i), powers));
     }
 
     /// `y (+)= x`.
     @SuppressWarnings("IdentityBinaryExpression") // infinity minus infinity is NaN
-    static void fromBf16(ShortArray x, FloatArray powers, FloatArray y, IntArray at, int n, int accumulate) {
-        int yAt = at.get(0);
+    static void fromBf16(IntArray at, int slot, ShortArray x, FloatArray powers, FloatArray y, int n, int accumulate) {
+        int xAt = at.get(slot);
+        int yAt = at.get(slot + 1);
         for (@Parallel int i = 0; i < (n & ALL); i++) {
             float old = accumulate != 0 ? y.get(yAt + i) : 0f;
-            float value = ProductKernels.bf16(x.get(i), powers);
+            float value = ProductKernels.bf16(x.get(xAt + i), powers);
             // [ProductKernels#bf16] decodes NaN as infinity, which is fine for weights but not for results
-            float number = (x.get(i) & 0x7fff) > 0x7f80 ? value - value : value;
+            float number = (x.get(xAt + i) & 0x7fff) > 0x7f80 ? value - value : value;
             y.set(yAt + i, old + number);
         }
     }

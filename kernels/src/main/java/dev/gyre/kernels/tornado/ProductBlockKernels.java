@@ -19,11 +19,11 @@ final class ProductBlockKernels {
     private ProductBlockKernels() {
     }
 
-    static void blocked(FloatArray a, FloatArray b, FloatArray c, IntArray at, int M, int N, int K, int aRow, int aStep,
-            int bRow, int bStep, float alpha, int accumulate) {
-        int aAt = at.get(0);
-        int bAt = at.get(1);
-        int cAt = at.get(2);
+    static void blocked(IntArray at, int slot, FloatArray a, FloatArray b, FloatArray c, int M, int N, int K, int aRow,
+            int aStep, int bRow, int bStep, float alpha, int accumulate) {
+        int aAt = at.get(slot);
+        int bAt = at.get(slot + 1);
+        int cAt = at.get(slot + 2);
         for (@Parallel int i = 0; i < (M + 3 >> 2); i++)
             for (@Parallel int j = 0; j < (N + 3 >> 2); j++) {
                 int i1 = TornadoMath.min(4 * i + 1, M - 1);
@@ -91,12 +91,11 @@ final class ProductBlockKernels {
     }
 
     /// [#blocked] with b in BF16; `powers` as in [ProductKernels#bf16].
-    static void blockedBf16(FloatArray a, ShortArray b, FloatArray powers, FloatArray c, IntArray at, int M, int N,
-            int K,
-            int aRow, int aStep, int bRow, int bStep, float alpha, int accumulate) {
-        int aAt = at.get(0);
-        int bAt = at.get(1);
-        int cAt = at.get(2);
+    static void blockedBf16(IntArray at, int slot, FloatArray a, ShortArray b, FloatArray powers, FloatArray c, int M,
+            int N, int K, int aRow, int aStep, int bRow, int bStep, float alpha, int accumulate) {
+        int aAt = at.get(slot);
+        int bAt = at.get(slot + 1);
+        int cAt = at.get(slot + 2);
         for (@Parallel int i = 0; i < (M + 3 >> 2); i++)
             for (@Parallel int j = 0; j < (N + 3 >> 2); j++) {
                 int i1 = TornadoMath.min(4 * i + 1, M - 1);
@@ -165,11 +164,15 @@ final class ProductBlockKernels {
 
     /// [#blocked] with b in NF4, (K,N) or, with `nt`, (N,K); the arguments between `a` and `c`, and `block` to `offset`, as in
     /// [ProductKernels#nf4].
-    static void blockedNf4(FloatArray a, ByteArray codes, FloatArray book, FloatArray maxima, ByteArray maximaCodes,
-            FloatArray map, FloatArray c, IntArray at, int M, int N, int K, int nt, float alpha, int accumulate,
-            int block, int nested, float offset) {
-        int aAt = at.get(0);
-        int cAt = at.get(1);
+    static void blockedNf4(IntArray at, int slot, FloatArray a, ByteArray codes, FloatArray tables, FloatArray maxima,
+            ByteArray maximaCodes, FloatArray c, int M, int N, int K, int nt, float alpha, int accumulate, int block,
+            int nested) {
+        int aAt = at.get(slot);
+        int codesAt = at.get(slot + 1);
+        int tablesAt = at.get(slot + 2);
+        int maximaAt = at.get(slot + 3);
+        int maximaCodesAt = at.get(slot + 4);
+        int cAt = at.get(slot + 5);
         int aRow = K;
         int aStep = 1;
         int bRow = nt != 0 ? 1 : N;
@@ -203,13 +206,17 @@ final class ProductBlockKernels {
                 float c32 = 0f;
                 float c33 = 0f;
                 for (int k = 0; k < K; k++) {
-                    float y0 = ProductKernels.nf4(codes, book, maxima, maximaCodes, map, block, nested, offset,
+                    float y0 = ProductKernels.nf4(codes, codesAt, tables, tablesAt, maxima, maximaAt, maximaCodes,
+                            maximaCodesAt, block, nested,
                             k * bRow + 4 * j * bStep);
-                    float y1 = ProductKernels.nf4(codes, book, maxima, maximaCodes, map, block, nested, offset,
+                    float y1 = ProductKernels.nf4(codes, codesAt, tables, tablesAt, maxima, maximaAt, maximaCodes,
+                            maximaCodesAt, block, nested,
                             k * bRow + j1 * bStep);
-                    float y2 = ProductKernels.nf4(codes, book, maxima, maximaCodes, map, block, nested, offset,
+                    float y2 = ProductKernels.nf4(codes, codesAt, tables, tablesAt, maxima, maximaAt, maximaCodes,
+                            maximaCodesAt, block, nested,
                             k * bRow + j2 * bStep);
-                    float y3 = ProductKernels.nf4(codes, book, maxima, maximaCodes, map, block, nested, offset,
+                    float y3 = ProductKernels.nf4(codes, codesAt, tables, tablesAt, maxima, maximaAt, maximaCodes,
+                            maximaCodesAt, block, nested,
                             k * bRow + j3 * bStep);
                     float x0 = a.get(a0 + k * aStep);
                     c00 += x0 * y0;

@@ -8,12 +8,12 @@ import dev.gyre.kernels.op.DType;
 import dev.gyre.kernels.op.ProductOps;
 import dev.gyre.kernels.tornado.DeviceMemory.Floats;
 import dev.gyre.kernels.tornado.DeviceMemory.Nf4;
+import dev.gyre.kernels.tornado.DeviceMemory.Shorts;
 import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 import uk.ac.manchester.tornado.api.common.Access;
 import uk.ac.manchester.tornado.api.common.LibraryTaskDescriptor;
 import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
-import uk.ac.manchester.tornado.api.types.arrays.ShortArray;
 import uk.ac.manchester.tornado.cublas.CuBlas;
 
 /// Large matrix products by cuBLAS, on the arrays of the session. A weight in BF16 or NF4 is first decoded as a whole into a
@@ -75,11 +75,12 @@ final class ProductCuBlas extends OpLowering {
         FloatArray c = f(o.c()).array();
         float alpha = (float) o.alpha();
         float beta = o.accumulate() ? 1f : 0f;
-        tasks.library(() -> precision == Precision.TF32
+        tasks.library("product", at(), (_, _) -> precision == Precision.TF32
                 ? CuBlas.cublasSgemmTF32(transB(o), transA(o), o.N(), o.M(), o.K(), alpha, b, ldb(o), a, lda(o), beta,
                         c, o.N())
                 : CuBlas.cublasSgemm(transB(o), transA(o), o.N(), o.M(), o.K(), alpha, b, ldb(o), a, lda(o), beta, c,
-                        o.N()));
+                        o.N()),
+                b, a, c, o.form(), o.M(), o.N(), o.K(), alpha, beta);
     }
 
     private FloatArray decoded(Buf b) {
@@ -91,40 +92,42 @@ final class ProductCuBlas extends OpLowering {
     }
 
     private void bf16(ProductOps.MatMul o) {
-        ShortArray a = rounded(f(o.a()), o.a().length());
-        ShortArray b = roundedWeight(o.b());
+        Shorts a = rounded(f(o.a()), o.a().length());
+        Shorts b = roundedWeight(o.b());
         int n = o.c().length();
-        ShortArray c = memory.shortScratch(n);
+        Shorts c = memory.shortScratch(n);
         // a descriptor of our own: TornadoVM's factory requires arrays of another class for the same bits
         Object[] arguments =
-                {transB(o), transA(o), o.N(), o.M(), o.K(), (float) o.alpha(), b, ldb(o), a, lda(o), 0f, c, o.N()};
+                {transB(o), transA(o), o.N(), o.M(), o.K(), (float) o.alpha(), b.array(), ldb(o), a.array(), lda(o), 0f,
+                    c.array(), o.N()};
         Access[] access = new Access[arguments.length];
         Arrays.fill(access, Access.READ_ONLY);
         access[11] = Access.WRITE_ONLY;
-        tasks.library(() -> new LibraryTaskDescriptor().withLibrary(CuBlas.LIBRARY_NAME)
-                .withFunction("cublasGemmExBF16").withParameters(arguments).withAccess(access));
+        tasks.library("product", at(), (_, _) -> new LibraryTaskDescriptor().withLibrary(CuBlas.LIBRARY_NAME)
+                .withFunction("cublasGemmExBF16").withParameters(arguments).withAccess(access), arguments);
         Floats out = f(o.c());
-        tasks.task("fromBf16", items(n), ProductBf16Kernels::fromBf16, c, memory.powers(), out.array(),
-                at(out.at()), n, flag(o.accumulate()));
+        tasks.task("fromBf16", items(n), ProductBf16Kernels::fromBf16, at(c.at(), out.at()), c.array(), memory.powers(),
+                out.array(), n, flag(o.accumulate()));
     }
 
-    private ShortArray rounded(Floats x, int n) {
-        ShortArray y = memory.shortScratch(n);
-        tasks.task("toBf16", items(n), ProductBf16Kernels::toBf16, x.array(), memory.powers(), y,
-                at(x.at()), n);
+    private Shorts rounded(Floats x, int n) {
+        Shorts y = memory.shortScratch(n);
+        tasks.task("toBf16", items(n), ProductBf16Kernels::toBf16, at(x.at(), y.at()), x.array(), memory.powers(),
+                y.array(), n);
         return y;
     }
 
-    private ShortArray roundedWeight(Buf b) {
+    private Shorts roundedWeight(Buf b) {
         return switch (b.dtype()) {
-            case BF16 -> memory.shorts(b).array();
+            case BF16 -> memory.shorts(b);
             case F32 -> rounded(f(b), b.length());
             case NF4 -> {
                 Nf4 q = memory.nf4(b);
-                ShortArray y = memory.shortScratch(b.length());
-                tasks.task("nf4ToBf16", items(b.length()), ProductBf16Kernels::nf4ToBf16, q.codes(), q.book(),
-                        q.maxima(), q.maximaCodes(), q.map(), memory.powers(), y, b.length(), q.block(), q.nested(),
-                        q.offset());
+                Shorts y = memory.shortScratch(b.length());
+                tasks.task("nf4ToBf16", items(b.length()), ProductBf16Kernels::nf4ToBf16,
+                        at(q.codes().at(), q.tables().at(), q.maxima().at(), q.maximaCodes().at(), y.at()),
+                        q.codes().array(), q.tables().array(), q.maxima().array(), q.maximaCodes().array(),
+                        memory.powers(), y.array(), b.length(), q.block(), q.nested());
                 yield y;
             }
             case I32 -> throw ProductTornado.notAFactor(b);

@@ -15,11 +15,11 @@ final class ProductKernels {
     }
 
     /// NN: a (M,K), b (K,N).
-    static void nn(FloatArray a, FloatArray b, FloatArray c, IntArray at, int M, int N, int K, float alpha,
+    static void nn(IntArray at, int slot, FloatArray a, FloatArray b, FloatArray c, int M, int N, int K, float alpha,
             int accumulate) {
-        int aAt = at.get(0);
-        int bAt = at.get(1);
-        int cAt = at.get(2);
+        int aAt = at.get(slot);
+        int bAt = at.get(slot + 1);
+        int cAt = at.get(slot + 2);
         for (@Parallel int i = 0; i < (M & ALL); i++)
             for (@Parallel int j = 0; j < (N & ALL); j++) {
                 float sum = 0f;
@@ -31,11 +31,11 @@ final class ProductKernels {
     }
 
     /// NT: a (M,K), b (N,K).
-    static void nt(FloatArray a, FloatArray b, FloatArray c, IntArray at, int M, int N, int K, float alpha,
+    static void nt(IntArray at, int slot, FloatArray a, FloatArray b, FloatArray c, int M, int N, int K, float alpha,
             int accumulate) {
-        int aAt = at.get(0);
-        int bAt = at.get(1);
-        int cAt = at.get(2);
+        int aAt = at.get(slot);
+        int bAt = at.get(slot + 1);
+        int cAt = at.get(slot + 2);
         for (@Parallel int i = 0; i < (M & ALL); i++)
             for (@Parallel int j = 0; j < (N & ALL); j++) {
                 float sum = 0f;
@@ -47,11 +47,11 @@ final class ProductKernels {
     }
 
     /// TN: a (K,M), b (K,N).
-    static void tn(FloatArray a, FloatArray b, FloatArray c, IntArray at, int M, int N, int K, float alpha,
+    static void tn(IntArray at, int slot, FloatArray a, FloatArray b, FloatArray c, int M, int N, int K, float alpha,
             int accumulate) {
-        int aAt = at.get(0);
-        int bAt = at.get(1);
-        int cAt = at.get(2);
+        int aAt = at.get(slot);
+        int bAt = at.get(slot + 1);
+        int cAt = at.get(slot + 2);
         for (@Parallel int i = 0; i < (M & ALL); i++)
             for (@Parallel int j = 0; j < (N & ALL); j++) {
                 float sum = 0f;
@@ -63,11 +63,11 @@ final class ProductKernels {
     }
 
     /// [#nn] with b in BF16; `powers` as in [#bf16].
-    static void nnBf16(FloatArray a, ShortArray b, FloatArray powers, FloatArray c, IntArray at, int M, int N, int K,
-            float alpha, int accumulate) {
-        int aAt = at.get(0);
-        int bAt = at.get(1);
-        int cAt = at.get(2);
+    static void nnBf16(IntArray at, int slot, FloatArray a, ShortArray b, FloatArray powers, FloatArray c, int M, int N,
+            int K, float alpha, int accumulate) {
+        int aAt = at.get(slot);
+        int bAt = at.get(slot + 1);
+        int cAt = at.get(slot + 2);
         for (@Parallel int i = 0; i < (M & ALL); i++)
             for (@Parallel int j = 0; j < (N & ALL); j++) {
                 float sum = 0f;
@@ -79,11 +79,11 @@ final class ProductKernels {
     }
 
     /// [#nt] with b in BF16.
-    static void ntBf16(FloatArray a, ShortArray b, FloatArray powers, FloatArray c, IntArray at, int M, int N, int K,
-            float alpha, int accumulate) {
-        int aAt = at.get(0);
-        int bAt = at.get(1);
-        int cAt = at.get(2);
+    static void ntBf16(IntArray at, int slot, FloatArray a, ShortArray b, FloatArray powers, FloatArray c, int M, int N,
+            int K, float alpha, int accumulate) {
+        int aAt = at.get(slot);
+        int bAt = at.get(slot + 1);
+        int cAt = at.get(slot + 2);
         for (@Parallel int i = 0; i < (M & ALL); i++)
             for (@Parallel int j = 0; j < (N & ALL); j++) {
                 float sum = 0f;
@@ -95,53 +95,68 @@ final class ProductKernels {
     }
 
     /// [#nn] with b in NF4; the arguments after `c` as in [#nf4].
-    static void nnNf4(FloatArray a, ByteArray codes, FloatArray book, FloatArray maxima, ByteArray maximaCodes,
-            FloatArray map, FloatArray c, IntArray at, int M, int N, int K, float alpha, int accumulate, int block,
-            int nested, float offset) {
-        int aAt = at.get(0);
-        int cAt = at.get(1);
+    static void nnNf4(IntArray at, int slot, FloatArray a, ByteArray codes, FloatArray tables, FloatArray maxima,
+            ByteArray maximaCodes, FloatArray c, int M, int N, int K, float alpha, int accumulate, int block,
+            int nested) {
+        int aAt = at.get(slot);
+        int codesAt = at.get(slot + 1);
+        int tablesAt = at.get(slot + 2);
+        int maximaAt = at.get(slot + 3);
+        int maximaCodesAt = at.get(slot + 4);
+        int cAt = at.get(slot + 5);
         for (@Parallel int i = 0; i < (M & ALL); i++)
             for (@Parallel int j = 0; j < (N & ALL); j++) {
                 float sum = 0f;
                 for (int k = 0; k < K; k++)
                     sum += a.get(aAt + i * K + k)
-                            * nf4(codes, book, maxima, maximaCodes, map, block, nested, offset, k * N + j);
+                            * nf4(codes, codesAt, tables, tablesAt, maxima, maximaAt, maximaCodes, maximaCodesAt, block,
+                                    nested, k * N + j);
                 float old = accumulate != 0 ? c.get(cAt + i * N + j) : 0f;
                 c.set(cAt + i * N + j, old + alpha * sum);
             }
     }
 
     /// [#nt] with b in NF4.
-    static void ntNf4(FloatArray a, ByteArray codes, FloatArray book, FloatArray maxima, ByteArray maximaCodes,
-            FloatArray map, FloatArray c, IntArray at, int M, int N, int K, float alpha, int accumulate, int block,
-            int nested, float offset) {
-        int aAt = at.get(0);
-        int cAt = at.get(1);
+    static void ntNf4(IntArray at, int slot, FloatArray a, ByteArray codes, FloatArray tables, FloatArray maxima,
+            ByteArray maximaCodes, FloatArray c, int M, int N, int K, float alpha, int accumulate, int block,
+            int nested) {
+        int aAt = at.get(slot);
+        int codesAt = at.get(slot + 1);
+        int tablesAt = at.get(slot + 2);
+        int maximaAt = at.get(slot + 3);
+        int maximaCodesAt = at.get(slot + 4);
+        int cAt = at.get(slot + 5);
         for (@Parallel int i = 0; i < (M & ALL); i++)
             for (@Parallel int j = 0; j < (N & ALL); j++) {
                 float sum = 0f;
                 for (int k = 0; k < K; k++)
                     sum += a.get(aAt + i * K + k)
-                            * nf4(codes, book, maxima, maximaCodes, map, block, nested, offset, j * K + k);
+                            * nf4(codes, codesAt, tables, tablesAt, maxima, maximaAt, maximaCodes, maximaCodesAt, block,
+                                    nested, j * K + k);
                 float old = accumulate != 0 ? c.get(cAt + i * N + j) : 0f;
                 c.set(cAt + i * N + j, old + alpha * sum);
             }
     }
 
     /// Decodes a whole BF16 weight.
-    static void decodeBf16(ShortArray w, FloatArray powers, FloatArray y, IntArray at, int n) {
-        int wAt = at.get(0);
-        int yAt = at.get(1);
+    static void decodeBf16(IntArray at, int slot, ShortArray w, FloatArray powers, FloatArray y, int n) {
+        int wAt = at.get(slot);
+        int yAt = at.get(slot + 1);
         for (@Parallel int i = 0; i < (n & ALL); i++)
             y.set(yAt + i, bf16(w.get(wAt + i), powers));
     }
 
     /// Decodes a whole NF4 weight.
-    static void decodeNf4(ByteArray codes, FloatArray book, FloatArray maxima, ByteArray maximaCodes, FloatArray map,
-            FloatArray y, IntArray at, int n, int block, int nested, float offset) {
-        int yAt = at.get(0);
+    static void decodeNf4(IntArray at, int slot, ByteArray codes, FloatArray tables, FloatArray maxima,
+            ByteArray maximaCodes, FloatArray y, int n, int block, int nested) {
+        int codesAt = at.get(slot);
+        int tablesAt = at.get(slot + 1);
+        int maximaAt = at.get(slot + 2);
+        int maximaCodesAt = at.get(slot + 3);
+        int yAt = at.get(slot + 4);
         for (@Parallel int i = 0; i < (n & ALL); i++)
-            y.set(yAt + i, nf4(codes, book, maxima, maximaCodes, map, block, nested, offset, i));
+            y.set(yAt + i, nf4(codes, codesAt, tables, tablesAt, maxima, maximaAt, maximaCodes, maximaCodesAt, block,
+                    nested, i));
     }
 
     /// A BF16 value from its bits: sign, 8 bits of exponent, 7 of mantissa. `powers[e]` is 2^(e-127), and 2^-126 for e = 0
@@ -155,15 +170,15 @@ final class ProductKernels {
 
     /// Element e of a matrix in NF4: `book[code] * maximum of its block`. With `nested` > 0 (double quantisation) the maximum
     /// is stored as a code: `map[maximaCodes[k]] * maxima[k / nested] + offset`.
-    static float nf4(ByteArray codes, FloatArray book, FloatArray maxima, ByteArray maximaCodes, FloatArray map,
-            int block,
-            int nested, float offset, int e) {
-        int two = codes.get(e >> 1) & 0xff;
+    static float nf4(ByteArray codes, int codesAt, FloatArray tables, int tablesAt, FloatArray maxima, int maximaAt,
+            ByteArray maximaCodes, int maximaCodesAt, int block, int nested, int e) {
+        int two = codes.get(codesAt + (e >> 1)) & 0xff;
         int code = (e & 1) == 0 ? two >> 4 : two & 15;
         int k = e / block;
         float maximum = nested == 0
-                ? maxima.get(k)
-                : map.get(maximaCodes.get(k) & 0xff) * maxima.get(k / nested) + offset;
-        return book.get(code) * maximum;
+                ? maxima.get(maximaAt + k)
+                : tables.get(tablesAt + 16 + (maximaCodes.get(maximaCodesAt + k) & 0xff))
+                        * maxima.get(maximaAt + k / nested) + tables.get(tablesAt + 272);
+        return tables.get(tablesAt + code) * maximum;
     }
 }

@@ -24,12 +24,12 @@ final class ProductTileKernels {
 
     /// `c (+)= alpha a b`; element (i,k) of a is `a[i aRow + k aStep]`, element (k,j) of b is `b[k bRow + j bStep]`, so that the
     /// strides (K,1 or 1,M; N,1 or 1,K) make it NN, NT or TN.
-    static void tiled(KernelContext context, FloatArray a, FloatArray b, FloatArray c, IntArray at, int M, int N, int K,
-            int aRow, int aStep, int bRow, int bStep, float alpha, int accumulate) {
-        int aAt = at.get(0);
-        int bAt = at.get(1);
-        int cAt = at.get(2);
-        int depth = at.get(3);
+    static void tiled(KernelContext context, IntArray at, int slot, FloatArray a, FloatArray b, FloatArray c, int M,
+            int N, int K, int aRow, int aStep, int bRow, int bStep, float alpha, int accumulate) {
+        int aAt = at.get(slot);
+        int bAt = at.get(slot + 1);
+        int cAt = at.get(slot + 2);
+        int depth = at.get(slot + 3);
         float[] tileA = context.allocateFloatLocalArray(SLAB * PITCH);
         float[] tileB = context.allocateFloatLocalArray(SLAB * PITCH);
         int x = context.localIdx;
@@ -75,12 +75,12 @@ final class ProductTileKernels {
     }
 
     /// [#tiled] of an a (M,K) and a b in BF16.
-    static void tiledBf16(KernelContext context, FloatArray a, ShortArray b, FloatArray powers, FloatArray c,
-            IntArray at, int M, int N, int K, int bRow, int bStep, float alpha, int accumulate) {
-        int aAt = at.get(0);
-        int bAt = at.get(1);
-        int cAt = at.get(2);
-        int depth = at.get(3);
+    static void tiledBf16(KernelContext context, IntArray at, int slot, FloatArray a, ShortArray b, FloatArray powers,
+            FloatArray c, int M, int N, int K, int bRow, int bStep, float alpha, int accumulate) {
+        int aAt = at.get(slot);
+        int bAt = at.get(slot + 1);
+        int cAt = at.get(slot + 2);
+        int depth = at.get(slot + 3);
         float[] tileA = context.allocateFloatLocalArray(SLAB * PITCH);
         float[] tileB = context.allocateFloatLocalArray(SLAB * PITCH);
         int x = context.localIdx;
@@ -126,12 +126,16 @@ final class ProductTileKernels {
     }
 
     /// [#tiled] of an a (M,K) and a b in NF4, (N,K) when `transposed`, else (K,N); the other arguments as in [ProductKernels#nf4].
-    static void tiledNf4(KernelContext context, FloatArray a, ByteArray codes, FloatArray book, FloatArray maxima,
-            ByteArray maximaCodes, FloatArray map, FloatArray c, IntArray at, int M, int N, int K, int transposed,
-            float alpha, int accumulate, int block, int nested, float offset) {
-        int aAt = at.get(0);
-        int cAt = at.get(1);
-        int depth = at.get(2);
+    static void tiledNf4(KernelContext context, IntArray at, int slot, FloatArray a, ByteArray codes, FloatArray tables,
+            FloatArray maxima, ByteArray maximaCodes, FloatArray c, int M, int N, int K, int transposed, float alpha,
+            int accumulate, int block, int nested) {
+        int aAt = at.get(slot);
+        int codesAt = at.get(slot + 1);
+        int tablesAt = at.get(slot + 2);
+        int maximaAt = at.get(slot + 3);
+        int maximaCodesAt = at.get(slot + 4);
+        int cAt = at.get(slot + 5);
+        int depth = at.get(slot + 6);
         float[] tileA = context.allocateFloatLocalArray(SLAB * PITCH);
         float[] tileB = context.allocateFloatLocalArray(SLAB * PITCH);
         int x = context.localIdx;
@@ -152,7 +156,8 @@ final class ProductTileKernels {
                 int kb = transposed != 0 ? e & 15 : e >> 5;
                 int jb = transposed != 0 ? e >> 4 : e & 31;
                 tileB[kb * PITCH + jb] = k0 + kb < K && j0 + jb < N
-                        ? ProductKernels.nf4(codes, book, maxima, maximaCodes, map, block, nested, offset,
+                        ? ProductKernels.nf4(codes, codesAt, tables, tablesAt, maxima, maximaAt, maximaCodes,
+                                maximaCodesAt, block, nested,
                                 transposed != 0 ? (j0 + jb) * K + k0 + kb : (k0 + kb) * N + j0 + jb)
                         : 0f;
             }

@@ -13,7 +13,6 @@ import dev.gyre.kernels.tornado.DeviceMemory.Shorts;
 import dev.gyre.kernels.tornado.Lowering.Choice;
 import dev.gyre.kernels.tornado.TaskGraphs.Grid;
 import org.jspecify.annotations.Nullable;
-import uk.ac.manchester.tornado.api.KernelContext;
 
 /// Lowering of [dev.gyre.kernels.op.ProductOps]. A product runs on
 ///
@@ -57,39 +56,41 @@ final class ProductTornado extends OpLowering {
                 Floats b = f(o.b());
                 switch (o.form()) {
                     case NN ->
-                            tasks.task("nn", items(o.N(), o.M()), ProductKernels::nn, a.array(), b.array(), c.array(),
-                                    at(a.at(), b.at(), c.at()), o.M(), o.N(), o.K(), (float) o.alpha(), add);
+                            tasks.task("nn", items(o.N(), o.M()), ProductKernels::nn, at(a.at(), b.at(), c.at()),
+                                    a.array(), b.array(), c.array(), o.M(), o.N(), o.K(), (float) o.alpha(), add);
                     case NT ->
-                            tasks.task("nt", items(o.N(), o.M()), ProductKernels::nt, a.array(), b.array(), c.array(),
-                                    at(a.at(), b.at(), c.at()), o.M(), o.N(), o.K(), (float) o.alpha(), add);
+                            tasks.task("nt", items(o.N(), o.M()), ProductKernels::nt, at(a.at(), b.at(), c.at()),
+                                    a.array(), b.array(), c.array(), o.M(), o.N(), o.K(), (float) o.alpha(), add);
                     case TN ->
-                            tasks.task("tn", items(o.N(), o.M()), ProductKernels::tn, a.array(), b.array(), c.array(),
-                                    at(a.at(), b.at(), c.at()), o.M(), o.N(), o.K(), (float) o.alpha(), add);
+                            tasks.task("tn", items(o.N(), o.M()), ProductKernels::tn, at(a.at(), b.at(), c.at()),
+                                    a.array(), b.array(), c.array(), o.M(), o.N(), o.K(), (float) o.alpha(), add);
                 }
             }
             case BF16 -> {
                 Shorts b = memory.shorts(o.b());
                 if (o.form() == ProductOps.MatMul.Form.NN)
-                    tasks.task("nnBf16", items(o.N(), o.M()), ProductKernels::nnBf16, a.array(), b.array(),
-                            memory.powers(), c.array(), at(a.at(), b.at(), c.at()), o.M(), o.N(), o.K(),
-                            (float) o.alpha(),
+                    tasks.task("nnBf16", items(o.N(), o.M()), ProductKernels::nnBf16, at(a.at(), b.at(), c.at()),
+                            a.array(), b.array(), memory.powers(), c.array(), o.M(), o.N(), o.K(), (float) o.alpha(),
                             add);
                 else
-                    tasks.task("ntBf16", items(o.N(), o.M()), ProductKernels::ntBf16, a.array(), b.array(),
-                            memory.powers(), c.array(), at(a.at(), b.at(), c.at()), o.M(), o.N(), o.K(),
-                            (float) o.alpha(),
+                    tasks.task("ntBf16", items(o.N(), o.M()), ProductKernels::ntBf16, at(a.at(), b.at(), c.at()),
+                            a.array(), b.array(), memory.powers(), c.array(), o.M(), o.N(), o.K(), (float) o.alpha(),
                             add);
             }
             case NF4 -> {
                 Nf4 b = memory.nf4(o.b());
                 if (o.form() == ProductOps.MatMul.Form.NN)
-                    tasks.task("nnNf4", items(o.N(), o.M()), ProductKernels::nnNf4, a.array(), b.codes(), b.book(),
-                            b.maxima(), b.maximaCodes(), b.map(), c.array(), at(a.at(), c.at()), o.M(), o.N(), o.K(),
-                            (float) o.alpha(), add, b.block(), b.nested(), b.offset());
+                    tasks.task("nnNf4", items(o.N(), o.M()), ProductKernels::nnNf4,
+                            at(a.at(), b.codes().at(), b.tables().at(), b.maxima().at(), b.maximaCodes().at(), c.at()),
+                            a.array(), b.codes().array(), b.tables().array(), b.maxima().array(),
+                            b.maximaCodes().array(), c.array(), o.M(), o.N(), o.K(), (float) o.alpha(), add, b.block(),
+                            b.nested());
                 else
-                    tasks.task("ntNf4", items(o.N(), o.M()), ProductKernels::ntNf4, a.array(), b.codes(), b.book(),
-                            b.maxima(), b.maximaCodes(), b.map(), c.array(), at(a.at(), c.at()), o.M(), o.N(), o.K(),
-                            (float) o.alpha(), add, b.block(), b.nested(), b.offset());
+                    tasks.task("ntNf4", items(o.N(), o.M()), ProductKernels::ntNf4,
+                            at(a.at(), b.codes().at(), b.tables().at(), b.maxima().at(), b.maximaCodes().at(), c.at()),
+                            a.array(), b.codes().array(), b.tables().array(), b.maxima().array(),
+                            b.maximaCodes().array(), c.array(), o.M(), o.N(), o.K(), (float) o.alpha(), add, b.block(),
+                            b.nested());
             }
             case I32 -> throw notAFactor(o.b());
         }
@@ -109,21 +110,21 @@ final class ProductTornado extends OpLowering {
         switch (o.b().dtype()) {
             case F32 -> {
                 Floats b = f(o.b());
-                tasks.task("blocked", grid, ProductBlockKernels::blocked, a.array(), b.array(), c.array(),
-                        at(a.at(), b.at(), c.at()), o.M(), o.N(), o.K(), aRow, aStep, bRow, bStep, (float) o.alpha(),
-                        add);
+                tasks.task("blocked", grid, ProductBlockKernels::blocked, at(a.at(), b.at(), c.at()), a.array(),
+                        b.array(), c.array(), o.M(), o.N(), o.K(), aRow, aStep, bRow, bStep, (float) o.alpha(), add);
             }
             case BF16 -> {
                 Shorts b = memory.shorts(o.b());
-                tasks.task("blockedBf16", grid, ProductBlockKernels::blockedBf16, a.array(), b.array(),
-                        memory.powers(), c.array(), at(a.at(), b.at(), c.at()), o.M(), o.N(), o.K(), aRow, aStep, bRow,
-                        bStep, (float) o.alpha(), add);
+                tasks.task("blockedBf16", grid, ProductBlockKernels::blockedBf16, at(a.at(), b.at(), c.at()), a.array(),
+                        b.array(), memory.powers(), c.array(), o.M(), o.N(), o.K(), aRow, aStep, bRow, bStep,
+                        (float) o.alpha(), add);
             }
             case NF4 -> {
                 Nf4 b = memory.nf4(o.b());
-                tasks.task("blockedNf4", grid, ProductBlockKernels::blockedNf4, a.array(), b.codes(), b.book(),
-                        b.maxima(), b.maximaCodes(), b.map(), c.array(), at(a.at(), c.at()), o.M(), o.N(), o.K(),
-                        flag(nt), (float) o.alpha(), add, b.block(), b.nested(), b.offset());
+                tasks.task("blockedNf4", grid, ProductBlockKernels::blockedNf4,
+                        at(a.at(), b.codes().at(), b.tables().at(), b.maxima().at(), b.maximaCodes().at(), c.at()),
+                        a.array(), b.codes().array(), b.tables().array(), b.maxima().array(), b.maximaCodes().array(),
+                        c.array(), o.M(), o.N(), o.K(), flag(nt), (float) o.alpha(), add, b.block(), b.nested());
             }
             case I32 -> throw notAFactor(o.b());
         }
@@ -140,26 +141,26 @@ final class ProductTornado extends OpLowering {
         boolean tn = o.form() == ProductOps.MatMul.Form.TN;
         int bRow = nt ? 1 : o.N();
         int bStep = nt ? o.K() : 1;
-        KernelContext context = new KernelContext();
         switch (o.b().dtype()) {
             case F32 -> {
                 Floats b = f(o.b());
-                tasks.task("tiled", grid, ProductTileKernels::tiled, context, a.array(), b.array(), c.array(),
-                        at(a.at(), b.at(), c.at(), o.K()), o.M(), o.N(), o.K(), tn ? 1 : o.K(), tn ? o.M() : 1, bRow,
-                        bStep,
+                tasks.groupTask("tiled", grid, ProductTileKernels::tiled, at(a.at(), b.at(), c.at(), o.K()), a.array(),
+                        b.array(), c.array(), o.M(), o.N(), o.K(), tn ? 1 : o.K(), tn ? o.M() : 1, bRow, bStep,
                         (float) o.alpha(), add);
             }
             case BF16 -> {
                 Shorts b = memory.shorts(o.b());
-                tasks.task("tiledBf16", grid, ProductTileKernels::tiledBf16, context, a.array(), b.array(),
-                        memory.powers(), c.array(), at(a.at(), b.at(), c.at(), o.K()), o.M(), o.N(), o.K(), bRow, bStep,
+                tasks.groupTask("tiledBf16", grid, ProductTileKernels::tiledBf16, at(a.at(), b.at(), c.at(), o.K()),
+                        a.array(), b.array(), memory.powers(), c.array(), o.M(), o.N(), o.K(), bRow, bStep,
                         (float) o.alpha(), add);
             }
             case NF4 -> {
                 Nf4 b = memory.nf4(o.b());
-                tasks.task("tiledNf4", grid, ProductTileKernels::tiledNf4, context, a.array(), b.codes(), b.book(),
-                        b.maxima(), b.maximaCodes(), b.map(), c.array(), at(a.at(), c.at(), o.K()), o.M(), o.N(), o.K(),
-                        flag(nt), (float) o.alpha(), add, b.block(), b.nested(), b.offset());
+                tasks.groupTask("tiledNf4", grid, ProductTileKernels::tiledNf4,
+                        at(a.at(), b.codes().at(), b.tables().at(), b.maxima().at(), b.maximaCodes().at(), c.at(),
+                                o.K()),
+                        a.array(), b.codes().array(), b.tables().array(), b.maxima().array(), b.maximaCodes().array(),
+                        c.array(), o.M(), o.N(), o.K(), flag(nt), (float) o.alpha(), add, b.block(), b.nested());
             }
             case I32 -> throw notAFactor(o.b());
         }
@@ -172,13 +173,15 @@ final class ProductTornado extends OpLowering {
             case F32 -> copy(f(w), y, n);
             case BF16 -> {
                 Shorts s = memory.shorts(w);
-                tasks.task("decodeBf16", items(n), ProductKernels::decodeBf16, s.array(), memory.powers(), y.array(),
-                        at(s.at(), y.at()), n);
+                tasks.task("decodeBf16", items(n), ProductKernels::decodeBf16, at(s.at(), y.at()), s.array(),
+                        memory.powers(), y.array(), n);
             }
             case NF4 -> {
                 Nf4 q = memory.nf4(w);
-                tasks.task("decodeNf4", items(n), ProductKernels::decodeNf4, q.codes(), q.book(), q.maxima(),
-                        q.maximaCodes(), q.map(), y.array(), at(y.at()), n, q.block(), q.nested(), q.offset());
+                tasks.task("decodeNf4", items(n), ProductKernels::decodeNf4,
+                        at(q.codes().at(), q.tables().at(), q.maxima().at(), q.maximaCodes().at(), y.at()),
+                        q.codes().array(), q.tables().array(), q.maxima().array(), q.maximaCodes().array(), y.array(),
+                        n, q.block(), q.nested());
             }
             case I32 -> throw notAFactor(w);
         }

@@ -13,11 +13,11 @@ final class RotateKernels {
     }
 
     /// `y[t,i,c] (+)= sum over k of x[t,i,k] R[i,k,c]`
-    static void blockRotate(FloatArray x, FloatArray r, FloatArray y, IntArray at, int N, int d, int b, int stored,
-            int accumulate) {
-        int xAt = at.get(0);
-        int rAt = at.get(1);
-        int yAt = at.get(2);
+    static void blockRotate(IntArray at, int slot, FloatArray x, FloatArray r, FloatArray y, int N, int d, int b,
+            int stored, int accumulate) {
+        int xAt = at.get(slot);
+        int rAt = at.get(slot + 1);
+        int yAt = at.get(slot + 2);
         for (@Parallel int t = 0; t < (N & ALL); t++)
             for (@Parallel int f = 0; f < (d & ALL); f++) {
                 int i = f / b;
@@ -31,11 +31,11 @@ final class RotateKernels {
     }
 
     /// `y[t,i,k] (+)= sum over c of x[t,i,c] R[i,k,c]`, the inverse rotation if R is orthogonal.
-    static void blockRotateBack(FloatArray x, FloatArray r, FloatArray y, IntArray at, int N, int d, int b, int stored,
-            int accumulate) {
-        int xAt = at.get(0);
-        int rAt = at.get(1);
-        int yAt = at.get(2);
+    static void blockRotateBack(IntArray at, int slot, FloatArray x, FloatArray r, FloatArray y, int N, int d, int b,
+            int stored, int accumulate) {
+        int xAt = at.get(slot);
+        int rAt = at.get(slot + 1);
+        int yAt = at.get(slot + 2);
         for (@Parallel int t = 0; t < (N & ALL); t++)
             for (@Parallel int f = 0; f < (d & ALL); f++) {
                 int i = f / b;
@@ -49,10 +49,11 @@ final class RotateKernels {
     }
 
     /// `dR[i,k,c] = sum over t of x[t,i,k] dY[t,i,c]`, one work item per element of dR (d/b, b, b).
-    static void blockRotateGrad(FloatArray x, FloatArray dY, FloatArray dR, IntArray at, int N, int d, int b) {
-        int xAt = at.get(0);
-        int dYAt = at.get(1);
-        int dRAt = at.get(2);
+    static void blockRotateGrad(IntArray at, int slot, FloatArray x, FloatArray dY, FloatArray dR, int N, int d,
+            int b) {
+        int xAt = at.get(slot);
+        int dYAt = at.get(slot + 1);
+        int dRAt = at.get(slot + 2);
         for (@Parallel int e = 0; e < d * b; e++) {
             int k = xAt + e / b;
             int c = dYAt + e / (b * b) * b + e % b;
@@ -64,9 +65,9 @@ final class RotateKernels {
     }
 
     /// The dense matrix (d,d) with the blocks of r on its diagonal.
-    static void blockDiagonal(FloatArray r, FloatArray dense, IntArray at, int d, int b, int stored) {
-        int rAt = at.get(0);
-        int denseAt = at.get(1);
+    static void blockDiagonal(IntArray at, int slot, FloatArray r, FloatArray dense, int d, int b, int stored) {
+        int rAt = at.get(slot);
+        int denseAt = at.get(slot + 1);
         for (@Parallel int e = 0; e < d * d; e++) {
             int i = e / d;
             int j = e % d;
@@ -77,9 +78,9 @@ final class RotateKernels {
     }
 
     /// Gradient of [#blockDiagonal]: the diagonal blocks, summed when shared.
-    static void blockDiagonalGrad(FloatArray dDense, FloatArray dR, IntArray at, int d, int b, int stored) {
-        int dDenseAt = at.get(0);
-        int dRAt = at.get(1);
+    static void blockDiagonalGrad(IntArray at, int slot, FloatArray dDense, FloatArray dR, int d, int b, int stored) {
+        int dDenseAt = at.get(slot);
+        int dRAt = at.get(slot + 1);
         for (@Parallel int e = 0; e < stored * b * b; e++) {
             int first = e / (b * b);
             int blocks = stored == 1 ? d / b : 1;

@@ -39,8 +39,8 @@ final class RotateTileKernels {
     /// [RotateKernels#blockRotate] and, with `transpose`, [RotateKernels#blockRotateBack]: a work group takes one block of 64
     /// rows, with the block's rotation in local memory. Results beyond the last column or row are computed from
     /// arbitrary values and not stored.
-    static void rotateRows(KernelContext context, FloatArray x, FloatArray r, FloatArray y, IntArray at, int N, int d,
-            int b, int stored, int transpose, int accumulate) {
+    static void rotateRows(KernelContext context, IntArray at, int slot, FloatArray x, FloatArray r, FloatArray y,
+            int N, int d, int b, int stored, int transpose, int accumulate) {
         int pitch = (b + 31 & ~31) + 1;
         int rowPitch = b | 1;
         float[] rotation = context.allocateFloatLocalArray(b * pitch);
@@ -49,8 +49,8 @@ final class RotateTileKernels {
         int line = context.localIdy;
         int block = context.groupIdx;
         int t0 = context.groupIdy * ROWS;
-        int rAt = at.get(1) + (stored == 1 ? 0 : block * b * b);
-        int xAt = at.get(0) + t0 * d + block * b;
+        int rAt = at.get(slot + 1) + (stored == 1 ? 0 : block * b * b);
+        int xAt = at.get(slot) + t0 * d + block * b;
         for (int e = line * WIDTH + lane; e < b * b; e += WIDTH * HEIGHT)
             rotation[transpose != 0 ? e % b * pitch + e / b : e / b * pitch + e % b] = r.get(rAt + e);
         for (int e = line * WIDTH + lane; e < ROWS * b; e += WIDTH * HEIGHT)
@@ -100,7 +100,7 @@ final class RotateTileKernels {
                 s33 += x3 * r3;
             }
             int t = t0 + line;
-            int row = at.get(2) + t * d + block * b;
+            int row = at.get(slot + 2) + t * d + block * b;
             put(y, row, c, WIDTH, t < N ? b : 0, s00, s01, s02, s03, accumulate);
             put(y, row + HEIGHT * d, c, WIDTH, t + HEIGHT < N ? b : 0, s10, s11, s12, s13, accumulate);
             put(y, row + 2 * HEIGHT * d, c, WIDTH, t + 2 * HEIGHT < N ? b : 0, s20, s21, s22, s23, accumulate);
@@ -110,8 +110,8 @@ final class RotateTileKernels {
 
     /// Part `groupIdy` of [RotateKernels#blockRotateGrad] into dR (parts, d/b, b, b): the rows of x and dY are distributed over
     /// the parts 32 at a time. A work group takes a tile of 32 x 32 elements of one block, `tiles` of them along a block's side.
-    static void rotateGradTile(KernelContext context, FloatArray x, FloatArray dY, FloatArray dR, IntArray at, int N,
-            int d, int b, int tiles, int parts) {
+    static void rotateGradTile(KernelContext context, IntArray at, int slot, FloatArray x, FloatArray dY, FloatArray dR,
+            int N, int d, int b, int tiles, int parts) {
         float[] tileX = context.allocateFloatLocalArray(TILE * PITCH);
         float[] tileY = context.allocateFloatLocalArray(TILE * PITCH);
         int lane = context.localIdx;
@@ -141,8 +141,8 @@ final class RotateTileKernels {
                 int t = e >> 5;
                 int f = e & 31;
                 int row = (t0 + t) * d + block * b;
-                tileX[t * PITCH + f] = t0 + t < N && k0 + f < b ? x.get(at.get(0) + row + k0 + f) : 0f;
-                tileY[t * PITCH + f] = t0 + t < N && c0 + f < b ? dY.get(at.get(1) + row + c0 + f) : 0f;
+                tileX[t * PITCH + f] = t0 + t < N && k0 + f < b ? x.get(at.get(slot) + row + k0 + f) : 0f;
+                tileY[t * PITCH + f] = t0 + t < N && c0 + f < b ? dY.get(at.get(slot + 1) + row + c0 + f) : 0f;
             }
             context.localBarrier();
             for (int t = 0; t < TILE; t++) {
@@ -175,7 +175,7 @@ final class RotateTileKernels {
         }
         int k = k0 + line;
         int c = c0 + lane;
-        int row = at.get(2) + part * d * b + (block * b + k) * b;
+        int row = at.get(slot + 2) + part * d * b + (block * b + k) * b;
         put(dR, row, c, SIDE, k < b ? b : 0, s00, s01, s02, s03, 0);
         put(dR, row + SIDE * b, c, SIDE, k + SIDE < b ? b : 0, s10, s11, s12, s13, 0);
         put(dR, row + 2 * SIDE * b, c, SIDE, k + 2 * SIDE < b ? b : 0, s20, s21, s22, s23, 0);

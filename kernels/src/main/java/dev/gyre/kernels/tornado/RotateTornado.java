@@ -6,8 +6,6 @@ import dev.gyre.kernels.op.RotateOps;
 import dev.gyre.kernels.tornado.DeviceMemory.Floats;
 import dev.gyre.kernels.tornado.Lowering.Choice;
 import dev.gyre.kernels.tornado.TaskGraphs.Grid;
-import uk.ac.manchester.tornado.api.KernelContext;
-import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 
 /// Lowering of [dev.gyre.kernels.op.RotateOps].
 final class RotateTornado extends OpLowering {
@@ -21,33 +19,34 @@ final class RotateTornado extends OpLowering {
                 Floats x = f(o.x());
                 Floats r = f(o.r());
                 Floats y = f(o.y());
-                IntArray at = at(x.at(), r.at(), y.at());
+                int[] at = at(x.at(), r.at(), y.at());
                 if (workGroups && o.b() <= RotateTileKernels.MAX_BLOCK)
-                    tasks.task("rotateRows", new Grid(o.d() / o.b() * RotateTileKernels.WIDTH,
-                            Math.ceilDiv(o.N(), RotateTileKernels.ROWS) * RotateTileKernels.HEIGHT,
-                            RotateTileKernels.WIDTH, RotateTileKernels.HEIGHT), RotateTileKernels::rotateRows,
-                            new KernelContext(), x.array(), r.array(), y.array(), at, o.N(), o.d(), o.b(), o.stored(),
-                            flag(o.transpose()), flag(o.accumulate()));
+                    tasks.groupTask("rotateRows",
+                            new Grid(o.d() / o.b() * RotateTileKernels.WIDTH,
+                                    Math.ceilDiv(o.N(), RotateTileKernels.ROWS) * RotateTileKernels.HEIGHT,
+                                    RotateTileKernels.WIDTH, RotateTileKernels.HEIGHT),
+                            RotateTileKernels::rotateRows, at, x.array(), r.array(), y.array(), o.N(), o.d(), o.b(),
+                            o.stored(), flag(o.transpose()), flag(o.accumulate()));
                 else
                     if (o.transpose())
-                        tasks.task("blockRotateBack", items(o.d(), o.N()), RotateKernels::blockRotateBack, x.array(),
-                                r.array(), y.array(), at, o.N(), o.d(), o.b(), o.stored(), flag(o.accumulate()));
+                        tasks.task("blockRotateBack", items(o.d(), o.N()), RotateKernels::blockRotateBack, at,
+                                x.array(), r.array(), y.array(), o.N(), o.d(), o.b(), o.stored(), flag(o.accumulate()));
                     else
-                        tasks.task("blockRotate", items(o.d(), o.N()), RotateKernels::blockRotate, x.array(),
-                                r.array(), y.array(), at, o.N(), o.d(), o.b(), o.stored(), flag(o.accumulate()));
+                        tasks.task("blockRotate", items(o.d(), o.N()), RotateKernels::blockRotate, at, x.array(),
+                                r.array(), y.array(), o.N(), o.d(), o.b(), o.stored(), flag(o.accumulate()));
             }
             case RotateOps.BlockRotateGrad o -> blockRotateGrad(o);
             case RotateOps.BlockDiagonal o -> {
                 Floats r = f(o.r());
                 Floats dense = f(o.dense());
-                tasks.task("blockDiagonal", items(o.d() * o.d()), RotateKernels::blockDiagonal, r.array(),
-                        dense.array(), at(r.at(), dense.at()), o.d(), o.b(), o.stored());
+                tasks.task("blockDiagonal", items(o.d() * o.d()), RotateKernels::blockDiagonal, at(r.at(), dense.at()),
+                        r.array(), dense.array(), o.d(), o.b(), o.stored());
             }
             case RotateOps.BlockDiagonalGrad o -> {
                 Floats dDense = f(o.dDense());
                 Floats dR = f(o.dR());
                 tasks.task("blockDiagonalGrad", items(o.stored() * o.b() * o.b()), RotateKernels::blockDiagonalGrad,
-                        dDense.array(), dR.array(), at(dDense.at(), dR.at()), o.d(), o.b(), o.stored());
+                        at(dDense.at(), dR.at()), dDense.array(), dR.array(), o.d(), o.b(), o.stored());
             }
         }
     }
@@ -62,17 +61,17 @@ final class RotateTornado extends OpLowering {
         int parts = workGroups ? Math.clamp(o.N() / (4 * RotateTileKernels.TILE), 1, 16) : 1;
         boolean summed = parts * shares > 1;
         Floats dR = summed ? scratch((long) parts * o.d() * o.b()) : f(o.dR());
-        IntArray at = at(x.at(), dY.at(), dR.at());
+        int[] at = at(x.at(), dY.at(), dR.at());
         if (workGroups) {
             int side = RotateTileKernels.SIDE;
             int tiles = Math.ceilDiv(o.b(), RotateTileKernels.TILE);
-            tasks.task("rotateGradTile", new Grid(o.d() / o.b() * tiles * tiles * side, parts * side, side, side),
-                    RotateTileKernels::rotateGradTile, new KernelContext(), x.array(), dY.array(), dR.array(), at,
-                    o.N(), o.d(), o.b(), tiles, parts);
+            tasks.groupTask("rotateGradTile", new Grid(o.d() / o.b() * tiles * tiles * side, parts * side, side, side),
+                    RotateTileKernels::rotateGradTile, at, x.array(), dY.array(), dR.array(), o.N(), o.d(), o.b(),
+                    tiles, parts);
         } else
-            tasks.task("blockRotateGrad", items(o.d() * o.b()), RotateKernels::blockRotateGrad, x.array(),
-                    dY.array(), dR.array(), at, o.N(), o.d(), o.b());
+            tasks.task("blockRotateGrad", items(o.d() * o.b()), RotateKernels::blockRotateGrad, at, x.array(),
+                    dY.array(), dR.array(), o.N(), o.d(), o.b());
         if (summed)
-            addParts(dR.array(), f(o.dR()), size, parts * shares, false);
+            addParts(dR, f(o.dR()), size, parts * shares, false);
     }
 }

@@ -12,12 +12,12 @@ final class SubspaceKernels {
     }
 
     /// PSOFT: `core = diag(vb) R diag(va) - I`.
-    static void psoftCore(FloatArray r, FloatArray va, FloatArray vb, FloatArray core, IntArray at, int n, int useA,
-            int useB) {
-        int rAt = at.get(0);
-        int vaAt = at.get(1);
-        int vbAt = at.get(2);
-        int coreAt = at.get(3);
+    static void psoftCore(IntArray at, int slot, FloatArray r, FloatArray va, FloatArray vb, FloatArray core, int n,
+            int useA, int useB) {
+        int rAt = at.get(slot);
+        int vaAt = at.get(slot + 1);
+        int vbAt = at.get(slot + 2);
+        int coreAt = at.get(slot + 3);
         for (@Parallel int e = 0; e < n * n; e++) {
             float x = r.get(rAt + e);
             x = useA != 0 ? x * va.get(vaAt + e % n) : x;
@@ -27,12 +27,12 @@ final class SubspaceKernels {
     }
 
     /// `dR[i,j] = vb[i] dCore[i,j] va[j]`
-    static void psoftRotationGrad(FloatArray dCore, FloatArray va, FloatArray vb, FloatArray dR, IntArray at, int n,
-            int useA, int useB) {
-        int dCoreAt = at.get(0);
-        int vaAt = at.get(1);
-        int vbAt = at.get(2);
-        int dRAt = at.get(3);
+    static void psoftRotationGrad(IntArray at, int slot, FloatArray dCore, FloatArray va, FloatArray vb, FloatArray dR,
+            int n, int useA, int useB) {
+        int dCoreAt = at.get(slot);
+        int vaAt = at.get(slot + 1);
+        int vbAt = at.get(slot + 2);
+        int dRAt = at.get(slot + 3);
         for (@Parallel int e = 0; e < n * n; e++) {
             float x = dCore.get(dCoreAt + e);
             x = useA != 0 ? x * va.get(vaAt + e % n) : x;
@@ -42,12 +42,12 @@ final class SubspaceKernels {
     }
 
     /// `dVa[j] += sum over i of dCore[i,j] vb[i] R[i,j]`
-    static void psoftColumnGrad(FloatArray r, FloatArray dCore, FloatArray vb, FloatArray dVa, IntArray at, int n,
-            int useB) {
-        int rAt = at.get(0);
-        int dCoreAt = at.get(1);
-        int vbAt = at.get(2);
-        int dVaAt = at.get(3);
+    static void psoftColumnGrad(IntArray at, int slot, FloatArray r, FloatArray dCore, FloatArray vb, FloatArray dVa,
+            int n, int useB) {
+        int rAt = at.get(slot);
+        int dCoreAt = at.get(slot + 1);
+        int vbAt = at.get(slot + 2);
+        int dVaAt = at.get(slot + 3);
         for (@Parallel int j = 0; j < (n & ALL); j++) {
             float sum = 0f;
             for (int i = 0; i < n; i++) {
@@ -59,12 +59,12 @@ final class SubspaceKernels {
     }
 
     /// `dVb[i] += sum over j of dCore[i,j] R[i,j] va[j]`
-    static void psoftRowGrad(FloatArray r, FloatArray dCore, FloatArray va, FloatArray dVb, IntArray at, int n,
-            int useA) {
-        int rAt = at.get(0);
-        int dCoreAt = at.get(1);
-        int vaAt = at.get(2);
-        int dVbAt = at.get(3);
+    static void psoftRowGrad(IntArray at, int slot, FloatArray r, FloatArray dCore, FloatArray va, FloatArray dVb,
+            int n, int useA) {
+        int rAt = at.get(slot);
+        int dCoreAt = at.get(slot + 1);
+        int vaAt = at.get(slot + 2);
+        int dVbAt = at.get(slot + 3);
         for (@Parallel int i = 0; i < (n & ALL); i++) {
             float sum = 0f;
             for (int j = 0; j < n; j++) {

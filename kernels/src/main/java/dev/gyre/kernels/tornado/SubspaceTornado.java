@@ -21,9 +21,9 @@ final class SubspaceTornado extends OpLowering {
                 Floats va = orR(o.va(), r);
                 Floats vb = orR(o.vb(), r);
                 Floats core = f(o.core());
-                tasks.task("psoftCore", items(o.r() * o.r()), SubspaceKernels::psoftCore, r.array(), va.array(),
-                        vb.array(), core.array(), at(r.at(), va.at(), vb.at(), core.at()), o.r(), flag(o.va() != null),
-                        flag(o.vb() != null));
+                tasks.task("psoftCore", items(o.r() * o.r()), SubspaceKernels::psoftCore,
+                        at(r.at(), va.at(), vb.at(), core.at()), r.array(), va.array(), vb.array(), core.array(), o.r(),
+                        flag(o.va() != null), flag(o.vb() != null));
             }
             case SubspaceOps.PsoftCoreGrad o -> psoftCoreGrad(o);
         }
@@ -37,20 +37,22 @@ final class SubspaceTornado extends OpLowering {
         Floats dR = f(o.dR());
         int useA = flag(o.va() != null);
         int useB = flag(o.vb() != null);
-        tasks.task("psoftRotationGrad", items(o.r() * o.r()), SubspaceKernels::psoftRotationGrad, dCore.array(),
-                va.array(), vb.array(), dR.array(), at(dCore.at(), va.at(), vb.at(), dR.at()), o.r(), useA, useB);
+        tasks.task("psoftRotationGrad", items(o.r() * o.r()), SubspaceKernels::psoftRotationGrad,
+                at(dCore.at(), va.at(), vb.at(), dR.at()), dCore.array(), va.array(), vb.array(), dR.array(), o.r(),
+                useA, useB);
         Buf dVa = o.dVa();
         if (dVa != null) {
             Floats d = f(dVa);
-            tasks.task("psoftColumnGrad", items(o.r()), SubspaceKernels::psoftColumnGrad, r.array(), dCore.array(),
-                    vb.array(), d.array(), at(r.at(), dCore.at(), vb.at(), d.at()), o.r(), useB);
+            tasks.task("psoftColumnGrad", items(o.r()), SubspaceKernels::psoftColumnGrad,
+                    at(r.at(), dCore.at(), vb.at(), d.at()), r.array(), dCore.array(), vb.array(), d.array(), o.r(),
+                    useB);
         }
         Buf dVb = o.dVb();
         if (dVb != null) {
             Floats d = f(dVb);
-            tasks.task("psoftRowGrad", items(o.r()), SubspaceKernels::psoftRowGrad, r.array(), dCore.array(),
-                    va.array(),
-                    d.array(), at(r.at(), dCore.at(), va.at(), d.at()), o.r(), useA);
+            tasks.task("psoftRowGrad", items(o.r()), SubspaceKernels::psoftRowGrad,
+                    at(r.at(), dCore.at(), va.at(), d.at()), r.array(), dCore.array(), va.array(), d.array(), o.r(),
+                    useA);
         }
     }
 

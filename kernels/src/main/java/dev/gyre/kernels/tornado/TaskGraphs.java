@@ -1,54 +1,41 @@
 package dev.gyre.kernels.tornado;
 
-import dev.gyre.kernels.op.Access;
-import dev.gyre.kernels.op.Buf;
-import dev.gyre.kernels.op.Op;
 import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Collections;
 import java.util.HashMap;
 import java.util.HashSet;
-import java.util.LinkedHashSet;
+import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Objects;
 import java.util.Set;
-import java.util.function.BiConsumer;
-import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 import uk.ac.manchester.tornado.api.GridScheduler;
+import uk.ac.manchester.tornado.api.KernelContext;
 import uk.ac.manchester.tornado.api.TaskGraph;
 import uk.ac.manchester.tornado.api.WorkerGrid;
 import uk.ac.manchester.tornado.api.WorkerGrid1D;
 import uk.ac.manchester.tornado.api.WorkerGrid2D;
 import uk.ac.manchester.tornado.api.common.LibraryTaskDescriptor;
-import uk.ac.manchester.tornado.api.common.TornadoFunctions.Task10;
-import uk.ac.manchester.tornado.api.common.TornadoFunctions.Task11;
-import uk.ac.manchester.tornado.api.common.TornadoFunctions.Task12;
-import uk.ac.manchester.tornado.api.common.TornadoFunctions.Task13;
-import uk.ac.manchester.tornado.api.common.TornadoFunctions.Task14;
-import uk.ac.manchester.tornado.api.common.TornadoFunctions.Task16;
-import uk.ac.manchester.tornado.api.common.TornadoFunctions.Task17;
-import uk.ac.manchester.tornado.api.common.TornadoFunctions.Task18;
-import uk.ac.manchester.tornado.api.common.TornadoFunctions.Task3;
-import uk.ac.manchester.tornado.api.common.TornadoFunctions.Task4;
-import uk.ac.manchester.tornado.api.common.TornadoFunctions.Task5;
-import uk.ac.manchester.tornado.api.common.TornadoFunctions.Task6;
-import uk.ac.manchester.tornado.api.common.TornadoFunctions.Task7;
-import uk.ac.manchester.tornado.api.common.TornadoFunctions.Task8;
-import uk.ac.manchester.tornado.api.common.TornadoFunctions.Task9;
 import uk.ac.manchester.tornado.api.enums.DataTransferMode;
 import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 import uk.ac.manchester.tornado.api.types.arrays.TornadoNativeArray;
 
-/// Builds the task graphs of a session's programs so that each kernel is compiled once for all tasks that need the same code.
+/// Collects the tasks of a session's programs and builds task graphs from them, so that each kernel is compiled once for all
+/// tasks that need the same code, and each graph is built once for all parts of the programs that need the same graph.
 ///
 /// TornadoVM compiles every scalar argument of a task into the code as a constant, and compiles each task separately unless
 /// its plan has already compiled a task of the same graph name, task name and method. So all graphs share one name, and a
-/// task is named after its kernel, its scalars and its grid: equal names mean equal code. The offsets of buffers in their
-/// arrays differ from task to task; they are passed in an array ([DeviceMemory#constants]) and not as scalars. Names must
-/// differ within a graph, so the second and third task of a kernel in a graph have names of their own and are compiled
-/// once more each. A task that reuses compiled code does not know its number of work items, so every task has a worker
-/// grid. TornadoVM always compiles the last task of a graph; that is [ElementKernels#tick].
-final class TaskGraphs {
+/// task is named after its kernel, its scalars and its grid: equal names mean equal code. Names must differ within a graph,
+/// so the second and third task of a kernel in a graph have names of their own and are compiled once more each. A task that
+/// reuses compiled code does not know its number of work items, so every task has a worker grid. TornadoVM always compiles
+/// the last task of a graph; that is [ElementKernels#tick].
+///
+/// The offsets of buffers in their arrays differ from task to task. They are in one array of the session, `at`, which is
+/// copied to the device with each graph: a task reads its offsets from element `slot` on, and `slot` is a constant that
+/// belongs to the task's name. Hence two parts of a program whose tasks have the same names and arrays, such as two layers,
+/// are one graph that is launched twice with different contents of `at`.
+final class TaskGraphs extends TaskCalls {
     /// `n & ALL` is n. TornadoVM would replace a loop bound that is a bare parameter by the size of the worker grid (the first
     /// such parameter by its first dimension) and print a warning for each.
     static final int ALL = Integer.MAX_VALUE;
@@ -78,26 +65,71 @@ final class TaskGraphs {
         }
     }
 
-    /// A part of the program that is one task graph, with the buffers that its operations touch and the names of its tasks.
-    record Part(TaskGraph graph, Set<Buf> roots, Set<String> names) {
+    /// A call of a native library. It reads its offsets when it is made, from the host's copy of `at`, as kernels do from the
+    /// device's.
+    interface LibraryCall {
+        LibraryTaskDescriptor with(IntArray at, int slot);
     }
 
-    private final @Nullable IntArray ticks;
+    /// A task but for its offsets.
+    ///
+    /// @param code the kernel's function, or a [LibraryCall]
+    /// @param arguments those after `slot`
+    private record Task(String id, int slot, Object code, boolean groups, Object[] arguments) {
+    }
+
+    /// A task graph that is not built yet.
+    ///
+    /// @param names of its tasks
+    /// @param arrays that its tasks use
+    record Graph(List<Task> tasks, Set<String> names, Set<TornadoNativeArray> arrays) {
+        /// The graph, without the tick and without transfers other than that of `at`.
+        private TaskGraph build(IntArray at) {
+            TaskGraph g = new TaskGraph(NAME).transferToDevice(DataTransferMode.EVERY_EXECUTION, at);
+            for (Task t : tasks)
+                if (t.code instanceof LibraryCall call)
+                    g.libraryTask(t.id, c -> c, call.with(at, t.slot));
+                else {
+                    List<Object> all = new ArrayList<>();
+                    if (t.groups)
+                        all.add(new KernelContext());
+                    all.add(at);
+                    all.add(t.slot);
+                    all.addAll(Arrays.asList(t.arguments));
+                    add(g, t.id, t.code, all.toArray());
+                }
+            return g;
+        }
+    }
+
+    /// One execution of the graph of that number, with the offsets of its tasks.
+    record Launch(int graph, int[] slots, int[][] offsets) {
+        void fill(IntArray at) {
+            for (int t = 0; t < slots.length; t++)
+                for (int k = 0; k < offsets[t].length; k++)
+                    at.set(slots[t] + k, offsets[t][k]);
+        }
+    }
+
+    private final boolean collects;
     private final GridScheduler grids = new GridScheduler();
     /// Number of each kernel with its constants.
     private final Map<List<Object>, Integer> kernels = new HashMap<>();
-    private final Set<String> named = new HashSet<>();
-    private final List<Part> parts = new ArrayList<>();
-    /// How often the current graph has each kernel.
+    private final Map<String, Integer> slots = new HashMap<>();
+    private int atLength;
+    private boolean hasGrids;
+    private final Map<List<Object>, Integer> known = new HashMap<>();
+    private final List<Graph> graphs = new ArrayList<>();
+    private final Map<Object, Integer> numbers = new IdentityHashMap<>();
+    private final List<Launch> launches = new ArrayList<>();
+    /// The tasks of the current graph, their offsets, and how often it has each kernel.
+    private final List<Task> tasks = new ArrayList<>();
+    private final List<int[]> offsets = new ArrayList<>();
     private final Map<Integer, Integer> uses = new HashMap<>();
-    private final Set<Buf> roots = new LinkedHashSet<>();
-    private int tasks = MAX_TASKS;
-    private int calls;
 
-    /// @param ticks the counter that the last task of each graph increments; null to build no graphs, only to find out how
-    ///        much memory the tasks need
-    TaskGraphs(@Nullable IntArray ticks) {
-        this.ticks = ticks;
+    /// @param collects false to keep no tasks, only to find out how much memory they need
+    TaskGraphs(boolean collects) {
+        this.collects = collects;
     }
 
     GridScheduler grids() {
@@ -105,17 +137,30 @@ final class TaskGraphs {
     }
 
     boolean hasGrids() {
-        return !named.isEmpty();
+        return hasGrids;
     }
 
-    /// The graphs built since the last call; the next task begins a new one.
-    List<Part> finish() {
-        for (Part p : parts)
-            tick(p.graph(), Objects.requireNonNull(ticks));
-        List<Part> done = List.copyOf(parts);
-        parts.clear();
-        tasks = MAX_TASKS;
+    /// Elements of `at`.
+    int atLength() {
+        return Math.max(1, atLength);
+    }
+
+    /// The graphs of all programs so far.
+    List<Graph> graphs() {
+        return graphs;
+    }
+
+    /// The launches of the tasks since the last call.
+    List<Launch> finish() {
+        cut();
+        List<Launch> done = List.copyOf(launches);
+        launches.clear();
         return done;
+    }
+
+    /// A graph of [#graphs] with its last task; the caller adds the transfers.
+    static TaskGraph build(Graph graph, IntArray at, IntArray ticks) {
+        return tick(graph.build(at), ticks);
     }
 
     /// A graph that copies `arrays` to the device and does nothing else: its only task counts its runs.
@@ -127,13 +172,6 @@ final class TaskGraphs {
         return graph.task("tick", ElementKernels::tick, ticks);
     }
 
-    /// Tasks from here on belong to `op`.
-    void operation(Op op) {
-        roots.clear();
-        for (Access a : op.accesses())
-            roots.add(a.buf().root());
-    }
-
     static Grid items(int n) {
         return new Grid(n, 1, 0, 0);
     }
@@ -143,148 +181,72 @@ final class TaskGraphs {
         return new Grid(x, y, 0, 0);
     }
 
-    /// The name of the next task: its kernel, the number of this kernel with these constants, and its index among the equal
-    /// tasks of the graph. Begins a new graph if the current one is full.
-    private String next(String kernel, Grid grid, Object... arguments) {
-        List<Object> key = new ArrayList<>(List.of(kernel, grid));
-        for (Object a : arguments)
-            key.add(a instanceof TornadoNativeArray ? a.getClass() : a instanceof Number ? a : "context");
-        int number = kernels.computeIfAbsent(key, _ -> kernels.size());
-        if (++tasks >= MAX_TASKS || uses.getOrDefault(number, 0) >= MAX_USES)
-            begin();
-        int use = uses.merge(number, 1, Integer::sum);
-        String id = kernel + "_" + number + (use == 1 ? "" : "_" + use);
-        Part part = parts.getLast();
-        part.roots().addAll(roots);
-        part.names().add(id);
-        if (named.add(id))
-            grids.addWorkerGrid(NAME + "." + id, grid.worker());
-        return id;
-    }
-
-    private void begin() {
-        parts.add(new Part(new TaskGraph(NAME), new LinkedHashSet<>(), new HashSet<>()));
-        tasks = 1;
+    /// Ends the current graph; the next task begins another.
+    void cut() {
+        if (tasks.isEmpty())
+            return;
+        List<Object> key = new ArrayList<>();
+        Set<String> names = new HashSet<>();
+        Set<TornadoNativeArray> arrays = Collections.newSetFromMap(new IdentityHashMap<>());
+        for (Task t : tasks) {
+            key.add(t.id);
+            names.add(t.id);
+            for (Object a : t.arguments)
+                if (a instanceof TornadoNativeArray array) {
+                    arrays.add(array);
+                    key.add(numbers.computeIfAbsent(array, _ -> numbers.size()));
+                }
+        }
+        Integer graph = known.get(key);
+        if (graph == null) {
+            graph = graphs.size();
+            known.put(key, graph);
+            graphs.add(new Graph(List.copyOf(tasks), names, arrays));
+        }
+        launches.add(new Launch(graph, tasks.stream().mapToInt(Task::slot).toArray(),
+                offsets.toArray(int[][]::new)));
+        tasks.clear();
+        offsets.clear();
         uses.clear();
     }
 
-    private TaskGraph graph() {
-        return parts.getLast().graph();
+    @Override
+    void add(String kernel, Grid grid, boolean groups, Object code, int[] at, Object... arguments) {
+        add(kernel, grid, new Task("", 0, code, groups, arguments), at);
     }
 
-    /// A library call. Nothing is compiled for it and it chooses its own grid, so each call has a name of its own.
-    void library(Supplier<LibraryTaskDescriptor> call) {
-        if (ticks == null)
+    /// A library call. It chooses its own grid.
+    ///
+    /// @param arguments its arrays, and the scalars that distinguish it from other calls of that name
+    void library(String name, int[] at, LibraryCall call, Object... arguments) {
+        add(name, null, new Task("", 0, call, false, arguments), at);
+    }
+
+    /// Names the task after its kernel, the number of this kernel with these constants, and its index among the equal tasks of
+    /// the graph. Begins a new graph if the current one is full.
+    private void add(String kernel, @Nullable Grid grid, Task task, int[] at) {
+        if (!collects)
             return;
-        if (++tasks >= MAX_TASKS)
-            begin();
-        parts.getLast().roots().addAll(roots);
-        graph().libraryTask("call_" + ++calls, c -> c, call.get());
-    }
-
-    private void add(String kernel, Grid grid, BiConsumer<TaskGraph, String> task, Object... arguments) {
-        if (ticks != null) {
-            String id = next(kernel, grid, arguments); // may begin a new graph
-            task.accept(graph(), id);
+        List<Object> key = new ArrayList<>();
+        Collections.addAll(key, kernel, grid, task.groups, at.length);
+        for (Object a : task.arguments)
+            key.add(a instanceof TornadoNativeArray ? a.getClass() : a);
+        int number = kernels.computeIfAbsent(key, _ -> kernels.size());
+        if (tasks.size() >= MAX_TASKS - 1 || uses.getOrDefault(number, 0) >= MAX_USES)
+            cut();
+        int use = uses.merge(number, 1, Integer::sum);
+        String id = kernel + "_" + number + (use == 1 ? "" : "_" + use);
+        Integer slot = slots.get(id);
+        if (slot == null) {
+            slot = atLength;
+            slots.put(id, slot);
+            atLength += at.length;
+            if (grid != null) {
+                grids.addWorkerGrid(NAME + "." + id, grid.worker());
+                hasGrids = true;
+            }
         }
-    }
-
-    // one overload for each number of arguments that kernels have
-
-    <A1, A2, A3> void task(String kernel, Grid grid, Task3<A1, A2, A3> code, A1 a1, A2 a2, A3 a3) {
-        add(kernel, grid, (g, id) -> g.task(id, code, a1, a2, a3), a1, a2, a3);
-    }
-
-    <A1, A2, A3, A4> void task(String kernel, Grid grid, Task4<A1, A2, A3, A4> code, A1 a1, A2 a2, A3 a3, A4 a4) {
-        add(kernel, grid, (g, id) -> g.task(id, code, a1, a2, a3, a4), a1, a2, a3, a4);
-    }
-
-    <A1, A2, A3, A4, A5> void task(String kernel, Grid grid, Task5<A1, A2, A3, A4, A5> code, A1 a1, A2 a2, A3 a3,
-            A4 a4, A5 a5) {
-        add(kernel, grid, (g, id) -> g.task(id, code, a1, a2, a3, a4, a5), a1, a2, a3, a4, a5);
-    }
-
-    <A1, A2, A3, A4, A5, A6> void task(String kernel, Grid grid, Task6<A1, A2, A3, A4, A5, A6> code, A1 a1, A2 a2,
-            A3 a3, A4 a4, A5 a5, A6 a6) {
-        add(kernel, grid, (g, id) -> g.task(id, code, a1, a2, a3, a4, a5, a6), a1, a2, a3, a4, a5, a6);
-    }
-
-    <A1, A2, A3, A4, A5, A6, A7> void task(String kernel, Grid grid, Task7<A1, A2, A3, A4, A5, A6, A7> code, A1 a1,
-            A2 a2, A3 a3, A4 a4, A5 a5, A6 a6, A7 a7) {
-        add(kernel, grid, (g, id) -> g.task(id, code, a1, a2, a3, a4, a5, a6, a7), a1, a2, a3, a4, a5, a6, a7);
-    }
-
-    <A1, A2, A3, A4, A5, A6, A7, A8> void task(String kernel, Grid grid, Task8<A1, A2, A3, A4, A5, A6, A7, A8> code,
-            A1 a1, A2 a2, A3 a3, A4 a4, A5 a5, A6 a6, A7 a7, A8 a8) {
-        add(kernel, grid, (g, id) -> g.task(id, code, a1, a2, a3, a4, a5, a6, a7, a8), a1, a2, a3, a4, a5, a6, a7, a8);
-    }
-
-    <A1, A2, A3, A4, A5, A6, A7, A8, A9> void task(String kernel, Grid grid,
-            Task9<A1, A2, A3, A4, A5, A6, A7, A8, A9> code, A1 a1, A2 a2, A3 a3, A4 a4, A5 a5, A6 a6, A7 a7, A8 a8,
-            A9 a9) {
-        add(kernel, grid, (g, id) -> g.task(id, code, a1, a2, a3, a4, a5, a6, a7, a8, a9), a1, a2, a3, a4, a5, a6, a7,
-                a8, a9);
-    }
-
-    <A1, A2, A3, A4, A5, A6, A7, A8, A9, A10> void task(String kernel, Grid grid,
-            Task10<A1, A2, A3, A4, A5, A6, A7, A8, A9, A10> code, A1 a1, A2 a2, A3 a3, A4 a4, A5 a5, A6 a6, A7 a7,
-            A8 a8, A9 a9, A10 a10) {
-        add(kernel, grid, (g, id) -> g.task(id, code, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10), a1, a2, a3, a4, a5, a6,
-                a7, a8, a9, a10);
-    }
-
-    <A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11> void task(String kernel, Grid grid,
-            Task11<A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11> code, A1 a1, A2 a2, A3 a3, A4 a4, A5 a5, A6 a6, A7 a7,
-            A8 a8, A9 a9, A10 a10,
-            A11 a11) {
-        add(kernel, grid, (g, id) -> g.task(id, code, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11), a1, a2, a3, a4, a5,
-                a6, a7, a8, a9, a10, a11);
-    }
-
-    <A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11, A12> void task(String kernel, Grid grid,
-            Task12<A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11, A12> code, A1 a1, A2 a2, A3 a3, A4 a4, A5 a5, A6 a6,
-            A7 a7, A8 a8, A9 a9,
-            A10 a10, A11 a11, A12 a12) {
-        add(kernel, grid, (g, id) -> g.task(id, code, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12), a1, a2, a3,
-                a4, a5, a6, a7, a8, a9, a10, a11, a12);
-    }
-
-    <A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11, A12, A13> void task(String kernel, Grid grid,
-            Task13<A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11, A12, A13> code, A1 a1, A2 a2, A3 a3, A4 a4, A5 a5,
-            A6 a6, A7 a7, A8 a8,
-            A9 a9, A10 a10, A11 a11, A12 a12, A13 a13) {
-        add(kernel, grid, (g, id) -> g.task(id, code, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13), a1, a2,
-                a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13);
-    }
-
-    <A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11, A12, A13, A14> void task(String kernel, Grid grid,
-            Task14<A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11, A12, A13, A14> code, A1 a1, A2 a2, A3 a3, A4 a4, A5 a5,
-            A6 a6,
-            A7 a7, A8 a8, A9 a9, A10 a10, A11 a11, A12 a12, A13 a13, A14 a14) {
-        add(kernel, grid, (g, id) -> g.task(id, code, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14), a1,
-                a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14);
-    }
-
-    <A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11, A12, A13, A14, A15, A16> void task(String kernel, Grid grid,
-            Task16<A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11, A12, A13, A14, A15, A16> code, A1 a1, A2 a2, A3 a3,
-            A4 a4, A5 a5, A6 a6, A7 a7, A8 a8, A9 a9, A10 a10, A11 a11, A12 a12, A13 a13, A14 a14, A15 a15, A16 a16) {
-        add(kernel, grid, (g, id) -> g.task(id, code, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15,
-                a16), a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16);
-    }
-
-    <A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11, A12, A13, A14, A15, A16, A17> void task(String kernel, Grid grid,
-            Task17<A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11, A12, A13, A14, A15, A16, A17> code, A1 a1, A2 a2,
-            A3 a3, A4 a4, A5 a5, A6 a6, A7 a7, A8 a8, A9 a9, A10 a10, A11 a11, A12 a12, A13 a13, A14 a14, A15 a15,
-            A16 a16, A17 a17) {
-        add(kernel, grid, (g, id) -> g.task(id, code, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15,
-                a16, a17), a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16, a17);
-    }
-
-    <A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11, A12, A13, A14, A15, A16, A17, A18> void task(String kernel,
-            Grid grid, Task18<A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11, A12, A13, A14, A15, A16, A17, A18> code,
-            A1 a1, A2 a2, A3 a3, A4 a4, A5 a5, A6 a6, A7 a7, A8 a8, A9 a9, A10 a10, A11 a11, A12 a12, A13 a13,
-            A14 a14, A15 a15, A16 a16, A17 a17, A18 a18) {
-        add(kernel, grid, (g, id) -> g.task(id, code, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15,
-                a16, a17, a18), a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16, a17, a18);
+        tasks.add(new Task(id, slot, task.code, task.groups, task.arguments));
+        offsets.add(at);
     }
 }

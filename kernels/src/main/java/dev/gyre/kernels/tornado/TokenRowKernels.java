@@ -14,11 +14,12 @@ final class TokenRowKernels {
     }
 
     /// [TokenKernels#lossOfRows]
-    static void lossOfRow(KernelContext context, FloatArray logits, IntArray labels, FloatArray rowLoss, FloatArray lse,
-            IntArray at, int V, int ignore) {
-        int logitsAt = at.get(0);
-        int labelsAt = at.get(1);
-        int rowLossAt = at.get(2);
+    static void lossOfRow(KernelContext context, IntArray at, int slot, FloatArray logits, IntArray labels,
+            FloatArray rowLoss, FloatArray lse, int V, int ignore) {
+        int logitsAt = at.get(slot);
+        int labelsAt = at.get(slot + 1);
+        int rowLossAt = at.get(slot + 2);
+        int lseAt = at.get(slot + 3);
         float[] part = context.allocateFloatLocalArray(GROUP);
         int lane = context.localIdx;
         int row = context.groupIdx;
@@ -48,7 +49,7 @@ final class TokenRowKernels {
         if (lane == 0) {
             int label = labels.get(labelsAt + row);
             float l = max + TornadoMath.log(part[0]);
-            lse.set(row, l);
+            lse.set(lseAt + row, l);
             rowLoss.set(rowLossAt + row, label == ignore ? 0f : l - logits.get(from + TornadoMath.max(label, 0)));
         }
     }

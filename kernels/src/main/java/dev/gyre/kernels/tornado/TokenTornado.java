@@ -8,8 +8,6 @@ import dev.gyre.kernels.tornado.DeviceMemory.Floats;
 import dev.gyre.kernels.tornado.DeviceMemory.Ints;
 import dev.gyre.kernels.tornado.DeviceMemory.Shorts;
 import dev.gyre.kernels.tornado.Lowering.Choice;
-import uk.ac.manchester.tornado.api.KernelContext;
-import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
 
 /// Lowering of [dev.gyre.kernels.op.TokenOps].
 final class TokenTornado extends OpLowering {
@@ -24,8 +22,8 @@ final class TokenTornado extends OpLowering {
                 Ints ids = i(o.ids());
                 Floats dOut = f(o.dOut());
                 Floats dTable = f(o.dTable());
-                tasks.task("embedGrad", items(o.C()), TokenKernels::embedGrad, ids.array(), dOut.array(),
-                        dTable.array(), at(ids.at(), dOut.at(), dTable.at()), o.N(), o.C());
+                tasks.task("embedGrad", items(o.C()), TokenKernels::embedGrad, at(ids.at(), dOut.at(), dTable.at()),
+                        ids.array(), dOut.array(), dTable.array(), o.N(), o.C());
             }
             case TokenOps.CrossEntropy o -> crossEntropy(o);
         }
@@ -36,12 +34,12 @@ final class TokenTornado extends OpLowering {
         Floats out = f(o.out());
         if (o.table().dtype() == DType.BF16) {
             Shorts t = memory.shorts(o.table());
-            tasks.task("embedBf16", items(o.N() * o.C()), TokenKernels::embedBf16, ids.array(), t.array(),
-                    memory.powers(), out.array(), at(ids.at(), t.at(), out.at()), o.N(), o.C());
+            tasks.task("embedBf16", items(o.N() * o.C()), TokenKernels::embedBf16, at(ids.at(), t.at(), out.at()),
+                    ids.array(), t.array(), memory.powers(), out.array(), o.N(), o.C());
         } else {
             Floats t = f(o.table());
-            tasks.task("embed", items(o.N() * o.C()), TokenKernels::embed, ids.array(), t.array(), out.array(),
-                    at(ids.at(), t.at(), out.at()), o.N(), o.C());
+            tasks.task("embed", items(o.N() * o.C()), TokenKernels::embed, at(ids.at(), t.at(), out.at()), ids.array(),
+                    t.array(), out.array(), o.N(), o.C());
         }
     }
 
@@ -49,21 +47,20 @@ final class TokenTornado extends OpLowering {
         Floats logits = f(o.logits());
         Ints labels = i(o.labels());
         Floats loss = f(o.rowLoss());
-        FloatArray lse = memory.scratch(o.N());
+        Floats lse = scratch(o.N());
         if (workGroups) {
-            tasks.task("lossOfRow", groups(o.N(), TokenRowKernels.GROUP), TokenRowKernels::lossOfRow,
-                    new KernelContext(), logits.array(), labels.array(), loss.array(), lse,
-                    at(logits.at(), labels.at(), loss.at()), o.V(),
-                    TokenOps.CrossEntropy.IGNORE);
+            tasks.groupTask("lossOfRow", groups(o.N(), TokenRowKernels.GROUP), TokenRowKernels::lossOfRow,
+                    at(logits.at(), labels.at(), loss.at(), lse.at()), logits.array(), labels.array(), loss.array(),
+                    lse.array(), o.V(), TokenOps.CrossEntropy.IGNORE);
         } else
-            tasks.task("lossOfRows", items(o.N()), TokenKernels::lossOfRows, logits.array(), labels.array(),
-                    loss.array(), lse, at(logits.at(), labels.at(), loss.at()), o.N(), o.V(),
-                    TokenOps.CrossEntropy.IGNORE);
+            tasks.task("lossOfRows", items(o.N()), TokenKernels::lossOfRows,
+                    at(logits.at(), labels.at(), loss.at(), lse.at()), logits.array(), labels.array(), loss.array(),
+                    lse.array(), o.N(), o.V(), TokenOps.CrossEntropy.IGNORE);
         if (o.gradient()) {
             Floats scale = f(o.scale());
-            tasks.task("lossGrad", items(o.N() * o.V()), TokenKernels::lossGrad, logits.array(), labels.array(),
-                    lse, scale.array(), at(logits.at(), labels.at(), scale.at()), o.N(), o.V(),
-                    TokenOps.CrossEntropy.IGNORE);
+            tasks.task("lossGrad", items(o.N() * o.V()), TokenKernels::lossGrad,
+                    at(logits.at(), labels.at(), lse.at(), scale.at()), logits.array(), labels.array(), lse.array(),
+                    scale.array(), o.N(), o.V(), TokenOps.CrossEntropy.IGNORE);
         }
     }
 }

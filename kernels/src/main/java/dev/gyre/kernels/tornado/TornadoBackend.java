@@ -141,7 +141,7 @@ public final class TornadoBackend implements Backend {
     }
 
     private static long withWorkspaces(DeviceMemory sizes, List<Program> programs, Lowering.Choice choice) {
-        TaskGraphs none = new TaskGraphs(null);
+        TaskGraphs none = new TaskGraphs(false);
         for (Program p : programs)
             Lowering.lower(p, none, sizes, choice);
         return sizes.bytes();

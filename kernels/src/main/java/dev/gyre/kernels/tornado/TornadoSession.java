@@ -28,6 +28,7 @@ import uk.ac.manchester.tornado.api.TornadoExecutionResult;
 import uk.ac.manchester.tornado.api.common.TornadoDevice;
 import uk.ac.manchester.tornado.api.enums.DataTransferMode;
 import uk.ac.manchester.tornado.api.exceptions.TornadoExecutionPlanException;
+import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 
 /// One execution plan with the task graphs of the programs, made by [TaskGraphs], and two more that only move data:
 ///
@@ -43,6 +44,9 @@ import uk.ac.manchester.tornado.api.exceptions.TornadoExecutionPlanException;
 /// programs. `upload` copies all of its arrays, so those that the device has written since are fetched first. Results are
 /// copied to the host on request.
 final class TornadoSession implements Session {
+    /// Index of the first graph of [TaskGraphs#graphs].
+    private static final int FIRST = 2;
+
     private final String name;
     private final TornadoDevice device;
     private final Lowering.Choice choice;
@@ -54,8 +58,9 @@ final class TornadoSession implements Session {
     /// State that the device wrote since the host last read it.
     private final Set<Buf> deviceNewer = new LinkedHashSet<>();
     private boolean hostNewer = true;
-    /// Index of each program's first task graph, then the number of all graphs.
-    private final int[] first;
+    /// What each program executes.
+    private final List<List<TaskGraphs.Launch>> launches = new ArrayList<>();
+    private IntArray at = new IntArray(1);
     /// The names of the tasks of each task graph that has not run yet.
     private final Map<Integer, Set<String>> fresh = new HashMap<>();
     /// The names of the tasks of those that have run; each name is compiled once.
@@ -70,7 +75,6 @@ final class TornadoSession implements Session {
         this.device = device;
         this.choice = choice;
         this.programs = List.copyOf(programs);
-        this.first = new int[programs.size() + 1];
         this.memoryPlan = memoryPlan;
         this.memory = new DeviceMemory(this.programs, memoryPlan);
         for (Buf b : memoryPlan.persistent()) {
@@ -170,8 +174,10 @@ final class TornadoSession implements Session {
             last = execute(p, "upload", 1);
             hostNewer = false;
         }
-        for (int g = first[index]; g < first[index + 1]; g++)
-            last = execute(p, program.name(), g);
+        for (TaskGraphs.Launch launch : launches.get(index)) {
+            launch.fill(at);
+            last = execute(p, program.name(), FIRST + launch.graph());
+        }
         for (Op op : program.ops())
             for (Access a : op.accesses())
                 if (a.writes() && DeviceMemory.isState(a.buf().root()))
@@ -185,12 +191,13 @@ final class TornadoSession implements Session {
             return p;
         if (!unbound.isEmpty())
             throw new IllegalStateException("weights without values: " + unbound);
-        TaskGraphs tasks = new TaskGraphs(memory.ticks());
-        List<List<TaskGraphs.Part>> graphs = new ArrayList<>();
+        TaskGraphs tasks = new TaskGraphs(true);
+        launches.clear();
         for (Program program : programs) {
             Lowering.lower(program, tasks, memory, choice);
-            graphs.add(tasks.finish());
+            launches.add(tasks.finish());
         }
+        at = new IntArray(tasks.atLength());
         // only now are all arrays known: lowering adds workspaces and constants
         TornadoBackend.requireMemory(name, device, memory.bytes());
         Object[] fixed = memory.fixed();
@@ -200,18 +207,14 @@ final class TornadoSession implements Session {
         TaskGraph upload =
                 TaskGraphs.moving(state, memory.ticks()).consumeFromDevice(fixed).persistOnDevice(fixed);
         all.add(upload.persistOnDevice(state).transferToHost(DataTransferMode.UNDER_DEMAND, state).snapshot());
-        for (int i = 0; i < programs.size(); i++) {
-            first[i] = all.size();
-            for (TaskGraphs.Part part : graphs.get(i)) {
-                TaskGraph g = part.graph();
-                g.transferToDevice(DataTransferMode.EVERY_EXECUTION, memory.smallInputs(part.roots()));
-                g.consumeFromDevice(fixed).persistOnDevice(fixed);
-                g.consumeFromDevice(state).persistOnDevice(state);
-                fresh.put(all.size(), part.names());
-                all.add(g.transferToHost(DataTransferMode.UNDER_DEMAND, state).snapshot());
-            }
+        for (TaskGraphs.Graph graph : tasks.graphs()) {
+            TaskGraph g = TaskGraphs.build(graph, at, memory.ticks());
+            g.transferToDevice(DataTransferMode.EVERY_EXECUTION, memory.smallInputs(graph.arrays()));
+            g.consumeFromDevice(fixed).persistOnDevice(fixed);
+            g.consumeFromDevice(state).persistOnDevice(state);
+            fresh.put(all.size(), graph.names());
+            all.add(g.transferToHost(DataTransferMode.UNDER_DEMAND, state).snapshot());
         }
-        first[programs.size()] = all.size();
         p = new TornadoExecutionPlan(all.toArray(ImmutableTaskGraph[]::new));
         p.withDevice(device);
         // TornadoVM rejects a scheduler that has no grid for any of the tasks
