@@ -49,16 +49,16 @@ final class ElementKernels {
     }
 
     /// `y = a x`
-    static void scale(FloatArray x, FloatArray y, IntArray at, int n, float a) {
-        int xAt = at.get(0);
-        int yAt = at.get(1);
+    static void scale(IntArray at, int slot, FloatArray x, FloatArray y, int n, float a) {
+        int xAt = at.get(slot);
+        int yAt = at.get(slot + 1);
         for (@Parallel int i = 0; i < (n & ALL); i++)
             y.set(yAt + i, a * x.get(xAt + i));
     }
 
     /// [#scale] where y replaces x.
-    static void scaleInPlace(FloatArray x, IntArray at, int n, float a) {
-        int xAt = at.get(0);
+    static void scaleInPlace(IntArray at, int slot, FloatArray x, int n, float a) {
+        int xAt = at.get(slot);
         for (@Parallel int i = 0; i < (n & ALL); i++)
             x.set(xAt + i, a * x.get(xAt + i));
     }

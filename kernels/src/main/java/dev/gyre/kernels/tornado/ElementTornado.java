@@ -30,10 +30,10 @@ final class ElementTornado extends OpLowering {
                 int n = o.x().length();
                 float a = (float) o.a();
                 if (o.y() == o.x()) {
-                    tasks.task("scaleInPlace", items(n), ElementKernels::scaleInPlace, x.array(), at(x.at()), n, a);
+                    tasks.task("scaleInPlace", items(n), ElementKernels::scaleInPlace, at(x.at()), x.array(), n, a);
                 } else {
                     Floats y = f(o.y());
-                    tasks.task("scale", items(n), ElementKernels::scale, x.array(), y.array(), at(x.at(), y.at()), n,
+                    tasks.task("scale", items(n), ElementKernels::scale, at(x.at(), y.at()), x.array(), y.array(), n,
                             a);
                 }
             }

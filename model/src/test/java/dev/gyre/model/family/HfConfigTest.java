@@ -6,12 +6,14 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import dev.gyre.model.family.ModelConfig.Attention;
 import dev.gyre.model.family.ModelConfig.Bias;
 import dev.gyre.model.family.ModelConfig.Mlp;
+import dev.gyre.model.family.ModelConfig.Multipliers;
 import dev.gyre.model.family.ModelConfig.NormPlacement;
 import dev.gyre.model.family.ModelConfig.Norms;
 import dev.gyre.model.family.ModelConfig.Positions;
 import dev.gyre.model.family.ModelConfig.QkNorm;
 import dev.gyre.model.family.ModelConfig.Rotary;
 import dev.gyre.model.family.ModelConfig.Shape;
+import dev.gyre.model.family.ModelConfig.Sight;
 import dev.gyre.model.family.ModelConfig.StoredAs;
 import dev.gyre.model.family.ModelConfig.Tokens;
 import dev.gyre.model.files.FormatException;
@@ -29,6 +31,9 @@ import org.junit.jupiter.params.provider.ValueSource;
 class HfConfigTest {
     private static final String SIZES = "'vocab_size':96,'hidden_size':64,'intermediate_size':160,"
             + "'num_hidden_layers':3,'num_attention_heads':4,'num_key_value_heads':2";
+
+    /// One factor for each pair of a head of 24 values.
+    private static final List<Double> TWELVE = List.of(1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 5.5, 6.0, 6.5);
 
     /// A config.json of the given family and sizes with more keys, in single quotes.
     private static ModelConfig config(String family, String more) {
@@ -90,6 +95,33 @@ class HfConfigTest {
         assertThat(nulls.attention().kvHeads()).isEqualTo(32);
         assertThat(nulls.attention().headDim()).isEqualTo(8);
         assertThat(nulls.positions().windows()).containsExactly(0, 0);
+    }
+
+    @Test
+    void smolLm3SaysWhichLayersHaveRotaryPositions() {
+        ModelConfig c = config("smollm3", ",'no_rope_layers':[1,0,1,0],'use_sliding_window':true,'sliding_window':7");
+        assertThat(c.positions().layers()).containsExactly(new Sight(0, new Rotary(2e6, new RopeScaling.Default())),
+                new Sight(7, null), new Sight(0, new Rotary(2e6, new RopeScaling.Default())));
+        assertThat(c.tieWordEmbeddings()).isTrue();
+        ModelConfig interval = config("smollm3", ",'no_rope_layer_interval':3,'rope_theta':5e6");
+        assertThat(interval.positions().layers().stream().map(Sight::rotary)).containsExactly(
+                new Rotary(5e6, new RopeScaling.Default()), new Rotary(5e6, new RopeScaling.Default()), null);
+        assertThat(interval.positions().windows()).containsExactly(0, 0, 0);
+        assertThat(config("smollm3", ",'use_sliding_window':true,'sliding_window':7,'no_rope_layers':[1,0,1],"
+                + "'layer_types':['sliding_attention','full_attention','full_attention']").positions().windows())
+                .containsExactly(7, 0, 0);
+    }
+
+    @Test
+    void graniteHasItsFactors() {
+        ModelConfig c = config("granite", ",'attention_multiplier':0.0078125,'embedding_multiplier':12,"
+                + "'residual_multiplier':0.22,'logits_scaling':8");
+        assertThat(c.attention().scale()).isEqualTo(0.0078125);
+        assertThat(c.multipliers()).isEqualTo(new Multipliers(12, 0.22, 8));
+        assertThat(config("granite", "").attention().scale()).isEqualTo(1);
+        assertThat(config("granite", "").multipliers()).isEqualTo(Multipliers.NONE);
+        assertThat(config("llama", ",'attention_multiplier':0.5,'logits_scaling':8").attention().scale())
+                .isEqualTo(0.25);
     }
 
     @Test
@@ -172,9 +204,20 @@ class HfConfigTest {
 
     @ParameterizedTest
     @CsvSource(delimiter = '|', quoteCharacter = '`', value = {
-        "gemma2 || model_type: \"gemma2\" | \"qwen3\"",
+        "bloom || model_type: \"bloom\" | \"qwen3\"",
         "llama | ,'hidden_act':'gelu' | hidden_act: \"gelu\" | silu",
-        "llama | ,'rope_scaling':{'type':'longrope','factor':2} | rope_scaling.type: \"longrope\" | yarn",
+        "llama | ,'rope_scaling':{'type':'proportional','factor':2} | rope_scaling.type: \"proportional\" | yarn",
+        "llama | ,'rope_scaling':{'type':'longrope','factor':2} | rope_scaling.short_factor: is missing | positive numbers",
+        "llama | ,'rope_scaling':{'type':'longrope','short_factor':[1,2],'long_factor':[1,0]} | rope_scaling.long_factor | positive numbers",
+        "llama | ,'rope_scaling':{'type':'longrope','short_factor':[1,2],'long_factor':[1]} | rope_scaling.long_factor: [1] | 2 numbers",
+        "llama | ,'rope_scaling':{'type':'longrope','short_factor':[1,2],'long_factor':[1,2]} | 2 numbers for 8 pairs | correct",
+        "granite | ,'attention_multiplier':0 | scale 0.0 | correct",
+        "granite | ,'logits_scaling':0 | logits_scaling 0.0 | correct",
+        "granite | ,'residual_multiplier':'x' | residual_multiplier: \"x\" | a number",
+        "smollm3 | ,'no_rope_layers':[1,0] | no_rope_layers: [1,0] | 3 layers",
+        "smollm3 | ,'no_rope_layers':[1,0,2] | no_rope_layers: [1,0,2] | 0 or 1",
+        "smollm3 | ,'no_rope_layer_interval':0 | no_rope_layer_interval: 0 | positive",
+        "smollm3 | ,'sliding_window':8,'layer_types':['full_attention','full_attention','sliding_attention'] | layer_types | use_sliding_window",
         "llama | ,'rope_scaling':{'rope_type':'linear'} | rope_scaling.factor: is missing | a number",
         "llama | ,'rope_scaling':{'rope_type':'linear','factor':0} | rope_scaling.factor: 0 | from 1",
         "llama | ,'rope_scaling':7 | rope_scaling: 7 | an object",
@@ -235,6 +278,15 @@ class HfConfigTest {
                     List.of(0, 24, 24), false, NormPlacement.BEFORE);
             case "qwen3" -> config(family, new Attention(4, 2, 24, Bias.ALL, QkNorm.PER_HEAD), scaling,
                     List.of(24, 0, 24), false, NormPlacement.BEFORE);
+            case "granite" -> new ModelConfig(family, new Shape(96, 64, 3, true), biased.scaled(0.25),
+                    new Positions(128, new Rotary(1e6, scaling), List.of(0, 0, 0)), new Mlp(160, true),
+                    new Norms(NormPlacement.BEFORE, 1e-5), new Multipliers(12, 0.22, 8), new Tokens(1, List.of(2, 3), null),
+                    new StoredAs("bfloat16", null));
+            case "smollm3" -> new ModelConfig(family, new Shape(96, 64, 3, true), biased,
+                    new Positions(128, List.of(new Sight(0, new Rotary(1e6, scaling)), new Sight(24, null),
+                            new Sight(24, new Rotary(1e6, scaling)))),
+                    new Mlp(160, true), new Norms(NormPlacement.BEFORE, 1e-5), new Tokens(1, List.of(2, 3), null),
+                    new StoredAs("bfloat16", null));
             case "olmo2" -> config(family, new Attention(4, 2, 24, Bias.ALL, QkNorm.WHOLE), scaling,
                     List.of(0, 0, 0), false, NormPlacement.AFTER);
             default -> throw new AssertionError("no configuration of " + family + " is tried");
@@ -258,7 +310,9 @@ class HfConfigTest {
         for (RopeScaling scaling : List.of(new RopeScaling.Default(), new RopeScaling.Linear(2.5),
                 new RopeScaling.Dynamic(2), new RopeScaling.Llama3(8, 1, 4, 64),
                 new RopeScaling.Yarn(4, 32, 32, 1, null, 0.7, 1.0, true),
-                new RopeScaling.Yarn(4, 32, 16, 2, 1.1, null, null, false))) {
+                new RopeScaling.Yarn(4, 32, 16, 2, 1.1, null, null, false),
+                new RopeScaling.LongRope(TWELVE, TWELVE.reversed(), 64, null, null),
+                new RopeScaling.LongRope(TWELVE, TWELVE, 64, 2.0, 1.1))) {
             ModelConfig c = everything(family, scaling);
             assertThat(parse(Json.pretty(HfConfig.toJson(c)))).isEqualTo(c);
         }
