@@ -207,7 +207,13 @@ public record ModelConfig(Family family, Shape shape, Attention attention, Posit
     }
 
     /// @param eps epsilon of every norm
-    public record Norms(NormPlacement placement, double eps) {
+    /// @param offset what is added to the stored weight w of every norm: with 1, rows are scaled by `1 + w`
+    public record Norms(NormPlacement placement, double eps, double offset) {
+        /// Rows are scaled by the stored weight itself.
+        public Norms(NormPlacement placement, double eps) {
+            this(placement, eps, 0);
+        }
+
         public Norms {
             if (!(eps > 0))
                 throw new IllegalArgumentException("rms_norm_eps " + eps + " is not positive");

@@ -143,7 +143,7 @@ final class DecoderLayer {
         Buf forward(Emitter e, Buf in, int N) {
             if (module == null)
                 return in;
-            Norms.Out out = Norms.forward(e, store, module, in, N, C, c.norms().eps());
+            Norms.Out out = Norms.forward(e, store, module, in, N, C, c.norms());
             x = in;
             rstd = out.rstd();
             return out.y();
@@ -166,7 +166,7 @@ final class DecoderLayer {
         /// Before a branch: from the gradient `dY` of its output to that of the residual stream, added to `g`.
         void backward(Emitter e, @Nullable Buf dY, @Nullable Buf g, int N) {
             if (module != null)
-                Norms.backward(e, store, module, need(x), need(rstd), dY, g, N, C, true);
+                Norms.backward(e, store, module, need(x), need(rstd), dY, g, N, C, c.norms(), true);
         }
 
         /// After a branch: from the gradient `g` of the residual stream, which is not changed, to that of the branch.
@@ -175,7 +175,7 @@ final class DecoderLayer {
                 return g;
             e.scope(module);
             Buf dX = e.act("d x", N, C);
-            Norms.backward(e, store, module, need(x), need(rstd), g, dX, N, C, false);
+            Norms.backward(e, store, module, need(x), need(rstd), g, dX, N, C, c.norms(), false);
             return dX;
         }
     }
@@ -229,7 +229,7 @@ final class DecoderLayer {
 
     private void rotate(Emitter e, Buf x, int N, int heads, boolean inverse) {
         if (rope != null)
-            e.add(new RopeOps.Rope(x, rope.cos, rope.sin, rope.rows, N, heads, D, inverse));
+            e.add(new RopeOps.Rope(x, rope.cos, rope.sin, rope.rows, N, heads, D, rope.dims, inverse));
     }
 
     /// Training's [Mixer]: causal attention inside the batch; remembers the row statistics for backward.
@@ -346,7 +346,7 @@ final class DecoderLayer {
     private Norms.Out qkNorm(Emitter e, String module, Buf in, int N, int heads) {
         boolean whole = c.attention().qkNorm() == QkNorm.WHOLE;
         return Norms.forward(e, store, path + "." + module, in, whole ? N : N * heads, whole ? heads * D : D,
-                c.norms().eps());
+                c.norms());
     }
 
     private Buf qkNormBackward(Emitter e, String module, Buf in, Buf rstd, Buf dY, int N, int heads) {
@@ -354,7 +354,7 @@ final class DecoderLayer {
         e.scope(path + "." + module);
         Buf dX = e.act("d x", N, heads * D);
         Norms.backward(e, store, path + "." + module, in, rstd, dY, dX, whole ? N : N * heads, whole ? heads * D : D,
-                false);
+                c.norms(), false);
         return dX;
     }
 

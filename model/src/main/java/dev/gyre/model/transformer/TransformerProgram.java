@@ -115,7 +115,7 @@ final class TransformerProgram {
             x = l.forward(e, x, shape, io.start);
         }
 
-        Norms.Out norm = Norms.forward(e, store, ModelConfig.FINAL_NORM, x, N, C, c.norms().eps());
+        Norms.Out norm = Norms.forward(e, store, ModelConfig.FINAL_NORM, x, N, C, c.norms());
 
         int lowest = lowestTrained(layers, embedding);
         AdaptedLinear first = head();
@@ -154,7 +154,7 @@ final class TransformerProgram {
         if (dH == null)
             return;
         Buf g = e.act("g", N, C);
-        Norms.backward(e, store, ModelConfig.FINAL_NORM, x, norm.rstd(), dH, g, N, C, false);
+        Norms.backward(e, store, ModelConfig.FINAL_NORM, x, norm.rstd(), dH, g, N, C, c.norms(), false);
         for (int i = layers.size() - 1; i >= lowest; i--) {
             // the last layer has only just run forward
             if (checkpointing && i < layers.size() - 1)
@@ -340,7 +340,7 @@ final class TransformerProgram {
             });
         }
         Buf last = x.view("last row", (long) (T - 1) * C, 1, C);
-        Buf h = Norms.forward(e, store, ModelConfig.FINAL_NORM, last, 1, C, c.norms().eps()).y();
+        Buf h = Norms.forward(e, store, ModelConfig.FINAL_NORM, last, 1, C, c.norms()).y();
         e.scope(ModelConfig.HEAD);
         head().forward(e, h, logits, 1);
         divide(e, logits);
