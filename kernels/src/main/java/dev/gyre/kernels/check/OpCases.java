@@ -12,7 +12,8 @@ public final class OpCases {
 
     private static final List<Cases> FAMILIES = List.of(new ProductCases(), new TokenCases(), new NormCases(),
             new RopeCases(), new AttentionCases(), new ElementCases(), new ColumnCases(), new CayleyCases(),
-            new RotateCases(), new SubspaceCases(), new GivensCases(), new ReflectCases(), new OptimiserCases());
+            new RotateCases(), new SubspaceCases(), new GivensCases(), new ReflectCases(), new OptimiserCases(),
+            new ActivationCases(), new LayerNormCases(), new PartCases(), new HeadCases(), new DisentangledCases());
 
     private OpCases() {
     }

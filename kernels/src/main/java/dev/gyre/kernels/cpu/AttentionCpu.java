@@ -5,7 +5,7 @@ import dev.gyre.kernels.op.Op;
 import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
-/// Causal attention with grouped key/value heads, its gradient, and the key/value cache.
+/// Attention with grouped key/value heads, causal or in both directions within bounds, its gradient, and the key/value cache.
 ///
 /// Keys are processed in tiles; only the scores of one tile of queries against one tile of keys are stored. Scores are
 /// transposed, a row per key and a column per query: then maxima and sums of the softmax run down the columns in full
@@ -31,10 +31,10 @@ final class AttentionCpu {
     static Runnable task(ThreadPool pool, Simd simd, AttentionOps op, Operands of) {
         return switch (op) {
             case AttentionOps.Attention o -> attention(pool, simd, o, of.at(o.q()), of.at(o.k()), of.at(o.v()),
-                    of.at(o.start()), of.at(o.out()), of.at(o.lse()));
+                    of.at(o.start()), of.optional(o.end()), of.at(o.out()), of.at(o.lse()));
             case AttentionOps.AttentionGrad o -> attentionGrad(pool, simd, o, of.at(o.q()), of.at(o.k()), of.at(o.v()),
-                    of.at(o.start()), of.at(o.out()), of.at(o.lse()), of.at(o.dOut()), of.at(o.delta()), of.at(o.dQ()),
-                    of.at(o.dK()), of.at(o.dV()));
+                    of.at(o.start()), of.optional(o.end()), of.at(o.out()), of.at(o.lse()), of.at(o.dOut()),
+                    of.at(o.delta()), of.at(o.dQ()), of.at(o.dK()), of.at(o.dV()));
             case AttentionOps.CacheStore o ->
                     cacheStore(o, of.at(o.k()), of.at(o.v()), of.at(o.kCache()), of.at(o.vCache()), of.at(o.start()));
             case AttentionOps.CachedAttention o -> cachedAttention(pool, simd, o, of.at(o.q()), of.at(o.kCache()),
@@ -43,7 +43,9 @@ final class AttentionCpu {
     }
 
     /// What forward passes share: T queries at positions `first + i`, `H` query heads over `KV` key/value heads.
-    private record Heads(int H, int KV, int D, float scale, int window) {
+    ///
+    /// @param cap of the scores, 0 for none
+    private record Heads(int H, int KV, int D, float scale, int window, float cap) {
         int group() {
             return H / KV;
         }
@@ -57,11 +59,16 @@ final class AttentionCpu {
         int low(int pos, int start) {
             return window > 0 ? Math.max(start, pos - window + 1) : start;
         }
+
+        /// The key after the last that the query at `pos`, in row `row`, sees.
+        int high(int pos, @Nullable Operand end, int row) {
+            return end == null ? pos + 1 : end.i()[end.off() + row];
+        }
     }
 
     static Runnable attention(ThreadPool pool, Simd simd, AttentionOps.Attention op, Operand q, Operand k, Operand v,
-            Operand start, Operand out, Operand lse) {
-        Heads heads = new Heads(op.H(), op.KV(), op.D(), (float) op.scale(), op.window());
+            Operand start, @Nullable Operand end, Operand out, Operand lse) {
+        Heads heads = new Heads(op.H(), op.KV(), op.D(), (float) op.scale(), op.window(), (float) op.softCap());
         int T = op.T();
         int some = heads.queries();
         int tiles = (T + some - 1) / some;
@@ -70,7 +77,7 @@ final class AttentionCpu {
             int tile = tiles - 1 - item / (op.B() * op.KV());
             int kv = item % op.KV();
             int b = item / op.KV() % op.B();
-            forward(pool, simd, heads, q, k, v, start, b * T, 0, tile * some, Math.min(T, (tile + 1) * some), kv, out,
+            forward(pool, simd, heads, q, k, v, start, end, b * T, 0, tile * some, Math.min(T, (tile + 1) * some), kv, out,
                     lse, worker);
         };
         return () -> pool.forEach(op.B() * op.KV() * tiles, body);
@@ -79,8 +86,7 @@ final class AttentionCpu {
     /// Queries i0..i1-1 of one sequence, whose first row is `row0` and whose first query has position `first`, for all
     /// query heads of one key/value head; a column of the scores is one of these (head, query) pairs.
     private static void forward(ThreadPool pool, Simd simd, Heads s, Operand q, Operand k, Operand v,
-            @Nullable Operand start, int row0,
-            int first, int i0, int i1, int kv, Operand out, @Nullable Operand lse, int worker) {
+            @Nullable Operand start, @Nullable Operand end, int row0, int first, int i0, int i1, int kv, Operand out, @Nullable Operand lse, int worker) {
         int D = s.D();
         int qd = s.H() * D;
         int kd = s.KV() * D;
@@ -106,17 +112,22 @@ final class AttentionCpu {
         Panels.ofTransposed(simd, w, lines, D, D, columns, w, queries);
         int low = Integer.MAX_VALUE;
         int highest = 0;
+        int shortest = Integer.MAX_VALUE;
+        int longest = 0;
         for (int i = i0; i < i1; i++) {
             int l = s.low(first + i, startOf(start, row0 + i));
+            int u = s.high(first + i, end, row0 + i);
             low = Math.min(low, l);
             highest = Math.max(highest, l);
+            shortest = Math.min(shortest, u);
+            longest = Math.max(longest, u);
         }
         for (int p = 0; p < panels; p++) {
             Arrays.fill(w, stats + 3 * p * NR, stats + (3 * p + 1) * NR, SimdSoftmax.LOWEST);
             Arrays.fill(w, stats + (3 * p + 1) * NR, stats + (3 * p + 2) * NR, 0f);
         }
-        for (int j0 = low; j0 < first + i1; j0 += KEYS) {
-            int n = Math.min(KEYS, first + i1 - j0);
+        for (int j0 = low; j0 < longest; j0 += KEYS) {
+            int n = Math.min(KEYS, longest - j0);
             int at = (row0 + j0) * kd + kv * D;
             groups(simd, k.f(), k.off() + at, kd, n, D, w, keys);
             groupsOfTransposed(simd, v.f(), v.off() + at, kd, n, D, w, values);
@@ -125,12 +136,14 @@ final class AttentionCpu {
                 int some = Math.min(NR, columns - c0);
                 // a panel may hold the last queries of one head and the first of the next
                 int last = c0 % rows + some > rows ? i1 - 1 : i0 + c0 % rows + some - 1;
-                int seen = Math.min(n, first + last + 1 - j0);
+                int seen = end != null ? n : Math.min(n, first + last + 1 - j0);
                 if (seen <= 0)
                     continue;
                 simd.tiles().strips(seen, D, w, keys, D, w, queries + c0 * D, w, scores, NR, false);
-                boolean all = j0 >= highest && j0 + seen - 1 <= first + i0;
-                if (!all && !mask(s, w, scores, NR, c0, some, rows, start, row0 + i0, first + i0, j0, seen))
+                if (s.cap > 0)
+                    simd.activations().cap(s.cap, w, scores, seen * NR);
+                boolean all = j0 >= highest && j0 + seen <= shortest;
+                if (!all && !mask(s, w, scores, NR, c0, some, rows, start, end, row0 + i0, first + i0, j0, seen))
                     continue;
                 simd.softmax().step(seen, w, scores, stats + 3 * c0, sums + c0 * high, D);
                 simd.tiles().strips(D, seen, w, values, n, w, scores, w, sums + c0 * high, NR, true);
@@ -178,12 +191,12 @@ final class AttentionCpu {
 
     /// Sets the scores of the keys j0..j0+n-1 that a column does not see to -Infinity; false if no column sees any.
     private static boolean mask(Heads s, float[] w, int scores, int NR, int c0, int columns, int rows,
-            @Nullable Operand start, int row, int first, int j0, int n) {
+            @Nullable Operand start, @Nullable Operand end, int row, int first, int j0, int n) {
         boolean any = false;
         for (int c = 0; c < columns; c++) {
             int i = (c0 + c) % rows;
             int from = Math.clamp(s.low(first + i, startOf(start, row + i)) - j0, 0, n);
-            int to = Math.clamp(first + i + 1 - j0, from, n);
+            int to = Math.clamp(s.high(first + i, end, row + i) - j0, from, n);
             any |= from < to;
             for (int j = 0; j < from; j++)
                 w[scores + j * NR + c] = Float.NEGATIVE_INFINITY;
@@ -197,34 +210,37 @@ final class AttentionCpu {
     /// not come after it, for one key/value head and its group of query heads; it makes its part of dQ, dK and dV in
     /// five products. In pass s queries are s chunks ahead of their keys: so items of a pass share no result, and every
     /// result is summed in the order of the passes, whichever thread runs them. A batch with many heads needs one
-    /// chunk, one pass and no summing.
+    /// chunk, one pass and no summing. Where queries see later keys as well, every chunk of queries meets every chunk of
+    /// keys, those ahead of the last from the first on.
     static Runnable attentionGrad(ThreadPool pool, Simd simd, AttentionOps.AttentionGrad op, Operand q, Operand k,
-            Operand v, Operand start, Operand out, Operand lse, Operand dOut, Operand delta, Operand dQ, Operand dK,
-            Operand dV) {
+            Operand v, Operand start, @Nullable Operand end, Operand out, Operand lse, Operand dOut, Operand delta,
+            Operand dQ, Operand dK, Operand dV) {
         int T = op.T();
         int pairs = op.B() * op.KV();
         int wanted = Math.max((ITEMS + 2 * pairs - 1) / (2 * pairs), (T + LONGEST - 1) / LONGEST);
         int chunk = ((T + wanted - 1) / wanted + QUERIES - 1) / QUERIES * QUERIES;
         int chunks = (T + chunk - 1) / chunk;
         Gradient g =
-                new Gradient(pool, simd, new Heads(op.H(), op.KV(), op.D(), (float) op.scale(), op.window()), T, chunk,
-                        q, k, v, start, out, lse, dOut, delta, dQ, dK, dV);
+                new Gradient(pool, simd,
+                        new Heads(op.H(), op.KV(), op.D(), (float) op.scale(), op.window(), (float) op.softCap()), T,
+                        chunk, q, k, v, start, end, out, lse, dOut, delta, dQ, dK, dV);
         return () -> {
             for (int pass = 0; pass < chunks; pass++) {
                 int ahead = pass;
-                pool.forEach(pairs * (chunks - pass), (item, worker) -> {
-                    int c = item / pairs * chunk;
-                    g.run(item % pairs, c, c + ahead * chunk, worker);
+                pool.forEach(pairs * (end == null ? chunks - pass : chunks), (item, worker) -> {
+                    int c = item / pairs;
+                    g.run(item % pairs, c * chunk, (c + ahead) % chunks * chunk, worker);
                 });
             }
         };
     }
 
     private record Gradient(ThreadPool pool, Simd simd, Heads s, int T, int chunk, Operand q, Operand k, Operand v,
-            Operand start, Operand out, Operand lse, Operand dOut, Operand delta, Operand dQ, Operand dK, Operand dV) {
+            Operand start, @Nullable Operand end, Operand out, Operand lse, Operand dOut, Operand delta, Operand dQ,
+            Operand dK, Operand dV) {
         /// @param pair sequence and key/value head
         /// @param k0 first key of the chunk, within its sequence
-        /// @param q0 first query of the chunk, at least `k0`
+        /// @param q0 first query of the chunk, at least `k0` in causal attention
         void run(int pair, int k0, int q0, int worker) {
             int D = s.D();
             int kd = s.KV() * D;
@@ -294,18 +310,25 @@ final class AttentionCpu {
             int grads = probs + (KEYS + step) * NR;
             int left = grads + (KEYS + step) * NR;
             int leftGrads = left + groupsSize(simd, KEYS, wide);
-            float[] w = pool.scratch(worker, 0, leftGrads + groupsSize(simd, KEYS, wide));
+            int slopes = leftGrads + groupsSize(simd, KEYS, wide);
+            float[] w = pool.scratch(worker, 0, s.cap > 0 ? slopes + (KEYS + step) * NR : slopes);
             int low = Integer.MAX_VALUE;
             int highest = 0;
+            int shortest = Integer.MAX_VALUE;
+            int longest = 0;
             for (int r = 0; r < rows; r++) {
                 int l = s.low(i0 + r, startOf(start, row0 + i0 + r));
+                int u = s.high(i0 + r, end, row0 + i0 + r);
                 low = Math.min(low, l);
                 highest = Math.max(highest, l);
+                shortest = Math.min(shortest, u);
+                longest = Math.max(longest, u);
             }
-            int end = Math.min(k1, i0 + rows);
+            boolean causal = end == null;
+            int stop = Math.min(k1, longest);
             int begin = k0 + Math.max(0, low - k0) / KEYS * KEYS;
-            // no query sees this chunk of keys; it is then not the chunk of the queries themselves
-            if (begin >= end)
+            // no query sees this chunk of keys; its own chunk sets delta and dQ all the same
+            if (begin >= stop && !first)
                 return;
             for (int h = kv * G; h < (kv + 1) * G; h++) {
                 int at = (row0 + i0) * qd + h * D;
@@ -316,19 +339,23 @@ final class AttentionCpu {
                 simd.elements().scale(s.scale(), w, qT, w, qT, panels * NR * D);
                 Panels.ofTransposed(simd, dOut.f(), dOut.off() + at, qd, D, rows, w, gT);
                 Arrays.fill(w, sums, sums + panels * NR * high, 0f);
-                for (int j0 = begin; j0 < end; j0 += KEYS) {
+                for (int j0 = begin; j0 < stop; j0 += KEYS) {
                     int n = Math.min(KEYS, k1 - j0);
                     int key = (j0 - k0) / MR * step * D;
-                    for (int p = Math.max(0, j0 - i0) / NR; p < panels; p++) {
+                    for (int p = causal ? Math.max(0, j0 - i0) / NR : 0; p < panels; p++) {
                         int i = i0 + p * NR;
                         // whole groups of keys, so that all panels from the first that needs a group on have it
-                        int seen = Math.min(n, (Math.min(i0 + rows, i + NR) - j0 + MR - 1) / MR * MR);
+                        int seen = causal ? Math.min(n, (Math.min(i0 + rows, i + NR) - j0 + MR - 1) / MR * MR) : n;
                         simd.tiles().strips(seen, D, near, ALIGN + key, D, w, qT + p * NR * D, w, probs, NR, false);
                         simd.tiles().strips(seen, D, near, values + key, D, w, gT + p * NR * D, w, grads, NR, false);
-                        if (j0 < highest || j0 + seen - 1 > i)
-                            mask(s, w, probs, NR, p * NR, Math.min(NR, rows - p * NR), rows, start, row0 + i0, i0, j0,
-                                    seen);
+                        if (s.cap > 0)
+                            simd.activations().capSlope(s.cap, w, probs, w, slopes, seen * NR);
+                        if (j0 < highest || (causal ? j0 + seen - 1 > i : j0 + seen > shortest))
+                            mask(s, w, probs, NR, p * NR, Math.min(NR, rows - p * NR), rows, start, end, row0 + i0, i0,
+                                    j0, seen);
                         simd.softmax().grad(seen, s.scale(), w, probs, grads, stats + 3 * p * NR);
+                        if (s.cap > 0)
+                            simd.elements().mul(1f, w, grads, w, slopes, w, grads, seen * NR);
                         simd.tiles().strips(D, seen, near, turned + (j0 - k0) / KEYS * turn, n, w, grads, w,
                                 sums + p * NR * high, NR, true);
                         for (int j = 0; j < seen; j += MR) {
@@ -337,8 +364,8 @@ final class AttentionCpu {
                             simd.layout().transpose(w, grads + j * NR, NR, step, NR, w, leftGrads + to, step);
                         }
                     }
-                    for (int j = 0; j < Math.min(n, i0 + rows - j0); j += MR) {
-                        int r = Math.max(0, j0 + j - i0) / NR * NR;
+                    for (int j = 0; j < (causal ? Math.min(n, i0 + rows - j0) : n); j += MR) {
+                        int r = causal ? Math.max(0, j0 + j - i0) / NR * NR : 0;
                         int from = j / MR * step * wide + r * step;
                         int own = Math.min(MR, n - j);
                         for (int c = 0; c < D; c += NR) {
@@ -405,13 +432,13 @@ final class AttentionCpu {
 
     static Runnable cachedAttention(ThreadPool pool, Simd simd, AttentionOps.CachedAttention op, Operand q,
             Operand kCache, Operand vCache, Operand start, Operand out) {
-        Heads heads = new Heads(op.H(), op.KV(), op.D(), (float) op.scale(), op.window());
+        Heads heads = new Heads(op.H(), op.KV(), op.D(), (float) op.scale(), op.window(), (float) op.softCap());
         int T = op.T();
         int some = heads.queries();
         int tiles = (T + some - 1) / some;
         ThreadPool.Body body = (item, worker) -> {
             int tile = tiles - 1 - item / op.KV();
-            forward(pool, simd, heads, q, kCache, vCache, null, 0, start.i()[start.off()], tile * some,
+            forward(pool, simd, heads, q, kCache, vCache, null, null, 0, start.i()[start.off()], tile * some,
                     Math.min(T, (tile + 1) * some), item % op.KV(), out, null, worker);
         };
         return () -> {

@@ -5,17 +5,22 @@ import dev.gyre.kernels.OpTime;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;
 import dev.gyre.kernels.op.Access;
+import dev.gyre.kernels.op.ActivationOps;
 import dev.gyre.kernels.op.AttentionOps;
 import dev.gyre.kernels.op.Buf;
 import dev.gyre.kernels.op.CayleyOps;
 import dev.gyre.kernels.op.ColumnOps;
 import dev.gyre.kernels.op.DType;
+import dev.gyre.kernels.op.DisentangledOps;
 import dev.gyre.kernels.op.ElementOps;
 import dev.gyre.kernels.op.GivensOps;
+import dev.gyre.kernels.op.HeadOps;
 import dev.gyre.kernels.op.HostData;
+import dev.gyre.kernels.op.LayerNormOps;
 import dev.gyre.kernels.op.NormOps;
 import dev.gyre.kernels.op.Op;
 import dev.gyre.kernels.op.OptimiserOps;
+import dev.gyre.kernels.op.PartOps;
 import dev.gyre.kernels.op.ProductOps;
 import dev.gyre.kernels.op.ReflectOps;
 import dev.gyre.kernels.op.RopeOps;
@@ -275,6 +280,11 @@ final class CpuSession implements Session {
             case GivensOps o -> GivensCpu.task(pool, simd, o, this::at);
             case ReflectOps o -> ReflectCpu.task(pool, simd, o, this::at);
             case OptimiserOps o -> OptimiserCpu.task(pool, simd, o, this::at);
+            case ActivationOps o -> ActivationCpu.task(pool, simd, o, this::at);
+            case LayerNormOps o -> LayerNormCpu.task(pool, simd, o, this::at);
+            case PartOps o -> PartCpu.task(pool, o, this::at);
+            case HeadOps o -> HeadCpu.task(pool, simd, o, this::at);
+            case DisentangledOps o -> DisentangledCpu.task(pool, simd, o, this::at);
         };
     }
 }

@@ -12,7 +12,8 @@ import java.util.List;
 /// computes with what was meant. Buffers of one operation do not overlap unless its text says that they may be the
 /// same.
 public sealed interface Op permits ElementOps, ColumnOps, NormOps, ProductOps, TokenOps, RopeOps, AttentionOps,
-        CayleyOps, RotateOps, SubspaceOps, GivensOps, ReflectOps, OptimiserOps {
+        CayleyOps, RotateOps, SubspaceOps, GivensOps, ReflectOps, OptimiserOps, ActivationOps, LayerNormOps, PartOps,
+        HeadOps, DisentangledOps {
     /// The buffers it touches, each once, in the order of its components.
     List<Access> accesses();
 

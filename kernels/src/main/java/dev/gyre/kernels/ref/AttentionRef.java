@@ -1,8 +1,11 @@
 package dev.gyre.kernels.ref;
 
 import dev.gyre.kernels.op.AttentionOps;
+import dev.gyre.kernels.op.Buf;
+import org.jspecify.annotations.Nullable;
 
-/// Causal attention with grouped key/value heads, a window and packed examples; and attention over a cache.
+/// Attention with grouped key/value heads, causal with a window and packed examples or in both directions within bounds,
+/// with or without a cap on its scores; and attention over a cache.
 final class AttentionRef {
     private AttentionRef() {
     }
@@ -10,23 +13,38 @@ final class AttentionRef {
     static void run(AttentionOps op, Operands of) {
         switch (op) {
             case AttentionOps.Attention o ->
-                    forward(of.vec(o.q()), of.vec(o.k()), of.vec(o.v()), of.ints(o.start()), of.vec(o.out()),
-                            of.vec(o.lse()), o.B(), o.T(), o.H(), o.KV(), o.D(), o.scale(), o.window());
+                    forward(of.vec(o.q()), of.vec(o.k()), of.vec(o.v()), of.ints(o.start()), ends(o.end(), of),
+                            of.vec(o.out()), of.vec(o.lse()), o.B(), o.T(), o.H(), o.KV(), o.D(), o.scale(),
+                            o.window(), o.softCap());
             case AttentionOps.AttentionGrad o ->
-                    backward(of.vec(o.q()), of.vec(o.k()), of.vec(o.v()), of.ints(o.start()), of.vec(o.out()),
-                            of.vec(o.lse()), of.vec(o.dOut()), of.vec(o.delta()), of.vec(o.dQ()), of.vec(o.dK()),
-                            of.vec(o.dV()), o.B(), o.T(), o.H(), o.KV(), o.D(), o.scale(), o.window());
+                    backward(of.vec(o.q()), of.vec(o.k()), of.vec(o.v()), of.ints(o.start()), ends(o.end(), of),
+                            of.vec(o.out()), of.vec(o.lse()), of.vec(o.dOut()), of.vec(o.delta()), of.vec(o.dQ()),
+                            of.vec(o.dK()), of.vec(o.dV()), o.B(), o.T(), o.H(), o.KV(), o.D(), o.scale(), o.window(),
+                            o.softCap());
             case AttentionOps.CacheStore(var k, var v, var kCache, var vCache, var start, int T, int P, int C) ->
                     cacheStore(of.vec(k), of.vec(v), of.vec(kCache), of.vec(vCache), of.first(start), T, C);
             case AttentionOps.CachedAttention o ->
                     cached(of.vec(o.q()), of.vec(o.kCache()), of.vec(o.vCache()), of.first(o.start()), of.vec(o.out()),
-                            o.T(), o.H(), o.KV(), o.D(), o.scale(), o.window());
+                            o.T(), o.H(), o.KV(), o.D(), o.scale(), o.window(), o.softCap());
         }
     }
 
-    /// `s_j = scale q_i.k_j`, `lse = log sum exp s`, `out_i = sum_j exp(s_j - lse) v_j` over the visible j.
-    static void forward(Vec q, Vec k, Vec v, int[] start, Vec out, Vec lse, int B, int T, int H, int KV, int D,
-            double scale, int window) {
+    private static int @Nullable [] ends(@Nullable Buf end, Operands of) {
+        return end == null ? null : of.ints(end);
+    }
+
+    /// Last key that query i of row `row` sees.
+    private static int lastKey(int @Nullable [] end, int row, int i) {
+        return end == null ? i : end[row] - 1;
+    }
+
+    private static double capped(double score, double softCap) {
+        return softCap > 0 ? softCap * Math.tanh(score / softCap) : score;
+    }
+
+    /// `s_j = scale q_i.k_j`, capped, `lse = log sum exp s`, `out_i = sum_j exp(s_j - lse) v_j` over the visible j.
+    static void forward(Vec q, Vec k, Vec v, int[] start, int @Nullable [] end, Vec out, Vec lse, int B, int T, int H,
+            int KV, int D, double scale, int window, double softCap) {
         for (int b = 0; b < B; b++)
             for (int i = 0; i < T; i++)
                 for (int h = 0; h < H; h++) {
@@ -34,15 +52,16 @@ final class AttentionRef {
                     int first = firstKey(start[row], i, window);
                     int kvHead = h / (H / KV);
                     double l = attend(q.slice((row * H + h) * D, D), k, v, out.slice((row * H + h) * D, D), b * T,
-                            first, i, KV, kvHead, D, scale);
+                            first, lastKey(end, row, i), KV, kvHead, D, scale, softCap);
                     lse.set(row * H + h, l);
                 }
     }
 
     /// `delta = dOut.out`; with `P = exp(s - lse)`: `dV_j += P dOut`, `dS = P (dOut.v_j - delta)`,
-    /// `dQ += scale dS k_j`, `dK_j += scale dS q`. Everything is overwritten.
-    static void backward(Vec q, Vec k, Vec v, int[] start, Vec out, Vec lse, Vec dOut, Vec delta, Vec dQ,
-            Vec dK, Vec dV, int B, int T, int H, int KV, int D, double scale, int window) {
+    /// `dQ += scale dS k_j`, `dK_j += scale dS q`; under a cap dS also has the factor `1 - (s / cap)^2`. Everything is
+    /// overwritten.
+    static void backward(Vec q, Vec k, Vec v, int[] start, int @Nullable [] end, Vec out, Vec lse, Vec dOut, Vec delta,
+            Vec dQ, Vec dK, Vec dV, int B, int T, int H, int KV, int D, double scale, int window, double softCap) {
         dQ.fill(0);
         dK.fill(0);
         dV.fill(0);
@@ -55,7 +74,7 @@ final class AttentionRef {
                     for (int c = 0; c < D; c++)
                         dl += dOut.get(qAt + c) * out.get(qAt + c);
                     delta.set(row * H + h, dl);
-                    for (int j = firstKey(start[row], i, window); j <= i; j++) {
+                    for (int j = firstKey(start[row], i, window); j <= lastKey(end, row, i); j++) {
                         int kAt = ((b * T + j) * KV + h / (H / KV)) * D;
                         double s = 0;
                         double dP = 0;
@@ -63,8 +82,10 @@ final class AttentionRef {
                             s += q.get(qAt + c) * k.get(kAt + c);
                             dP += dOut.get(qAt + c) * v.get(kAt + c);
                         }
-                        double p = Math.exp(scale * s - lse.get(row * H + h));
-                        double dS = p * (dP - dl);
+                        double score = capped(scale * s, softCap);
+                        double p = Math.exp(score - lse.get(row * H + h));
+                        double slope = softCap > 0 ? 1 - score / softCap * (score / softCap) : 1;
+                        double dS = p * (dP - dl) * slope;
                         for (int c = 0; c < D; c++) {
                             dV.add(kAt + c, p * dOut.get(qAt + c));
                             dQ.add(qAt + c, scale * dS * k.get(kAt + c));
@@ -84,11 +105,12 @@ final class AttentionRef {
 
     /// Query i sits at position `start + i` and sees cache rows up to there.
     static void cached(Vec q, Vec kCache, Vec vCache, int start, Vec out, int T, int H, int KV, int D,
-            double scale, int window) {
+            double scale, int window, double softCap) {
         for (int i = 0; i < T; i++)
             for (int h = 0; h < H; h++)
                 attend(q.slice((i * H + h) * D, D), kCache, vCache, out.slice((i * H + h) * D, D), 0,
-                        firstKey(0, start + i, window), start + i, KV, h / (H / KV), D, scale);
+                        firstKey(0, start + i, window), start + i, KV, h / (H / KV), D, scale,
+                        softCap);
     }
 
     private static int firstKey(int start, int i, int window) {
@@ -97,7 +119,7 @@ final class AttentionRef {
 
     /// One query over keys `first..last` of the sequence that begins at row `base`; returns the log of the denominator.
     private static double attend(Vec q, Vec k, Vec v, Vec out, int base, int first, int last, int KV, int kvHead,
-            int D, double scale) {
+            int D, double scale, double softCap) {
         double[] s = new double[last - first + 1];
         double max = Double.NEGATIVE_INFINITY;
         for (int j = first; j <= last; j++) {
@@ -105,7 +127,7 @@ final class AttentionRef {
             double dot = 0;
             for (int c = 0; c < D; c++)
                 dot += q.get(c) * k.get(kAt + c);
-            s[j - first] = scale * dot;
+            s[j - first] = capped(scale * dot, softCap);
             max = Math.max(max, s[j - first]);
         }
         double sum = 0;

@@ -3,17 +3,22 @@ package dev.gyre.kernels.ref;
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;
+import dev.gyre.kernels.op.ActivationOps;
 import dev.gyre.kernels.op.AttentionOps;
 import dev.gyre.kernels.op.Buf;
 import dev.gyre.kernels.op.CayleyOps;
 import dev.gyre.kernels.op.ColumnOps;
 import dev.gyre.kernels.op.DType;
+import dev.gyre.kernels.op.DisentangledOps;
 import dev.gyre.kernels.op.ElementOps;
 import dev.gyre.kernels.op.GivensOps;
+import dev.gyre.kernels.op.HeadOps;
 import dev.gyre.kernels.op.HostData;
+import dev.gyre.kernels.op.LayerNormOps;
 import dev.gyre.kernels.op.NormOps;
 import dev.gyre.kernels.op.Op;
 import dev.gyre.kernels.op.OptimiserOps;
+import dev.gyre.kernels.op.PartOps;
 import dev.gyre.kernels.op.ProductOps;
 import dev.gyre.kernels.op.ReflectOps;
 import dev.gyre.kernels.op.RopeOps;
@@ -134,6 +139,11 @@ public final class RefBackend implements Backend {
                 case GivensOps o -> GivensRef.run(o, operands);
                 case ReflectOps o -> ReflectRef.run(o, operands);
                 case OptimiserOps o -> OptimiserRef.run(o, operands);
+                case ActivationOps o -> ActivationRef.run(o, operands);
+                case LayerNormOps o -> LayerNormRef.run(o, operands);
+                case PartOps o -> PartRef.run(o, operands);
+                case HeadOps o -> HeadRef.run(o, operands);
+                case DisentangledOps o -> DisentangledRef.run(o, operands);
             }
         }
 

@@ -23,6 +23,15 @@ final class AttentionTornado extends OpLowering {
                 Ints start = i(o.start());
                 Floats out = f(o.out());
                 Floats lse = f(o.lse());
+                if (o.end() != null || o.softCap() > 0) {
+                    Ints end = o.end() == null ? start : i(o.end());
+                    tasks.task("attendBound", items(o.H(), o.B() * o.T()), AttentionBoundKernels::attendBound,
+                            at(q.at(), k.at(), v.at(), start.at(), end.at(), out.at(), lse.at()), q.array(),
+                            k.array(), v.array(), start.array(), end.array(), out.array(), lse.array(),
+                            o.B() * o.T(), o.T(), o.H(), o.KV(), o.D(), (float) o.scale(), o.window(),
+                            flag(o.end() != null), (float) o.softCap());
+                    return;
+                }
                 int[] at = at(q.at(), k.at(), v.at(), start.at(), out.at(), lse.at(), o.D(),
                         AttentionTileKernels.TILE);
                 if (workGroups && o.D() <= AttentionTileKernels.MAX_D)
@@ -46,6 +55,13 @@ final class AttentionTornado extends OpLowering {
                 Floats v = f(o.vCache());
                 Ints start = i(o.start());
                 Floats out = f(o.out());
+                if (o.softCap() > 0) {
+                    tasks.task("attendCacheCapped", items(o.H(), o.T()), AttentionBoundKernels::attendCacheCapped,
+                            at(q.at(), k.at(), v.at(), start.at(), out.at()), q.array(), k.array(), v.array(),
+                            start.array(), out.array(), o.T(), o.H(), o.KV(), o.D(), (float) o.scale(), o.window(),
+                            (float) o.softCap());
+                    return;
+                }
                 int most = AttentionTileKernels.MAX_D;
                 int[] at = at(q.at(), k.at(), v.at(), start.at(), out.at(), o.D(), most);
                 if (workGroups && o.D() <= most)
@@ -75,6 +91,23 @@ final class AttentionTornado extends OpLowering {
         int N = o.B() * o.T();
         tasks.task("outputDot", items(N * o.H()), AttentionKernels::outputDot, at(out.at(), dOut.at(), delta.at()),
                 out.array(), dOut.array(), delta.array(), N * o.H(), o.D());
+        if (o.end() != null || o.softCap() > 0) {
+            Ints end = o.end() == null ? start : i(o.end());
+            int bounded = flag(o.end() != null);
+            tasks.task("queryGradBound", items(o.H(), N), AttentionBoundKernels::queryGradBound,
+                    at(q.at(), k.at(), v.at(), start.at(), end.at(), lse.at(), dOut.at(), delta.at(), dQ.at(),
+                            bounded),
+                    q.array(), k.array(), v.array(), start.array(), end.array(), lse.array(), dOut.array(),
+                    delta.array(), dQ.array(), N, o.T(), o.H(), o.KV(), o.D(), (float) o.scale(), o.window(),
+                    (float) o.softCap());
+            tasks.task("keyValueGradBound", items(o.KV(), N), AttentionBoundKernels::keyValueGradBound,
+                    at(q.at(), k.at(), v.at(), start.at(), end.at(), lse.at(), dOut.at(), delta.at(), dK.at(),
+                            dV.at(), bounded, o.H() / o.KV()),
+                    q.array(), k.array(), v.array(), start.array(), end.array(), lse.array(), dOut.array(),
+                    delta.array(), dK.array(), dV.array(), N, o.T(), o.KV(), o.D(), (float) o.scale(), o.window(),
+                    (float) o.softCap());
+            return;
+        }
         int tile = AttentionTileKernels.TILE;
         int[] atQ = at(q.at(), k.at(), v.at(), start.at(), lse.at(), dOut.at(), delta.at(), dQ.at(), o.D(), tile);
         int[] atK = at(q.at(), k.at(), v.at(), start.at(), lse.at(), dOut.at(), delta.at(), dK.at(), dV.at(), o.D(),

@@ -2,14 +2,19 @@ package dev.gyre.kernels.tornado;
 
 import dev.gyre.kernels.Precision;
 import dev.gyre.kernels.Program;
+import dev.gyre.kernels.op.ActivationOps;
 import dev.gyre.kernels.op.AttentionOps;
 import dev.gyre.kernels.op.CayleyOps;
 import dev.gyre.kernels.op.ColumnOps;
+import dev.gyre.kernels.op.DisentangledOps;
 import dev.gyre.kernels.op.ElementOps;
 import dev.gyre.kernels.op.GivensOps;
+import dev.gyre.kernels.op.HeadOps;
+import dev.gyre.kernels.op.LayerNormOps;
 import dev.gyre.kernels.op.NormOps;
 import dev.gyre.kernels.op.Op;
 import dev.gyre.kernels.op.OptimiserOps;
+import dev.gyre.kernels.op.PartOps;
 import dev.gyre.kernels.op.ProductOps;
 import dev.gyre.kernels.op.ReflectOps;
 import dev.gyre.kernels.op.RopeOps;
@@ -53,6 +58,11 @@ final class Lowering {
             case GivensOps o -> new GivensTornado(tasks, memory, choice).lower(o);
             case ReflectOps o -> new ReflectTornado(tasks, memory, choice).lower(o);
             case OptimiserOps o -> new OptimiserTornado(tasks, memory, choice).lower(o);
+            case ActivationOps o -> new ActivationTornado(tasks, memory, choice).lower(o);
+            case LayerNormOps o -> new LayerNormTornado(tasks, memory, choice).lower(o);
+            case PartOps o -> new PartTornado(tasks, memory, choice).lower(o);
+            case HeadOps o -> new HeadTornado(tasks, memory, choice).lower(o);
+            case DisentangledOps o -> new DisentangledTornado(tasks, memory, choice).lower(o);
         }
     }
 }

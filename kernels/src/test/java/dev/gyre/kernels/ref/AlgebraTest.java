@@ -319,8 +319,8 @@ class AlgebraTest {
     private static double[] attention(double[] q, double[] k, double[] v, int[] start, int B, int T, int KV,
             int window) {
         Vec out = Vec.zeros(B * T * 4 * 5);
-        AttentionRef.forward(Vec.of(q), Vec.of(k), Vec.of(v), start, out, Vec.zeros(B * T * 4), B, T, 4, KV, 5, 0.4,
-                window);
+        AttentionRef.forward(Vec.of(q), Vec.of(k), Vec.of(v), start, null, out, Vec.zeros(B * T * 4), B, T, 4, KV, 5,
+                0.4, window, 0);
         return out.toArray();
     }
 
@@ -405,7 +405,7 @@ class AlgebraTest {
         AttentionRef.cacheStore(Vec.of(k).slice(old * 10, 30), Vec.of(v).slice(old * 10, 30), kCache, vCache, old, 3,
                 10);
         Vec out = Vec.zeros(3 * 20);
-        AttentionRef.cached(Vec.of(q).slice(old * 20, 60), kCache, vCache, old, out, 3, 4, 2, 5, 0.4, window);
+        AttentionRef.cached(Vec.of(q).slice(old * 20, 60), kCache, vCache, old, out, 3, 4, 2, 5, 0.4, window, 0);
         assertClose(out.toArray(), Arrays.copyOfRange(full, old * 20, T * 20), 1e-14);
     }
 
