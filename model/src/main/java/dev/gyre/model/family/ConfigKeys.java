@@ -1,5 +1,6 @@
 package dev.gyre.model.family;
 
+import dev.gyre.kernels.op.Activation;
 import dev.gyre.model.family.ModelConfig.Attention;
 import dev.gyre.model.family.ModelConfig.Bias;
 import dev.gyre.model.family.ModelConfig.Mlp;
@@ -16,6 +17,7 @@ import dev.gyre.model.files.Fields;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
+import java.util.function.IntPredicate;
 import org.jspecify.annotations.Nullable;
 import tools.jackson.databind.node.ArrayNode;
 import tools.jackson.databind.node.ObjectNode;
@@ -119,15 +121,45 @@ public final class ConfigKeys {
     }
 
     public Mlp mlp(boolean bias) {
-        if (!List.of("silu", "swish").contains(f.text("hidden_act", "silu")))
-            throw f.bad("hidden_act", "\"silu\"");
-        return new Mlp(f.integer("intermediate_size"), bias);
+        return mlp(bias, "hidden_act", "silu");
+    }
+
+    /// @param key of the activation
+    /// @param absent the activation without that key
+    public Mlp mlp(boolean bias, String key, String absent) {
+        Activation activation = switch (f.text(key, absent)) {
+            case "silu", "swish" -> Activation.SILU;
+            case "gelu" -> Activation.GELU;
+            case "gelu_pytorch_tanh", "gelu_new" -> Activation.GELU_TANH;
+            default -> throw f.bad(key, "\"silu\", \"gelu\" or \"gelu_pytorch_tanh\"");
+        };
+        return new Mlp(f.integer("intermediate_size"), bias, activation, false);
+    }
+
+    /// The name of an activation in these files.
+    static String name(Activation activation) {
+        return switch (activation) {
+            case SILU -> "silu";
+            case GELU -> "gelu";
+            case GELU_TANH -> "gelu_pytorch_tanh";
+            case TANH, RELU -> throw new IllegalArgumentException("no MLP here has " + activation);
+        };
+    }
+
+    /// A soft cap, 0 where the file says null.
+    ///
+    /// @param absent for an absent key
+    public double softCap(String key, double absent) {
+        double cap = f.has(key) ? f.number(key, 0) : absent;
+        if (f.isSet(key) && !(cap > 0))
+            throw f.bad(key, "null or a positive number");
+        return cap;
     }
 
     /// The factors that Granite has, by its keys; absent ones are 1.
     public Multipliers multipliers() {
         return new Multipliers(f.number("embedding_multiplier", 1), f.number("residual_multiplier", 1),
-                f.number("logits_scaling", 1));
+                f.number("logits_scaling", 1), 0);
     }
 
     /// @param eps for an absent `rms_norm_eps`
@@ -150,17 +182,18 @@ public final class ConfigKeys {
         return Collections.nCopies(layers(), 0);
     }
 
-    /// Attention windows by `layer_types`; without them `window` from layer `from` on.
+    /// Attention windows by `layer_types`; without them `window` in the layers that slide.
     ///
+    /// @param slides whether a layer has the window where `layer_types` is absent
     /// @param when the condition under which there are windows, for the error message
-    public List<Integer> windows(int window, int from, String when) {
+    public List<Integer> windows(int window, IntPredicate slides, String when) {
         int n = layers();
         List<String> types = f.isSet("layer_types") ? f.texts("layer_types") : null;
         if (types != null && types.size() != n)
             throw f.bad("layer_types", n + " entries, one per layer");
         List<Integer> all = new ArrayList<>();
         for (int i = 0; i < n; i++)
-            all.add(types == null ? i >= from ? window : 0 : switch (types.get(i)) {
+            all.add(types == null ? slides.test(i) ? window : 0 : switch (types.get(i)) {
                 case "full_attention" -> 0;
                 case "sliding_attention" -> {
                     if (window == 0)

@@ -57,7 +57,7 @@ public final class HfConfig {
             default -> c.tokens().eos().forEach(o.putArray("eos_token_id")::add);
         }
         o.put("head_dim", c.attention().headDim());
-        o.put("hidden_act", "silu");
+        o.put("hidden_act", ConfigKeys.name(c.mlp().activation()));
         o.put("hidden_size", c.hiddenSize());
         o.put("initializer_range", 0.02);
         o.put("intermediate_size", c.mlp().intermediateSize());

@@ -1,5 +1,6 @@
 package dev.gyre.model.family;
 
+import dev.gyre.kernels.op.Activation;
 import dev.gyre.model.weights.Site;
 import java.util.ArrayList;
 import java.util.Collections;
@@ -54,12 +55,13 @@ public record ModelConfig(Family family, Shape shape, Attention attention, Posit
     /// @param kvHeads KV, key and value heads; query head h uses key/value head `h / (H/KV)`
     /// @param headDim D; the query width H D need not equal C
     /// @param scale factor of the scores
+    /// @param softCap c of scores `c tanh(score / c)`, 0 for none
     /// @param fused whether q, k and v are the columns of one linear module, `qkv_proj`
     public record Attention(int heads, int kvHeads, int headDim, Bias bias, QkNorm qkNorm, double scale,
-            boolean fused) {
-        /// With scores scaled by `1 / sqrt(D)` and three modules.
+            double softCap, boolean fused) {
+        /// With scores scaled by `1 / sqrt(D)`, not capped, and three modules.
         public Attention(int heads, int kvHeads, int headDim, Bias bias, QkNorm qkNorm) {
-            this(heads, kvHeads, headDim, bias, qkNorm, 1 / Math.sqrt(headDim), false);
+            this(heads, kvHeads, headDim, bias, qkNorm, 1 / Math.sqrt(headDim), 0, false);
         }
 
         public Attention {
@@ -73,17 +75,28 @@ public record ModelConfig(Family family, Shape shape, Attention attention, Posit
                 throw new IllegalArgumentException("head_dim " + headDim + " is odd; rotary positions turn pairs");
             if (!(scale > 0) || Double.isInfinite(scale))
                 throw new IllegalArgumentException("the scale " + scale + " of the attention scores is not positive");
+            cap("attn_logit_softcapping", softCap);
             Math.addExact(Math.multiplyExact(heads, headDim), Math.multiplyExact(2 * kvHeads, headDim));
         }
 
         /// The same with another factor of the scores.
         public Attention scaled(double factor) {
-            return new Attention(heads, kvHeads, headDim, bias, qkNorm, factor, fused);
+            return new Attention(heads, kvHeads, headDim, bias, qkNorm, factor, softCap, fused);
+        }
+
+        /// The same with capped scores.
+        public Attention capped(double cap) {
+            return new Attention(heads, kvHeads, headDim, bias, qkNorm, scale, cap, fused);
         }
 
         /// The same with q, k and v in one module.
         public Attention inOneModule() {
-            return new Attention(heads, kvHeads, headDim, bias, qkNorm, scale, true);
+            return new Attention(heads, kvHeads, headDim, bias, qkNorm, scale, softCap, true);
+        }
+
+        /// The linear modules that make q, k and v.
+        public List<String> modules() {
+            return fused ? List.of("qkv_proj") : List.of("q_proj", "k_proj", "v_proj");
         }
 
         /// H D, the width of q_proj's output.
@@ -159,15 +172,26 @@ public record ModelConfig(Family family, Shape shape, Attention attention, Posit
         }
     }
 
-    /// `down(silu(gate(x)) * up(x))`.
+    /// `down(f(gate(x)) * up(x))`.
     ///
     /// @param intermediateSize I, width of gate and up
     /// @param bias whether gate, up and down have a bias
+    /// @param activation f
     /// @param fused whether gate and up are the columns of one linear module, `gate_up_proj`
-    public record Mlp(int intermediateSize, boolean bias, boolean fused) {
-        /// With gate and up in two modules.
+    public record Mlp(int intermediateSize, boolean bias, Activation activation, boolean fused) {
+        /// With a SiLU, gate and up in two modules.
         public Mlp(int intermediateSize, boolean bias) {
-            this(intermediateSize, bias, false);
+            this(intermediateSize, bias, Activation.SILU, false);
+        }
+
+        /// The same with gate and up in one module.
+        public Mlp inOneModule() {
+            return new Mlp(intermediateSize, bias, activation, true);
+        }
+
+        /// The linear modules that make gate and up.
+        public List<String> modules() {
+            return fused ? List.of("gate_up_proj") : List.of("gate_proj", "up_proj");
         }
 
         public Mlp {
@@ -181,7 +205,10 @@ public record ModelConfig(Family family, Shape shape, Attention attention, Posit
         /// On the input of each branch.
         BEFORE("input_layernorm", null, "post_attention_layernorm", null),
         /// On the output of each branch.
-        AFTER(null, "post_attention_layernorm", null, "post_feedforward_layernorm");
+        AFTER(null, "post_attention_layernorm", null, "post_feedforward_layernorm"),
+        /// On both.
+        AROUND("input_layernorm", "post_attention_layernorm", "pre_feedforward_layernorm",
+                "post_feedforward_layernorm");
 
         public final @Nullable String beforeAttention;
         public final @Nullable String afterAttention;
@@ -220,19 +247,21 @@ public record ModelConfig(Family family, Shape shape, Attention attention, Posit
         }
     }
 
-    /// Constant factors along the residual stream.
+    /// Constant factors along the residual stream, and what becomes of the logits at its end.
     ///
     /// @param embedding of the embedded tokens
     /// @param residual of what each branch (attention, MLP) adds to the stream
     /// @param logits divisor of the logits
-    public record Multipliers(double embedding, double residual, double logits) {
-        /// No factor anywhere.
-        public static final Multipliers NONE = new Multipliers(1, 1, 1);
+    /// @param softCap c of logits `c tanh(logit / c)`, after the division; 0 for none
+    public record Multipliers(double embedding, double residual, double logits, double softCap) {
+        /// No factor and no cap anywhere.
+        public static final Multipliers NONE = new Multipliers(1, 1, 1, 0);
 
         public Multipliers {
             finite("embedding_multiplier", embedding);
             finite("residual_multiplier", residual);
             finite("logits_scaling", logits);
+            cap("final_logit_softcapping", softCap);
         }
 
         private static void finite(String key, double value) {
@@ -291,6 +320,11 @@ public record ModelConfig(Family family, Shape shape, Attention attention, Posit
                 new Tokens(bosTokenId, eosTokenIds, padTokenId), new StoredAs("float32", null));
     }
 
+    private static void cap(String key, double value) {
+        if (!(value >= 0) || Double.isInfinite(value))
+            throw new IllegalArgumentException(key + " " + value + " is not positive");
+    }
+
     private static void positive(String key, int value) {
         if (value <= 0)
             throw new IllegalArgumentException(key + " " + value + " is not positive");
@@ -329,16 +363,12 @@ public record ModelConfig(Family family, Shape shape, Attention attention, Posit
         int q = attention.queryWidth();
         int kv = attention.kvWidth();
         List<Site> all = new ArrayList<>();
-        if (attention.fused)
-            all.add(new Site(a + "qkv_proj", C, q + 2 * kv, qkv));
-        else
-            all.addAll(List.of(new Site(a + "q_proj", C, q, qkv), new Site(a + "k_proj", C, kv, qkv),
-                    new Site(a + "v_proj", C, kv, qkv)));
+        List<Integer> widths = attention.fused ? List.of(q + 2 * kv) : List.of(q, kv, kv);
+        for (int i = 0; i < widths.size(); i++)
+            all.add(new Site(a + attention.modules().get(i), C, widths.get(i), qkv));
         all.add(new Site(a + "o_proj", q, C, attention.bias == Bias.ALL));
-        if (mlp.fused)
-            all.add(new Site(m + "gate_up_proj", C, Math.multiplyExact(2, I), mlp.bias));
-        else
-            all.addAll(List.of(new Site(m + "gate_proj", C, I, mlp.bias), new Site(m + "up_proj", C, I, mlp.bias)));
+        for (String name : mlp.modules())
+            all.add(new Site(m + name, C, mlp.fused ? Math.multiplyExact(2, I) : I, mlp.bias));
         all.add(new Site(m + "down_proj", I, C, mlp.bias));
         return all;
     }

@@ -29,9 +29,8 @@ public record SmolLm3() implements Family {
     public ModelConfig read(ConfigKeys keys) {
         List<Boolean> rotary = rotaryLayers(keys);
         int window = keys.flag("use_sliding_window") ? keys.window(0) : 0;
-        List<Integer> windows = keys.fields().isSet("layer_types")
-                ? keys.windows(window, 0, "use_sliding_window is true and sliding_window is set")
-                : rotary.stream().map(r -> r ? 0 : window).toList();
+        List<Integer> windows = keys.windows(window, i -> !rotary.get(i),
+                "use_sliding_window is true and sliding_window is set");
         Positions same = keys.positions(32768, 2e6, windows);
         List<Sight> layers = new ArrayList<>();
         for (int i = 0; i < rotary.size(); i++)

@@ -1,6 +1,8 @@
 package dev.gyre.model.transformer;
 
 import dev.gyre.kernels.Program;
+import dev.gyre.kernels.op.Activation;
+import dev.gyre.kernels.op.ActivationOps;
 import dev.gyre.kernels.op.AttentionOps;
 import dev.gyre.kernels.op.Buf;
 import dev.gyre.kernels.op.DType;
@@ -142,14 +144,15 @@ final class TransformerProgram {
             Buf logits = keepLogits != null ? keepLogits.view("logits", (long) kept * V, n, V)
                     : e.act("logits", n, V);
             head.forward(e, hc, logits, n);
-            divide(e, logits);
-            e.add(new TokenOps.CrossEntropy(logits, io.labels.view("labels", row, n),
+            boolean gradient = dH != null || training && headTrains;
+            Buf capped = finish(e, logits, gradient);
+            e.add(new TokenOps.CrossEntropy(capped, io.labels.view("labels", row, n),
                     io.rowLoss.view("row loss", row, n),
                     lossScale, n, V, training));
-            if (dH == null && !(training && headTrains))
+            if (!gradient)
                 continue;
-            divide(e, logits);
-            head.backward(e, hc, logits, dH == null ? null : dH.view("d h rows", (long) row * C, n, C), false, n);
+            finishGrad(e, logits, capped);
+            head.backward(e, hc, capped, dH == null ? null : dH.view("d h rows", (long) row * C, n, C), false, n);
         }
         if (dH == null)
             return;
@@ -201,10 +204,29 @@ final class TransformerProgram {
         return out;
     }
 
-    /// Logits, or their gradient, divided by the model's divisor.
-    private void divide(Emitter e, Buf logits) {
+    /// What the model makes of its head's output z, `c tanh(z / (d c))` or `z / d` without a cap; z is overwritten.
+    ///
+    /// @param gradient whether [#finishGrad] will need `z / (d c)`, which then stays where z was
+    /// @return where the logits are
+    private Buf finish(Emitter e, Buf z, boolean gradient) {
+        double cap = c.multipliers().softCap();
+        double divisor = c.multipliers().logits() * (cap == 0 ? 1 : cap);
+        if (divisor != 1)
+            e.add(new ElementOps.Scale(1 / divisor, z, z));
+        if (cap == 0)
+            return z;
+        Buf y = gradient ? e.act("capped", z.dims()) : z;
+        e.add(new ActivationOps.Activate(Activation.TANH, z, y));
+        e.add(new ElementOps.Scale(cap, y, y));
+        return y;
+    }
+
+    /// From the gradient of the logits to that of the head's output, in place.
+    private void finishGrad(Emitter e, Buf z, Buf d) {
+        if (c.multipliers().softCap() != 0)
+            e.add(new ActivationOps.ActivateGrad(Activation.TANH, z, d, d));
         if (c.multipliers().logits() != 1)
-            e.add(new ElementOps.Scale(1 / c.multipliers().logits(), logits, logits));
+            e.add(new ElementOps.Scale(1 / c.multipliers().logits(), d, d));
     }
 
     private AdaptedLinear head() {
@@ -332,10 +354,11 @@ final class TransformerProgram {
         for (int i = 0; i < layers.size(); i++) {
             Buf kc = caches.keys.get(i);
             Buf vc = caches.values.get(i);
-            x = layers.get(i).forward(e, x, T, (em, q, k, v, scale, window) -> {
+            x = layers.get(i).forward(e, x, T, (em, q, k, v, window) -> {
                 Buf out = em.act("attention", T, H * D);
                 em.add(new AttentionOps.CacheStore(k, v, kc, vc, start, T, caches.P, KV * D));
-                em.add(new AttentionOps.CachedAttention(q, kc, vc, start, out, T, caches.P, H, KV, D, scale, window));
+                em.add(new AttentionOps.CachedAttention(q, kc, vc, start, out, T, caches.P, H, KV, D,
+                        c.attention().scale(), window, c.attention().softCap()));
                 return out;
             });
         }
@@ -343,7 +366,7 @@ final class TransformerProgram {
         Buf h = Norms.forward(e, store, ModelConfig.FINAL_NORM, last, 1, C, c.norms()).y();
         e.scope(ModelConfig.HEAD);
         head().forward(e, h, logits, 1);
-        divide(e, logits);
+        finish(e, logits, false);
         return new Decoding(e.build(), ids, positions, start, logits);
     }
 }

@@ -3,6 +3,7 @@ package dev.gyre.model.family;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.gyre.kernels.op.Activation;
 import dev.gyre.model.family.ModelConfig.Attention;
 import dev.gyre.model.family.ModelConfig.Bias;
 import dev.gyre.model.family.ModelConfig.Mlp;
@@ -113,11 +114,75 @@ class HfConfigTest {
     }
 
     @Test
+    void gemmasAlternateWindowsAndScaleByTheRoots() {
+        ModelConfig two = config("gemma2", ",'head_dim':16,'query_pre_attn_scalar':64,'hidden_act':'relu'");
+        assertThat(two.positions().windows()).containsExactly(4096, 0, 4096);
+        assertThat(two.attention()).isEqualTo(new Attention(4, 2, 16, Bias.NONE, QkNorm.NONE, 0.125, 50, false));
+        assertThat(two.multipliers()).isEqualTo(new Multipliers(8, 1, 1, 30));
+        assertThat(two.norms()).isEqualTo(new Norms(NormPlacement.AROUND, 1e-6, 1));
+        assertThat(two.mlp()).isEqualTo(new Mlp(160, false, Activation.GELU_TANH, false));
+        assertThat(two.tieWordEmbeddings()).isTrue();
+        assertThat(config("gemma2", "").attention().headDim()).isEqualTo(256);
+        ModelConfig uncapped = config("gemma2", ",'attn_logit_softcapping':null,'final_logit_softcapping':null");
+        assertThat(uncapped.attention().softCap()).isZero();
+        assertThat(uncapped.multipliers().softCap()).isZero();
+    }
+
+    @Test
+    void gemma3HasRotaryPositionsByKindOfLayer() {
+        var plain = new RopeScaling.Default();
+        Sight local = new Sight(512, new Rotary(1e4, plain));
+        ModelConfig c = config("gemma3_text", ",'sliding_window':512,'sliding_window_pattern':3");
+        assertThat(c.positions().layers()).containsExactly(local, local, new Sight(0, new Rotary(1e6, plain)));
+        assertThat(c.attention().qkNorm()).isEqualTo(QkNorm.PER_HEAD);
+        assertThat(c.multipliers()).isEqualTo(new Multipliers(8, 1, 1, 0));
+        assertThat(config("gemma3_text", ",'sliding_window':512").positions().windows())
+                .containsExactly(512, 512, 512);
+        // the older layout, then the newer one
+        String types = ",'sliding_window':512,'layer_types':['full_attention','sliding_attention','full_attention']";
+        Sight full = new Sight(0, new Rotary(5e5, new RopeScaling.Linear(8)));
+        Sight other = new Sight(512, new Rotary(2e4, plain));
+        assertThat(config("gemma3_text", types + ",'rope_theta':500000.0,'rope_local_base_freq':20000.0,"
+                + "'rope_scaling':{'factor':8.0,'rope_type':'linear'}").positions().layers())
+                .containsExactly(full, other, full);
+        assertThat(config("gemma3_text", types + ",'rope_parameters':{'full_attention':{'rope_type':'linear',"
+                + "'factor':8.0,'rope_theta':500000.0},'sliding_attention':{'rope_type':'default',"
+                + "'rope_theta':20000.0}}").positions().layers()).containsExactly(full, other, full);
+        assertThat(config("gemma3_text", types + ",'rope_theta':500000.0,'rope_parameters':{'sliding_attention':"
+                + "{'rope_theta':20000.0}}").positions().layers())
+                .containsExactly(new Sight(0, new Rotary(5e5, plain)), other, new Sight(0, new Rotary(5e5, plain)));
+    }
+
+    @Test
+    void phi3KeepsProjectionsInOneWeightAndMayRotateAPart() {
+        ModelConfig c = config("phi3", ",'sliding_window':7,'partial_rotary_factor':0.75,"
+                + "'original_max_position_embeddings':64,'rope_scaling':{'type':'su','short_factor':[1,1,1,1,1,1],"
+                + "'long_factor':[2,2,2,2,2,2]}");
+        Rotary rotary = c.positions().rotaries().getFirst();
+        assertThat(rotary.share()).isEqualTo(0.75);
+        assertThat(rotary.dims(16)).isEqualTo(12);
+        List<Double> ones = List.of(1.0, 1.0, 1.0, 1.0, 1.0, 1.0);
+        List<Double> twos = List.of(2.0, 2.0, 2.0, 2.0, 2.0, 2.0);
+        assertThat(rotary.scaling()).isEqualTo(new RopeScaling.LongRope(ones, twos, 64, null, null));
+        assertThat(c.positions().windows()).containsExactly(7, 7, 7);
+        assertThat(c.tensorShapes()).containsEntry("model.layers.0.self_attn.qkv_proj.weight", List.of(128L, 64L))
+                .containsEntry("model.layers.2.mlp.gate_up_proj.weight", List.of(320L, 64L))
+                .doesNotContainKey("model.layers.0.self_attn.q_proj.weight").hasSize(3 + 3 * (4 + 2));
+        // the newer layout; an original length inside the object does not count
+        assertThat(config("phi3", ",'sliding_window':7,'original_max_position_embeddings':64,'rope_parameters':{"
+                + "'rope_type':'longrope','partial_rotary_factor':0.75,'short_factor':[1,1,1,1,1,1],"
+                + "'long_factor':[2,2,2,2,2,2],'original_max_position_embeddings':9}")).isEqualTo(c);
+        assertThat(config("phi3", "").positions().rotaries())
+                .containsExactly(new Rotary(10000, new RopeScaling.Default()));
+        assertThat(config("phi3", "").norms().eps()).isEqualTo(1e-5);
+    }
+
+    @Test
     void graniteHasItsFactors() {
         ModelConfig c = config("granite", ",'attention_multiplier':0.0078125,'embedding_multiplier':12,"
                 + "'residual_multiplier':0.22,'logits_scaling':8");
         assertThat(c.attention().scale()).isEqualTo(0.0078125);
-        assertThat(c.multipliers()).isEqualTo(new Multipliers(12, 0.22, 8));
+        assertThat(c.multipliers()).isEqualTo(new Multipliers(12, 0.22, 8, 0));
         assertThat(config("granite", "").attention().scale()).isEqualTo(1);
         assertThat(config("granite", "").multipliers()).isEqualTo(Multipliers.NONE);
         assertThat(config("llama", ",'attention_multiplier':0.5,'logits_scaling':8").attention().scale())
@@ -205,7 +270,25 @@ class HfConfigTest {
     @ParameterizedTest
     @CsvSource(delimiter = '|', quoteCharacter = '`', value = {
         "bloom || model_type: \"bloom\" | \"qwen3\"",
-        "llama | ,'hidden_act':'gelu' | hidden_act: \"gelu\" | silu",
+        "llama | ,'hidden_act':'relu' | hidden_act: \"relu\" | silu",
+        "gemma2 | ,'hidden_activation':'relu' | hidden_activation: \"relu\" | gelu_pytorch_tanh",
+        "gemma2 | ,'use_bidirectional_attention':true | use_bidirectional_attention: true | false",
+        "gemma2 | ,'attn_logit_softcapping':-1 | attn_logit_softcapping: -1 | positive",
+        "gemma2 | ,'final_logit_softcapping':0 | final_logit_softcapping: 0 | positive",
+        "gemma2 | ,'query_pre_attn_scalar':-4 | scale NaN | correct",
+        "gemma2 | ,'sliding_window':null | sliding_window: null | positive",
+        "gemma2 | ,'rope_parameters':{'full_attention':{}} | rope_parameters.full_attention | all layers",
+        "gemma3_text | ,'attn_logit_softcapping':50 | attn_logit_softcapping: 50 | null",
+        "gemma3_text | ,'use_bidirectional_attention':true | use_bidirectional_attention: true | false",
+        "gemma3_text | ,'sliding_window_pattern':0 | sliding_window_pattern: 0 | positive",
+        "gemma3_text | ,'rope_parameters':{'rope_theta':7} | rope_parameters.rope_theta: 7 | sliding_attention",
+        "gemma3_text | ,'rope_scaling':{'rope_type':'dynamic','factor':2} | rope_scaling.rope_type: \"dynamic\" | linear",
+        "gemma3_text | ,'rope_scaling':{'rope_type':'linear','factor':2},'rope_parameters':{'full_attention':{}} | rope_scaling | rope_parameters.full_attention",
+        "phi3 | ,'rope_scaling':{'rope_type':'linear','factor':2} | rope_scaling.rope_type: \"linear\" | longrope",
+        "phi3 | ,'rope_scaling':{'type':'su'} | rope_scaling.short_factor: is missing | positive numbers",
+        "phi3 | ,'partial_rotary_factor':0.2 | partial_rotary_factor 0.2 gives 3 | pairs",
+        "phi3 | ,'partial_rotary_factor':2 | partial_rotary_factor 2.0 | (0, 1]",
+        "phi3 | ,'original_max_position_embeddings':1 | original_max_position_embeddings: 1 | 2 or more",
         "llama | ,'rope_scaling':{'type':'proportional','factor':2} | rope_scaling.type: \"proportional\" | yarn",
         "llama | ,'rope_scaling':{'type':'longrope','factor':2} | rope_scaling.short_factor: is missing | positive numbers",
         "llama | ,'rope_scaling':{'type':'longrope','short_factor':[1,2],'long_factor':[1,0]} | rope_scaling.long_factor | positive numbers",
@@ -278,9 +361,29 @@ class HfConfigTest {
                     List.of(0, 24, 24), false, NormPlacement.BEFORE);
             case "qwen3" -> config(family, new Attention(4, 2, 24, Bias.ALL, QkNorm.PER_HEAD), scaling,
                     List.of(24, 0, 24), false, NormPlacement.BEFORE);
+            case "gemma2" -> new ModelConfig(family, new Shape(96, 64, 3, true), biased.scaled(0.125).capped(50),
+                    new Positions(128, new Rotary(1e6, scaling), List.of(24, 0, 24)),
+                    new Mlp(160, false, Activation.GELU_TANH, false), new Norms(NormPlacement.AROUND, 1e-5, 1),
+                    new Multipliers(8, 1, 1, 30), new Tokens(1, List.of(2, 3), null), new StoredAs("bfloat16", null));
+            case "gemma3_text" -> new ModelConfig(family, new Shape(96, 64, 3, true),
+                    new Attention(4, 2, 24, Bias.ALL, QkNorm.PER_HEAD).scaled(0.125),
+                    new Positions(128, List.of(new Sight(24, new Rotary(1e4, new RopeScaling.Default())),
+                            new Sight(0, new Rotary(1e6, scaling instanceof RopeScaling.LongRope
+                                    || scaling instanceof RopeScaling.Dynamic ? new RopeScaling.Default() : scaling)),
+                            new Sight(24, new Rotary(1e4, new RopeScaling.Default())))),
+                    new Mlp(160, false, Activation.GELU_TANH, false), new Norms(NormPlacement.AROUND, 1e-5, 1),
+                    new Multipliers(8, 1, 1, 30), new Tokens(1, List.of(2, 3), null), new StoredAs("bfloat16", null));
+            case "phi3" -> {
+                boolean longer = scaling instanceof RopeScaling.LongRope;
+                yield new ModelConfig(family, new Shape(96, 64, 3, true), plain.inOneModule(),
+                        new Positions(128, longer ? new Rotary(1e6, scaling)
+                                : new Rotary(1e6, 0.75, new RopeScaling.Default()), List.of(24, 24, 24)),
+                        new Mlp(160, false).inOneModule(), new Norms(NormPlacement.BEFORE, 1e-5),
+                        new Tokens(1, List.of(2, 3), null), new StoredAs("bfloat16", null));
+            }
             case "granite" -> new ModelConfig(family, new Shape(96, 64, 3, true), biased.scaled(0.25),
                     new Positions(128, new Rotary(1e6, scaling), List.of(0, 0, 0)), new Mlp(160, true),
-                    new Norms(NormPlacement.BEFORE, 1e-5), new Multipliers(12, 0.22, 8), new Tokens(1, List.of(2, 3), null),
+                    new Norms(NormPlacement.BEFORE, 1e-5), new Multipliers(12, 0.22, 8, 0), new Tokens(1, List.of(2, 3), null),
                     new StoredAs("bfloat16", null));
             case "smollm3" -> new ModelConfig(family, new Shape(96, 64, 3, true), biased,
                     new Positions(128, List.of(new Sight(0, new Rotary(1e6, scaling)), new Sight(24, null),
