@@ -1,4 +1,4 @@
-"""Reference values in double throughout, computed with NumPy only: python3 double.py olmo2
+"""Reference values in double throughout, computed with NumPy only: python3 double.py NAME ...
 
 transformers computes norms and rotary tables in single precision even in a model of doubles, so its `.f64` values are good to
 about 1e-7. This program computes logits, loss and every adapter gradient (by complex steps, exact to rounding) in double and
@@ -38,12 +38,31 @@ def norm(x, w, eps):
     return w * x / np.sqrt((x * x).mean(-1, keepdims=True) + eps)
 
 
-def rotate(x, theta):
-    """x (B, heads, T, D), half-split pairs."""
+def frequencies(rope, D, T, c):
+    """Inverse frequencies of the rotated values of a head, and the factor on cosine and sine."""
+    R = int(D * rope.get("partial_rotary_factor", 1))
+    f, a = rope["rope_theta"] ** (-np.arange(0, R, 2) / R), 1
+    if rope["rope_type"] == "linear":
+        f = f / rope["factor"]
+    elif rope["rope_type"] == "longrope":
+        original = c["original_max_position_embeddings"]
+        f = f / np.array(rope["long_factor" if T > original else "short_factor"])
+        factor = c["max_position_embeddings"] / original
+        a = np.sqrt(1 + np.log(factor) / np.log(original)) if factor > 1 else 1
+    else:
+        assert rope["rope_type"] == "default"
+    return f, a
+
+
+def rotate(x, rope, c):
+    """x (B, heads, T, D), half-split pairs of the first values of each head."""
     T, D = x.shape[-2:]
-    angle = np.arange(T)[:, None] * theta ** (-np.arange(0, D, 2) / D)[None]
-    cos, sin = np.concatenate([np.cos(angle)] * 2, -1), np.concatenate([np.sin(angle)] * 2, -1)
-    return x * cos + np.concatenate([-x[..., D // 2:], x[..., :D // 2]], -1) * sin
+    f, a = frequencies(rope, D, T, c)
+    h = len(f)
+    angle = np.arange(T)[:, None] * f[None]
+    cos, sin = a * np.cos(angle), a * np.sin(angle)
+    lo, hi = x[..., :h], x[..., h:2 * h]
+    return np.concatenate([lo * cos - hi * sin, hi * cos + lo * sin, x[..., 2 * h:]], -1)
 
 
 def adapted(x, w, p, module, c):
@@ -67,34 +86,87 @@ def adapted(x, w, p, module, c):
     return np.einsum("...rk,rkc->...rc", blocks, r).reshape(x.shape) @ w.T
 
 
-def olmo2(w, p, c, adapter, ids):
+def tanh(x):
+    """With a finite derivative by complex steps, which np.tanh of a complex number has as well for moderate x only."""
+    return (1 - np.exp(-2 * x)) / (1 + np.exp(-2 * x))
+
+
+def silu(x):
+    return x / (1 + np.exp(-x))
+
+
+def gelu(x):
+    return 0.5 * x * (1 + tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x ** 3)))
+
+
+def decoder(w, p, c, adapter, ids):
+    kind = c["model_type"]
+    gemma, after, before = kind.startswith("gemma"), kind == "olmo2", kind != "olmo2"
     H, KV, eps = c["num_attention_heads"], c["num_key_value_heads"], c["rms_norm_eps"]
-    D = c["hidden_size"] // H
+    D = c.get("head_dim") or c["hidden_size"] // H
     B, T = ids.shape
+    multiplier = c.get("residual_multiplier", 1)
 
     def lin(module, x):
-        return adapted(x, w[module + ".weight"], p, module, adapter)
+        y = adapted(x, w[module + ".weight"], p, module, adapter)
+        return y + w[module + ".bias"] if module + ".bias" in w else y
 
     def heads(x, n):
         return x.reshape(B, T, n, D).transpose(0, 2, 1, 3)
 
+    def rms(module, x):
+        return norm(x, w[module + ".weight"] + (1 if gemma else 0), eps)
+
     x = w["model.embed_tokens.weight"][ids]
+    x = x * (np.sqrt(c["hidden_size"]) if gemma else c.get("embedding_multiplier", 1))
+    types = c.get("layer_types") or ["full_attention"] * c["num_hidden_layers"]
+    if kind == "phi3" and c.get("sliding_window"):
+        types = ["sliding_attention"] * c["num_hidden_layers"]
     for i in range(c["num_hidden_layers"]):
         at = f"model.layers.{i}."
-        q = norm(lin(at + "self_attn.q_proj", x), w[at + "self_attn.q_norm.weight"], eps)
-        k = norm(lin(at + "self_attn.k_proj", x), w[at + "self_attn.k_norm.weight"], eps)
-        v = heads(lin(at + "self_attn.v_proj", x), KV).repeat(H // KV, 1)
-        theta = c["rope_parameters"]["rope_theta"]
-        q, k = rotate(heads(q, H), theta), rotate(heads(k, KV), theta).repeat(H // KV, 1)
-        s = q @ k.transpose(0, 1, 3, 2) / np.sqrt(D)
-        s = np.where(np.tril(np.ones((T, T), bool)), s, -np.inf)
+        h = rms(at + "input_layernorm", x) if before else x
+        if kind == "phi3":
+            q, k, v = np.split(lin(at + "self_attn.qkv_proj", h), [H * D, (H + KV) * D], -1)
+        else:
+            q, k, v = (lin(at + f"self_attn.{n}_proj", h) for n in "qkv")
+        if kind == "olmo2":
+            q, k = rms(at + "self_attn.q_norm", q), rms(at + "self_attn.k_norm", k)
+        q, k, v = heads(q, H), heads(k, KV), heads(v, KV).repeat(H // KV, 1)
+        if kind == "gemma3_text":
+            q, k = rms(at + "self_attn.q_norm", q), rms(at + "self_attn.k_norm", k)
+        rope = c["rope_parameters"]
+        rope = rope.get(types[i], rope)
+        if kind != "smollm3" or c["no_rope_layers"][i]:
+            q, k = rotate(q, rope, c), rotate(k, rope, c)
+        scale = c["query_pre_attn_scalar"] ** -0.5 if gemma else c.get("attention_multiplier", D ** -0.5)
+        s = q @ k.repeat(H // KV, 1).transpose(0, 1, 3, 2) * scale
+        cap = c.get("attn_logit_softcapping") if kind == "gemma2" else None
+        if cap:
+            s = cap * tanh(s / cap)
+        seen = np.tril(np.ones((T, T), bool))
+        if types[i] == "sliding_attention":
+            seen &= ~np.tril(np.ones((T, T), bool), -c["sliding_window"])
+        s = np.where(seen, s, -np.inf)
         s = np.exp(s - s.real.max(-1, keepdims=True))
         y = (s / s.sum(-1, keepdims=True) @ v).transpose(0, 2, 1, 3).reshape(B, T, H * D)
-        x = x + norm(lin(at + "self_attn.o_proj", y), w[at + "post_attention_layernorm.weight"], eps)
-        gate = lin(at + "mlp.gate_proj", x)
-        y = lin(at + "mlp.down_proj", gate / (1 + np.exp(-gate)) * lin(at + "mlp.up_proj", x))
-        x = x + norm(y, w[at + "post_feedforward_layernorm.weight"], eps)
-    return norm(x, w["model.norm.weight"], eps) @ w["lm_head.weight"].T
+        y = lin(at + "self_attn.o_proj", y)
+        if gemma or after:
+            y = rms(at + "post_attention_layernorm", y)
+        x = x + multiplier * y
+        h = x if after else rms(at + ("pre_feedforward_layernorm" if gemma else "post_attention_layernorm"), x)
+        if kind == "phi3":
+            gate, up = np.split(lin(at + "mlp.gate_up_proj", h), 2, -1)
+        else:
+            gate, up = lin(at + "mlp.gate_proj", h), lin(at + "mlp.up_proj", h)
+        y = lin(at + "mlp.down_proj", (gelu if gemma else silu)(gate) * up)
+        if gemma or after:
+            y = rms(at + "post_feedforward_layernorm", y)
+        x = x + multiplier * y
+    x = rms("model.norm", x)
+    logits = x @ w["model.embed_tokens.weight" if c["tie_word_embeddings"] else "lm_head.weight"].T
+    logits = logits / c.get("logits_scaling", 1)
+    cap = c.get("final_logit_softcapping")
+    return cap * tanh(logits / cap) if cap else logits
 
 
 def loss(logits, labels):
@@ -106,7 +178,6 @@ def loss(logits, labels):
 
 
 def main(family):
-    model = {"olmo2": olmo2}[family]
     config = json.load(open(family + "/config.json"))
     w = {k: v.astype(np.float64) for k, v in read(family + "/model.safetensors").items()}
     for method in ("oft", "lora"):
@@ -115,20 +186,21 @@ def main(family):
         p = {k: v.astype(np.float64) for k, v in read(folder + "/adapter_model.safetensors").items()}
         golden = read(f"{family}/reference_{method}.safetensors")
         ids, labels, mask = golden["input_ids"], golden["labels"], golden["attention_mask"]
-        logits = model(w, p, config, adapter, ids)
+        logits = decoder(w, p, config, adapter, ids)
         out = {"logits": logits, "loss": np.array([loss(logits, labels)])}
         for name, value in p.items():
             grad = np.empty(value.size)
             for i in range(value.size):
                 step = value.astype(np.complex128)
                 step.flat[i] += 1e-30j
-                grad[i] = loss(model(w, {**p, name: step}, config, adapter, ids), labels).imag / 1e-30
+                grad[i] = loss(decoder(w, {**p, name: step}, config, adapter, ids), labels).imag / 1e-30
             out["grad/" + name] = grad.reshape(value.shape)
         write(f"{family}/double_{method}.safetensors", out)
         far = lambda a, b: np.abs(a - b).max() / np.abs(a).max()
-        print(method, "logits", far(logits[mask == 1], golden["logits.f64"][mask == 1]), "gradients",
+        print(family, method, "logits", far(logits[mask == 1], golden["logits.f64"][mask == 1]), "gradients",
               max(far(v, golden[k + ".f64"]) for k, v in out.items() if k.startswith("grad/")))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    for name in sys.argv[1:]:
+        main(name)

@@ -43,6 +43,18 @@ final class ElementCases implements Cases {
         }
     }
 
+    /// @param inPlace y is x
+    public record Scale(int n, boolean inPlace) implements OpCase {
+        @Override
+        public void emit(Setup s) {
+            Buf x = inPlace ? s.inout("x", 1, roundings(1), n) : s.in("x", 1, n);
+            Buf y = inPlace ? x : s.out("y", roundings(1), n);
+            s.op(new ElementOps.Scale(-0.7, x, y));
+            if (s.differences())
+                s.op(new ElementOps.Scale(-0.7, s.cotangent("dY", y), s.gradient("dX", x, EXACT, false)));
+        }
+    }
+
     /// @param extreme gates beyond the range of exp
     public record SwiGlu(int n, boolean extreme) implements OpCase {
         @Override
@@ -87,8 +99,8 @@ final class ElementCases implements Cases {
     public List<OpCase> odd() {
         List<OpCase> out = new ArrayList<>();
         for (int n : LENGTHS) {
-            out.addAll(List.of(new Fill(n), new Copy(n), new Add(n), new Axpy(n), new SwiGlu(n, false),
-                    new SwiGluGrad(n, false, false, false)));
+            out.addAll(List.of(new Fill(n), new Copy(n), new Add(n), new Axpy(n), new Scale(n, false),
+                    new Scale(n, true), new SwiGlu(n, false), new SwiGluGrad(n, false, false, false)));
             for (float p : new float[] {0f, 0.1f, 0.5f, 0.9f})
                 for (boolean accumulate : new boolean[] {false, true})
                     out.add(new Dropout(n, p, accumulate));
@@ -106,13 +118,13 @@ final class ElementCases implements Cases {
     public List<OpCase> sized(Shape z) {
         int n = z.N() * z.C();
         int inner = z.N() * z.F();
-        return List.of(new Fill(n), new Copy(n), new Add(n), new Axpy(n), new SwiGlu(inner, false),
-                new SwiGluGrad(inner, false, false, false), new Dropout(n, 0.1f, false));
+        return List.of(new Fill(n), new Copy(n), new Add(n), new Axpy(n), new Scale(n, false),
+                new SwiGlu(inner, false), new SwiGluGrad(inner, false, false, false), new Dropout(n, 0.1f, false));
     }
 
     @Override
     public List<OpCase> gradients() {
-        return List.of(new SwiGluGrad(13, false, false, false), new Dropout(33, 0.3f, false),
+        return List.of(new Scale(13, false), new SwiGluGrad(13, false, false, false), new Dropout(33, 0.3f, false),
                 new Dropout(33, 0.3f, true));
     }
 }

@@ -16,29 +16,30 @@ final class NormCases implements Cases {
     }
 
     /// @param small small values and a row of zeros, where eps matters
-    public record RmsNorm(int N, int C, boolean small) implements OpCase {
+    /// @param offset added to the weights
+    public record RmsNorm(int N, int C, boolean small, double offset) implements OpCase {
         @Override
         public void emit(Setup s) {
             float[] x = s.normal(small ? 1e-3 : 3, N, C);
             if (small)
                 Arrays.fill(x, C, 2 * C, 0f);
             s.op(new NormOps.RmsNorm(s.in("x", x, N, C), s.in("weight", 1, C), s.out("y", sum(C), N, C),
-                    s.out("rstd", sum(C), N), N, C, small ? 1e-6f : eps(s)));
+                    s.out("rstd", sum(C), N), N, C, small ? 1e-6f : eps(s), offset));
         }
     }
 
-    public record RmsNormGrad(int N, int C, boolean accumulate) implements OpCase {
+    public record RmsNormGrad(int N, int C, boolean accumulate, double offset) implements OpCase {
         @Override
         public void emit(Setup s) {
             Buf x = s.in("x", 3, N, C);
             Buf weight = s.in("weight", 1, C);
             Buf rstd = rstd(s, x, N, C);
             Buf y = s.result("y", N, C);
-            s.forward(new NormOps.RmsNorm(x, weight, y, rstd, N, C, eps(s)));
+            s.forward(new NormOps.RmsNorm(x, weight, y, rstd, N, C, eps(s), offset));
             // with C = 1 nothing but eps keeps the two terms of dX, of about dY, from cancelling: no order of summation
             // helps, their own roundings remain
             s.op(new NormOps.RmsNormGrad(x, weight, rstd, s.cotangent("dY", y),
-                    s.gradient("dX", x, sum(C).cancelling(1), accumulate), N, C, accumulate));
+                    s.gradient("dX", x, sum(C).cancelling(1), accumulate), N, C, accumulate, offset));
         }
     }
 
@@ -75,27 +76,27 @@ final class NormCases implements Cases {
         for (int[] z : ColumnCases.ROWS) {
             int N = z[0];
             int C = z[1];
-            out.addAll(List.of(new RmsNorm(N, C, false), new RmsNormGrad(N, C, false), new RmsNormGrad(N, C, true),
-                    new RmsNormWeightGrad(N, C)));
+            out.addAll(List.of(new RmsNorm(N, C, false, 0), new RmsNormGrad(N, C, false, 0), new RmsNormGrad(N, C, true, 0),
+                    new RmsNorm(N, C, false, 1), new RmsNormGrad(N, C, false, 1), new RmsNormWeightGrad(N, C)));
         }
-        out.add(new RmsNorm(3, 33, true));
+        out.add(new RmsNorm(3, 33, true, 0));
         return out;
     }
 
     @Override
     public List<OpCase> sized(Shape z) {
-        return List.of(new RmsNorm(z.N(), z.C(), false), new RmsNormGrad(z.N(), z.C(), true),
+        return List.of(new RmsNorm(z.N(), z.C(), false, 0), new RmsNormGrad(z.N(), z.C(), true, 0),
                 new RmsNormWeightGrad(z.N(), z.C()));
     }
 
     @Override
     public List<OpCase> gradients() {
-        return List.of(new RmsNormGrad(3, 7, false), new RmsNormGrad(3, 7, true), new RmsNormWeightGrad(3, 7),
+        return List.of(new RmsNormGrad(3, 7, false, 0), new RmsNormGrad(3, 7, true, 0), new RmsNormGrad(3, 7, false, 1), new RmsNormWeightGrad(3, 7),
                 new RmsNormWeightGrad(5, 3));
     }
 
     @Override
     public List<OpCase> timed() {
-        return List.of(new RmsNorm(207, 702, false), new RmsNormGrad(207, 702, false));
+        return List.of(new RmsNorm(207, 702, false, 0), new RmsNormGrad(207, 702, false, 0));
     }
 }

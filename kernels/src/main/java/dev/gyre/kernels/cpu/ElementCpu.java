@@ -17,6 +17,7 @@ final class ElementCpu {
             case ElementOps.Copy o -> copy(pool, of.at(o.x()), of.at(o.y()));
             case ElementOps.Add o -> add(pool, simd, of.at(o.x()), of.at(o.y()), of.at(o.out()));
             case ElementOps.Axpy o -> axpy(pool, simd, (float) o.a(), of.at(o.x()), of.at(o.y()));
+            case ElementOps.Scale o -> scale(pool, simd, (float) o.a(), of.at(o.x()), of.at(o.y()));
             case ElementOps.SwiGlu o -> swiGlu(pool, simd, of.at(o.gate()), of.at(o.up()), of.at(o.out()));
             case ElementOps.SwiGluGrad o -> swiGluGrad(pool, simd, of.at(o.gate()), of.at(o.up()), of.at(o.dOut()),
                     of.at(o.dGate()), of.at(o.dUp()));
@@ -54,6 +55,10 @@ final class ElementCpu {
 
     static Runnable axpy(ThreadPool pool, Simd simd, float a, Operand x, Operand y) {
         return chunks(pool, x.length(), (i, n) -> simd.elements().axpy(a, x.f(), x.off() + i, y.f(), y.off() + i, n));
+    }
+
+    static Runnable scale(ThreadPool pool, Simd simd, float a, Operand x, Operand y) {
+        return chunks(pool, x.length(), (i, n) -> simd.elements().scale(a, x.f(), x.off() + i, y.f(), y.off() + i, n));
     }
 
     static Runnable swiGlu(ThreadPool pool, Simd simd, Operand gate, Operand up, Operand out) {

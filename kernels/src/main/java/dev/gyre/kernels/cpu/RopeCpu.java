@@ -18,9 +18,9 @@ final class RopeCpu {
             Operand positions) {
         int D = op.D();
         int C = op.heads() * D;
-        int half = D / 2;
+        int half = op.R() / 2;
         float sign = op.inverse() ? -1f : 1f;
-        int P = half == 0 ? 0 : cos.length() / half;
+        int P = cos.length() / half;
         return ColumnCpu.rows(pool, op.N(), C, (from, to, worker) -> {
             for (int t = from; t < to; t++) {
                 int pos = positions.i()[positions.off() + t];

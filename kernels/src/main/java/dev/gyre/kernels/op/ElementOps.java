@@ -65,6 +65,23 @@ public sealed interface ElementOps extends Op {
         }
     }
 
+    /// `y = a x` elementwise, equal sizes. y may be x.
+    record Scale(double a, Buf x, Buf y) implements ElementOps {
+        public Scale {
+            check(x.size() == y.size(), "Scale", x, y);
+        }
+
+        @Override
+        public List<Access> accesses() {
+            return y == x ? List.of(update(x)) : List.of(read(x), write(y));
+        }
+
+        @Override
+        public long flops() {
+            return x.size();
+        }
+    }
+
     /// `out = silu(gate) * up` elementwise, equal sizes.
     record SwiGlu(Buf gate, Buf up, Buf out) implements ElementOps {
         public SwiGlu {

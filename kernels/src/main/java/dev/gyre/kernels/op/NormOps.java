@@ -10,8 +10,13 @@ import java.util.List;
 
 /// Root mean square normalisation of rows. Letters and conventions are those of [Op].
 public sealed interface NormOps extends Op {
-    /// `y = x rstd * weight` with `rstd = 1/sqrt(mean(x^2) + eps)` per row: x, y (N,C), weight (C), rstd (N).
-    record RmsNorm(Buf x, Buf weight, Buf y, Buf rstd, int N, int C, double eps) implements NormOps {
+    /// `y = x rstd * (offset + weight)` with `rstd = 1/sqrt(mean(x^2) + eps)` per row: x, y (N,C), weight (C), rstd (N).
+    record RmsNorm(Buf x, Buf weight, Buf y, Buf rstd, int N, int C, double eps, double offset) implements NormOps {
+        /// With offset 0.
+        public RmsNorm(Buf x, Buf weight, Buf y, Buf rstd, int N, int C, double eps) {
+            this(x, weight, y, rstd, N, C, eps, 0);
+        }
+
         public RmsNorm {
             check(x.size() == (long) N * C && y.size() == x.size() && weight.size() == C && rstd.size() == N
                     && weight.dtype() == DType.F32, "RmsNorm", x, weight, y, rstd);
@@ -28,8 +33,8 @@ public sealed interface NormOps extends Op {
         }
     }
 
-    /// `dX (+)= rstd (g - x rstd^2 mean(g x))` per row, with `g = dY * weight`.
-    record RmsNormGrad(Buf x, Buf weight, Buf rstd, Buf dY, Buf dX, int N, int C, boolean accumulate)
+    /// `dX (+)= rstd (g - x rstd^2 mean(g x))` per row, with `g = dY * (offset + weight)`.
+    record RmsNormGrad(Buf x, Buf weight, Buf rstd, Buf dY, Buf dX, int N, int C, boolean accumulate, double offset)
             implements NormOps {
         public RmsNormGrad {
             check(x.size() == (long) N * C && dY.size() == x.size() && dX.size() == x.size() && weight.size() == C
@@ -47,7 +52,7 @@ public sealed interface NormOps extends Op {
         }
     }
 
-    /// Adds `sum over rows of dY * x rstd` to dWeight (C).
+    /// Adds `sum over rows of dY * x rstd` to dWeight (C), whatever the offset.
     record RmsNormWeightGrad(Buf x, Buf rstd, Buf dY, Buf dWeight, int N, int C) implements NormOps {
         public RmsNormWeightGrad {
             check(x.size() == (long) N * C && dY.size() == x.size() && dWeight.size() == C && rstd.size() == N,

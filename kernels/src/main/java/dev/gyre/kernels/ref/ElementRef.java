@@ -14,6 +14,7 @@ final class ElementRef {
             case ElementOps.Copy(var x, var y) -> copy(of.vec(x), of.vec(y));
             case ElementOps.Add(var x, var y, var out) -> add(of.vec(x), of.vec(y), of.vec(out));
             case ElementOps.Axpy(var a, var x, var y) -> axpy(a, of.vec(x), of.vec(y));
+            case ElementOps.Scale(var a, var x, var y) -> scale(a, of.vec(x), of.vec(y));
             case ElementOps.SwiGlu(var gate, var up, var out) -> swiGlu(of.vec(gate), of.vec(up), of.vec(out));
             case ElementOps.SwiGluGrad(var gate, var up, var dOut, var dGate, var dUp) ->
                     swiGluGrad(of.vec(gate), of.vec(up), of.vec(dOut), of.vec(dGate), of.vec(dUp));
@@ -37,6 +38,12 @@ final class ElementRef {
     static void axpy(double a, Vec x, Vec y) {
         for (int i = 0; i < x.size(); i++)
             y.add(i, a * x.get(i));
+    }
+
+    /// `y = a x`
+    static void scale(double a, Vec x, Vec y) {
+        for (int i = 0; i < x.size(); i++)
+            y.set(i, a * x.get(i));
     }
 
     /// `out = silu(gate) up`, `silu(z) = z / (1 + e^-z)`

@@ -2,21 +2,23 @@ package dev.gyre.kernels.ref;
 
 import dev.gyre.kernels.op.RopeOps;
 
-/// Rotary position embedding, pairs (j, j + D/2).
+/// Rotary position embedding, pairs (j, j + R/2).
 final class RopeRef {
     private RopeRef() {
     }
 
     static void run(RopeOps op, Operands of) {
         switch (op) {
-            case RopeOps.Rope(var x, var cos, var sin, var positions, int N, int heads, int D, var inverse) ->
-                    rope(of.vec(x), of.vec(cos), of.vec(sin), of.ints(positions), N, heads, D, inverse);
+            case RopeOps.Rope(var x, var cos, var sin, var positions, int N, int heads, int D, int R,
+                    var inverse) ->
+                    rope(of.vec(x), of.vec(cos), of.vec(sin), of.ints(positions), N, heads, D, R, inverse);
         }
     }
 
-    /// In place: `x_j' = x_j cos - x_(j+D/2) sin`, `x_(j+D/2)' = x_(j+D/2) cos + x_j sin`; inverse: `-sin`.
-    static void rope(Vec x, Vec cos, Vec sin, int[] positions, int N, int heads, int D, boolean inverse) {
-        int half = D / 2;
+    /// In place: `x_j' = x_j cos - x_(j+R/2) sin`, `x_(j+R/2)' = x_(j+R/2) cos + x_j sin`; inverse: `-sin`.
+    static void rope(Vec x, Vec cos, Vec sin, int[] positions, int N, int heads, int D, int R,
+            boolean inverse) {
+        int half = R / 2;
         for (int i = 0; i < N; i++)
             for (int h = 0; h < heads; h++)
                 for (int j = 0; j < half; j++) {

@@ -48,6 +48,21 @@ final class ElementKernels {
             y.set(yAt + i, y.get(yAt + i) + a * x.get(xAt + i));
     }
 
+    /// `y = a x`
+    static void scale(IntArray at, int slot, FloatArray x, FloatArray y, int n, float a) {
+        int xAt = at.get(slot);
+        int yAt = at.get(slot + 1);
+        for (@Parallel int i = 0; i < (n & ALL); i++)
+            y.set(yAt + i, a * x.get(xAt + i));
+    }
+
+    /// [#scale] where y replaces x.
+    static void scaleInPlace(IntArray at, int slot, FloatArray x, int n, float a) {
+        int xAt = at.get(slot);
+        for (@Parallel int i = 0; i < (n & ALL); i++)
+            x.set(xAt + i, a * x.get(xAt + i));
+    }
+
     /// `y (+)= x keep / (1 - p)`; [Dropouts#keeps] decides whether element i is kept.
     static void dropout(IntArray at, int slot, FloatArray x, IntArray seed, FloatArray y, int n, float p, float scale,
             int accumulate) {

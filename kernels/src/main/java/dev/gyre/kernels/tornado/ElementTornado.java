@@ -25,6 +25,18 @@ final class ElementTornado extends OpLowering {
                         y.array(), out.array(), o.x().length());
             }
             case ElementOps.Axpy o -> axpy((float) o.a(), f(o.x()), f(o.y()), o.x().length());
+            case ElementOps.Scale o -> {
+                Floats x = f(o.x());
+                int n = o.x().length();
+                float a = (float) o.a();
+                if (o.y() == o.x()) {
+                    tasks.task("scaleInPlace", items(n), ElementKernels::scaleInPlace, at(x.at()), x.array(), n, a);
+                } else {
+                    Floats y = f(o.y());
+                    tasks.task("scale", items(n), ElementKernels::scale, at(x.at(), y.at()), x.array(), y.array(), n,
+                            a);
+                }
+            }
             case ElementOps.SwiGlu o -> {
                 Floats gate = f(o.gate());
                 Floats up = f(o.up());

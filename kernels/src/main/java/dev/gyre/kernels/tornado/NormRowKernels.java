@@ -40,7 +40,7 @@ final class NormRowKernels {
 
     /// [NormKernels#meanOfProduct]
     static void meanOfRowProduct(KernelContext context, IntArray at, int slot, FloatArray x, FloatArray weight,
-            FloatArray dY, FloatArray mean, int C) {
+            FloatArray dY, FloatArray mean, int C, float offset) {
         int xAt = at.get(slot);
         int weightAt = at.get(slot + 1);
         int dYAt = at.get(slot + 2);
@@ -50,7 +50,7 @@ final class NormRowKernels {
         int row = context.groupIdx;
         float sum = 0f;
         for (int c = lane; c < C; c += GROUP)
-            sum += dY.get(dYAt + row * C + c) * weight.get(weightAt + c) * x.get(xAt + row * C + c);
+            sum += dY.get(dYAt + row * C + c) * (offset + weight.get(weightAt + c)) * x.get(xAt + row * C + c);
         part[lane] = sum;
         context.localBarrier();
         for (int s = GROUP / 2; s > 0; s >>= 1) {

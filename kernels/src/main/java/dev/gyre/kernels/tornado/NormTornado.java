@@ -28,7 +28,7 @@ final class NormTornado extends OpLowering {
                             rstd.array(), o.N(), o.C(), (float) o.eps());
                 tasks.task("normalise", items(o.N() * o.C()), NormKernels::normalise,
                         at(x.at(), rstd.at(), w.at(), y.at()), x.array(), rstd.array(), w.array(), y.array(), o.N(),
-                        o.C());
+                        o.C(), (float) o.offset());
             }
             case NormOps.RmsNormGrad o -> {
                 Floats x = f(o.x());
@@ -40,14 +40,15 @@ final class NormTornado extends OpLowering {
                 if (workGroups) {
                     tasks.groupTask("meanOfRowProduct", rows(o.N()), NormRowKernels::meanOfRowProduct,
                             at(x.at(), w.at(), dY.at(), mean.at()), x.array(), w.array(), dY.array(), mean.array(),
-                            o.C());
+                            o.C(), (float) o.offset());
                 } else
                     tasks.task("meanOfProduct", items(o.N()), NormKernels::meanOfProduct,
                             at(x.at(), w.at(), dY.at(), mean.at()), x.array(), w.array(), dY.array(), mean.array(),
-                            o.N(), o.C());
+                            o.N(), o.C(), (float) o.offset());
                 tasks.task("normaliseGrad", items(o.N() * o.C()), NormKernels::normaliseGrad,
                         at(x.at(), rstd.at(), w.at(), dY.at(), mean.at(), dX.at()), x.array(), rstd.array(), w.array(),
-                        dY.array(), mean.array(), dX.array(), o.N(), o.C(), flag(o.accumulate()));
+                        dY.array(), mean.array(), dX.array(), o.N(), o.C(), flag(o.accumulate()),
+                        (float) o.offset());
             }
             case NormOps.RmsNormWeightGrad o -> {
                 Floats x = f(o.x());

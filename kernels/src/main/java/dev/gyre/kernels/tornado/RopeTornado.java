@@ -20,9 +20,9 @@ final class RopeTornado extends OpLowering {
                 Floats cos = f(o.cos());
                 Floats sin = f(o.sin());
                 Ints p = i(o.positions());
-                tasks.task("rope", items(o.N() * o.heads() * (o.D() >> 1)), RopeKernels::rope,
+                tasks.task("rope", items(o.N() * o.heads() * (o.R() >> 1)), RopeKernels::rope,
                         at(x.at(), cos.at(), sin.at(), p.at()), x.array(), cos.array(), sin.array(), p.array(), o.N(),
-                        o.heads(), o.D(), o.inverse() ? -1f : 1f);
+                        o.heads(), o.D(), o.R() >> 1, o.inverse() ? -1f : 1f);
             }
         }
     }

@@ -424,10 +424,10 @@ class AlgebraTest {
         for (int shift = 0; shift < 2; shift++) {
             Vec x = Vec.of(qk.clone());
             int[] positions = {3 + 7 * shift, 1 + 7 * shift};
-            RopeRef.rope(x, Vec.of(cos), Vec.of(sin), positions, 2, 1, D, false);
+            RopeRef.rope(x, Vec.of(cos), Vec.of(sin), positions, 2, 1, D, D, false);
             scores[shift] = Matrices.dot(x.slice(0, D).toArray(), x.slice(D, D).toArray());
             assertThat(x.get(0)).isNotCloseTo(qk[0], within(1e-3));
-            RopeRef.rope(x, Vec.of(cos), Vec.of(sin), positions, 2, 1, D, true);
+            RopeRef.rope(x, Vec.of(cos), Vec.of(sin), positions, 2, 1, D, D, true);
             assertClose(x.toArray(), qk, 1e-14);
         }
         assertThat(scores[0]).isCloseTo(scores[1], within(1e-13));
@@ -436,7 +436,7 @@ class AlgebraTest {
     @Test
     void rotaryTurnsTheFirstHalfTowardsTheSecond() {
         Vec x = Vec.of(1, 0, 0, 0);
-        RopeRef.rope(x, Vec.of(0, 1), Vec.of(1, 0), new int[] {0}, 1, 1, 4, false);
+        RopeRef.rope(x, Vec.of(0, 1), Vec.of(1, 0), new int[] {0}, 1, 1, 4, 4, false);
         assertThat(x.toArray()).containsExactly(0, 0, 1, 0);
     }
 

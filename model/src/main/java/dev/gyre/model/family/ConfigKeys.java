@@ -1,12 +1,15 @@
 package dev.gyre.model.family;
 
+import dev.gyre.kernels.op.Activation;
 import dev.gyre.model.family.ModelConfig.Attention;
 import dev.gyre.model.family.ModelConfig.Bias;
 import dev.gyre.model.family.ModelConfig.Mlp;
+import dev.gyre.model.family.ModelConfig.Multipliers;
 import dev.gyre.model.family.ModelConfig.NormPlacement;
 import dev.gyre.model.family.ModelConfig.Norms;
 import dev.gyre.model.family.ModelConfig.Positions;
 import dev.gyre.model.family.ModelConfig.QkNorm;
+import dev.gyre.model.family.ModelConfig.Rotary;
 import dev.gyre.model.family.ModelConfig.Shape;
 import dev.gyre.model.family.ModelConfig.StoredAs;
 import dev.gyre.model.family.ModelConfig.Tokens;
@@ -14,6 +17,7 @@ import dev.gyre.model.files.Fields;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
+import java.util.function.IntPredicate;
 import org.jspecify.annotations.Nullable;
 import tools.jackson.databind.node.ArrayNode;
 import tools.jackson.databind.node.ObjectNode;
@@ -21,6 +25,8 @@ import tools.jackson.databind.node.ObjectNode;
 /// Groups of `config.json` keys that several families share, checked and typed. What differs between families (defaults,
 /// features) comes in as an argument.
 public final class ConfigKeys {
+    private static final String ORIGINAL = "original_max_position_embeddings";
+
     private final Fields f;
 
     ConfigKeys(Fields f) {
@@ -38,11 +44,17 @@ public final class ConfigKeys {
     }
 
     public Shape shape() {
-        return new Shape(f.integer("vocab_size"), f.integer("hidden_size"), layers(),
-                f.bool("tie_word_embeddings", false));
+        return shape(false);
     }
 
-    private int layers() {
+    /// @param tied for an absent `tie_word_embeddings`
+    public Shape shape(boolean tied) {
+        return new Shape(f.integer("vocab_size"), f.integer("hidden_size"), layers(),
+                f.bool("tie_word_embeddings", tied));
+    }
+
+    /// `num_hidden_layers`.
+    public int layers() {
         int layers = f.integer("num_hidden_layers");
         if (layers < 1 || layers > 10_000)
             throw f.bad("num_hidden_layers", "a number from 1 to 10000");
@@ -68,20 +80,86 @@ public final class ConfigKeys {
         return new Attention(heads(), kv, f.integer("head_dim", headDim), bias, qkNorm);
     }
 
+    /// The same rotary positions in all layers, of whole heads, with base 10000 unless the file says otherwise.
+    ///
     /// @param maxPositions for an absent `max_position_embeddings`
     /// @param windows attention window of each layer, 0 for full attention
     public Positions positions(int maxPositions, List<Integer> windows) {
+        return positions(maxPositions, 10000, windows);
+    }
+
+    /// @param theta for an absent `rope_theta`
+    public Positions positions(int maxPositions, double theta, List<Integer> windows) {
+        whole(f);
+        int max = maxPositions(maxPositions);
+        // transformers lets an original length outside the object win
+        Integer original = f.integerOrNull(ORIGINAL);
+        if (original != null && original <= 0)
+            throw f.bad(ORIGINAL, "a positive number");
+        return new Positions(max, rotary(ropeObject(), f.number("rope_theta", theta), original, max), windows);
+    }
+
+    /// `max_position_embeddings`.
+    ///
+    /// @param absent for an absent key
+    public int maxPositions(int absent) {
+        return f.integer("max_position_embeddings", absent);
+    }
+
+    /// The object with rotary parameters: `rope_scaling`, else `rope_parameters`, else null. An empty one says as little as
+    /// null.
+    @Nullable
+    Fields ropeObject() {
+        return f.isSet("rope_scaling") && !f.object("rope_scaling").isEmpty() ? f.object("rope_scaling")
+                : f.isSet("rope_parameters") ? f.object("rope_parameters") : null;
+    }
+
+    /// @throws FormatException when a part of each head is rotated only, which the family does not know
+    private static void whole(Fields f) {
         if (f.number("partial_rotary_factor", 1) != 1)
             throw f.bad("partial_rotary_factor", "1 or no such key");
-        int max = f.integer("max_position_embeddings", maxPositions);
-        Rope rope = rope(f, max);
-        return new Positions(max, rope.theta(), rope.scaling(), windows);
     }
 
     public Mlp mlp(boolean bias) {
-        if (!List.of("silu", "swish").contains(f.text("hidden_act", "silu")))
-            throw f.bad("hidden_act", "\"silu\"");
-        return new Mlp(f.integer("intermediate_size"), bias);
+        return mlp(bias, "hidden_act", "silu");
+    }
+
+    /// @param key of the activation
+    /// @param absent the activation without that key
+    public Mlp mlp(boolean bias, String key, String absent) {
+        Activation activation = switch (f.text(key, absent)) {
+            case "silu", "swish" -> Activation.SILU;
+            case "gelu" -> Activation.GELU;
+            case "gelu_pytorch_tanh", "gelu_new" -> Activation.GELU_TANH;
+            default -> throw f.bad(key, "\"silu\", \"gelu\" or \"gelu_pytorch_tanh\"");
+        };
+        return new Mlp(f.integer("intermediate_size"), bias, activation, false);
+    }
+
+    /// The name of an activation in these files.
+    static String name(Activation activation) {
+        return switch (activation) {
+            case SILU -> "silu";
+            case GELU -> "gelu";
+            case GELU_TANH -> "gelu_pytorch_tanh";
+            case TANH, RELU -> throw new IllegalArgumentException("no MLP here has " + activation);
+        };
+    }
+
+    /// A soft cap, 0 where the file says null.
+    ///
+    /// @param absent for an absent key
+    public double softCap(String key, double absent) {
+        double cap = f.has(key) ? f.number(key, 0) : absent;
+        if (f.isSet(key) && !(cap > 0))
+            throw f.bad(key, "null or a positive number");
+        return cap;
+    }
+
+    /// The factors that Granite has, by its keys; absent ones are 1.
+    public Multipliers multipliers() {
+        return new Multipliers(f.number("embedding_multiplier", 1), f.number("residual_multiplier", 1),
+                f.number("logits_scaling", 1), 0);
     }
 
     /// @param eps for an absent `rms_norm_eps`
@@ -104,17 +182,18 @@ public final class ConfigKeys {
         return Collections.nCopies(layers(), 0);
     }
 
-    /// Attention windows by `layer_types`; without them `window` from layer `from` on.
+    /// Attention windows by `layer_types`; without them `window` in the layers that slide.
     ///
+    /// @param slides whether a layer has the window where `layer_types` is absent
     /// @param when the condition under which there are windows, for the error message
-    public List<Integer> windows(int window, int from, String when) {
+    public List<Integer> windows(int window, IntPredicate slides, String when) {
         int n = layers();
         List<String> types = f.isSet("layer_types") ? f.texts("layer_types") : null;
         if (types != null && types.size() != n)
             throw f.bad("layer_types", n + " entries, one per layer");
         List<Integer> all = new ArrayList<>();
         for (int i = 0; i < n; i++)
-            all.add(types == null ? i >= from ? window : 0 : switch (types.get(i)) {
+            all.add(types == null ? slides.test(i) ? window : 0 : switch (types.get(i)) {
                 case "full_attention" -> 0;
                 case "sliding_attention" -> {
                     if (window == 0)
@@ -144,29 +223,38 @@ public final class ConfigKeys {
         c.positions().windows().forEach(w -> types.add(w == 0 ? "full_attention" : "sliding_attention"));
     }
 
-    private record Rope(double theta, RopeScaling scaling) {
-    }
-
-    private static Rope rope(Fields top, int maxPositions) {
-        // an empty object says as little as null
-        Fields f = top.isSet("rope_scaling") && !top.object("rope_scaling").isEmpty() ? top.object("rope_scaling")
-                : top.isSet("rope_parameters") ? top.object("rope_parameters") : null;
+    /// Rotary positions of whole heads.
+    ///
+    /// @param f the object with rotary parameters, null for none
+    /// @param theta base where the object has none
+    /// @param originalOutside length of the first training where it is said outside the object, which wins; else null
+    /// @param max `max_position_embeddings`, the original length where nothing says it
+    static Rotary rotary(@Nullable Fields f, double theta, @Nullable Integer originalOutside, int max) {
         if (f == null)
-            return new Rope(top.number("rope_theta", 10000), new RopeScaling.Default());
-        if (f.number("partial_rotary_factor", 1) != 1)
-            throw f.bad("partial_rotary_factor", "1 or no such key");
+            return new Rotary(theta, new RopeScaling.Default());
+        whole(f);
         for (String layerType : List.of("full_attention", "sliding_attention"))
             if (f.has(layerType))
                 throw f.bad(layerType, "the same rotary parameters for all layers");
-        double theta = f.isSet("rope_theta") ? f.number("rope_theta") : top.number("rope_theta", 10000);
-        String key = f.isSet("rope_type") || !f.isSet("type") ? "rope_type" : "type";
-        // transformers lets the outer length win
-        Fields length = top.isSet("original_max_position_embeddings") ? top : f;
-        int original = length.integer("original_max_position_embeddings", maxPositions);
+        return new Rotary(f.number("rope_theta", theta), scaling(f, ropeType(f), originalOutside, max));
+    }
+
+    /// `rope_type`, or `type` in older files.
+    static String ropeType(Fields f) {
+        return f.text(ropeKey(f), "default");
+    }
+
+    private static String ropeKey(Fields f) {
+        return f.isSet("rope_type") || !f.isSet("type") ? "rope_type" : "type";
+    }
+
+    /// @param type of the scaling
+    static RopeScaling scaling(Fields f, String type, @Nullable Integer originalOutside, int max) {
+        int original = originalOutside != null ? originalOutside : f.integer(ORIGINAL, max);
         // a negative or zero original length or factor would give NaN or negative frequencies
         if (original <= 0)
-            throw length.bad("original_max_position_embeddings", "a positive number");
-        RopeScaling scaling = switch (f.text(key, "default")) {
+            throw f.bad(ORIGINAL, "a positive number");
+        return switch (type) {
             case "default" -> new RopeScaling.Default();
             case "linear" -> new RopeScaling.Linear(factor(f));
             case "dynamic" -> new RopeScaling.Dynamic(factor(f));
@@ -182,9 +270,16 @@ public final class ConfigKeys {
             case "yarn" -> new RopeScaling.Yarn(factor(f), original, f.number("beta_fast", 32),
                     f.number("beta_slow", 1), f.numberOrNull("attention_factor"), f.numberOrNull("mscale"),
                     f.numberOrNull("mscale_all_dim"), f.bool("truncate", true));
-            default -> throw f.bad(key, "one of default, linear, dynamic, llama3, yarn");
+            case "longrope" -> {
+                List<Double> shorter = f.positiveNumbers("short_factor");
+                List<Double> longer = f.positiveNumbers("long_factor");
+                if (shorter.size() != longer.size())
+                    throw f.bad("long_factor", shorter.size() + " numbers as in short_factor");
+                yield new RopeScaling.LongRope(shorter, longer, original, f.isSet("factor") ? factor(f) : null,
+                        f.numberOrNull("attention_factor"));
+            }
+            default -> throw f.bad(ropeKey(f), "one of default, linear, dynamic, llama3, yarn, longrope");
         };
-        return new Rope(theta, scaling);
     }
 
     private static double factor(Fields f) {

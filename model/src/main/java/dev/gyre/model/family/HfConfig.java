@@ -1,10 +1,12 @@
 package dev.gyre.model.family;
 
 import dev.gyre.kernels.InputException;
+import dev.gyre.model.family.ModelConfig.Rotary;
 import dev.gyre.model.files.Fields;
 import dev.gyre.model.files.FormatException;
 import dev.gyre.model.files.Json;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.stream.Collectors;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.node.ObjectNode;
@@ -55,7 +57,7 @@ public final class HfConfig {
             default -> c.tokens().eos().forEach(o.putArray("eos_token_id")::add);
         }
         o.put("head_dim", c.attention().headDim());
-        o.put("hidden_act", "silu");
+        o.put("hidden_act", ConfigKeys.name(c.mlp().activation()));
         o.put("hidden_size", c.hiddenSize());
         o.put("initializer_range", 0.02);
         o.put("intermediate_size", c.mlp().intermediateSize());
@@ -72,8 +74,11 @@ public final class HfConfig {
         if (q != null)
             o.set("quantization_config", toJson(q));
         o.put("rms_norm_eps", c.norms().eps());
-        o.set("rope_scaling", toJson(c.positions().ropeScaling()));
-        o.put("rope_theta", c.positions().ropeTheta());
+        List<Rotary> rotaries = c.positions().rotaries();
+        if (!rotaries.isEmpty()) {
+            o.set("rope_scaling", toJson(rotaries.getFirst().scaling()));
+            o.put("rope_theta", rotaries.getFirst().theta());
+        }
         o.put("tie_word_embeddings", c.tieWordEmbeddings());
         o.put("torch_dtype", c.stored().dtype() == null ? "float32" : c.stored().dtype());
         o.put("use_cache", true);
@@ -82,7 +87,7 @@ public final class HfConfig {
         return sorted(o);
     }
 
-    private static JsonNode toJson(RopeScaling scaling) {
+    static JsonNode toJson(RopeScaling scaling) {
         ObjectNode o = Json.MAPPER.createObjectNode();
         switch (scaling) {
             case RopeScaling.Default _ -> {
@@ -103,6 +108,15 @@ public final class HfConfig {
                     o.put("mscale_all_dim", s.mscaleAllDim());
                 o.put("original_max_position_embeddings", s.originalMaxPositions()).put("rope_type", "yarn")
                         .put("truncate", s.truncate());
+            }
+            case RopeScaling.LongRope s -> {
+                if (s.attentionFactor() != null)
+                    o.put("attention_factor", s.attentionFactor());
+                if (s.factor() != null)
+                    o.put("factor", s.factor());
+                s.longFactor().forEach(o.putArray("long_factor")::add);
+                o.put("original_max_position_embeddings", s.originalMaxPositions()).put("rope_type", "longrope");
+                s.shortFactor().forEach(o.putArray("short_factor")::add);
             }
         }
         return o;

@@ -21,7 +21,7 @@ public record Mistral() implements Family {
 
     @Override
     public ModelConfig read(ConfigKeys keys) {
-        List<Integer> windows = keys.windows(keys.window(4096), 0, "sliding_window is set");
+        List<Integer> windows = keys.windows(keys.window(4096), _ -> true, "sliding_window is set");
         return new ModelConfig(this, keys.shape(),
                 keys.attention(8, keys.evenHeadDim(), Bias.NONE, QkNorm.NONE), keys.positions(131072, windows),
                 keys.mlp(false), keys.norms(NormPlacement.BEFORE, 1e-6), keys.tokens(), keys.stored());

@@ -33,8 +33,8 @@ public record Qwen2() implements Family {
 
     /// `sliding_window` counts only when `use_sliding_window` is true, and then from layer `max_window_layers` on.
     static List<Integer> windows(ConfigKeys keys) {
-        return keys.windows(keys.flag("use_sliding_window") ? keys.window(4096) : 0,
-                keys.fields().integer("max_window_layers", 28),
+        int from = keys.fields().integer("max_window_layers", 28);
+        return keys.windows(keys.flag("use_sliding_window") ? keys.window(4096) : 0, i -> i >= from,
                 "use_sliding_window is true and sliding_window is set");
     }
 

@@ -1,9 +1,16 @@
 package dev.gyre.model.family;
 
+import dev.gyre.model.family.ModelConfig.Rotary;
+import java.util.Arrays;
+import java.util.List;
 import java.util.function.DoubleUnaryOperator;
 
-/// Rotary position tables. `angle(p, j) = p * f_j` for `j = 0 .. D/2-1`; the tables hold `a cos(angle)` and
-/// `a sin(angle)`, row-major (positions, D/2), with the attention factor `a` (1 but for YaRN).
+/// Rotary position tables. `angle(p, j) = p * f_j` for `j = 0 .. R/2-1`, R the number of rotated values of a head; the
+/// tables hold `a cos(angle)` and `a sin(angle)`, row-major (positions, R/2), with the attention factor `a` (1 but for YaRN
+/// and LongRoPE).
+///
+/// LongRoPE has two sets of frequencies, of which the length of a sequence chooses. Where the longest may choose the second,
+/// the tables are twice as long: rows from `positions` on are those of the second set, and [#rows] finds the rows of a batch.
 ///
 /// Frequencies, angles, cosines and sines are those of single precision, as the reference library computes them:
 /// every operation is done in double and rounded to float, which for + - * / is exactly the float operation, in the
@@ -13,9 +20,9 @@ public final class RopeTable {
     private RopeTable() {
     }
 
-    /// `f_j`, D/2 values, for sequences of up to `length` positions (only `dynamic` depends on it).
-    public static float[] inverseFrequencies(ModelConfig config, int length) {
-        double[] f = frequencies(config, length, x -> (float) x);
+    /// `f_j`, R/2 values, for sequences of `length` positions (`dynamic` and `longrope` depend on it).
+    public static float[] inverseFrequencies(ModelConfig config, Rotary rotary, int length) {
+        double[] f = frequencies(config, rotary, length, x -> (float) x);
         float[] out = new float[f.length];
         for (int j = 0; j < f.length; j++)
             out[j] = (float) f[j];
@@ -23,68 +30,118 @@ public final class RopeTable {
     }
 
     /// The same without rounding to single precision.
-    public static double[] inverseFrequenciesF64(ModelConfig config, int length) {
-        return frequencies(config, length, x -> x);
+    public static double[] inverseFrequenciesF64(ModelConfig config, Rotary rotary, int length) {
+        return frequencies(config, rotary, length, x -> x);
     }
 
     /// The factor `a` on both tables.
-    public static double attentionFactor(ModelConfig config) {
-        if (!(config.positions().ropeScaling() instanceof RopeScaling.Yarn y))
-            return 1;
-        if (y.attentionFactor() != null)
-            return y.attentionFactor();
-        if (y.mscale() != null && y.mscaleAllDim() != null && y.mscale() != 0 && y.mscaleAllDim() != 0)
-            return mscale(y.factor(), y.mscale()) / mscale(y.factor(), y.mscaleAllDim());
-        return mscale(y.factor(), 1);
+    public static double attentionFactor(ModelConfig config, Rotary rotary) {
+        return switch (rotary.scaling()) {
+            case RopeScaling.Yarn y -> {
+                if (y.attentionFactor() != null)
+                    yield y.attentionFactor();
+                if (y.mscale() != null && y.mscaleAllDim() != null && y.mscale() != 0 && y.mscaleAllDim() != 0)
+                    yield mscale(y.factor(), y.mscale()) / mscale(y.factor(), y.mscaleAllDim());
+                yield mscale(y.factor(), 1);
+            }
+            case RopeScaling.LongRope l -> {
+                if (l.attentionFactor() != null)
+                    yield l.attentionFactor();
+                double factor = l.factor() != null ? l.factor()
+                        : (double) config.maxPositionEmbeddings() / l.originalMaxPositions();
+                yield factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(l.originalMaxPositions()));
+            }
+            default -> 1;
+        };
     }
 
     private static double mscale(double factor, double m) {
         return factor <= 1 ? 1 : 0.1 * m * Math.log(factor) + 1;
     }
 
-    /// `a cos(p f_j)` for positions `0 .. positions-1`.
-    public static float[] cos(ModelConfig config, int positions) {
-        return table(config, positions, Math::cos);
+    /// `a cos(p f_j)` for positions `0 .. positions-1`, and where [#twoSets] once more for the second set.
+    public static float[] cos(ModelConfig config, Rotary rotary, int positions) {
+        return table(config, rotary, positions, Math::cos);
     }
 
-    /// `a sin(p f_j)` for positions `0 .. positions-1`.
-    public static float[] sin(ModelConfig config, int positions) {
-        return table(config, positions, Math::sin);
+    /// `a sin(p f_j)`, as [#cos].
+    public static float[] sin(ModelConfig config, Rotary rotary, int positions) {
+        return table(config, rotary, positions, Math::sin);
     }
 
-    public static double[] cosF64(ModelConfig config, int positions) {
-        return tableF64(config, positions, Math::cos);
+    public static double[] cosF64(ModelConfig config, Rotary rotary, int positions) {
+        return tableF64(config, rotary, positions, Math::cos);
     }
 
-    public static double[] sinF64(ModelConfig config, int positions) {
-        return tableF64(config, positions, Math::sin);
+    public static double[] sinF64(ModelConfig config, Rotary rotary, int positions) {
+        return tableF64(config, rotary, positions, Math::sin);
     }
 
-    private static float[] table(ModelConfig config, int positions, DoubleUnaryOperator wave) {
-        float[] f = inverseFrequencies(config, positions);
-        float a = (float) attentionFactor(config);
-        float[] out = new float[Math.multiplyExact(positions, f.length)];
-        for (int p = 0, k = 0; p < positions; p++)
-            for (int j = 0; j < f.length; j++, k++)
-                out[k] = (float) wave.applyAsDouble((float) p * f[j]) * a;
+    /// Whether sequences of up to `positions` tokens may need either of two sets of frequencies.
+    public static boolean twoSets(ModelConfig config, int positions) {
+        return positions > original(config);
+    }
+
+    /// The rows that tokens at `positions` have in tables made for sequences of up to `most` tokens.
+    public static int[] rows(ModelConfig config, int[] positions, int most) {
+        int length = 0;
+        for (int p : positions)
+            length = Math.max(length, p + 1);
+        return second(config, length) ? Arrays.stream(positions).map(p -> p + most).toArray() : positions;
+    }
+
+    /// Whether a sequence of `length` tokens takes the second set of frequencies.
+    public static boolean second(ModelConfig config, int length) {
+        return length > original(config);
+    }
+
+    /// The longest sequence that takes the first set of frequencies.
+    private static int original(ModelConfig config) {
+        int n = Integer.MAX_VALUE;
+        for (Rotary r : config.positions().rotaries())
+            if (r.scaling() instanceof RopeScaling.LongRope l)
+                n = Math.min(n, l.originalMaxPositions());
+        return n;
+    }
+
+    private static float[] table(ModelConfig config, Rotary rotary, int positions, DoubleUnaryOperator wave) {
+        float a = (float) attentionFactor(config, rotary);
+        int R = rotary.dims(config.attention().headDim()) / 2;
+        int sets = twoSets(config, positions) ? 2 : 1;
+        float[] out = new float[Math.multiplyExact(Math.multiplyExact(sets, positions), R)];
+        for (int set = 0, k = 0; set < sets; set++) {
+            float[] f = inverseFrequencies(config, rotary, length(config, set, sets, positions));
+            for (int p = 0; p < positions; p++)
+                for (int j = 0; j < R; j++, k++)
+                    out[k] = (float) wave.applyAsDouble((float) p * f[j]) * a;
+        }
         return out;
     }
 
-    private static double[] tableF64(ModelConfig config, int positions, DoubleUnaryOperator wave) {
-        double[] f = inverseFrequenciesF64(config, positions);
-        double a = attentionFactor(config);
-        double[] out = new double[Math.multiplyExact(positions, f.length)];
-        for (int p = 0, k = 0; p < positions; p++)
-            for (int j = 0; j < f.length; j++, k++)
-                out[k] = wave.applyAsDouble(p * f[j]) * a;
+    private static double[] tableF64(ModelConfig config, Rotary rotary, int positions, DoubleUnaryOperator wave) {
+        double a = attentionFactor(config, rotary);
+        int R = rotary.dims(config.attention().headDim()) / 2;
+        int sets = twoSets(config, positions) ? 2 : 1;
+        double[] out = new double[Math.multiplyExact(Math.multiplyExact(sets, positions), R)];
+        for (int set = 0, k = 0; set < sets; set++) {
+            double[] f = inverseFrequenciesF64(config, rotary, length(config, set, sets, positions));
+            for (int p = 0; p < positions; p++)
+                for (int j = 0; j < R; j++, k++)
+                    out[k] = wave.applyAsDouble(p * f[j]) * a;
+        }
         return out;
+    }
+
+    /// A length whose frequencies are those of a set.
+    private static int length(ModelConfig config, int set, int sets, int positions) {
+        return set < sets - 1 ? original(config) : positions;
     }
 
     /// `r` rounds the result of each operation to the working precision.
-    private static double[] frequencies(ModelConfig config, int length, DoubleUnaryOperator r) {
-        int D = config.attention().headDim();
-        double theta = config.positions().ropeTheta();
-        return switch (config.positions().ropeScaling()) {
+    private static double[] frequencies(ModelConfig config, Rotary rotary, int length, DoubleUnaryOperator r) {
+        int D = rotary.dims(config.attention().headDim());
+        double theta = rotary.theta();
+        return switch (rotary.scaling()) {
             case RopeScaling.Default _ -> base(theta, D, r);
             case RopeScaling.Linear s -> {
                 double[] f = base(theta, D, r);
@@ -99,6 +156,13 @@ public final class RopeTable {
             }
             case RopeScaling.Llama3 s -> llama3(base(theta, D, r), s, r);
             case RopeScaling.Yarn s -> yarn(theta, D, s, r);
+            case RopeScaling.LongRope s -> {
+                List<Double> factors = length > s.originalMaxPositions() ? s.longFactor() : s.shortFactor();
+                double[] p = powers(theta, D, r);
+                for (int j = 0; j < p.length; j++)
+                    p[j] = r.applyAsDouble(1 / r.applyAsDouble(r.applyAsDouble(factors.get(j)) * p[j]));
+                yield p;
+            }
         };
     }
 

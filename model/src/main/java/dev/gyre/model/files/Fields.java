@@ -114,6 +114,19 @@ public final class Fields {
         return all;
     }
 
+    /// A list of positive numbers.
+    public List<Double> positiveNumbers(String key) {
+        List<Double> all = new ArrayList<>();
+        if (!node.path(key).isArray())
+            throw bad(key, "a list of positive numbers");
+        for (JsonNode e : node.path(key)) {
+            if (!e.isNumber() || !Double.isFinite(e.doubleValue()) || e.doubleValue() <= 0)
+                throw bad(key, "a list of positive numbers");
+            all.add(e.doubleValue());
+        }
+        return all;
+    }
+
     /// A whole number or a list of them; empty when absent.
     public List<Integer> integers(String key) {
         if (!isSet(key))

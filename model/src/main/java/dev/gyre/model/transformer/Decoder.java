@@ -10,7 +10,9 @@ import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.emit.Buffers;
 import dev.gyre.model.emit.Tensor;
 import dev.gyre.model.family.ModelConfig;
+import dev.gyre.model.family.RopeTable;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 
 /// Continues one sequence: keys and values of what was fed are cached, each token costs one pass over the weights.
@@ -26,12 +28,18 @@ public final class Decoder implements AutoCloseable {
     private final TransformerProgram.Decoding many;
     private final int limit;
     private final int V;
+    private final ModelConfig config;
+    /// The tokens that the caches hold, and whether with the second set of rotary frequencies.
+    private final int[] fed;
+    private boolean second;
     private int at;
 
     /// @param maxPositions longest sequence, prompt and continuation together
     public Decoder(Transformer model, Backend backend, int maxPositions) {
         Emitted e = emit(model.config(), model, model.adapters(), maxPositions);
+        this.config = model.config();
         this.limit = maxPositions;
+        this.fed = new int[maxPositions];
         this.V = model.config().vocabSize();
         this.one = e.one;
         this.many = e.many;
@@ -99,6 +107,21 @@ public final class Decoder implements AutoCloseable {
         if (at + tokens.length > limit)
             throw new InputException("the sequence would reach " + (at + tokens.length)
                     + " tokens; this decoder was opened for " + limit);
+        for (int t : tokens)
+            if (t < 0 || t >= V)
+                throw new InputException("token id " + t + " is outside the vocabulary of " + V);
+        boolean longer = RopeTable.second(config, at + tokens.length);
+        if (longer != second) {
+            second = longer;
+            // what is cached was turned with the other frequencies
+            int n = at;
+            at = 0;
+            feed(Arrays.copyOf(fed, n));
+        }
+        return session.read(feed(tokens).logits());
+    }
+
+    private TransformerProgram.Decoding feed(int... tokens) {
         int i = 0;
         TransformerProgram.Decoding last = one;
         while (i < tokens.length) {
@@ -108,9 +131,8 @@ public final class Decoder implements AutoCloseable {
             int[] positions = new int[n];
             for (int j = 0; j < n; j++) {
                 ids[j] = tokens[i + j];
-                if (ids[j] < 0 || ids[j] >= V)
-                    throw new InputException("token id " + ids[j] + " is outside the vocabulary of " + V);
-                positions[j] = at + j;
+                fed[at + j] = ids[j];
+                positions[j] = at + j + (second ? limit : 0);
             }
             session.write(last.ids(), ids);
             session.write(last.positions(), positions);
@@ -119,7 +141,7 @@ public final class Decoder implements AutoCloseable {
             i += n;
             at += n;
         }
-        return session.read(last.logits());
+        return last;
     }
 
     @Override

@@ -1,5 +1,7 @@
 package dev.gyre.model.transformer;
 
+import dev.gyre.kernels.op.Activation;
+import dev.gyre.kernels.op.ActivationOps;
 import dev.gyre.kernels.op.AttentionOps;
 import dev.gyre.kernels.op.Buf;
 import dev.gyre.kernels.op.ElementOps;
@@ -20,14 +22,14 @@ import org.jspecify.annotations.Nullable;
 
 /// One decoder layer while it is emitted into one program.
 ///
-///     x += after1(o_proj(attention(rope(qn(q)), rope(kn(k)), v))),  q, k, v = {q,k,v}_proj(before1(x))
-///     x += after2(down_proj(silu(gate_proj(h)) * up_proj(h))),  h = before2(x)
+///     x += m after1(o_proj(attention(rope(qn(q)), rope(kn(k)), v))),  q, k, v = {q,k,v}_proj(before1(x))
+///     x += m after2(down_proj(f(gate_proj(h)) * up_proj(h))),  h = before2(x)
 ///
-/// Which of the RMSNorms (before, after, qn, kn) a model has is a feature of its configuration; an absent one is the
-/// identity.
+/// Which of the RMSNorms (before, after, qn, kn) a model has, whether a layer has rotary positions, the activation f and
+/// the factor m are features of its configuration; an absent norm or rope is the identity, an absent m is 1.
 ///
 /// Kept for the backward pass: both residual inputs, q, k, v, the attention's output and row statistics, gate and up, and
-/// the inputs of the norms after. Outputs of the norms before and the SwiGLU product are computed again there: one pass over
+/// the inputs of the norms after. Outputs of the norms before and the gated product are computed again there: one pass over
 /// memory each, against `2 C + I` values a token that would be kept per layer.
 final class DecoderLayer {
     private final ModelConfig c;
@@ -39,18 +41,16 @@ final class DecoderLayer {
     private final int D;
     private final int I;
     private final int window;
-    private final AdaptedLinear qProj;
-    private final AdaptedLinear kProj;
-    private final AdaptedLinear vProj;
+    private final Projections qkv;
     private final AdaptedLinear oProj;
-    private final AdaptedLinear gateProj;
-    private final AdaptedLinear upProj;
+    private final Projections gateUp;
     private final AdaptedLinear downProj;
     private final BranchNorm beforeAttention;
     private final BranchNorm afterAttention;
     private final BranchNorm beforeMlp;
     private final BranchNorm afterMlp;
-    private final Rotary rotary;
+    private final @Nullable Tables rope;
+    private final double multiplier;
 
     // what forward leaves for backward
     private @Nullable Buf x;
@@ -67,11 +67,13 @@ final class DecoderLayer {
     private @Nullable Buf gate;
     private @Nullable Buf up;
 
-    /// RoPE tables and the positions that this program's rows have.
-    record Rotary(Buf cos, Buf sin, Buf positions) {
+    /// RoPE tables, how many values of a head they rotate, and the rows of them that this program's tokens have.
+    record Tables(Buf cos, Buf sin, int dims, Buf rows) {
     }
 
-    DecoderLayer(ModelConfig c, Buffers store, int index, Rotary rotary, Map<String, List<AdapterLayer>> adapters) {
+    /// @param rope null for a layer without positions
+    DecoderLayer(ModelConfig c, Buffers store, int index, @Nullable Tables rope,
+            Map<String, List<AdapterLayer>> adapters) {
         this.c = c;
         this.store = store;
         this.path = ModelConfig.layer(index);
@@ -80,18 +82,16 @@ final class DecoderLayer {
         this.KV = c.attention().kvHeads();
         this.D = c.attention().headDim();
         this.I = c.mlp().intermediateSize();
-        this.window = c.positions().windows().get(index);
-        this.rotary = rotary;
+        this.window = c.positions().layers().get(index).window();
+        this.rope = rope;
+        this.multiplier = c.multipliers().residual();
         Map<String, AdaptedLinear> linears = new HashMap<>();
         for (Site l : c.linears(index))
             linears.put(l.path().substring(path.length() + 1), new AdaptedLinear(store, l.path(), l.in(), l.out(),
                     l.bias(), adapters.getOrDefault(l.path(), List.of())));
-        this.qProj = linear(linears, "self_attn.q_proj");
-        this.kProj = linear(linears, "self_attn.k_proj");
-        this.vProj = linear(linears, "self_attn.v_proj");
+        this.qkv = projections(linears, "self_attn", c.attention().modules(), H * D, KV * D, KV * D);
         this.oProj = linear(linears, "self_attn.o_proj");
-        this.gateProj = linear(linears, "mlp.gate_proj");
-        this.upProj = linear(linears, "mlp.up_proj");
+        this.gateUp = projections(linears, "mlp", c.mlp().modules(), I, I);
         this.downProj = linear(linears, "mlp.down_proj");
         NormPlacement norms = c.norms().placement();
         this.beforeAttention = new BranchNorm(norms.beforeAttention);
@@ -104,9 +104,15 @@ final class DecoderLayer {
         return Objects.requireNonNull(all.get(name), name);
     }
 
+    private Projections projections(Map<String, AdaptedLinear> all, String parent, List<String> names,
+            int... widths) {
+        return new Projections(path + "." + parent, names,
+                names.stream().map(name -> linear(all, parent + "." + name)).toList(), widths);
+    }
+
     /// Whether anything in this layer is trained.
     boolean trains() {
-        return attentionTrains() || beforeMlp.trains() || afterMlp.trains() || gateProj.trains() || upProj.trains()
+        return attentionTrains() || beforeMlp.trains() || afterMlp.trains() || gateUp.trains()
                 || downProj.trains();
     }
 
@@ -116,7 +122,7 @@ final class DecoderLayer {
 
     /// Whether anything is trained that queries, keys and values depend on.
     private boolean queriesTrain() {
-        return beforeAttention.trains() || qProj.trains() || kProj.trains() || vProj.trains()
+        return beforeAttention.trains() || qkv.trains()
                 || store.weightGrad(path + ".self_attn.q_norm.weight") != null
                 || store.weightGrad(path + ".self_attn.k_norm.weight") != null;
     }
@@ -139,7 +145,7 @@ final class DecoderLayer {
         Buf forward(Emitter e, Buf in, int N) {
             if (module == null)
                 return in;
-            Norms.Out out = Norms.forward(e, store, module, in, N, C, c.norms().eps());
+            Norms.Out out = Norms.forward(e, store, module, in, N, C, c.norms());
             x = in;
             rstd = out.rstd();
             return out.y();
@@ -162,7 +168,7 @@ final class DecoderLayer {
         /// Before a branch: from the gradient `dY` of its output to that of the residual stream, added to `g`.
         void backward(Emitter e, @Nullable Buf dY, @Nullable Buf g, int N) {
             if (module != null)
-                Norms.backward(e, store, module, need(x), need(rstd), dY, g, N, C, true);
+                Norms.backward(e, store, module, need(x), need(rstd), dY, g, N, C, c.norms(), true);
         }
 
         /// After a branch: from the gradient `g` of the residual stream, which is not changed, to that of the branch.
@@ -171,7 +177,7 @@ final class DecoderLayer {
                 return g;
             e.scope(module);
             Buf dX = e.act("d x", N, C);
-            Norms.backward(e, store, module, need(x), need(rstd), g, dX, N, C, false);
+            Norms.backward(e, store, module, need(x), need(rstd), g, dX, N, C, c.norms(), false);
             return dX;
         }
     }
@@ -179,13 +185,12 @@ final class DecoderLayer {
     /// How queries meet keys: over the batch's own rows, or over a cache.
     interface Mixer {
         /// Emits attention of q (N, H*D) over k, v (N, KV*D); returns its output (N, H*D).
-        Buf mix(Emitter e, Buf q, Buf k, Buf v, double scale, int window);
+        Buf mix(Emitter e, Buf q, Buf k, Buf v, int window);
     }
 
     /// Emits the layer for a batch of whole sequences.
     Buf forward(Emitter e, Buf in, BatchShape shape, Buf start) {
-        return forward(e, in, shape.tokens(),
-                (em, q, k, v, scale, window) -> attend(em, q, k, v, shape, start, scale, window));
+        return forward(e, in, shape.tokens(), (em, q, k, v, window) -> attend(em, q, k, v, shape, start, window));
     }
 
     /// Emits the layer; returns its output (N, C), a buffer of its own. Emitted again before backward, it replaces what
@@ -193,9 +198,10 @@ final class DecoderLayer {
     Buf forward(Emitter e, Buf in, int N, Mixer mixer) {
         x = in;
         Buf h = beforeAttention.forward(e, in, N);
-        Buf q0 = project(e, "self_attn.q_proj", qProj, h, N, H * D);
-        Buf k0 = project(e, "self_attn.k_proj", kProj, h, N, KV * D);
-        v = project(e, "self_attn.v_proj", vProj, h, N, KV * D);
+        List<Buf> projected = qkv.forward(e, h, N);
+        Buf q0 = projected.get(0);
+        Buf k0 = projected.get(1);
+        v = projected.get(2);
         if (c.attention().qkNorm() == QkNorm.NONE) {
             q = q0;
             k = k0;
@@ -210,29 +216,32 @@ final class DecoderLayer {
             k = kn.y();
         }
         e.scope(path + ".self_attn");
-        e.add(new RopeOps.Rope(q, rotary.cos, rotary.sin, rotary.positions, N, H, D, false));
-        e.add(new RopeOps.Rope(k, rotary.cos, rotary.sin, rotary.positions, N, KV, D, false));
-        mixed = mixer.mix(e, q, k, v, scale(), window);
+        rotate(e, q, N, H, false);
+        rotate(e, k, N, KV, false);
+        mixed = mixer.mix(e, q, k, v, window);
         Buf attended = afterAttention.forward(e, project(e, "self_attn.o_proj", oProj, mixed, N, C), N);
         middle = add(e, "residual 1", in, attended, N);
 
         h = beforeMlp.forward(e, middle, N);
-        gate = project(e, "mlp.gate_proj", gateProj, h, N, I);
-        up = project(e, "mlp.up_proj", upProj, h, N, I);
-        Buf down = afterMlp.forward(e, project(e, "mlp.down_proj", downProj, swiGlu(e, N), N, C), N);
+        projected = gateUp.forward(e, h, N);
+        gate = projected.get(0);
+        up = projected.get(1);
+        Buf down = afterMlp.forward(e, project(e, "mlp.down_proj", downProj, gated(e, N), N, C), N);
         return add(e, "residual 2", middle, down, N);
     }
 
-    private double scale() {
-        return 1 / Math.sqrt(D);
+    private void rotate(Emitter e, Buf x, int N, int heads, boolean inverse) {
+        if (rope != null)
+            e.add(new RopeOps.Rope(x, rope.cos, rope.sin, rope.rows, N, heads, D, rope.dims, inverse));
     }
 
     /// Training's [Mixer]: causal attention inside the batch; remembers the row statistics for backward.
-    private Buf attend(Emitter e, Buf q, Buf k, Buf v, BatchShape shape, Buf start, double scale, int window) {
+    private Buf attend(Emitter e, Buf q, Buf k, Buf v, BatchShape shape, Buf start, int window) {
         int N = shape.tokens();
         Buf out = e.act("attention", N, H * D);
         Buf l = e.act("lse", N, H);
-        e.add(new AttentionOps.Attention(q, k, v, start, out, l, shape.B(), shape.T(), H, KV, D, scale, window));
+        e.add(new AttentionOps.Attention(q, k, v, start, null, out, l, shape.B(), shape.T(), H, KV, D,
+                c.attention().scale(), window, c.attention().softCap()));
         lse = l;
         return out;
     }
@@ -248,29 +257,28 @@ final class DecoderLayer {
     }
 
     private void backwardMlp(Emitter e, Buf g, boolean pass, int N) {
-        Buf dDown = afterMlp.backward(e, g, N);
+        Buf dDown = afterMlp.backward(e, ofBranch(e, g, N), N);
         Buf gt = need(gate);
         Buf u = need(up);
         e.scope(path + ".mlp.down_proj");
-        Buf dAct = e.act("d swiglu", N, I);
-        downProj.backward(e, downProj.needsInput() ? swiGlu(e, N) : null, dDown, dAct, false, N);
+        Buf dAct = e.act("d gated", N, I);
+        downProj.backward(e, downProj.needsInput() ? gated(e, N) : null, dDown, dAct, false, N);
         e.scope(path + ".mlp");
-        e.add(new ElementOps.SwiGluGrad(gt, u, dAct, gt, u));
-        if (!pass && !beforeMlp.trains() && !gateProj.trains() && !upProj.trains())
+        Activation f = c.mlp().activation();
+        e.add(f == Activation.SILU ? new ElementOps.SwiGluGrad(gt, u, dAct, gt, u)
+                : new ActivationOps.GatedGrad(f, gt, u, dAct, gt, u));
+        if (!pass && !beforeMlp.trains() && !gateUp.trains())
             return;
         Buf residual = pass ? g : null;
         Buf h = beforeMlp.forward(e, need(middle), N);
         Buf dH = beforeMlp.gradient(e, residual, N);
-        e.scope(path + ".mlp.gate_proj");
-        gateProj.backward(e, h, gt, dH, beforeMlp.accumulates(), N);
-        e.scope(path + ".mlp.up_proj");
-        upProj.backward(e, h, u, dH, true, N);
+        gateUp.backward(e, h, List.of(gt, u), dH, beforeMlp.accumulates(), N);
         beforeMlp.backward(e, dH, residual, N);
     }
 
     private void backwardAttention(Emitter e, Buf g, BatchShape shape, Buf start, boolean pass) {
         int N = shape.tokens();
-        Buf dAttended = afterAttention.backward(e, g, N);
+        Buf dAttended = afterAttention.backward(e, ofBranch(e, g, N), N);
         e.scope(path + ".self_attn.o_proj");
         Buf out = need(mixed);
         Buf dMixed = e.act("d attention", N, H * D);
@@ -281,11 +289,11 @@ final class DecoderLayer {
         Buf dQ = e.act("d q", N, H * D);
         Buf dK = e.act("d k", N, KV * D);
         Buf dV = e.act("d v", N, KV * D);
-        e.add(new AttentionOps.AttentionGrad(need(q), need(k), need(v), start, out, need(lse), dMixed,
-                e.act("delta", N, H), dQ,
-                dK, dV, shape.B(), shape.T(), H, KV, D, scale(), window));
-        e.add(new RopeOps.Rope(dQ, rotary.cos, rotary.sin, rotary.positions, N, H, D, true));
-        e.add(new RopeOps.Rope(dK, rotary.cos, rotary.sin, rotary.positions, N, KV, D, true));
+        e.add(new AttentionOps.AttentionGrad(need(q), need(k), need(v), start, null, out, need(lse), dMixed,
+                e.act("delta", N, H), dQ, dK, dV, shape.B(), shape.T(), H, KV, D, c.attention().scale(), window,
+                c.attention().softCap()));
+        rotate(e, dQ, N, H, true);
+        rotate(e, dK, N, KV, true);
         if (c.attention().qkNorm() != QkNorm.NONE) {
             dQ = qkNormBackward(e, "self_attn.q_norm", need(qRaw), need(qRstd), dQ, N, H);
             dK = qkNormBackward(e, "self_attn.k_norm", need(kRaw), need(kRstd), dK, N, KV);
@@ -293,12 +301,7 @@ final class DecoderLayer {
         Buf residual = pass ? g : null;
         Buf h = beforeAttention.forward(e, need(x), N);
         Buf dH = beforeAttention.gradient(e, residual, N);
-        e.scope(path + ".self_attn.q_proj");
-        qProj.backward(e, h, dQ, dH, beforeAttention.accumulates(), N);
-        e.scope(path + ".self_attn.k_proj");
-        kProj.backward(e, h, dK, dH, true, N);
-        e.scope(path + ".self_attn.v_proj");
-        vProj.backward(e, h, dV, dH, true, N);
+        qkv.backward(e, h, List.of(dQ, dK, dV), dH, beforeAttention.accumulates(), N);
         beforeAttention.backward(e, dH, residual, N);
     }
 
@@ -309,17 +312,32 @@ final class DecoderLayer {
         return y;
     }
 
-    private Buf add(Emitter e, String name, Buf a, Buf b, int N) {
+    /// `x + m branch`; the branch's output, which nothing else reads, is overwritten where m is not 1.
+    private Buf add(Emitter e, String name, Buf x, Buf branch, int N) {
         e.scope(path);
+        if (multiplier != 1)
+            e.add(new ElementOps.Scale(multiplier, branch, branch));
         Buf sum = e.act(name, N, C);
-        e.add(new ElementOps.Add(a, b, sum));
+        e.add(new ElementOps.Add(x, branch, sum));
         return sum;
     }
 
-    private Buf swiGlu(Emitter e, int N) {
+    /// From the gradient of the residual stream, which is not changed, to that of a branch's output.
+    private Buf ofBranch(Emitter e, Buf g, int N) {
+        if (multiplier == 1)
+            return g;
+        e.scope(path);
+        Buf d = e.act("d branch", N, C);
+        e.add(new ElementOps.Scale(multiplier, g, d));
+        return d;
+    }
+
+    private Buf gated(Emitter e, int N) {
         e.scope(path + ".mlp");
-        Buf a = e.act("swiglu", N, I);
-        e.add(new ElementOps.SwiGlu(need(gate), need(up), a));
+        Buf a = e.act("gated", N, I);
+        Activation f = c.mlp().activation();
+        e.add(f == Activation.SILU ? new ElementOps.SwiGlu(need(gate), need(up), a)
+                : new ActivationOps.Gated(f, need(gate), need(up), a));
         e.scope(path + ".mlp.down_proj");
         return a;
     }
@@ -328,7 +346,7 @@ final class DecoderLayer {
     private Norms.Out qkNorm(Emitter e, String module, Buf in, int N, int heads) {
         boolean whole = c.attention().qkNorm() == QkNorm.WHOLE;
         return Norms.forward(e, store, path + "." + module, in, whole ? N : N * heads, whole ? heads * D : D,
-                c.norms().eps());
+                c.norms());
     }
 
     private Buf qkNormBackward(Emitter e, String module, Buf in, Buf rstd, Buf dY, int N, int heads) {
@@ -336,7 +354,7 @@ final class DecoderLayer {
         e.scope(path + "." + module);
         Buf dX = e.act("d x", N, heads * D);
         Norms.backward(e, store, path + "." + module, in, rstd, dY, dX, whole ? N : N * heads, whole ? heads * D : D,
-                false);
+                c.norms(), false);
         return dX;
     }
 

@@ -7,6 +7,7 @@ import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.emit.Buffers;
 import dev.gyre.model.emit.Tensor;
 import dev.gyre.model.family.ModelConfig;
+import dev.gyre.model.family.RopeTable;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.HashMap;
@@ -28,6 +29,8 @@ public final class StepPlan {
     final Learner.Plan learning;
     private final List<Program> programs = new ArrayList<>();
     private final MemoryPlan memory;
+    private final ModelConfig config;
+    private final int positions;
 
     /// As below, with logits of all tokens.
     StepPlan(ModelConfig config, Buffers.Source source, List<Tensor> weights, List<Adapter> adapters,
@@ -46,7 +49,8 @@ public final class StepPlan {
         for (Adapter a : adapters)
             trainable.addAll(a.tensors());
         this.store = new Buffers(source, trainable);
-        int positions = shapes.stream().mapToInt(BatchShape::T).max()
+        this.config = config;
+        this.positions = shapes.stream().mapToInt(BatchShape::T).max()
                 .orElseThrow(() -> new IllegalArgumentException("a session needs at least one batch shape"));
         TransformerProgram emit = new TransformerProgram(config, store, Transformer.byModule(adapters), positions);
         this.lossScale = emit.lossScale();
@@ -71,6 +75,11 @@ public final class StepPlan {
     private Program added(Program p) {
         programs.add(p);
         return p;
+    }
+
+    /// The rows of the RoPE tables for the tokens of a batch at these positions.
+    int[] rows(int[] at) {
+        return RopeTable.rows(config, at, positions);
     }
 
     public List<Program> programs() {

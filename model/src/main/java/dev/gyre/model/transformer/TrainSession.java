@@ -134,7 +134,7 @@ public final class TrainSession implements Trainable {
                 throw new InputException("label " + l + " is outside the vocabulary of " + V);
         session.write(i.ids(), b.ids());
         session.write(i.labels(), b.labels());
-        session.write(i.positions(), b.positions());
+        session.write(i.positions(), plan.rows(b.positions()));
         session.write(i.start(), b.start());
         session.write(plan.lossScale, new float[] {scale});
         return i;

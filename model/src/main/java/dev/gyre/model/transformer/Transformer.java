@@ -122,7 +122,7 @@ public final class Transformer implements Buffers.Source, Sites {
             float[] v = kept ? new float[n] : reused.computeIfAbsent(n, float[]::new);
             for (int i = 0; i < n; i++)
                 v[i] = shape.length == 2 ? (float) (random.nextGaussian() * INITIALIZER_RANGE)
-                        : name.endsWith("bias") ? 0f : 1f;
+                        : name.endsWith("bias") ? 0f : (float) (1 - config.norms().offset());
             w.put(name, storage.of(name, shape.length, new HostData.F32(v)));
         });
         return new Transformer(config, w);

@@ -1,6 +1,8 @@
 package dev.gyre.model.transformer;
 
 import dev.gyre.kernels.Program;
+import dev.gyre.kernels.op.Activation;
+import dev.gyre.kernels.op.ActivationOps;
 import dev.gyre.kernels.op.AttentionOps;
 import dev.gyre.kernels.op.Buf;
 import dev.gyre.kernels.op.DType;
@@ -14,6 +16,7 @@ import dev.gyre.model.adapter.EmbeddingRotation;
 import dev.gyre.model.emit.Buffers;
 import dev.gyre.model.emit.Emitter;
 import dev.gyre.model.family.ModelConfig;
+import dev.gyre.model.family.ModelConfig.Rotary;
 import dev.gyre.model.family.RopeScaling;
 import dev.gyre.model.family.RopeTable;
 import java.util.ArrayList;
@@ -38,10 +41,9 @@ final class TransformerProgram {
     private final Map<String, List<AdapterLayer>> adapters;
     private final int C;
     private final int V;
-    private final Buf cos;
-    private final Buf sin;
-    /// Cosines and sines by length, under dynamic scaling.
-    private final Map<Integer, Buf[]> dynamic = new HashMap<>();
+    private final int positions;
+    /// RoPE tables by what they are of and the longest sequence they serve.
+    private final Map<Rotary, Map<Integer, Buf[]>> tables = new HashMap<>();
     /// Factor of the token losses' gradient: 1 / trained tokens of the step.
     private final Buf lossScale = Buf.input("loss scale", DType.F32, 1);
 
@@ -60,28 +62,18 @@ final class TransformerProgram {
     record WithLogits(Program program, Buf logits) {
     }
 
-    /// @param positions rows of the RoPE tables: one more than the largest position that will occur
+    /// @param positions one more than the largest position that will occur
     TransformerProgram(ModelConfig c, Buffers store, Map<String, List<AdapterLayer>> adapters, int positions) {
         this.c = c;
         this.store = store;
         this.adapters = adapters;
         this.C = c.hiddenSize();
         this.V = c.vocabSize();
-        int half = c.attention().headDim() / 2;
-        this.cos = store.constant("rope cos", new HostData.F32(RopeTable.cos(c, positions)), positions, half);
-        this.sin = store.constant("rope sin", new HostData.F32(RopeTable.sin(c, positions)), positions, half);
+        this.positions = positions;
     }
 
     Buf lossScale() {
         return lossScale;
-    }
-
-    Buf cos() {
-        return cos;
-    }
-
-    Buf sin() {
-        return sin;
     }
 
     /// Forward, loss and backward of one micro-batch; gradients are added to the store's.
@@ -142,11 +134,15 @@ final class TransformerProgram {
             Buf logits = keepLogits != null ? keepLogits.view("logits", (long) kept * V, n, V)
                     : e.act("logits", n, V);
             head.forward(e, hc, logits, n);
-            e.add(new TokenOps.CrossEntropy(logits, io.labels.view("labels", row, n),
+            boolean gradient = dH != null || training && headTrains;
+            Buf capped = finish(e, logits, gradient);
+            e.add(new TokenOps.CrossEntropy(capped, io.labels.view("labels", row, n),
                     io.rowLoss.view("row loss", row, n),
                     lossScale, n, V, training));
-            if (dH != null || (training && headTrains))
-                head.backward(e, hc, logits, dH == null ? null : dH.view("d h rows", (long) row * C, n, C), false, n);
+            if (!gradient)
+                continue;
+            finishGrad(e, logits, capped);
+            head.backward(e, hc, capped, dH == null ? null : dH.view("d h rows", (long) row * C, n, C), false, n);
         }
         if (dH != null)
             body.backward(e, dH);
@@ -154,7 +150,7 @@ final class TransformerProgram {
 
     /// Embedding, layers and final norm of one program.
     Rows rows(BatchShape shape, Buf ids, Buf positions, Buf start, boolean checkpointing) {
-        return new Rows(shape, ids, start, checkpointing, layers(rotary(positions, shape.T())));
+        return new Rows(shape, ids, start, checkpointing, layers(positions, shape.T()));
     }
 
     /// What the head reads, and what its gradient goes through.
@@ -193,7 +189,7 @@ final class TransformerProgram {
                 x = l.forward(e, x, shape, start);
             }
             e.mark();
-            Norms.Out norm = Norms.forward(e, store, ModelConfig.FINAL_NORM, x, N, C, c.norms().eps());
+            Norms.Out norm = Norms.forward(e, store, ModelConfig.FINAL_NORM, x, N, C, c.norms());
             output = x;
             rstd = norm.rstd();
             return norm.y();
@@ -205,7 +201,7 @@ final class TransformerProgram {
             e.mark();
             Buf g = e.act("g", N, C);
             Norms.backward(e, store, ModelConfig.FINAL_NORM, Objects.requireNonNull(output),
-                    Objects.requireNonNull(rstd), dH, g, N, C, false);
+                    Objects.requireNonNull(rstd), dH, g, N, C, c.norms(), false);
             for (int i = layers.size() - 1; i >= lowest; i--) {
                 e.mark();
                 // the last layer has only just run forward
@@ -231,21 +227,53 @@ final class TransformerProgram {
 
     /// Dynamic scaling takes its frequencies from the length of the batch, so each length has tables of its own; all other
     /// scalings share those of the longest.
-    private DecoderLayer.Rotary rotary(Buf positions, int T) {
-        if (!(c.positions().ropeScaling() instanceof RopeScaling.Dynamic) || T == cos.dim(0))
-            return new DecoderLayer.Rotary(cos, sin, positions);
-        int half = c.attention().headDim() / 2;
-        Buf[] own = dynamic.computeIfAbsent(T,
-                n -> new Buf[] {store.constant("rope cos", new HostData.F32(RopeTable.cos(c, n)), n, half),
-                    store.constant("rope sin", new HostData.F32(RopeTable.sin(c, n)), n, half)});
-        return new DecoderLayer.Rotary(own[0], own[1], positions);
+    private DecoderLayer.Tables tables(Rotary rotary, Buf rows, int T) {
+        int most = rotary.scaling() instanceof RopeScaling.Dynamic ? T : positions;
+        int dims = rotary.dims(c.attention().headDim());
+        int n = c.positions().rotaries().indexOf(rotary);
+        String number = n == 0 ? "" : " " + (n + 1);
+        Buf[] own = tables.computeIfAbsent(rotary, _ -> new HashMap<>()).computeIfAbsent(most, m -> {
+            float[] cos = RopeTable.cos(c, rotary, m);
+            float[] sin = RopeTable.sin(c, rotary, m);
+            int[] shape = {cos.length / (dims / 2), dims / 2};
+            return new Buf[] {store.constant("rope cos" + number, new HostData.F32(cos), shape),
+                store.constant("rope sin" + number, new HostData.F32(sin), shape)};
+        });
+        return new DecoderLayer.Tables(own[0], own[1], dims, rows);
     }
 
-    private List<DecoderLayer> layers(DecoderLayer.Rotary rotary) {
+    private List<DecoderLayer> layers(Buf rows, int T) {
         List<DecoderLayer> out = new ArrayList<>();
-        for (int i = 0; i < c.shape().layers(); i++)
-            out.add(new DecoderLayer(c, store, i, rotary, adapters));
+        for (int i = 0; i < c.shape().layers(); i++) {
+            Rotary rotary = c.positions().layers().get(i).rotary();
+            out.add(new DecoderLayer(c, store, i, rotary == null ? null : tables(rotary, rows, T), adapters));
+        }
         return out;
+    }
+
+    /// What the model makes of its head's output z, `c tanh(z / (d c))` or `z / d` without a cap; z is overwritten.
+    ///
+    /// @param gradient whether [#finishGrad] will need `z / (d c)`, which then stays where z was
+    /// @return where the logits are
+    private Buf finish(Emitter e, Buf z, boolean gradient) {
+        double cap = c.multipliers().softCap();
+        double divisor = c.multipliers().logits() * (cap == 0 ? 1 : cap);
+        if (divisor != 1)
+            e.add(new ElementOps.Scale(1 / divisor, z, z));
+        if (cap == 0)
+            return z;
+        Buf y = gradient ? e.act("capped", z.dims()) : z;
+        e.add(new ActivationOps.Activate(Activation.TANH, z, y));
+        e.add(new ElementOps.Scale(cap, y, y));
+        return y;
+    }
+
+    /// From the gradient of the logits to that of the head's output, in place.
+    private void finishGrad(Emitter e, Buf z, Buf d) {
+        if (c.multipliers().softCap() != 0)
+            e.add(new ActivationOps.ActivateGrad(Activation.TANH, z, d, d));
+        if (c.multipliers().logits() != 1)
+            e.add(new ElementOps.Scale(1 / c.multipliers().logits(), d, d));
     }
 
     private AdaptedLinear head() {
@@ -277,6 +305,7 @@ final class TransformerProgram {
             e.scope(ModelConfig.EMBEDDING);
             Buf x = e.act("x", N, C);
             e.add(new TokenOps.Embed(ids, store.weight(table), x, N, V, C));
+            scale(e, x);
             for (EmbeddingRotation r : rotations) {
                 inputs.add(x);
                 Buf y = e.act("rotated", N, C);
@@ -284,6 +313,12 @@ final class TransformerProgram {
                 x = y;
             }
             return x;
+        }
+
+        /// Rows of the table, or their gradient, times the model's factor.
+        private void scale(Emitter e, Buf rows) {
+            if (c.multipliers().embedding() != 1)
+                e.add(new ElementOps.Scale(c.multipliers().embedding(), rows, rows));
         }
 
         void backward(Emitter e, Buf ids, Buf g, int N) {
@@ -296,6 +331,7 @@ final class TransformerProgram {
                     return;
                 g = dX;
             }
+            scale(e, g);
             e.add(new TokenOps.EmbedGrad(ids, g, Objects.requireNonNull(dTable), N, V, C));
         }
     }
@@ -376,23 +412,25 @@ final class TransformerProgram {
         int KV = c.attention().kvHeads();
         int D = c.attention().headDim();
         Buf x = new Embedding().forward(e, ids, T);
-        List<DecoderLayer> layers = layers(new DecoderLayer.Rotary(cos, sin, positions));
+        List<DecoderLayer> layers = layers(positions, this.positions);
         for (int i = 0; i < layers.size(); i++) {
             e.mark();
             Buf kc = caches.keys.get(i);
             Buf vc = caches.values.get(i);
-            x = layers.get(i).forward(e, x, T, (em, q, k, v, scale, window) -> {
+            x = layers.get(i).forward(e, x, T, (em, q, k, v, window) -> {
                 Buf out = em.act("attention", T, H * D);
                 em.add(new AttentionOps.CacheStore(k, v, kc, vc, start, T, caches.P, KV * D));
-                em.add(new AttentionOps.CachedAttention(q, kc, vc, start, out, T, caches.P, H, KV, D, scale, window));
+                em.add(new AttentionOps.CachedAttention(q, kc, vc, start, out, T, caches.P, H, KV, D,
+                        c.attention().scale(), window, c.attention().softCap()));
                 return out;
             });
         }
         e.mark();
         Buf last = x.view("last row", (long) (T - 1) * C, 1, C);
-        Buf h = Norms.forward(e, store, ModelConfig.FINAL_NORM, last, 1, C, c.norms().eps()).y();
+        Buf h = Norms.forward(e, store, ModelConfig.FINAL_NORM, last, 1, C, c.norms()).y();
         e.scope(ModelConfig.HEAD);
         head().forward(e, h, logits, 1);
+        finish(e, logits, false);
         return new Decoding(e.build(), ids, positions, start, logits);
     }
 }

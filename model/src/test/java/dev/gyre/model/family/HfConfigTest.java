@@ -3,14 +3,18 @@ package dev.gyre.model.family;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.gyre.kernels.op.Activation;
 import dev.gyre.model.family.ModelConfig.Attention;
 import dev.gyre.model.family.ModelConfig.Bias;
 import dev.gyre.model.family.ModelConfig.Mlp;
+import dev.gyre.model.family.ModelConfig.Multipliers;
 import dev.gyre.model.family.ModelConfig.NormPlacement;
 import dev.gyre.model.family.ModelConfig.Norms;
 import dev.gyre.model.family.ModelConfig.Positions;
 import dev.gyre.model.family.ModelConfig.QkNorm;
+import dev.gyre.model.family.ModelConfig.Rotary;
 import dev.gyre.model.family.ModelConfig.Shape;
+import dev.gyre.model.family.ModelConfig.Sight;
 import dev.gyre.model.family.ModelConfig.StoredAs;
 import dev.gyre.model.family.ModelConfig.Tokens;
 import dev.gyre.model.files.FormatException;
@@ -29,6 +33,9 @@ class HfConfigTest {
     private static final String SIZES = "'vocab_size':96,'hidden_size':64,'intermediate_size':160,"
             + "'num_hidden_layers':3,'num_attention_heads':4,'num_key_value_heads':2";
 
+    /// One factor for each pair of a head of 24 values.
+    private static final List<Double> TWELVE = List.of(1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 5.5, 6.0, 6.5);
+
     /// A config.json of the given family and sizes with more keys, in single quotes.
     private static ModelConfig config(String family, String more) {
         String text = ("{'model_type':'" + family + "'," + SIZES + more + "}").replace('\'', '"');
@@ -46,7 +53,7 @@ class HfConfigTest {
         ModelConfig c = HfConfig.read(Golden.path("tiny-llama/config.json"));
         assertThat(c).isEqualTo(new ModelConfig(new Llama(), new Shape(128, 64, 2, false),
                 new Attention(4, 2, 16, Bias.NONE, QkNorm.NONE),
-                new Positions(128, 10000, new RopeScaling.Default(), List.of(0, 0)), new Mlp(160, false),
+                new Positions(128, new Rotary(10000, new RopeScaling.Default()), List.of(0, 0)), new Mlp(160, false),
                 new Norms(NormPlacement.BEFORE, 1e-5), new Tokens(1, List.of(2), null),
                 new StoredAs("float32", null)));
         assertThat(c.parameters()).isEqualTo(410880 / 4);
@@ -65,7 +72,7 @@ class HfConfigTest {
         assertThat(llama.attention().headDim()).isEqualTo(8);
         assertThat(llama.norms().eps()).isEqualTo(1e-6);
         assertThat(llama.tieWordEmbeddings()).isFalse();
-        assertThat(llama.positions().ropeTheta()).isEqualTo(10000);
+        assertThat(llama.positions().rotaries().getFirst().theta()).isEqualTo(10000);
         assertThat(llama.positions().windows()).containsExactly(0, 0);
         assertThat(llama.attention().bias()).isEqualTo(Bias.NONE);
         assertThat(llama.attention().qkNorm()).isEqualTo(QkNorm.NONE);
@@ -89,6 +96,97 @@ class HfConfigTest {
         assertThat(nulls.attention().kvHeads()).isEqualTo(32);
         assertThat(nulls.attention().headDim()).isEqualTo(8);
         assertThat(nulls.positions().windows()).containsExactly(0, 0);
+    }
+
+    @Test
+    void smolLm3SaysWhichLayersHaveRotaryPositions() {
+        ModelConfig c = config("smollm3", ",'no_rope_layers':[1,0,1,0],'use_sliding_window':true,'sliding_window':7");
+        assertThat(c.positions().layers()).containsExactly(new Sight(0, new Rotary(2e6, new RopeScaling.Default())),
+                new Sight(7, null), new Sight(0, new Rotary(2e6, new RopeScaling.Default())));
+        assertThat(c.tieWordEmbeddings()).isTrue();
+        ModelConfig interval = config("smollm3", ",'no_rope_layer_interval':3,'rope_theta':5e6");
+        assertThat(interval.positions().layers().stream().map(Sight::rotary)).containsExactly(
+                new Rotary(5e6, new RopeScaling.Default()), new Rotary(5e6, new RopeScaling.Default()), null);
+        assertThat(interval.positions().windows()).containsExactly(0, 0, 0);
+        assertThat(config("smollm3", ",'use_sliding_window':true,'sliding_window':7,'no_rope_layers':[1,0,1],"
+                + "'layer_types':['sliding_attention','full_attention','full_attention']").positions().windows())
+                .containsExactly(7, 0, 0);
+    }
+
+    @Test
+    void gemmasAlternateWindowsAndScaleByTheRoots() {
+        ModelConfig two = config("gemma2", ",'head_dim':16,'query_pre_attn_scalar':64,'hidden_act':'relu'");
+        assertThat(two.positions().windows()).containsExactly(4096, 0, 4096);
+        assertThat(two.attention()).isEqualTo(new Attention(4, 2, 16, Bias.NONE, QkNorm.NONE, 0.125, 50, false));
+        assertThat(two.multipliers()).isEqualTo(new Multipliers(8, 1, 1, 30));
+        assertThat(two.norms()).isEqualTo(new Norms(NormPlacement.AROUND, 1e-6, 1));
+        assertThat(two.mlp()).isEqualTo(new Mlp(160, false, Activation.GELU_TANH, false));
+        assertThat(two.tieWordEmbeddings()).isTrue();
+        assertThat(config("gemma2", "").attention().headDim()).isEqualTo(256);
+        ModelConfig uncapped = config("gemma2", ",'attn_logit_softcapping':null,'final_logit_softcapping':null");
+        assertThat(uncapped.attention().softCap()).isZero();
+        assertThat(uncapped.multipliers().softCap()).isZero();
+    }
+
+    @Test
+    void gemma3HasRotaryPositionsByKindOfLayer() {
+        var plain = new RopeScaling.Default();
+        Sight local = new Sight(512, new Rotary(1e4, plain));
+        ModelConfig c = config("gemma3_text", ",'sliding_window':512,'sliding_window_pattern':3");
+        assertThat(c.positions().layers()).containsExactly(local, local, new Sight(0, new Rotary(1e6, plain)));
+        assertThat(c.attention().qkNorm()).isEqualTo(QkNorm.PER_HEAD);
+        assertThat(c.multipliers()).isEqualTo(new Multipliers(8, 1, 1, 0));
+        assertThat(config("gemma3_text", ",'sliding_window':512").positions().windows())
+                .containsExactly(512, 512, 512);
+        // the older layout, then the newer one
+        String types = ",'sliding_window':512,'layer_types':['full_attention','sliding_attention','full_attention']";
+        Sight full = new Sight(0, new Rotary(5e5, new RopeScaling.Linear(8)));
+        Sight other = new Sight(512, new Rotary(2e4, plain));
+        assertThat(config("gemma3_text", types + ",'rope_theta':500000.0,'rope_local_base_freq':20000.0,"
+                + "'rope_scaling':{'factor':8.0,'rope_type':'linear'}").positions().layers())
+                .containsExactly(full, other, full);
+        assertThat(config("gemma3_text", types + ",'rope_parameters':{'full_attention':{'rope_type':'linear',"
+                + "'factor':8.0,'rope_theta':500000.0},'sliding_attention':{'rope_type':'default',"
+                + "'rope_theta':20000.0}}").positions().layers()).containsExactly(full, other, full);
+        assertThat(config("gemma3_text", types + ",'rope_theta':500000.0,'rope_parameters':{'sliding_attention':"
+                + "{'rope_theta':20000.0}}").positions().layers())
+                .containsExactly(new Sight(0, new Rotary(5e5, plain)), other, new Sight(0, new Rotary(5e5, plain)));
+    }
+
+    @Test
+    void phi3KeepsProjectionsInOneWeightAndMayRotateAPart() {
+        ModelConfig c = config("phi3", ",'sliding_window':7,'partial_rotary_factor':0.75,"
+                + "'original_max_position_embeddings':64,'rope_scaling':{'type':'su','short_factor':[1,1,1,1,1,1],"
+                + "'long_factor':[2,2,2,2,2,2]}");
+        Rotary rotary = c.positions().rotaries().getFirst();
+        assertThat(rotary.share()).isEqualTo(0.75);
+        assertThat(rotary.dims(16)).isEqualTo(12);
+        List<Double> ones = List.of(1.0, 1.0, 1.0, 1.0, 1.0, 1.0);
+        List<Double> twos = List.of(2.0, 2.0, 2.0, 2.0, 2.0, 2.0);
+        assertThat(rotary.scaling()).isEqualTo(new RopeScaling.LongRope(ones, twos, 64, null, null));
+        assertThat(c.positions().windows()).containsExactly(7, 7, 7);
+        assertThat(c.tensorShapes()).containsEntry("model.layers.0.self_attn.qkv_proj.weight", List.of(128L, 64L))
+                .containsEntry("model.layers.2.mlp.gate_up_proj.weight", List.of(320L, 64L))
+                .doesNotContainKey("model.layers.0.self_attn.q_proj.weight").hasSize(3 + 3 * (4 + 2));
+        // the newer layout; an original length inside the object does not count
+        assertThat(config("phi3", ",'sliding_window':7,'original_max_position_embeddings':64,'rope_parameters':{"
+                + "'rope_type':'longrope','partial_rotary_factor':0.75,'short_factor':[1,1,1,1,1,1],"
+                + "'long_factor':[2,2,2,2,2,2],'original_max_position_embeddings':9}")).isEqualTo(c);
+        assertThat(config("phi3", "").positions().rotaries())
+                .containsExactly(new Rotary(10000, new RopeScaling.Default()));
+        assertThat(config("phi3", "").norms().eps()).isEqualTo(1e-5);
+    }
+
+    @Test
+    void graniteHasItsFactors() {
+        ModelConfig c = config("granite", ",'attention_multiplier':0.0078125,'embedding_multiplier':12,"
+                + "'residual_multiplier':0.22,'logits_scaling':8");
+        assertThat(c.attention().scale()).isEqualTo(0.0078125);
+        assertThat(c.multipliers()).isEqualTo(new Multipliers(12, 0.22, 8, 0));
+        assertThat(config("granite", "").attention().scale()).isEqualTo(1);
+        assertThat(config("granite", "").multipliers()).isEqualTo(Multipliers.NONE);
+        assertThat(config("llama", ",'attention_multiplier':0.5,'logits_scaling':8").attention().scale())
+                .isEqualTo(0.25);
     }
 
     @Test
@@ -121,30 +219,30 @@ class HfConfigTest {
                 + "'original_max_position_embeddings':8192";
         ModelConfig four = config("llama", ",'rope_theta':500000.0,'rope_scaling':" + dict + "}");
         ModelConfig five = config("llama", ",'rope_parameters':" + dict + ",'rope_theta':500000.0}");
-        assertThat(four.positions().ropeScaling()).isEqualTo(llama3);
-        assertThat(four.positions().ropeTheta()).isEqualTo(500000);
+        assertThat(four.positions().rotaries().getFirst().scaling()).isEqualTo(llama3);
+        assertThat(four.positions().rotaries().getFirst().theta()).isEqualTo(500000);
         assertThat(five).isEqualTo(four);
         // an older key for the type
-        assertThat(config("llama", ",'rope_scaling':{'type':'linear','factor':2}").positions().ropeScaling())
+        assertThat(config("llama", ",'rope_scaling':{'type':'linear','factor':2}").positions().rotaries().getFirst().scaling())
                 .isEqualTo(new RopeScaling.Linear(2));
         // rope_scaling wins over rope_parameters, a theta inside the chosen object over the outer one
         ModelConfig both = config("llama", ",'rope_theta':5,'rope_parameters':{'rope_type':'dynamic','factor':3,"
                 + "'rope_theta':7},'rope_scaling':{'type':'linear','factor':2}");
-        assertThat(both.positions().ropeScaling()).isEqualTo(new RopeScaling.Linear(2));
-        assertThat(both.positions().ropeTheta()).isEqualTo(5);
+        assertThat(both.positions().rotaries().getFirst().scaling()).isEqualTo(new RopeScaling.Linear(2));
+        assertThat(both.positions().rotaries().getFirst().theta()).isEqualTo(5);
         ModelConfig inner = config("llama", ",'rope_theta':5,'rope_scaling':null,'rope_parameters':"
                 + "{'rope_type':'default','rope_theta':7}");
-        assertThat(inner.positions().ropeTheta()).isEqualTo(7);
-        assertThat(inner.positions().ropeScaling()).isEqualTo(new RopeScaling.Default());
+        assertThat(inner.positions().rotaries().getFirst().theta()).isEqualTo(7);
+        assertThat(inner.positions().rotaries().getFirst().scaling()).isEqualTo(new RopeScaling.Default());
         // an empty object says nothing
         assertThat(config("llama", ",'rope_scaling':{},'rope_parameters':{'rope_type':'linear','factor':3,"
                 + "'rope_theta':7}")).isEqualTo(config("llama", ",'rope_theta':7,'rope_scaling':{'type':'linear',"
                         + "'factor':3}"));
         // the original length beside the object wins over the one inside
         assertThat(config("llama", ",'original_max_position_embeddings':4096,'rope_scaling':" + dict + "}")
-                .positions().ropeScaling()).isEqualTo(new RopeScaling.Llama3(32, 1, 4, 4096));
+                .positions().rotaries().getFirst().scaling()).isEqualTo(new RopeScaling.Llama3(32, 1, 4, 4096));
         assertThat(config("qwen2", ",'max_position_embeddings':512,'rope_scaling':{'type':'yarn','factor':4,"
-                + "'mscale':0.7,'mscale_all_dim':1,'truncate':false,'beta_fast':16}").positions().ropeScaling())
+                + "'mscale':0.7,'mscale_all_dim':1,'truncate':false,'beta_fast':16}").positions().rotaries().getFirst().scaling())
                 .isEqualTo(new RopeScaling.Yarn(4, 512, 16, 1, null, 0.7, 1.0, false));
     }
 
@@ -171,9 +269,38 @@ class HfConfigTest {
 
     @ParameterizedTest
     @CsvSource(delimiter = '|', quoteCharacter = '`', value = {
-        "gemma2 || model_type: \"gemma2\" | \"qwen3\"",
-        "llama | ,'hidden_act':'gelu' | hidden_act: \"gelu\" | silu",
-        "llama | ,'rope_scaling':{'type':'longrope','factor':2} | rope_scaling.type: \"longrope\" | yarn",
+        "bloom || model_type: \"bloom\" | \"qwen3\"",
+        "llama | ,'hidden_act':'relu' | hidden_act: \"relu\" | silu",
+        "gemma2 | ,'hidden_activation':'relu' | hidden_activation: \"relu\" | gelu_pytorch_tanh",
+        "gemma2 | ,'use_bidirectional_attention':true | use_bidirectional_attention: true | false",
+        "gemma2 | ,'attn_logit_softcapping':-1 | attn_logit_softcapping: -1 | positive",
+        "gemma2 | ,'final_logit_softcapping':0 | final_logit_softcapping: 0 | positive",
+        "gemma2 | ,'query_pre_attn_scalar':-4 | scale NaN | correct",
+        "gemma2 | ,'sliding_window':null | sliding_window: null | positive",
+        "gemma2 | ,'rope_parameters':{'full_attention':{}} | rope_parameters.full_attention | all layers",
+        "gemma3_text | ,'attn_logit_softcapping':50 | attn_logit_softcapping: 50 | null",
+        "gemma3_text | ,'use_bidirectional_attention':true | use_bidirectional_attention: true | false",
+        "gemma3_text | ,'sliding_window_pattern':0 | sliding_window_pattern: 0 | positive",
+        "gemma3_text | ,'rope_parameters':{'rope_theta':7} | rope_parameters.rope_theta: 7 | sliding_attention",
+        "gemma3_text | ,'rope_scaling':{'rope_type':'dynamic','factor':2} | rope_scaling.rope_type: \"dynamic\" | linear",
+        "gemma3_text | ,'rope_scaling':{'rope_type':'linear','factor':2},'rope_parameters':{'full_attention':{}} | rope_scaling | rope_parameters.full_attention",
+        "phi3 | ,'rope_scaling':{'rope_type':'linear','factor':2} | rope_scaling.rope_type: \"linear\" | longrope",
+        "phi3 | ,'rope_scaling':{'type':'su'} | rope_scaling.short_factor: is missing | positive numbers",
+        "phi3 | ,'partial_rotary_factor':0.2 | partial_rotary_factor 0.2 gives 3 | pairs",
+        "phi3 | ,'partial_rotary_factor':2 | partial_rotary_factor 2.0 | (0, 1]",
+        "phi3 | ,'original_max_position_embeddings':1 | original_max_position_embeddings: 1 | 2 or more",
+        "llama | ,'rope_scaling':{'type':'proportional','factor':2} | rope_scaling.type: \"proportional\" | yarn",
+        "llama | ,'rope_scaling':{'type':'longrope','factor':2} | rope_scaling.short_factor: is missing | positive numbers",
+        "llama | ,'rope_scaling':{'type':'longrope','short_factor':[1,2],'long_factor':[1,0]} | rope_scaling.long_factor | positive numbers",
+        "llama | ,'rope_scaling':{'type':'longrope','short_factor':[1,2],'long_factor':[1]} | rope_scaling.long_factor: [1] | 2 numbers",
+        "llama | ,'rope_scaling':{'type':'longrope','short_factor':[1,2],'long_factor':[1,2]} | 2 numbers for 8 pairs | correct",
+        "granite | ,'attention_multiplier':0 | scale 0.0 | correct",
+        "granite | ,'logits_scaling':0 | logits_scaling 0.0 | correct",
+        "granite | ,'residual_multiplier':'x' | residual_multiplier: \"x\" | a number",
+        "smollm3 | ,'no_rope_layers':[1,0] | no_rope_layers: [1,0] | 3 layers",
+        "smollm3 | ,'no_rope_layers':[1,0,2] | no_rope_layers: [1,0,2] | 0 or 1",
+        "smollm3 | ,'no_rope_layer_interval':0 | no_rope_layer_interval: 0 | positive",
+        "smollm3 | ,'sliding_window':8,'layer_types':['full_attention','full_attention','sliding_attention'] | layer_types | use_sliding_window",
         "llama | ,'rope_scaling':{'rope_type':'linear'} | rope_scaling.factor: is missing | a number",
         "llama | ,'rope_scaling':{'rope_type':'linear','factor':0} | rope_scaling.factor: 0 | from 1",
         "llama | ,'rope_scaling':7 | rope_scaling: 7 | an object",
@@ -234,6 +361,35 @@ class HfConfigTest {
                     List.of(0, 24, 24), false, NormPlacement.BEFORE);
             case "qwen3" -> config(family, new Attention(4, 2, 24, Bias.ALL, QkNorm.PER_HEAD), scaling,
                     List.of(24, 0, 24), false, NormPlacement.BEFORE);
+            case "gemma2" -> new ModelConfig(family, new Shape(96, 64, 3, true), biased.scaled(0.125).capped(50),
+                    new Positions(128, new Rotary(1e6, scaling), List.of(24, 0, 24)),
+                    new Mlp(160, false, Activation.GELU_TANH, false), new Norms(NormPlacement.AROUND, 1e-5, 1),
+                    new Multipliers(8, 1, 1, 30), new Tokens(1, List.of(2, 3), null), new StoredAs("bfloat16", null));
+            case "gemma3_text" -> new ModelConfig(family, new Shape(96, 64, 3, true),
+                    new Attention(4, 2, 24, Bias.ALL, QkNorm.PER_HEAD).scaled(0.125),
+                    new Positions(128, List.of(new Sight(24, new Rotary(1e4, new RopeScaling.Default())),
+                            new Sight(0, new Rotary(1e6, scaling instanceof RopeScaling.LongRope
+                                    || scaling instanceof RopeScaling.Dynamic ? new RopeScaling.Default() : scaling)),
+                            new Sight(24, new Rotary(1e4, new RopeScaling.Default())))),
+                    new Mlp(160, false, Activation.GELU_TANH, false), new Norms(NormPlacement.AROUND, 1e-5, 1),
+                    new Multipliers(8, 1, 1, 30), new Tokens(1, List.of(2, 3), null), new StoredAs("bfloat16", null));
+            case "phi3" -> {
+                boolean longer = scaling instanceof RopeScaling.LongRope;
+                yield new ModelConfig(family, new Shape(96, 64, 3, true), plain.inOneModule(),
+                        new Positions(128, longer ? new Rotary(1e6, scaling)
+                                : new Rotary(1e6, 0.75, new RopeScaling.Default()), List.of(24, 24, 24)),
+                        new Mlp(160, false).inOneModule(), new Norms(NormPlacement.BEFORE, 1e-5),
+                        new Tokens(1, List.of(2, 3), null), new StoredAs("bfloat16", null));
+            }
+            case "granite" -> new ModelConfig(family, new Shape(96, 64, 3, true), biased.scaled(0.25),
+                    new Positions(128, new Rotary(1e6, scaling), List.of(0, 0, 0)), new Mlp(160, true),
+                    new Norms(NormPlacement.BEFORE, 1e-5), new Multipliers(12, 0.22, 8, 0), new Tokens(1, List.of(2, 3), null),
+                    new StoredAs("bfloat16", null));
+            case "smollm3" -> new ModelConfig(family, new Shape(96, 64, 3, true), biased,
+                    new Positions(128, List.of(new Sight(0, new Rotary(1e6, scaling)), new Sight(24, null),
+                            new Sight(24, new Rotary(1e6, scaling)))),
+                    new Mlp(160, true), new Norms(NormPlacement.BEFORE, 1e-5), new Tokens(1, List.of(2, 3), null),
+                    new StoredAs("bfloat16", null));
             case "olmo2" -> config(family, new Attention(4, 2, 24, Bias.ALL, QkNorm.WHOLE), scaling,
                     List.of(0, 0, 0), false, NormPlacement.AFTER);
             default -> throw new AssertionError("no configuration of " + family + " is tried");
@@ -243,7 +399,7 @@ class HfConfigTest {
     private static ModelConfig config(Family family, Attention attention, RopeScaling scaling, List<Integer> windows,
             boolean mlpBias, NormPlacement norms) {
         return new ModelConfig(family, new Shape(96, 64, 3, true), attention,
-                new Positions(128, 1e6, scaling, windows), new Mlp(160, mlpBias), new Norms(norms, 1e-5),
+                new Positions(128, new Rotary(1e6, scaling), windows), new Mlp(160, mlpBias), new Norms(norms, 1e-5),
                 new Tokens(1, List.of(2, 3), null), new StoredAs("bfloat16", null));
     }
 
@@ -257,7 +413,9 @@ class HfConfigTest {
         for (RopeScaling scaling : List.of(new RopeScaling.Default(), new RopeScaling.Linear(2.5),
                 new RopeScaling.Dynamic(2), new RopeScaling.Llama3(8, 1, 4, 64),
                 new RopeScaling.Yarn(4, 32, 32, 1, null, 0.7, 1.0, true),
-                new RopeScaling.Yarn(4, 32, 16, 2, 1.1, null, null, false))) {
+                new RopeScaling.Yarn(4, 32, 16, 2, 1.1, null, null, false),
+                new RopeScaling.LongRope(TWELVE, TWELVE.reversed(), 64, null, null),
+                new RopeScaling.LongRope(TWELVE, TWELVE, 64, 2.0, 1.1))) {
             ModelConfig c = everything(family, scaling);
             assertThat(parse(Json.pretty(HfConfig.toJson(c)))).isEqualTo(c);
         }

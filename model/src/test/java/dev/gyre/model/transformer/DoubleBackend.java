@@ -39,11 +39,17 @@ final class DoubleBackend implements Backend {
         return new Session() {
             @Override
             public void bind(Buf weight, HostData data) {
-                switch (weight.name()) {
-                    case "rope cos" -> session.bindDouble(weight, RopeTable.cosF64(config, weight.dim(0)));
-                    case "rope sin" -> session.bindDouble(weight, RopeTable.sinF64(config, weight.dim(0)));
-                    default -> session.bind(weight, data);
+                String name = weight.name();
+                if (!name.startsWith("rope ")) {
+                    session.bind(weight, data);
+                    return;
                 }
+                String[] words = name.split(" ");
+                ModelConfig.Rotary r =
+                        config.positions().rotaries().get(words.length < 3 ? 0 : Integer.parseInt(words[2]) - 1);
+                int n = RopeTable.twoSets(config, weight.dim(0) / 2) ? weight.dim(0) / 2 : weight.dim(0);
+                session.bindDouble(weight, words[1].equals("cos") ? RopeTable.cosF64(config, r, n)
+                        : RopeTable.sinF64(config, r, n));
             }
 
             @Override

@@ -111,7 +111,7 @@ class FamiliesTest {
     void dynamicScalingLooksAtTheLengthOfTheBatch() {
         ModelConfig c = ModelConfig.llama(20, 16, 24, 1, 2, 1, 4, false, null, List.of(), null);
         ModelConfig dynamic = new ModelConfig(c.family(), c.shape(), c.attention(),
-                new ModelConfig.Positions(4, 10000, new RopeScaling.Dynamic(2), List.of(0)), c.mlp(), c.norms(),
+                new ModelConfig.Positions(4, new ModelConfig.Rotary(10000, new RopeScaling.Dynamic(2)), List.of(0)), c.mlp(), c.norms(),
                 c.tokens(), c.stored());
         Transformer model = Transformer.random(dynamic, 3);
         for (String name : List.copyOf(model.weights().keySet())) { // far from uniform attention
@@ -123,7 +123,9 @@ class FamiliesTest {
         Batch six = row(6);
         float[] alone = rowLogits(model, six, List.of(six.shape()));
         assertThat(rowLogits(model, six, List.of(six.shape(), new BatchShape(1, 12)))).containsExactly(alone);
-        assertThat(RopeTable.cos(dynamic, 12)[5 * 4 + 1]).isNotEqualTo(RopeTable.cos(dynamic, 6)[5 * 4 + 1]);
+        ModelConfig.Rotary rotary = dynamic.positions().rotaries().getFirst();
+        assertThat(RopeTable.cos(dynamic, rotary, 12)[5 * 4 + 1])
+                .isNotEqualTo(RopeTable.cos(dynamic, rotary, 6)[5 * 4 + 1]);
     }
 
     private static Batch row(int T) {
