@@ -2,14 +2,11 @@ package dev.gyre.trainer.record;
 
 import dev.gyre.model.files.FormatException;
 import dev.gyre.model.files.Json;
+import dev.gyre.model.files.Sha256;
 import java.io.IOException;
-import java.io.InputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.time.Instant;
-import java.util.HexFormat;
 import java.util.List;
 import java.util.stream.Stream;
 import tools.jackson.databind.JsonNode;
@@ -38,7 +35,7 @@ public final class Provenance {
         ObjectNode files = o.putObject("inputs");
         for (Path p : inputs)
             for (Path file : files(p))
-                files.put(file.toString(), sha256(file));
+                files.put(file.toString(), Sha256.of(file));
         return o;
     }
 
@@ -80,21 +77,6 @@ public final class Provenance {
             return s.filter(Files::isRegularFile).sorted().toList();
         } catch (IOException e) {
             throw FormatException.unreadable(p, e);
-        }
-    }
-
-    /// Of a file, in hexadecimal.
-    public static String sha256(Path file) {
-        try (InputStream in = Files.newInputStream(file)) {
-            MessageDigest digest = MessageDigest.getInstance("SHA-256");
-            byte[] piece = new byte[1 << 20];
-            for (int n = in.read(piece); n >= 0; n = in.read(piece))
-                digest.update(piece, 0, n);
-            return HexFormat.of().formatHex(digest.digest());
-        } catch (IOException e) {
-            throw FormatException.unreadable(file, e);
-        } catch (NoSuchAlgorithmException e) {
-            throw new AssertionError(e);
         }
     }
 }
