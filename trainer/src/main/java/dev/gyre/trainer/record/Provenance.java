@@ -10,6 +10,7 @@ import java.time.Instant;
 import java.util.List;
 import java.util.stream.Stream;
 import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.node.ArrayNode;
 import tools.jackson.databind.node.JsonNodeFactory;
 import tools.jackson.databind.node.ObjectNode;
 
@@ -21,7 +22,9 @@ public final class Provenance {
     private Provenance() {
     }
 
-    public static ObjectNode describe(String version, String device, List<Path> inputs) {
+    /// @param inputs files and folders of the model
+    /// @param data files of examples, in their order
+    public static ObjectNode describe(String version, String device, List<Path> inputs, List<Path> data) {
         ObjectNode o = JsonNodeFactory.instance.objectNode();
         o.put("gyre", version);
         o.put("started", Instant.now().toString());
@@ -36,6 +39,11 @@ public final class Provenance {
         for (Path p : inputs)
             for (Path file : files(p))
                 files.put(file.toString(), Sha256.of(file));
+        ArrayNode names = o.putArray("data");
+        for (Path file : data) {
+            files.put(file.toString(), Sha256.of(file));
+            names.add(file.toString());
+        }
         return o;
     }
 
@@ -57,10 +65,30 @@ public final class Provenance {
                 throw new FormatException(Path.of(e.getKey()), "changed since the run in " + dir.path()
                         + " was started; resuming needs the same model and data. Restore it, or start a new run");
         }
+        sameFiles(dir, before.path("data"), now.path("data"));
         ObjectNode again = before.withArray("resumed").addObject();
         for (String key : List.of("gyre", "started", "jdk", "device"))
             again.set(key, now.get(key));
         write(dir, before);
+    }
+
+    /// A folder or a pattern may mean other files than it did.
+    private static void sameFiles(RunDir dir, JsonNode before, JsonNode now) {
+        if (before.isMissingNode() || before.equals(now))
+            return; // runs of versions without folders have none
+        List<String> was = before.valueStream().map(JsonNode::asString).toList();
+        List<String> is = now.valueStream().map(JsonNode::asString).toList();
+        for (String f : is)
+            if (!was.contains(f))
+                throw new FormatException(Path.of(f), "was not among the data when the run in " + dir.path()
+                        + " was started; resuming needs the same data. Take it away, or start a new run");
+        for (String f : was)
+            if (!is.contains(f))
+                throw new FormatException(Path.of(f), "was among the data when the run in " + dir.path()
+                        + " was started and is not any more; resuming needs the same data. Restore it, or start a new"
+                        + " run");
+        throw new FormatException(dir.path(), "was started on the same data in another order; restore it, or start a"
+                + " new run");
     }
 
     /// Adds what turned out during the run.

@@ -90,7 +90,8 @@ public final class TrainingRun implements AutoCloseable {
         TrainSession session = null;
         try {
             Checkpoint from = dir == null ? null : latest(dir, data.steps(), notes);
-            ObjectNode provenance = Provenance.describe(version, backend.describe(), inputs(config, trained));
+            ObjectNode provenance = Provenance.describe(version, backend.describe(), trained.inputs(),
+                    DataSets.files(config.data()));
             session = session(config, trained, backend);
             if (dir == null) {
                 dir = RunDir.create(path);
@@ -127,13 +128,6 @@ public final class TrainingRun implements AutoCloseable {
             if (c.step() >= steps)
                 notes.add("the run is complete at step " + c.step() + "; raise train.steps to train on");
         return c;
-    }
-
-    /// Files and folders that the run reads.
-    private static List<Path> inputs(RunSettings config, Trained trained) {
-        List<Path> inputs = new ArrayList<>(trained.inputs());
-        inputs.addAll(DataSets.files(config.data()));
-        return inputs;
     }
 
     private static TrainSession session(RunSettings config, Trained trained, Backend backend) {

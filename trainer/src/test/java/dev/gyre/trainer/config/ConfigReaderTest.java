@@ -268,7 +268,7 @@ class ConfigReaderTest {
     }
 
     @ParameterizedTest
-    @CsvSource(delimiter = '|', value = {
+    @CsvSource(delimiter = '|', quoteCharacter = '`', value = {
         "data.train=10% | train: 10% names no file",
         "data.valid=0% | must be above 0 % and below 100 %",
         "data.valid=100% | must be above 0 % and below 100 %",
