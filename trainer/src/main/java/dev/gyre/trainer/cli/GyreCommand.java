@@ -2,6 +2,7 @@ package dev.gyre.trainer.cli;
 
 import dev.gyre.dist.Mpi;
 import dev.gyre.trainer.cli.screen.Screen;
+import dev.gyre.trainer.data.Reading;
 import java.util.Objects;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
@@ -43,6 +44,6 @@ public abstract class GyreCommand implements Callable<Integer> {
         if (!hasWorkers() && Mpi.isLaunched(System.getenv()))
             throw new UsageException("this command was started as one of several workers, by mpirun or srun, and only gyre"
                     + " train has workers; start it by itself");
-        return run();
+        return Reading.within(screen()::status, this::run);
     }
 }

@@ -17,6 +17,7 @@ import dev.gyre.trainer.config.ConfigWriter;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.config.RunSettings;
 import dev.gyre.trainer.data.Batches;
+import dev.gyre.trainer.data.DataSets;
 import dev.gyre.trainer.data.ModelText;
 import dev.gyre.trainer.data.RunData;
 import dev.gyre.trainer.data.TokenizedSet;
@@ -101,7 +102,8 @@ public final class TrainingRun implements AutoCloseable {
         TrainSession session = null;
         try {
             Checkpoint from = dir == null ? null : latest(dir, data.steps(), notes);
-            ObjectNode provenance = Provenance.describe(version, backend.describe(), inputs(config, trained));
+            ObjectNode provenance = Provenance.describe(version, backend.describe(), trained.inputs(),
+                    DataSets.files(config.data()));
             if (workers.size() > 1)
                 provenance.put("workers", Workers.describe(config.train(), workers));
             session = session(config, trained, backend, workers);
@@ -116,6 +118,9 @@ public final class TrainingRun implements AutoCloseable {
             if (!resume)
                 Provenance.write(dir, provenance);
             dir.write("program.txt", session.programs());
+            String heldOut = data.sets() == null ? null : data.sets().record();
+            if (heldOut != null)
+                dir.write(RunDir.HELD_OUT, heldOut);
             if (from != null)
                 dir.prune(config.output().keep(), from.bestStep()); // as after its save, which may have been its last
             Workers.checkpoint(from, workers);
@@ -143,11 +148,7 @@ public final class TrainingRun implements AutoCloseable {
     /// Files and folders that the run reads.
     static List<Path> inputs(RunSettings config, Trained trained) {
         List<Path> inputs = new ArrayList<>(trained.inputs());
-        RunConfig.Data d = config.data();
-        inputs.add(Path.of(d.train()));
-        if (d.valid() != null)
-            inputs.add(Path.of(d.valid()));
-        d.alsoValid().values().forEach(f -> inputs.add(Path.of(f)));
+        inputs.addAll(DataSets.files(config.data()));
         return inputs;
     }
 
@@ -165,7 +166,7 @@ public final class TrainingRun implements AutoCloseable {
         return key.startsWith("eval.") || key.startsWith("results.") || key.startsWith("output.")
                 || key.equals("train.steps")
                 || key.equals("train.epochs")
-                || key.equals("train.gradient_checkpointing")
+                || key.equals("train.gradient_checkpointing") || key.equals("data.memory") || key.equals("data.cache")
                 || key.equals("device") || key.equals("precision") || key.equals("check_device");
     }
 
