@@ -57,7 +57,7 @@ final class DataCommand extends GyreCommand {
             lengths("train", s, c.train().seqLen());
             if (data.valid() != null)
                 lengths("valid", data.valid(), c.train().seqLen());
-            long used = (long) s.tokens() - s.size();
+            long used = s.tokens() - s.size();
             screen().result("rows of " + c.train().seqLen() + ": " + Text.count(data.batches().epochRows())
                     + " an epoch, " + Text.percent(used, (double) data.batches().epochRows() * c.train().seqLen())
                     + " filled"
@@ -72,7 +72,7 @@ final class DataCommand extends GyreCommand {
         for (int j = 0; j < s.length(i); j++)
             trained += s.isTarget(i, j) ? 1 : 0;
         screen().result("");
-        screen().result("example " + (i + 1) + " · " + s.file() + " line " + s.line(i) + " · "
+        screen().result("example " + (i + 1) + " · " + s.file(i) + " line " + s.line(i) + " · "
                 + Text.many(s.length(i), "token") + ", " + trained + " trained");
         if (ids)
             table(s, i, text);
@@ -124,7 +124,7 @@ final class DataCommand extends GyreCommand {
         for (int n : count)
             most = Math.max(most, n);
         screen().result("");
-        screen().result(name + ": " + s.file() + " · " + Text.many(s.size(), "example") + " of " + Text.count(s.read())
+        screen().result(name + ": " + s.name() + " · " + Text.many(s.size(), "example") + " of " + Text.count(s.read())
                 + " · " + Text.count(s.truncated()) + " truncated to " + (T + 1) + " tokens · "
                 + Text.count(s.dropped()) + " dropped · " + Text.count(s.tokens()) + " tokens, "
                 + Text.percent(s.targets(), s.tokens()) + " trained");

@@ -7,10 +7,12 @@ import dev.gyre.model.transformer.Transformer;
 import dev.gyre.trainer.cli.screen.ExitCode;
 import dev.gyre.trainer.cli.screen.GeometryReport;
 import dev.gyre.trainer.cli.screen.Text;
+import dev.gyre.trainer.config.DataFiles;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.data.Example;
-import dev.gyre.trainer.data.ExampleReader;
+import dev.gyre.trainer.data.ExampleFiles;
 import dev.gyre.trainer.data.ModelText;
+import dev.gyre.trainer.data.TokenCache;
 import dev.gyre.trainer.data.TokenizedSet;
 import dev.gyre.trainer.measure.Evaluation;
 import dev.gyre.trainer.measure.ModelRef;
@@ -18,6 +20,7 @@ import dev.gyre.trainer.measure.WeightGeometry;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -36,12 +39,16 @@ final class EvalCommand extends GyreCommand {
     DateArgs date = new DateArgs();
 
     @Parameters(index = "1", paramLabel = "FILE",
-            description = "JSONL (text; prompt + completion; messages; keys of Alpaca or ShareGPT) or plain text.")
+            description = "JSON lines or list, CSV, Parquet (text; prompt + completion; messages; keys of Alpaca or ShareGPT) or plain text; a file, a folder or a pattern.")
     @SuppressWarnings("NullAway.Init") // required, set by picocli
     Path file;
 
-    @Option(names = "--format", defaultValue = "auto", description = "auto, jsonl or text (default: ${DEFAULT-VALUE}).")
+    @Option(names = "--format", defaultValue = "auto", description = "auto, jsonl, csv, parquet or text (default: ${DEFAULT-VALUE}).")
     RunConfig.Format format = RunConfig.Format.AUTO;
+
+    @Option(names = "--keys", paramLabel = "KEY=COLUMN",
+            description = "A column of the data that has another name, such as prompt=question; may be repeated.")
+    Map<String, String> keys = Map.of();
 
     @Option(names = "--train-on", defaultValue = "completion",
             description = "Tokens that count: completion or all (default: ${DEFAULT-VALUE}).")
@@ -83,6 +90,10 @@ final class EvalCommand extends GyreCommand {
     protected int run() {
         if (batch < 1 || seqLen != null && seqLen < 1 || exact < 0)
             throw new UsageException("--batch and --seq-len must be at least 1, --exact at least 0");
+        for (String key : keys.keySet())
+            if (!RunConfig.Data.KEYS.contains(key))
+                throw new UsageException("--keys " + key + ": names that Gyre reads are "
+                        + String.join(", ", RunConfig.Data.KEYS));
         ModelRef ref = model.ref();
         boolean twice = before || forgetting != null;
         if (twice && ref.adapters().isEmpty())
@@ -140,12 +151,13 @@ final class EvalCommand extends GyreCommand {
         int T = seqLen != null ? seqLen : Math.min(512, llama.config().maxPositionEmbeddings());
         List<Measured> out = new ArrayList<>();
         for (Path f : files) {
-            TokenizedSet set = TokenizedSet.read(f,
-                    new TokenizedSet.Rules(format, trainOn, RunConfig.TooLong.SPLIT, T), text);
+            ExampleFiles from = ExampleFiles.of(DataFiles.of(f.toString()), format, keys);
+            TokenizedSet set = TokenizedSet.read(from,
+                    new TokenizedSet.Rules(format, trainOn, RunConfig.TooLong.SPLIT, T), text, TokenCache.DEFAULT);
             if (!noted)
                 set.notes().forEach(screen()::note);
             out.add(new Measured(Evaluation.loss(llama, backend, set, batch, T),
-                    exact == 0 ? null : Evaluation.answers(llama, backend, first(f, exact), text), set));
+                    exact == 0 ? null : Evaluation.answers(llama, backend, first(from, exact), text), set));
         }
         noted = true;
         return out;
@@ -171,15 +183,11 @@ final class EvalCommand extends GyreCommand {
             o.put("exact", a.share()).put("token_accuracy", a.tokenShare()).put("answered", a.all());
     }
 
-    private List<Example> first(Path file, int n) {
-        List<Example> out = new ArrayList<>();
-        ExampleReader.read(file, format, (e, _) -> {
-            if (out.size() < n && e.isTask())
-                out.add(e);
-        });
+    private List<Example> first(ExampleFiles files, int n) {
+        List<Example> out = files.tasks(n);
         if (out.isEmpty())
             throw new UsageException(
-                    file + ": --exact needs examples with prompt and completion, or messages with an answer");
+                    files.name() + ": --exact needs examples with prompt and completion, or messages with an answer");
         return out;
     }
 }

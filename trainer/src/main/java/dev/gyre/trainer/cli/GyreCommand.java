@@ -1,6 +1,7 @@
 package dev.gyre.trainer.cli;
 
 import dev.gyre.trainer.cli.screen.Screen;
+import dev.gyre.trainer.data.Reading;
 import java.util.Objects;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
@@ -34,6 +35,6 @@ public abstract class GyreCommand implements Callable<Integer> {
 
     @Override
     public final Integer call() throws Exception {
-        return run();
+        return Reading.within(screen()::status, this::run);
     }
 }

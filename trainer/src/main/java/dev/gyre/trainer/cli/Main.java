@@ -28,6 +28,9 @@ public final class Main implements Runnable {
     /// loggers without a reference are garbage-collected.
     private static final Logger TOKENIZERS = Logger.getLogger("ai.djl");
 
+    /// So does the reader of Parquet files, of instructions and libraries that it found.
+    private static final Logger PARQUET = Logger.getLogger("dev.hardwood");
+
     @Spec
     @SuppressWarnings("NullAway.Init") // set by picocli
     CommandSpec spec;
@@ -70,6 +73,7 @@ public final class Main implements Runnable {
     /// Runs a command line and returns its exit code; what tests call.
     public static int run(Screen screen, String... args) {
         TOKENIZERS.setLevel(Level.SEVERE);
+        PARQUET.setLevel(Level.SEVERE);
         TokenizerSettings.apply();
         CommandLine gyre = commands();
         gyre.setOut(screen.writer());

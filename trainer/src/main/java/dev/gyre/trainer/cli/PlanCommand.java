@@ -1,10 +1,12 @@
 package dev.gyre.trainer.cli;
 
+import dev.gyre.kernels.InputException;
 import dev.gyre.trainer.cli.screen.ExitCode;
 import dev.gyre.trainer.cli.screen.PlanTable;
 import dev.gyre.trainer.config.ConfigException;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.RunConfig;
+import dev.gyre.trainer.data.DataSets;
 import dev.gyre.trainer.data.RunData;
 import dev.gyre.trainer.plan.MemoryEstimate;
 import dev.gyre.trainer.plan.RunPlan;
@@ -76,12 +78,16 @@ final class PlanCommand extends GyreCommand {
     }
 
     private RunData.Load load(RunConfig c) {
-        for (String f : c.data().valid() == null ? List.of(c.data().train())
-                : List.of(c.data().train(), c.data().valid()))
-            if (!Files.exists(Path.of(f))) {
-                screen().note("note: " + f + " is not there; what the data take is left out");
-                return new RunData.Load(0, 0);
-            }
+        try {
+            for (Path f : DataSets.files(c.data()))
+                if (!Files.exists(f)) {
+                    screen().note("note: " + f + " is not there; what the data take is left out");
+                    return new RunData.Load(0, 0);
+                }
+        } catch (InputException e) {
+            screen().note("note: " + e.getMessage() + "; what the data take is left out");
+            return new RunData.Load(0, 0);
+        }
         return RunPlan.load(c);
     }
 

@@ -204,6 +204,8 @@ final class Binder {
             return map(node, p.getActualTypeArguments()[1], key, at);
         if (type == Names.class)
             return names(node, key, at);
+        if (type == DataFiles.class)
+            return dataFiles(node, key, at);
         if (!(node instanceof ScalarNode scalar))
             throw error(node, "'" + at + "' must be a single value");
         if (type instanceof Class<?> c && c.isEnum())
@@ -221,6 +223,38 @@ final class Binder {
                 throw error(t.getKeyNode(), "'" + at + "' must give each name one value");
         }
         return out;
+    }
+
+    private Object dataFiles(Node node, Key key, String at) {
+        List<Node> nodes = node instanceof SequenceNode seq ? seq.getValue() : List.of(node);
+        List<String> names = new ArrayList<>();
+        for (Node n : nodes) {
+            if (!(n instanceof ScalarNode s) || s.getValue().isBlank())
+                throw error(n, "'" + at + "' must be a file, a folder or a pattern, or a list of them");
+            names.add(s.getValue());
+        }
+        if (names.isEmpty())
+            throw error(node, "'" + at + "' lists no file");
+        DataFiles files = new DataFiles(names);
+        if (inputs && key.input() && files.split() == null)
+            for (Node n : nodes) {
+                String name = ((ScalarNode) n).getValue();
+                if (Files.exists(Path.of(name)))
+                    continue;
+                if (!DataFiles.isPattern(name))
+                    throw missing(n, name, at);
+                try {
+                    DataFiles.of(name).paths();
+                } catch (InputException e) {
+                    throw error(n, "'" + at + "': " + e.getMessage());
+                }
+            }
+        return files;
+    }
+
+    private ConfigException missing(Node node, String name, String at) {
+        return error(node, "'" + at + "' names " + name + ", which is not there (looked in "
+                + Path.of("").toAbsolutePath() + ")");
     }
 
     private Object names(Node node, Key key, String at) {
@@ -264,8 +298,7 @@ final class Binder {
             if (inputs && key.model())
                 return model(node, text, at);
             if (inputs && key.input() && !Files.exists(Path.of(text)))
-                throw error(node, "'" + at + "' names " + text + ", which is not there (looked in "
-                        + Path.of("").toAbsolutePath() + ")");
+                throw missing(node, text, at);
             return text;
         }
         if (type == boolean.class || type == Boolean.class) {

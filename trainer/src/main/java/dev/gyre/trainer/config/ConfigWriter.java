@@ -139,6 +139,7 @@ public final class ConfigWriter {
             case null -> "null";
             case Names n when n.pattern() != null -> text(n.pattern());
             case Names n -> value(n.list());
+            case DataFiles f -> f.names().size() == 1 ? text(f.names().getFirst()) : value(f.names());
             case List<?> l -> l.stream().map(ConfigWriter::value).collect(Collectors.joining(", ", "[", "]"));
             case Map<?, ?> m -> m.entrySet().stream().map(e -> value(e.getKey()) + ": " + value(e.getValue())).sorted()
                     .collect(Collectors.joining(", ", "{", "}"));

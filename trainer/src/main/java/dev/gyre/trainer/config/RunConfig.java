@@ -14,10 +14,12 @@ import java.nio.file.Path;
 import java.time.LocalDate;
 import java.time.LocalDateTime;
 import java.time.format.DateTimeParseException;
+import java.util.Collections;
 import java.util.EnumSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 
 /// `run.yaml` of a fine-tuning run. Paths are relative to the directory in which Gyre is started.
@@ -64,13 +66,20 @@ public record RunConfig(
     }
 
     public record Data(
-            @Key(doc = "training examples: .jsonl (text; prompt + completion; messages; keys of Alpaca or ShareGPT) or plain text",
-                    example = "data/train.jsonl", input = true) String train,
-            @Key(doc = "validation examples; without them nothing is evaluated", def = "null",
-                    example = "data/valid.jsonl", input = true) @Nullable String valid,
+            @Key(doc = "training examples: a file, a folder, a pattern such as data/*.jsonl, or a list of them, read in this"
+                    + " order, those of a folder or pattern by name; JSON lines or lists, CSV, Parquet, plain text, or"
+                    + " these packed with gzip (docs/data.md)",
+                    example = "data/train.jsonl", input = true) DataFiles train,
+            @Key(doc = "validation examples, or how many of the training examples are held out for it, such as 10% or 200;"
+                    + " without them nothing is evaluated",
+                    def = "null",
+                    example = "data/valid.jsonl", input = true) @Nullable DataFiles valid,
             @Key(doc = "further validation sets with curves of their own, {name: file}, such as {old: data/old.jsonl}",
-                    def = "{}", input = true) Map<String, String> alsoValid,
-            @Key(doc = "auto (by file name), jsonl or text", def = "auto") Format format,
+                    def = "{}", input = true) Map<String, DataFiles> alsoValid,
+            @Key(doc = "auto (by file name), jsonl (also a JSON list), csv, parquet or text", def = "auto") Format format,
+            @Key(doc = "names of the data's columns where they have others than Gyre knows, such as"
+                    + " {prompt: question, completion: answer}",
+                    def = "{}") Map<String, String> keys,
             @Key(doc = "tokens that count in the loss: completion (answers only) or all",
                     def = "completion") TrainOn trainOn,
             @Key(doc = "several short examples in one row, attention kept inside each; false: one example a row, padded",
@@ -78,6 +87,12 @@ public record RunConfig(
             @Key(doc = "examples longer than seq_len: truncate, drop, or split (running text only)",
                     def = "truncate") TooLong tooLong,
             @Key(doc = "a new order every epoch", def = "true") boolean shuffle,
+            @Key(doc = "megabytes of tokens that a set keeps in memory; a larger one is read from a file of tokens, with the"
+                    + " same result",
+                    def = "256", min = 0, max = 4096) int memory,
+            @Key(doc = "folder for files of tokens, which are made once for the same data and tokenizer; null: gyre/tokens"
+                    + " in the user's cache folder",
+                    def = "null") @Nullable String cache,
             @Key(doc = "what a chat template shows that asks for today's date (strftime_now), such as 2025-07-26 or"
                     + " 2025-07-26T14:30:00, so that a run can be repeated; without it the template has no date",
                     def = "null") @Nullable String date) {
@@ -95,7 +110,44 @@ public record RunConfig(
                 if (!name.matches("[A-Za-z0-9_.-]+"))
                     throw new Conflict("also_valid", "also_valid: '" + name
                             + "' is no name for a curve; use letters, digits, _ . -");
-            alsoValid = Map.copyOf(alsoValid);
+            if (train.split() != null)
+                throw new Conflict("train", "train: " + train + " names no file; data.valid takes a part of the examples");
+            if (valid != null && valid.split() != null) {
+                DataFiles.Split s = valid.split();
+                if (s.count() == 0 && !(s.share() > 0 && s.share() < 1) || s.count() < 0)
+                    throw new Conflict("valid", "valid: " + valid + " must be above 0 % and below 100 %, or a number of"
+                            + " examples above 0");
+            }
+            alsoValid.forEach((name, files) -> {
+                if (files.split() != null)
+                    throw new Conflict("also_valid", "also_valid: " + name + ": " + files
+                            + " names no file; only data.valid can be a part of the training examples");
+            });
+            for (Map.Entry<String, String> e : keys.entrySet()) {
+                if (!KEYS.contains(e.getKey()))
+                    throw new Conflict("keys", "keys: '" + e.getKey() + "' is no name that Gyre reads; those are "
+                            + String.join(", ", KEYS) + " (write {prompt: question} for a column 'question' that is"
+                            + " the prompt)");
+                if (e.getValue().isEmpty())
+                    throw new Conflict("keys", "keys: the column of '" + e.getKey() + "' has no name");
+            }
+            alsoValid = Collections.unmodifiableMap(new TreeMap<>(alsoValid));
+            keys = Collections.unmodifiableMap(new TreeMap<>(keys));
+        }
+
+        /// What a row of data can have, under these names or those that `keys` gives.
+        public static final List<String> KEYS = List.of("text", "prompt", "completion", "messages", "conversations",
+                "instruction", "input", "output", "system", "history", "tools");
+
+        /// Validation examples in files of their own; null where there are none, or where they are a part of the training
+        /// examples.
+        public @Nullable DataFiles validFiles() {
+            return valid == null || valid.split() != null ? null : valid;
+        }
+
+        /// The part of the training examples that is held out for validation; null where there is none.
+        public DataFiles.@Nullable Split split() {
+            return valid == null ? null : valid.split();
         }
 
         /// The date, at midnight where no time is given.
@@ -111,7 +163,7 @@ public record RunConfig(
     }
 
     public enum Format {
-        AUTO, JSONL, TEXT
+        AUTO, JSONL, CSV, PARQUET, TEXT
     }
 
     public enum TrainOn {
@@ -217,7 +269,7 @@ public record RunConfig(
                     def = "100",
                     min = 0) int answers,
             @Key(doc = "examples of what the base model knows, to see what is forgotten", def = "null",
-                    example = "data/old.jsonl", input = true) @Nullable String forgetting,
+                    example = "data/old.jsonl", input = true) @Nullable DataFiles forgetting,
             @Key(doc = "examine the result for report.html: answers, energy of the weights, times of operations, merging",
                     def = "true") boolean report) {
     }

@@ -4,7 +4,7 @@ import dev.gyre.model.adapter.PeftFile;
 import dev.gyre.model.files.FormatException;
 import dev.gyre.model.files.Json;
 import dev.gyre.trainer.measure.ModelRef;
-import dev.gyre.trainer.record.Provenance;
+import dev.gyre.model.files.Sha256;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -23,7 +23,7 @@ final class MergeRecord {
 
     private record Merged(String name, String sha256) {
         static Merged of(Path adapter) {
-            return new Merged(ModelRef.name(adapter), Provenance.sha256(adapter.resolve(PeftFile.WEIGHTS)));
+            return new Merged(ModelRef.name(adapter), Sha256.of(adapter.resolve(PeftFile.WEIGHTS)));
         }
     }
 

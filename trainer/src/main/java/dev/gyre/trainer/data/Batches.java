@@ -3,9 +3,13 @@ package dev.gyre.trainer.data;
 import dev.gyre.kernels.InputException;
 import dev.gyre.model.transformer.Batch;
 import dev.gyre.trainer.config.RunConfig;
+import java.nio.file.Path;
+import java.util.AbstractList;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
@@ -26,8 +30,9 @@ public final class Batches {
     private final double epochs;
 
     private int epoch = -1;
-    private int[][] rows = {};
-    private int epochRows;
+    private Packing.Rows rows = new Packing.Rows(new int[0], new int[0]);
+    /// Rows of the epoch that this run takes.
+    private int used;
     private int row;
 
     /// @param B rows of a micro-batch
@@ -65,15 +70,15 @@ public final class Batches {
 
     public void seek(Position p) {
         if (p.epoch() != epoch) {
+            rows = new Packing.Rows(new int[0], new int[0]); // its memory is free for the next
+            rows = packed(p.epoch());
             epoch = p.epoch();
-            int[][] all = packed(epoch);
-            epochRows = all.length;
-            rows = Arrays.copyOf(all, used(all.length, epoch));
+            used = used(rows.size(), epoch);
         }
         row = p.row();
     }
 
-    private int[][] packed(int epoch) {
+    private Packing.Rows packed(int epoch) {
         return Packing.rows(set, T, packing, shuffle, seed, epoch);
     }
 
@@ -91,7 +96,7 @@ public final class Batches {
                     + " examples cannot be counted; give the length of the run as train.steps");
         long n = 0;
         for (int e = 0; e < epochs; e++)
-            n += used(packed(e).length, e);
+            n += used((e == epoch ? rows : packed(e)).size(), e);
         return n;
     }
 
@@ -105,21 +110,21 @@ public final class Batches {
 
     /// Passes over the data so far, with the fraction of the current one.
     public double epochsDone() {
-        return epoch + row / (double) Math.max(1, epochRows);
+        return epoch + row / (double) Math.max(1, rows.size());
     }
 
     /// Rows of the current epoch.
     public int epochRows() {
-        return epochRows;
+        return rows.size();
     }
 
     private int @Nullable [] nextRow() {
-        while (row >= rows.length) {
+        while (row >= used) {
             if (epoch + 1 >= epochs)
                 return null;
             seek(new Position(epoch + 1, 0));
         }
-        return rows[row++];
+        return rows.get(row++);
     }
 
     /// The next `count` micro-batches: those of one optimiser step. Ends with empty ones when the last epoch is over.
@@ -136,21 +141,34 @@ public final class Batches {
         return out;
     }
 
-    /// The whole set in the file's order, for evaluation.
+    /// The whole set in its own order, for evaluation. A micro-batch is made when it is asked for: together they may be larger
+    /// than memory.
     ///
     /// @param limit micro-batches at most, whose rows are then spread evenly over the set, the same each time; 0: all
     public static List<Micro> inOrder(TokenizedSet set, int B, int T, boolean packing, int limit) {
         Batches all = new Batches(set, B, T, packing, false, 0, 1);
-        int[][] rows = all.rows;
-        int count = (rows.length + B - 1) / B;
-        if (limit > 0 && limit < count) {
-            int[][] spread = new int[limit * B][];
-            for (int i = 0; i < spread.length; i++)
-                spread[i] = rows[(int) ((long) i * rows.length / spread.length)];
-            all.rows = spread;
-            count = limit;
-        }
-        return all.next(count);
+        int rows = all.rows.size();
+        int count = Math.ceilDiv(rows, B);
+        boolean spread = limit > 0 && limit < count;
+        int n = spread ? limit : count;
+        return new AbstractList<>() {
+            @Override
+            public int size() {
+                return n;
+            }
+
+            @Override
+            public Micro get(int i) {
+                int[][] chosen = new int[B][];
+                for (int b = 0; b < B; b++) {
+                    long r = (long) i * B + b;
+                    if (spread)
+                        r = r * rows / ((long) n * B);
+                    chosen[b] = r < rows ? all.rows.get((int) r) : new int[0];
+                }
+                return all.batch(chosen);
+            }
+        };
     }
 
     private Micro batch(int[][] chosen) {
@@ -198,9 +216,13 @@ public final class Batches {
     /// `data/train.jsonl lines 3, 17, 40, ...`: what a micro-batch was made of, for messages.
     public String describe(Micro micro) {
         int shown = Math.min(8, micro.examples().length);
-        String lines = IntStream.range(0, shown).map(i -> set.line(micro.examples()[i])).mapToObj(Integer::toString)
-                .collect(Collectors.joining(", "));
-        return set.file() + " line" + (shown == 1 ? " " : "s ") + lines
-                + (micro.examples().length > shown ? ", ..." : "");
+        Map<Path, List<String>> lines = new LinkedHashMap<>();
+        for (int i = 0; i < shown; i++)
+            lines.computeIfAbsent(set.file(micro.examples()[i]), _ -> new ArrayList<>())
+                    .add(String.valueOf(set.line(micro.examples()[i])));
+        return lines.entrySet().stream()
+                .map(e -> e.getKey() + " line" + (e.getValue().size() == 1 ? " " : "s ")
+                        + String.join(", ", e.getValue()))
+                .collect(Collectors.joining(" and ")) + (micro.examples().length > shown ? ", ..." : "");
     }
 }

@@ -7,6 +7,10 @@ import java.nio.file.Path;
 public final class DataException extends GyreException {
     private static final long serialVersionUID = 1L;
 
+    public DataException(String problem) {
+        super(problem);
+    }
+
     public DataException(Path file, String problem) {
         super(file + ": " + problem);
     }

@@ -1,15 +1,11 @@
 package dev.gyre.trainer.data;
 
 import dev.gyre.model.files.Inputs;
-import dev.gyre.model.files.Json;
 import dev.gyre.trainer.config.RunConfig.Format;
 import java.io.BufferedInputStream;
-import java.io.ByteArrayOutputStream;
+import java.io.EOFException;
 import java.io.IOException;
 import java.io.InputStream;
-import java.nio.ByteBuffer;
-import java.nio.charset.CharacterCodingException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
@@ -18,28 +14,21 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.stream.Stream;
+import java.util.zip.GZIPInputStream;
 import org.jspecify.annotations.Nullable;
-import tools.jackson.core.JacksonException;
-import tools.jackson.core.StreamReadFeature;
-import tools.jackson.databind.DeserializationFeature;
 import tools.jackson.databind.JsonNode;
-import tools.jackson.databind.json.JsonMapper;
 import tools.jackson.databind.node.ObjectNode;
 
-/// Reads example files line by line: JSONL with `text`, with `prompt` and `completion`, with `messages`, or as data sets for
+/// Reads files of examples: objects with `text`, with `prompt` and `completion`, with `messages`, or as data sets for
 /// other trainers have it, `instruction`, `input` and `output` (Alpaca) or `conversations` (ShareGPT); kinds may be mixed,
 /// null is as good as absent. Keys that say more about what is trained on or seen are honoured or refused by name; others,
-/// such as ids, are ignored. Or plain text.
+/// such as ids, are ignored. The objects are lines of JSON, elements of a JSON list, rows of a table (CSV, Parquet). Or plain
+/// text.
 public final class ExampleReader {
-    /// A plain text file is handed on in pieces of about this many characters, cut between lines, so that a tokenizer
-    /// never sees a whole book at once.
-    private static final int PIECE = 1 << 16;
-
-    private static final JsonMapper JSON = JsonMapper.builder().enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
-            .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS).build();
-
     /// Files of examples that are not read; as running text they would train on nonsense without a word.
-    private static final List<String> TABLES = List.of(".csv", ".tsv", ".parquet", ".arrow", ".xlsx");
+    private static final List<String> TABLES = List.of(".arrow", ".xlsx", ".xls", ".ods", ".feather", ".orc", ".avro");
+    private static final List<String> PACKED = List.of(".zst", ".zip", ".bz2", ".xz", ".7z", ".tar", ".tgz", ".rar");
+    private static final String GZIP = ".gz";
 
     private ExampleReader() {
     }
@@ -50,104 +39,92 @@ public final class ExampleReader {
         void accept(Example example, int line);
     }
 
+    /// Receives examples until it has enough.
+    @FunctionalInterface
+    interface Until {
+        /// Whether more are wanted.
+        boolean accept(Example example, int line);
+    }
+
     /// AUTO decided by the file's name.
     public static Format format(Path file, Format wanted) {
         if (wanted != Format.AUTO)
             return wanted;
-        String name = String.valueOf(file.getFileName()).toLowerCase(Locale.ROOT);
+        String whole = name(file);
+        String name = whole.endsWith(GZIP) ? whole.substring(0, whole.length() - GZIP.length()) : whole;
+        if (PACKED.stream().anyMatch(name::endsWith))
+            throw new DataException(file, "is packed in a way that is not read; unpack it, or pack it with gzip");
         if (TABLES.stream().anyMatch(name::endsWith))
-            throw new DataException(file, "is a table; write an object with the same keys a line (.jsonl), or set"
-                    + " data.format: text to train on it as running text");
-        return name.endsWith(".jsonl") || name.endsWith(".json") || name.endsWith(".ndjson") ? Format.JSONL
+            throw new DataException(file, "is a table of a kind that is not read; write it as CSV, Parquet or lines of"
+                    + " JSON (.jsonl), or set data.format: text to train on it as running text");
+        if (name.endsWith(".parquet"))
+            return Format.PARQUET;
+        return name.endsWith(".csv") || name.endsWith(".tsv") ? Format.CSV
+                : name.endsWith(".jsonl") || name.endsWith(".json") || name.endsWith(".ndjson") ? Format.JSONL
                 : Format.TEXT;
+    }
+
+    private static String name(Path file) {
+        return String.valueOf(file.getFileName()).toLowerCase(Locale.ROOT);
     }
 
     /// Hands all examples of `file` to `sink`, in order. Plain text arrives as consecutive [Example.Text] pieces.
     public static void read(Path file, Format format, Sink sink) {
+        read(file, format, RowKeys.NONE, (example, line) -> {
+            sink.accept(example, line);
+            return true;
+        });
+    }
+
+    /// As long as `sink` wants more; whether it does at the end of the file.
+    static boolean read(Path file, Format format, RowKeys keys, Until sink) {
         if (Inputs.isSpecial(file))
-            throw new DataException(file, "is a pipe, a socket or a device, not a file; name a .jsonl or text file");
-        try (InputStream in = new BufferedInputStream(Files.newInputStream(file), 1 << 16)) {
-            if (Files.isDirectory(file))
-                throw new DataException(file, "is a directory; name a .jsonl or text file");
-            switch (format(file, format)) {
-                case JSONL -> lines(file, in, (text, line) -> {
-                    if (!text.isBlank())
-                        sink.accept(parse(file, line, text), line);
-                });
-                case TEXT -> text(file, in, sink);
-                case AUTO -> throw new AssertionError(format);
-            }
+            throw new DataException(file, "is a pipe, a socket or a device, not a file; name a file of examples");
+        try (Rows rows = open(file, format(file, format), keys)) {
+            for (Rows.Row r = rows.next(); r != null; r = rows.next())
+                if (!sink.accept(r.example(), r.line()))
+                    return false;
+            return true;
         } catch (NoSuchFileException e) {
             throw new DataException(file, "no such file; paths are relative to " + Path.of("").toAbsolutePath());
+        } catch (EOFException e) {
+            throw new DataException(file, "ends before its content does; is the file complete?");
         } catch (IOException e) {
-            throw new DataException(file, Files.isDirectory(file) ? "is a directory; name a .jsonl or text file"
-                    : "cannot be read: " + e.getMessage());
+            throw new DataException(file, Files.isDirectory(file) ? DIRECTORY : "cannot be read: " + e.getMessage());
         }
     }
 
-    private interface LineSink {
-        void accept(String text, int line);
-    }
+    private static final String DIRECTORY = "is a directory; name a file of examples";
 
-    private static void lines(Path file, InputStream in, LineSink sink) throws IOException {
-        ByteArrayOutputStream buffer = new ByteArrayOutputStream();
-        int line = 1;
-        for (int c = in.read();; c = in.read()) {
-            if (c >= 0)
-                buffer.write(c);
-            if (c == '\n' || c < 0) {
-                if (buffer.size() > 0)
-                    sink.accept(decode(file, line, buffer.toByteArray()), line);
-                buffer.reset();
-                line++;
-            }
-            if (c < 0)
-                return;
+    private static Rows open(Path file, Format format, RowKeys keys) throws IOException {
+        if (Files.isDirectory(file))
+            throw new DataException(file, DIRECTORY);
+        boolean packed = name(file).endsWith(GZIP);
+        if (format == Format.PARQUET) {
+            if (packed)
+                throw new DataException(file, "is Parquet packed with gzip once more; unpack it");
+            return new ParquetRows(file, keys);
         }
-    }
-
-    private static String decode(Path file, int line, byte[] bytes) {
+        InputStream in = Files.newInputStream(file);
         try {
-            String s = StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(bytes)).toString();
-            return line == 1 && s.startsWith("\uFEFF") ? s.substring(1) : s;
-        } catch (CharacterCodingException e) {
-            throw new DataException(file, line, "not UTF-8 text; convert the file to UTF-8");
+            if (packed)
+                in = new GZIPInputStream(in, 1 << 16);
+            InputStream buffered = new BufferedInputStream(in, 1 << 16);
+            return switch (format) {
+                case JSONL -> new JsonRows(file, buffered, keys);
+                case CSV -> new CsvRows(file, buffered, keys);
+                case TEXT -> new TextRows(file, buffered);
+                case PARQUET, AUTO -> throw new AssertionError(format);
+            };
+        } catch (IOException | RuntimeException | Error e) {
+            in.close();
+            throw e;
         }
     }
 
-    private static void text(Path file, InputStream in, Sink sink) throws IOException {
-        StringBuilder piece = new StringBuilder();
-        int[] first = {1};
-        lines(file, in, (text, line) -> {
-            // a cut inside a run of white space would change tokens; before a word it does not
-            if (piece.length() >= PIECE && !Character.isWhitespace(text.charAt(0))) {
-                sink.accept(new Example.Text(piece.toString()), first[0]);
-                piece.setLength(0);
-                first[0] = line;
-            }
-            piece.append(text);
-        });
-        if (!piece.isEmpty())
-            sink.accept(new Example.Text(piece.toString()), first[0]);
-    }
-
-    private static Example parse(Path file, int line, String text) {
-        JsonNode node;
-        try {
-            node = JSON.readTree(text);
-        } catch (JacksonException e) {
-            if (text.startsWith("[") && line == 1)
-                throw new DataException(file, line, "a JSON list; write one object a line (JSONL)");
-            int column = e.getLocation() == null ? 0 : e.getLocation().getColumnNr();
-            throw new DataException(file, line, "not valid JSON" + (column > 0 ? " at column " + column : "") + ": "
-                    + (String.valueOf(e.getOriginalMessage()).contains("CTRL-CHAR, code 10")
-                            ? "the line ends inside a string"
-                            : Json.reason(e)));
-        }
-        if (!(node instanceof ObjectNode given))
-            throw new DataException(file, line,
-                    "not a JSON object; each line must be one, such as {\"text\": \"...\"}");
-        ObjectNode o = present(given);
+    /// The example that an object is.
+    static Example example(Path file, int line, ObjectNode given, RowKeys keys) {
+        ObjectNode o = present(keys.renamed(file, line, given));
         JsonNode messages = o.get("messages");
         JsonNode conversations = o.get("conversations");
         boolean chat = messages != null || conversations != null;
@@ -164,7 +141,7 @@ public final class ExampleReader {
         if (kinds != 1)
             throw new DataException(file, line, (kinds == 0 ? "has none" : "has more than one")
                     + " of: text; prompt and completion; messages; instruction and output; conversations. Give exactly"
-                    + " one" + found(o));
+                    + " one; data.keys maps other names" + found(o));
         if (plain)
             return new Example.Text(string(file, line, o, "text"));
         if (instruction)
@@ -181,7 +158,7 @@ public final class ExampleReader {
 
     /// Data sets with rows of several kinds have null in the columns that a row does not use.
     private static ObjectNode present(ObjectNode o) {
-        ObjectNode out = JSON.createObjectNode();
+        ObjectNode out = JsonRows.LINE.createObjectNode();
         for (Map.Entry<String, JsonNode> e : o.properties())
             if (!e.getValue().isNull())
                 out.set(e.getKey(), e.getValue());
@@ -220,7 +197,7 @@ public final class ExampleReader {
         return new Example.Completion(s + "\n\n### Response:\n", string(file, line, o, "output"));
     }
 
-    private static String found(ObjectNode o) {
+    static String found(ObjectNode o) {
         List<String> keys = new ArrayList<>(o.propertyNames());
         return keys.isEmpty() ? ""
                 : " (keys here: " + String.join(", ", keys.subList(0, Math.min(8, keys.size()))) + ")";
@@ -233,16 +210,5 @@ public final class ExampleReader {
         if (!v.isString())
             throw new DataException(file, line, "'" + key + "' must be a string");
         return v.stringValue();
-    }
-
-    /// The first `most` examples of a file that ask for an answer.
-    public static List<Example> tasks(Path file, Format format, int most) {
-        List<Example> out = new ArrayList<>();
-        if (most > 0)
-            read(file, format, (e, _) -> {
-                if (e.isTask() && out.size() < most)
-                    out.add(e);
-            });
-        return out;
     }
 }

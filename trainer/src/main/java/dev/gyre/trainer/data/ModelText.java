@@ -3,6 +3,7 @@ package dev.gyre.trainer.data;
 import dev.gyre.kernels.InputException;
 import dev.gyre.model.files.FormatException;
 import dev.gyre.model.files.Json;
+import dev.gyre.model.files.Sha256;
 import dev.gyre.model.format.ModelDir;
 import dev.gyre.model.token.ByteTokenizer;
 import dev.gyre.model.token.ChatTemplate;
@@ -11,6 +12,7 @@ import dev.gyre.model.token.StreamDecoder;
 import dev.gyre.model.token.Tokenizer;
 import dev.gyre.model.token.Tokenizers;
 import dev.gyre.trainer.config.RunConfig;
+import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.LocalDateTime;
@@ -22,6 +24,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
+import java.util.TreeMap;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import tools.jackson.databind.JsonNode;
 
@@ -40,9 +44,11 @@ public final class ModelText implements AutoCloseable {
     private final Set<Integer> stops;
     /// Tokens that the model has rows for.
     private final int vocabulary;
+    private final @Nullable LocalDateTime date;
 
     private ModelText(Tokenizer tokenizer, @Nullable ChatTemplate template, Path origin, Set<Integer> stops,
-            int vocabulary) {
+            int vocabulary, @Nullable LocalDateTime date) {
+        this.date = date;
         this.vocabulary = vocabulary;
         this.tokenizer = tokenizer;
         this.template = template;
@@ -81,7 +87,7 @@ public final class ModelText implements AutoCloseable {
         int vocabulary = Files.exists(config) ? Json.readObject(config).path("vocab_size").asInt(Integer.MAX_VALUE)
                 : Integer.MAX_VALUE;
         return new ModelText(Tokenizers.load(directory), ChatTemplate.load(directory, date), directory, stops,
-                vocabulary);
+                vocabulary, date);
     }
 
     /// Bytes as tokens, without a chat template.
@@ -91,12 +97,33 @@ public final class ModelText implements AutoCloseable {
 
     static ModelText of(Tokenizer tokenizer, @Nullable ChatTemplate template) {
         return new ModelText(tokenizer, template, Path.of("tokenizer"), new LinkedHashSet<>(),
-                Integer.MAX_VALUE);
+                Integer.MAX_VALUE, null);
     }
 
     public Tokenizer tokenizer() {
         return tokenizer;
     }
+
+    /// A hash of all that tokens follow from here, the same as long as the files are: those of the model's folder but its
+    /// weights. Null for a tokenizer that has no files.
+    @Nullable
+    String fingerprint() {
+        if (tokenizer instanceof ByteTokenizer b && !Files.isDirectory(origin))
+            return template == null ? "bytes " + new TreeMap<>(b.files()) : null;
+        if (!Files.isDirectory(origin))
+            return null;
+        StringBuilder all = new StringBuilder().append(date);
+        try (Stream<Path> s = Files.list(origin)) {
+            for (Path p : s.filter(Files::isRegularFile).sorted().toList())
+                if (FINGERPRINT.stream().anyMatch(String.valueOf(p.getFileName())::endsWith))
+                    all.append('\n').append(p.getFileName()).append(' ').append(Sha256.of(p));
+        } catch (IOException e) {
+            throw FormatException.unreadable(origin, e);
+        }
+        return all.toString();
+    }
+
+    private static final List<String> FINGERPRINT = List.of(".json", ".jinja", ".model", ".txt");
 
     /// Whether conversations can be rendered.
     public boolean hasTemplate() {

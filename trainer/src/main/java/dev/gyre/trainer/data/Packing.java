@@ -1,6 +1,7 @@
 package dev.gyre.trainer.data;
 
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.SplittableRandom;
 
@@ -14,8 +15,20 @@ final class Packing {
     private Packing() {
     }
 
-    /// Rows of example numbers. The order of examples is the file's, or a permutation drawn from (seed, epoch).
-    static int[][] rows(TokenizedSet set, int T, boolean packing, boolean shuffle, long seed, int epoch) {
+    /// The rows of a pass: row r has the examples `order[end[r - 1]] .. order[end[r] - 1]`. Two arrays, because there may be
+    /// a hundred million examples.
+    record Rows(int[] order, int[] end) {
+        int size() {
+            return end.length;
+        }
+
+        int[] get(int row) {
+            return Arrays.copyOfRange(order, row == 0 ? 0 : end[row - 1], end[row]);
+        }
+    }
+
+    /// Rows of example numbers. The order of examples is the files', or a permutation drawn from (seed, epoch).
+    static Rows rows(TokenizedSet set, int T, boolean packing, boolean shuffle, long seed, int epoch) {
         int[] order = new int[set.size()];
         for (int i = 0; i < order.length; i++)
             order[i] = i;
@@ -28,14 +41,15 @@ final class Packing {
                 order[j] = swap;
             }
         }
-        List<int[]> rows = new ArrayList<>();
+        Closed rows = new Closed(order);
         if (!packing) {
-            for (int e : order)
-                rows.add(new int[] {e});
-            return rows.toArray(int[][]::new);
+            for (int i = 0; i < order.length; i++)
+                rows.end(i + 1);
+            return rows.done();
         }
         List<Row> open = new ArrayList<>();
-        for (int e : order) {
+        for (int i = 0; i < order.length; i++) {
+            int e = order[i];
             int need = set.length(e) - 1;
             Row best = null;
             for (Row r : open)
@@ -48,7 +62,7 @@ final class Packing {
                         if (r.left < fullest.left)
                             fullest = r;
                     open.remove(fullest);
-                    rows.add(fullest.examples());
+                    rows.add(fullest);
                 }
                 best = new Row(T);
                 open.add(best);
@@ -56,12 +70,40 @@ final class Packing {
             best.put(e, need);
             if (best.left == 0) {
                 open.remove(best);
-                rows.add(best.examples());
+                rows.add(best);
             }
         }
-        for (Row r : open)
-            rows.add(r.examples());
-        return rows.toArray(int[][]::new);
+        open.forEach(rows::add);
+        return rows.done();
+    }
+
+    /// Rows that take no more examples. Their examples take the places in `order` of those already packed, which are at least
+    /// as many.
+    private static final class Closed {
+        private final int[] order;
+        private int used;
+        private int[] end = new int[1024];
+        private int size;
+
+        private Closed(int[] order) {
+            this.order = order;
+        }
+
+        private void add(Row r) {
+            for (int e : r.examples)
+                order[used++] = e;
+            end(used);
+        }
+
+        private void end(int at) {
+            if (size == end.length)
+                end = Arrays.copyOf(end, (int) Math.min(Integer.MAX_VALUE - 8L, 2L * size));
+            end[size++] = at;
+        }
+
+        private Rows done() {
+            return new Rows(order, Arrays.copyOf(end, size));
+        }
     }
 
     private static final class Row {
@@ -75,10 +117,6 @@ final class Packing {
         private void put(int example, int need) {
             examples.add(example);
             left -= need;
-        }
-
-        private int[] examples() {
-            return examples.stream().mapToInt(Integer::intValue).toArray();
         }
     }
 }

@@ -2,25 +2,26 @@ package dev.gyre.trainer.data;
 
 import dev.gyre.model.transformer.BatchShape;
 import dev.gyre.trainer.config.ConfigException;
+import dev.gyre.trainer.config.DataFiles;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.config.RunSettings;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
-import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /// The examples of a run as tokens and batches.
 ///
 /// @param tasks that the model answers while training
 /// @param steps optimiser steps of the run
+/// @param sets that they were read from; null where a program had them
 public record RunData(TokenizedSet train, @Nullable TokenizedSet valid, Batches batches, List<Batches.Micro> validation,
-        Map<String, List<Batches.Micro>> alsoValid, List<ModelText.Task> tasks, long steps) {
+        Map<String, List<Batches.Micro>> alsoValid, List<ModelText.Task> tasks, long steps,
+        @Nullable DataSets sets) {
     /// What the memory of a run depends on.
     ///
-    /// @param bytes of examples and validation batches
+    /// @param bytes of the examples in memory
     /// @param room longest sequence when the model answers while training; 0 where it does not
     public record Load(long bytes, int room) {
     }
@@ -30,9 +31,9 @@ public record RunData(TokenizedSet train, @Nullable TokenizedSet valid, Batches 
         RunConfig.Data d = c.data();
         RunConfig.Train t = c.train();
         RunConfig.Eval eval = c.eval();
-        TokenizedSet.Rules rules = TokenizedSet.Rules.of(d, t.seqLen());
-        TokenizedSet train = TokenizedSet.read(Path.of(d.train()), rules, text);
-        TokenizedSet valid = d.valid() == null ? null : TokenizedSet.read(Path.of(d.valid()), rules, text);
+        DataSets sets = new DataSets(d, t.seqLen(), c.seed(), text);
+        TokenizedSet train = sets.train();
+        TokenizedSet valid = sets.valid();
         Batches batches =
                 new Batches(train, t.microBatch(), t.seqLen(), t.buckets(), d.packing(), d.shuffle(), c.seed(),
                         t.epochs() == null ? Double.POSITIVE_INFINITY : t.epochs());
@@ -40,19 +41,19 @@ public record RunData(TokenizedSet train, @Nullable TokenizedSet valid, Batches 
                 : Batches.inOrder(valid, t.microBatch(), t.seqLen(), d.packing(), eval.batches());
         Map<String, List<Batches.Micro>> also = new TreeMap<>();
         d.alsoValid()
-                .forEach((name, file) -> also.put(name, Batches.inOrder(TokenizedSet.read(Path.of(file), rules, text),
+                .forEach((name, files) -> also.put(name, Batches.inOrder(sets.read(files),
                         t.microBatch(), t.seqLen(), d.packing(), eval.batches())));
-        List<ModelText.Task> tasks = d.valid() == null ? List.of()
-                : text.tasks(ExampleReader.tasks(Path.of(d.valid()), d.format(), eval.samples()));
-        return new RunData(train, valid, batches, validation, also, tasks, steps(batches, t));
+        List<ModelText.Task> tasks = text.tasks(sets.validTasks(eval.samples()));
+        return new RunData(train, valid, batches, validation, also, tasks, steps(batches, t), sets);
     }
 
     /// As [#read], after checking what is needed only when training is done: a mistake in it would show after hours.
     public static RunData readAll(RunConfig c, ModelText text) {
-        String old = c.results().forgetting();
+        DataFiles old = c.results().forgetting();
         if (old != null) {
-            TokenizedSet.read(Path.of(old), TokenizedSet.Rules.of(c.data(), c.train().seqLen()), text);
-            text.tasks(ExampleReader.tasks(Path.of(old), c.data().format(), c.results().answers()));
+            DataSets sets = new DataSets(c, text);
+            sets.read(old);
+            text.tasks(sets.tasks(old, c.results().answers()));
         }
         return read(c, text);
     }
@@ -61,7 +62,7 @@ public record RunData(TokenizedSet train, @Nullable TokenizedSet valid, Batches 
     public static RunData of(TokenizedSet train, RunConfig.Train t, long seed) {
         Batches batches = new Batches(train, t.microBatch(), t.seqLen(), t.buckets(), true, true, seed,
                 t.epochs() == null ? Double.POSITIVE_INFINITY : t.epochs());
-        return new RunData(train, null, batches, List.of(), Map.of(), List.of(), steps(batches, t));
+        return new RunData(train, null, batches, List.of(), Map.of(), List.of(), steps(batches, t), null);
     }
 
     /// Optimiser steps of the run, which must be more than those of its warm-up.
@@ -82,11 +83,11 @@ public record RunData(TokenizedSet train, @Nullable TokenizedSet valid, Batches 
 
     /// For the first steps of the run only.
     public RunData first(long most) {
-        return new RunData(train, valid, batches, validation, alsoValid, tasks, Math.min(most, steps));
+        return new RunData(train, valid, batches, validation, alsoValid, tasks, Math.min(most, steps), sets);
     }
 
     public RunData withoutValidation() {
-        return new RunData(train, null, batches, List.of(), Map.of(), List.of(), steps);
+        return new RunData(train, null, batches, List.of(), Map.of(), List.of(), steps, sets);
     }
 
     /// What a user should know about the examples before training on them.
@@ -97,8 +98,8 @@ public record RunData(TokenizedSet train, @Nullable TokenizedSet valid, Batches 
         if (valid == null)
             return out;
         out.addAll(valid.notes());
-        boolean asked = c.eval().samples() > 0 || c instanceof RunConfig r && r.results().answers() > 0
-                && ExampleReader.format(valid.file(), c.data().format()) == RunConfig.Format.JSONL;
+        boolean asked = c.eval().samples() > 0
+                || c instanceof RunConfig r && r.results().answers() > 0 && sets != null && sets.validMayAsk();
         if (asked && valid.tasks() == 0)
             out.add("data.valid has no tasks (prompt and completion, or messages with an answer), so none is answered");
         return out;
@@ -113,11 +114,8 @@ public record RunData(TokenizedSet train, @Nullable TokenizedSet valid, Batches 
 
     /// @param context of the model, in tokens
     public Load load(int context, ModelText text) {
-        // a token is an id and whether it is trained on; a position of a batch has four values
-        long bytes = 5 * (train.tokens() + (valid == null ? 0L : valid.tokens()));
-        for (List<Batches.Micro> set : Stream.concat(Stream.of(validation), alsoValid.values().stream()).toList())
-            for (Batches.Micro m : set)
-                bytes += 16L * m.batch().ids().length;
+        // validation batches are made one at a time
+        long bytes = train.heapBytes() + (valid == null ? 0 : valid.heapBytes());
         return new Load(bytes, tasks.isEmpty() ? 0 : text.room(tasks, context));
     }
 }

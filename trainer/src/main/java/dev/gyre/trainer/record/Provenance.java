@@ -2,17 +2,15 @@ package dev.gyre.trainer.record;
 
 import dev.gyre.model.files.FormatException;
 import dev.gyre.model.files.Json;
+import dev.gyre.model.files.Sha256;
 import java.io.IOException;
-import java.io.InputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.time.Instant;
-import java.util.HexFormat;
 import java.util.List;
 import java.util.stream.Stream;
 import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.node.ArrayNode;
 import tools.jackson.databind.node.JsonNodeFactory;
 import tools.jackson.databind.node.ObjectNode;
 
@@ -24,7 +22,9 @@ public final class Provenance {
     private Provenance() {
     }
 
-    public static ObjectNode describe(String version, String device, List<Path> inputs) {
+    /// @param inputs files and folders of the model
+    /// @param data files of examples, in their order
+    public static ObjectNode describe(String version, String device, List<Path> inputs, List<Path> data) {
         ObjectNode o = JsonNodeFactory.instance.objectNode();
         o.put("gyre", version);
         o.put("started", Instant.now().toString());
@@ -38,7 +38,12 @@ public final class Provenance {
         ObjectNode files = o.putObject("inputs");
         for (Path p : inputs)
             for (Path file : files(p))
-                files.put(file.toString(), sha256(file));
+                files.put(file.toString(), Sha256.of(file));
+        ArrayNode names = o.putArray("data");
+        for (Path file : data) {
+            files.put(file.toString(), Sha256.of(file));
+            names.add(file.toString());
+        }
         return o;
     }
 
@@ -60,10 +65,30 @@ public final class Provenance {
                 throw new FormatException(Path.of(e.getKey()), "changed since the run in " + dir.path()
                         + " was started; resuming needs the same model and data. Restore it, or start a new run");
         }
+        sameFiles(dir, before.path("data"), now.path("data"));
         ObjectNode again = before.withArray("resumed").addObject();
         for (String key : List.of("gyre", "started", "jdk", "device"))
             again.set(key, now.get(key));
         write(dir, before);
+    }
+
+    /// A folder or a pattern may mean other files than it did.
+    private static void sameFiles(RunDir dir, JsonNode before, JsonNode now) {
+        if (before.isMissingNode() || before.equals(now))
+            return; // runs of versions without folders have none
+        List<String> was = before.valueStream().map(JsonNode::asString).toList();
+        List<String> is = now.valueStream().map(JsonNode::asString).toList();
+        for (String f : is)
+            if (!was.contains(f))
+                throw new FormatException(Path.of(f), "was not among the data when the run in " + dir.path()
+                        + " was started; resuming needs the same data. Take it away, or start a new run");
+        for (String f : was)
+            if (!is.contains(f))
+                throw new FormatException(Path.of(f), "was among the data when the run in " + dir.path()
+                        + " was started and is not any more; resuming needs the same data. Restore it, or start a new"
+                        + " run");
+        throw new FormatException(dir.path(), "was started on the same data in another order; restore it, or start a"
+                + " new run");
     }
 
     /// Adds what turned out during the run.
@@ -80,21 +105,6 @@ public final class Provenance {
             return s.filter(Files::isRegularFile).sorted().toList();
         } catch (IOException e) {
             throw FormatException.unreadable(p, e);
-        }
-    }
-
-    /// Of a file, in hexadecimal.
-    public static String sha256(Path file) {
-        try (InputStream in = Files.newInputStream(file)) {
-            MessageDigest digest = MessageDigest.getInstance("SHA-256");
-            byte[] piece = new byte[1 << 20];
-            for (int n = in.read(piece); n >= 0; n = in.read(piece))
-                digest.update(piece, 0, n);
-            return HexFormat.of().formatHex(digest.digest());
-        } catch (IOException e) {
-            throw FormatException.unreadable(file, e);
-        } catch (NoSuchAlgorithmException e) {
-            throw new AssertionError(e);
         }
     }
 }

@@ -24,6 +24,7 @@ import org.jspecify.annotations.Nullable;
 /// |---|---|
 /// | `run.yaml` | the resolved configuration |
 /// | `provenance.json` | versions, hashes of model and data, device, flags |
+/// | `held-out.txt` | the examples that are held out, where `data.valid` is a part of the training data |
 /// | `metrics.jsonl` | one line per step and per evaluation |
 /// | `checkpoint-N/` | state after step N, with the adapter as it was then |
 /// | `adapter/` or `model/` | the result |
@@ -31,6 +32,9 @@ import org.jspecify.annotations.Nullable;
 /// | `log.txt` | what the screen showed |
 /// | `.lock` | there while a process trains |
 public final class RunDir {
+    /// Names the examples that are held out of the training data.
+    public static final String HELD_OUT = "held-out.txt";
+
     private static final Pattern CHECKPOINT = Pattern.compile("checkpoint-(0|[1-9]\\d{0,17})");
 
     private static final String BUSY =
@@ -131,7 +135,8 @@ public final class RunDir {
     }
 
     private static final Set<String> NAMES = Set.of("run.yaml", "provenance.json", "metrics.jsonl", "adapter", "model",
-            "program.txt", "log.txt", "tb", "results.json", "report.json", "report.html", FolderLock.FILE);
+            "program.txt", "log.txt", "tb", "results.json", "report.json", "report.html", HELD_OUT,
+            FolderLock.FILE);
 
     private static boolean isOurs(Path p) {
         String name = String.valueOf(p.getFileName());

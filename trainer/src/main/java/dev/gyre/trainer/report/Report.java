@@ -16,7 +16,7 @@ import dev.gyre.model.transformer.Transformer;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.data.Batches;
-import dev.gyre.trainer.data.ExampleReader;
+import dev.gyre.trainer.data.DataSets;
 import dev.gyre.trainer.data.ModelText;
 import dev.gyre.trainer.data.TokenizedSet;
 import dev.gyre.trainer.measure.Evaluation;
@@ -32,7 +32,6 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
-import java.util.Objects;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.function.Function;
@@ -144,14 +143,11 @@ public final class Report {
     }
 
     private static TokenizedSet train(RunConfig c, ModelText text) {
-        RunConfig.Data d = c.data();
-        return TokenizedSet.read(Path.of(d.train()),
-                TokenizedSet.Rules.of(d, c.train().seqLen()), text);
+        return new DataSets(c, text).train();
     }
 
     private static void samples(RunConfig c, Path dir, ModelText text, Backend backend, ArrayNode out) {
-        List<ModelText.Task> tasks = text.tasks(ExampleReader.tasks(
-                Path.of(Objects.requireNonNullElse(c.data().valid(), c.data().train())), c.data().format(), SAMPLES));
+        List<ModelText.Task> tasks = text.tasks(new DataSets(c, text).shown(SAMPLES));
         if (tasks.isEmpty())
             return;
         List<String> before = Evaluation.given(

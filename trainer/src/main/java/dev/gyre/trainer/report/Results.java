@@ -8,10 +8,10 @@ import dev.gyre.model.files.AtomicFiles;
 import dev.gyre.model.files.FormatException;
 import dev.gyre.model.files.Json;
 import dev.gyre.model.transformer.Transformer;
+import dev.gyre.trainer.config.DataFiles;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.data.Batches;
-import dev.gyre.trainer.data.Example;
-import dev.gyre.trainer.data.ExampleReader;
+import dev.gyre.trainer.data.DataSets;
 import dev.gyre.trainer.data.ModelText;
 import dev.gyre.trainer.data.TokenizedSet;
 import dev.gyre.trainer.measure.Evaluation;
@@ -170,37 +170,31 @@ public record Results(String method, String base, String model, String device, l
         int answered = 0;
         Double forgetting = null;
         Double kept = null;
-        String valid = c.data().valid();
+        DataSets sets = new DataSets(c, text);
+        TokenizedSet valid = sets.valid();
+        int most = c.results().answers();
         if (valid != null) {
-            loss = loss(c, model, text, backend, valid);
-            Evaluation.Answers a = Evaluation.answers(model, backend, tasks(c, valid), text);
+            loss = loss(c, model, backend, valid);
+            Evaluation.Answers a = Evaluation.answers(model, backend, sets.validTasks(most), text);
             answered = a.all();
             if (answered > 0) {
                 exact = a.share();
                 tokens = a.tokenShare();
             }
         }
-        String old = c.results().forgetting();
+        DataFiles old = c.results().forgetting();
         if (old != null) {
-            forgetting = loss(c, model, text, backend, old);
-            Evaluation.Answers a = Evaluation.answers(model, backend, tasks(c, old), text);
+            forgetting = loss(c, model, backend, sets.read(old));
+            Evaluation.Answers a = Evaluation.answers(model, backend, sets.tasks(old, most), text);
             if (a.all() > 0)
                 kept = a.share();
         }
         return new Scores(loss, exact, tokens, answered, forgetting, kept);
     }
 
-    private static double loss(RunConfig c, Transformer model, ModelText text, Backend backend, String file) {
-        RunConfig.Data d = c.data();
-        int T = c.train().seqLen();
-        TokenizedSet set = TokenizedSet.read(Path.of(file),
-                TokenizedSet.Rules.of(d, T), text);
+    private static double loss(RunConfig c, Transformer model, Backend backend, TokenizedSet set) {
         return Evaluation.loss(model, backend,
-                Batches.inOrder(set, c.train().microBatch(), T, d.packing(), 0)).loss();
-    }
-
-    private static List<Example> tasks(RunConfig c, String file) {
-        return ExampleReader.tasks(Path.of(file), c.data().format(), c.results().answers());
+                Batches.inOrder(set, c.train().microBatch(), c.train().seqLen(), c.data().packing(), 0)).loss();
     }
 
     private static long tensorBytes(Path dir) {

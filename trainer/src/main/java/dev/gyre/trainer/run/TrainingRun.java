@@ -15,6 +15,7 @@ import dev.gyre.trainer.config.ConfigWriter;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.config.RunSettings;
 import dev.gyre.trainer.data.Batches;
+import dev.gyre.trainer.data.DataSets;
 import dev.gyre.trainer.data.ModelText;
 import dev.gyre.trainer.data.RunData;
 import dev.gyre.trainer.data.TokenizedSet;
@@ -89,7 +90,8 @@ public final class TrainingRun implements AutoCloseable {
         TrainSession session = null;
         try {
             Checkpoint from = dir == null ? null : latest(dir, data.steps(), notes);
-            ObjectNode provenance = Provenance.describe(version, backend.describe(), inputs(config, trained));
+            ObjectNode provenance = Provenance.describe(version, backend.describe(), trained.inputs(),
+                    DataSets.files(config.data()));
             session = session(config, trained, backend);
             if (dir == null) {
                 dir = RunDir.create(path);
@@ -102,6 +104,9 @@ public final class TrainingRun implements AutoCloseable {
             if (!resume)
                 Provenance.write(dir, provenance);
             dir.write("program.txt", session.programs());
+            String heldOut = data.sets() == null ? null : data.sets().record();
+            if (heldOut != null)
+                dir.write(RunDir.HELD_OUT, heldOut);
             if (from != null)
                 dir.prune(config.output().keep(), from.bestStep()); // as after its save, which may have been its last
             return new TrainingRun(config, trained, data, backend, notes, dir, Objects.requireNonNull(lock), session,
@@ -125,17 +130,6 @@ public final class TrainingRun implements AutoCloseable {
         return c;
     }
 
-    /// Files and folders that the run reads.
-    private static List<Path> inputs(RunSettings config, Trained trained) {
-        List<Path> inputs = new ArrayList<>(trained.inputs());
-        RunConfig.Data d = config.data();
-        inputs.add(Path.of(d.train()));
-        if (d.valid() != null)
-            inputs.add(Path.of(d.valid()));
-        d.alsoValid().values().forEach(f -> inputs.add(Path.of(f)));
-        return inputs;
-    }
-
     private static TrainSession session(RunSettings config, Trained trained, Backend backend) {
         HeapTrim.collect(); // what reading, rounding and decomposing the weights left behind
         TrainSession s = new TrainSession(trained.model(), backend, RunData.shapes(config.train()), trained.full(),
@@ -150,7 +144,7 @@ public final class TrainingRun implements AutoCloseable {
         return key.startsWith("eval.") || key.startsWith("results.") || key.startsWith("output.")
                 || key.equals("train.steps")
                 || key.equals("train.epochs")
-                || key.equals("train.gradient_checkpointing")
+                || key.equals("train.gradient_checkpointing") || key.equals("data.memory") || key.equals("data.cache")
                 || key.equals("device") || key.equals("precision") || key.equals("check_device");
     }
 

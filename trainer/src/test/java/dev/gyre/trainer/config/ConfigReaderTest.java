@@ -72,7 +72,7 @@ class ConfigReaderTest {
                 "adapter.exclude='.*up_proj'", "adapter.targets=all-linear", "train.steps=7", "seed=9000000000");
         RunConfig again = parse(ConfigWriter.resolved(c));
         assertThat(again).isEqualTo(c);
-        assertThat(again.data().valid()).isEqualTo("a b: c\"d");
+        assertThat(again.data().valid()).isEqualTo(DataFiles.of("a b: c\"d"));
         assertThat(again.seed()).isEqualTo(9_000_000_000L);
     }
 
@@ -250,5 +250,37 @@ class ConfigReaderTest {
             grid.append("  k").append(i).append(": [a, b]\n");
         assertThatThrownBy(() -> ConfigReader.parse("sweep.yaml", grid.toString(), SweepConfig.class, List.of()))
                 .isInstanceOf(ConfigException.class).hasMessageContaining("more than 10000 combinations");
+    }
+
+    @Test
+    void dataMayBeSeveralFilesAndAPartOfThem() throws IOException {
+        RunConfig c = parse(MINIMAL, "data.train=[a.jsonl, \"b/*.csv\"]", "data.valid=10%",
+                "data.keys={prompt: question, completion: answer}");
+        assertThat(c.data().train().names()).containsExactly("a.jsonl", "b/*.csv");
+        assertThat(c.data().split()).isEqualTo(new DataFiles.Split(0.1, 0));
+        assertThat(c.data().validFiles()).isNull();
+        assertThat(c.data().keys()).containsEntry("prompt", "question");
+        assertThat(ConfigReader.parse("again", ConfigWriter.resolved(c), RunConfig.class, List.of())).isEqualTo(c);
+        RunConfig n = parse(MINIMAL, "data.valid=200");
+        assertThat(n.data().split()).isEqualTo(new DataFiles.Split(0, 200));
+        assertThat(ConfigReader.parse("again", ConfigWriter.resolved(n), RunConfig.class, List.of())).isEqualTo(n);
+        assertThat(parse(MINIMAL, "data.valid=./200").data().split()).as("a file of that name").isNull();
+    }
+
+    @ParameterizedTest
+    @CsvSource(delimiter = '|', quoteCharacter = '`', value = {
+        "data.train=10% | train: 10% names no file",
+        "data.valid=0% | must be above 0 % and below 100 %",
+        "data.valid=100% | must be above 0 % and below 100 %",
+        "data.valid=0 | must be above 0 %",
+        "data.valid=[] | 'data.valid' lists no file",
+        "data.train={a: b} | 'data.train' must be a file, a folder or a pattern",
+        "data.keys={answer: completion} | 'answer' is no name that Gyre reads",
+        "data.keys={prompt: ''} | the column of 'prompt' has no name",
+        "data.memory=-1 | must be between 0 and 4096",
+    })
+    void dataThatCannotBeMeantIsNamed(String setting, String message) {
+        assertThatThrownBy(() -> parse(MINIMAL, setting)).isInstanceOf(ConfigException.class)
+                .hasMessageContaining(message);
     }
 }

@@ -42,7 +42,7 @@ class TrainLoopTest {
         RunData all = RunData.of(set, t, 1);
         return new RunData(set, set, all.batches(),
                 validation ? Batches.inOrder(set, t.microBatch(), t.seqLen(), true, 0) : List.of(), Map.of(), List.of(),
-                all.steps());
+                all.steps(), null);
     }
 
     /// Keeps what a loop tells and saves.

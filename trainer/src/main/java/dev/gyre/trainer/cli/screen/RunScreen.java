@@ -96,7 +96,7 @@ public final class RunScreen {
     }
 
     private static String data(TokenizedSet s, TrainingRun run, RunConfig.Train t) {
-        long used = (long) s.tokens() - s.size();
+        long used = s.tokens() - s.size();
         return Text.many(s.size(), "example") + " · " + Text.count(s.truncated()) + " truncated · "
                 + Text.count(s.dropped()) + " dropped · " + Text.percent(s.targets(), s.tokens())
                 + " of tokens trained · "
