@@ -65,8 +65,8 @@ public final class LanguageModel implements AutoCloseable {
 
     /// Reads a model, to compute on the CPU.
     ///
-    /// @param directory a Hugging Face model directory; or a run directory, which means its base model with the adapter it
-    ///        made, or the model it made
+    /// @param directory a Hugging Face model directory, or the name of a model in the hub's cache ([Models#download]); or a
+    ///        run directory, which means its base model with the adapter it made, or the model it made
     /// @return the model
     public static LanguageModel load(Path directory) {
         return load(directory, "cpu");

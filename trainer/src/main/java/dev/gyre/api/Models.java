@@ -4,6 +4,9 @@ import dev.gyre.kernels.devices.Devices;
 import dev.gyre.trainer.convert.LoraExporting;
 import dev.gyre.trainer.convert.Merging;
 import dev.gyre.trainer.convert.Quantizing;
+import dev.gyre.trainer.hub.Hub;
+import dev.gyre.trainer.hub.HubDownload;
+import dev.gyre.trainer.hub.HubName;
 import dev.gyre.trainer.measure.LogitsFile;
 import dev.gyre.trainer.measure.ModelRef;
 import java.nio.file.Path;
@@ -11,14 +14,31 @@ import java.util.List;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
-/// Model and adapter directories made from others: what `gyre merge`, `quantize`, `export` and `logits` do. A model is a
-/// Hugging Face model directory, or a run directory, which means its base model with the adapter it made. What is written
-/// must not exist or be an empty directory.
+/// Model and adapter directories made from others: what `gyre download`, `merge`, `quantize`, `export` and `logits` do. A
+/// model is a Hugging Face model directory or the name of one in the hub's cache, or a run directory, which means its base
+/// model with the adapter it made. What is written must not exist or be an empty directory.
 public final class Models {
     private static final Consumer<String> IGNORED = _ -> {
     };
 
     private Models() {
+    }
+
+    /// Downloads a model, or an adapter, from the Hugging Face hub into its cache, as `gyre download` does; what is there
+    /// already is not fetched again. Afterwards `Path.of(name)` stands for it wherever this library asks for a model, without
+    /// a network, as long as no directory of that name is there. A library never downloads by itself.
+    ///
+    /// @param name organisation and model: `Qwen/Qwen3-0.6B`
+    /// @param revision a branch, a tag or a commit; null: `main`
+    /// @return the model directory in the cache
+    /// @throws dev.gyre.kernels.GyreException if there is no such model, or not for the token in `HF_TOKEN`
+    /// @throws java.io.UncheckedIOException if the hub cannot be reached or the disk cannot be written
+    public static Path download(String name, @Nullable String revision) {
+        HubName wanted = HubName.require(name);
+        try (HubDownload d = new HubDownload(Hub.settings(), new HubDownload.Listener() {
+        })) {
+            return d.fetch(d.list(revision == null ? wanted : wanted.at(revision)));
+        }
     }
 
     /// Folds adapters into the weights of a model.

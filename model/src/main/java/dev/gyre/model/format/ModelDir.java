@@ -190,7 +190,7 @@ public final class ModelDir implements AutoCloseable {
     }
 
     /// `file`, which lies in `directory` and may be a link: into the directory or, where it is a snapshot of the Hugging Face
-    /// cache (`models--X/snapshots/REVISION`), into the blobs of the same model. What lies elsewhere was not given with the
+    /// cache (`models--X/snapshots/REVISION`), into the blobs of the same model or those that the cache's models share. What lies elsewhere was not given with the
     /// model, and must not be copied into a result.
     public static Path requireInside(Path directory, Path file) {
         try {
@@ -198,7 +198,7 @@ public final class ModelDir implements AutoCloseable {
             Path real = file.toRealPath();
             Path snapshots = home.getParent();
             boolean cached = snapshots != null && snapshots.endsWith("snapshots")
-                    && real.startsWith(snapshots.resolveSibling("blobs"));
+                    && (real.startsWith(snapshots.resolveSibling("blobs")) || real.startsWith(shared(snapshots)));
             if (real.startsWith(home) || cached)
                 return file;
         } catch (IOException e) {
@@ -206,6 +206,13 @@ public final class ModelDir implements AutoCloseable {
         }
         throw new FormatException(file, "is a link to a file outside the model's directory, which is not copied into a"
                 + " result; put the file itself in its place, or remove the link");
+    }
+
+    /// `blobs` next to `models--X`, where newer versions of Python's tools put what several models have.
+    private static Path shared(Path snapshots) {
+        Path model = snapshots.toAbsolutePath().getParent();
+        return model != null && String.valueOf(model.getFileName()).startsWith("models--")
+                ? model.resolveSibling("blobs") : snapshots.resolveSibling("blobs");
     }
 
     public ModelConfig config() {

@@ -28,6 +28,9 @@ public @interface Key {
     /// Whether it names a file or folder that a run reads, which must therefore exist.
     boolean input() default false;
 
+    /// Whether it names a model: a folder, or a name of the hub.
+    boolean model() default false;
+
     /// A value to show in the sample when there is no default.
     String example() default "";
 }

@@ -476,6 +476,13 @@ class ModelDirTest {
         Files.createSymbolicLink(snapshot.resolve("tokenizer.json"), Path.of("../../blobs/b"));
         assertThat(ModelDir.requireInside(snapshot, snapshot.resolve("tokenizer.json")).toRealPath())
                 .isEqualTo(blob.toRealPath());
+        // or into those that the models of a cache share
+        Path shared = Files.createDirectories(dir.resolve("hub/blobs/ab")).resolve("abc");
+        Files.writeString(shared, "{}");
+        Files.createSymbolicLink(cache.resolve("blobs/s"), Path.of("../../blobs/ab/abc"));
+        Files.createSymbolicLink(snapshot.resolve("merges.txt"), Path.of("../../blobs/s"));
+        assertThat(ModelDir.requireInside(snapshot, snapshot.resolve("merges.txt")).toRealPath())
+                .isEqualTo(shared.toRealPath());
         Path other = Files.createDirectories(dir.resolve("hub/models--b/blobs"));
         Files.writeString(other.resolve("c"), "{}");
         Files.createSymbolicLink(snapshot.resolve("vocab.json"), other.resolve("c"));

@@ -65,7 +65,7 @@ final class CheckCommand extends GyreCommand {
         try (ModelText text = ModelText.load(c)) {
             RunData data = RunData.readAll(c, text);
             show(c, device, data, text);
-            ModelRef.warnings(Path.of(c.model().path())).forEach(screen()::note);
+            ModelRef.warnings(c.model().directory()).forEach(screen()::note);
         }
         if (steps > 0) {
             FineTuning.trial(c, device.backend(), steps, List.of(new TrainListener() {

@@ -11,6 +11,7 @@ final class Commands {
         // @formatter:off
         return List.of(
                 new QuickstartCommand(),
+                new DownloadCommand(),
                 new InitCommand(),
                 new CheckCommand(),
                 new PlanCommand(),

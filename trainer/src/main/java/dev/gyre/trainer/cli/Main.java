@@ -4,6 +4,7 @@ import dev.gyre.trainer.cli.screen.ExitCode;
 import dev.gyre.trainer.cli.screen.Screen;
 import dev.gyre.trainer.cli.screen.Version;
 import dev.gyre.trainer.config.Schema;
+import dev.gyre.trainer.hub.Hub;
 import dev.gyre.trainer.measure.HeapTrim;
 import java.util.List;
 import java.util.ServiceLoader;
@@ -95,7 +96,7 @@ public final class Main implements Runnable {
         });
         gyre.setExecutionExceptionHandler((e, at, _) -> failed(screen, e, at));
         try {
-            return HeapTrim.within(System::gc, () -> gyre.execute(args));
+            return Hub.guided(new HubScreen(screen), () -> HeapTrim.within(System::gc, () -> gyre.execute(args)));
         } catch (StackOverflowError | OutOfMemoryError e) {
             return failed(screen, e, gyre);
         }

@@ -12,7 +12,8 @@ import picocli.CommandLine.Parameters;
 @Command(name = "quantize",
         description = "Store the linear layers of a model in 4-bit NormalFloat, as bitsandbytes does; transformers and gyre load the result.")
 final class QuantizeCommand extends GyreCommand {
-    @Parameters(index = "0", paramLabel = "MODEL", description = "Hugging Face model directory in 16 or 32 bits.")
+    @Parameters(index = "0", paramLabel = "MODEL",
+            description = "Hugging Face model directory in 16 or 32 bits, or a name of its hub.")
     @SuppressWarnings("NullAway.Init") // required, set by picocli
     Path model;
 

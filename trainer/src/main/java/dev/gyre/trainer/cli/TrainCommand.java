@@ -114,7 +114,7 @@ final class TrainCommand extends GyreCommand {
     }
 
     private Outcome train(RunConfig config, Devices.Chosen device, Collective all) {
-        Path base = Path.of(config.model().path());
+        Path base = config.model().directory();
         RunDir.check(Path.of(config.output().dir()), resume);
         ModelText text = ModelText.load(config);
         RunData data = RunData.readAll(config, text);

@@ -8,6 +8,8 @@ import dev.gyre.model.options.Names;
 import dev.gyre.model.options.OneOf;
 import dev.gyre.model.options.Regex;
 import dev.gyre.model.options.Unlisted;
+import dev.gyre.trainer.hub.Hub;
+import dev.gyre.trainer.hub.HubException;
 import java.lang.reflect.Constructor;
 import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.ParameterizedType;
@@ -293,6 +295,8 @@ final class Binder {
         String text = node.getValue();
         boolean plain = node.getScalarStyle() == ScalarStyle.PLAIN;
         if (type == String.class) {
+            if (inputs && key.model())
+                return model(node, text, at);
             if (inputs && key.input() && !Files.exists(Path.of(text)))
                 throw missing(node, text, at);
             return text;
@@ -323,6 +327,18 @@ final class Binder {
         if (type == int.class || type == Integer.class)
             return (int) v;
         throw new IllegalStateException(at + ": no binding for " + type);
+    }
+
+    /// A model that is there, or its place in the cache from now on, whatever the hub's branch does meanwhile.
+    private String model(ScalarNode node, String text, String at) {
+        try {
+            if (Files.exists(Hub.directory(Path.of(text))))
+                return Hub.pinned(text);
+        } catch (HubException e) {
+            throw error(node, "'" + at + "' names " + e.getMessage());
+        }
+        throw error(node, "'" + at + "' names " + text + ", which is not there (looked in "
+                + Path.of("").toAbsolutePath() + ")");
     }
 
     private static double number(String text) {

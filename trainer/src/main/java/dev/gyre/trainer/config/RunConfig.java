@@ -7,6 +7,10 @@ import dev.gyre.model.options.Conflict;
 import dev.gyre.model.options.Key;
 import dev.gyre.model.transformer.TrainSession;
 import dev.gyre.model.weights.Storage;
+import dev.gyre.trainer.hub.Hub;
+import dev.gyre.trainer.hub.HubName;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.time.LocalDate;
 import java.time.LocalDateTime;
 import java.time.format.DateTimeParseException;
@@ -45,10 +49,21 @@ public record RunConfig(
     }
 
     public record Model(
-            @Key(doc = "Hugging Face model directory: config.json, model.safetensors or shards, tokenizer",
-                    example = "examples/small-llama", input = true) String path,
+            @Key(doc = "Hugging Face model directory (config.json, model.safetensors or shards, tokenizer), or the name of"
+                    + " a model on its hub: Qwen/Qwen3-0.6B, Qwen/Qwen3-0.6B@REVISION",
+                    example = "examples/small-llama", input = true, model = true) String path,
             @Key(doc = "how frozen weights are stored: as_stored, f32, bf16, nf4 (QOFT, QLoRA) or nf4_double",
                     def = "as_stored") Storage base) {
+        /// Where its files are: a name of the hub stands for a folder of the cache.
+        public Path directory() {
+            return Hub.directory(Path.of(path));
+        }
+
+        /// The name that PEFT's files give the model, which others may have to find.
+        public String name() {
+            HubName name = HubName.of(Path.of(path));
+            return name == null || Files.exists(Path.of(path)) ? path : name.id();
+        }
     }
 
     public record Data(

@@ -9,6 +9,7 @@ import dev.gyre.model.format.ModelDirWriter;
 import dev.gyre.model.weights.Site;
 import dev.gyre.quant.DoubleQuant;
 import dev.gyre.quant.Nf4;
+import dev.gyre.trainer.hub.Hub;
 import java.nio.file.Path;
 import java.util.function.Consumer;
 
@@ -22,14 +23,15 @@ public final class Quantizing {
     public record Written(int layers, long before, long after) {
     }
 
-    /// @param model a model directory in 16 or 32 bits
+    /// @param named a model directory in 16 or 32 bits, or a name of the Hugging Face hub
     /// @param blockSize weights that share a maximum: a power of two, 32 to 4096
     /// @param doubleQuant whether the maxima are quantised too, to 8 bits
     /// @param progress gets the name of each weight before it is quantised
-    public static Written run(Path model, Path out, int blockSize, boolean doubleQuant, Consumer<String> progress) {
+    public static Written run(Path named, Path out, int blockSize, boolean doubleQuant, Consumer<String> progress) {
         if (blockSize < 32 || blockSize > 4096 || Integer.bitCount(blockSize) != 1)
             throw new InputException("--block-size " + blockSize + ": use 32, 64, 128, ... or 4096");
         AtomicFiles.requireNewDirectory(out);
+        Path model = Hub.directory(named);
         try (ModelDir source = ModelDir.open(model)) {
             ModelDirWriter writer = ModelDirWriter.like(source).nf4Config(doubleQuant);
             long before = 0;

@@ -66,7 +66,7 @@ public final class ModelText implements AutoCloseable {
 
     /// The text side of the model of a run.
     public static ModelText load(RunConfig c) {
-        return load(Path.of(c.model().path()), c.data().day());
+        return load(c.model().directory(), c.data().day());
     }
 
     /// The text side of a model directory.

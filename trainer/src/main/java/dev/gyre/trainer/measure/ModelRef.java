@@ -8,6 +8,7 @@ import dev.gyre.model.weights.Storage;
 import dev.gyre.trainer.config.ConfigException;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.RunConfig;
+import dev.gyre.trainer.hub.Hub;
 import dev.gyre.trainer.record.Provenance;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -34,9 +35,10 @@ public record ModelRef(Path model, List<Path> adapters, Storage base) {
         this(model, adapters, Storage.AS_STORED);
     }
 
-    /// @param given a model directory or a run directory
+    /// @param named a model directory, a run directory, or a name of the Hugging Face hub
     /// @param adapters adapter directories, or run directories for their results
-    public static ModelRef of(Path given, List<Path> adapters) {
+    public static ModelRef of(Path named, List<Path> adapters) {
+        Path given = Hub.directory(named);
         ModelDir.require(given);
         List<Path> all = new ArrayList<>();
         Storage base = Storage.AS_STORED;
@@ -47,14 +49,14 @@ public record ModelRef(Path model, List<Path> adapters, Storage base) {
                 model = made;
             else {
                 RunConfig.Model m = ConfigReader.read(given.resolve("run.yaml"), RunConfig.class, List.of()).model();
-                model = Path.of(m.path());
+                model = m.directory();
                 base = m.base();
                 if (adapters.isEmpty())
                     all.add(result(given));
             }
         }
         for (Path a : adapters)
-            all.add(isRun(a) ? result(a) : a);
+            all.add(isRun(a) ? result(a) : Hub.directory(a));
         return new ModelRef(model, all, base);
     }
 

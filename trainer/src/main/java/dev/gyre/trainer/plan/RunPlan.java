@@ -46,7 +46,7 @@ public final class RunPlan {
     /// @param workers that share a step's micro-batches; all is about one of them
     public static <T> T with(RunConfig config, int threads, int workers,
             java.util.function.Function<RunPlan, T> use) {
-        try (ModelDir files = ModelDir.open(Path.of(config.model().path()))) {
+        try (ModelDir files = ModelDir.open(config.model().directory())) {
             return use.apply(new RunPlan(config, files, threads, workers));
         }
     }
@@ -58,7 +58,7 @@ public final class RunPlan {
 
     /// What the run's data take and ask for: reads them.
     public static RunData.Load load(RunConfig c) {
-        Path model = Path.of(c.model().path());
+        Path model = c.model().directory();
         try (ModelText text = ModelText.load(c); ModelDir files = ModelDir.open(model)) {
             return RunData.read(c, text)
                     .load(files.config().maxPositionEmbeddings(), text);

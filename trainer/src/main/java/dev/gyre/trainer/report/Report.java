@@ -69,7 +69,7 @@ public final class Report {
     /// @param warm whether this process trained, so that its code is compiled; else steps are taken before any is timed
     public static void examine(RunConfig c, Path dir, Backend backend, boolean warm) {
         ObjectNode o = JsonNodeFactory.instance.objectNode();
-        Path base = Path.of(c.model().path());
+        Path base = c.model().directory();
         ModelText text = ModelText.load(c);
         data(c, text, o.putObject("data"));
         samples(c, dir, text, backend, o.putArray("samples"));
@@ -151,7 +151,7 @@ public final class Report {
         if (tasks.isEmpty())
             return;
         List<String> before = Evaluation.given(
-                new ModelRef(Path.of(c.model().path()), List.of(), c.model().base()).load(), backend, tasks, text);
+                new ModelRef(c.model().directory(), List.of(), c.model().base()).load(), backend, tasks, text);
         List<String> after = Evaluation.given(ModelRef.of(dir, List.of()).load(), backend, tasks, text);
         for (int i = 0; i < tasks.size(); i++)
             out.addObject().put("prompt", tasks.get(i).asked()).put("expected", tasks.get(i).expected())

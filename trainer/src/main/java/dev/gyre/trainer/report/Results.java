@@ -102,7 +102,7 @@ public record Results(String method, String base, String model, String device, l
 
     /// Measures the base model and the result of the finished run in `dir` on the run's data, and writes the file.
     public static Results measure(RunConfig c, Path dir, Training t, Backend backend) {
-        Path base = Path.of(c.model().path());
+        Path base = c.model().directory();
         ModelText text = ModelText.load(c);
         // one model after the other: neither is reachable while the other is read
         Scores before = scores(c, new ModelRef(base, List.of(), c.model().base()).load(), text, backend);

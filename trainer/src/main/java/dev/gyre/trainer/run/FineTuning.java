@@ -38,7 +38,7 @@ public final class FineTuning {
 
     /// The base model, its weights stored as the configuration says.
     public static Transformer load(RunConfig c) {
-        try (ModelDir dir = ModelDir.open(Path.of(c.model().path()))) {
+        try (ModelDir dir = ModelDir.open(c.model().directory())) {
             return c.adapter() instanceof Full ? Transformer.load(dir)
                     : Transformer.load(dir, c.model().base());
         }
@@ -48,7 +48,7 @@ public final class FineTuning {
     ///
     /// @param steps of the whole run
     public static Trained adapt(RunConfig c, Transformer model, ModelText text, long steps, Backend backend) {
-        Path base = Path.of(c.model().path());
+        Path base = c.model().directory();
         return switch (c.adapter()) {
             case AdapterOptions options -> {
                 Adapter adapter;
@@ -60,7 +60,7 @@ public final class FineTuning {
                             (module, captured, residual, gap) -> HeapTrim.collect()));
                 }
                 model.attach(adapter);
-                yield new Trained.OnModel(model, adapter, text, c.model().path());
+                yield new Trained.OnModel(model, adapter, text, base, c.model().name());
             }
             case Full _ -> new Trained.AllWeights(model, text, base);
         };

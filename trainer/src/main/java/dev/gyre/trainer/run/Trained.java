@@ -37,11 +37,12 @@ public sealed interface Trained {
 
     /// An adapter on a frozen model; the result is a PEFT directory.
     ///
-    /// @param base the model's directory as the user named it, which PEFT's files repeat
-    record OnModel(Transformer model, Adapter adapter, ModelText text, String base) implements Trained {
+    /// @param base the model's directory
+    /// @param name the model as the user named it, which PEFT's files repeat
+    record OnModel(Transformer model, Adapter adapter, ModelText text, Path base, String name) implements Trained {
         @Override
         public List<Path> inputs() {
-            return List.of(Path.of(base));
+            return List.of(base);
         }
 
         @Override
@@ -51,7 +52,7 @@ public sealed interface Trained {
 
         @Override
         public void write(Path to) {
-            adapter.write(to, base);
+            adapter.write(to, name);
         }
     }
 

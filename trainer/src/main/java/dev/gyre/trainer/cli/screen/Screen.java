@@ -10,6 +10,8 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.Locale;
+import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
 /// Where a command writes. Lines go to `out`; on a terminal one status line below them is rewritten in place; a copy of
@@ -18,6 +20,7 @@ public final class Screen {
     private final PrintStream out;
     private final PrintStream err;
     private final boolean terminal;
+    private final Supplier<@Nullable String> answers;
     private boolean quiet;
     private boolean json;
     private String status = "";
@@ -28,6 +31,12 @@ public final class Screen {
     private boolean told;
 
     public Screen(PrintStream out, PrintStream err, boolean terminal) {
+        this(out, err, terminal, () -> null);
+    }
+
+    /// @param answers what the user types, a line each; null at the end
+    public Screen(PrintStream out, PrintStream err, boolean terminal, Supplier<@Nullable String> answers) {
+        this.answers = answers;
         this.out = out;
         this.err = err;
         this.terminal = terminal;
@@ -35,7 +44,8 @@ public final class Screen {
 
     public static Screen system() {
         Console console = System.console();
-        return new Screen(System.out, System.err, console != null && console.isTerminal());
+        boolean terminal = console != null && console.isTerminal();
+        return new Screen(System.out, System.err, terminal, () -> terminal ? console.readLine() : null);
     }
 
     public PrintWriter writer() {
@@ -49,6 +59,21 @@ public final class Screen {
 
     public boolean isTerminal() {
         return terminal;
+    }
+
+    /// Whether a question would be read and answered.
+    public boolean canAsk() {
+        return terminal && !quiet && !json;
+    }
+
+    /// Asks a question that yes or no answers; silence and everything else is a no.
+    public boolean confirm(String question) {
+        if (!canAsk())
+            return false;
+        done();
+        part(question + " [y/N] ");
+        String answer = answers.get();
+        return answer != null && answer.strip().toLowerCase(Locale.ROOT).matches("y|yes");
     }
 
     /// From now on lines are also appended to `file`; with null, no more. A line that cannot be written there is shown, and
