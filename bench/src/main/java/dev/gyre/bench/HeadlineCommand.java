@@ -54,6 +54,9 @@ final class HeadlineCommand extends GyreCommand {
     @Option(names = "--json", description = "Print the measurements as JSON instead of the summary.")
     boolean json;
 
+    /// Share of the machine.
+    private static final double DISTURBED = 0.2;
+
     /// All measurements; the field names are those of the JSON file.
     record Findings(String machine, boolean quick, double others, double seconds, List<Headline.Width> widths,
             List<Headline.Memory> memory, List<Headline.Sweep> sweeps, List<Headline.Step> steps,
@@ -90,11 +93,19 @@ final class HeadlineCommand extends GyreCommand {
         else {
             screen().result("");
             claims.forEach(screen()::result);
+            if (f.others > DISTURBED)
+                screen().note("note: disturbed, the times say little: repeat it on a quiet machine");
             screen().result("");
             screen().result(String.format(Locale.ROOT, "%s (%.0f s; other processes took %.0f %% of the machine)",
                     out.resolve("headline.png"), f.seconds, 100 * f.others));
         }
         return 0;
+    }
+
+    /// Where others took so much of the machine that the times say little.
+    private static String disturbance(Findings f) {
+        return f.others <= DISTURBED ? ""
+                : say(" \u00b7 DISTURBED: other processes took %.0f %% of the machine", 100 * f.others);
     }
 
     private static <T> T last(List<T> all) {
@@ -160,7 +171,7 @@ final class HeadlineCommand extends GyreCommand {
         p.text(40, 48, Anchor.START, 25, true, Panel.INK,
                 "Orthogonal fine-tuning: what the papers claim, measured here");
         p.text(40, 73, Anchor.START, 13, false, Panel.GREY,
-                f.machine + (f.quick ? " \u00b7 quick look, not a measurement" : ""));
+                f.machine + (f.quick ? " \u00b7 quick look, not a measurement" : "") + disturbance(f));
         double top = 106;
         double w = 460;
         double h = 400;

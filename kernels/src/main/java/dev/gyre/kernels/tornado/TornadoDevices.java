@@ -2,6 +2,7 @@ package dev.gyre.kernels.tornado;
 
 import dev.gyre.kernels.DeviceException;
 import dev.gyre.kernels.InputException;
+import dev.gyre.kernels.InputException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
@@ -87,7 +88,8 @@ public final class TornadoDevices {
 
     /// The device `name`.
     ///
-    /// @throws DeviceException if there is no device of that name, or a JVM option is missing without which the SDK would
+    /// @throws InputException if there is no device of that name
+    /// @throws DeviceException if a JVM option is missing without which the SDK would
     ///         compute wrong results or reject our graphs
     static TornadoDevice find(String name) {
         requireFlags();
@@ -99,9 +101,9 @@ public final class TornadoDevices {
                     return backend.getDevice(d);
         }
         String have = list().stream().map(Info::name).collect(Collectors.joining(", "));
-        throw new DeviceException("no device " + name + "; there " + (sdkPresent()
-                ? have.isEmpty() ? "are none: TornadoVM's drivers find no device (gyre doctor)" : "is " + have
-                : "is only jvm, because no TornadoVM SDK is on the module path (set TORNADOVM_HOME)"));
+        throw new InputException("no device " + name + "; there is cpu" + (sdkPresent()
+                ? have.isEmpty() ? " only: TornadoVM's drivers find no device (gyre doctor)" : ", " + have
+                : ", and jvm for tests of GPU kernels: no TornadoVM SDK is on the module path (set TORNADOVM_HOME)"));
     }
 
     private static void requireFlags() {

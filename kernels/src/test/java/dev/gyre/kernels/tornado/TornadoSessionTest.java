@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.gyre.kernels.DeviceException;
+import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;
 import dev.gyre.kernels.op.Buf;
@@ -143,7 +144,7 @@ class TornadoSessionTest {
             assertThatThrownBy(() -> s.write(hidden, new float[N])).hasMessageContaining("ACTIVATION");
             assertThatThrownBy(() -> s.read(weight)).hasMessageContaining("WEIGHT");
         }
-        assertThatThrownBy(() -> TornadoBackend.open("metal:7")).isInstanceOf(DeviceException.class)
+        assertThatThrownBy(() -> TornadoBackend.open("metal:7")).isInstanceOf(InputException.class)
                 .hasMessageContaining("no device metal:7");
         Program writesInput = Program.builder("bad").add(new ElementOps.Fill(input, 1f)).build();
         assertThatThrownBy(() -> backend.open(List.of(writesInput))).hasMessageContaining("writes the input");

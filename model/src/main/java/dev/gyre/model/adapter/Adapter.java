@@ -10,6 +10,7 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Random;
 import java.util.TreeSet;
 import java.util.function.Supplier;
@@ -138,6 +139,11 @@ public final class Adapter {
 
     public Sites model() {
         return model;
+    }
+
+    /// What is done otherwise than its options say, each once.
+    public List<String> remarks() {
+        return options.targets().on(model).stream().map(options::remark).filter(Objects::nonNull).distinct().toList();
     }
 
     /// Warnings about the files it was read from.

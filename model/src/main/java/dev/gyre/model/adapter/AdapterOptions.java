@@ -1,7 +1,9 @@
 package dev.gyre.model.adapter;
 
+import dev.gyre.model.weights.Site;
 import java.util.Map;
 import java.util.Set;
+import org.jspecify.annotations.Nullable;
 
 /// The options of one method, and the modules that it adapts: the section `adapter` of run.yaml, what an adapter is made
 /// from, and what PEFT's `adapter_config.json` holds. Each method has one record of them, in its own package.
@@ -21,6 +23,11 @@ public non-sealed interface AdapterOptions extends Tuning {
     /// @param steps optimiser steps of the run
     default AdapterOptions inRun(long seed, long steps) {
         return this;
+    }
+
+    /// What is done at a module otherwise than the options say, in words; null where nothing is.
+    default @Nullable String remark(Site site) {
+        return null;
     }
 
     /// The method's name for people, where one method has several forms.

@@ -55,6 +55,9 @@ public final class ModelDir implements AutoCloseable {
             throw new FormatException(directory, Files.exists(directory)
                     ? "is a file, expected a model directory with " + CONFIG
                     : "no such directory; give a Hugging Face model directory with " + CONFIG);
+        if (Files.exists(directory.resolve("adapter_config.json")) && !Files.exists(directory.resolve(CONFIG)))
+            throw new FormatException(directory, "is an adapter, not a model; name its base model, and this folder with"
+                    + " --adapter, or the run that made it");
     }
 
     public static ModelDir open(Path directory) {

@@ -32,7 +32,7 @@ import picocli.CommandLine.Parameters;
 
 /// `gyre check`: everything that can be known of a run before it starts.
 @Command(name = "check",
-        description = "Validate a configuration and show what it means: every key, trainable parameters, batches, memory. With --steps it also trains that many steps and writes nothing. Of a sweep: every run with its trainable parameters and memory.")
+        description = "Validate a configuration and show what it means: trainable parameters, batches, memory. With --steps it also trains that many steps and writes nothing. Of a sweep: every run with its trainable parameters and memory.")
 final class CheckCommand extends GyreCommand {
     @Parameters(index = "0", paramLabel = "RUN.yaml",
             description = "Configuration of gyre train, gyre pretrain or gyre sweep.")
@@ -47,6 +47,11 @@ final class CheckCommand extends GyreCommand {
             description = "Train N steps of the run and write nothing (default: none).")
     int steps;
 
+    @Option(names = "--full", description = "First print the whole configuration, every key with its value.")
+    boolean full;
+
+    private final List<String> notes = new ArrayList<>();
+
     @Override
     protected int run() {
         if (steps < 0)
@@ -59,13 +64,12 @@ final class CheckCommand extends GyreCommand {
         } catch (ConfigException e) {
             return pretrain(e);
         }
-        screen().line(ConfigWriter.resolved(c).stripTrailing());
-        screen().line("");
+        resolved(c);
         Devices.Chosen device = RunDevice.open(c);
         try (ModelText text = ModelText.load(c)) {
             RunData data = RunData.readAll(c, text);
             show(c, device, data, text);
-            ModelRef.warnings(c.model().directory()).forEach(screen()::note);
+            notes.addAll(ModelRef.warnings(c.model().directory()));
         }
         if (steps > 0) {
             FineTuning.trial(c, device.backend(), steps, List.of(new TrainListener() {
@@ -78,8 +82,17 @@ final class CheckCommand extends GyreCommand {
             screen().line("steps     " + steps + " ran; nothing was written · peak of this process "
                     + Text.bytes(ProcessMemory.peakResident()));
         }
-        screen().result(file + ": ok");
+        // last, where they are seen
+        notes.forEach(n -> screen().note("note: " + n));
+        screen().result(file + ": ok" + (notes.isEmpty() ? "" : ", " + Text.many(notes.size(), "note")));
         return ExitCode.OK;
+    }
+
+    private void resolved(Record c) {
+        if (!full)
+            return;
+        screen().line(ConfigWriter.resolved(c).stripTrailing());
+        screen().line("");
     }
 
     /// Every run of a sweep, a line each.
@@ -132,10 +145,10 @@ final class CheckCommand extends GyreCommand {
                 "data      " + Text.many(s.size(), "example") + " · " + Text.count(s.truncated()) + " truncated · "
                         + Text.count(s.dropped()) + " dropped · " + Text.percent(s.targets(), s.tokens())
                         + " of tokens trained");
-        data.notes(c).forEach(n -> screen().line("note      " + n));
+        notes.addAll(data.notes(c));
         Path out = Path.of(c.output().dir());
         if (Files.exists(out))
-            screen().line("note      " + out + " exists; a new run needs another output.dir, or go on with --resume");
+            notes.add(out + " exists; a new run needs another output.dir, or go on with --resume");
         RunPlan.with(c, Runtime.getRuntime().availableProcessors(), plan -> {
             RunData.Load load = data.load(plan.context(), text);
             RunPlan.Row own = plan.own(load);
@@ -146,8 +159,9 @@ final class CheckCommand extends GyreCommand {
             screen().line("trained   " + own.method() + ": " + Text.count(own.trained()) + " parameters ("
                     + Text.percent(own.trained(), own.parameters()) + ")"
                     + (own.modules() == 0 ? "" : " on " + Text.many(own.modules(), "module")));
+            notes.addAll(own.notes());
             if (t.seqLen() > plan.context())
-                screen().line("note      train.seq_len " + t.seqLen() + " is longer than the model's context of "
+                notes.add("train.seq_len " + t.seqLen() + " is longer than the model's context of "
                         + plan.context());
             screen().line("");
             screen().line("memory");
@@ -175,8 +189,7 @@ final class CheckCommand extends GyreCommand {
                                     + " sweep's file, or add --set adapter.method=oft")
                     : first;
         }
-        screen().line(ConfigWriter.resolved(c).stripTrailing());
-        screen().line("");
+        resolved(c);
         if (steps > 0)
             throw new UsageException("--steps is for configurations of gyre train; this one is for gyre pretrain");
         RunConfig.Train t = c.train();

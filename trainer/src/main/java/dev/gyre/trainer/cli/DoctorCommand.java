@@ -111,7 +111,7 @@ final class DoctorCommand extends GyreCommand {
         String home = System.getenv("TORNADOVM_HOME");
         if (home == null || home.isBlank()) {
             all.add(new Finding(State.NONE, "tornadovm",
-                    "no SDK (TORNADOVM_HOME is not set); GPU kernels run on JVM threads",
+                    "no SDK (TORNADOVM_HOME is not set): training runs on the CPU backend",
                     "for a GPU: unpack a TornadoVM SDK for JDK 25 and export TORNADOVM_HOME=DIR"));
             return;
         }

@@ -54,7 +54,8 @@ final class LrFindCommand extends GyreCommand {
         screen().result(f.climbed()
                 ? Text.format("the loss climbs again at %.1e, after %d steps", f.points().getLast().lr(),
                         f.points().size())
-                : Text.format("the loss does not climb again up to %.1e", to));
+                : Text.format("up to %.1e the loss does not climb by much%s", to,
+                        f.lowest() < to / 2 ? Text.format("; it rises slowly after %.1e", f.lowest()) : ""));
         if (Double.isNaN(f.steepest())) {
             screen().result("it never fell: start lower (--from), take more steps (--steps), or larger batches");
             return ExitCode.OK;

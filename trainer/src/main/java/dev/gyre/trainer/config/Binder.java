@@ -90,8 +90,9 @@ final class Binder {
                     given.values().removeIf(k -> !isSetting(k.getKeyNode()) && isOnlyOfOthers(k.getKeyNode(), c, type));
                 return record(map, given, c, path, oneOf.value());
             }
+        String known = Synonyms.method(word);
         throw error(t.getValueNode(), "'" + path + oneOf.value() + "' must be one of " + String.join(", ", words)
-                + suggestion(word, words));
+                + (known == null ? suggestion(word, words) : "; " + known));
     }
 
     /// Where a setting chooses another alternative than the file, what the file says for its own alone is void.
@@ -188,6 +189,7 @@ final class Binder {
     private @Nullable Object value(Node node, Type type, Key key, String at) {
         if (isNull(node))
             return null;
+        requirePath(node, key, at);
         if (type instanceof ParameterizedType p && p.getRawType() == List.class) {
             if (!(node instanceof SequenceNode seq))
                 throw error(node, "'" + at + "' must be a list, such as [a, b]");
@@ -211,6 +213,17 @@ final class Binder {
         if (type instanceof Class<?> c && c.isEnum())
             return enumeration(scalar, c, at);
         return scalar(scalar, type, key, at);
+    }
+
+    /// No file has a name with a NUL; and `~` is the shell's, which does not look into files.
+    private void requirePath(Node node, Key key, String at) {
+        if (!(node instanceof ScalarNode s))
+            return;
+        if (s.getValue().indexOf('\0') >= 0)
+            throw error(node, "'" + at + "' has a NUL character");
+        if (inputs && key.input() && s.getValue().startsWith("~/") && !Files.exists(Path.of(s.getValue())))
+            throw error(node, "'" + at + "' begins with ~/, which only a shell replaces; write "
+                    + Path.of(System.getProperty("user.home", "/home/you")).resolve(s.getValue().substring(2)));
     }
 
     private Object map(Node node, Type type, Key key, String at) {
@@ -368,18 +381,34 @@ final class Binder {
         String near = Schema.nearest(key, known);
         String hint;
         List<String> homes = root == null ? List.of() : Schema.homes(root, key, "");
-        if (near != null)
-            hint = "; did you mean '" + near + "'?";
+        String ours = Synonyms.key(key);
+        if (ours != null && homes.isEmpty())
+            hint = "; here it is " + ours;
         else
-            if (homes.contains(path + key))
-                hint = "; it belongs to another " + chooser;
+            if (path.isEmpty() && isOf(key, RunConfig.class) && type == SweepConfig.class)
+                hint = "; this is a configuration of gyre train, not a sweep";
             else
-                if (!homes.isEmpty())
-                    hint = "; it belongs to '" + homes.getFirst() + "'";
+                if (path.isEmpty() && isOf(key, SweepConfig.class) && type != SweepConfig.class)
+                    hint = "; this is a sweep: gyre sweep FILE";
                 else
-                    hint = known.isEmpty() ? "; there are no keys here"
-                            : "; known keys: " + known.stream().collect(Collectors.joining(", "));
+                    hint = hint(key, known, path, near, homes, chooser);
         return error(at, "unknown key '" + key + "'" + where + hint);
+    }
+
+    private static boolean isOf(String key, Class<?> type) {
+        return Schema.keys(type).contains(key);
+    }
+
+    private static String hint(String key, List<String> known, String path, @Nullable String near, List<String> homes,
+            @Nullable String chooser) {
+        if (near != null)
+            return "; did you mean '" + near + "'?";
+        if (homes.contains(path + key))
+            return "; it belongs to another " + chooser;
+        if (!homes.isEmpty())
+            return "; it belongs to '" + homes.getFirst() + "'";
+        return known.isEmpty() ? "; there are no keys here"
+                : "; known keys: " + known.stream().collect(Collectors.joining(", "));
     }
 
     private static String suggestion(String word, List<String> words) {

@@ -5,7 +5,6 @@ import dev.gyre.kernels.op.DType;
 import dev.gyre.model.adapter.Full;
 import dev.gyre.model.format.ModelDir;
 import dev.gyre.trainer.config.RunConfig;
-import java.nio.file.Path;
 
 /// The device that a run computes on.
 public final class RunDevice {
@@ -20,7 +19,7 @@ public final class RunDevice {
     /// As [#open(RunConfig)], on another device than the configured one.
     public static Devices.Chosen open(RunConfig c, String device) {
         return Devices.open(device, c.precision(), () -> {
-            try (ModelDir files = ModelDir.open(Path.of(c.model().path()))) {
+            try (ModelDir files = ModelDir.open(c.model().directory())) {
                 return narrow(c, files);
             }
         });

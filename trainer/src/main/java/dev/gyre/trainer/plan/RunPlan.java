@@ -70,8 +70,9 @@ public final class RunPlan {
     /// @param method as written in `adapter.method`
     /// @param trained parameters
     /// @param impossible why this combination cannot run, null when it can
+    /// @param notes what is done otherwise than the configuration says
     public record Row(String method, Storage base, long parameters, long trained, int modules,
-            @Nullable MemoryEstimate memory, @Nullable String impossible) {
+            @Nullable MemoryEstimate memory, @Nullable String impossible, List<String> notes) {
     }
 
     public Row own(RunData.Load load) {
@@ -142,7 +143,7 @@ public final class RunPlan {
                             MemoryEstimate.of(sketch, a, shapes(shape), config.train().uses(),
                                     share(), load,
                                     threads, device),
-                            null);
+                            null, a.remarks());
                 }
                 case Full _ -> {
                     if (files.config().linears().stream().anyMatch(l -> files.isQuantized(l.path() + ".weight")))
@@ -151,11 +152,11 @@ public final class RunPlan {
                             MemoryEstimate.of(PlannedModel.of(files, Storage.AS_STORED), null, shapes(shape),
                                     config.train().uses(),
                                     share(), load, threads, device),
-                            null);
+                            null, List.of());
                 }
             };
         } catch (GyreException | ArithmeticException e) {
-            return new Row(method, base, all, 0, 0, null, String.valueOf(e.getMessage()));
+            return new Row(method, base, all, 0, 0, null, String.valueOf(e.getMessage()), List.of());
         }
     }
 

@@ -182,7 +182,7 @@ public final class Comparison {
                         r -> rotation(r, Results.Rotation::skewNorm)).asDetail(),
                 new Column("angle", "angle, deg", "%.1f", 1, Better.NEITHER,
                         r -> rotation(r, Results.Rotation::angle)).asDetail(),
-                new Column(DEFECT, "||R'R-I||", "%.0e", 1, Better.NEITHER,
+                new Column(DEFECT, "orth.err", "%.0e", 1, Better.NEITHER,
                         r -> rotation(r, Results.Rotation::defect))));
     }
 

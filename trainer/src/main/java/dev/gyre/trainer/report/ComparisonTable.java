@@ -213,9 +213,9 @@ public final class ComparisonTable {
         return s.append("\\bottomrule\n\\end{tabular}\n") + (anyDrifted() ? "\n" + texTitle(DRIFTED) + "\n" : "");
     }
 
-    /// A text of ours, which may name the two norms.
+    /// A text of ours, which may name a norm.
     private static String texTitle(String s) {
-        return tex(s).replace(tex("||R'R-I||"), "$\\|R^\\top R-I\\|$").replace(tex("||Q||"), "$\\|Q\\|$");
+        return tex(s).replace(tex("||Q||"), "$\\|Q\\|$");
     }
 
     private static String tex(String text) {

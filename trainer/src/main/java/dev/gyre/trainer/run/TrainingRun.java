@@ -93,6 +93,7 @@ public final class TrainingRun implements AutoCloseable {
         int context = trained.model().config().maxPositionEmbeddings();
         if (config.train().seqLen() > context)
             notes.add("train.seq_len " + config.train().seqLen() + " is longer than the model's context of " + context);
+        trained.model().adapters().forEach(a -> notes.addAll(a.remarks()));
         notes.addAll(data.notes(config));
         Path path = Path.of(config.output().dir());
         if (resume)
@@ -170,6 +171,8 @@ public final class TrainingRun implements AutoCloseable {
                 || key.equals("device") || key.equals("precision") || key.equals("check_device");
     }
 
+    private static final String METHOD = "adapter.method";
+
     private static void checkUnchanged(RunSettings config, Path path, List<String> notes) {
         Path file = path.resolve("run.yaml");
         if (!Files.exists(file))
@@ -183,7 +186,9 @@ public final class TrainingRun implements AutoCloseable {
             String b = now.getOrDefault(key, "absent");
             if (a.equals(b))
                 continue;
-            if (!free(key))
+            // another method comes with other keys: it is what was changed
+            if (!free(key) && !(key.startsWith("adapter.") && !key.equals(METHOD)
+                    && !Objects.equals(before.get(METHOD), now.get(METHOD))))
                 throw new ConfigException(file + ": the run was started with " + key + ": " + a + ", now it is " + b
                         + "; resuming needs the same value, or start a new run in another output.dir");
             if (key.startsWith("train."))

@@ -1,7 +1,7 @@
 'use strict';
 main.style.maxWidth = '1560px';
 document.head.append($('style', {}, '@page { size: landscape }'));
-const norm = s => s.replace("||R'R-I||", '‖RᵀR−I‖').replace('||Q||', '‖Q‖');
+const norm = s => s.replace('||Q||', '‖Q‖');
 const rows = DATA.rows, cols = DATA.columns.map(c => ({ ...c, title: norm(c.title) })), methods = [...new Set(rows.map(r => r.method))], bases = [...new Set(rows.map(r => r.base))];
 const many = (n, word) => `${n} ${word}${n === 1 ? '' : 's'}`;
 const shapes = ['circle', 'rect', 'triangle', 'rectRot', 'star', 'cross'], shape = b => shapes[bases.indexOf(b) % shapes.length];

@@ -19,7 +19,7 @@ if (R) {
   card('step', R.step_seconds < 1 ? fixed(1e3 * R.step_seconds, 0) + ' ms' : fixed(R.step_seconds, 2) + ' s', `median · ${count(R.tokens_per_second)} tokens/s`);
   card('memory', bytes(R.memory.planned), 'planned' + (R.memory.process ? ` · process ${bytes(R.memory.process)}` : ''));
   card('file', bytes(R.result_bytes), 'the result');
-  if (R.rotation) card('rotation', fixed(R.rotation.angle, 1) + '°', `largest · ‖RᵀR−I‖ ${R.rotation.defect.toExponential(0)}`);
+  if (R.rotation) card('rotation', fixed(R.rotation.angle, 1) + '°', `largest · orth.err ${R.rotation.defect.toExponential(0)}`);
 }
 
 if (S.step.length) {

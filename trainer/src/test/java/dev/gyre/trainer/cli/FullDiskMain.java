@@ -165,7 +165,9 @@ final class FullDiskMain {
             if (!failed(n, folder, command.in(folder)))
                 break;
             tried++;
-            assertThat(files(folder)).as(name + " with room for " + n + " writes").isEqualTo(before);
+            Map<String, String> left = files(folder);
+            left.remove("run/report.json"); // what the page is made of is complete, and is used again
+            assertThat(left.equals(before)).as(name + " with room for " + n + " writes").isTrue();
             ok(Cli.gyre(command.in(folder).toArray()));
             delete(folder);
         }

@@ -224,8 +224,8 @@ class MethodsTest {
                 .isCloseTo(loss(Cli.gyre("eval", base, few, "--device", "cpu", "--seq-len", "24", "--batch", "2")),
                         org.assertj.core.data.Offset.offset(1e-4));
         Cli none = Cli.gyre("eval", base, few, "--device", "cuda:0");
-        assertThat(none.code).isEqualTo(ExitCode.FAILURE);
-        assertThat(none.err.strip()).startsWith("gyre: no device cuda:0; there is").hasLineCount(1);
+        assertThat(none.code).isEqualTo(ExitCode.USAGE);
+        assertThat(none.err.strip()).startsWith("gyre: no device cuda:0; there is cpu").hasLineCount(1);
     }
 
     @Test

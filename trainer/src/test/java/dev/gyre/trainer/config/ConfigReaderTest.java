@@ -219,6 +219,30 @@ class ConfigReaderTest {
                 .containsEntry("seed", "1");
     }
 
+    /// Words of PEFT and transformers, and files of another command.
+    @ParameterizedTest
+    @CsvSource(delimiter = '|', quoteCharacter = '`', value = {"train.learning_rate=1 | unknown key 'learning_rate' in train; here it is train.lr",
+        "train.per_device_train_batch_size=1 | here it is train.micro_batch", "train.max_seq_length=1 | here it is train.seq_len",
+        "adapter.target_modules=x | here it is adapter.targets", "num_train_epochs=3 | here it is train.epochs",
+        "model.load_in_4bit=true | here it is model.base: nf4", "adapter.method=oftv2 | oftv2 is method: oft",
+        "adapter.method=QOFT | QOFT is method: oft with model.base: nf4", "runs=1 | this is a sweep: gyre sweep FILE",
+        "output.dir=\"a\\0b\" | 'output.dir' has a NUL character"})
+    void wordsOfOtherToolsAreTranslated(String setting, String hint) {
+        assertThatThrownBy(() -> ConfigReader.parse("run.yaml", MINIMAL, RunConfig.class, List.of(setting)))
+                .isInstanceOf(ConfigException.class).hasMessageContaining(hint);
+    }
+
+    @Test
+    void filesOfOtherCommandsAndOfTheShellAreNamed() {
+        assertThatThrownBy(() -> ConfigReader.parse("run.yaml", MINIMAL, SweepConfig.class, List.of()))
+                .isInstanceOf(ConfigException.class)
+                .hasMessageContaining("this is a configuration of gyre train, not a sweep");
+        assertThatThrownBy(() -> ConfigReader.parseWithInputs("run.yaml", MINIMAL, RunConfig.class,
+                List.of("model.path=~/models/x"))).isInstanceOf(ConfigException.class)
+                .hasMessageContaining("begins with ~/, which only a shell replaces; write "
+                        + System.getProperty("user.home"));
+    }
+
     @Test
     void noConfigurationIsTooMuch() throws Exception {
         assertThat(error("model: " + "[".repeat(100_000) + "]".repeat(100_000))).contains("nested more than 64 deep")

@@ -93,7 +93,7 @@ class ComparisonTest {
         assertThat(text.getLast()).startsWith("! ||Q|| grew above 0.5");
         assertThat(compare().table().markdown(true)).contains("| 7e-01! |", "\n\n! ||Q|| grew")
                 // a bar would end the cell
-                .contains("| \\|\\|R'R-I\\|\\| |");
+                .contains("| orth.err |", "| \\|\\|Q\\|\\| |");
         assertThat(compare().table().latex(true)).contains("7e-01!", "! $\\|Q\\|$ grew");
         assertThat(compare().table().csv()).doesNotContain("!");
         assertThat(compare().table().html("x")).contains("\"7e-01!\"", "\"note\":\"! ||Q||");

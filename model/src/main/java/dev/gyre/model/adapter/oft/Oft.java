@@ -8,6 +8,7 @@ import dev.gyre.model.options.Inline;
 import dev.gyre.model.options.Key;
 import dev.gyre.model.options.OneOf;
 import dev.gyre.model.options.Unlisted;
+import dev.gyre.model.weights.Site;
 import org.jspecify.annotations.Nullable;
 
 /// Options of OFT: rotations of the input by blocks.
@@ -140,6 +141,16 @@ public record Oft(
             return d / (d % blocks == 0 ? blocks : adjust(d, blocks));
         int b = blockSize == null ? DEFAULT_BLOCK : blockSize;
         return d % b == 0 ? b : adjust(d, b);
+    }
+
+    @Override
+    public @Nullable String remark(Site site) {
+        int d = site.in();
+        int b = blockSize(d);
+        if (blocks != null)
+            return d / b == blocks ? null : "blocks: " + blocks + " -> " + d / b + " on inputs of width " + d;
+        return blockSize == null || b == blockSize ? null
+                : "block_size: " + blockSize + " -> " + b + " on inputs of width " + d;
     }
 
     /// The divisor of d nearest to p; d itself when p is not below it.

@@ -15,7 +15,7 @@ public final class GeometryReport {
     public static List<String> lines(List<WeightGeometry> rows) {
         List<String> out = new ArrayList<>();
         out.add("");
-        out.add(Text.format("%-42s %8s %8s %10s %12s %10s", "weight", "||Q||", "angle", "||R'R-I||", "energy",
+        out.add(Text.format("%-42s %8s %8s %10s %12s %10s", "weight", "||Q||", "angle", "orth.err", "energy",
                 "change"));
         for (WeightGeometry r : rows) {
             Geometry g = r.geometry();
