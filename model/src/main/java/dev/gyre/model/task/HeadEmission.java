@@ -183,7 +183,7 @@ final class HeadEmission {
                 return null;
             e.scope("embedding");
             Buf dX = e.act("d pooled", R, C);
-            e.add(new NormOps.RmsNormGrad(need(unnormalised), need(unit), need(rstd), g, dX, R, C, false));
+            e.add(new NormOps.RmsNormGrad(need(unnormalised), need(unit), need(rstd), g, dX, R, C, false, 0));
             return unpool(e, dX);
         }
         int d = dense.size();

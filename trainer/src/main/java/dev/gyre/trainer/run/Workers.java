@@ -3,6 +3,7 @@ package dev.gyre.trainer.run;
 import dev.gyre.dist.Collective;
 import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.cpu.CpuBackend;
+import dev.gyre.model.files.Sha256;
 import dev.gyre.model.transformer.TrainState;
 import dev.gyre.trainer.config.ConfigWriter;
 import dev.gyre.trainer.config.RunConfig;
@@ -60,7 +61,7 @@ final class Workers {
         StringBuilder files = new StringBuilder();
         for (Path p : inputs)
             for (Path f : Provenance.files(p))
-                files.append(f.getFileName()).append(' ').append(Provenance.sha256(f)).append('\n');
+                files.append(f.getFileName()).append(' ').append(Sha256.of(f)).append('\n');
         what.put("the files of model and data", files.toString());
         List<String> names = new ArrayList<>(what.keySet());
         double[] mine = new double[names.size()];
