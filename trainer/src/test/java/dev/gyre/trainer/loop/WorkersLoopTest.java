@@ -39,7 +39,7 @@ class WorkersLoopTest {
                 RunConfig.TrainOn.ALL, RunConfig.TooLong.TRUNCATE, TRAIN.seqLen()), ModelText.bytes());
         RunData all = RunData.of(set, TRAIN, 1);
         return new RunData(set, set, all.batches(), Batches.inOrder(set, 2, 12, true, 0), Map.of(), List.of(),
-                all.steps());
+                all.steps(), null);
     }
 
     private interface Loop {
