@@ -10,7 +10,6 @@ import dev.gyre.kernels.check.OpCase;
 import dev.gyre.kernels.check.OpCase.Layout;
 import dev.gyre.kernels.check.OpCases;
 import dev.gyre.kernels.check.Shape;
-import dev.gyre.kernels.check.Size;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -79,12 +78,12 @@ class CudaCodeTest {
         });
     }
 
-    /// Those of a layer, and of each operation one of an odd size.
+    /// Those of a layer, and an odd size of each operation that it does not have.
     private static List<OpCase> cases() {
         List<OpCase> out = new ArrayList<>(OpCases.sized(LARGE));
-        OpCases.sized(HEADS_OF_64).stream().filter(c -> c.op().contains("Attention")).forEach(out::add);
-        out.addAll(OpCases.sized(Size.XS.shape()));
         Set<String> seen = new HashSet<>();
+        out.forEach(c -> seen.add(c.op()));
+        OpCases.sized(HEADS_OF_64).stream().filter(c -> c.op().contains("Attention")).forEach(out::add);
         OpCases.all().stream().filter(c -> seen.add(c.op())).forEach(out::add);
         return out;
     }
@@ -126,7 +125,7 @@ class CudaCodeTest {
 
                 Written by `.ci/cuda --write`: every kernel as TornadoVM's CUDA backend generates it, compiled by NVRTC 13 for
                 compute capability 8.0, 9.0 and 10.0; nothing was launched. Each number is the largest of the kernel's
-                specialisations (an odd size of each operation, XS, and a layer with heads of 128 and 64). No kernel spills registers.
+                specialisations for a layer 1024 wide with heads of 128, and of attention with heads of 64. No kernel spills registers.
 
                 | kernel | registers: 8.0 | 9.0 | 10.0 | shared memory, bytes | stack, bytes |
                 |---|---|---|---|---|---|
