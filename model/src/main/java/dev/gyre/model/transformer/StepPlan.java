@@ -34,17 +34,18 @@ public final class StepPlan {
 
     /// As below, with logits of all tokens.
     StepPlan(ModelConfig config, Buffers.Source source, List<Tensor> weights, List<Adapter> adapters,
-            List<BatchShape> shapes, Set<TrainSession.Use> uses, int accumulate) {
-        this(config, source, weights, adapters, shapes, uses, accumulate, Integer.MAX_VALUE);
+            List<BatchShape> shapes, Set<TrainSession.Use> uses, int accumulate, int atOnce) {
+        this(config, source, weights, adapters, shapes, uses, accumulate, atOnce, Integer.MAX_VALUE);
     }
 
     /// @param source of the frozen weights
     /// @param weights model weights that are trained themselves
     /// @param adapters trained along with them
-    /// @param accumulate micro-batches of a step, whose gradients are summed in a tree ([#levels])
+    /// @param accumulate micro-batches of a step, whose gradients are summed in a tree
+    /// @param atOnce logits held at once where not all are asked for ([dev.gyre.kernels.Backend#logits])
     /// @param last number of tokens at the end of each row to give logits for
     StepPlan(ModelConfig config, Buffers.Source source, List<Tensor> weights, List<Adapter> adapters,
-            List<BatchShape> shapes, Set<TrainSession.Use> uses, int accumulate, int last) {
+            List<BatchShape> shapes, Set<TrainSession.Use> uses, int accumulate, int atOnce, int last) {
         List<Tensor> trainable = new ArrayList<>(weights);
         for (Adapter a : adapters)
             trainable.addAll(a.tensors());
@@ -52,7 +53,8 @@ public final class StepPlan {
         this.config = config;
         this.positions = shapes.stream().mapToInt(BatchShape::T).max()
                 .orElseThrow(() -> new IllegalArgumentException("a session needs at least one batch shape"));
-        TransformerProgram emit = new TransformerProgram(config, store, Transformer.byModule(adapters), positions);
+        TransformerProgram emit = new TransformerProgram(config, store, Transformer.byModule(adapters), positions,
+                atOnce);
         this.lossScale = emit.lossScale();
         for (BatchShape s : new LinkedHashSet<>(shapes)) {
             TransformerProgram.Io b = TransformerProgram.Io.of(s);

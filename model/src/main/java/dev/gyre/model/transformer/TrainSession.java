@@ -57,7 +57,7 @@ public final class TrainSession implements Trainable {
     public TrainSession(Transformer model, Backend backend, List<BatchShape> shapes, boolean full, Set<Use> uses,
             long seed, int accumulate) {
         this(model, backend, new StepPlan(model.config(), model, full ? model.allWeights() : List.of(),
-                model.adapters(), shapes, uses, accumulate), seed);
+                model.adapters(), shapes, uses, accumulate, backend.logits()), seed);
     }
 
     private TrainSession(Transformer model, Backend backend, StepPlan plan, long seed) {
@@ -74,7 +74,7 @@ public final class TrainSession implements Trainable {
     /// @param last tokens at the end of each row whose logits [#logits] gives
     public static TrainSession ofLastLogits(Transformer model, Backend backend, BatchShape shape, int last) {
         return new TrainSession(model, backend, new StepPlan(model.config(), model, List.of(), model.adapters(),
-                List.of(shape), Set.of(Use.LOGITS), 1, last), 0);
+                List.of(shape), Set.of(Use.LOGITS), 1, backend.logits(), last), 0);
     }
 
     /// Trainable tensors in the order of [TrainState] and of the gradients.

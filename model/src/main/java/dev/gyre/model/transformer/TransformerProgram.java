@@ -31,11 +31,6 @@ import org.jspecify.annotations.Nullable;
 /// The head runs in chunks of rows together with the loss and its gradient, so that logits (N, V) are never held whole
 /// unless they are asked for.
 final class TransformerProgram {
-    /// Logits held at once in training and evaluation: 2^23 values, 32 MiB. They come on top of all that the layers keep,
-    /// so they set the peak of a step: size M over NF4 takes 33 MiB less than with twice as many, for 1.5 % more time,
-    /// because the head's weight is packed once more.
-    static final int LOGITS_CHUNK = 1 << 23;
-
     private final ModelConfig c;
     private final Buffers store;
     private final Map<String, List<AdapterLayer>> adapters;
@@ -44,6 +39,8 @@ final class TransformerProgram {
     private final int positions;
     /// RoPE tables by what they are of and the longest sequence they serve.
     private final Map<Rotary, Map<Integer, Buf[]>> tables = new HashMap<>();
+    /// Logits held at once in training and evaluation.
+    private final int logits;
     /// Factor of the token losses' gradient: 1 / trained tokens of the step.
     private final Buf lossScale = Buf.input("loss scale", DType.F32, 1);
 
@@ -63,8 +60,11 @@ final class TransformerProgram {
     }
 
     /// @param positions one more than the largest position that will occur
-    TransformerProgram(ModelConfig c, Buffers store, Map<String, List<AdapterLayer>> adapters, int positions) {
+    /// @param logits to hold at once in training and evaluation
+    TransformerProgram(ModelConfig c, Buffers store, Map<String, List<AdapterLayer>> adapters, int positions,
+            int logits) {
         this.c = c;
+        this.logits = logits;
         this.store = store;
         this.adapters = adapters;
         this.C = c.hiddenSize();
@@ -116,7 +116,7 @@ final class TransformerProgram {
         e.scope(ModelConfig.HEAD);
         // a chunk's inputs are overwritten by their gradient, unless the head reads them again
         Buf dH = !back ? null : first.needsInput() ? e.act("d h", N, C) : y;
-        int most = Math.clamp(LOGITS_CHUNK / V, 1, N);
+        int most = Math.clamp(logits / V, 1, N);
         int chunks = (N + most - 1) / most;
         int chunk = (N + chunks - 1) / chunks;
         int skipped = 0;
