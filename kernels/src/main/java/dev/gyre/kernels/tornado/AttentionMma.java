@@ -8,7 +8,6 @@ import dev.gyre.kernels.op.AttentionOps;
 import dev.gyre.kernels.op.Buf;
 import dev.gyre.kernels.tornado.DeviceMemory.Floats;
 import dev.gyre.kernels.tornado.DeviceMemory.Ints;
-import dev.gyre.kernels.tornado.DeviceMemory.Shorts;
 import dev.gyre.kernels.tornado.TaskGraphs.Grid;
 
 /// Lowering of attention over whole sequences to tensor cores: [AttentionMmaKernels].
@@ -23,9 +22,9 @@ final class AttentionMma extends OpLowering {
     }
 
     void attention(AttentionOps.Attention o) {
-        Shorts q = rounded(o.q());
-        Shorts k = rounded(o.k());
-        Shorts v = rounded(o.v());
+        Ints q = rounded(o.q());
+        Ints k = rounded(o.k());
+        Ints v = rounded(o.v());
         Ints start = i(o.start());
         Floats lse = f(o.lse());
         Floats out = f(o.out());
@@ -44,10 +43,10 @@ final class AttentionMma extends OpLowering {
 
     /// `delta` is there.
     void gradient(AttentionOps.AttentionGrad o) {
-        Shorts q = rounded(o.q());
-        Shorts k = rounded(o.k());
-        Shorts v = rounded(o.v());
-        Shorts dOut = rounded(o.dOut());
+        Ints q = rounded(o.q());
+        Ints k = rounded(o.k());
+        Ints v = rounded(o.v());
+        Ints dOut = rounded(o.dOut());
         Ints start = i(o.start());
         Floats lse = f(o.lse());
         Floats delta = f(o.delta());
@@ -68,11 +67,12 @@ final class AttentionMma extends OpLowering {
                 dV.array(), scratch.array(), o.T(), o.H(), o.KV(), o.D(), (float) o.scale(), o.window(), tiles);
     }
 
-    private Shorts rounded(Buf x) {
+    private Ints rounded(Buf x) {
         Floats from = f(x);
-        Shorts to = memory.shortScratch(x.length());
-        tasks.task("brainFloats", items(x.length()), AttentionMmaKernels::brainFloats, at(from.at(), to.at()),
-                from.array(), to.array(), x.length());
+        int n = x.length() / 2;
+        Ints to = memory.pairScratch(n);
+        tasks.task("brainPairs", items(n), AttentionMmaKernels::brainPairs, at(from.at(), to.at()), from.array(),
+                to.array(), n);
         return to;
     }
 

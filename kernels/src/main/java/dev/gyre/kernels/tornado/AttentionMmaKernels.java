@@ -11,7 +11,6 @@ import uk.ac.manchester.tornado.api.types.BFloat16;
 import uk.ac.manchester.tornado.api.types.HalfFloat;
 import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
 import uk.ac.manchester.tornado.api.types.arrays.IntArray;
-import uk.ac.manchester.tornado.api.types.arrays.ShortArray;
 
 /// [AttentionKernels] on the tensor cores of an NVIDIA GPU: factors rounded to BF16, sums, scores and probabilities in F32.
 /// D is a multiple of 16, at most 256.
@@ -56,10 +55,6 @@ final class AttentionMmaKernels {
         return (int) bits;
     }
 
-    private static int pair(ShortArray x, int i) {
-        return x.get(i) & 0xffff | x.get(i + 1) << 16;
-    }
-
     /// Where in an array of left factors the pair of numbers `pair` (of eight) of a row and a step of 16 columns is.
     private static int left(int row, int step, int steps, int pair) {
         return ((row >> 4) * steps + step) * 128 + ((pair >> 2) * 2 + (row >> 3 & 1)) * 32 + (row & 7) * 4 + (pair & 3);
@@ -83,12 +78,12 @@ final class AttentionMmaKernels {
         }
     }
 
-    /// `y = round(x)` to BF16.
-    static void brainFloats(IntArray at, int slot, FloatArray x, ShortArray y, int n) {
+    /// `y = round(x)` to BF16, two numbers in an int; n of these.
+    static void brainPairs(IntArray at, int slot, FloatArray x, IntArray y, int n) {
         int xAt = at.get(slot);
         int yAt = at.get(slot + 1);
         for (@Parallel int i = 0; i < (n & ALL); i++)
-            y.set(yAt + i, BFloat16.bf16FromFloat(x.get(xAt + i)));
+            y.set(yAt + i, pair(x.get(xAt + 2 * i), x.get(xAt + 2 * i + 1)));
     }
 
     private static float score(float product, float scale, int j, int first, int i) {
@@ -100,7 +95,7 @@ final class AttentionMmaKernels {
     }
 
     /// `lse = log sum exp` of the scores per row and head.
-    static void attentionSums(KernelContext context, IntArray at, int slot, ShortArray q, ShortArray k, IntArray start,
+    static void attentionSums(KernelContext context, IntArray at, int slot, IntArray q, IntArray k, IntArray start,
             FloatArray lse, FloatArray scratch, int T, int H, int KV, int D, float scale, int window, int R) {
         int[] own = context.allocateIntLocalArray(8 * R * D);
         int[] tile = context.allocateIntLocalArray(STEP / 2 * D);
@@ -135,7 +130,7 @@ final class AttentionMmaKernels {
         for (int c = 0; c < steps; c++)
             for (int r = id >> 3; r < 16 * tiles; r += 8 * tiles)
                 own[left(r, c, steps, id & 7)] = i0 + r < T
-                        ? pair(q, qAt + ((row0 + i0 + r) * H + h) * D + c * K + (id & 7) * 2)
+                        ? q.get(qAt + ((row0 + i0 + r) * H + h) * (D >> 1) + c * 8 + (id & 7))
                         : 0;
         float maxA = NONE;
         float maxB = NONE;
@@ -145,9 +140,9 @@ final class AttentionMmaKernels {
             for (int c = 0; c < steps; c++)
                 for (int n = id >> 5; n < STEP / N; n += 2 * tiles) {
                     int j = j0 + n * N + (id & 3) * 2;
-                    int from = kAt + ((row0 + j) * KV + group) * D + c * K + (id >> 2 & 7) * 2;
-                    int one = j < T ? pair(k, from) : 0;
-                    int two = j + 1 < T ? pair(k, from + KV * D) : 0;
+                    int from = kAt + ((row0 + j) * KV + group) * (D >> 1) + c * 8 + (id >> 2 & 7);
+                    int one = j < T ? k.get(from) : 0;
+                    int two = j + 1 < T ? k.get(from + KV * (D >> 1)) : 0;
                     int to = (c * 4 + n) * 64 + (id >> 2 & 7) * 8 + (id & 3);
                     tile[to] = one & 0xffff | two << 16;
                     tile[to + 4] = one >> 16 & 0xffff | two & 0xffff0000;
@@ -204,7 +199,7 @@ final class AttentionMmaKernels {
     }
 
     /// `out = exp(scores - lse) v`, with the `lse` of [#attentionSums].
-    static void attendMma(KernelContext context, IntArray at, int slot, ShortArray q, ShortArray k, ShortArray v,
+    static void attendMma(KernelContext context, IntArray at, int slot, IntArray q, IntArray k, IntArray v,
             IntArray start, FloatArray lse, FloatArray out, FloatArray scratch, int T, int H, int KV, int D,
             float scale,
             int window, int R) {
@@ -243,7 +238,7 @@ final class AttentionMmaKernels {
         for (int c = 0; c < steps; c++)
             for (int r = id >> 3; r < 16 * tiles; r += 8 * tiles)
                 own[left(r, c, steps, id & 7)] = i0 + r < T
-                        ? pair(q, qAt + ((row0 + i0 + r) * H + h) * D + c * K + (id & 7) * 2)
+                        ? q.get(qAt + ((row0 + i0 + r) * H + h) * (D >> 1) + c * 8 + (id & 7))
                         : 0;
         float lseA = lse.get(lseAt + (row0 + TornadoMath.min(i, T - 1)) * H + h);
         float lseB = lse.get(lseAt + (row0 + TornadoMath.min(i + 8, T - 1)) * H + h);
@@ -269,9 +264,9 @@ final class AttentionMmaKernels {
             for (int c = 0; c < steps; c++)
                 for (int n = id >> 5; n < STEP / N; n += 2 * tiles) {
                     int j = j0 + n * N + (id & 3) * 2;
-                    int from = kAt + ((row0 + j) * KV + group) * D + c * K + (id >> 2 & 7) * 2;
-                    int one = j < T ? pair(k, from) : 0;
-                    int two = j + 1 < T ? pair(k, from + KV * D) : 0;
+                    int from = kAt + ((row0 + j) * KV + group) * (D >> 1) + c * 8 + (id >> 2 & 7);
+                    int one = j < T ? k.get(from) : 0;
+                    int two = j + 1 < T ? k.get(from + KV * (D >> 1)) : 0;
                     int to = (c * 4 + n) * 64 + (id >> 2 & 7) * 8 + (id & 3);
                     tile[to] = one & 0xffff | two << 16;
                     tile[to + 4] = one >> 16 & 0xffff | two & 0xffff0000;
@@ -279,7 +274,7 @@ final class AttentionMmaKernels {
             for (int c = 0; c < steps; c++)
                 for (int r = id >> 3; r < STEP; r += 8 * tiles)
                     values[((r >> 4) * 2 * steps + c * 2 + (id >> 2 & 1)) * 64 + (r & 15) * 4 + (id & 3)] = j0 + r < T
-                            ? pair(v, vAt + ((row0 + j0 + r) * KV + group) * D + c * K + (id & 7) * 2)
+                            ? v.get(vAt + ((row0 + j0 + r) * KV + group) * (D >> 1) + c * 8 + (id & 7))
                             : 0;
             context.localBarrier();
             float[] s0 = context.mmaFragment(0f);
@@ -436,8 +431,8 @@ final class AttentionMmaKernels {
     }
 
     /// [AttentionKernels#queryGrad]
-    static void queryGradMma(KernelContext context, IntArray at, int slot, ShortArray q, ShortArray k, ShortArray v,
-            ShortArray dOut, IntArray start, FloatArray lse, FloatArray delta, FloatArray dQ, FloatArray scratch, int T,
+    static void queryGradMma(KernelContext context, IntArray at, int slot, IntArray q, IntArray k, IntArray v,
+            IntArray dOut, IntArray start, FloatArray lse, FloatArray delta, FloatArray dQ, FloatArray scratch, int T,
             int H, int KV, int D, float scale, int window, int R) {
         int[] own = context.allocateIntLocalArray(8 * R * D);
         int[] ownOut = context.allocateIntLocalArray(8 * R * D);
@@ -474,12 +469,12 @@ final class AttentionMmaKernels {
         for (int c = 0; c < steps; c++)
             for (int r = id >> 3; r < 16 * tiles; r += 8 * tiles)
                 own[left(r, c, steps, id & 7)] = i0 + r < T
-                        ? pair(q, qAt + ((row0 + i0 + r) * H + h) * D + c * K + (id & 7) * 2)
+                        ? q.get(qAt + ((row0 + i0 + r) * H + h) * (D >> 1) + c * 8 + (id & 7))
                         : 0;
         for (int c = 0; c < steps; c++)
             for (int r = id >> 3; r < 16 * tiles; r += 8 * tiles)
                 ownOut[left(r, c, steps, id & 7)] = i0 + r < T
-                        ? pair(dOut, dOutAt + ((row0 + i0 + r) * H + h) * D + c * K + (id & 7) * 2)
+                        ? dOut.get(dOutAt + ((row0 + i0 + r) * H + h) * (D >> 1) + c * 8 + (id & 7))
                         : 0;
         int headA = (row0 + TornadoMath.min(i, T - 1)) * H + h;
         int headB = (row0 + TornadoMath.min(i + 8, T - 1)) * H + h;
@@ -509,9 +504,9 @@ final class AttentionMmaKernels {
             for (int c = 0; c < steps; c++)
                 for (int n = id >> 5; n < STEP / N; n += 2 * tiles) {
                     int j = j0 + n * N + (id & 3) * 2;
-                    int from = kAt + ((row0 + j) * KV + group) * D + c * K + (id >> 2 & 7) * 2;
-                    int one = j < T ? pair(k, from) : 0;
-                    int two = j + 1 < T ? pair(k, from + KV * D) : 0;
+                    int from = kAt + ((row0 + j) * KV + group) * (D >> 1) + c * 8 + (id >> 2 & 7);
+                    int one = j < T ? k.get(from) : 0;
+                    int two = j + 1 < T ? k.get(from + KV * (D >> 1)) : 0;
                     int to = (c * 4 + n) * 64 + (id >> 2 & 7) * 8 + (id & 3);
                     tile[to] = one & 0xffff | two << 16;
                     tile[to + 4] = one >> 16 & 0xffff | two & 0xffff0000;
@@ -531,9 +526,9 @@ final class AttentionMmaKernels {
             for (int c = 0; c < steps; c++)
                 for (int n = id >> 5; n < STEP / N; n += 2 * tiles) {
                     int j = j0 + n * N + (id & 3) * 2;
-                    int from = vAt + ((row0 + j) * KV + group) * D + c * K + (id >> 2 & 7) * 2;
-                    int one = j < T ? pair(v, from) : 0;
-                    int two = j + 1 < T ? pair(v, from + KV * D) : 0;
+                    int from = vAt + ((row0 + j) * KV + group) * (D >> 1) + c * 8 + (id >> 2 & 7);
+                    int one = j < T ? v.get(from) : 0;
+                    int two = j + 1 < T ? v.get(from + KV * (D >> 1)) : 0;
                     int to = (c * 4 + n) * 64 + (id >> 2 & 7) * 8 + (id & 3);
                     tile[to] = one & 0xffff | two << 16;
                     tile[to + 4] = one >> 16 & 0xffff | two & 0xffff0000;
@@ -575,7 +570,7 @@ final class AttentionMmaKernels {
             for (int c = 0; c < steps; c++)
                 for (int r = id >> 3; r < STEP; r += 8 * tiles)
                     tile[((r >> 4) * 2 * steps + c * 2 + (id >> 2 & 1)) * 64 + (r & 15) * 4 + (id & 3)] = j0 + r < T
-                            ? pair(k, kAt + ((row0 + j0 + r) * KV + group) * D + c * K + (id & 7) * 2)
+                            ? k.get(kAt + ((row0 + j0 + r) * KV + group) * (D >> 1) + c * 8 + (id & 7))
                             : 0;
             context.localBarrier();
             HalfFloat[] left0 = context.mmaLoadA(dS, K, (warp >> 1) * 1024 + fix);
@@ -711,8 +706,8 @@ final class AttentionMmaKernels {
     }
 
     /// [AttentionKernels#keyValueGrad]; the scores have keys as rows and queries as columns.
-    static void keyValueGradMma(KernelContext context, IntArray at, int slot, ShortArray q, ShortArray k, ShortArray v,
-            ShortArray dOut, IntArray start, FloatArray lse, FloatArray delta, FloatArray dK, FloatArray dV,
+    static void keyValueGradMma(KernelContext context, IntArray at, int slot, IntArray q, IntArray k, IntArray v,
+            IntArray dOut, IntArray start, FloatArray lse, FloatArray delta, FloatArray dK, FloatArray dV,
             FloatArray scratch, int T, int H, int KV, int D, float scale, int window, int R) {
         int[] own = context.allocateIntLocalArray(8 * R * D);
         int[] ownValue = context.allocateIntLocalArray(8 * R * D);
@@ -743,12 +738,12 @@ final class AttentionMmaKernels {
         for (int c = 0; c < steps; c++)
             for (int r = id >> 3; r < 16 * tiles; r += 8 * tiles)
                 own[left(r, c, steps, id & 7)] = i0 + r < T
-                        ? pair(k, kAt + ((row0 + i0 + r) * KV + group) * D + c * K + (id & 7) * 2)
+                        ? k.get(kAt + ((row0 + i0 + r) * KV + group) * (D >> 1) + c * 8 + (id & 7))
                         : 0;
         for (int c = 0; c < steps; c++)
             for (int r = id >> 3; r < 16 * tiles; r += 8 * tiles)
                 ownValue[left(r, c, steps, id & 7)] = i0 + r < T
-                        ? pair(v, vAt + ((row0 + i0 + r) * KV + group) * D + c * K + (id & 7) * 2)
+                        ? v.get(vAt + ((row0 + i0 + r) * KV + group) * (D >> 1) + c * 8 + (id & 7))
                         : 0;
         int key = i0 + row;
         int upper = (warp & 1) * steps * 256;
@@ -791,9 +786,9 @@ final class AttentionMmaKernels {
             for (int c = 0; c < steps; c++)
                 for (int m = id >> 5; m < STEP / N; m += 2 * tiles) {
                     int j = q0 + m * N + (id & 3) * 2;
-                    int from = qAt + ((row0 + j) * H + h) * D + c * K + (id >> 2 & 7) * 2;
-                    int one = j < T ? pair(q, from) : 0;
-                    int two = j + 1 < T ? pair(q, from + H * D) : 0;
+                    int from = qAt + ((row0 + j) * H + h) * (D >> 1) + c * 8 + (id >> 2 & 7);
+                    int one = j < T ? q.get(from) : 0;
+                    int two = j + 1 < T ? q.get(from + H * (D >> 1)) : 0;
                     int to = (c * 4 + m) * 64 + (id >> 2 & 7) * 8 + (id & 3);
                     tile[to] = one & 0xffff | two << 16;
                     tile[to + 4] = one >> 16 & 0xffff | two & 0xffff0000;
@@ -813,9 +808,9 @@ final class AttentionMmaKernels {
             for (int c = 0; c < steps; c++)
                 for (int m = id >> 5; m < STEP / N; m += 2 * tiles) {
                     int j = q0 + m * N + (id & 3) * 2;
-                    int from = dOutAt + ((row0 + j) * H + h) * D + c * K + (id >> 2 & 7) * 2;
-                    int one = j < T ? pair(dOut, from) : 0;
-                    int two = j + 1 < T ? pair(dOut, from + H * D) : 0;
+                    int from = dOutAt + ((row0 + j) * H + h) * (D >> 1) + c * 8 + (id >> 2 & 7);
+                    int one = j < T ? dOut.get(from) : 0;
+                    int two = j + 1 < T ? dOut.get(from + H * (D >> 1)) : 0;
                     int to = (c * 4 + m) * 64 + (id >> 2 & 7) * 8 + (id & 3);
                     tile[to] = one & 0xffff | two << 16;
                     tile[to + 4] = one >> 16 & 0xffff | two & 0xffff0000;
@@ -873,7 +868,7 @@ final class AttentionMmaKernels {
             for (int c = 0; c < steps; c++)
                 for (int r = id >> 3; r < STEP; r += 8 * tiles)
                     tile[((r >> 4) * 2 * steps + c * 2 + (id >> 2 & 1)) * 64 + (r & 15) * 4 + (id & 3)] = q0 + r < T
-                            ? pair(dOut, dOutAt + ((row0 + q0 + r) * H + h) * D + c * K + (id & 7) * 2)
+                            ? dOut.get(dOutAt + ((row0 + q0 + r) * H + h) * (D >> 1) + c * 8 + (id & 7))
                             : 0;
             context.localBarrier();
             HalfFloat[] left0 = context.mmaLoadA(p, K, (warp >> 1) * 1024 + fix);
@@ -948,7 +943,7 @@ final class AttentionMmaKernels {
             for (int c = 0; c < steps; c++)
                 for (int r = id >> 3; r < STEP; r += 8 * tiles)
                     tile[((r >> 4) * 2 * steps + c * 2 + (id >> 2 & 1)) * 64 + (r & 15) * 4 + (id & 3)] = q0 + r < T
-                            ? pair(q, qAt + ((row0 + q0 + r) * H + h) * D + c * K + (id & 7) * 2)
+                            ? q.get(qAt + ((row0 + q0 + r) * H + h) * (D >> 1) + c * 8 + (id & 7))
                             : 0;
             context.localBarrier();
             left0 = context.mmaLoadA(p, K, (warp >> 1) * 1024 + fix);

@@ -27,6 +27,7 @@ import uk.ac.manchester.tornado.api.types.arrays.TornadoNativeArray;
 /// |---|---|---|
 /// | F32, in parts | activations, F32 weights, parameters, gradients, state, large inputs and outputs, workspaces | not touched |
 /// | BF16, in parts | BF16 weights and workspaces | not touched |
+/// | pairs of BF16 numbers | workspaces for tensor cores | not touched |
 /// | bytes, in parts | codes of NF4 weights | not touched |
 /// | `ints` | I32 inputs, constants | the inputs' values |
 /// | `in` | small F32 inputs | their values |
@@ -168,6 +169,7 @@ final class DeviceMemory {
 
     final Pool<FloatArray> floats;
     final Pool<ShortArray> shorts;
+    final Pool<IntArray> pairs;
     final Pool<ByteArray> bytes;
     private final Pool<IntArray> ints;
     private final Pool<FloatArray> in;
@@ -179,11 +181,12 @@ final class DeviceMemory {
     private final Map<List<Integer>, Place> constants = new HashMap<>();
     /// First and last element, exclusive, of what is zero at first, for each part of [#floats].
     private final List<int[]> zeros = new ArrayList<>();
-    private final int[] scratchTop = new int[2];
-    private final long[] scratchNeed = new long[2];
+    private final int[] scratchTop = new int[3];
+    private final long[] scratchNeed = new long[3];
     /// Where the workspaces begin; found by [#measured].
     private Place floatScratch = new Place(0, 0);
     private Place shortScratch = new Place(0, 0);
+    private Place pairScratch = new Place(0, 0);
     private boolean usesPowers;
     private FloatArray powers = new FloatArray(1);
     private IntArray ticks = new IntArray(1);
@@ -193,6 +196,7 @@ final class DeviceMemory {
         this.forms = forms;
         floats = new Pool<>("F32", Float.BYTES, maxBytes, Untouched::floats);
         shorts = new Pool<>("BF16", Short.BYTES, maxBytes, Untouched::shorts);
+        pairs = new Pool<>("pairs of BF16", Integer.BYTES, maxBytes, Untouched::ints);
         bytes = new Pool<>("NF4", Byte.BYTES, maxBytes, Untouched::bytes);
         ints = new Pool<>("I32", Integer.BYTES, maxBytes, n -> new IntArray(Math.toIntExact(n)));
         in = new Pool<>("F32", Float.BYTES, maxBytes, n -> new FloatArray(Math.toIntExact(n)));
@@ -270,7 +274,7 @@ final class DeviceMemory {
     }
 
     private List<Pool<?>> pools() {
-        return List.of(floats, shorts, bytes, ints, in, out);
+        return List.of(floats, shorts, pairs, bytes, ints, in, out);
     }
 
     /// Finds the workspaces and constants of these programs.
@@ -287,6 +291,8 @@ final class DeviceMemory {
             floatScratch = floats.place("the workspace", scratchNeed[0]);
         if (scratchNeed[1] > 0)
             shortScratch = shorts.place("the workspace", scratchNeed[1]);
+        if (scratchNeed[2] > 0)
+            pairScratch = pairs.place("the workspace", scratchNeed[2]);
         tooLong = tooLong();
         if (tooLong != null)
             throw new DeviceException(tooLong);
@@ -444,6 +450,12 @@ final class DeviceMemory {
         return new Shorts(shorts.parts() == 0 ? new ShortArray(1) : shorts.array(shortScratch.part), at);
     }
 
+    /// A workspace of `n` pairs of BF16 numbers until [#freeScratch].
+    Ints pairScratch(long n) {
+        int at = pairScratch.at + grow(2, n);
+        return new Ints(pairs.parts() == 0 ? new IntArray(1) : pairs.array(pairScratch.part), at);
+    }
+
     private int grow(int type, long n) {
         int at = scratchTop[type];
         long top = at + Math.ceilDiv(Math.max(1, n), MemoryPlan.ALIGN) * (long) MemoryPlan.ALIGN;
@@ -506,6 +518,7 @@ final class DeviceMemory {
     Object[] resident() {
         List<Object> all = new ArrayList<>(floats.arrays);
         all.addAll(shorts.arrays);
+        all.addAll(pairs.arrays);
         all.addAll(bytes.arrays);
         all.add(ints.array(0));
         all.add(in.array(0));
@@ -525,6 +538,7 @@ final class DeviceMemory {
     Object[] large() {
         List<Object> all = new ArrayList<>(floats.arrays);
         all.addAll(shorts.arrays);
+        all.addAll(pairs.arrays);
         all.addAll(bytes.arrays);
         all.add(out.array(0));
         return all.toArray();
