@@ -119,6 +119,23 @@ public final class TaskData {
         return examples.size();
     }
 
+    TaskRunConfig.Kind kind() {
+        return kind;
+    }
+
+    /// The lengths that its rows need.
+    List<Integer> used() {
+        List<Integer> out = new ArrayList<>();
+        for (Row r : rows) {
+            int own = r.ids().length;
+            int l = lengths.stream().filter(x -> x >= own).findFirst().orElse(lengths.getLast());
+            if (!out.contains(l))
+                out.add(l);
+        }
+        Collections.sort(out);
+        return out;
+    }
+
     /// Shapes of the batches of `B` examples.
     static List<TaskShape> shapes(TaskConfig c, TaskRunConfig.Kind kind, List<Integer> lengths, int B) {
         if (c instanceof TaskConfig.OfEncoder e && e.encoder().input() instanceof Image i)

@@ -79,7 +79,7 @@ public final class TaskRun implements AutoCloseable {
             model.attach(adapter.options().title(), adapter);
     }
 
-    private static TaskDir.NewHead head(TaskRunConfig.Kind kind, List<String> names) {
+    static TaskDir.NewHead head(TaskRunConfig.Kind kind, List<String> names) {
         return switch (kind) {
             case CLASS -> new TaskDir.NewHead(Problem.CLASSES, false, atLeast(2, names));
             case LABELS -> new TaskDir.NewHead(Problem.LABELS, false, atLeast(1, names));
