@@ -32,7 +32,7 @@ final class PeftDirectory {
         List<String> idle = options.targets().unmatched(model);
         if (!idle.isEmpty())
             warnings.add(file.directory() + ": target_modules " + idle + " match no module of this model");
-        for (String unused : options.targets().idle(options.patterns(), model))
+        for (String unused : options.targets().withoutUsualHeads(model).idle(options.patterns(), model))
             warnings.add(file.directory() + ": " + unused);
         Set<String> read = new LinkedHashSet<>();
         List<AdapterLayer> modules = new ArrayList<>();

@@ -209,6 +209,13 @@ public record Targets(
         return model.adaptable();
     }
 
+    /// Without the names of heads that PEFT writes for every model that classifies, whatever its own head is called.
+    Targets withoutUsualHeads(Sites model) {
+        return model.taskType().equals("CAUSAL_LM") ? this
+                : saving(modulesToSave.stream().filter(m -> !m.equals("classifier") && !m.equals("score"))
+                        .toArray(String[]::new));
+    }
+
     boolean trainsBias(Site site, boolean adapted) {
         return site.bias() && (bias == Bias.ALL || adapted && bias == Bias.ADAPTED);
     }

@@ -56,6 +56,11 @@ public record EncoderConfig(EncoderFamily family, String prefix, int hiddenSize,
             return width / patchWidth;
         }
 
+        /// Tokens of an image of some size: those in front, and a patch each.
+        public int tokens(int imageHeight, int imageWidth) {
+            return tokens.size() + imageHeight / patchHeight * (imageWidth / patchWidth);
+        }
+
         /// Values of a patch.
         public int patchSize() {
             return channels * patchHeight * patchWidth;

@@ -17,6 +17,9 @@ import tools.jackson.databind.node.ObjectNode;
 public sealed interface TaskConfig {
     Head head();
 
+    /// The same with another head on its rows.
+    TaskConfig with(Head other);
+
     /// `config.json`.
     ObjectNode json();
 
@@ -61,6 +64,11 @@ public sealed interface TaskConfig {
         @Override
         public Head head() {
             return encoder.head();
+        }
+
+        @Override
+        public TaskConfig with(Head other) {
+            return new OfEncoder(encoder.with(other));
         }
 
         @Override
@@ -120,6 +128,11 @@ public sealed interface TaskConfig {
 
     /// A decoder whose last token, or all of them, the head reads.
     record OfDecoder(ModelConfig decoder, Head head, ObjectNode json) implements TaskConfig {
+        @Override
+        public TaskConfig with(Head other) {
+            return new OfDecoder(decoder, other, json);
+        }
+
         @Override
         public int hiddenSize() {
             return decoder.hiddenSize();

@@ -80,7 +80,22 @@ public final class TaskDir implements AutoCloseable {
 
     /// With the head that the configuration names.
     public static TaskDir open(Path directory) {
-        return open(directory, null);
+        return open(directory, (NewHead) null);
+    }
+
+    /// With the head that the configuration names, read as predicting something else where `problem_type` does not say:
+    /// transformers tells several labels from classes by the labels that it is given.
+    public static TaskDir open(Path directory, Problem otherwise) {
+        TaskDir dir = open(directory);
+        Head h = dir.config.head();
+        if (dir.config.json().hasNonNull("problem_type") || h.problem() != Problem.CLASSES
+                || h.pooling() == Pooling.TOKENS)
+            return dir;
+        TaskDir other = new TaskDir(directory,
+                dir.config.with(new Head(h.pooling(), h.stages(), otherwise, h.outputs())), dir.files, dir.stored);
+        other.names.putAll(dir.names);
+        other.warnings.addAll(dir.warnings);
+        return other;
     }
 
     /// @param head to put on the body; null for the one that the configuration names
@@ -160,10 +175,7 @@ public final class TaskDir implements AutoCloseable {
         Pooling pooling = json.path("pooling_mode_cls_token").asBoolean(false) ? Pooling.FIRST
                 : json.path("pooling_mode_lasttoken").asBoolean(false) ? Pooling.LAST : Pooling.MEAN;
         Head head = new Head(pooling, List.of(), Problem.EMBEDDING, c.hiddenSize());
-        return switch (c) {
-            case TaskConfig.OfEncoder(EncoderConfig e) -> new TaskConfig.OfEncoder(e.with(head));
-            case TaskConfig.OfDecoder d -> new TaskConfig.OfDecoder(d.decoder(), head, d.json());
-        };
+        return c.with(head);
     }
 
     /// Finds each tensor under one of its names.

@@ -20,6 +20,7 @@ import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
@@ -77,6 +78,15 @@ public final class TaskPlan {
         this.memory = MemoryPlan.of(programs);
     }
 
+    /// The plan of a session with the adapters attached to a model.
+    ///
+    /// @param full whether all weights are trained instead
+    public static TaskPlan of(TaskModel model, List<TaskShape> shapes, boolean full, Set<TaskSession.Use> uses,
+            boolean similarity) {
+        return new TaskPlan(model.config(), model, full ? model.allWeights() : List.of(), model.adapters(), shapes, uses,
+                similarity);
+    }
+
     private TaskIo io(TaskShape s) {
         return config instanceof TaskConfig.OfEncoder(EncoderConfig e) && e.input() instanceof Image i
                 ? TaskIo.of(s, config.head(), s.T() - i.tokens().size(), i.patchSize())
@@ -91,7 +101,7 @@ public final class TaskPlan {
     private Body body(TaskIo own, boolean checkpointing) {
         return switch (config) {
             case TaskConfig.OfEncoder e ->
-                    new EncoderBody(e.encoder(), store, adapters, java.util.Objects.requireNonNull(tables), own,
+                    new EncoderBody(e.encoder(), store, adapters, Objects.requireNonNull(tables), own,
                             checkpointing);
             case TaskConfig.OfDecoder d -> new DecoderRows(d.decoder(), store, adapters, own, checkpointing);
         };

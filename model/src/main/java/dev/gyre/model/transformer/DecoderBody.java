@@ -1,5 +1,6 @@
 package dev.gyre.model.transformer;
 
+import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.op.Buf;
 import dev.gyre.model.adapter.AdapterLayer;
 import dev.gyre.model.emit.Buffers;
@@ -17,7 +18,7 @@ public final class DecoderBody {
     /// @param checkpointing whether layers keep nothing but their input and run forward again before they run backward
     public DecoderBody(ModelConfig c, Buffers store, Map<String, List<AdapterLayer>> adapters, BatchShape shape,
             Buf ids, Buf positions, Buf start, boolean checkpointing) {
-        this.program = new TransformerProgram(c, store, adapters, shape.T());
+        this.program = new TransformerProgram(c, store, adapters, shape.T(), Backend.LOGITS);
         this.rows = program.rows(shape, ids, positions, start, checkpointing);
     }
 

@@ -1,6 +1,7 @@
 package dev.gyre.trainer.cli;
 
 import dev.gyre.dist.Collective;
+import dev.gyre.dist.Mpi;
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.devices.Devices;
 import dev.gyre.model.adapter.Full;
@@ -67,6 +68,11 @@ final class TrainCommand extends GyreCommand {
             screen().json();
         if (withParent)
             endWithParent();
+        if (ConfigReader.has(file, "task")) {
+            if (workers != 1 || Mpi.isLaunched(System.getenv()))
+                throw new UsageException(file + ": a run with a task has one worker; start it without --workers and mpirun");
+            return TaskScreen.train(screen(), file, set, resume);
+        }
         if (workers != 1)
             return Launcher.start(workers);
         try (Collective all = Launcher.join(screen())) {
