@@ -28,6 +28,7 @@ public final class ModelDir implements AutoCloseable {
     static final String CONFIG = "config.json";
     static final String SINGLE = "model.safetensors";
     static final String INDEX = "model.safetensors.index.json";
+    private static final List<String> DROPOUTS = List.of("attention_dropout", "embd_pdrop", "resid_pdrop");
     private static final String HEAD = "lm_head.weight";
     private static final String EMBEDDING = "model.embed_tokens.weight";
 
@@ -238,15 +239,23 @@ public final class ModelDir implements AutoCloseable {
         return tensors.containsKey(name);
     }
 
-    /// Warnings about the files: biases among unused tensors mean that config.json and weights do not belong together.
+    /// Warnings about the files: biases among unused tensors mean that config.json and weights do not belong together; and
+    /// transformers would train with the dropouts inside the model that config.json asks for.
     public List<String> warnings() {
+        List<String> all = new ArrayList<>();
         List<String> unused = unusedTensors();
-        return unused.isEmpty() ? List.of()
-                : List.of(directory + ": " + unused.size()
-                        + (unused.size() == 1 ? " tensor is ignored, which " : " tensors are ignored, which ") + CONFIG
-                        + " does not call for: "
-                        + String.join(", ", unused.subList(0, Math.min(3, unused.size())))
-                        + (unused.size() > 3 ? ", ..." : ""));
+        if (!unused.isEmpty())
+            all.add(directory + ": " + unused.size()
+                    + (unused.size() == 1 ? " tensor is ignored, which " : " tensors are ignored, which ") + CONFIG
+                    + " does not call for: "
+                    + String.join(", ", unused.subList(0, Math.min(3, unused.size())))
+                    + (unused.size() > 3 ? ", ..." : ""));
+        for (String key : DROPOUTS)
+            if (configJson.path(key).isNumber() && configJson.path(key).doubleValue() != 0)
+                all.add(directory.resolve(CONFIG) + ": " + key + " " + configJson.path(key)
+                        + " has no effect; Gyre trains without dropout inside the model, adapters have dropouts of"
+                        + " their own");
+        return all;
     }
 
     /// Tensors that a model of this configuration does not use, except a tied output head.

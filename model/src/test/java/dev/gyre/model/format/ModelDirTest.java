@@ -457,6 +457,18 @@ class ModelDirTest {
     }
 
     @Test
+    void dropoutInsideTheModelIsNamedAsWithoutEffect() throws IOException {
+        Path model = copyOf("tiny-llama");
+        Path config = model.resolve("config.json");
+        String text = Files.readString(config).replaceAll("\"attention_dropout\": [0-9.]+,", "");
+        Files.writeString(config, text.replaceFirst("\\{", "{\"attention_dropout\": 0.1, \"resid_pdrop\": 0.0,"));
+        try (ModelDir m = ModelDir.open(model)) {
+            assertThat(m.warnings()).singleElement().asString().contains("config.json", "attention_dropout 0.1",
+                    "no effect");
+        }
+    }
+
+    @Test
     void onlyFilesOfTheModelAreCopied() throws IOException {
         Path secret = Files.writeString(dir.resolve("secret.txt"), "secret");
         Path model = copyOf("tiny-llama");
