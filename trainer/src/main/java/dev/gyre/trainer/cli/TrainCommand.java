@@ -62,6 +62,11 @@ final class TrainCommand extends GyreCommand {
                     + " machines: start gyre train with mpirun or srun.")
     int workers = 1;
 
+    @Option(names = "--watch", paramLabel = "PORT", arity = "0..1", fallbackValue = "0",
+            description = "Show the run as it goes on a page for this machine's browser, with a button that stops it; without PORT at 8642, or where that is taken at a free one.")
+    @Nullable
+    Integer watch;
+
     @Override
     protected int run() {
         if (json)
@@ -71,6 +76,9 @@ final class TrainCommand extends GyreCommand {
         if (ConfigReader.has(file, "task")) {
             if (workers != 1 || Mpi.isLaunched(System.getenv()))
                 throw new UsageException(file + ": a run with a task has one worker; start it without --workers and mpirun");
+            if (watch != null)
+                throw new UsageException(file + ": --watch shows runs of language models; this one has a task, and its"
+                        + " report is written at the end");
             return TaskScreen.train(screen(), file, set, resume);
         }
         if (workers != 1)
@@ -96,11 +104,31 @@ final class TrainCommand extends GyreCommand {
         Devices.Chosen device = RunDevice.open(config, Launcher.device(config.device()));
         if (all.rank() > 0)
             return follow(config, device.backend(), all);
-        Outcome run = train(config, device, all);
+        try (LivePage page = watch == null ? null : new LivePage(watch, config)) {
+            return run(config, device, all, page);
+        }
+    }
+
+    private int run(RunConfig config, Devices.Chosen device, Collective all, @Nullable LivePage page) {
+        Outcome run;
+        try {
+            run = train(config, device, all, page);
+        } catch (RuntimeException e) {
+            if (page != null)
+                page.is("stopped", Errors.message(e));
+            throw e;
+        }
+        if (page != null && run.code == ExitCode.OK)
+            page.is("measuring", "");
         // the run's model is out of reach here: its memory is free for two models, one after the other
         if (run.code == ExitCode.OK)
             measure(config, run, device.backend());
-        screen().result("report    " + Report.write(run.dir));
+        Path report = Report.write(run.dir);
+        screen().result("report    " + report);
+        if (page != null)
+            page.is(run.code == ExitCode.OK ? "finished" : "stopped",
+                    (run.code == ExitCode.OK ? "" : "go on with " + RunScreen.again("train", run.dir) + " \u00b7 ")
+                            + "the report is " + report);
         return run.code;
     }
 
@@ -119,7 +147,7 @@ final class TrainCommand extends GyreCommand {
         }
     }
 
-    private Outcome train(RunConfig config, Devices.Chosen device, Collective all) {
+    private Outcome train(RunConfig config, Devices.Chosen device, Collective all, @Nullable LivePage page) {
         Path base = config.model().directory();
         RunDir.check(Path.of(config.output().dir()), resume);
         ModelText text = ModelText.load(config);
@@ -130,6 +158,8 @@ final class TrainCommand extends GyreCommand {
                 TrainingRun.open(config, adapted, data, resume, device.backend(), Version.number(), all)) {
             ModelRef.warnings(base).forEach(screen()::note);
             Path dir = run.dir().path();
+            if (page != null)
+                screen().note("watch     " + page.start(dir, run.steps()));
             int code = RunScreen.train(screen(), run, device, model(config, run), RunScreen.again("train", dir));
             return new Outcome(code, dir, Results.Training.of(run), run.from() < run.done(),
                     run.sampled().isPresent());
