@@ -106,7 +106,7 @@ public final class DataSets {
             return null;
         TokenizedSet v = parts(split).valid();
         StringBuilder s = new StringBuilder(String.format(Locale.ROOT,
-                "# held out of data.train for validation: data.valid %s, seed %d, %d of %d examples%n", data.valid(),
+                "# held out of data.train for validation: data.valid %s, seed %d, %d of %d examples\n", data.valid(),
                 seed, v.size(), v.size() + parts(split).train().size()));
         for (int i = 0; i < v.size(); i++)
             s.append(v.file(i)).append(':').append(v.line(i)).append('\n');
