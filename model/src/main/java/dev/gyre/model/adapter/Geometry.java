@@ -17,8 +17,8 @@ public record Geometry(String module, double skewNorm, double angle, double defe
     public static final double WARN = 0.01;
     /// What users are told then.
     public static final String REMEDY =
-            "adapter.cayley: newton_schulz with terms: 6 keeps the error at 1e-6 (PEFT's files hold the same rotation),"
-                    + " and a lower train.lr keeps it smaller";
+            "adapter.cayley: newton_schulz with terms: 6 keeps the error at 1e-6 (it takes twice the train.lr, and PEFT's"
+                    + " files hold the same rotation), and a lower train.lr keeps it smaller";
     private static final int GRID = 128;
     private static final int MAX_ITERATIONS = 200;
 

@@ -97,7 +97,7 @@ final class QuickstartCommand extends GyreCommand {
         row(NEW.word() + ", exact answers (" + TASKS + " held-out tasks)", percent(r.before().exact()),
                 percent(r.after().exact()));
         row(NEW.word() + ", loss", number(r.before().loss()), number(r.after().loss()));
-        row("old skills, exact answers (" + known.size() + " tasks)", percent(r.before().kept()),
+        row("old skills, exact answers (" + TASKS + " tasks)", percent(r.before().kept()),
                 percent(r.after().kept()));
         row("old skills, loss", number(r.before().forgetting()), number(r.after().forgetting()));
         screen().result("");
