@@ -6,25 +6,37 @@ import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.channels.FileLock;
 import java.nio.channels.OverlappingFileLockException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
-import java.util.Arrays;
-import java.util.UUID;
+import java.security.SecureRandom;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
 
 /// Makes a folder one process's own: a file `.lock` in it that the system unlocks when the process ends, however it ends.
 public final class FolderLock implements AutoCloseable {
     public static final String FILE = ".lock";
 
+    /// Lock files that this process has. A POSIX lock is gone as soon as its process closes any descriptor of the file, so none
+    /// of these is opened again, not even to look at it.
+    private static final Set<Path> HELD = ConcurrentHashMap.newKeySet();
+
     private final Path file;
+    private final Path held;
     private final FileChannel channel;
 
-    private FolderLock(Path file, FileChannel channel) {
+    private FolderLock(Path file, Path held, FileChannel channel) {
         this.file = file;
+        this.held = held;
         this.channel = channel;
+    }
+
+    /// One name for a file whatever it is called by.
+    private static Path real(Path file) throws IOException {
+        Path folder = file.toAbsolutePath().getParent();
+        return folder == null ? file : folder.toRealPath().resolve(String.valueOf(file.getFileName()));
     }
 
     /// @param busy what to say when another process has the folder
@@ -40,19 +52,27 @@ public final class FolderLock implements AutoCloseable {
 
     private static FolderLock take(Path file, Path what, String busy) {
         try {
-            while (true) {
-                FileChannel c = FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.WRITE);
-                boolean taken = false;
-                try {
-                    if (!isFree(c))
-                        throw new FormatException(what, busy);
-                    taken = isStillNamed(file, c);
-                    if (taken)
-                        return new FolderLock(file, c);
-                } finally {
-                    if (!taken)
-                        c.close();
+            Path held = real(file);
+            if (!HELD.add(held))
+                throw new FormatException(what, busy);
+            boolean taken = false;
+            try {
+                while (true) {
+                    FileChannel c = FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.WRITE);
+                    try {
+                        if (!isFree(c))
+                            throw new FormatException(what, busy);
+                        taken = isStillNamed(file, c);
+                        if (taken)
+                            return new FolderLock(file, held, c);
+                    } finally {
+                        if (!taken)
+                            c.close();
+                    }
                 }
+            } finally {
+                if (!taken)
+                    HELD.remove(held);
             }
         } catch (IOException e) {
             throw new UncheckedIOException(
@@ -61,26 +81,33 @@ public final class FolderLock implements AutoCloseable {
     }
 
     /// Whether the locked file is still the one of its name: the process that had it before deletes it as it ends, perhaps
-    /// after we opened it, and then a third could lock a new file of the same name.
+    /// after we opened it, and then a third could lock a new file of the same name. A size that no other has tells, as
+    /// reading the file would give up the lock.
     private static boolean isStillNamed(Path file, FileChannel c) throws IOException {
-        byte[] mark = UUID.randomUUID().toString().getBytes(StandardCharsets.US_ASCII);
+        long size = 1 + new SecureRandom().nextInt(MOST);
         c.truncate(0);
-        c.write(ByteBuffer.wrap(mark), 0);
+        c.write(ByteBuffer.allocate(1), size - 1);
         try {
-            return Arrays.equals(Files.readAllBytes(file), mark);
+            return Files.size(file) == size;
         } catch (NoSuchFileException e) {
             return false;
         }
     }
+
+    private static final int MOST = 1 << 16;
 
     /// Refuses a folder that another process has, and writes nothing.
     public static void check(Path folder, String busy) {
         Path file = folder.resolve(FILE);
         if (!Files.isRegularFile(file, LinkOption.NOFOLLOW_LINKS))
             return;
-        try (FileChannel c = FileChannel.open(file, StandardOpenOption.WRITE)) {
-            if (!isFree(c))
+        try {
+            if (HELD.contains(real(file)))
                 throw new FormatException(folder, busy);
+            try (FileChannel c = FileChannel.open(file, StandardOpenOption.WRITE)) {
+                if (!isFree(c))
+                    throw new FormatException(folder, busy);
+            }
         } catch (NoSuchFileException e) {
             // its owner has just ended
         } catch (IOException e) {
@@ -106,6 +133,8 @@ public final class FolderLock implements AutoCloseable {
             Files.deleteIfExists(file); // before it is free for another
         } catch (IOException e) {
             // a file that is left there harms nothing
+        } finally {
+            HELD.remove(held);
         }
     }
 }

@@ -179,6 +179,12 @@ public final class ByteTokenizer implements Tokenizer {
                 to[n++] = at;
                 continue;
             }
+            if (text.charAt(at) < 0x80) {
+                ids[n] = text.charAt(at);
+                from[n] = at++;
+                to[n++] = at;
+                continue;
+            }
             int chars = Character.charCount(text.codePointAt(at));
             // an unpaired surrogate has no UTF-8; it becomes '?', as everywhere in Java
             for (byte b : text.substring(at, at + chars).getBytes(StandardCharsets.UTF_8)) {

@@ -18,6 +18,7 @@ final class Commands {
                 new DataCommand(),
                 new LrFindCommand(),
                 new TrainCommand(),
+                new WatchCommand(),
                 new EvalCommand(),
                 new GenerateCommand(),
                 new ChatCommand(),

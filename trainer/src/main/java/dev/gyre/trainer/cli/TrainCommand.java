@@ -53,6 +53,11 @@ final class TrainCommand extends GyreCommand {
             description = "Print one JSON object a line, as in metrics.jsonl, in place of text; the log keeps the text.")
     boolean json;
 
+    @Option(names = "--watch", paramLabel = "PORT", arity = "0..1", fallbackValue = "0",
+            description = "Show the run as it goes on a page for this machine's browser, with a button that stops it; without PORT at 8642, or where that is taken at a free one.")
+    @Nullable
+    Integer watch;
+
     @Override
     protected int run() {
         if (json)
@@ -61,11 +66,31 @@ final class TrainCommand extends GyreCommand {
             endWithParent();
         RunConfig config = ConfigReader.readWithInputs(file, RunConfig.class, set);
         Devices.Chosen device = Devices.open(config.device(), config.precision());
-        Outcome run = train(config, device);
+        try (LivePage page = watch == null ? null : new LivePage(watch, config)) {
+            return run(config, device, page);
+        }
+    }
+
+    private int run(RunConfig config, Devices.Chosen device, @Nullable LivePage page) {
+        Outcome run;
+        try {
+            run = train(config, device, page);
+        } catch (RuntimeException e) {
+            if (page != null)
+                page.is("stopped", Errors.message(e));
+            throw e;
+        }
+        if (page != null && run.code == ExitCode.OK)
+            page.is("measuring", "");
         // the run's model is out of reach here: its memory is free for two models, one after the other
         if (run.code == ExitCode.OK)
             measure(config, run, device.backend());
-        screen().result("report    " + Report.write(run.dir));
+        Path report = Report.write(run.dir);
+        screen().result("report    " + report);
+        if (page != null)
+            page.is(run.code == ExitCode.OK ? "finished" : "stopped",
+                    (run.code == ExitCode.OK ? "" : "go on with " + RunScreen.again("train", run.dir) + " \u00b7 ")
+                            + "the report is " + report);
         return run.code;
     }
 
@@ -74,7 +99,7 @@ final class TrainCommand extends GyreCommand {
     private record Outcome(int code, Path dir, Results.Training training, boolean trained, boolean sampled) {
     }
 
-    private Outcome train(RunConfig config, Devices.Chosen device) {
+    private Outcome train(RunConfig config, Devices.Chosen device, @Nullable LivePage page) {
         Path base = config.model().directory();
         RunDir.check(Path.of(config.output().dir()), resume);
         ModelText text = ModelText.load(config);
@@ -85,6 +110,8 @@ final class TrainCommand extends GyreCommand {
                 TrainingRun.open(config, adapted, data, resume, device.backend(), Version.number())) {
             ModelRef.warnings(base).forEach(screen()::note);
             Path dir = run.dir().path();
+            if (page != null)
+                screen().note("watch     " + page.start(dir, run.steps()));
             int code = RunScreen.train(screen(), run, device, model(config, run), RunScreen.again("train", dir));
             return new Outcome(code, dir, Results.Training.of(run), run.from() < run.done(),
                     run.sampled().isPresent());

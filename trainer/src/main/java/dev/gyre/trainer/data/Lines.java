@@ -10,9 +10,11 @@ import org.jspecify.annotations.Nullable;
 final class Lines {
     private final Path file;
     private final InputStream in;
+    private final byte[] piece = new byte[1 << 16];
+    private int at;
+    private int end;
     private byte[] buffer = new byte[1 << 12];
     private int line;
-    private boolean ended;
 
     Lines(Path file, InputStream in) {
         this.file = file;
@@ -22,21 +24,32 @@ final class Lines {
     /// The next one, or null at the end.
     @Nullable
     String next() throws IOException {
-        if (ended)
-            return null;
         int n = 0;
-        int c;
-        do {
-            c = in.read();
-            if (c < 0)
-                break;
-            if (n == buffer.length)
-                buffer = Arrays.copyOf(buffer, 2 * n);
-            buffer[n++] = (byte) c;
-        } while (c != '\n');
-        ended = c < 0;
+        boolean whole = false;
+        while (!whole) {
+            if (at == end) {
+                end = in.read(piece);
+                at = 0;
+                if (end <= 0) {
+                    end = 0;
+                    break;
+                }
+            }
+            int from = at;
+            while (at < end && piece[at] != '\n')
+                at++;
+            whole = at < end;
+            if (whole)
+                at++;
+            if (n + at - from > buffer.length)
+                buffer = Arrays.copyOf(buffer, Math.max(2 * buffer.length, n + at - from));
+            System.arraycopy(piece, from, buffer, n, at - from);
+            n += at - from;
+        }
+        if (n == 0)
+            return null;
         line++;
-        return n == 0 ? null : Rows.decode(file, line, buffer, n);
+        return Rows.decode(file, line, buffer, n);
     }
 
     /// Number of the line that was read last, from 1.

@@ -2,9 +2,14 @@ package dev.gyre.trainer.record;
 
 import dev.gyre.model.files.FormatException;
 import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.nio.file.attribute.BasicFileAttributes;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -36,6 +41,60 @@ public final class Metrics {
                 out.add(o);
         }
         return new Metrics(out);
+    }
+
+    /// What a file has behind a place.
+    ///
+    /// @param lines whole ones
+    /// @param end where the next one begins
+    /// @param run of which run the file is: another one after it was resumed, when lines behind the checkpoint are removed
+    public record Tail(List<JsonNode> lines, long end, String run) {
+        public Tail {
+            lines = List.copyOf(lines);
+        }
+    }
+
+    /// Bytes that are read at once of a file that grows.
+    private static final int MOST = 1 << 24;
+
+    /// The whole lines of a file that is being written, from a place on that [Tail#end] gave before, or 0; none where the file
+    /// is not there yet.
+    public static Tail tail(Path file, long from) {
+        try (FileChannel c = FileChannel.open(file, StandardOpenOption.READ)) {
+            Object key = Files.readAttributes(file, BasicFileAttributes.class).fileKey();
+            String run = String.valueOf(key == null
+                    ? Files.readAttributes(file, BasicFileAttributes.class).creationTime() : key);
+            if (from > c.size())
+                return new Tail(List.of(), from, "cut " + run);
+            List<JsonNode> out = new ArrayList<>();
+            long at = from;
+            while (at < c.size()) {
+                ByteBuffer b = ByteBuffer.allocate((int) Math.min(MOST, c.size() - at));
+                while (b.hasRemaining() && c.read(b, at + b.position()) >= 0)
+                    continue;
+                byte[] bytes = b.array();
+                int n = b.position();
+                while (n > 0 && bytes[n - 1] != '\n')
+                    n--;
+                if (n == 0)
+                    break;
+                new String(bytes, 0, n, StandardCharsets.UTF_8).lines().forEach(line -> {
+                    ObjectNode o = parse(line);
+                    if (o != null && isWhole(o))
+                        out.add(o);
+                });
+                at += n;
+            }
+            return new Tail(out, at, run);
+        } catch (NoSuchFileException e) {
+            return new Tail(List.of(), 0, "none");
+        } catch (IOException e) {
+            throw FormatException.unreadable(file, e);
+        }
+    }
+
+    public static Metrics of(Tail tail) {
+        return new Metrics(tail.lines());
     }
 
     /// The lines of `file`, of which the last may be cut off anywhere, also inside a character.

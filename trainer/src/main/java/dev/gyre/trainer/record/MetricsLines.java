@@ -3,6 +3,7 @@ package dev.gyre.trainer.record;
 import dev.gyre.model.adapter.Geometry;
 import dev.gyre.trainer.loop.TrainListener;
 import java.util.function.Consumer;
+import java.util.function.LongSupplier;
 import tools.jackson.databind.json.JsonMapper;
 import tools.jackson.databind.node.ArrayNode;
 import tools.jackson.databind.node.JsonNodeFactory;
@@ -13,10 +14,20 @@ import tools.jackson.databind.node.ObjectNode;
 public final class MetricsLines implements TrainListener {
     private static final JsonMapper JSON = JsonMapper.builder().build();
 
+    /// Steps between two that tell the memory of the process: asking the system takes time.
+    private static final int MEMORY_EVERY = 10;
+
     private final Consumer<String> out;
+    private final LongSupplier memory;
 
     public MetricsLines(Consumer<String> out) {
+        this(out, () -> 0);
+    }
+
+    /// @param memory resident bytes of this process; 0 where they are not known
+    public MetricsLines(Consumer<String> out, LongSupplier memory) {
         this.out = out;
+        this.memory = memory;
     }
 
     @Override
@@ -30,6 +41,9 @@ public final class MetricsLines implements TrainListener {
         o.put("trained_tokens", s.trained());
         o.put("tokens", s.tokens());
         o.put("seconds", s.seconds());
+        long process = s.t() % MEMORY_EVERY == 1 ? memory.getAsLong() : 0;
+        if (process > 0)
+            o.put("process", process);
         write(o);
     }
 

@@ -12,6 +12,7 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.LongSupplier;
 import tools.jackson.databind.node.ObjectNode;
 
 /// `metrics.jsonl`: one object per step (`step`, `loss`, `grad_norm`, ...) and per evaluation (`step`, `valid_loss`, ...).
@@ -19,15 +20,18 @@ import tools.jackson.databind.node.ObjectNode;
 public final class MetricsLog implements TrainListener, AutoCloseable {
     private final Path file;
     private final FileChannel out;
-    private final MetricsLines lines = new MetricsLines(this::write);
+    private final MetricsLines lines;
 
     /// Opens `file` to go on after step `from`: lines of later steps, written before a crash, are removed.
-    public MetricsLog(Path file, long from) {
-        this(upTo(file, from));
+    ///
+    /// @param memory resident bytes of this process; 0 where they are not known
+    public MetricsLog(Path file, long from, LongSupplier memory) {
+        this(upTo(file, from), memory);
     }
 
-    MetricsLog(Path file) {
+    MetricsLog(Path file, LongSupplier memory) {
         this.file = file;
+        this.lines = new MetricsLines(this::write, memory);
         try {
             out = FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.WRITE,
                     StandardOpenOption.APPEND);

@@ -31,9 +31,12 @@ import org.jspecify.annotations.Nullable;
 /// | `program.txt` | the operations of a step |
 /// | `log.txt` | what the screen showed |
 /// | `.lock` | there while a process trains |
+/// | `.stop` | asks that process to stop |
 public final class RunDir {
     /// Names the examples that are held out of the training data.
     public static final String HELD_OUT = "held-out.txt";
+
+    private static final String STOP = ".stop";
 
     private static final Pattern CHECKPOINT = Pattern.compile("checkpoint-(0|[1-9]\\d{0,17})");
 
@@ -79,7 +82,7 @@ public final class RunDir {
 
     /// Whether a folder holds nothing but what a run that was killed before its first file was complete leaves.
     public static boolean isBlank(Path folder) {
-        return list(folder).stream().allMatch(p -> isLock(p) || isUnborn(p));
+        return list(folder).stream().allMatch(p -> isLock(p) || p.endsWith(STOP) || isUnborn(p));
     }
 
     private static boolean isUnborn(Path p) {
@@ -107,10 +110,36 @@ public final class RunDir {
             if (fresh)
                 free(path); // nobody began a run there in the meantime
             AtomicFiles.recover(path);
+            stopped(); // what was asked of the process before
             return lock;
         } catch (RuntimeException | Error e) {
             lock.close();
             throw e;
+        }
+    }
+
+    /// Asks the process that trains in a run directory to finish its step, save and end.
+    public static void askToStop(Path run) {
+        AtomicFiles.write(run.resolve(STOP), "");
+    }
+
+    /// Whether this process is asked to stop.
+    public boolean isToStop() {
+        return Files.exists(path.resolve(STOP));
+    }
+
+    /// What was asked is done.
+    public void stopped() {
+        AtomicFiles.delete(path.resolve(STOP));
+    }
+
+    /// Whether a process trains in a run directory; not for that process itself.
+    public static boolean isBusy(Path run) {
+        try {
+            FolderLock.check(run, BUSY);
+            return false;
+        } catch (FormatException e) {
+            return true;
         }
     }
 
@@ -135,7 +164,7 @@ public final class RunDir {
     }
 
     private static final Set<String> NAMES = Set.of("run.yaml", "provenance.json", "metrics.jsonl", "adapter", "model",
-            "program.txt", "log.txt", "tb", "results.json", "report.json", "report.html", HELD_OUT,
+            "program.txt", "log.txt", "tb", "results.json", "report.json", "report.html", HELD_OUT, STOP,
             FolderLock.FILE);
 
     private static boolean isOurs(Path p) {

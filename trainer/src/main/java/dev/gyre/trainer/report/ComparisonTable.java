@@ -263,7 +263,7 @@ public final class ComparisonTable {
         runs.missing().forEach(none::put);
         o.put("note", anyDrifted() ? DRIFTED : "");
         o.put("markdown", markdown(true)).put("csv", csv()).put("latex", latex(true));
-        return Page.html(title, "compare.js", o);
+        return Page.html(title, o, "page.js", "compare.js");
     }
 
     /// Validation losses with the step, and with the seconds that all steps up to it took.

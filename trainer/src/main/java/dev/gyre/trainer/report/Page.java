@@ -14,8 +14,21 @@ final class Page {
     private Page() {
     }
 
-    /// @param script resource that draws `DATA`
-    static String html(String title, String script, JsonNode data) {
+    /// @param scripts resources that draw `DATA`
+    static String html(String title, JsonNode data, String... scripts) {
+        return page(title, data, "", scripts);
+    }
+
+    /// A page whose policy allows no scripts and styles but those with a nonce.
+    static String allowed(String title, JsonNode data, String nonce, String... scripts) {
+        return page(title, data, " nonce=\"" + nonce + "\"", scripts);
+    }
+
+    private static String page(String title, JsonNode data, String by, String... scripts) {
+        StringBuilder all = new StringBuilder();
+        all.append("<script").append(by).append('>').append(charts()).append("</script>\n");
+        for (String s : scripts)
+            all.append("<script").append(by).append(">\n").append(resource(s)).append("</script>\n");
         return """
                 <!doctype html>
                 <html lang="en">
@@ -24,21 +37,15 @@ final class Page {
                 <meta name="viewport" content="width=device-width, initial-scale=1">
                 <meta name="color-scheme" content="light dark">
                 <title>%s</title>
-                <style>
+                <style%s>
                 %s</style>
                 </head>
                 <body>
                 <main></main>
                 <script type="application/json" id="data">%s</script>
-                <script>%s</script>
-                <script>
-                %s</script>
-                <script>
-                %s</script>
-                </body>
+                %s</body>
                 </html>
-                """.formatted(escaped(title), resource("page.css"), json(data), charts(), resource("page.js"),
-                resource(script));
+                """.formatted(escaped(title), by, resource("page.css"), json(data), all);
     }
 
     /// The chart library's file, whose path in its jar names its version.

@@ -202,8 +202,21 @@ public final class Report {
     public static Path write(Path dir) {
         ObjectNode o = content(dir);
         Path page = dir.resolve(PAGE);
-        AtomicFiles.write(page, Page.html("Gyre \u00b7 " + o.path("name").asString(""), "report.js", o));
+        AtomicFiles.write(page, Page.html("Gyre \u00b7 " + o.path("name").asString(""), o, "page.js", "run.js", "report.js"));
         return page;
+    }
+
+    /// A page of the run as it is now that goes on with what the server of the page tells it.
+    ///
+    /// @param known what the page begins with
+    /// @param watch what the page needs to know of its server
+    /// @param nonce that the page's policy allows its scripts and styles by
+    public static String live(Path dir, Metrics.Tail known, JsonNode watch, String nonce) {
+        ObjectNode o = content(dir, Metrics.of(known));
+        // what the state of a run that goes on says better
+        o.put("summary", o.path("summary").asString("").replace(UNFINISHED, ""));
+        o.set("watch", watch);
+        return Page.allowed("Gyre \u00b7 " + o.path("name").asString(""), o, nonce, "page.js", "run.js", "watch.js");
     }
 
     /// Draws the page's curves into a PNG file.
@@ -213,9 +226,12 @@ public final class Report {
 
     /// What the page shows.
     private static ObjectNode content(Path dir) {
+        return content(dir, Metrics.read(dir.resolve("metrics.jsonl")));
+    }
+
+    private static ObjectNode content(Path dir, Metrics m) {
         RunConfig c = ConfigReader.read(dir.resolve("run.yaml"), RunConfig.class, List.of());
         Results r = Results.read(dir);
-        Metrics m = Metrics.read(dir.resolve("metrics.jsonl"));
         Path examined = dir.resolve(DATA);
         ObjectNode o = Files.exists(examined) ? Json.readObject(examined) : JsonNodeFactory.instance.objectNode();
         for (String list : List.of("samples", "energy", "timings")) {
@@ -239,12 +255,14 @@ public final class Report {
         return o;
     }
 
+    private static final String UNFINISHED = " \u00b7 not finished";
+
     private static String summary(RunConfig c, @Nullable Results r) {
         String variant = c.adapter().variant();
         return c.adapter().method() + (variant.isEmpty() ? "" : " " + variant) + " on " + c.model().path()
                 + " (" + c.model().base().name().toLowerCase(Locale.ROOT) + ") \u00b7 "
                 + c.train().microBatch() + " \u00d7 " + c.train().seqLen() + " tokens \u00d7 " + c.train().accumulate()
-                + (r == null ? " \u00b7 not finished" : " \u00b7 " + r.steps() + (c.train().steps() != null
+                + (r == null ? UNFINISHED : " \u00b7 " + r.steps() + (c.train().steps() != null
                         && r.steps() < c.train().steps() ? " of " + c.train().steps() + " steps, stopped early"
                         : r.steps() == 1 ? " step" : " steps")
                         + " \u00b7 " + r.device())

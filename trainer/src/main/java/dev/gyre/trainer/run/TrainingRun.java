@@ -25,6 +25,7 @@ import dev.gyre.trainer.loop.TrainLoop;
 import dev.gyre.model.transformer.Trainable;
 import dev.gyre.trainer.measure.Evaluation;
 import dev.gyre.trainer.measure.HeapTrim;
+import dev.gyre.trainer.measure.ProcessMemory;
 import dev.gyre.trainer.plan.MemoryEstimate;
 import dev.gyre.trainer.record.MetricsLog;
 import dev.gyre.trainer.record.Provenance;
@@ -172,7 +173,7 @@ public final class TrainingRun implements AutoCloseable {
     /// Trains to the end, or until `stop`; writes the result when the last step is done.
     public TrainLoop.Result run(List<TrainListener> listeners, BooleanSupplier stop) {
         List<TrainListener> all = new ArrayList<>(listeners);
-        try (MetricsLog metrics = new MetricsLog(dir.metrics(), from())) {
+        try (MetricsLog metrics = new MetricsLog(dir.metrics(), from(), ProcessMemory::resident)) {
             all.add(metrics);
             if (config.output().tensorboard())
                 all.add(new TfEvents(dir.path().resolve("tb"), from()));
@@ -183,10 +184,11 @@ public final class TrainingRun implements AutoCloseable {
             TrainLoop loop = new TrainLoop(checked(told), data, config.train())
                     .evaluating(config.eval().every(), config.eval().patience()).saving(checkpoints(metrics))
                     .listening(all)
-                    .stopping(stop);
+                    .stopping(() -> stop.getAsBoolean() || dir.isToStop());
             if (from != null)
                 loop.resume(from);
             TrainLoop.Result r = loop.run();
+            dir.stopped();
             done = r.step();
             if (r.finished()) {
                 if (config.eval().result() == RunConfig.Result.BEST && r.bestStep() > 0)

@@ -45,18 +45,25 @@ function chart(panel, config) {
   const c = new Chart(canvas, config); charts.push(c); return c;
 }
 
-// `y.log`: the axis is logarithmic where the values span much, with a switch; { last, scale } are of the axes
+// `y.log`: the axis is logarithmic where the values span much, with a switch; { last, scale } are of the axes. `fit` of the
+// chart draws it again when its data or `y.last` have changed
 function curves(panel, title, sets, y = {}) {
-  const values = sets.flatMap(s => s.data.map(p => p.y)).filter(v => v > 0), low = Math.min(...values), high = Math.max(...values);
+  let low, high, pick = null;
+  const measure = all => { const values = all.flatMap(s => s.data.map(p => p.y)).filter(v => v > 0); low = Math.min(...values); high = Math.max(...values); };
   const axis = log => ({ type: log ? 'logarithmic' : 'linear', min: log ? low / 1.1 : undefined, ticks: { callback: v => !log || high < 1000 * low && [2, 5].includes(lead(v)) || lead(v) === 1 ? sig(v) : '', maxTicksLimit: log ? undefined : 7, autoSkip: !log }, grid: { color: c => log && lead(c.tick?.value) !== 1 ? 'transparent' : css('line') }, ...y.scale });
-  const pick = y.log && low < high ? $('select', {}, $('option', { value: 'linear' }, 'linear'), $('option', { value: 'log' }, 'logarithmic')) : null, wide = pick != null && high > SPAN * low;
-  if (pick) { pick.value = wide ? 'log' : 'linear'; pick.setAttribute('aria-label', title + ', axis'); }
-  panel.append($('div', { className: 'head' }, $('h3', {}, title), ...(pick ? [pick] : [])));
+  measure(sets);
+  const wide = y.log && high > SPAN * low, head = $('div', { className: 'head' }, $('h3', {}, title));
+  const choose = () => { if (pick || !y.log || !(low < high)) return;
+    pick = $('select', {}, $('option', { value: 'linear' }, 'linear'), $('option', { value: 'log' }, 'logarithmic'));
+    pick.value = high > SPAN * low ? 'log' : 'linear'; pick.setAttribute('aria-label', title + ', axis'); head.append(pick);
+    pick.onchange = () => c.fit(); };
+  panel.append(head);
   const c = chart(panel, { type: 'line', data: { datasets: sets.map((s, i) => ({ borderColor: palette()[i], backgroundColor: palette()[i], borderWidth: 1.6, clip: 6, pointRadius: 0, pointHitRadius: 0, ...s })) },
     options: { follow: true, parsing: false, interaction: { mode: 'nearest', axis: 'x', intersect: false },
       plugins: { tooltip: { callbacks: { title: t => 'step ' + t[0].parsed.x, label: t => ' ' + (t.dataset.label ?? '') + ' ' + sig(t.parsed.y) } } },
       scales: { x: { type: 'linear', title: { display: true, text: 'step' }, grid: { display: false }, min: 0, max: y.last, ticks: { maxTicksLimit: 9, precision: 0 } }, y: axis(wide) } } });
-  if (pick) pick.onchange = () => { c.options.scales.y = axis(pick.value === 'log'); c.update(); };
+  c.fit = () => { measure(c.data.datasets); choose(); c.options.scales.x.max = y.last; c.options.scales.y = axis(pick != null && pick.value === 'log'); c.update(); };
+  choose();
   return c;
 }
 const SPAN = 20; // more than this between the largest and the smallest value: a linear axis shows only the large ones

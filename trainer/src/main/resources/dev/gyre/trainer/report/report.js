@@ -1,8 +1,5 @@
 'use strict';
 const R = DATA.results, S = DATA.steps, last = Math.max(1, ...S.step, 1);
-const panel = (grid, wide) => { const p = $('div', { className: 'panel' + (wide ? ' wide' : '') }); grid.append(p); return p; };
-const table = (head, rows, cls = '') => $('div', { className: 'scroll' }, $('table', { className: cls }, $('thead', {}, $('tr', {}, ...head.map(h => $('th', {}, h)))),
-  $('tbody', {}, ...rows.map(r => $('tr', {}, ...r.map(c => c instanceof Node ? c : $('td', {}, c)))))));
 
 main.append($('h1', {}, DATA.name), $('div', { className: 'sub' }, DATA.summary));
 if (DATA.warnings.length) main.append($('div', { className: 'warnings' }, $('b', {}, DATA.warnings.length === 1 ? 'Worth a look' : DATA.warnings.length + ' things worth a look'),
@@ -25,24 +22,11 @@ if (R) {
 if (S.step.length) {
   section('Curves', 'Loss is the mean over the trained tokens of a step. The line under the cursor is the same step in every curve.');
   const g = $('div', { className: 'grid' }); main.append(g);
-  const raw = points(S.step, S.loss), sets = [{ label: 'loss', data: raw, borderWidth: 1, borderColor: css('a') + '66', backgroundColor: css('a') + '66' },
-    { label: 'smoothed', data: smooth(raw, Math.min(.9, 1 - 8 / Math.max(16, raw.length) - .15)), borderColor: css('a'), backgroundColor: css('a'), borderWidth: 2.2 }];
-  DATA.valid.forEach((v, i) => sets.push({ label: v.name, data: points(v.step, v.loss), borderColor: palette()[i + 1], backgroundColor: palette()[i + 1], borderWidth: 2, pointRadius: 3 }));
-  curves(panel(g, true), 'Loss', sets, { last, log: true });
+  curves(panel(g, true), 'Loss', losses(points(S.step, S.loss), DATA.valid), { last, log: true });
   curves(panel(g), 'Gradient norm, before clipping', [{ data: points(S.step, S.grad_norm), borderColor: css('d') }], { last, log: true });
   curves(panel(g), 'Learning rate', [{ data: points(S.step, S.lr), borderColor: css('c') }], { last, scale: { beginAtZero: true } });
   curves(panel(g), 'Tokens per second, padding included', [{ data: points(S.step, S.tokens_per_second), borderColor: css('b') }], { last, scale: { beginAtZero: true } });
   if (DATA.rotations.length) curves(panel(g), 'Largest rotation, degrees', [{ data: DATA.rotations.map(r => ({ x: r.step, y: Math.max(...Object.values(r.modules).map(m => m[1])) })), borderColor: css('a'), pointRadius: 2 }], { last, scale: { beginAtZero: true } });
-}
-
-const place = name => { const m = name.match(/layers\.(\d+)\.(?:self_attn\.|mlp\.)?(.+?)(?:\.weight)?$/); return m ? [+m[1], m[2]] : [-1, name]; };
-// modules down, layers across; `most` is what the full colour stands for
-function heat(title, values, most, show) {
-  const cells = Object.entries(values).map(([n, v]) => [...place(n), v]), names = [...new Set(cells.map(c => c[1]))], layers = [...new Set(cells.map(c => c[0]))].sort((x, y) => x - y);
-  const body = names.map(r => $('tr', {}, $('th', {}, r), ...layers.map(c => { const x = cells.find(k => k[0] === c && k[1] === r); if (!x) return $('td');
-    const s = most > 0 ? Math.min(1, Math.abs(x[2]) / most) : 0; return $('td', { title: `layer ${c}, ${r}: ${x[2]}`, style: `background:color-mix(in oklab, ${css('a')} ${Math.round(6 + 84 * s)}%, ${css('card')});color:${s > .75 ? css('bg') : css('ink')}` }, show(x[2])); })));
-  return $('div', { className: 'panel' + (layers.length > 8 ? ' wide' : '') }, $('h3', {}, title), $('div', { className: 'scroll' }, $('table', { className: 'heat' },
-    $('thead', {}, $('tr', {}, $('th', {}, 'layer'), ...layers.map(c => $('th', {}, c < 0 ? '' : c)))), $('tbody', {}, ...body))));
 }
 
 if (DATA.rotations.length) {
@@ -83,12 +67,10 @@ if (DATA.data) {
   for (const e of d.shown) main.append($('div', { className: 'tok' }, ...e.map(t => $(t[1] ? 'b' : 'i', {}, t[0]))));
 }
 
-const ok = (s, x) => $('td', { className: 't ' + (s.expected == null ? '' : x === s.expected ? 'good' : 'bad') }, x);
 if (DATA.answered.length) {
   const A = DATA.answered;
   section('Answers during training', 'Held-out tasks, answered greedily after an evaluation; how many were right stands beside the step.');
-  main.append($('div', { className: 'panel' }, table(['task', 'expected', ...A.map(a => `step ${a.step} · ${a.right}/${a.samples.length}`)], A.at(-1).samples.slice(0, 12).map(s =>
-    [$('td', { className: 't' }, s.prompt), $('td', { className: 't' }, s.expected), ...A.map(a => { const x = a.samples.find(o => o.prompt === s.prompt); return x ? ok(x, x.answer) : $('td', {}, '-'); })]), 'left')));
+  main.append(answers(A));
 }
 
 if (DATA.samples.length) {

@@ -23,7 +23,7 @@ class MetricsTest {
 
     private Path written(double loss) {
         Path file = dir.resolve("metrics.jsonl");
-        try (MetricsLog log = new MetricsLog(file, 0)) {
+        try (MetricsLog log = new MetricsLog(file, 0, () -> 0)) {
             for (int t = 1; t <= 4; t++) {
                 log.onStep(new TrainListener.Step(t, loss / t, 1, 1e-3, 3, 4, 0.5, 0.25));
                 log.onEvaluation(new TrainListener.Evaluation(t, 2, 3, false, 0.1, Map.of("old", 1.5)));
@@ -52,7 +52,7 @@ class MetricsTest {
             // a line that lacks no more than its end is whole
             assertThat((long) read).as("cut at " + n).isBetween(lines, lines + 1);
             long kept = lines / 4;
-            try (MetricsLog log = new MetricsLog(file, kept)) {
+            try (MetricsLog log = new MetricsLog(file, kept, () -> 0)) {
                 log.force();
             }
             byte[] now = Files.readAllBytes(file);
@@ -93,7 +93,7 @@ class MetricsTest {
         Assumptions.assumeTrue(Files.exists(full));
         Path file = dir.resolve("full.jsonl");
         Assumptions.assumeTrue(linked(file, full));
-        MetricsLog log = new MetricsLog(file);
+        MetricsLog log = new MetricsLog(file, () -> 0);
         assertThatThrownBy(() -> log.onStep(new TrainListener.Step(1, 1, 1, 1, 1, 1, 1, 1)))
                 .isInstanceOf(UncheckedIOException.class).hasMessageContaining(file + ": cannot be written: ");
         log.close();

@@ -80,7 +80,8 @@ class RunTest {
 
         TrainLoop.Result run() {
             Checkpoint from = out.latest();
-            try (MetricsLog metrics = new MetricsLog(out.metrics(), from == null ? 0 : from.step())) {
+            try (MetricsLog metrics = new MetricsLog(out.metrics(), from == null ? 0 : from.step(),
+                    () -> 0)) {
                 listeners.add(metrics);
                 TrainLoop loop = new TrainLoop(trainee, RunData.read(c, ModelText.bytes()), c.train())
                         .evaluating(c.eval().every(), c.eval().patience()).listening(listeners).stopping(stop)
