@@ -10,6 +10,8 @@ set "called=%~0"
 set "root=%~dp0"
 set "root=%root:~0,-1%"
 set "jar=%root%\bench\target\gyre.jar"
+rem A release archive brings its own jar.
+if exist "%root%\lib\gyre.jar" set "jar=%root%\lib\gyre.jar"
 set "log=%root%\target\gyre-build.log"
 set "start=%root%\target\gyre-build.start"
 

@@ -9,14 +9,28 @@ import dev.gyre.kernels.op.Orthogonal;
 /// needed, found by power iteration: `O(b^2)` a block, against `O(b^3)` for R itself.
 ///
 /// @param module module path
-/// @param skewNorm largest spectral norm of a block of Q. Cayley-Neumann loses rank as it nears 1: warn above 0.5
+/// @param skewNorm largest spectral norm of a block of Q; 0 of a method without one. Cayley-Neumann loses rank as it nears 1
 /// @param angle largest rotation angle in degrees
 /// @param defect orthogonality error `||R^T R - I||_2`, the largest over all planes up to skewNorm
 public record Geometry(String module, double skewNorm, double angle, double defect) {
-    /// Norm of Q above which users are warned, whatever the map.
-    public static final double WARN = 0.5;
+    /// Orthogonality error above which users are warned: lengths are off by half a per cent.
+    public static final double WARN = 0.01;
+    /// What users are told then.
+    public static final String REMEDY =
+            "adapter.cayley: newton_schulz with terms: 6 keeps the error at 1e-6 (it takes twice the train.lr, and PEFT's"
+                    + " files hold the same rotation), and a lower train.lr keeps it smaller";
     private static final int GRID = 128;
     private static final int MAX_ITERATIONS = 200;
+
+    /// Whether a rotation is none any more. A method that is not held to rotations, only drawn to them, has no Q.
+    public boolean isDrifted() {
+        return isDrifted(skewNorm, defect);
+    }
+
+    /// As [#isDrifted()], of values that were written down.
+    public static boolean isDrifted(double skewNorm, double defect) {
+        return skewNorm > 0 && defect > WARN;
+    }
 
     /// @param v stored skew blocks of `map`
     public static Geometry of(String module, Orthogonal map, float[] v, int blocks, int b) {

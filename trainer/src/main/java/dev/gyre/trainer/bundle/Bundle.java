@@ -30,8 +30,8 @@ public final class Bundle {
     private static final String BASE_MODEL = "examples/small-llama";
     /// What Gyre, TornadoVM and its compiler load; without java.desktop, which `report --png` draws with.
     private static final String MODULES =
-            "java.base,java.logging,java.net.http,java.management,java.xml,jdk.httpserver,jdk.management,jdk.unsupported,"
-                    + "jdk.internal.vm.ci,jdk.incubator.vector,jdk.zipfs";
+            "java.base,java.logging,java.net.http,java.management,java.xml,jdk.httpserver,jdk.management,"
+                    + "jdk.unsupported,jdk.internal.vm.ci,jdk.incubator.vector,jdk.zipfs";
     private static final boolean X86 = System.getProperty("os.arch").equals("amd64");
     private static final Pattern TORNADO =
             Pattern.compile("(tornado-(api|runtime|annotation|drivers-.*)|asm|commons-math3"

@@ -1,8 +1,6 @@
 package dev.gyre.trainer.cli;
 
-import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.devices.Devices;
-import dev.gyre.model.transformer.Transformer;
 import dev.gyre.trainer.cli.screen.ExitCode;
 import dev.gyre.trainer.cli.screen.RunScreen;
 import dev.gyre.trainer.cli.screen.Text;
@@ -10,13 +8,9 @@ import dev.gyre.trainer.cli.screen.Version;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.data.Example;
-import dev.gyre.trainer.data.ModelText;
 import dev.gyre.trainer.data.Skills;
 import dev.gyre.trainer.data.Skills.Part;
 import dev.gyre.trainer.data.Skills.Skill;
-import dev.gyre.trainer.data.TokenizedSet;
-import dev.gyre.trainer.measure.Evaluation;
-import dev.gyre.trainer.measure.ModelRef;
 import dev.gyre.trainer.measure.ProcessMemory;
 import dev.gyre.trainer.plan.RunDevice;
 import dev.gyre.trainer.report.Report;
@@ -35,7 +29,7 @@ import picocli.CommandLine.Option;
 
 /// `gyre quickstart`: the whole walk on the shipped model.
 @Command(name = "quickstart",
-        description = "Fine-tune the shipped small model to a skill it does not have, and show what it learned and what it forgot. Takes about a minute.")
+        description = "Fine-tune the shipped small model to a skill it does not have, show what it learned and what it forgot, and write a report. Takes about a minute.")
 final class QuickstartCommand extends GyreCommand {
     private static final String RECIPE = "examples/quickstart.yaml";
     /// The skill that the shipped model was not trained on.
@@ -53,9 +47,6 @@ final class QuickstartCommand extends GyreCommand {
     @Option(names = "--set", paramLabel = "KEY=VALUE",
             description = "Replace a key of the run's configuration; may be repeated.")
     List<String> set = List.of();
-
-    private record Scores(Evaluation.Answers newSkill, double newLoss, double oldLoss, Evaluation.Answers old) {
-    }
 
     @Override
     protected int run() {
@@ -77,7 +68,8 @@ final class QuickstartCommand extends GyreCommand {
         Path dir = to.resolve("run");
         List<String> settings =
                 new java.util.ArrayList<>(List.of("model.path=" + quoted(base), "data.train=" + quoted(train),
-                        "data.valid=" + quoted(valid), "output.dir=" + quoted(dir)));
+                        "data.valid=" + quoted(valid), "output.dir=" + quoted(dir), "results.answers=" + TASKS,
+                        "results.forgetting=" + quoted(before)));
         settings.addAll(set);
         RunConfig c = ConfigReader.read(recipe, RunConfig.class, settings);
         Devices.Chosen device = RunDevice.open(c);
@@ -85,39 +77,38 @@ final class QuickstartCommand extends GyreCommand {
                 + ((Example.Completion) fresh.getFirst()).prompt()
                 + ((Example.Completion) fresh.getFirst()).completion()
                 + "`, with a little rehearsal of what it knows (" + REHEARSAL + " examples of each old skill)");
-        Scores first =
-                scores(new ModelRef(base, List.of()).load(), base, device.backend(), valid, fresh, before, known);
-        int code;
+        Results.Training trained;
         double seconds;
-        Results.Training training;
         try (TrainingRun run = FineTuning.open(c, false, device.backend(), Version.number())) {
             long trainBegun = System.nanoTime();
-            code = RunScreen.train(screen(), run, device, TrainCommand.model(c, run),
+            int code = RunScreen.train(screen(), run, device, TrainCommand.model(c, run),
                     RunScreen.again("train", dir));
             seconds = (System.nanoTime() - trainBegun) / 1e9;
             if (code != ExitCode.OK)
                 return code;
-            training = Results.Training.of(run);
+            trained = Results.Training.of(run);
         }
-        Scores last =
-                scores(new ModelRef(base, List.of(dir.resolve("adapter"))).load(), base, device.backend(), valid, fresh,
-                        before, known);
+        screen().status("measuring base model and result ...");
+        Results r = Results.measure(c, dir, trained, device.backend());
+        Report.examine(c, dir, device.backend(), true);
+        Path report = Report.write(dir);
+        screen().done();
         screen().result("");
         screen().result(Text.format("%-42s %9s %9s", "", "before", "after"));
-        row(NEW.word() + ", exact answers (" + first.newSkill.all() + " held-out tasks)", percent(first.newSkill),
-                percent(last.newSkill));
-        row(NEW.word() + ", loss", number(first.newLoss), number(last.newLoss));
-        row("old skills, exact answers (" + first.old.all() + " tasks)", percent(first.old), percent(last.old));
-        row("old skills, loss", number(first.oldLoss), number(last.oldLoss));
-        page(c, dir, training, device.backend());
+        row(NEW.word() + ", exact answers (" + TASKS + " held-out tasks)", percent(r.before().exact()),
+                percent(r.after().exact()));
+        row(NEW.word() + ", loss", number(r.before().loss()), number(r.after().loss()));
+        row("old skills, exact answers (" + TASKS + " tasks)", percent(r.before().kept()),
+                percent(r.after().kept()));
+        row("old skills, loss", number(r.before().forgetting()), number(r.after().forgetting()));
         screen().result("");
         screen().result(
                 "training " + Text.time(seconds) + ", everything " + Text.time((System.nanoTime() - begun) / 1e9)
                         + " · memory of the process "
                         + Text.bytes(Math.max(ProcessMemory.peakResident(), ProcessMemory.peakHeap()))
                         + " at its peak");
-        screen().result("open " + dir.resolve(Report.PAGE) + " in a browser: curves, rotations, answers");
         screen().result("adapter (PEFT): " + dir.resolve("adapter") + " · run: " + dir);
+        screen().result("report: " + report.toAbsolutePath() + " (open it in a browser)");
         String task = ((Example.Completion) fresh.getLast()).prompt();
         screen().result("try it: " + Version.called() + " generate " + dir + " --prompt \"" + task + "\"");
         screen().result(
@@ -125,42 +116,16 @@ final class QuickstartCommand extends GyreCommand {
         return ExitCode.OK;
     }
 
-    /// The run's page, with what gyre train would have measured for it.
-    private void page(RunConfig c, Path dir, Results.Training training, Backend backend) {
-        screen().status("writing the report ...");
-        Results.measure(c, dir, training, backend);
-        if (c.results().report())
-            Report.examine(c, dir, backend, true);
-        Report.write(dir);
-        screen().done();
-    }
-
-    private Scores scores(Transformer model, Path base, Backend backend, Path valid, List<Example> fresh, Path before,
-            List<Example> known) {
-        screen().status("measuring ...");
-        ModelText text = ModelText.load(base);
-        Scores s = new Scores(Evaluation.answers(model, backend, fresh, text), loss(model, backend, valid, text),
-                loss(model, backend, before, text), Evaluation.answers(model, backend, known, text));
-        screen().done();
-        return s;
-    }
-
-    private static double loss(Transformer model, Backend backend, Path file, ModelText text) {
-        int T = 128;
-        return Evaluation.loss(model, backend, TokenizedSet.read(file, new TokenizedSet.Rules(RunConfig.Format.JSONL,
-                RunConfig.TrainOn.COMPLETION, RunConfig.TooLong.TRUNCATE, T), text), 8, T).loss();
-    }
-
     private void row(String what, String before, String after) {
         screen().result(Text.format("%-42s %9s %9s", what, before, after));
     }
 
-    private static String percent(Evaluation.Answers a) {
-        return Text.format("%.1f %%", 100 * a.share());
+    private static String percent(@Nullable Double share) {
+        return share == null ? "-" : Text.format("%.1f %%", 100 * share);
     }
 
-    private static String number(double x) {
-        return Text.format("%.4f", x);
+    private static String number(@Nullable Double x) {
+        return x == null ? "-" : Text.format("%.4f", x);
     }
 
     private static String quoted(Path p) {

@@ -5,6 +5,7 @@ import dev.gyre.dist.Mpi;
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.devices.Devices;
 import dev.gyre.model.adapter.Full;
+import dev.gyre.model.adapter.Geometry;
 import dev.gyre.model.transformer.Transformer;
 import dev.gyre.trainer.cli.screen.ExitCode;
 import dev.gyre.trainer.cli.screen.Interrupt;
@@ -173,6 +174,10 @@ final class TrainCommand extends GyreCommand {
             Report.examine(config, run.dir, backend, run.trained);
         screen().done();
         ResultsText.beforeAndAfter(r.before(), r.after()).forEach(screen()::result);
+        Results.Rotation turned = r.rotation();
+        if (turned != null && Geometry.isDrifted(turned.skewNorm(), turned.defect()))
+            screen().note(Text.format("warning: the rotations are not orthogonal any more: error %.1e, above %.0e; %s",
+                    turned.defect(), Geometry.WARN, Geometry.REMEDY));
         String worse = worse(r, run);
         if (worse != null)
             screen().note("warning: " + worse);

@@ -134,6 +134,11 @@ public final class ConfigWriter {
         }
     }
 
+    /// A value of a key, as it is written.
+    public static String yaml(Object value) {
+        return value(value);
+    }
+
     private static String value(@Nullable Object v) {
         return switch (v) {
             case null -> "null";

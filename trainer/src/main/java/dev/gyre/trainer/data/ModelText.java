@@ -255,7 +255,8 @@ public final class ModelText implements AutoCloseable {
     private ChatTemplate template() {
         if (template == null)
             throw new FormatException(origin, "has no chat template (chat_template.jinja, or chat_template in"
-                    + " tokenizer_config.json), which examples with messages need");
+                    + " tokenizer_config.json), which examples with messages need; take a model that was made for chats"
+                    + " (instruct), or write that file");
         return template;
     }
 

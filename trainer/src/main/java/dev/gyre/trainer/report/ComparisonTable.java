@@ -18,9 +18,7 @@ import tools.jackson.databind.node.ObjectNode;
 public final class ComparisonTable {
     /// What the mark "!" means.
     private static final String DRIFTED = String.format(Locale.ROOT,
-            "! ||Q|| grew above %.1f, where the Cayley-Neumann series is not orthogonal any more: lower train.lr, or"
-                    + " adapter.cayley: newton_schulz or exact",
-            Geometry.WARN);
+            "! not a rotation any more (error above %.0e): %s", Geometry.WARN, Geometry.REMEDY);
     /// Characters of the settings in a terminal, unless all is asked for.
     private static final int NARROW = 60;
 
@@ -51,7 +49,7 @@ public final class ComparisonTable {
 
     private static boolean drifted(Column c, Row r) {
         Results.Rotation x = r.results().rotation();
-        return c.key().equals(Comparison.DEFECT) && x != null && Report.drifted(x.skewNorm(), x.defect());
+        return c.key().equals(Comparison.DEFECT) && x != null && Geometry.isDrifted(x.skewNorm(), x.defect());
     }
 
     private boolean anyDrifted() {

@@ -349,12 +349,13 @@ public final class Report {
         if (r == null)
             out.add("The run is not finished: this page shows its curves so far.");
         List<JsonNode> turns = m.with("modules");
-        if (!turns.isEmpty() && drifted(turns.getLast().path("skew_norm").doubleValue(),
+        if (!turns.isEmpty() && Geometry.isDrifted(turns.getLast().path("skew_norm").doubleValue(),
                 turns.getLast().path("orthogonality_defect").doubleValue()))
-            out.add(String.format(Locale.ROOT, "\u2016Q\u2016 of %s is %.2f at the end; Cayley-Neumann loses"
-                    + " orthogonality above %.1f. Lower train.lr, or use adapter.cayley: newton_schulz or exact.",
+            out.add(String.format(Locale.ROOT, "The rotations are not orthogonal any more: error %.1e at the end, above"
+                    + " %.0e (\u2016Q\u2016 of %s is %.2f). Next time: %s.",
+                    turns.getLast().path("orthogonality_defect").doubleValue(), Geometry.WARN,
                     turns.getLast().path("skew_norm_module").asString(""),
-                    turns.getLast().path("skew_norm").doubleValue(), Geometry.WARN));
+                    turns.getLast().path("skew_norm").doubleValue(), Geometry.REMEDY));
         List<JsonNode> valid = m.with("valid_loss");
         double best = valid.stream().mapToDouble(n -> n.path("valid_loss").doubleValue()).min().orElse(Double.NaN);
         double end = valid.isEmpty() ? Double.NaN : valid.getLast().path("valid_loss").doubleValue();
@@ -378,12 +379,6 @@ public final class Report {
         if (o.path("merge").path("relative").asDouble(0) > 1e-4)
             out.add("The merged model differs from base and adapter by more than rounding.");
         return out;
-    }
-
-    /// Whether a rotation left the range in which the Cayley-Neumann series is orthogonal. An exact map stays orthogonal
-    /// however far it turns.
-    static boolean drifted(double skewNorm, double defect) {
-        return skewNorm > Geometry.WARN && defect > 1e-3;
     }
 
     /// Whether a run lost what the base model knew, rather than a little of its sureness: exact answers tell, where the base

@@ -90,8 +90,9 @@ class ComparisonTest {
         assertThat(text.get(1)).endsWith(" 7e-01!");
         assertThat(text.get(2)).endsWith(" 1e-06");
         assertThat(text.get(2).indexOf("1e-06")).as("digits below digits").isEqualTo(text.get(1).indexOf("7e-01"));
-        assertThat(text.getLast()).startsWith("! ||Q|| grew above 0.5");
-        assertThat(compare().table().markdown(true)).contains("| 7e-01! |", "\n\n! ||Q|| grew")
+        assertThat(text.getLast())
+                .startsWith("! not a rotation any more (error above 1e-02): adapter.cayley: newton_schulz");
+        assertThat(compare().table().markdown(true)).contains("| 7e-01! |", "\n\n! not a rotation")
                 // a bar would end the cell
                 .contains("| orth.err |", "| \\|\\|Q\\|\\| |");
         assertThat(compare().table().latex(true)).contains("7e-01!", "! $\\|Q\\|$ grew");

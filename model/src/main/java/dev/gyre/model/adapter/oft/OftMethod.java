@@ -38,11 +38,12 @@ public final class OftMethod implements Method<Oft> {
     public List<Preset> presets() {
         return List.of(
                 Preset.of("oftv2", "OFTv2: block rotations of the input, on weights as they are stored",
-                        "adapter.block_size=32", "train.lr=4e-4"),
+                        "adapter.block_size=32", "adapter.cayley=newton_schulz", "adapter.terms=6", "train.lr=8e-4"),
                 Preset.of("qoft", "QOFT: OFTv2 over weights stored in 4 bits (NF4)", "model.base=nf4",
-                        "adapter.block_size=32", "train.lr=4e-4"),
+                        "adapter.block_size=32", "adapter.cayley=newton_schulz", "adapter.terms=6", "train.lr=8e-4"),
                 Preset.of("qoft-double", "QOFT with the 4-bit scales quantised as well, the least memory",
-                        "model.base=nf4_double", "adapter.block_size=32", "train.lr=4e-4"),
+                        "model.base=nf4_double", "adapter.block_size=32", "adapter.cayley=newton_schulz",
+                        "adapter.terms=6", "train.lr=8e-4"),
                 Preset.of("oftv2-exact", "OFTv2 with the exact Cayley transform, for large rotations",
                         "adapter.cayley=exact", "train.lr=4e-4"),
                 Preset.of("coft", "constrained OFT: each block stays near the identity", "adapter.coft=true",

@@ -4,6 +4,7 @@ import dev.gyre.kernels.Session;
 import dev.gyre.model.adapter.Geometry;
 import dev.gyre.trainer.loop.TrainListener;
 import java.nio.file.Path;
+import java.util.Comparator;
 import org.jspecify.annotations.Nullable;
 
 /// The table of a run: a row every few steps and at every evaluation, and on a terminal a status line below it.
@@ -84,14 +85,11 @@ final class Progress implements TrainListener {
     @Override
     public void onRotations(Rotations r) {
         defect = Text.format("%.1e", r.defect());
-        Geometry worst = r.worst();
-        if (worst.skewNorm() > Geometry.WARN && !warned) {
+        Geometry worst = r.modules().stream().max(Comparator.comparingDouble(Geometry::defect)).orElseThrow();
+        if (worst.isDrifted() && !warned) {
             warned = true;
-            screen.note(Text.format(
-                    "warning: step %d: ||Q|| of %s is %.2f; Cayley-Neumann loses orthogonality above %.1f and"
-                            + " rank near 1. Lower train.lr, or use adapter.cayley: newton_schulz or exact",
-                    r.t(), worst.module(),
-                    worst.skewNorm(), Geometry.WARN));
+            screen.note(Text.format("warning: step %d: the rotation of %s is not orthogonal any more: error %.1e, above"
+                    + " %.0e; %s", r.t(), worst.module(), worst.defect(), Geometry.WARN, Geometry.REMEDY));
         }
     }
 
