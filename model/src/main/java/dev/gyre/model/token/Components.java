@@ -200,7 +200,8 @@ final class Components {
             }
             case "BertProcessing", "RobertaProcessing" -> {
                 for (String key : new String[] {"sep", "cls"})
-                    if (!(m.get(key) instanceof List<?> pair) || pair.size() != 2 || !(pair.getFirst() instanceof String)
+                    if (!(m.get(key) instanceof List<?> pair) || pair.size() != 2
+                            || !(pair.getFirst() instanceof String)
                             || !(pair.getLast() instanceof Long id) || !HfTokenizer.isId(id))
                         throw new Refused(place, key + " is not a token with its id");
             }
