@@ -198,6 +198,13 @@ final class Components {
                 template(place, "single", list(place, m, "single"), tokens, Set.of("A"));
                 template(place, "pair", list(place, m, "pair"), tokens, Set.of("A", "B"));
             }
+            case "BertProcessing", "RobertaProcessing" -> {
+                for (String key : new String[] {"sep", "cls"})
+                    if (!(m.get(key) instanceof List<?> pair) || pair.size() != 2
+                            || !(pair.getFirst() instanceof String)
+                            || !(pair.getLast() instanceof Long id) || !HfTokenizer.isId(id))
+                        throw new Refused(place, key + " is not a token with its id");
+            }
             default -> {
             }
         }

@@ -210,8 +210,9 @@ class FuzzTest {
             s.tensors().keySet().forEach(n -> map.put(n, "model-1.safetensors"));
         }
         Path file = dir.resolve("model.safetensors.index.json");
-        Mutations changes = Mutations.with("model-1.safetensors", "../model-1.safetensors", "/dev/zero", ".", "config.json",
-                "weight_map", "model.safetensors.index.json");
+        Mutations changes =
+                Mutations.with("model-1.safetensors", "../model-1.safetensors", "/dev/zero", ".", "config.json",
+                        "weight_map", "model.safetensors.index.json");
         Fuzz.run("model.safetensors.index.json", 200, random -> Mutations.bytes(changes.of(index, random), random),
                 input -> {
                     Files.write(file, input);

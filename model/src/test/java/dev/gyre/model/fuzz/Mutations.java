@@ -13,11 +13,13 @@ import tools.jackson.databind.node.ObjectNode;
 /// Changes of a JSON document that keep most of its structure.
 public final class Mutations {
     private static final JsonNodeFactory F = JsonNodeFactory.instance;
-    private static final List<String> TEXTS = List.of("", " ", "a", "aa", "\u2581", "##", "\u0000", "\u001b[2J", "\uD83D\uDE42",
-        "ﷺ", "(a+)+$",
-        "\\s+(?!\\S)", "(", "[", "$A", "B", "A", "Sequence", "Replace", "Strip", "Split", "Metaspace", "ByteLevel",
-        "NFKC",
-        "Precompiled", "CTC", "WordPiece", "Unigram", "WordLevel", "BPE", "FixedLength", "Prepend", "x".repeat(3000));
+    private static final List<String> TEXTS = List.of("", " ", "a", "aa", "\u2581", "##", "\u0000", "\u001b[2J",
+            "\uD83D\uDE42",
+            "ﷺ", "(a+)+$",
+            "\\s+(?!\\S)", "(", "[", "$A", "B", "A", "Sequence", "Replace", "Strip", "Split", "Metaspace", "ByteLevel",
+            "NFKC",
+            "Precompiled", "CTC", "WordPiece", "Unigram", "WordLevel", "BPE", "FixedLength", "Prepend",
+            "x".repeat(3000));
 
     private final List<String> texts;
 

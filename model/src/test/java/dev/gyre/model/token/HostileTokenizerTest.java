@@ -93,6 +93,7 @@ class HostileTokenizerTest {
         "normalizer; {'type': 'Sequence', 'normalizers': [{'type': 'Replace', 'pattern': {'Regex': 'x*'}, 'content': ' '}, {'type': 'Lowercase'}, {'type': 'Strip', 'strip_left': true, 'strip_right': false}]}; Strip comes after a Replace",
         "normalizer; {'type': 'Precompiled', 'precompiled_charsmap': 'BAAAAP////8='}; precompiled_charsmap is damaged",
         "normalizer; {'type': 'Precompiled', 'precompiled_charsmap': ''}; precompiled_charsmap is damaged",
+        "post_processor; {'type': 'BertProcessing', 'sep': ['</s>', 2], 'cls': ['<s>', 4294967295]}; cls is not a token with its id",
         "post_processor; {'type': 'TemplateProcessing', 'single': [{'Sequence': {'id': 'B', 'type_id': 0}}], 'pair': [], 'special_tokens': {}}; single has the piece"})
     void partsThatEndTheProcessAreRefused(String key, String part, String problem) throws IOException {
         assertRefused(changed("unigram", o -> o.set(key, json(part))), key, problem);

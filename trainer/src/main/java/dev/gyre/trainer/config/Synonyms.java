@@ -12,7 +12,8 @@ final class Synonyms {
     private static final Map<String, String> METHODS = Map.of("oftv2", "oftv2 is method: oft", "oft_v2",
             "OFTv2 is method: oft", "qoft", "QOFT is method: oft with model.base: nf4", "qlora",
             "QLoRA is method: lora with model.base: nf4", "qdora", "QDoRA is method: dora with model.base: nf4",
-            "full_finetuning", "that is method: full", "none", "without an adapter all weights are trained, method: full");
+            "full_finetuning", "that is method: full", "none",
+            "without an adapter all weights are trained, method: full");
 
     private Synonyms() {
     }

@@ -92,8 +92,12 @@ public final class FineTuning {
     }
 
     private static TrainSession session(RunConfig c, RunConfig.Train t, ModelText text, long steps, Backend backend) {
+        HeapTrim.collectAll(); // what was planned and read before
         Trained trained = adapt(c, load(c), text, steps, backend);
-        return new TrainSession(trained.model(), backend, RunData.shapes(t), trained.full(), t.uses(),
+        HeapTrim.collect(); // what reading, rounding and decomposing the weights left behind
+        TrainSession s = new TrainSession(trained.model(), backend, RunData.shapes(t), trained.full(), t.uses(),
                 c.seed(), t.accumulate());
+        HeapTrim.collect(); // the array that the trained parameters came in
+        return s;
     }
 }

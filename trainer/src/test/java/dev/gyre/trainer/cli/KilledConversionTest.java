@@ -135,7 +135,8 @@ class KilledConversionTest {
         try (Stream<Path> all = Files.walk(folder)) {
             for (Path p : all.filter(f -> !f.equals(folder)).toList())
                 out.put(folder.relativize(p).toString(), Files.isDirectory(p) ? ""
-                        : new String(Files.readAllBytes(p), StandardCharsets.ISO_8859_1).replace(folder.toString(), "X"));
+                        : new String(Files.readAllBytes(p), StandardCharsets.ISO_8859_1).replace(folder.toString(),
+                                "X"));
         } catch (UncheckedIOException | NoSuchFileException e) {
             return out;
         }

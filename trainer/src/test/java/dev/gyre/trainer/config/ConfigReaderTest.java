@@ -221,12 +221,15 @@ class ConfigReaderTest {
 
     /// Words of PEFT and transformers, and files of another command.
     @ParameterizedTest
-    @CsvSource(delimiter = '|', quoteCharacter = '`', value = {"train.learning_rate=1 | unknown key 'learning_rate' in train; here it is train.lr",
-        "train.per_device_train_batch_size=1 | here it is train.micro_batch", "train.max_seq_length=1 | here it is train.seq_len",
-        "adapter.target_modules=x | here it is adapter.targets", "num_train_epochs=3 | here it is train.epochs",
-        "model.load_in_4bit=true | here it is model.base: nf4", "adapter.method=oftv2 | oftv2 is method: oft",
-        "adapter.method=QOFT | QOFT is method: oft with model.base: nf4", "runs=1 | this is a sweep: gyre sweep FILE",
-        "output.dir=\"a\\0b\" | 'output.dir' has a NUL character"})
+    @CsvSource(delimiter = '|', quoteCharacter = '`',
+            value = {"train.learning_rate=1 | unknown key 'learning_rate' in train; here it is train.lr",
+                "train.per_device_train_batch_size=1 | here it is train.micro_batch",
+                "train.max_seq_length=1 | here it is train.seq_len",
+                "adapter.target_modules=x | here it is adapter.targets", "num_train_epochs=3 | here it is train.epochs",
+                "model.load_in_4bit=true | here it is model.base: nf4", "adapter.method=oftv2 | oftv2 is method: oft",
+                "adapter.method=QOFT | QOFT is method: oft with model.base: nf4",
+                "runs=1 | this is a sweep: gyre sweep FILE",
+                "output.dir=\"a\\0b\" | 'output.dir' has a NUL character"})
     void wordsOfOtherToolsAreTranslated(String setting, String hint) {
         assertThatThrownBy(() -> ConfigReader.parse("run.yaml", MINIMAL, RunConfig.class, List.of(setting)))
                 .isInstanceOf(ConfigException.class).hasMessageContaining(hint);

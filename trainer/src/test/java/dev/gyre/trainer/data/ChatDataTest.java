@@ -228,20 +228,25 @@ class ChatDataTest {
         assertThat(s.trained).containsExactly("function f {\"b\": 1}<|im_end|>\na<|im_end|>\n", "a<|im_end|>\n");
         assertThat(s.whole.getFirst()).contains("<|im_start|>tool\n3<|im_end|>");
         for (String value : List.of("f()", "{}", "[]", "[1]", "{\\\"name\\\": \\\"f\\\"}"))
-            assertThatThrownBy(() -> show("{\"conversations\": [{\"from\": \"human\", \"value\": \"q\"}, {\"from\": \"function_call\", \"value\": \""
-                    + value + "\"}]}", TrainOn.COMPLETION)).isInstanceOf(DataException.class)
+            assertThatThrownBy(() -> show(
+                    "{\"conversations\": [{\"from\": \"human\", \"value\": \"q\"}, {\"from\": \"function_call\", \"value\": \""
+                            + value + "\"}]}",
+                    TrainOn.COMPLETION)).isInstanceOf(DataException.class)
                     .hasMessageContaining("the function_call of message 2 must hold");
     }
 
     @Test
     void aListOfOneTextIsThatTextAndOtherPartsAreNamed() throws IOException {
-        String row = "{\"messages\": [{\"role\": \"user\", \"content\": %s}, {\"role\": \"assistant\", \"content\": [{\"type\": \"text\", \"text\": \"a\"}]}]}";
+        String row =
+                "{\"messages\": [{\"role\": \"user\", \"content\": %s}, {\"role\": \"assistant\", \"content\": [{\"type\": \"text\", \"text\": \"a\"}]}]}";
         Shown s = show(row.formatted("[{\"type\": \"text\", \"text\": \"q\"}]"), TrainOn.COMPLETION);
         assertThat(s.whole).containsExactly("<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\na<|im_end|>\n");
         assertThat(s.trained).containsExactly("a<|im_end|>\n");
-        for (String[] c : new String[][] {{"[{\"type\": \"image_url\", \"image_url\": {\"url\": \"x\"}}]", "a part of type 'image_url'"},
+        for (String[] c : new String[][] {
+            {"[{\"type\": \"image_url\", \"image_url\": {\"url\": \"x\"}}]", "a part of type 'image_url'"},
             {"[{\"type\": \"text\", \"text\": \"q\"}, {\"type\": \"text\", \"text\": \"r\"}]", "has 2 parts"},
-            {"[]", "has 0 parts"}, {"[{\"type\": \"text\"}]", "a part of type 'text'"}, {"[3]", "a part of type 'text'"}})
+            {"[]", "has 0 parts"}, {"[{\"type\": \"text\"}]", "a part of type 'text'"},
+            {"[3]", "a part of type 'text'"}})
             assertThatThrownBy(() -> show(row.formatted(c[0]), TrainOn.COMPLETION)).isInstanceOf(DataException.class)
                     .hasMessageContaining("d.jsonl:1: message 1 has").hasMessageContaining(c[1]);
     }

@@ -93,7 +93,8 @@ class FuzzTest {
                 : n.toString();
     }
 
-    private static final List<String> SCALARS = List.of("~", "*a", "&a x", "!!binary aGk=", "<<", "1e400", "0x10", ".inf",
+    private static final List<String> SCALARS = List.of("~", "*a", "&a x", "!!binary aGk=", "<<", "1e400", "0x10",
+            ".inf",
             ".nan", "2026-01-02", "yes", "- - -", "|", "> ", "? x", "%TAG", "---", "...", "'", "\"", "{", "[", "]", "#",
             "@", "`", "\t", "1_000", "0o17", "-0", "&a [*a]", "!x y", "1e-400", "99999999999999999999",
             "2147483648", "\u2028", "\u0085");
@@ -104,7 +105,8 @@ class FuzzTest {
     }
 
     private static final Mutations KEYS = Mutations.with("model", "adapter", "method", "lora", "psoft", "qgoft", "full",
-            "boft", "hra", "dora", "adalora", "all-linear", "(q|v)_proj", "r", "alpha", "rank_pattern", "steps", "epochs",
+            "boft", "hra", "dora", "adalora", "all-linear", "(q|v)_proj", "r", "alpha", "rank_pattern", "steps",
+            "epochs",
             "null", "1e9", "cuda:99", "bf16", "train.lr", "[1, 2]", "also_valid", "2026-13-45", "../x");
 
     @Test
@@ -199,14 +201,16 @@ class FuzzTest {
         Path model = dir.resolve("model");
         Files.createDirectories(model);
         new ByteTokenizer().save(model);
-        Files.writeString(model.resolve("chat_template.jinja"), """
+        Files.writeString(model.resolve("chat_template.jinja"),
+                """
                 {% if tools %}{{ tools | tojson }}{% endif %}{% for m in messages %}<{{ m.role }}>{{ m.content }}{% for c in \
                 m.tool_calls or [] %}{{ c.function.name }}({{ c.function.arguments | tojson }}){% endfor %}{{ \
                 m.reasoning_content or '' }}{{ eos_token }}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}""");
         ModelText text = ModelText.load(model);
         Path file = dir.resolve("data.jsonl");
         TokenizedSet.Rules rules =
-                new TokenizedSet.Rules(RunConfig.Format.AUTO, RunConfig.TrainOn.COMPLETION, RunConfig.TooLong.TRUNCATE, 48);
+                new TokenizedSet.Rules(RunConfig.Format.AUTO, RunConfig.TrainOn.COMPLETION, RunConfig.TooLong.TRUNCATE,
+                        48);
         Fuzz.run("data.jsonl", 1500, random -> {
             List<String> lines = new ArrayList<>();
             for (int n = 1 + random.nextInt(2); n > 0; n--)
@@ -228,7 +232,9 @@ class FuzzTest {
         Fuzz.run("book.txt", 200, random -> {
             StringBuilder s = new StringBuilder();
             for (int n = random.nextInt(60); n > 0; n--)
-                s.append(any(List.of("word ", "\n", "\r\n", "  ", "\t", "é", "🙂", "\u0000", "\uFEFF", "\u2028", "x".repeat(90)),
+                s.append(any(
+                        List.of("word ", "\n", "\r\n", "  ", "\t", "é", "🙂", "\u0000", "\uFEFF", "\u2028",
+                                "x".repeat(90)),
                         random));
             return Mutations.damaged(utf8(s.toString()), random);
         }, input -> {
@@ -349,7 +355,8 @@ class FuzzTest {
             byte[] t = bytes.clone();
             for (int n = random.nextInt(3); n > 0; n--)
                 t[random.nextInt(t.length)] = (byte) random.nextInt(256);
-            byte[] j = Mutations.bytes(Mutations.with("step", "watch", "recent_losses", "format").of(good, random), random);
+            byte[] j = Mutations.bytes(Mutations.with("step", "watch", "recent_losses", "format").of(good, random),
+                    random);
             return ByteBuffer.allocate(4 + j.length + t.length).putInt(j.length).put(j).put(t).array();
         }, input -> {
             int n = ByteBuffer.wrap(input).getInt();
