@@ -27,6 +27,7 @@ import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.loop.LrSchedule;
 import dev.gyre.trainer.loop.NumericException;
 import dev.gyre.trainer.loop.TrainListener;
+import dev.gyre.trainer.measure.ProcessMemory;
 import dev.gyre.trainer.record.MetricsLog;
 import dev.gyre.trainer.record.Provenance;
 import dev.gyre.trainer.record.RunDir;
@@ -59,7 +60,7 @@ public final class TaskRun implements AutoCloseable {
     /// Reads everything that a run needs before its first step.
     public TaskRun(TaskRunConfig c, Backend backend) {
         this.c = c;
-        Path from = Path.of(c.model().path());
+        Path from = c.model().directory();
         List<TaskExample> examples = TaskReader.read(Path.of(c.data().train()), c.task(), c.data());
         this.names = c.task().labels().isEmpty() ? TaskReader.names(examples) : c.task().labels();
         this.dir = TaskDir.open(from, head(c.task().kind(), names));
@@ -192,14 +193,14 @@ public final class TaskRun implements AutoCloseable {
         RunDir run = RunDir.create(Path.of(c.output().dir()));
         try (var _ = run.lock(); TaskSession session = session(backend)) {
             run.write("run.yaml", ConfigWriter.resolved(c));
-            List<Path> inputs = new ArrayList<>(List.of(Path.of(c.model().path()), Path.of(c.data().train())));
+            List<Path> inputs = new ArrayList<>(List.of(c.model().directory(), Path.of(c.data().train())));
             if (c.data().valid() != null)
                 inputs.add(Path.of(c.data().valid()));
-            Provenance.write(run, Provenance.describe(version, backend.describe(), inputs));
+            Provenance.write(run, Provenance.describe(version, backend.describe(), inputs, List.of()));
             run.write("program.txt", session.programs());
             TaskEvaluation before = valid == null ? null : evaluate(session, valid);
             double loss;
-            try (MetricsLog log = new MetricsLog(run.metrics(), 0)) {
+            try (MetricsLog log = new MetricsLog(run.metrics(), 0, ProcessMemory::resident)) {
                 loss = loop(session, log, progress, steps);
             }
             TaskEvaluation after = valid == null ? null : evaluate(session, valid);

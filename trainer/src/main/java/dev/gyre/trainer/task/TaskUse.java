@@ -100,7 +100,7 @@ public final class TaskUse implements AutoCloseable {
             if (Files.isDirectory(given.resolve("model")))
                 from = given.resolve("model");
             else {
-                from = Path.of(c.model().path());
+                from = c.model().directory();
                 if (storage == null)
                     held = c.model().base();
                 head = TaskRun.head(kind, names);
