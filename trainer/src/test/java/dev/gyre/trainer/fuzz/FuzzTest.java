@@ -275,7 +275,7 @@ class FuzzTest {
             m.medianStepSeconds();
             m.tokensPerSecond();
             int lines = m.with("step").size();
-            new MetricsLog(file, Long.MAX_VALUE).close();
+            new MetricsLog(file, Long.MAX_VALUE, () -> 0).close();
             assertThat(Metrics.read(file).with("step")).hasSize(lines);
         });
     }
