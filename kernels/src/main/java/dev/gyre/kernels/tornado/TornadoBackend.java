@@ -64,7 +64,9 @@ public final class TornadoBackend implements Backend {
         }
         String missing = CuBlas.missing();
         if (missing == null)
-            return new TornadoBackend(name, device, new Lowering.Choice(workGroups, precision, precision == Precision.BF16 && tensorCores(), cudaGraphs()),
+            return new TornadoBackend(name, device,
+                    new Lowering.Choice(workGroups, precision, precision == Precision.BF16 && tensorCores(),
+                            cudaGraphs()),
                     ", products by cuBLAS in " + text(precision));
         if (precision != Precision.F32)
             throw new DeviceException("precision " + text(precision) + " on " + name + " needs cuBLAS: " + missing
@@ -92,7 +94,8 @@ public final class TornadoBackend implements Backend {
 
     /// The device of that name with cuBLAS in this precision, whatever its type; the stand-in has it too.
     static TornadoBackend withCuBlas(String name, Precision precision) {
-        return new TornadoBackend(name, TornadoDevices.find(name), new Lowering.Choice(true, precision, false, cudaGraphs()),
+        return new TornadoBackend(name, TornadoDevices.find(name),
+                new Lowering.Choice(true, precision, false, cudaGraphs()),
                 "");
     }
 
@@ -161,7 +164,8 @@ public final class TornadoBackend implements Backend {
     ///
     /// @param cuBlas the precision of cuBLAS on that GPU; null without cuBLAS
     public static long bytesOnGpu(List<Program> programs, boolean doubled, @Nullable Precision cuBlas) {
-        return outline(programs, doubled, new Lowering.Choice(true, cuBlas, cuBlas == Precision.BF16, false), Long.MAX_VALUE).bytes();
+        return outline(programs, doubled, new Lowering.Choice(true, cuBlas, cuBlas == Precision.BF16, false),
+                Long.MAX_VALUE).bytes();
     }
 
     private static DevicePlan outline(List<Program> programs, boolean doubled, Lowering.Choice choice, long maxArray) {

@@ -238,7 +238,8 @@ class CuBlasTest {
         Program.Builder program = Program.builder("layers");
         for (int l = 0; l < layers; l++)
             program.add(new ProductOps.MatMul(Form.NT, a.view("x" + l, (long) l * M * K, M * K),
-                    b.view("w" + l, (long) (layers - 1 - l) * N * K, N * K), c.view("y" + l, (long) l * M * N, M * N), M,
+                    b.view("w" + l, (long) (layers - 1 - l) * N * K, N * K), c.view("y" + l, (long) l * M * N, M * N),
+                    M,
                     N, K, 1f, false));
         Program p = program.build();
         try (Session s = TornadoBackend.withCuBlas(HostCuBlas.device(), Precision.F32).open(List.of(p))) {
