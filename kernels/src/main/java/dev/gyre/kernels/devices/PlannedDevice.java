@@ -37,7 +37,8 @@ public record PlannedDevice(String name, Size size, int logits) {
         Precision precision = asked != null ? asked : cuda ? Devices.unasked(narrow) : Precision.F32;
         if (precision == Precision.F32 && !cuda)
             return new PlannedDevice("a GPU",
-                    (programs, doubled) -> TornadoBackend.bytesOnGpu(programs, doubled, null), TornadoBackend.GPU_LOGITS);
+                    (programs, doubled) -> TornadoBackend.bytesOnGpu(programs, doubled, null),
+                    TornadoBackend.GPU_LOGITS);
         return new PlannedDevice("a GPU with cuBLAS in " + precision.name().toLowerCase(Locale.ROOT),
                 (programs, doubled) -> TornadoBackend.bytesOnGpu(programs, doubled, precision),
                 TornadoBackend.GPU_LOGITS);
