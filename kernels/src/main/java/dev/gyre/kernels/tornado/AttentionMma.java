@@ -78,7 +78,7 @@ final class AttentionMma extends OpLowering {
 
     /// A part of a workspace for each warp.
     private Floats scores(int T, int heads, int tiles) {
-        return scratch((long) rowGroups(T, tiles) * heads * 2 * tiles * WARP_SCRATCH);
+        return memory.scoreScratch((long) rowGroups(T, tiles) * heads * 2 * tiles * WARP_SCRATCH);
     }
 
     private static int rowGroups(int T, int tiles) {

@@ -110,6 +110,8 @@ final class AttentionMmaKernels {
         int lane = id & 31;
         int warp = id >> 5;
         int fix = fix(lane);
+        // half of the lanes store two rows in the other order: no two lanes of a store then use one bank
+        int swap = lane >> 4 << 2;
         int row = (warp >> 1) * 16 + (lane >> 2);
         int column = (warp & 1) * 16 + (lane & 3) * 2;
         int i0 = ((T - 1) / (16 * R) - context.groupIdx) * (16 * R);
@@ -136,6 +138,17 @@ final class AttentionMmaKernels {
         float maxB = NONE;
         float sumA = 0f;
         float sumB = 0f;
+        context.localBarrier();
+        int left = (warp >> 1) * steps * 512 + fix;
+        int half = (warp & 1) * 512;
+        HalfFloat[] x0 = context.mmaLoadA(own, K, left);
+        HalfFloat[] x1 = context.mmaLoadA(own, K, left + TornadoMath.min(1, steps - 1) * 512);
+        HalfFloat[] x2 = context.mmaLoadA(own, K, left + TornadoMath.min(2, steps - 1) * 512);
+        HalfFloat[] x3 = context.mmaLoadA(own, K, left + TornadoMath.min(3, steps - 1) * 512);
+        HalfFloat[] x4 = context.mmaLoadA(own, K, left + TornadoMath.min(4, steps - 1) * 512);
+        HalfFloat[] x5 = context.mmaLoadA(own, K, left + TornadoMath.min(5, steps - 1) * 512);
+        HalfFloat[] x6 = context.mmaLoadA(own, K, left + TornadoMath.min(6, steps - 1) * 512);
+        HalfFloat[] x7 = context.mmaLoadA(own, K, left + TornadoMath.min(7, steps - 1) * 512);
         for (int j0 = low; j0 < TornadoMath.min(i0 + 16 * tiles, T); j0 += STEP) {
             for (int c = 0; c < steps; c++)
                 for (int n = id >> 5; n < STEP / N; n += 2 * tiles) {
@@ -144,17 +157,48 @@ final class AttentionMmaKernels {
                     int one = j < T ? k.get(from) : 0;
                     int two = j + 1 < T ? k.get(from + KV * (D >> 1)) : 0;
                     int to = (c * 4 + n) * 64 + (id >> 2 & 7) * 8 + (id & 3);
-                    tile[to] = one & 0xffff | two << 16;
-                    tile[to + 4] = one >> 16 & 0xffff | two & 0xffff0000;
+                    int even = one & 0xffff | two << 16;
+                    int odd = one >> 16 & 0xffff | two & 0xffff0000;
+                    tile[to + swap] = swap == 0 ? even : odd;
+                    tile[to + 4 - swap] = swap == 0 ? odd : even;
                 }
             context.localBarrier();
             float[] s0 = context.mmaFragment(0f);
             float[] s1 = context.mmaFragment(0f);
-            for (int c = 0; c < steps; c++) {
-                HalfFloat[] a = context.mmaLoadA(own, K, ((warp >> 1) * steps + c) * 512 + fix);
-                int b = (c * 4 + (warp & 1) * 2) * 256;
-                s0 = context.mmaBF16(a, context.mmaLoadB(tile, K, b), s0, M16N8K16);
-                s1 = context.mmaBF16(a, context.mmaLoadB(tile, K, b + 256), s1, M16N8K16);
+            s0 = context.mmaBF16(x0, context.mmaLoadB(tile, K, half), s0, M16N8K16);
+            s1 = context.mmaBF16(x0, context.mmaLoadB(tile, K, half + 256), s1, M16N8K16);
+            if (D > 16) {
+                s0 = context.mmaBF16(x1, context.mmaLoadB(tile, K, half + 1024), s0, M16N8K16);
+                s1 = context.mmaBF16(x1, context.mmaLoadB(tile, K, half + 1280), s1, M16N8K16);
+            }
+            if (D > 32) {
+                s0 = context.mmaBF16(x2, context.mmaLoadB(tile, K, half + 2048), s0, M16N8K16);
+                s1 = context.mmaBF16(x2, context.mmaLoadB(tile, K, half + 2304), s1, M16N8K16);
+            }
+            if (D > 48) {
+                s0 = context.mmaBF16(x3, context.mmaLoadB(tile, K, half + 3072), s0, M16N8K16);
+                s1 = context.mmaBF16(x3, context.mmaLoadB(tile, K, half + 3328), s1, M16N8K16);
+            }
+            if (D > 64) {
+                s0 = context.mmaBF16(x4, context.mmaLoadB(tile, K, half + 4096), s0, M16N8K16);
+                s1 = context.mmaBF16(x4, context.mmaLoadB(tile, K, half + 4352), s1, M16N8K16);
+            }
+            if (D > 80) {
+                s0 = context.mmaBF16(x5, context.mmaLoadB(tile, K, half + 5120), s0, M16N8K16);
+                s1 = context.mmaBF16(x5, context.mmaLoadB(tile, K, half + 5376), s1, M16N8K16);
+            }
+            if (D > 96) {
+                s0 = context.mmaBF16(x6, context.mmaLoadB(tile, K, half + 6144), s0, M16N8K16);
+                s1 = context.mmaBF16(x6, context.mmaLoadB(tile, K, half + 6400), s1, M16N8K16);
+            }
+            if (D > 112) {
+                s0 = context.mmaBF16(x7, context.mmaLoadB(tile, K, half + 7168), s0, M16N8K16);
+                s1 = context.mmaBF16(x7, context.mmaLoadB(tile, K, half + 7424), s1, M16N8K16);
+            }
+            for (int c = 8; c < steps; c++) {
+                HalfFloat[] more = context.mmaLoadA(own, K, ((warp >> 1) * steps + c) * 512 + fix);
+                s0 = context.mmaBF16(more, context.mmaLoadB(tile, K, half + c * 1024), s0, M16N8K16);
+                s1 = context.mmaBF16(more, context.mmaLoadB(tile, K, half + c * 1024 + 256), s1, M16N8K16);
             }
             context.mmaStore(s0, scratch, 0, scores, N);
             context.mmaStore(s1, scratch, 0, scores + 128, N);
@@ -218,6 +262,8 @@ final class AttentionMmaKernels {
         int lane = id & 31;
         int warp = id >> 5;
         int fix = fix(lane);
+        // half of the lanes store two rows in the other order: no two lanes of a store then use one bank
+        int swap = lane >> 4 << 2;
         int row = (warp >> 1) * 16 + (lane >> 2);
         int column = (warp & 1) * 16 + (lane & 3) * 2;
         int i0 = ((T - 1) / (16 * R) - context.groupIdx) * (16 * R);
@@ -260,6 +306,17 @@ final class AttentionMmaKernels {
         float[] o13 = context.mmaFragment(0f);
         float[] o14 = context.mmaFragment(0f);
         float[] o15 = context.mmaFragment(0f);
+        context.localBarrier();
+        int left = (warp >> 1) * steps * 512 + fix;
+        int half = (warp & 1) * 512;
+        HalfFloat[] x0 = context.mmaLoadA(own, K, left);
+        HalfFloat[] x1 = context.mmaLoadA(own, K, left + TornadoMath.min(1, steps - 1) * 512);
+        HalfFloat[] x2 = context.mmaLoadA(own, K, left + TornadoMath.min(2, steps - 1) * 512);
+        HalfFloat[] x3 = context.mmaLoadA(own, K, left + TornadoMath.min(3, steps - 1) * 512);
+        HalfFloat[] x4 = context.mmaLoadA(own, K, left + TornadoMath.min(4, steps - 1) * 512);
+        HalfFloat[] x5 = context.mmaLoadA(own, K, left + TornadoMath.min(5, steps - 1) * 512);
+        HalfFloat[] x6 = context.mmaLoadA(own, K, left + TornadoMath.min(6, steps - 1) * 512);
+        HalfFloat[] x7 = context.mmaLoadA(own, K, left + TornadoMath.min(7, steps - 1) * 512);
         for (int j0 = low; j0 < TornadoMath.min(i0 + 16 * tiles, T); j0 += STEP) {
             for (int c = 0; c < steps; c++)
                 for (int n = id >> 5; n < STEP / N; n += 2 * tiles) {
@@ -268,8 +325,10 @@ final class AttentionMmaKernels {
                     int one = j < T ? k.get(from) : 0;
                     int two = j + 1 < T ? k.get(from + KV * (D >> 1)) : 0;
                     int to = (c * 4 + n) * 64 + (id >> 2 & 7) * 8 + (id & 3);
-                    tile[to] = one & 0xffff | two << 16;
-                    tile[to + 4] = one >> 16 & 0xffff | two & 0xffff0000;
+                    int even = one & 0xffff | two << 16;
+                    int odd = one >> 16 & 0xffff | two & 0xffff0000;
+                    tile[to + swap] = swap == 0 ? even : odd;
+                    tile[to + 4 - swap] = swap == 0 ? odd : even;
                 }
             for (int c = 0; c < steps; c++)
                 for (int r = id >> 3; r < STEP; r += 8 * tiles)
@@ -279,11 +338,40 @@ final class AttentionMmaKernels {
             context.localBarrier();
             float[] s0 = context.mmaFragment(0f);
             float[] s1 = context.mmaFragment(0f);
-            for (int c = 0; c < steps; c++) {
-                HalfFloat[] a = context.mmaLoadA(own, K, ((warp >> 1) * steps + c) * 512 + fix);
-                int b = (c * 4 + (warp & 1) * 2) * 256;
-                s0 = context.mmaBF16(a, context.mmaLoadB(tile, K, b), s0, M16N8K16);
-                s1 = context.mmaBF16(a, context.mmaLoadB(tile, K, b + 256), s1, M16N8K16);
+            s0 = context.mmaBF16(x0, context.mmaLoadB(tile, K, half), s0, M16N8K16);
+            s1 = context.mmaBF16(x0, context.mmaLoadB(tile, K, half + 256), s1, M16N8K16);
+            if (D > 16) {
+                s0 = context.mmaBF16(x1, context.mmaLoadB(tile, K, half + 1024), s0, M16N8K16);
+                s1 = context.mmaBF16(x1, context.mmaLoadB(tile, K, half + 1280), s1, M16N8K16);
+            }
+            if (D > 32) {
+                s0 = context.mmaBF16(x2, context.mmaLoadB(tile, K, half + 2048), s0, M16N8K16);
+                s1 = context.mmaBF16(x2, context.mmaLoadB(tile, K, half + 2304), s1, M16N8K16);
+            }
+            if (D > 48) {
+                s0 = context.mmaBF16(x3, context.mmaLoadB(tile, K, half + 3072), s0, M16N8K16);
+                s1 = context.mmaBF16(x3, context.mmaLoadB(tile, K, half + 3328), s1, M16N8K16);
+            }
+            if (D > 64) {
+                s0 = context.mmaBF16(x4, context.mmaLoadB(tile, K, half + 4096), s0, M16N8K16);
+                s1 = context.mmaBF16(x4, context.mmaLoadB(tile, K, half + 4352), s1, M16N8K16);
+            }
+            if (D > 80) {
+                s0 = context.mmaBF16(x5, context.mmaLoadB(tile, K, half + 5120), s0, M16N8K16);
+                s1 = context.mmaBF16(x5, context.mmaLoadB(tile, K, half + 5376), s1, M16N8K16);
+            }
+            if (D > 96) {
+                s0 = context.mmaBF16(x6, context.mmaLoadB(tile, K, half + 6144), s0, M16N8K16);
+                s1 = context.mmaBF16(x6, context.mmaLoadB(tile, K, half + 6400), s1, M16N8K16);
+            }
+            if (D > 112) {
+                s0 = context.mmaBF16(x7, context.mmaLoadB(tile, K, half + 7168), s0, M16N8K16);
+                s1 = context.mmaBF16(x7, context.mmaLoadB(tile, K, half + 7424), s1, M16N8K16);
+            }
+            for (int c = 8; c < steps; c++) {
+                HalfFloat[] more = context.mmaLoadA(own, K, ((warp >> 1) * steps + c) * 512 + fix);
+                s0 = context.mmaBF16(more, context.mmaLoadB(tile, K, half + c * 1024), s0, M16N8K16);
+                s1 = context.mmaBF16(more, context.mmaLoadB(tile, K, half + c * 1024 + 256), s1, M16N8K16);
             }
             context.mmaStore(s0, scratch, 0, scores, N);
             context.mmaStore(s1, scratch, 0, scores + 128, N);
@@ -449,6 +537,8 @@ final class AttentionMmaKernels {
         int lane = id & 31;
         int warp = id >> 5;
         int fix = fix(lane);
+        // half of the lanes store two rows in the other order: no two lanes of a store then use one bank
+        int swap = lane >> 4 << 2;
         int row = (warp >> 1) * 16 + (lane >> 2);
         int column = (warp & 1) * 16 + (lane & 3) * 2;
         int i0 = ((T - 1) / (16 * R) - context.groupIdx) * (16 * R);
@@ -500,6 +590,25 @@ final class AttentionMmaKernels {
         float[] o13 = context.mmaFragment(0f);
         float[] o14 = context.mmaFragment(0f);
         float[] o15 = context.mmaFragment(0f);
+        context.localBarrier();
+        int left = (warp >> 1) * steps * 512 + fix;
+        int half = (warp & 1) * 512;
+        HalfFloat[] x0 = context.mmaLoadA(own, K, left);
+        HalfFloat[] x1 = context.mmaLoadA(own, K, left + TornadoMath.min(1, steps - 1) * 512);
+        HalfFloat[] x2 = context.mmaLoadA(own, K, left + TornadoMath.min(2, steps - 1) * 512);
+        HalfFloat[] x3 = context.mmaLoadA(own, K, left + TornadoMath.min(3, steps - 1) * 512);
+        HalfFloat[] x4 = context.mmaLoadA(own, K, left + TornadoMath.min(4, steps - 1) * 512);
+        HalfFloat[] x5 = context.mmaLoadA(own, K, left + TornadoMath.min(5, steps - 1) * 512);
+        HalfFloat[] x6 = context.mmaLoadA(own, K, left + TornadoMath.min(6, steps - 1) * 512);
+        HalfFloat[] x7 = context.mmaLoadA(own, K, left + TornadoMath.min(7, steps - 1) * 512);
+        HalfFloat[] y0 = context.mmaLoadA(ownOut, K, left);
+        HalfFloat[] y1 = context.mmaLoadA(ownOut, K, left + TornadoMath.min(1, steps - 1) * 512);
+        HalfFloat[] y2 = context.mmaLoadA(ownOut, K, left + TornadoMath.min(2, steps - 1) * 512);
+        HalfFloat[] y3 = context.mmaLoadA(ownOut, K, left + TornadoMath.min(3, steps - 1) * 512);
+        HalfFloat[] y4 = context.mmaLoadA(ownOut, K, left + TornadoMath.min(4, steps - 1) * 512);
+        HalfFloat[] y5 = context.mmaLoadA(ownOut, K, left + TornadoMath.min(5, steps - 1) * 512);
+        HalfFloat[] y6 = context.mmaLoadA(ownOut, K, left + TornadoMath.min(6, steps - 1) * 512);
+        HalfFloat[] y7 = context.mmaLoadA(ownOut, K, left + TornadoMath.min(7, steps - 1) * 512);
         for (int j0 = low; j0 < TornadoMath.min(i0 + 16 * tiles, T); j0 += STEP) {
             for (int c = 0; c < steps; c++)
                 for (int n = id >> 5; n < STEP / N; n += 2 * tiles) {
@@ -508,17 +617,48 @@ final class AttentionMmaKernels {
                     int one = j < T ? k.get(from) : 0;
                     int two = j + 1 < T ? k.get(from + KV * (D >> 1)) : 0;
                     int to = (c * 4 + n) * 64 + (id >> 2 & 7) * 8 + (id & 3);
-                    tile[to] = one & 0xffff | two << 16;
-                    tile[to + 4] = one >> 16 & 0xffff | two & 0xffff0000;
+                    int even = one & 0xffff | two << 16;
+                    int odd = one >> 16 & 0xffff | two & 0xffff0000;
+                    tile[to + swap] = swap == 0 ? even : odd;
+                    tile[to + 4 - swap] = swap == 0 ? odd : even;
                 }
             context.localBarrier();
             float[] s0 = context.mmaFragment(0f);
             float[] s1 = context.mmaFragment(0f);
-            for (int c = 0; c < steps; c++) {
-                HalfFloat[] a = context.mmaLoadA(own, K, ((warp >> 1) * steps + c) * 512 + fix);
-                int b = (c * 4 + (warp & 1) * 2) * 256;
-                s0 = context.mmaBF16(a, context.mmaLoadB(tile, K, b), s0, M16N8K16);
-                s1 = context.mmaBF16(a, context.mmaLoadB(tile, K, b + 256), s1, M16N8K16);
+            s0 = context.mmaBF16(x0, context.mmaLoadB(tile, K, half), s0, M16N8K16);
+            s1 = context.mmaBF16(x0, context.mmaLoadB(tile, K, half + 256), s1, M16N8K16);
+            if (D > 16) {
+                s0 = context.mmaBF16(x1, context.mmaLoadB(tile, K, half + 1024), s0, M16N8K16);
+                s1 = context.mmaBF16(x1, context.mmaLoadB(tile, K, half + 1280), s1, M16N8K16);
+            }
+            if (D > 32) {
+                s0 = context.mmaBF16(x2, context.mmaLoadB(tile, K, half + 2048), s0, M16N8K16);
+                s1 = context.mmaBF16(x2, context.mmaLoadB(tile, K, half + 2304), s1, M16N8K16);
+            }
+            if (D > 48) {
+                s0 = context.mmaBF16(x3, context.mmaLoadB(tile, K, half + 3072), s0, M16N8K16);
+                s1 = context.mmaBF16(x3, context.mmaLoadB(tile, K, half + 3328), s1, M16N8K16);
+            }
+            if (D > 64) {
+                s0 = context.mmaBF16(x4, context.mmaLoadB(tile, K, half + 4096), s0, M16N8K16);
+                s1 = context.mmaBF16(x4, context.mmaLoadB(tile, K, half + 4352), s1, M16N8K16);
+            }
+            if (D > 80) {
+                s0 = context.mmaBF16(x5, context.mmaLoadB(tile, K, half + 5120), s0, M16N8K16);
+                s1 = context.mmaBF16(x5, context.mmaLoadB(tile, K, half + 5376), s1, M16N8K16);
+            }
+            if (D > 96) {
+                s0 = context.mmaBF16(x6, context.mmaLoadB(tile, K, half + 6144), s0, M16N8K16);
+                s1 = context.mmaBF16(x6, context.mmaLoadB(tile, K, half + 6400), s1, M16N8K16);
+            }
+            if (D > 112) {
+                s0 = context.mmaBF16(x7, context.mmaLoadB(tile, K, half + 7168), s0, M16N8K16);
+                s1 = context.mmaBF16(x7, context.mmaLoadB(tile, K, half + 7424), s1, M16N8K16);
+            }
+            for (int c = 8; c < steps; c++) {
+                HalfFloat[] more = context.mmaLoadA(own, K, ((warp >> 1) * steps + c) * 512 + fix);
+                s0 = context.mmaBF16(more, context.mmaLoadB(tile, K, half + c * 1024), s0, M16N8K16);
+                s1 = context.mmaBF16(more, context.mmaLoadB(tile, K, half + c * 1024 + 256), s1, M16N8K16);
             }
             context.mmaStore(s0, scratch, 0, scores, N);
             context.mmaStore(s1, scratch, 0, scores + 128, N);
@@ -530,17 +670,48 @@ final class AttentionMmaKernels {
                     int one = j < T ? v.get(from) : 0;
                     int two = j + 1 < T ? v.get(from + KV * (D >> 1)) : 0;
                     int to = (c * 4 + n) * 64 + (id >> 2 & 7) * 8 + (id & 3);
-                    tile[to] = one & 0xffff | two << 16;
-                    tile[to + 4] = one >> 16 & 0xffff | two & 0xffff0000;
+                    int even = one & 0xffff | two << 16;
+                    int odd = one >> 16 & 0xffff | two & 0xffff0000;
+                    tile[to + swap] = swap == 0 ? even : odd;
+                    tile[to + 4 - swap] = swap == 0 ? odd : even;
                 }
             context.localBarrier();
             float[] d0 = context.mmaFragment(0f);
             float[] d1 = context.mmaFragment(0f);
-            for (int c = 0; c < steps; c++) {
-                HalfFloat[] a = context.mmaLoadA(ownOut, K, ((warp >> 1) * steps + c) * 512 + fix);
-                int b = (c * 4 + (warp & 1) * 2) * 256;
-                d0 = context.mmaBF16(a, context.mmaLoadB(tile, K, b), d0, M16N8K16);
-                d1 = context.mmaBF16(a, context.mmaLoadB(tile, K, b + 256), d1, M16N8K16);
+            d0 = context.mmaBF16(y0, context.mmaLoadB(tile, K, half), d0, M16N8K16);
+            d1 = context.mmaBF16(y0, context.mmaLoadB(tile, K, half + 256), d1, M16N8K16);
+            if (D > 16) {
+                d0 = context.mmaBF16(y1, context.mmaLoadB(tile, K, half + 1024), d0, M16N8K16);
+                d1 = context.mmaBF16(y1, context.mmaLoadB(tile, K, half + 1280), d1, M16N8K16);
+            }
+            if (D > 32) {
+                d0 = context.mmaBF16(y2, context.mmaLoadB(tile, K, half + 2048), d0, M16N8K16);
+                d1 = context.mmaBF16(y2, context.mmaLoadB(tile, K, half + 2304), d1, M16N8K16);
+            }
+            if (D > 48) {
+                d0 = context.mmaBF16(y3, context.mmaLoadB(tile, K, half + 3072), d0, M16N8K16);
+                d1 = context.mmaBF16(y3, context.mmaLoadB(tile, K, half + 3328), d1, M16N8K16);
+            }
+            if (D > 64) {
+                d0 = context.mmaBF16(y4, context.mmaLoadB(tile, K, half + 4096), d0, M16N8K16);
+                d1 = context.mmaBF16(y4, context.mmaLoadB(tile, K, half + 4352), d1, M16N8K16);
+            }
+            if (D > 80) {
+                d0 = context.mmaBF16(y5, context.mmaLoadB(tile, K, half + 5120), d0, M16N8K16);
+                d1 = context.mmaBF16(y5, context.mmaLoadB(tile, K, half + 5376), d1, M16N8K16);
+            }
+            if (D > 96) {
+                d0 = context.mmaBF16(y6, context.mmaLoadB(tile, K, half + 6144), d0, M16N8K16);
+                d1 = context.mmaBF16(y6, context.mmaLoadB(tile, K, half + 6400), d1, M16N8K16);
+            }
+            if (D > 112) {
+                d0 = context.mmaBF16(y7, context.mmaLoadB(tile, K, half + 7168), d0, M16N8K16);
+                d1 = context.mmaBF16(y7, context.mmaLoadB(tile, K, half + 7424), d1, M16N8K16);
+            }
+            for (int c = 8; c < steps; c++) {
+                HalfFloat[] more = context.mmaLoadA(ownOut, K, ((warp >> 1) * steps + c) * 512 + fix);
+                d0 = context.mmaBF16(more, context.mmaLoadB(tile, K, half + c * 1024), d0, M16N8K16);
+                d1 = context.mmaBF16(more, context.mmaLoadB(tile, K, half + c * 1024 + 256), d1, M16N8K16);
             }
             context.mmaStore(d0, scratch, 0, scores + 256, N);
             context.mmaStore(d1, scratch, 0, scores + 384, N);
@@ -726,6 +897,8 @@ final class AttentionMmaKernels {
         int lane = id & 31;
         int warp = id >> 5;
         int fix = fix(lane);
+        // half of the lanes store two rows in the other order: no two lanes of a store then use one bank
+        int swap = lane >> 4 << 2;
         int row = (warp >> 1) * 16 + (lane >> 2);
         int column = (warp & 1) * 16 + (lane & 3) * 2;
         int i0 = context.groupIdx * (16 * R);
@@ -780,6 +953,25 @@ final class AttentionMmaKernels {
         float[] dv13 = context.mmaFragment(0f);
         float[] dv14 = context.mmaFragment(0f);
         float[] dv15 = context.mmaFragment(0f);
+        context.localBarrier();
+        int left = (warp >> 1) * steps * 512 + fix;
+        int half = (warp & 1) * 512;
+        HalfFloat[] x0 = context.mmaLoadA(own, K, left);
+        HalfFloat[] x1 = context.mmaLoadA(own, K, left + TornadoMath.min(1, steps - 1) * 512);
+        HalfFloat[] x2 = context.mmaLoadA(own, K, left + TornadoMath.min(2, steps - 1) * 512);
+        HalfFloat[] x3 = context.mmaLoadA(own, K, left + TornadoMath.min(3, steps - 1) * 512);
+        HalfFloat[] x4 = context.mmaLoadA(own, K, left + TornadoMath.min(4, steps - 1) * 512);
+        HalfFloat[] x5 = context.mmaLoadA(own, K, left + TornadoMath.min(5, steps - 1) * 512);
+        HalfFloat[] x6 = context.mmaLoadA(own, K, left + TornadoMath.min(6, steps - 1) * 512);
+        HalfFloat[] x7 = context.mmaLoadA(own, K, left + TornadoMath.min(7, steps - 1) * 512);
+        HalfFloat[] y0 = context.mmaLoadA(ownValue, K, left);
+        HalfFloat[] y1 = context.mmaLoadA(ownValue, K, left + TornadoMath.min(1, steps - 1) * 512);
+        HalfFloat[] y2 = context.mmaLoadA(ownValue, K, left + TornadoMath.min(2, steps - 1) * 512);
+        HalfFloat[] y3 = context.mmaLoadA(ownValue, K, left + TornadoMath.min(3, steps - 1) * 512);
+        HalfFloat[] y4 = context.mmaLoadA(ownValue, K, left + TornadoMath.min(4, steps - 1) * 512);
+        HalfFloat[] y5 = context.mmaLoadA(ownValue, K, left + TornadoMath.min(5, steps - 1) * 512);
+        HalfFloat[] y6 = context.mmaLoadA(ownValue, K, left + TornadoMath.min(6, steps - 1) * 512);
+        HalfFloat[] y7 = context.mmaLoadA(ownValue, K, left + TornadoMath.min(7, steps - 1) * 512);
         for (int n = 0; n < (H / KV) * ((last - i0 >> 5) + 1); n++) {
             int h = group * (H / KV) + n / ((last - i0 >> 5) + 1);
             int q0 = i0 + n % ((last - i0 >> 5) + 1) * STEP;
@@ -790,17 +982,48 @@ final class AttentionMmaKernels {
                     int one = j < T ? q.get(from) : 0;
                     int two = j + 1 < T ? q.get(from + H * (D >> 1)) : 0;
                     int to = (c * 4 + m) * 64 + (id >> 2 & 7) * 8 + (id & 3);
-                    tile[to] = one & 0xffff | two << 16;
-                    tile[to + 4] = one >> 16 & 0xffff | two & 0xffff0000;
+                    int even = one & 0xffff | two << 16;
+                    int odd = one >> 16 & 0xffff | two & 0xffff0000;
+                    tile[to + swap] = swap == 0 ? even : odd;
+                    tile[to + 4 - swap] = swap == 0 ? odd : even;
                 }
             context.localBarrier();
             float[] s0 = context.mmaFragment(0f);
             float[] s1 = context.mmaFragment(0f);
-            for (int c = 0; c < steps; c++) {
-                HalfFloat[] a = context.mmaLoadA(own, K, ((warp >> 1) * steps + c) * 512 + fix);
-                int b = (c * 4 + (warp & 1) * 2) * 256;
-                s0 = context.mmaBF16(a, context.mmaLoadB(tile, K, b), s0, M16N8K16);
-                s1 = context.mmaBF16(a, context.mmaLoadB(tile, K, b + 256), s1, M16N8K16);
+            s0 = context.mmaBF16(x0, context.mmaLoadB(tile, K, half), s0, M16N8K16);
+            s1 = context.mmaBF16(x0, context.mmaLoadB(tile, K, half + 256), s1, M16N8K16);
+            if (D > 16) {
+                s0 = context.mmaBF16(x1, context.mmaLoadB(tile, K, half + 1024), s0, M16N8K16);
+                s1 = context.mmaBF16(x1, context.mmaLoadB(tile, K, half + 1280), s1, M16N8K16);
+            }
+            if (D > 32) {
+                s0 = context.mmaBF16(x2, context.mmaLoadB(tile, K, half + 2048), s0, M16N8K16);
+                s1 = context.mmaBF16(x2, context.mmaLoadB(tile, K, half + 2304), s1, M16N8K16);
+            }
+            if (D > 48) {
+                s0 = context.mmaBF16(x3, context.mmaLoadB(tile, K, half + 3072), s0, M16N8K16);
+                s1 = context.mmaBF16(x3, context.mmaLoadB(tile, K, half + 3328), s1, M16N8K16);
+            }
+            if (D > 64) {
+                s0 = context.mmaBF16(x4, context.mmaLoadB(tile, K, half + 4096), s0, M16N8K16);
+                s1 = context.mmaBF16(x4, context.mmaLoadB(tile, K, half + 4352), s1, M16N8K16);
+            }
+            if (D > 80) {
+                s0 = context.mmaBF16(x5, context.mmaLoadB(tile, K, half + 5120), s0, M16N8K16);
+                s1 = context.mmaBF16(x5, context.mmaLoadB(tile, K, half + 5376), s1, M16N8K16);
+            }
+            if (D > 96) {
+                s0 = context.mmaBF16(x6, context.mmaLoadB(tile, K, half + 6144), s0, M16N8K16);
+                s1 = context.mmaBF16(x6, context.mmaLoadB(tile, K, half + 6400), s1, M16N8K16);
+            }
+            if (D > 112) {
+                s0 = context.mmaBF16(x7, context.mmaLoadB(tile, K, half + 7168), s0, M16N8K16);
+                s1 = context.mmaBF16(x7, context.mmaLoadB(tile, K, half + 7424), s1, M16N8K16);
+            }
+            for (int c = 8; c < steps; c++) {
+                HalfFloat[] more = context.mmaLoadA(own, K, ((warp >> 1) * steps + c) * 512 + fix);
+                s0 = context.mmaBF16(more, context.mmaLoadB(tile, K, half + c * 1024), s0, M16N8K16);
+                s1 = context.mmaBF16(more, context.mmaLoadB(tile, K, half + c * 1024 + 256), s1, M16N8K16);
             }
             context.mmaStore(s0, scratch, 0, scores, N);
             context.mmaStore(s1, scratch, 0, scores + 128, N);
@@ -812,17 +1035,48 @@ final class AttentionMmaKernels {
                     int one = j < T ? dOut.get(from) : 0;
                     int two = j + 1 < T ? dOut.get(from + H * (D >> 1)) : 0;
                     int to = (c * 4 + m) * 64 + (id >> 2 & 7) * 8 + (id & 3);
-                    tile[to] = one & 0xffff | two << 16;
-                    tile[to + 4] = one >> 16 & 0xffff | two & 0xffff0000;
+                    int even = one & 0xffff | two << 16;
+                    int odd = one >> 16 & 0xffff | two & 0xffff0000;
+                    tile[to + swap] = swap == 0 ? even : odd;
+                    tile[to + 4 - swap] = swap == 0 ? odd : even;
                 }
             context.localBarrier();
             float[] d0 = context.mmaFragment(0f);
             float[] d1 = context.mmaFragment(0f);
-            for (int c = 0; c < steps; c++) {
-                HalfFloat[] a = context.mmaLoadA(ownValue, K, ((warp >> 1) * steps + c) * 512 + fix);
-                int b = (c * 4 + (warp & 1) * 2) * 256;
-                d0 = context.mmaBF16(a, context.mmaLoadB(tile, K, b), d0, M16N8K16);
-                d1 = context.mmaBF16(a, context.mmaLoadB(tile, K, b + 256), d1, M16N8K16);
+            d0 = context.mmaBF16(y0, context.mmaLoadB(tile, K, half), d0, M16N8K16);
+            d1 = context.mmaBF16(y0, context.mmaLoadB(tile, K, half + 256), d1, M16N8K16);
+            if (D > 16) {
+                d0 = context.mmaBF16(y1, context.mmaLoadB(tile, K, half + 1024), d0, M16N8K16);
+                d1 = context.mmaBF16(y1, context.mmaLoadB(tile, K, half + 1280), d1, M16N8K16);
+            }
+            if (D > 32) {
+                d0 = context.mmaBF16(y2, context.mmaLoadB(tile, K, half + 2048), d0, M16N8K16);
+                d1 = context.mmaBF16(y2, context.mmaLoadB(tile, K, half + 2304), d1, M16N8K16);
+            }
+            if (D > 48) {
+                d0 = context.mmaBF16(y3, context.mmaLoadB(tile, K, half + 3072), d0, M16N8K16);
+                d1 = context.mmaBF16(y3, context.mmaLoadB(tile, K, half + 3328), d1, M16N8K16);
+            }
+            if (D > 64) {
+                d0 = context.mmaBF16(y4, context.mmaLoadB(tile, K, half + 4096), d0, M16N8K16);
+                d1 = context.mmaBF16(y4, context.mmaLoadB(tile, K, half + 4352), d1, M16N8K16);
+            }
+            if (D > 80) {
+                d0 = context.mmaBF16(y5, context.mmaLoadB(tile, K, half + 5120), d0, M16N8K16);
+                d1 = context.mmaBF16(y5, context.mmaLoadB(tile, K, half + 5376), d1, M16N8K16);
+            }
+            if (D > 96) {
+                d0 = context.mmaBF16(y6, context.mmaLoadB(tile, K, half + 6144), d0, M16N8K16);
+                d1 = context.mmaBF16(y6, context.mmaLoadB(tile, K, half + 6400), d1, M16N8K16);
+            }
+            if (D > 112) {
+                d0 = context.mmaBF16(y7, context.mmaLoadB(tile, K, half + 7168), d0, M16N8K16);
+                d1 = context.mmaBF16(y7, context.mmaLoadB(tile, K, half + 7424), d1, M16N8K16);
+            }
+            for (int c = 8; c < steps; c++) {
+                HalfFloat[] more = context.mmaLoadA(ownValue, K, ((warp >> 1) * steps + c) * 512 + fix);
+                d0 = context.mmaBF16(more, context.mmaLoadB(tile, K, half + c * 1024), d0, M16N8K16);
+                d1 = context.mmaBF16(more, context.mmaLoadB(tile, K, half + c * 1024 + 256), d1, M16N8K16);
             }
             context.mmaStore(d0, scratch, 0, scores + 256, N);
             context.mmaStore(d1, scratch, 0, scores + 384, N);

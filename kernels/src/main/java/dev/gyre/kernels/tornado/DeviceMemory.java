@@ -27,7 +27,7 @@ import uk.ac.manchester.tornado.api.types.arrays.TornadoNativeArray;
 /// |---|---|---|
 /// | F32, in parts | activations, F32 weights, parameters, gradients, state, large inputs and outputs, workspaces | not touched |
 /// | BF16, in parts | BF16 weights and workspaces | not touched |
-/// | pairs of BF16 numbers | workspaces for tensor cores | not touched |
+/// | pairs of BF16 numbers; F32 | workspaces of kernels for tensor cores, used by nothing else | not touched |
 /// | bytes, in parts | codes of NF4 weights | not touched |
 /// | `ints` | I32 inputs, constants | the inputs' values |
 /// | `in` | small F32 inputs | their values |
@@ -167,9 +167,43 @@ final class DeviceMemory {
         }
     }
 
+    /// A workspace that is all of a pool.
+    private static final class Workspace<A extends TornadoNativeArray> {
+        private final Pool<A> pool;
+        private final A none;
+        private long need;
+        private long top;
+
+        Workspace(Pool<A> pool, A none) {
+            this.pool = pool;
+            this.none = none;
+        }
+
+        /// Makes room for the most that any operation asked for.
+        private void place() {
+            if (need > 0)
+                pool.place("the workspace", need);
+        }
+
+        private A array() {
+            return pool.parts() == 0 ? none : pool.array(0);
+        }
+
+        private int grow(long n) {
+            long at = top;
+            top += Math.ceilDiv(Math.max(1, n), MemoryPlan.ALIGN) * (long) MemoryPlan.ALIGN;
+            if (top > MAX_PART)
+                throw new DeviceException("a workspace of " + top + " elements is longer than an array on a device; take a"
+                        + " smaller micro-batch or sequence");
+            need = Math.max(need, top);
+            return (int) at;
+        }
+    }
+
     final Pool<FloatArray> floats;
     final Pool<ShortArray> shorts;
     final Pool<IntArray> pairs;
+    final Pool<FloatArray> scores;
     final Pool<ByteArray> bytes;
     private final Pool<IntArray> ints;
     private final Pool<FloatArray> in;
@@ -181,12 +215,14 @@ final class DeviceMemory {
     private final Map<List<Integer>, Place> constants = new HashMap<>();
     /// First and last element, exclusive, of what is zero at first, for each part of [#floats].
     private final List<int[]> zeros = new ArrayList<>();
-    private final int[] scratchTop = new int[3];
-    private final long[] scratchNeed = new long[3];
+    private final int[] scratchTop = new int[2];
+    private final long[] scratchNeed = new long[2];
     /// Where the workspaces begin; found by [#measured].
     private Place floatScratch = new Place(0, 0);
     private Place shortScratch = new Place(0, 0);
-    private Place pairScratch = new Place(0, 0);
+    /// The same for [#pairs] and [#scores].
+    private final Workspace<IntArray> pairScratch;
+    private final Workspace<FloatArray> scoreScratch;
     private boolean usesPowers;
     private FloatArray powers = new FloatArray(1);
     private IntArray ticks = new IntArray(1);
@@ -197,6 +233,9 @@ final class DeviceMemory {
         floats = new Pool<>("F32", Float.BYTES, maxBytes, Untouched::floats);
         shorts = new Pool<>("BF16", Short.BYTES, maxBytes, Untouched::shorts);
         pairs = new Pool<>("pairs of BF16", Integer.BYTES, maxBytes, Untouched::ints);
+        scores = new Pool<>("F32", Float.BYTES, maxBytes, Untouched::floats);
+        pairScratch = new Workspace<>(pairs, new IntArray(1));
+        scoreScratch = new Workspace<>(scores, new FloatArray(1));
         bytes = new Pool<>("NF4", Byte.BYTES, maxBytes, Untouched::bytes);
         ints = new Pool<>("I32", Integer.BYTES, maxBytes, n -> new IntArray(Math.toIntExact(n)));
         in = new Pool<>("F32", Float.BYTES, maxBytes, n -> new FloatArray(Math.toIntExact(n)));
@@ -274,7 +313,7 @@ final class DeviceMemory {
     }
 
     private List<Pool<?>> pools() {
-        return List.of(floats, shorts, pairs, bytes, ints, in, out);
+        return List.of(floats, shorts, pairs, scores, bytes, ints, in, out);
     }
 
     /// Finds the workspaces and constants of these programs.
@@ -291,8 +330,8 @@ final class DeviceMemory {
             floatScratch = floats.place("the workspace", scratchNeed[0]);
         if (scratchNeed[1] > 0)
             shortScratch = shorts.place("the workspace", scratchNeed[1]);
-        if (scratchNeed[2] > 0)
-            pairScratch = pairs.place("the workspace", scratchNeed[2]);
+        pairScratch.place();
+        scoreScratch.place();
         tooLong = tooLong();
         if (tooLong != null)
             throw new DeviceException(tooLong);
@@ -452,8 +491,14 @@ final class DeviceMemory {
 
     /// A workspace of `n` pairs of BF16 numbers until [#freeScratch].
     Ints pairScratch(long n) {
-        int at = pairScratch.at + grow(2, n);
-        return new Ints(pairs.parts() == 0 ? new IntArray(1) : pairs.array(pairScratch.part), at);
+        int at = pairScratch.grow(n);
+        return new Ints(pairScratch.array(), at);
+    }
+
+    /// A workspace of `n` floats in an array of its own, for kernels that write to two more.
+    Floats scoreScratch(long n) {
+        int at = scoreScratch.grow(n);
+        return new Floats(scoreScratch.array(), at);
     }
 
     private int grow(int type, long n) {
@@ -469,6 +514,8 @@ final class DeviceMemory {
 
     void freeScratch() {
         Arrays.fill(scratchTop, 0);
+        pairScratch.top = 0;
+        scoreScratch.top = 0;
     }
 
     /// A part of `ints` with these values; equal contents share one.
@@ -519,6 +566,7 @@ final class DeviceMemory {
         List<Object> all = new ArrayList<>(floats.arrays);
         all.addAll(shorts.arrays);
         all.addAll(pairs.arrays);
+        all.addAll(scores.arrays);
         all.addAll(bytes.arrays);
         all.add(ints.array(0));
         all.add(in.array(0));
@@ -539,6 +587,9 @@ final class DeviceMemory {
         List<Object> all = new ArrayList<>(floats.arrays);
         all.addAll(shorts.arrays);
         all.addAll(pairs.arrays);
+        all.addAll(scores.arrays);
+        all.addAll(pairs.arrays);
+        all.addAll(scores.arrays);
         all.addAll(bytes.arrays);
         all.add(out.array(0));
         return all.toArray();
