@@ -83,7 +83,8 @@ class FamiliesTest {
     /// Generation with caches gives what the whole row gives, for every method.
     @ParameterizedTest
     @ValueSource(strings = {"llama-bias-llama3", "llama-yarn-tied", "mistral-window", "qwen2-mixed-window", "qwen3",
-        "../families2/olmo2"})
+        "../families2/olmo2", "../families2/gemma2", "../families2/gemma3-text", "../families2/granite",
+        "../families2/phi3", "../families2/smollm3-window"})
     void everyMethodDecodesLikeTheWholeRow(String name) {
         Backend cpu = new CpuBackend(2);
         int T = 12;
