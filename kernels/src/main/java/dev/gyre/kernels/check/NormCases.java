@@ -76,7 +76,8 @@ final class NormCases implements Cases {
         for (int[] z : ColumnCases.ROWS) {
             int N = z[0];
             int C = z[1];
-            out.addAll(List.of(new RmsNorm(N, C, false, 0), new RmsNormGrad(N, C, false, 0), new RmsNormGrad(N, C, true, 0),
+            out.addAll(List.of(new RmsNorm(N, C, false, 0), new RmsNormGrad(N, C, false, 0),
+                    new RmsNormGrad(N, C, true, 0),
                     new RmsNorm(N, C, false, 1), new RmsNormGrad(N, C, false, 1), new RmsNormWeightGrad(N, C)));
         }
         out.add(new RmsNorm(3, 33, true, 0));
@@ -91,7 +92,8 @@ final class NormCases implements Cases {
 
     @Override
     public List<OpCase> gradients() {
-        return List.of(new RmsNormGrad(3, 7, false, 0), new RmsNormGrad(3, 7, true, 0), new RmsNormGrad(3, 7, false, 1), new RmsNormWeightGrad(3, 7),
+        return List.of(new RmsNormGrad(3, 7, false, 0), new RmsNormGrad(3, 7, true, 0), new RmsNormGrad(3, 7, false, 1),
+                new RmsNormWeightGrad(3, 7),
                 new RmsNormWeightGrad(5, 3));
     }
 

@@ -9,11 +9,9 @@ final class NormRef {
 
     static void run(NormOps op, Operands of) {
         switch (op) {
-            case NormOps.RmsNorm(var x, var weight, var y, var rstd, int N, int C, double eps,
-                    double offset) ->
+            case NormOps.RmsNorm(var x, var weight, var y, var rstd, int N, int C, double eps, double offset) ->
                     rmsNorm(of.vec(x), of.vec(weight), of.vec(y), of.vec(rstd), N, C, eps, offset);
-            case NormOps.RmsNormGrad(var x, var weight, var rstd, var dY, var dX, int N, int C, var accumulate,
-                    double offset) ->
+            case NormOps.RmsNormGrad(var x, var weight, var rstd, var dY, var dX, int N, int C, var accumulate, double offset) ->
                     rmsNormGrad(of.vec(x), of.vec(weight), of.vec(rstd), of.vec(dY), of.vec(dX), N, C, accumulate,
                             offset);
             case NormOps.RmsNormWeightGrad(var x, var rstd, var dY, var dWeight, int N, int C) ->

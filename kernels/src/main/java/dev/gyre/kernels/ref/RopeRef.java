@@ -9,8 +9,7 @@ final class RopeRef {
 
     static void run(RopeOps op, Operands of) {
         switch (op) {
-            case RopeOps.Rope(var x, var cos, var sin, var positions, int N, int heads, int D, int R,
-                    var inverse) ->
+            case RopeOps.Rope(var x, var cos, var sin, var positions, int N, int heads, int D, int R, var inverse) ->
                     rope(of.vec(x), of.vec(cos), of.vec(sin), of.ints(positions), N, heads, D, R, inverse);
         }
     }

@@ -223,7 +223,8 @@ class HfConfigTest {
         assertThat(four.positions().rotaries().getFirst().theta()).isEqualTo(500000);
         assertThat(five).isEqualTo(four);
         // an older key for the type
-        assertThat(config("llama", ",'rope_scaling':{'type':'linear','factor':2}").positions().rotaries().getFirst().scaling())
+        assertThat(config("llama", ",'rope_scaling':{'type':'linear','factor':2}").positions().rotaries().getFirst()
+                .scaling())
                 .isEqualTo(new RopeScaling.Linear(2));
         // rope_scaling wins over rope_parameters, a theta inside the chosen object over the outer one
         ModelConfig both = config("llama", ",'rope_theta':5,'rope_parameters':{'rope_type':'dynamic','factor':3,"
@@ -242,7 +243,8 @@ class HfConfigTest {
         assertThat(config("llama", ",'original_max_position_embeddings':4096,'rope_scaling':" + dict + "}")
                 .positions().rotaries().getFirst().scaling()).isEqualTo(new RopeScaling.Llama3(32, 1, 4, 4096));
         assertThat(config("qwen2", ",'max_position_embeddings':512,'rope_scaling':{'type':'yarn','factor':4,"
-                + "'mscale':0.7,'mscale_all_dim':1,'truncate':false,'beta_fast':16}").positions().rotaries().getFirst().scaling())
+                + "'mscale':0.7,'mscale_all_dim':1,'truncate':false,'beta_fast':16}").positions().rotaries().getFirst()
+                .scaling())
                 .isEqualTo(new RopeScaling.Yarn(4, 512, 16, 1, null, 0.7, 1.0, false));
     }
 
@@ -383,7 +385,8 @@ class HfConfigTest {
             }
             case "granite" -> new ModelConfig(family, new Shape(96, 64, 3, true), biased.scaled(0.25),
                     new Positions(128, new Rotary(1e6, scaling), List.of(0, 0, 0)), new Mlp(160, true),
-                    new Norms(NormPlacement.BEFORE, 1e-5), new Multipliers(12, 0.22, 8, 0), new Tokens(1, List.of(2, 3), null),
+                    new Norms(NormPlacement.BEFORE, 1e-5), new Multipliers(12, 0.22, 8, 0),
+                    new Tokens(1, List.of(2, 3), null),
                     new StoredAs("bfloat16", null));
             case "smollm3" -> new ModelConfig(family, new Shape(96, 64, 3, true), biased,
                     new Positions(128, List.of(new Sight(0, new Rotary(1e6, scaling)), new Sight(24, null),

@@ -11,7 +11,8 @@ class RopeTableTest {
     private static ModelConfig config(int D, double theta, int maxPositions, RopeScaling scaling) {
         ModelConfig c = ModelConfig.llama(8, D, 8, 1, 1, 1, maxPositions, false, null, List.of(), null);
         return new ModelConfig(c.family(), c.shape(), c.attention(),
-                new ModelConfig.Positions(maxPositions, new ModelConfig.Rotary(theta, scaling), List.of(0)), c.mlp(), c.norms(), c.tokens(),
+                new ModelConfig.Positions(maxPositions, new ModelConfig.Rotary(theta, scaling), List.of(0)), c.mlp(),
+                c.norms(), c.tokens(),
                 c.stored());
     }
 
@@ -48,10 +49,12 @@ class RopeTableTest {
     @Test
     void yarnBlendsInterpolatedAndOriginalFrequencies() {
         ModelConfig c = config(16, 10000, 8192, new RopeScaling.Yarn(4, 2048, 32, 1, null, null, null, true));
-        assertClose(RopeTable.inverseFrequenciesF64(c, rotary(c), 8192), 1.0, 0.31622776601683794, 0.1, 0.02569350598886808,
+        assertClose(RopeTable.inverseFrequenciesF64(c, rotary(c), 8192), 1.0, 0.31622776601683794, 0.1,
+                0.02569350598886808,
                 0.00625, 0.001383496476323666, 0.00025, 7.905694150420948e-05);
         ModelConfig soft = config(16, 10000, 8192, new RopeScaling.Yarn(4, 2048, 32, 1, null, null, null, false));
-        assertClose(RopeTable.inverseFrequenciesF64(soft, rotary(soft), 8192), 1.0, 0.31622776601683794, 0.1, 0.023870192321736323,
+        assertClose(RopeTable.inverseFrequenciesF64(soft, rotary(soft), 8192), 1.0, 0.31622776601683794, 0.1,
+                0.023870192321736323,
                 0.005056971521129435, 0.000811290381701431, 0.00025, 7.905694150420948e-05);
     }
 
@@ -80,8 +83,10 @@ class RopeTableTest {
     void dynamicScalingStartsAboveTheTrainedLength() {
         ModelConfig plain = config(16, 10000, 128, new RopeScaling.Default());
         ModelConfig dynamic = config(16, 10000, 128, new RopeScaling.Dynamic(2));
-        assertThat(RopeTable.inverseFrequencies(dynamic, rotary(dynamic), 128)).isEqualTo(RopeTable.inverseFrequencies(plain, rotary(plain), 128));
-        assertClose(RopeTable.inverseFrequenciesF64(dynamic, rotary(dynamic), 300), 1.0, 0.26244498694699975, 0.06887737117361087,
+        assertThat(RopeTable.inverseFrequencies(dynamic, rotary(dynamic), 128))
+                .isEqualTo(RopeTable.inverseFrequencies(plain, rotary(plain), 128));
+        assertClose(RopeTable.inverseFrequenciesF64(dynamic, rotary(dynamic), 300), 1.0, 0.26244498694699975,
+                0.06887737117361087,
                 0.01807652077860196, 0.004744092259787361, 0.0012450632311952565, 0.00032676060345922844,
                 8.575668230965097e-05);
     }

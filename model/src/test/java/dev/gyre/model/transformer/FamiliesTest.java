@@ -83,7 +83,8 @@ class FamiliesTest {
     /// Generation with caches gives what the whole row gives, for every method.
     @ParameterizedTest
     @ValueSource(strings = {"llama-bias-llama3", "llama-yarn-tied", "mistral-window", "qwen2-mixed-window", "qwen3",
-        "../families2/olmo2"})
+        "../families2/olmo2", "../families2/gemma2", "../families2/gemma3-text", "../families2/granite",
+        "../families2/phi3", "../families2/smollm3-window"})
     void everyMethodDecodesLikeTheWholeRow(String name) {
         Backend cpu = new CpuBackend(2);
         int T = 12;
@@ -111,7 +112,8 @@ class FamiliesTest {
     void dynamicScalingLooksAtTheLengthOfTheBatch() {
         ModelConfig c = ModelConfig.llama(20, 16, 24, 1, 2, 1, 4, false, null, List.of(), null);
         ModelConfig dynamic = new ModelConfig(c.family(), c.shape(), c.attention(),
-                new ModelConfig.Positions(4, new ModelConfig.Rotary(10000, new RopeScaling.Dynamic(2)), List.of(0)), c.mlp(), c.norms(),
+                new ModelConfig.Positions(4, new ModelConfig.Rotary(10000, new RopeScaling.Dynamic(2)), List.of(0)),
+                c.mlp(), c.norms(),
                 c.tokens(), c.stored());
         Transformer model = Transformer.random(dynamic, 3);
         for (String name : List.copyOf(model.weights().keySet())) { // far from uniform attention

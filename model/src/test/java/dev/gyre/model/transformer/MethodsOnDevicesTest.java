@@ -42,7 +42,7 @@ class MethodsOnDevicesTest {
                 oft(Oft.Cayley.NEWTON_SCHULZ, 6),
                 Oft.of(ALL, 8).with(Oft.Form.WEIGHT_DENSE),
                 oft(Oft.Cayley.EXACT, 5).with(Oft.Form.WEIGHT_BLOCK),
-                Oft.of(Targets.names("embed_tokens", "q_proj"), 8), Psoft.of(ALL, 4),
+                Oft.of(Targets.names("embed_tokens", "o_proj"), 8), Psoft.of(ALL, 4),
                 new Goft(true, ALL), new Qgoft(0.01, ALL),
                 new Boft(4, null, 2, 0, true, ALL), new Hra(4, false, true, ALL), new Hra(3, true, false, ALL),
                 new Lora(4, 8.0, 0, true, false, true, Map.of(), Map.of(), ALL));
