@@ -33,7 +33,8 @@ final class AttentionTornado extends OpLowering {
                 Floats v = f(o.v());
                 Ints start = i(o.start());
                 Floats out = f(o.out());
-                Floats lse = f(o.lse());
+                int rows = o.B() * o.T() * o.H();
+                Floats lse = apart(f(o.lse()), rows, out);
                 if (o.end() != null || o.softCap() > 0) {
                     Ints end = o.end() == null ? start : i(o.end());
                     tasks.task("attendBound", items(o.H(), o.B() * o.T()), AttentionBoundKernels::attendBound,
@@ -41,6 +42,7 @@ final class AttentionTornado extends OpLowering {
                             k.array(), v.array(), start.array(), end.array(), out.array(), lse.array(),
                             o.B() * o.T(), o.T(), o.H(), o.KV(), o.D(), (float) o.scale(), o.window(),
                             flag(o.end() != null), (float) o.softCap());
+                    settle(lse, f(o.lse()), rows);
                     return;
                 }
                 int[] at = at(q.at(), k.at(), v.at(), start.at(), out.at(), lse.at(), o.D(),
@@ -53,6 +55,7 @@ final class AttentionTornado extends OpLowering {
                     tasks.task("attend", items(o.H(), o.B() * o.T()), AttentionKernels::attend, at, q.array(),
                             k.array(), v.array(), start.array(), out.array(), lse.array(), o.B() * o.T(), o.T(), o.H(),
                             o.KV(), o.D(), (float) o.scale(), o.window());
+                settle(lse, f(o.lse()), rows);
             }
             case AttentionOps.AttentionGrad o -> attentionGrad(o);
             case AttentionOps.CacheStore o -> {
@@ -102,8 +105,9 @@ final class AttentionTornado extends OpLowering {
         Floats delta = f(o.delta());
         Floats dQ = f(o.dQ());
         Floats dK = f(o.dK());
-        Floats dV = f(o.dV());
         int N = o.B() * o.T();
+        int values = N * o.KV() * o.D();
+        Floats dV = apart(f(o.dV()), values, dK);
         outputDot(o);
         if (o.end() != null || o.softCap() > 0) {
             Ints end = o.end() == null ? start : i(o.end());
@@ -120,6 +124,7 @@ final class AttentionTornado extends OpLowering {
                     q.array(), k.array(), v.array(), start.array(), end.array(), lse.array(), dOut.array(),
                     delta.array(), dK.array(), dV.array(), N, o.T(), o.KV(), o.D(), (float) o.scale(), o.window(),
                     (float) o.softCap());
+            settle(dV, f(o.dV()), values);
             return;
         }
         int tile = AttentionTileKernels.TILE;
@@ -134,6 +139,7 @@ final class AttentionTornado extends OpLowering {
                     AttentionTileKernels::keyValueGradTile, atK, q.array(), k.array(), v.array(), start.array(),
                     lse.array(), dOut.array(), delta.array(), dK.array(), dV.array(), o.T(), o.H(), o.KV(), o.D(),
                     (float) o.scale(), o.window());
+            settle(dV, f(o.dV()), values);
             return;
         }
         tasks.task("queryGrad", items(o.H(), N), AttentionKernels::queryGrad, atQ, q.array(), k.array(), v.array(),
@@ -142,6 +148,7 @@ final class AttentionTornado extends OpLowering {
         tasks.task("keyValueGrad", items(o.KV(), N), AttentionKernels::keyValueGrad, atK, q.array(), k.array(),
                 v.array(), start.array(), lse.array(), dOut.array(), delta.array(), dK.array(), dV.array(), N, o.T(),
                 o.H(), o.KV(), o.D(), (float) o.scale(), o.window());
+        settle(dV, f(o.dV()), values);
     }
 
     private void outputDot(AttentionOps.AttentionGrad o) {
