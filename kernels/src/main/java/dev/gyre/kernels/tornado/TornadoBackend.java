@@ -23,6 +23,8 @@ public final class TornadoBackend implements Backend {
     private static final String TENSOR_CORES = "gyre.device.tensorcores";
     /// `true`: launch task graphs on `cuda:N` as CUDA graphs. Off by default: so far run on an emulated device only.
     private static final String CUDA_GRAPHS = "gyre.device.cudagraphs";
+    /// [#logits()] of a GPU with at least 64 GiB.
+    public static final int GPU_LOGITS = 1 << 28;
     /// Bytes of local memory that the work-group kernels need.
     private static final int GROUP_MEMORY = 48 << 10;
 
@@ -110,6 +112,16 @@ public final class TornadoBackend implements Backend {
     @Override
     public String describe() {
         return TornadoDevices.describe(name, device) + products;
+    }
+
+    /// On a GPU a 64th of its memory, at most 1 GiB.
+    @Override
+    public int logits() {
+        return device.getDeviceType() == TornadoDeviceType.GPU ? logits(device.getMaxGlobalMemory()) : LOGITS;
+    }
+
+    static int logits(long memory) {
+        return (int) Math.clamp(memory / 64 / Float.BYTES, LOGITS, GPU_LOGITS);
     }
 
     @Override
