@@ -990,37 +990,40 @@ final class AttentionMmaKernels {
             context.localBarrier();
             float[] s0 = context.mmaFragment(0f);
             float[] s1 = context.mmaFragment(0f);
-            s0 = context.mmaBF16(x0, context.mmaLoadB(tile, K, half), s0, M16N8K16);
-            s1 = context.mmaBF16(x0, context.mmaLoadB(tile, K, half + 256), s1, M16N8K16);
-            if (D > 16) {
+            // larger heads leave no registers for these
+            if (D <= 128) {
+                s0 = context.mmaBF16(x0, context.mmaLoadB(tile, K, half), s0, M16N8K16);
+                s1 = context.mmaBF16(x0, context.mmaLoadB(tile, K, half + 256), s1, M16N8K16);
+            }
+            if (D > 16 && D <= 128) {
                 s0 = context.mmaBF16(x1, context.mmaLoadB(tile, K, half + 1024), s0, M16N8K16);
                 s1 = context.mmaBF16(x1, context.mmaLoadB(tile, K, half + 1280), s1, M16N8K16);
             }
-            if (D > 32) {
+            if (D > 32 && D <= 128) {
                 s0 = context.mmaBF16(x2, context.mmaLoadB(tile, K, half + 2048), s0, M16N8K16);
                 s1 = context.mmaBF16(x2, context.mmaLoadB(tile, K, half + 2304), s1, M16N8K16);
             }
-            if (D > 48) {
+            if (D > 48 && D <= 128) {
                 s0 = context.mmaBF16(x3, context.mmaLoadB(tile, K, half + 3072), s0, M16N8K16);
                 s1 = context.mmaBF16(x3, context.mmaLoadB(tile, K, half + 3328), s1, M16N8K16);
             }
-            if (D > 64) {
+            if (D > 64 && D <= 128) {
                 s0 = context.mmaBF16(x4, context.mmaLoadB(tile, K, half + 4096), s0, M16N8K16);
                 s1 = context.mmaBF16(x4, context.mmaLoadB(tile, K, half + 4352), s1, M16N8K16);
             }
-            if (D > 80) {
+            if (D > 80 && D <= 128) {
                 s0 = context.mmaBF16(x5, context.mmaLoadB(tile, K, half + 5120), s0, M16N8K16);
                 s1 = context.mmaBF16(x5, context.mmaLoadB(tile, K, half + 5376), s1, M16N8K16);
             }
-            if (D > 96) {
+            if (D > 96 && D <= 128) {
                 s0 = context.mmaBF16(x6, context.mmaLoadB(tile, K, half + 6144), s0, M16N8K16);
                 s1 = context.mmaBF16(x6, context.mmaLoadB(tile, K, half + 6400), s1, M16N8K16);
             }
-            if (D > 112) {
+            if (D > 112 && D <= 128) {
                 s0 = context.mmaBF16(x7, context.mmaLoadB(tile, K, half + 7168), s0, M16N8K16);
                 s1 = context.mmaBF16(x7, context.mmaLoadB(tile, K, half + 7424), s1, M16N8K16);
             }
-            for (int c = 8; c < steps; c++) {
+            for (int c = D <= 128 ? 8 : 0; c < steps; c++) {
                 HalfFloat[] more = context.mmaLoadA(own, K, ((warp >> 1) * steps + c) * 512 + fix);
                 s0 = context.mmaBF16(more, context.mmaLoadB(tile, K, half + c * 1024), s0, M16N8K16);
                 s1 = context.mmaBF16(more, context.mmaLoadB(tile, K, half + c * 1024 + 256), s1, M16N8K16);
@@ -1043,37 +1046,39 @@ final class AttentionMmaKernels {
             context.localBarrier();
             float[] d0 = context.mmaFragment(0f);
             float[] d1 = context.mmaFragment(0f);
-            d0 = context.mmaBF16(y0, context.mmaLoadB(tile, K, half), d0, M16N8K16);
-            d1 = context.mmaBF16(y0, context.mmaLoadB(tile, K, half + 256), d1, M16N8K16);
-            if (D > 16) {
+            if (D <= 128) {
+                d0 = context.mmaBF16(y0, context.mmaLoadB(tile, K, half), d0, M16N8K16);
+                d1 = context.mmaBF16(y0, context.mmaLoadB(tile, K, half + 256), d1, M16N8K16);
+            }
+            if (D > 16 && D <= 128) {
                 d0 = context.mmaBF16(y1, context.mmaLoadB(tile, K, half + 1024), d0, M16N8K16);
                 d1 = context.mmaBF16(y1, context.mmaLoadB(tile, K, half + 1280), d1, M16N8K16);
             }
-            if (D > 32) {
+            if (D > 32 && D <= 128) {
                 d0 = context.mmaBF16(y2, context.mmaLoadB(tile, K, half + 2048), d0, M16N8K16);
                 d1 = context.mmaBF16(y2, context.mmaLoadB(tile, K, half + 2304), d1, M16N8K16);
             }
-            if (D > 48) {
+            if (D > 48 && D <= 128) {
                 d0 = context.mmaBF16(y3, context.mmaLoadB(tile, K, half + 3072), d0, M16N8K16);
                 d1 = context.mmaBF16(y3, context.mmaLoadB(tile, K, half + 3328), d1, M16N8K16);
             }
-            if (D > 64) {
+            if (D > 64 && D <= 128) {
                 d0 = context.mmaBF16(y4, context.mmaLoadB(tile, K, half + 4096), d0, M16N8K16);
                 d1 = context.mmaBF16(y4, context.mmaLoadB(tile, K, half + 4352), d1, M16N8K16);
             }
-            if (D > 80) {
+            if (D > 80 && D <= 128) {
                 d0 = context.mmaBF16(y5, context.mmaLoadB(tile, K, half + 5120), d0, M16N8K16);
                 d1 = context.mmaBF16(y5, context.mmaLoadB(tile, K, half + 5376), d1, M16N8K16);
             }
-            if (D > 96) {
+            if (D > 96 && D <= 128) {
                 d0 = context.mmaBF16(y6, context.mmaLoadB(tile, K, half + 6144), d0, M16N8K16);
                 d1 = context.mmaBF16(y6, context.mmaLoadB(tile, K, half + 6400), d1, M16N8K16);
             }
-            if (D > 112) {
+            if (D > 112 && D <= 128) {
                 d0 = context.mmaBF16(y7, context.mmaLoadB(tile, K, half + 7168), d0, M16N8K16);
                 d1 = context.mmaBF16(y7, context.mmaLoadB(tile, K, half + 7424), d1, M16N8K16);
             }
-            for (int c = 8; c < steps; c++) {
+            for (int c = D <= 128 ? 8 : 0; c < steps; c++) {
                 HalfFloat[] more = context.mmaLoadA(ownValue, K, ((warp >> 1) * steps + c) * 512 + fix);
                 d0 = context.mmaBF16(more, context.mmaLoadB(tile, K, half + c * 1024), d0, M16N8K16);
                 d1 = context.mmaBF16(more, context.mmaLoadB(tile, K, half + c * 1024 + 256), d1, M16N8K16);

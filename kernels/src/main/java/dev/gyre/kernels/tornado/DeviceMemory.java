@@ -204,8 +204,9 @@ final class DeviceMemory {
             long at = top;
             top += Math.ceilDiv(Math.max(1, n), MemoryPlan.ALIGN) * (long) MemoryPlan.ALIGN;
             if (top > MAX_PART)
-                throw new DeviceException("a workspace of " + top + " elements is longer than an array on a device; take a"
-                        + " smaller micro-batch or sequence");
+                throw new DeviceException(
+                        "a workspace of " + top + " elements is longer than an array on a device; take a"
+                                + " smaller micro-batch or sequence");
             need = Math.max(need, top);
             return (int) at;
         }
