@@ -16,6 +16,7 @@ import dev.gyre.trainer.loop.TrainListener;
 import dev.gyre.trainer.loop.TrainLoop;
 import dev.gyre.trainer.plan.MemoryEstimate;
 import dev.gyre.trainer.plan.RunDevice;
+import dev.gyre.trainer.plan.RunDraft;
 import dev.gyre.trainer.plan.RunPlan;
 import dev.gyre.trainer.report.Comparison;
 import dev.gyre.trainer.report.ComparisonTable;
@@ -136,6 +137,16 @@ public final class Runs {
             case RunConfig run -> RunDevice.open(run).backend();
             case PretrainConfig _ -> Devices.open(c.device(), c.precision(), () -> false).backend();
         };
+    }
+
+    /// Chooses a run for a model and examples, as `gyre init --model --data` does: what fits both and the memory of this
+    /// machine.
+    ///
+    /// @param model a model directory, or the name of a model in the Hugging Face cache
+    /// @param data files, folders or patterns of examples
+    /// @return a run.yaml that is ready to run, each choice with its reason as a comment
+    public static String draft(String model, List<String> data) {
+        return RunDraft.of(model, data, null, List.of(), RunDraft.Machine.here()).yaml("run.yaml", "gyre");
     }
 
     /// Checks a run.yaml with everything that it names, and reads all examples.

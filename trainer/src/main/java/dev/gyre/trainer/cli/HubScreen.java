@@ -8,7 +8,10 @@ import dev.gyre.trainer.cli.screen.Text;
 import dev.gyre.trainer.cli.screen.Version;
 import dev.gyre.trainer.hub.Hub;
 import dev.gyre.trainer.hub.HubDownload;
+import dev.gyre.trainer.hub.HubException;
 import dev.gyre.trainer.hub.HubName;
+import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Path;
 import org.jspecify.annotations.Nullable;
 
@@ -36,9 +39,21 @@ final class HubScreen implements Hub.Guide, HubDownload.Listener {
         if (!screen.canAsk())
             return null;
         try (HubDownload d = new HubDownload(Hub.settings(), new HubScreen(screen))) {
-            HubDownload.Listing l = d.list(name);
+            HubDownload.Listing l = listing(d, name);
             return screen.confirm(name + " is not here. Download " + Text.bytes(l.rest()) + " into "
                     + Hub.settings().cache() + licence(l) + "?") ? fetch(d, l) : null;
+        }
+    }
+
+    /// A path with a slip of the pen looks like a name.
+    private static HubDownload.Listing listing(HubDownload d, HubName name) {
+        String here = name + ": no such directory here, nor a model of that name in the cache, and ";
+        try {
+            return d.list(name);
+        } catch (HubException e) {
+            throw new HubException(here + e.getMessage());
+        } catch (UncheckedIOException e) {
+            throw new UncheckedIOException(new IOException(here + Errors.message(e), e));
         }
     }
 

@@ -140,8 +140,9 @@ public final class RunDraft {
     private void rate(long parameters) {
         double lr = parameters < SMALL ? 4e-3 : parameters < 300_000_000 ? 2e-3 : parameters < 1_000_000_000 ? 1.2e-3
                 : 8e-4;
-        put("train.lr", lr, "for a model of this size, to begin with (twice what neumann takes, which turns twice as far);"
-                + " gyre lr-find measures it on this run");
+        put("train.lr", lr,
+                "for a model of this size, to begin with (twice what neumann takes, which turns twice as far);"
+                        + " gyre lr-find measures it on this run");
     }
 
     private void length(TokenizedSet set, int context) {

@@ -157,6 +157,9 @@ class HubCommandTest {
             assertThat(yes.out.split("Download ", -1)).as("one question").hasSize(2);
             assertThat(ok(with(s, () -> Cli.asked("no", "generate", FakeHub.ID + "@v1", "--prompt", "a"))).out)
                     .doesNotContain("Download");
+            assertThat(with(s, () -> Cli.asked("y", "generate", "org/else", "--prompt", "a")).err)
+                    .contains("org/else: no such directory here, nor a model of that name in the cache, and no model"
+                            + " org/else at localhost");
             assertThat(with(s, () -> Cli.gyre("download", "org/else")).err).contains("no model org/else at localhost");
             assertThat(with(s, () -> Cli.gyre("download", "tiny")).err).contains("write it as organisation/model");
             assertThat(with(s, () -> Models.download(FakeHub.ID, "v1"))).exists();

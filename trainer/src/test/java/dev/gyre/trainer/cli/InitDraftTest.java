@@ -3,6 +3,7 @@ package dev.gyre.trainer.cli;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.gyre.api.Runs;
 import dev.gyre.kernels.InputException;
 import dev.gyre.trainer.cli.screen.ExitCode;
 import dev.gyre.trainer.config.ConfigReader;
@@ -156,6 +157,7 @@ class InitDraftTest {
                 .contains("none, which is not there");
         assertThat(Cli.gyre("init", "--model", tiny.model(), "--data", data, "--set", "x", "--out", "-").err)
                 .contains("--set x: needs the form key.path=value");
+        assertThat(Runs.draft(tiny.model().toString(), List.of(data.toString()))).contains("cayley: newton_schulz");
         // a preset takes them as well
         assertThat(ok(Cli.gyre("init", "--preset", "lora", "--model", tiny.model(), "--data", data, "--out", "-")).out)
                 .contains(data.toString(), tiny.model().toString(), "method: lora");
