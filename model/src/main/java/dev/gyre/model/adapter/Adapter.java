@@ -14,7 +14,6 @@ import java.util.Random;
 import java.util.TreeSet;
 import java.util.function.Supplier;
 import java.util.stream.Collectors;
-import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /// An adapter on a model: its options, the state of every module it sits on, and the model weights that are trained whole
@@ -79,7 +78,7 @@ public final class Adapter {
         List<String> misspelt = options.targets().unmatched(model);
         if (!misspelt.isEmpty())
             throw new InputException("targets " + misspelt + " match no module; the model has "
-                    + Stream.concat(Stream.of(model.embedding()), model.linears().stream())
+                    + model.adaptable().stream()
                             .map(i -> i.path().substring(i.path().lastIndexOf('.') + 1))
                             .collect(Collectors.toCollection(TreeSet::new)));
         List<String> idle = options.targets().idle(options.patterns(), model);

@@ -23,13 +23,16 @@ import tools.jackson.databind.node.ObjectNode;
 /// @param options the method's options and the targets
 /// @param baseModel `base_model_name_or_path`
 /// @param peftVersion version that wrote the file, null if it does not say
+/// @param taskType `task_type`, what the model does; null if the file does not say
 /// @param unknown fields that we do not know, kept as they are
 /// @param warnings about this file
 public record PeftConfig(AdapterOptions options, @Nullable String baseModel, @Nullable String peftVersion,
-        Map<String, JsonNode> unknown, List<String> warnings) {
+        @Nullable String taskType, Map<String, JsonNode> unknown, List<String> warnings) {
     public static final String FILE = "adapter_config.json";
     /// The first version with the polynomial that we write; PEFT warns about older ones.
     public static final String WRITTEN_VERSION = "0.18.0";
+
+    private static final List<String> TASKS = List.of("CAUSAL_LM", "SEQ_CLS", "TOKEN_CLS", "FEATURE_EXTRACTION");
 
     private static final String TOKENS = "trainable_token_indices";
 
@@ -44,7 +47,8 @@ public record PeftConfig(AdapterOptions options, @Nullable String baseModel, @Nu
 
     /// What Gyre saves.
     public static PeftConfig of(AdapterOptions options, @Nullable String baseModel) {
-        return new PeftConfig(options, baseModel, Methods.of(options).peft().version(options), Map.of(), List.of());
+        return new PeftConfig(options, baseModel, Methods.of(options).peft().version(options), "CAUSAL_LM", Map.of(),
+                List.of());
     }
 
     PeftForm<AdapterOptions> form() {
@@ -52,7 +56,19 @@ public record PeftConfig(AdapterOptions options, @Nullable String baseModel, @Nu
     }
 
     PeftConfig with(Targets targets) {
-        return new PeftConfig(options.with(targets), baseModel, peftVersion, unknown, warnings);
+        return new PeftConfig(options.with(targets), baseModel, peftVersion, taskType, unknown, warnings);
+    }
+
+    /// The same for another kind of model.
+    PeftConfig task(String type) {
+        return new PeftConfig(options, baseModel, peftVersion, type, unknown, warnings);
+    }
+
+    /// @throws FormatException when the adapter, in `directory`, was made for a model that does something else
+    void requireTask(Path directory, String type) {
+        if (taskType != null && !taskType.equals(type) && (taskType.equals("CAUSAL_LM") || type.equals("CAUSAL_LM")))
+            throw new FormatException(directory.resolve(FILE), "task_type is " + taskType + ", and the model is for "
+                    + type + "; give the model that the adapter was made for");
     }
 
     /// Reads `adapter_config.json`, given that file.
@@ -69,8 +85,8 @@ public record PeftConfig(AdapterOptions options, @Nullable String baseModel, @Nu
         } catch (IllegalArgumentException | InputException e) {
             throw new FormatException(file, e.getMessage() + "; correct the file", e);
         }
-        if (!f.text("task_type", "CAUSAL_LM").equals("CAUSAL_LM"))
-            throw f.bad("task_type", "\"CAUSAL_LM\" or null");
+        if (f.isSet("task_type") && !TASKS.contains(f.text("task_type")))
+            throw f.bad("task_type", String.join(", ", TASKS) + " or null");
         List<String> warnings = new ArrayList<>();
         if (f.bool("fan_in_fan_out", false))
             warnings.add(file + ": fan_in_fan_out is ignored; linear layers of these models are never transposed");
@@ -83,8 +99,8 @@ public record PeftConfig(AdapterOptions options, @Nullable String baseModel, @Nu
             warnings.add(file + ": unknown fields are ignored: " + String.join(", ", unknown.keySet()));
         for (String w : Methods.of(options).peft().warnings(f, options))
             warnings.add(file + ": " + w);
-        return new PeftConfig(options, f.textOrNull("base_model_name_or_path"), f.textOrNull("peft_version"), unknown,
-                warnings);
+        return new PeftConfig(options, f.textOrNull("base_model_name_or_path"), f.textOrNull("peft_version"),
+                f.textOrNull("task_type"), unknown, warnings);
     }
 
     private static Set<String> fields(AdapterOptions options) {
@@ -172,7 +188,7 @@ public record PeftConfig(AdapterOptions options, @Nullable String baseModel, @Nu
         unknown.forEach(o::set);
         o.put("peft_type", form().type());
         o.put("peft_version", peftVersion != null ? peftVersion : form().version(options));
-        o.put("task_type", "CAUSAL_LM").putNull("auto_mapping").put("base_model_name_or_path", baseModel);
+        o.put("task_type", taskType == null ? "CAUSAL_LM" : taskType).putNull("auto_mapping").put("base_model_name_or_path", baseModel);
         o.putNull("revision").put("inference_mode", true);
         Targets t = options.targets();
         put(o, "target_modules", t.targets());

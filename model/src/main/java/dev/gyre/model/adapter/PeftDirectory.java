@@ -15,7 +15,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.function.Supplier;
-import java.util.stream.Stream;
 
 /// Adapters as PEFT directories.
 final class PeftDirectory {
@@ -25,6 +24,7 @@ final class PeftDirectory {
     static Adapter read(Path directory, Sites model) {
         PeftFile file = PeftFile.open(directory);
         PeftForm<AdapterOptions> form = file.config().form();
+        file.config().requireTask(file.directory(), model.taskType());
         List<String> warnings = new ArrayList<>(file.warnings());
         AdapterOptions options = form.corrected(file.config().options(), file, warnings);
         List<Site> sites = options.targets().on(model);
@@ -32,7 +32,7 @@ final class PeftDirectory {
         List<String> idle = options.targets().unmatched(model);
         if (!idle.isEmpty())
             warnings.add(file.directory() + ": target_modules " + idle + " match no module of this model");
-        for (String unused : options.targets().idle(options.patterns(), model))
+        for (String unused : options.targets().withoutUsualHeads(model).idle(options.patterns(), model))
             warnings.add(file.directory() + ": " + unused);
         Set<String> read = new LinkedHashSet<>();
         List<AdapterLayer> modules = new ArrayList<>();
@@ -61,8 +61,7 @@ final class PeftDirectory {
 
     /// Token embedding and output head.
     private static List<Site> ends(Sites model) {
-        return Stream.concat(Stream.of(model.embedding()), model.linears().stream()).filter(s -> keepsBase(s.path()))
-                .toList();
+        return model.adaptable().stream().filter(s -> keepsBase(s.path())).toList();
     }
 
     /// Collects what the adapter brings in place of frozen weights of the model.
@@ -226,7 +225,8 @@ final class PeftDirectory {
                     tensors.add(tensor(ModelConfig.HEAD + ".weight", t));
         tensors.addAll(adapter.kept());
         PeftFile.write(directory, PeftConfig
-                .of(Methods.of(adapter.options()).peft().described(adapter.options(), adapter.modules()), baseModel),
+                .of(Methods.of(adapter.options()).peft().described(adapter.options(), adapter.modules()), baseModel)
+                .task(adapter.model().taskType()),
                 tensors, frozen);
     }
 

@@ -206,10 +206,14 @@ public record Targets(
     }
 
     private static List<Site> all(Sites model) {
-        List<Site> all = new ArrayList<>();
-        all.add(model.embedding());
-        all.addAll(model.linears());
-        return all;
+        return model.adaptable();
+    }
+
+    /// Without the names of heads that PEFT writes for every model that classifies, whatever its own head is called.
+    Targets withoutUsualHeads(Sites model) {
+        return model.taskType().equals("CAUSAL_LM") ? this
+                : saving(modulesToSave.stream().filter(m -> !m.equals("classifier") && !m.equals("score"))
+                        .toArray(String[]::new));
     }
 
     boolean trainsBias(Site site, boolean adapted) {

@@ -77,7 +77,10 @@ public final class ModelDir implements AutoCloseable {
         }
     }
 
-    private static Map<String, SafeTensors> locate(Path directory, List<SafeTensors> files) {
+    /// The file of each tensor of a directory's `model.safetensors`, or of its shards.
+    ///
+    /// @param files gets each file that is opened, to be closed by the caller
+    public static Map<String, SafeTensors> locate(Path directory, List<SafeTensors> files) {
         Map<String, SafeTensors> tensors = new TreeMap<>();
         Path single = directory.resolve(SINGLE);
         Path index = directory.resolve(INDEX);

@@ -32,7 +32,8 @@ public final class ModelDirWriter {
     public static final long SHARD_LIMIT = 5_000_000_000L;
 
     private static final Set<String> COMPANION_FILES = Set.of("generation_config.json", "special_tokens_map.json",
-            "added_tokens.json", "vocab.json", "merges.txt", "gyre_tokenizer.json");
+            "added_tokens.json", "vocab.json", "vocab.txt", "spm.model", "merges.txt", "gyre_tokenizer.json",
+            "preprocessor_config.json");
     private static final List<String> COMPANION_PREFIXES = List.of("tokenizer", "chat_template", "license", "notice");
 
     private final ObjectNode config;
@@ -113,6 +114,17 @@ public final class ModelDirWriter {
 
     private boolean removeCompanions(String weight) {
         return entries.keySet().removeIf(key -> BnbLayout.isCompanion(key) && key.startsWith(weight + "."));
+    }
+
+    /// A new model with this `config.json`; its tensors are to be added.
+    public static ModelDirWriter of(ObjectNode config) {
+        return new ModelDirWriter(config);
+    }
+
+    /// Adds a tensor as it is in a file, which must stay open until this is written.
+    public ModelDirWriter copy(SafeTensors file, String name) {
+        put(SafeTensorsWriter.Entry.copy(file, name));
+        return this;
     }
 
     /// Copies tokenizer and generation files, templates and licences of `directory`, those that are there.

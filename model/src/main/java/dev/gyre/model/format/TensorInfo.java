@@ -32,7 +32,7 @@ public record TensorInfo(String name, TensorType type, List<Long> shape, long be
         return shape.stream().mapToInt(Math::toIntExact).toArray();
     }
 
-    static String text(List<Long> shape) {
+    public static String text(List<Long> shape) {
         return shape.stream().map(String::valueOf).collect(Collectors.joining(", ", "(", ")"));
     }
 

@@ -335,6 +335,19 @@ public final class HfTokenizer implements Tokenizer {
         return ints(called(() -> tokenizer.encode(whole(text), addSpecial, false)).getIds());
     }
 
+    /// Token ids of a text, or of two, with the tokens that the tokenizer puts around and between them, and the number of the
+    /// text that each belongs to.
+    ///
+    /// @param second null for one text
+    public int[][] encodeForTask(String first, @Nullable String second) {
+        requireShortRuns(first);
+        if (second != null)
+            requireShortRuns(second);
+        var e = called(() -> second == null ? tokenizer.encode(whole(first), true, false)
+                : tokenizer.encode(whole(first), whole(second), true, false));
+        return new int[][] {ints(e.getIds()), ints(e.getTypeIds())};
+    }
+
     /// What the library throws is about the file: a token for unknown text that is not there, for instance.
     private <T> T called(Supplier<T> call) {
         try {

@@ -3,8 +3,6 @@ package dev.gyre.model.transformer;
 import dev.gyre.kernels.MemoryPlan;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.op.Buf;
-import dev.gyre.kernels.op.DType;
-import dev.gyre.kernels.op.OptimiserOps;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.emit.Buffers;
 import dev.gyre.model.emit.Tensor;
@@ -18,7 +16,6 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import org.jspecify.annotations.Nullable;
 
 /// The programs of a session and the memory they need, before any of it is allocated: what [TrainSession] opens and
 /// [PlannedModel#plan] estimates.
@@ -29,12 +26,7 @@ public final class StepPlan {
     final Map<BatchShape, Program> evaluation = new HashMap<>();
     final Map<BatchShape, TransformerProgram.WithLogits> logits = new HashMap<>();
     final Buf lossScale;
-    final Buf norm = Buf.output("gradient norm", 1);
-    final Buf hp = Buf.input("AdamW", DType.F32, OptimiserOps.AdamW.HP);
-    final @Nullable Buf m;
-    final @Nullable Buf v;
-    final @Nullable Program gradientNorm;
-    final @Nullable Program update;
+    final Learner.Plan learning;
     private final List<Program> programs = new ArrayList<>();
     private final MemoryPlan memory;
     private final ModelConfig config;
@@ -74,22 +66,8 @@ public final class StepPlan {
                 logits.put(s, l);
             }
         }
-        if (uses.contains(TrainSession.Use.TRAIN) && store.size() > 0) {
-            Buf m1 = Buf.state("m", store.size());
-            Buf v1 = Buf.state("v", store.size());
-            m = m1;
-            v = v1;
-            List<TransformerProgram.Regulariser> terms = new ArrayList<>();
-            for (Adapter a : adapters)
-                a.modules().forEach(x -> terms.add(x::regularise));
-            gradientNorm = added(TransformerProgram.norm(store, norm, terms));
-            update = added(TransformerProgram.update(store, m1, v1, hp, norm));
-        } else {
-            m = null;
-            v = null;
-            gradientNorm = null;
-            update = null;
-        }
+        this.learning = Learner.Plan.of(store, adapters, uses.contains(TrainSession.Use.TRAIN));
+        programs.addAll(learning.programs());
         this.memory = MemoryPlan.of(programs);
     }
 
@@ -118,7 +96,7 @@ public final class StepPlan {
 
     /// Floating point operations of one micro-batch and one update, of the first batch shape.
     public long flops() {
-        long n = update == null || gradientNorm == null ? 0 : gradientNorm.flops() + update.flops();
+        long n = learning.flops();
         for (Program p : training.values())
             return n + p.flops();
         return n;

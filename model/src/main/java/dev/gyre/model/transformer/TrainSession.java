@@ -8,21 +8,12 @@ import dev.gyre.kernels.Session;
 import dev.gyre.kernels.op.Buf;
 import dev.gyre.kernels.op.Buf.Role;
 import dev.gyre.kernels.op.Op;
-import dev.gyre.model.adapter.Adapter;
-import dev.gyre.model.adapter.AdapterLayer;
 import dev.gyre.model.adapter.Geometry;
-import dev.gyre.model.adapter.Methods;
-import dev.gyre.model.adapter.StepHook;
 import dev.gyre.model.emit.Buffers;
 import dev.gyre.model.emit.Tensor;
-import java.util.ArrayList;
-import java.util.Arrays;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import java.util.SplittableRandom;
-import java.util.stream.DoubleStream;
 import org.jspecify.annotations.Nullable;
 
 /// A model on a backend, ready for training and evaluation. Trains the adapters attached to the model, or (`full`) all of
@@ -40,10 +31,7 @@ public final class TrainSession implements Trainable {
     private final StepPlan plan;
     private final Buffers store;
     private final Session session;
-    private final long seed;
-    private long dropoutDraws;
-    private final List<StepHook> hooks = new ArrayList<>();
-    private float[] numbers = {};
+    private final Learner learner;
 
     /// Opens training and evaluation programs for batches of the given shapes.
     public TrainSession(Transformer model, Backend backend, List<BatchShape> shapes, boolean full) {
@@ -65,17 +53,11 @@ public final class TrainSession implements Trainable {
 
     private TrainSession(Transformer model, Backend backend, StepPlan plan, long seed) {
         this.model = model;
-        this.seed = seed;
         this.plan = plan;
         this.store = plan.store;
         this.session = backend.open(plan.programs());
         store.fill(session, plan.memory());
-        if (plan.update != null)
-            for (Adapter a : model.adapters()) {
-                StepHook h = Methods.of(a.options()).stepHook(a.options(), a.modules());
-                if (h != null)
-                    hooks.add(h);
-            }
+        this.learner = new Learner(session, store, plan.learning, plan.memory(), model.adapters(), seed);
     }
 
     /// For logits of the last tokens of each row only: those of long rows over a large vocabulary are gigabytes.
@@ -101,7 +83,7 @@ public final class TrainSession implements Trainable {
     @Override
     public double microBatch(Batch b, float scale) {
         TransformerProgram.Io i = load(b, scale);
-        drawDropout();
+        learner.drawDropout();
         session.run(program(plan.training, b.shape()));
         return lossSum(i);
     }
@@ -158,176 +140,57 @@ public final class TrainSession implements Trainable {
 
     @Override
     public long draws() {
-        return dropoutDraws;
-    }
-
-    /// Each draw has a generator of its own, so that a resumed run needs to know only how many there were. The seed is
-    /// mixed first: the draws of neighbouring seeds would otherwise overlap.
-    private void drawDropout() {
-        var random = new SplittableRandom(new SplittableRandom(seed).nextLong() + ++dropoutDraws);
-        if (plan.memory().persistent().contains(store.dropoutSeed()))
-            session.write(store.dropoutSeed(), new int[] {random.nextInt()});
-        for (Buffers.BlockMask b : store.blockMasks()) {
-            int groups = b.flags().dim(0);
-            int n = b.flags().dim(1);
-            int first = random.nextInt(groups) * n;
-            int[] flags = new int[groups * n];
-            int left = groups * n > 1 ? (int) (b.share() * n) : 0;
-            for (int i = 0; i < n && left > 0; i++)
-                if (random.nextInt(n - i) < left) {
-                    flags[first + i] = 1;
-                    left--;
-                }
-            session.write(b.flags(), flags);
-        }
+        return learner.draws();
     }
 
     /// Clips, takes an AdamW step and sets the gradients to zero; returns the gradient norm before clipping. When that is not
     /// finite, nothing is changed.
     @Override
     public double update(AdamWStep step) {
-        Program update = plan.update;
-        Program gradientNorm = plan.gradientNorm;
-        if (update == null || gradientNorm == null)
-            throw new InputException("nothing is trainable: attach an adapter or train all weights");
-        session.run(gradientNorm);
-        double norm = session.read(plan.norm)[0];
-        if (!Double.isFinite(norm))
-            return norm;
-        session.write(plan.hp, step.hp());
-        float[] gradients = hooks.isEmpty() ? new float[0] : session.read(store.grads());
-        session.run(update);
-        if (!hooks.isEmpty())
-            afterStep(step, gradients, norm);
-        return norm;
-    }
-
-    private void afterStep(AdamWStep step, float[] gradients, double norm) {
-        float[] params = session.read(store.params());
-        double clip = step.maxNorm() > 0 ? Math.min(1, step.maxNorm() / (norm + 1e-6)) : 1;
-        boolean changed = false;
-        for (StepHook h : hooks)
-            changed |= h.afterStep(step.t(), new Values(params), new Values(gradients), clip);
-        if (changed)
-            session.write(store.params(), params);
-    }
-
-    private final class Values implements StepHook.Values {
-        private final float[] all;
-
-        Values(float[] all) {
-            this.all = all;
-        }
-
-        @Override
-        public float[] all() {
-            return all;
-        }
-
-        @Override
-        public int offset(Tensor t) {
-            return store.offset(t);
-        }
+        return learner.update(step);
     }
 
     /// Repeats the last micro-batch, which was `b`, operation by operation, with the current parameters.
     @Override
     public @Nullable String culprit(Batch b, float scale) {
         load(b, scale);
-        session.write(store.grads(), zeros());
+        learner.clearGradients();
         Op op = session.firstNonFinite(program(plan.training, b.shape()));
         return op == null ? null : op.toString();
     }
 
     /// Gradients accumulated since the last update, by trainable tensor.
     public Map<Tensor, float[]> gradients() {
-        float[] all = session.read(store.grads());
-        Map<Tensor, float[]> out = new LinkedHashMap<>();
-        for (Tensor t : store.tensors())
-            out.put(t, Arrays.copyOfRange(all, store.offset(t), store.offset(t) + t.size()));
-        return out;
+        return learner.gradients();
     }
 
     /// Current parameters and moments, copied.
     @Override
     public TrainState state() {
-        Buf m = plan.m;
-        Buf v = plan.v;
-        if (m == null || v == null)
-            throw new IllegalStateException("the session does not train");
-        double[] method = hooks.stream().flatMapToDouble(h -> {
-            double[] own = h.state();
-            return DoubleStream.concat(DoubleStream.of(own.length), Arrays.stream(own));
-        }).toArray();
-        return new TrainState(session.read(store.params()), session.read(m), session.read(v), method);
+        return learner.state();
     }
 
     @Override
     public void restore(TrainState s, long draws) {
-        restore(s);
-        dropoutDraws = draws;
+        learner.restore(s, draws);
     }
 
     public void restore(TrainState s) {
-        Buf m = plan.m;
-        Buf v = plan.v;
-        if (m == null || v == null)
-            throw new IllegalStateException("the session does not train");
-        session.write(store.params(), s.params());
-        session.write(m, s.m());
-        session.write(v, s.v());
-        session.write(store.grads(), zeros());
-        int at = 0;
-        for (StepHook h : hooks)
-            if (at < s.method().length) {
-                int n = (int) s.method()[at++];
-                h.restore(Arrays.copyOfRange(s.method(), at, at + n));
-                at += n;
-            }
+        learner.restore(s);
     }
 
     /// Rotation metrics of the attached adapters, module by module.
     @Override
     public List<Geometry> geometry() {
-        pull(false);
-        List<Geometry> out = new ArrayList<>();
-        for (Adapter a : model.adapters())
-            for (AdapterLayer x : a.modules()) {
-                Geometry g = x.geometry();
-                if (g != null)
-                    out.add(g);
-            }
-        return out;
+        return learner.geometry();
     }
 
     /// Copies the trained parameters into the adapters' tensors and, in full training, into the model's weights.
     public void pull() {
-        pull(true);
-    }
-
-    private void pull(boolean weights) {
-        if (store.size() == 0)
-            return;
-        float[] all = numbers();
-        session.read(store.params(), all);
-        for (Tensor t : store.tensors()) {
-            System.arraycopy(all, store.offset(t), t.values(), 0, t.size());
-            if (weights && model.weights().containsKey(t.name()))
-                model.replace(t.name(), t.values());
-        }
-    }
-
-    /// Array for all trainable parameters, made once.
-    private float[] numbers() {
-        if (numbers.length != store.size())
-            numbers = new float[store.size()];
-        return numbers;
-    }
-
-    private float[] zeros() {
-        float[] all = numbers();
-        Arrays.fill(all, 0);
-        return all;
+        learner.pull((name, values) -> {
+            if (model.weights().containsKey(name))
+                model.replace(name, values);
+        });
     }
 
     /// Peak memory of weights, state and activations, known before the first run; workspace of kernels not counted.

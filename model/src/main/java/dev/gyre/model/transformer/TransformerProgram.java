@@ -108,25 +108,14 @@ final class TransformerProgram {
     private void run(Emitter e, Io io, boolean training, boolean checkpointing, @Nullable Buf keepLogits) {
         BatchShape shape = io.shape;
         int N = shape.tokens();
-        List<DecoderLayer> layers = layers(io.positions, shape.T());
-        Embedding embedding = new Embedding();
-        Buf x = embedding.forward(e, io.ids, N);
-        List<Buf> inputs = new ArrayList<>();
-        for (DecoderLayer l : layers) {
-            inputs.add(x);
-            x = l.forward(e, x, shape, io.start);
-        }
-
-        Norms.Out norm = Norms.forward(e, store, ModelConfig.FINAL_NORM, x, N, C, c.norms());
-
-        int lowest = lowestTrained(layers, embedding);
+        Rows body = rows(shape, io.ids, io.positions, io.start, checkpointing);
+        Buf y = body.forward(e);
         AdaptedLinear first = head();
         boolean headTrains = first.trains();
-        boolean normTrains = store.weightGrad(ModelConfig.FINAL_NORM + ".weight") != null;
-        boolean back = training && (lowest < layers.size() || normTrains || embedding.trains());
+        boolean back = training && body.trains();
         e.scope(ModelConfig.HEAD);
         // a chunk's inputs are overwritten by their gradient, unless the head reads them again
-        Buf dH = !back ? null : first.needsInput() ? e.act("d h", N, C) : norm.y();
+        Buf dH = !back ? null : first.needsInput() ? e.act("d h", N, C) : y;
         int most = Math.clamp(LOGITS_CHUNK / V, 1, N);
         int chunks = (N + most - 1) / most;
         int chunk = (N + chunks - 1) / chunks;
@@ -140,7 +129,7 @@ final class TransformerProgram {
         for (int row = skipped, kept = 0; row < N; row += chunk + skipped, kept += chunk) {
             int n = Math.min(chunk, N - row);
             AdaptedLinear head = head();
-            Buf hc = norm.y().view("h rows", (long) row * C, n, C);
+            Buf hc = y.view("h rows", (long) row * C, n, C);
             Buf logits = keepLogits != null ? keepLogits.view("logits", (long) kept * V, n, V)
                     : e.act("logits", n, V);
             head.forward(e, hc, logits, n);
@@ -154,18 +143,70 @@ final class TransformerProgram {
             finishGrad(e, logits, capped);
             head.backward(e, hc, capped, dH == null ? null : dH.view("d h rows", (long) row * C, n, C), false, n);
         }
-        if (dH == null)
-            return;
-        Buf g = e.act("g", N, C);
-        Norms.backward(e, store, ModelConfig.FINAL_NORM, x, norm.rstd(), dH, g, N, C, c.norms(), false);
-        for (int i = layers.size() - 1; i >= lowest; i--) {
-            // the last layer has only just run forward
-            if (checkpointing && i < layers.size() - 1)
-                layers.get(i).forward(e, inputs.get(i), shape, io.start);
-            layers.get(i).backward(e, g, shape, io.start, i > lowest || embedding.trains());
+        if (dH != null)
+            body.backward(e, dH);
+    }
+
+    /// Embedding, layers and final norm of one program.
+    Rows rows(BatchShape shape, Buf ids, Buf positions, Buf start, boolean checkpointing) {
+        return new Rows(shape, ids, start, checkpointing, layers(positions, shape.T()));
+    }
+
+    /// What the head reads, and what its gradient goes through.
+    final class Rows {
+        private final BatchShape shape;
+        private final Buf ids;
+        private final Buf start;
+        private final boolean checkpointing;
+        private final int N;
+        private final List<DecoderLayer> layers;
+        private final Embedding embedding = new Embedding();
+        private final List<Buf> inputs = new ArrayList<>();
+        private @Nullable Buf output;
+        private @Nullable Buf rstd;
+
+        private Rows(BatchShape shape, Buf ids, Buf start, boolean checkpointing, List<DecoderLayer> layers) {
+            this.shape = shape;
+            this.ids = ids;
+            this.start = start;
+            this.checkpointing = checkpointing;
+            this.N = shape.tokens();
+            this.layers = layers;
         }
-        if (embedding.trains())
-            embedding.backward(e, io.ids, g, N);
+
+        boolean trains() {
+            return lowestTrained(layers, embedding) < layers.size()
+                    || store.weightGrad(ModelConfig.FINAL_NORM + ".weight") != null || embedding.trains();
+        }
+
+        /// Emits them; returns the normalised rows (N, C).
+        Buf forward(Emitter e) {
+            Buf x = embedding.forward(e, ids, N);
+            for (DecoderLayer l : layers) {
+                inputs.add(x);
+                x = l.forward(e, x, shape, start);
+            }
+            Norms.Out norm = Norms.forward(e, store, ModelConfig.FINAL_NORM, x, N, C, c.norms());
+            output = x;
+            rstd = norm.rstd();
+            return norm.y();
+        }
+
+        /// @param dH gradient of the normalised rows
+        void backward(Emitter e, Buf dH) {
+            int lowest = lowestTrained(layers, embedding);
+            Buf g = e.act("g", N, C);
+            Norms.backward(e, store, ModelConfig.FINAL_NORM, Objects.requireNonNull(output),
+                    Objects.requireNonNull(rstd), dH, g, N, C, c.norms(), false);
+            for (int i = layers.size() - 1; i >= lowest; i--) {
+                // the last layer has only just run forward
+                if (checkpointing && i < layers.size() - 1)
+                    layers.get(i).forward(e, inputs.get(i), shape, start);
+                layers.get(i).backward(e, g, shape, start, i > lowest || embedding.trains());
+            }
+            if (embedding.trains())
+                embedding.backward(e, ids, g, N);
+        }
     }
 
     /// Index of the lowest layer whose backward pass is needed.

@@ -1,6 +1,7 @@
 package dev.gyre.model.weights;
 
 import dev.gyre.kernels.op.HostData;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 
@@ -11,6 +12,19 @@ public interface Sites {
 
     /// The token embedding; `in` and `out` are its width.
     Site embedding();
+
+    /// The modules that an adapter can sit on, in the order of the model.
+    default List<Site> adaptable() {
+        List<Site> all = new ArrayList<>();
+        all.add(embedding());
+        all.addAll(linears());
+        return all;
+    }
+
+    /// PEFT's word for what the model does (`task_type`).
+    default String taskType() {
+        return "CAUSAL_LM";
+    }
 
     /// Name of the tensor that holds a module's weight: for a tied output head the embedding's.
     default String weight(Site site) {

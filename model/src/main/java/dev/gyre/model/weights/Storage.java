@@ -25,7 +25,7 @@ public enum Storage {
         NOTHING, ALL,
         /// Embedding, linear layers and output head; not norms and biases.
         MATRICES,
-        /// Linear layers of the decoder layers, which is what bitsandbytes quantises.
+        /// Linear layers of the model's layers, which is what bitsandbytes quantises.
         LAYERS
     }
 
@@ -43,7 +43,7 @@ public enum Storage {
             case NOTHING -> false;
             case ALL -> true;
             case MATRICES -> rank == 2;
-            case LAYERS -> rank == 2 && name.startsWith(Site.LAYERS);
+            case LAYERS -> rank == 2 && Site.inLayer(name);
         };
         return covered ? format : null;
     }

@@ -209,7 +209,7 @@ class PeftTest {
         "{'peft_type':'OFT','oft_block_size':32,'bias':'lora_only'} | bias: \"lora_only\"",
         "{'peft_type':'OFT','oft_block_size':'x'} | oft_block_size: \"x\"",
         "{'peft_type':'BOFT','boft_block_num':2} | exactly one of boft_block_size and boft_block_num",
-        "{'peft_type':'HRA','r':0} | r: 0", "{'peft_type':'HRA','task_type':'SEQ_CLS'} | task_type: \"SEQ_CLS\"",
+        "{'peft_type':'HRA','r':0} | r: 0", "{'peft_type':'HRA','task_type':'QUESTION_ANS'} | task_type: \"QUESTION_ANS\"",
         "{'peft_type':'HRA','target_modules':'('} | target_modules",
         "{'peft_type':'HRA','target_modules':[1]} | target_modules",
         "{'peft_type':'HRA','target_modules':'.*','layers_to_transform':[1]} | layers_to_transform",

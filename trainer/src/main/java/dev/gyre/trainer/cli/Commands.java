@@ -20,6 +20,8 @@ final class Commands {
                 new EvalCommand(),
                 new GenerateCommand(),
                 new ChatCommand(),
+                new ClassifyCommand(),
+                new EmbedCommand(),
                 new ReportCommand(),
                 new SweepCommand(),
                 new CompareCommand(),

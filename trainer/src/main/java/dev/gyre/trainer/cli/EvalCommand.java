@@ -15,6 +15,9 @@ import dev.gyre.trainer.data.TokenizedSet;
 import dev.gyre.trainer.measure.Evaluation;
 import dev.gyre.trainer.measure.ModelRef;
 import dev.gyre.trainer.measure.WeightGeometry;
+import dev.gyre.trainer.task.TaskEvaluation;
+import dev.gyre.trainer.task.TaskRun;
+import dev.gyre.trainer.task.TaskUse;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -79,10 +82,31 @@ final class EvalCommand extends GyreCommand {
     private record Measured(Evaluation.Loss loss, Evaluation.@Nullable Answers answers, TokenizedSet set) {
     }
 
+    /// A model with a head: its scores.
+    private int task() {
+        if (before || forgetting != null || exact > 0 || geometry)
+            throw new UsageException(model.model + " is a model with a head; of the options it takes --json, --adapter,"
+                    + " --base and --device");
+        try (TaskUse use = TaskUse.open(model.model, model.adapters, model.base, Devices.open(model.device).backend(),
+                screen()::note)) {
+            TaskEvaluation e = use.evaluate(file);
+            if (json) {
+                ObjectNode o = JsonNodeFactory.instance.objectNode();
+                o.put("model", model.model.toString()).put("data", file.toString()).put("loss", e.loss());
+                e.scores().forEach(o::put);
+                screen().data(o.toString());
+            } else
+                screen().result(TaskRun.text(e));
+        }
+        return ExitCode.OK;
+    }
+
     @Override
     protected int run() {
         if (batch < 1 || seqLen != null && seqLen < 1 || exact < 0)
             throw new UsageException("--batch and --seq-len must be at least 1, --exact at least 0");
+        if (TaskUse.is(model.model))
+            return task();
         ModelRef ref = model.ref();
         boolean twice = before || forgetting != null;
         if (twice && ref.adapters().isEmpty())

@@ -1,10 +1,14 @@
 package dev.gyre.trainer.cli;
 
 import dev.gyre.kernels.devices.Devices;
+import dev.gyre.model.task.TaskDir;
 import dev.gyre.trainer.cli.screen.ExitCode;
 import dev.gyre.trainer.cli.screen.Text;
 import dev.gyre.trainer.measure.LogitsFile;
+import dev.gyre.trainer.measure.ModelRef;
+import dev.gyre.trainer.measure.TaskLogitsFile;
 import java.nio.file.Path;
+import java.util.Arrays;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -16,7 +20,9 @@ import picocli.CommandLine.Option;
             "",
             "FILE.json: {\"input_ids\": [[...]], \"labels\": [[...]], \"attention_mask\": [[...]]}; labels and mask are optional.",
             "Labels are aligned with their tokens and shifted here, as transformers does; -100 is ignored.",
-            "Output: logits (B,T,V); loss () when there are labels: mean over the labels that count; with --gradients",
+            "Models with a head: also \"token_type_ids\", or \"pixel_values\" (batch, channels, rows, columns); labels are",
+            "classes, a row of them for classes of tokens, numbers, or rows of numbers for several labels.",
+            "Output: logits (B,T,V), of a head for sequences (B,V); loss () when there are labels: mean over the labels that count; with --gradients",
             "grad/<tensor> for each adapter tensor, named as in adapter_model.safetensors (of several adapters",
             "grad/<adapter>/<tensor>)."})
 final class LogitsCommand extends GyreCommand {
@@ -38,8 +44,16 @@ final class LogitsCommand extends GyreCommand {
 
     @Override
     protected int run() {
+        ModelRef ref = model.ref();
+        if (TaskDir.is(ref.model())) {
+            TaskLogitsFile.Written w = TaskLogitsFile.write(tokens, ref, gradients,
+                    Devices.open(model.device).backend(), out, screen()::note);
+            screen().result(out + ": logits " + Arrays.toString(w.shape()).replace('[', '(').replace(']', ')')
+                    + (w.labels() > 0 ? Text.format(", loss %.6f over %d labels", w.loss(), w.labels()) : ""));
+            return ExitCode.OK;
+        }
         LogitsFile.Written w =
-                LogitsFile.write(tokens, model.ref(), gradients, Devices.open(model.device).backend(), out,
+                LogitsFile.write(tokens, ref, gradients, Devices.open(model.device).backend(), out,
                         screen()::note);
         screen().result(out + ": logits (" + w.rows() + ", " + w.length() + ", " + w.vocabulary() + ")"
                 + (w.labels() > 0 ? Text.format(", loss %.6f over %d labels", w.loss(), w.labels()) : ""));

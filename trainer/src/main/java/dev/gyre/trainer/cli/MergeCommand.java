@@ -5,6 +5,7 @@ import dev.gyre.model.format.TensorType;
 import dev.gyre.trainer.cli.screen.ExitCode;
 import dev.gyre.trainer.cli.screen.Text;
 import dev.gyre.trainer.convert.Merging;
+import dev.gyre.trainer.task.TaskUse;
 import java.nio.file.Path;
 import java.util.Locale;
 import org.jspecify.annotations.Nullable;
@@ -50,6 +51,16 @@ final class MergeCommand extends GyreCommand {
     protected int run() {
         if (undo && model.adapters.isEmpty())
             throw new UsageException("--undo needs --adapter DIR: the adapter that was merged into MODEL");
+        if (TaskUse.is(model.model)) {
+            if (undo || dtype != null || verify || limit != null)
+                throw new UsageException(model.model + " is a model with a head; of the options merge takes --out,"
+                        + " --adapter, --base and --device");
+            try (TaskUse use = TaskUse.open(model.model, model.adapters, model.base,
+                    Devices.open(model.device).backend(), screen()::note)) {
+                screen().result("wrote " + out + ": " + Text.many(use.merge(out), "weight") + " merged");
+            }
+            return ExitCode.OK;
+        }
         Merging.Options options = new Merging.Options(undo, dtype == null ? null : type(dtype), verify, limit, seed);
         Merging.Result r = Merging.run(model.ref(), out, options, Devices.open(model.device).backend(),
                 screen()::note, name -> screen().status((undo ? "undoing " : "merging ") + name));

@@ -58,6 +58,8 @@ final class TrainCommand extends GyreCommand {
             screen().json();
         if (withParent)
             endWithParent();
+        if (ConfigReader.has(file, "task"))
+            return TaskScreen.train(screen(), file, set, resume);
         RunConfig config = ConfigReader.readWithInputs(file, RunConfig.class, set);
         Devices.Chosen device = Devices.open(config.device(), config.precision());
         Outcome run = train(config, device);

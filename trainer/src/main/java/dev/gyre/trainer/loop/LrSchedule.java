@@ -6,7 +6,7 @@ import dev.gyre.trainer.config.RunConfig;
 /// it falls from `peak` towards `minRatio * peak`, which the step after the last would have.
 ///
 /// @param total steps of the whole run
-record LrSchedule(RunConfig.Schedule kind, double peak, long warmup, long total, double minRatio) {
+public record LrSchedule(RunConfig.Schedule kind, double peak, long warmup, long total, double minRatio) {
     public LrSchedule {
         if (total < 1 || warmup < 0 || !(peak >= 0) || !(minRatio >= 0 && minRatio <= 1))
             throw new IllegalArgumentException("schedule of " + total + " steps, warm-up " + warmup + ", peak " + peak

@@ -1,0 +1,313 @@
+package dev.gyre.model.task;
+
+import dev.gyre.kernels.op.HostData;
+import dev.gyre.model.family.EncoderConfig;
+import dev.gyre.model.family.EncoderConfig.Dense;
+import dev.gyre.model.family.EncoderConfig.Head;
+import dev.gyre.model.family.EncoderConfig.Normalise;
+import dev.gyre.model.family.EncoderConfig.Pooling;
+import dev.gyre.model.family.EncoderConfig.Problem;
+import dev.gyre.model.family.EncoderConfig.Stage;
+import dev.gyre.model.family.EncoderFamilies;
+import dev.gyre.model.family.EncoderFamily;
+import dev.gyre.model.family.HfConfig;
+import dev.gyre.model.files.Fields;
+import dev.gyre.model.files.FormatException;
+import dev.gyre.model.files.Json;
+import dev.gyre.model.format.ModelDir;
+import dev.gyre.model.format.ModelDirWriter;
+import dev.gyre.model.format.SafeTensors;
+import dev.gyre.model.format.TensorInfo;
+import dev.gyre.model.format.TensorType;
+import dev.gyre.model.weights.Site;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.function.Function;
+import org.jspecify.annotations.Nullable;
+import tools.jackson.databind.node.ObjectNode;
+
+/// A Hugging Face model directory of a model that predicts something else than the next token: `config.json` and weights as
+/// safetensors, under the names of any version of transformers. Opening checks that every tensor that the configuration
+/// calls for is there, but for those of a new head; weights are read when asked for.
+public final class TaskDir implements AutoCloseable {
+    private static final String CONFIG = "config.json";
+
+    private final Path directory;
+    private final TaskConfig config;
+    private final List<SafeTensors> files;
+    private final Map<String, SafeTensors> stored;
+    /// Names in the files, by those in the model.
+    private final Map<String, String> names = new LinkedHashMap<>();
+    private final List<String> warnings = new ArrayList<>();
+
+    /// A head to put on the body in place of the one that the directory has.
+    ///
+    /// @param tokens for each token, not for a sequence or image
+    /// @param labels names of the classes or labels; of numbers, one for each
+    public record NewHead(Problem problem, boolean tokens, List<String> labels) {
+        public NewHead {
+            labels = List.copyOf(labels);
+        }
+    }
+
+    private TaskDir(Path directory, TaskConfig config, List<SafeTensors> files, Map<String, SafeTensors> stored) {
+        this.directory = directory;
+        this.config = config;
+        this.files = files;
+        this.stored = stored;
+    }
+
+    /// Whether a model directory is for [#open]: an encoder, or a decoder with a head for sequences or tokens.
+    public static boolean is(Path directory) {
+        Path file = directory.resolve(CONFIG);
+        if (!Files.isRegularFile(file))
+            return false;
+        ObjectNode json = Json.readObject(file);
+        return EncoderFamilies.of(json) != null || classifies(json);
+    }
+
+    private static boolean classifies(ObjectNode json) {
+        String architecture = json.path("architectures").path(0).asString("");
+        return architecture.endsWith("ForSequenceClassification") || architecture.endsWith("ForTokenClassification");
+    }
+
+    /// With the head that the configuration names.
+    public static TaskDir open(Path directory) {
+        return open(directory, (NewHead) null);
+    }
+
+    /// With the head that the configuration names, read as predicting something else where `problem_type` does not say:
+    /// transformers tells several labels from classes by the labels that it is given.
+    public static TaskDir open(Path directory, Problem otherwise) {
+        TaskDir dir = open(directory);
+        Head h = dir.config.head();
+        if (dir.config.json().hasNonNull("problem_type") || h.problem() != Problem.CLASSES
+                || h.pooling() == Pooling.TOKENS)
+            return dir;
+        TaskDir other = new TaskDir(directory,
+                dir.config.with(new Head(h.pooling(), h.stages(), otherwise, h.outputs())), dir.files, dir.stored);
+        other.names.putAll(dir.names);
+        other.warnings.addAll(dir.warnings);
+        return other;
+    }
+
+    /// @param head to put on the body; null for the one that the configuration names
+    public static TaskDir open(Path directory, @Nullable NewHead head) {
+        ModelDir.require(directory);
+        Path file = directory.resolve(CONFIG);
+        ObjectNode json = Json.readObject(file);
+        if (json.hasNonNull("quantization_config"))
+            throw new FormatException(file, "quantization_config: quantised models of this kind are not read; give the"
+                    + " model in 16 or 32 bits, and let Gyre quantise it (model.base)");
+        TaskConfig config = pooled(directory, config(file, json, head));
+        List<SafeTensors> files = new ArrayList<>();
+        try {
+            TaskDir opened = new TaskDir(directory, config, files, ModelDir.locate(directory, files));
+            opened.name(head != null);
+            files = List.of();
+            return opened;
+        } finally {
+            files.forEach(SafeTensors::close);
+        }
+    }
+
+    private static TaskConfig config(Path file, ObjectNode json, @Nullable NewHead head) {
+        EncoderFamily family = EncoderFamilies.of(json);
+        ObjectNode own = head == null ? json : described(json, family, head);
+        if (family != null)
+            return new TaskConfig.OfEncoder(head == null ? EncoderFamilies.parse(file, json)
+                    : EncoderFamilies.parse(file, own, head.problem, head.tokens, head.labels.size()));
+        if (head == null && !classifies(json))
+            throw new FormatException(file, "is of a model that predicts the next token; give a model with a head");
+        var f = new Fields(file, "", json);
+        boolean tokens = head == null
+                ? json.path("architectures").path(0).asString("").endsWith("ForTokenClassification") : head.tokens;
+        int outputs = head == null ? EncoderFamilies.labels(f) : head.labels.size();
+        Problem problem = head != null ? head.problem : tokens ? Problem.CLASSES : EncoderFamilies.problem(f, outputs);
+        var decoder = HfConfig.parse(file, json);
+        int C = decoder.hiddenSize();
+        Head made = problem == Problem.EMBEDDING ? new Head(Pooling.LAST, List.of(), problem, C)
+                : new Head(tokens ? Pooling.TOKENS : Pooling.LAST,
+                        List.of(new Dense(new Site("score", C, outputs, tokens))), problem, outputs);
+        return new TaskConfig.OfDecoder(decoder, made, own);
+    }
+
+    /// The configuration with what transformers writes about a head.
+    private static ObjectNode described(ObjectNode json, @Nullable EncoderFamily family, NewHead head) {
+        ObjectNode o = json.deepCopy();
+        String was = json.path("architectures").path(0).asString("");
+        String name = family != null ? family.architecture() : was.replaceFirst("For[A-Z].*|Model$", "");
+        boolean images = family != null && json.has("image_size");
+        o.putArray("architectures").add(name + (head.problem == Problem.EMBEDDING ? "Model"
+                : head.tokens ? "ForTokenClassification"
+                        : images ? "ForImageClassification" : "ForSequenceClassification"));
+        if (head.problem == Problem.EMBEDDING)
+            return o;
+        ObjectNode names = o.putObject("id2label");
+        ObjectNode ids = o.putObject("label2id");
+        for (int i = 0; i < head.labels.size(); i++) {
+            names.put(Integer.toString(i), head.labels.get(i));
+            ids.put(head.labels.get(i), i);
+        }
+        o.remove("num_labels");
+        if (!head.tokens)
+            o.put("problem_type", switch (head.problem) {
+                case NUMBERS -> "regression";
+                case LABELS -> "multi_label_classification";
+                default -> "single_label_classification";
+            });
+        return o;
+    }
+
+    /// sentence-transformers says in a file of its own how it pools.
+    private static TaskConfig pooled(Path directory, TaskConfig c) {
+        Path file = directory.resolve("1_Pooling").resolve(CONFIG);
+        if (c.head().problem() != Problem.EMBEDDING || !Files.isRegularFile(file))
+            return c;
+        ObjectNode json = Json.readObject(file);
+        Pooling pooling = json.path("pooling_mode_cls_token").asBoolean(false) ? Pooling.FIRST
+                : json.path("pooling_mode_lasttoken").asBoolean(false) ? Pooling.LAST : Pooling.MEAN;
+        Head head = new Head(pooling, List.of(), Problem.EMBEDDING, c.hiddenSize());
+        return c.with(head);
+    }
+
+    /// Finds each tensor under one of its names.
+    private void name(boolean newHead) {
+        Set<String> head = new LinkedHashSet<>();
+        for (Stage s : config.head().stages()) {
+            String path = s instanceof Dense d ? d.site().path() : s instanceof Normalise n ? n.norm().path() : null;
+            if (path != null)
+                head.addAll(List.of(path + ".weight", path + ".bias"));
+        }
+        Set<String> used = new LinkedHashSet<>();
+        config.tensorShapes().forEach((name, shape) -> {
+            String found = spellings(name).stream().filter(stored::containsKey).findFirst().orElse(null);
+            if (found == null) {
+                if (newHead && head.contains(name))
+                    return;
+                throw new FormatException(directory, "tensor '" + name + "' " + Arrays.toString(shape)
+                        + " is missing, which " + CONFIG + " calls for; the model is incomplete or of another"
+                        + " architecture"
+                        + (head.contains(name) ? ", or has no head yet: train it with the task in run.yaml" : ""));
+            }
+            TensorInfo t = info(found);
+            long size = Arrays.stream(shape).asLongStream().reduce(1, Math::multiplyExact);
+            boolean fits = t.size() == size && t.shape().stream().filter(d -> d > 1).map(Long::intValue).toList()
+                    .equals(flat(shape, t));
+            if (!fits && newHead && head.contains(name))
+                return;
+            if (!fits)
+                throw new FormatException(stored(found).file(), "tensor '" + found + "' has shape "
+                        + TensorInfo.text(t.shape()) + ", but " + CONFIG + " calls for " + Arrays.toString(shape)
+                        + "; use the config.json that belongs to these weights");
+            if (t.type() != TensorType.F32 && t.type() != TensorType.F16 && t.type() != TensorType.BF16)
+                throw new FormatException(stored(found).file(), "tensor '" + found + "' is " + t.type()
+                        + "; expected F32, F16 or BF16");
+            names.put(name, found);
+            used.add(found);
+        });
+        List<String> unused = stored.keySet().stream().filter(n -> !used.contains(n) && !n.endsWith("position_ids")
+                && !n.startsWith("cls.") && !n.startsWith("lm_head.") && !n.startsWith("vocab_")
+                && !n.startsWith("lm_predictions.") && !n.startsWith("mask_predictions.") && !n.contains("pooler.")
+                && !n.startsWith("decoder.") && !head.contains(n)).toList();
+        if (!unused.isEmpty())
+            warnings.add(directory + ": " + unused.size()
+                    + (unused.size() == 1 ? " tensor is ignored, which " : " tensors are ignored, which ") + CONFIG
+                    + " does not call for: " + String.join(", ", unused.subList(0, Math.min(3, unused.size())))
+                    + (unused.size() > 3 ? ", ..." : ""));
+    }
+
+    /// The shape that a tensor of the model has in a file, without its ones: a convolution's weight has more dimensions.
+    private static List<Integer> flat(int[] shape, TensorInfo t) {
+        if (t.shape().size() == 4)
+            return t.shape().getFirst() == shape[0] ? t.shape().stream().filter(d -> d > 1).map(Long::intValue).toList()
+                    : List.of();
+        return Arrays.stream(shape).filter(d -> d > 1).boxed().toList();
+    }
+
+    private List<String> spellings(String name) {
+        List<String> out = new ArrayList<>(List.of(name));
+        if (config instanceof TaskConfig.OfEncoder(EncoderConfig e)) {
+            out.addAll(e.family().spellings(name));
+            String prefix = e.family().prefix();
+            for (String s : List.copyOf(out))
+                out.add(s.startsWith(prefix) ? s.substring(prefix.length()) : prefix + s);
+        } else
+            out.add(name.replaceFirst("^model\\.", ""));
+        return out;
+    }
+
+    private SafeTensors stored(String name) {
+        SafeTensors file = stored.get(name);
+        if (file == null)
+            throw new FormatException(directory, "has no tensor '" + name + "'");
+        return file;
+    }
+
+    private TensorInfo info(String name) {
+        return stored(name).info(name);
+    }
+
+    public Path directory() {
+        return directory;
+    }
+
+    public TaskConfig config() {
+        return config;
+    }
+
+    public List<String> warnings() {
+        return List.copyOf(warnings);
+    }
+
+    /// Whether the directory has a tensor of the model; a new head's may be missing.
+    public boolean contains(String name) {
+        return names.containsKey(name);
+    }
+
+    /// Reads a tensor.
+    ///
+    /// @param matrix whether it may stay in 16 bits
+    public HostData weight(String name, boolean matrix) {
+        String found = names.getOrDefault(name, name);
+        SafeTensors file = stored(found);
+        return matrix && info(found).type() == TensorType.BF16 ? new HostData.BF16(file.bf16(found))
+                : new HostData.F32(file.f32(found));
+    }
+
+    /// Writes the directory again with other values for some tensors, those of a new head and the configuration included.
+    ///
+    /// @param replaced names of the model's tensors to write anew
+    /// @param values of a tensor of the model
+    public void write(Path to, Set<String> replaced, Function<String, float[]> values) {
+        ModelDirWriter w = ModelDirWriter.of(config.json().deepCopy());
+        Map<String, String> model = new LinkedHashMap<>();
+        names.forEach((name, found) -> model.put(found, name));
+        for (String found : stored.keySet()) {
+            String name = model.get(found);
+            TensorInfo t = info(found);
+            if (name != null && replaced.contains(name))
+                w.tensor(found, t.type(), () -> values.apply(name),
+                        t.shape().stream().mapToLong(Long::longValue).toArray());
+            else if (!config.tensorShapes().containsKey(found) || name != null)
+                w.copy(stored(found), found);
+        }
+        config.tensorShapes().forEach((name, shape) -> {
+            if (!names.containsKey(name))
+                w.tensor(name, TensorType.F32, () -> values.apply(name), Arrays.stream(shape).asLongStream().toArray());
+        });
+        w.filesFrom(directory).write(to);
+    }
+
+    @Override
+    public void close() {
+        files.forEach(SafeTensors::close);
+    }
+}

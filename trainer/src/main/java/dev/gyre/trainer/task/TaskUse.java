@@ -1,0 +1,282 @@
+package dev.gyre.trainer.task;
+
+import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.InputException;
+import dev.gyre.model.adapter.Adapter;
+import dev.gyre.model.family.EncoderConfig.Head;
+import dev.gyre.model.family.EncoderConfig.Pooling;
+import dev.gyre.model.family.EncoderConfig.Problem;
+import dev.gyre.model.files.FormatException;
+import dev.gyre.model.files.Json;
+import dev.gyre.model.task.TaskDir;
+import dev.gyre.model.task.TaskMerge;
+import dev.gyre.model.task.TaskModel;
+import dev.gyre.model.task.TaskSession;
+import dev.gyre.model.task.TaskSession.Use;
+import dev.gyre.model.token.Tokenizer;
+import dev.gyre.model.token.Tokenizers;
+import dev.gyre.model.weights.Storage;
+import dev.gyre.trainer.config.ConfigReader;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
+import tools.jackson.databind.JsonNode;
+
+/// A finished model with a head in use: it classifies, labels, rates or embeds texts and images.
+public final class TaskUse implements AutoCloseable {
+    /// Examples of a batch.
+    private static final int BATCH = 8;
+    /// Rows have lengths that are multiples of this.
+    private static final int ROUND = 16;
+
+    private final TaskDir dir;
+    private final TaskModel model;
+    private final TaskRunConfig.Kind kind;
+    private final List<String> names;
+    private final @Nullable Tokenizer tokenizer;
+    private final TaskRunConfig.Data columns;
+    private final Backend backend;
+
+    /// What the model says about one text or image.
+    ///
+    /// @param label the likeliest class, the labels that are present with commas between them, or the number as text
+    /// @param scores probability of each class or label by its name; `number` for a number
+    public record Answer(String label, Map<String, Double> scores) {
+    }
+
+    private TaskUse(TaskDir dir, TaskModel model, TaskRunConfig.Kind kind, List<String> names,
+            TaskRunConfig.Data columns, Backend backend) {
+        this.dir = dir;
+        this.model = model;
+        this.kind = kind;
+        this.names = names;
+        this.columns = columns;
+        this.backend = backend;
+        this.tokenizer = model.config().images() ? null : Tokenizers.load(dir.directory());
+    }
+
+    /// Whether a path is a model with a head, or the run directory of one.
+    public static boolean is(Path given) {
+        return isRun(given) || TaskDir.is(given);
+    }
+
+    private static boolean isRun(Path given) {
+        Path file = given.resolve("run.yaml");
+        return Files.isRegularFile(file) && ConfigReader.has(file, "task");
+    }
+
+    /// @param given a model directory or the run directory of a task
+    /// @param adapters adapter directories, or run directories for their results
+    /// @param storage how the base model's weights are held; null for a run's own, or as stored
+    /// @param warnings gets each warning about the files
+    public static TaskUse open(Path given, List<Path> adapters, @Nullable Storage storage, Backend backend,
+            Consumer<String> warnings) {
+        List<Path> all = new ArrayList<>();
+        Path from = given;
+        Storage held = storage == null ? Storage.AS_STORED : storage;
+        TaskRunConfig.Data columns = new TaskRunConfig.Data("", null, "text", null, "label", false);
+        TaskRunConfig.Kind kind = null;
+        TaskDir.NewHead head = null;
+        List<String> names = List.of();
+        if (isRun(given)) {
+            TaskRunConfig c = ConfigReader.read(given.resolve("run.yaml"), TaskRunConfig.class, List.of());
+            Path said = given.resolve("task.json");
+            if (!Files.isRegularFile(said))
+                throw new FormatException(given, "has no result yet: the run is not finished");
+            List<String> labels = new ArrayList<>();
+            Json.readObject(said).path("labels").forEach(l -> labels.add(l.asString()));
+            names = labels;
+            columns = c.data();
+            kind = c.task().kind();
+            if (Files.isDirectory(given.resolve("model")))
+                from = given.resolve("model");
+            else {
+                from = Path.of(c.model().path());
+                if (storage == null)
+                    held = c.model().base();
+                head = TaskRun.head(kind, names);
+                all.add(given.resolve("adapter"));
+            }
+        }
+        for (Path a : adapters)
+            all.add(isRun(a) ? a.resolve("adapter") : a);
+        TaskDir dir = TaskDir.open(from, head);
+        dir.warnings().forEach(warnings);
+        TaskModel model = TaskModel.load(dir, held, 0);
+        for (int i = 0; i < all.size(); i++) {
+            Adapter adapter = Adapter.read(all.get(i), model);
+            adapter.warnings().forEach(warnings);
+            model.attach(i + " " + all.get(i), adapter);
+        }
+        if (kind == null) {
+            kind = kind(model.config().head());
+            names = labels(model);
+        }
+        return new TaskUse(dir, model, kind, names, columns, backend);
+    }
+
+    private static TaskRunConfig.Kind kind(Head head) {
+        return switch (head.problem()) {
+            case CLASSES -> head.pooling() == Pooling.TOKENS ? TaskRunConfig.Kind.TOKENS : TaskRunConfig.Kind.CLASS;
+            case LABELS -> TaskRunConfig.Kind.LABELS;
+            case NUMBERS -> TaskRunConfig.Kind.NUMBER;
+            case EMBEDDING -> TaskRunConfig.Kind.PAIRS;
+        };
+    }
+
+    /// `id2label` of config.json, or LABEL_0, LABEL_1, ...
+    private static List<String> labels(TaskModel model) {
+        JsonNode said = model.config().json().path("id2label");
+        List<String> out = new ArrayList<>();
+        for (int i = 0; i < model.config().head().outputs(); i++)
+            out.add(said.path(Integer.toString(i)).asString("LABEL_" + i));
+        return model.config().head().problem() == Problem.EMBEDDING ? List.of() : out;
+    }
+
+    public TaskModel model() {
+        return model;
+    }
+
+    public List<String> labels() {
+        return List.copyOf(names);
+    }
+
+    /// Whether the model gives embeddings.
+    public boolean embeds() {
+        return model.config().head().problem() == Problem.EMBEDDING;
+    }
+
+    /// Whether the model reads images.
+    public boolean readsImages() {
+        return model.config().images();
+    }
+
+    /// What the model says about texts, each one text or a pair.
+    public List<Answer> classify(List<List<String>> texts) {
+        return answers(texts.stream().map(t -> TaskExample.text(t, List.of(), Float.NaN)).toList());
+    }
+
+    /// What the model says about images.
+    public List<Answer> classifyImages(List<Path> files) {
+        return answers(files.stream().map(f -> new TaskExample(List.of(), List.of(), Float.NaN, f, null)).toList());
+    }
+
+    private List<Answer> answers(List<TaskExample> examples) {
+        if (embeds() || kind == TaskRunConfig.Kind.TOKENS)
+            throw new InputException("the model " + (embeds() ? "gives embeddings: use gyre embed"
+                    : "labels each word; gyre classify takes models that classify whole texts"));
+        float[] out = outputs(examples);
+        int V = model.config().head().outputs();
+        List<Answer> answers = new ArrayList<>();
+        for (int i = 0; i < examples.size(); i++)
+            answers.add(answer(out, i * V, V));
+        return answers;
+    }
+
+    private Answer answer(float[] out, int at, int V) {
+        Map<String, Double> scores = new LinkedHashMap<>();
+        if (kind == TaskRunConfig.Kind.NUMBER) {
+            for (int v = 0; v < V; v++)
+                scores.put(V == 1 ? "number" : names.get(v), (double) out[at + v]);
+            return new Answer(String.valueOf(out[at]), scores);
+        }
+        if (kind == TaskRunConfig.Kind.LABELS) {
+            List<String> there = new ArrayList<>();
+            for (int v = 0; v < V; v++) {
+                scores.put(names.get(v), 1 / (1 + Math.exp(-out[at + v])));
+                if (out[at + v] > 0)
+                    there.add(names.get(v));
+            }
+            return new Answer(String.join(", ", there), scores);
+        }
+        double sum = 0;
+        int best = Scores.best(out, at, V);
+        for (int v = 0; v < V; v++)
+            sum += Math.exp(out[at + v] - out[at + best]);
+        for (int v = 0; v < V; v++)
+            scores.put(names.get(v), Math.exp(out[at + v] - out[at + best]) / sum);
+        return new Answer(names.get(best), scores);
+    }
+
+    /// Embeddings of length 1, one for each text.
+    public List<float[]> embed(List<String> texts) {
+        if (!embeds())
+            throw new InputException("the model has a head for " + kind.name().toLowerCase(Locale.ROOT)
+                    + " and gives no embeddings");
+        float[] out = outputs(texts.stream().map(t -> TaskExample.text(List.of(t), List.of(), Float.NaN)).toList());
+        int C = model.config().hiddenSize();
+        List<float[]> all = new ArrayList<>();
+        for (int i = 0; i < texts.size(); i++)
+            all.add(Arrays.copyOfRange(out, i * C, (i + 1) * C));
+        return all;
+    }
+
+    /// Loss and scores on the examples of a file, whose columns are those of the run, or `text` and `label`.
+    public TaskEvaluation evaluate(Path file) {
+        List<TaskExample> examples = TaskReader.read(file, new TaskRunConfig.Task(kind, names), columns);
+        TaskData data = data(examples, kind);
+        try (TaskSession s = session(data)) {
+            return TaskEvaluation.of(s, model.config(), kind, data, BATCH);
+        }
+    }
+
+    private float[] outputs(List<TaskExample> examples) {
+        if (examples.isEmpty())
+            return new float[0];
+        int V = model.config().head().outputs();
+        float[] out = new float[examples.size() * V];
+        // one text each, whatever pairs were trained on
+        TaskData data = data(examples, TaskRunConfig.Kind.CLASS);
+        try (TaskSession s = session(data)) {
+            for (int from = 0; from < examples.size(); from += BATCH) {
+                List<Integer> which = new ArrayList<>();
+                for (int i = from; i < Math.min(examples.size(), from + BATCH); i++)
+                    which.add(i);
+                System.arraycopy(s.logits(data.batch(which, BATCH, null)), 0, out, from * V, which.size() * V);
+            }
+        }
+        return out;
+    }
+
+    private TaskData data(List<TaskExample> examples, TaskRunConfig.Kind as) {
+        int most = model.config().maxPositions();
+        Set<Integer> lengths = new TreeSet<>();
+        for (int l = ROUND; l < most; l *= 2)
+            lengths.add(l);
+        lengths.add(most);
+        return new TaskData(model.config(), as, names, List.copyOf(lengths), tokenizer, dir.directory(), examples);
+    }
+
+    private TaskSession session(TaskData data) {
+        return new TaskSession(model, backend,
+                TaskData.shapes(model.config(), data.kind(), data.used(), BATCH), false, Set.of(Use.LOGITS), 0);
+    }
+
+    /// Writes the model with its adapters folded into the weights.
+    ///
+    /// @return number of weights that changed
+    public int merge(Path out) {
+        Set<String> changed = TaskMerge.changed(model);
+        if (changed.isEmpty())
+            throw new InputException("nothing to merge: give --adapter DIR, or a run directory as MODEL");
+        dir.write(out, changed, name -> changed.contains(name) ? TaskMerge.weight(model, backend, name)
+                : model.values(name));
+        return changed.size();
+    }
+
+    @Override
+    public void close() {
+        dir.close();
+        if (tokenizer != null)
+            tokenizer.close();
+    }
+}
