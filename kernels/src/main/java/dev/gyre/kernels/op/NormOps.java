@@ -36,6 +36,11 @@ public sealed interface NormOps extends Op {
     /// `dX (+)= rstd (g - x rstd^2 mean(g x))` per row, with `g = dY * (offset + weight)`.
     record RmsNormGrad(Buf x, Buf weight, Buf rstd, Buf dY, Buf dX, int N, int C, boolean accumulate, double offset)
             implements NormOps {
+        /// With offset 0.
+        public RmsNormGrad(Buf x, Buf weight, Buf rstd, Buf dY, Buf dX, int N, int C, boolean accumulate) {
+            this(x, weight, rstd, dY, dX, N, C, accumulate, 0);
+        }
+
         public RmsNormGrad {
             check(x.size() == (long) N * C && dY.size() == x.size() && dX.size() == x.size() && weight.size() == C
                     && rstd.size() == N, "RmsNormGrad", x, weight, rstd, dY, dX);

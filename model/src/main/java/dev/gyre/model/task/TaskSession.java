@@ -15,6 +15,7 @@ import dev.gyre.model.family.EncoderConfig.Pooling;
 import dev.gyre.model.family.EncoderConfig.Problem;
 import dev.gyre.model.family.EncoderConfig.Rotary;
 import dev.gyre.model.family.EncoderConfig.Text;
+import dev.gyre.model.family.RopeTable;
 import dev.gyre.model.transformer.AdamWStep;
 import dev.gyre.model.transformer.Batch;
 import dev.gyre.model.transformer.Learner;
@@ -223,7 +224,7 @@ public final class TaskSession implements AutoCloseable {
         }
         for (int at = 0; at < out.length; at++)
             out[at] = at % b.T();
-        return out;
+        return c instanceof TaskConfig.OfDecoder d ? RopeTable.rows(d.decoder(), out, b.T()) : out;
     }
 
     /// Bounds of layers that see only nearby tokens. Padding that has no token nearby sees one all the same.
