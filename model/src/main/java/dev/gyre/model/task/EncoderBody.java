@@ -186,9 +186,11 @@ final class EncoderBody implements Body {
             case Image i -> image(e, i);
         };
         for (EncoderLayer l : layers) {
+            e.mark();
             inputs.add(x);
             x = l.forward(e, x);
         }
+        e.mark();
         return finalNorm == null ? x : finalNorm.forward(e, x, N);
     }
 
@@ -275,6 +277,7 @@ final class EncoderBody implements Body {
             down = dX;
         }
         for (int i = layers.size() - 1; i >= lowest; i--) {
+            e.mark();
             // the last layer has only just run forward
             if (checkpointing && i < layers.size() - 1)
                 layers.get(i).forward(e, inputs.get(i));
