@@ -59,7 +59,7 @@ class DepthOnDevicesTest {
                 TrainSession.Use.LOGITS);
         if (checkpointing)
             uses.add(TrainSession.Use.GRADIENT_CHECKPOINTING);
-        return new StepPlan(m.config(), m, List.of(), m.adapters(), List.of(SHAPE), uses).programs();
+        return new StepPlan(m.config(), m, List.of(), m.adapters(), List.of(SHAPE), uses, 1, dev.gyre.kernels.Backend.LOGITS).programs();
     }
 
     private static List<Program> decoding(Transformer m) {
