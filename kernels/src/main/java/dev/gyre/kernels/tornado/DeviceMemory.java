@@ -27,7 +27,7 @@ import uk.ac.manchester.tornado.api.types.arrays.TornadoNativeArray;
 /// |---|---|---|
 /// | F32, in parts | activations, F32 weights, parameters, gradients, state, large inputs and outputs, workspaces | not touched |
 /// | BF16, in parts | BF16 weights and workspaces | not touched |
-/// | pairs of BF16 numbers; F32 | workspaces of kernels for tensor cores, used by nothing else | not touched |
+/// | pairs of BF16 numbers | a workspace of kernels for tensor cores | not touched |
 /// | bytes, in parts | codes of NF4 weights | not touched |
 /// | `ints` | I32 inputs, constants | the inputs' values |
 /// | `in` | small F32 inputs | their values |
@@ -35,6 +35,10 @@ import uk.ac.manchester.tornado.api.types.arrays.TornadoNativeArray;
 /// | `powers`, `ticks` | a table, a counter | |
 ///
 /// A part is as long as an index and the device allow, so a session has one of each kind unless it takes more than 8 GB.
+/// A task must not name an array again after an argument that it writes: TornadoVM would wait for the task before it starts the
+/// task, and never return. So kernels write their last arguments, and where they write several, these are in different
+/// arrays: F32 has three lanes, each with parts of its own ([Lanes]).
+///
 /// Activations lie where [MemoryPlan] puts them. One workspace for each type is shared by all operations, which run one after
 /// another.
 ///
@@ -114,6 +118,8 @@ final class DeviceMemory {
         private final LongFunction<A> make;
         private final long maxPart;
         private final List<Long> lengths = new ArrayList<>();
+        /// The lane of each part.
+        private final List<Integer> lanes = new ArrayList<>();
         private final List<A> arrays = new ArrayList<>();
         private @Nullable String tooLong;
 
@@ -126,15 +132,20 @@ final class DeviceMemory {
 
         /// A place of its own for `n` elements.
         private Place place(Object what, long n) {
+            return place(what, n, 0);
+        }
+
+        private Place place(Object what, long n, int lane) {
             long need = Math.ceilDiv(Math.max(1, n), MemoryPlan.ALIGN) * (long) MemoryPlan.ALIGN;
             if (need > maxPart && tooLong == null)
                 tooLong = what + " has " + n + " elements of " + type + ", and an array on a device has " + maxPart
                         + " at most";
-            int last = lengths.size() - 1;
+            int last = lanes.lastIndexOf(lane);
             if (last < 0 || lengths.get(last) + need > maxPart) {
                 lengths.add(0L);
+                lanes.add(lane);
                 arrays.add(make.apply(1));
-                last++;
+                last = lengths.size() - 1;
             }
             int at = (int) (long) lengths.get(last);
             lengths.set(last, at + need);
@@ -167,44 +178,9 @@ final class DeviceMemory {
         }
     }
 
-    /// A workspace that is all of a pool.
-    private static final class Workspace<A extends TornadoNativeArray> {
-        private final Pool<A> pool;
-        private final A none;
-        private long need;
-        private long top;
-
-        Workspace(Pool<A> pool, A none) {
-            this.pool = pool;
-            this.none = none;
-        }
-
-        /// Makes room for the most that any operation asked for.
-        private void place() {
-            if (need > 0)
-                pool.place("the workspace", need);
-        }
-
-        private A array() {
-            return pool.parts() == 0 ? none : pool.array(0);
-        }
-
-        private int grow(long n) {
-            long at = top;
-            top += Math.ceilDiv(Math.max(1, n), MemoryPlan.ALIGN) * (long) MemoryPlan.ALIGN;
-            if (top > MAX_PART)
-                throw new DeviceException(
-                        "a workspace of " + top + " elements is longer than an array on a device; take a"
-                                + " smaller micro-batch or sequence");
-            need = Math.max(need, top);
-            return (int) at;
-        }
-    }
-
     final Pool<FloatArray> floats;
     final Pool<ShortArray> shorts;
     final Pool<IntArray> pairs;
-    final Pool<FloatArray> scores;
     final Pool<ByteArray> bytes;
     private final Pool<IntArray> ints;
     private final Pool<FloatArray> in;
@@ -216,14 +192,15 @@ final class DeviceMemory {
     private final Map<List<Integer>, Place> constants = new HashMap<>();
     /// First and last element, exclusive, of what is zero at first, for each part of [#floats].
     private final List<int[]> zeros = new ArrayList<>();
-    private final int[] scratchTop = new int[2];
-    private final long[] scratchNeed = new long[2];
+    private final Lanes lanes;
+    /// Of each F32 lane, then of BF16: how much the current operation has, and the most that any has.
+    private final int[] scratchTop = new int[Lanes.COUNT + 1];
+    private final long[] scratchNeed = new long[Lanes.COUNT + 1];
     /// Where the workspaces begin; found by [#measured].
-    private Place floatScratch = new Place(0, 0);
-    private Place shortScratch = new Place(0, 0);
-    /// The same for [#pairs] and [#scores].
-    private final Workspace<IntArray> pairScratch;
-    private final Workspace<FloatArray> scoreScratch;
+    private final Place[] scratch = new Place[Lanes.COUNT + 1];
+    /// The same for [#pairs], which has nothing else.
+    private int pairTop;
+    private long pairNeed;
     private boolean usesPowers;
     private FloatArray powers = new FloatArray(1);
     private IntArray ticks = new IntArray(1);
@@ -234,26 +211,26 @@ final class DeviceMemory {
         floats = new Pool<>("F32", Float.BYTES, maxBytes, Untouched::floats);
         shorts = new Pool<>("BF16", Short.BYTES, maxBytes, Untouched::shorts);
         pairs = new Pool<>("pairs of BF16", Integer.BYTES, maxBytes, Untouched::ints);
-        scores = new Pool<>("F32", Float.BYTES, maxBytes, Untouched::floats);
-        pairScratch = new Workspace<>(pairs, new IntArray(1));
-        scoreScratch = new Workspace<>(scores, new FloatArray(1));
         bytes = new Pool<>("NF4", Byte.BYTES, maxBytes, Untouched::bytes);
         ints = new Pool<>("I32", Integer.BYTES, maxBytes, n -> new IntArray(Math.toIntExact(n)));
         in = new Pool<>("F32", Float.BYTES, maxBytes, n -> new FloatArray(Math.toIntExact(n)));
         out = new Pool<>("F32", Float.BYTES, maxBytes, n -> new FloatArray(Math.toIntExact(n)));
-        plan = MemoryPlan.of(programs, floats.maxPart);
+        lanes = Lanes.of(programs);
+        scratch[Lanes.COUNT] = new Place(0, 0);
+        plan = MemoryPlan.of(programs, floats.maxPart, lanes::of);
         placeAll();
     }
 
     private void placeAll() {
-        floats.place("", 1);
+        for (int lane = 0; lane < Lanes.COUNT; lane++)
+            scratch[lane] = floats.place("", 1, lane);
         in.place("NaN", 1);
         out.place("", 1);
         ints.place("", 1);
         List<Place> arenas = new ArrayList<>();
         long[] slabs = plan.slabs();
         for (int i = 0; i < slabs.length; i++)
-            arenas.add(floats.place("arena " + i, slabs[i]));
+            arenas.add(floats.place("arena " + i, slabs[i], plan.lane(i)));
         for (Buf b : plan.activations()) {
             MemoryPlan.Place p = plan.place(b);
             Place arena = arenas.get(p.slab());
@@ -275,7 +252,7 @@ final class DeviceMemory {
                         else
                             zero.add(b);
         for (Buf b : zero) {
-            Place p = floats.place(b, b.size());
+            Place p = floats.place(b, b.size(), lanes.of(b));
             places.put(b, new Located(floats, p));
             while (zeros.size() <= p.part)
                 zeros.add(new int[] {floats.length(p.part), 0});
@@ -314,7 +291,7 @@ final class DeviceMemory {
     }
 
     private List<Pool<?>> pools() {
-        return List.of(floats, shorts, pairs, scores, bytes, ints, in, out);
+        return List.of(floats, shorts, pairs, bytes, ints, in, out);
     }
 
     /// Finds the workspaces and constants of these programs.
@@ -327,12 +304,13 @@ final class DeviceMemory {
         TaskGraphs none = new TaskGraphs(false, false);
         for (Program p : programs)
             Lowering.lower(p, none, this, choice);
-        if (scratchNeed[0] > 0)
-            floatScratch = floats.place("the workspace", scratchNeed[0]);
-        if (scratchNeed[1] > 0)
-            shortScratch = shorts.place("the workspace", scratchNeed[1]);
-        pairScratch.place();
-        scoreScratch.place();
+        for (int lane = 0; lane < Lanes.COUNT; lane++)
+            if (scratchNeed[lane] > 0)
+                scratch[lane] = floats.place("the workspace", scratchNeed[lane], lane);
+        if (scratchNeed[Lanes.COUNT] > 0)
+            scratch[Lanes.COUNT] = shorts.place("the workspace", scratchNeed[Lanes.COUNT]);
+        if (pairNeed > 0)
+            pairs.place("the workspace", pairNeed);
         tooLong = tooLong();
         if (tooLong != null)
             throw new DeviceException(tooLong);
@@ -480,43 +458,59 @@ final class DeviceMemory {
 
     /// A workspace of `n` floats until [#freeScratch].
     Floats scratch(long n) {
-        int at = floatScratch.at + grow(0, n);
-        return new Floats(floats.array(floatScratch.part), at);
+        return scratch(n, 0);
+    }
+
+    /// A workspace for a task that writes several arrays, which have to be in different lanes.
+    Floats scratch(long n, int lane) {
+        int at = scratch[lane].at + grow(lane, n);
+        return new Floats(floats.array(scratch[lane].part), at);
     }
 
     /// A workspace of `n` shorts until [#freeScratch].
     Shorts shortScratch(long n) {
-        int at = shortScratch.at + grow(1, n);
-        return new Shorts(shorts.parts() == 0 ? new ShortArray(1) : shorts.array(shortScratch.part), at);
+        Place p = scratch[Lanes.COUNT];
+        int at = p.at + grow(Lanes.COUNT, n);
+        return new Shorts(shorts.parts() == 0 ? new ShortArray(1) : shorts.array(p.part), at);
+    }
+
+    /// The lane of an array; -1 if it is none of the large F32 ones.
+    @SuppressWarnings("ReferenceEquality") // identity, not contents
+    int lane(FloatArray a) {
+        for (int i = 0; i < floats.arrays.size(); i++)
+            if (floats.arrays.get(i) == a)
+                return floats.lanes.get(i);
+        return -1;
     }
 
     /// A workspace of `n` pairs of BF16 numbers until [#freeScratch].
     Ints pairScratch(long n) {
-        int at = pairScratch.grow(n);
-        return new Ints(pairScratch.array(), at);
-    }
-
-    /// A workspace of `n` floats in an array of its own, for kernels that write to two more.
-    Floats scoreScratch(long n) {
-        int at = scoreScratch.grow(n);
-        return new Floats(scoreScratch.array(), at);
+        int at = pairTop;
+        long top = at + Math.ceilDiv(n, MemoryPlan.ALIGN) * (long) MemoryPlan.ALIGN;
+        pairTop = within(top);
+        pairNeed = Math.max(pairNeed, top);
+        return new Ints(pairs.parts() == 0 ? new IntArray(1) : pairs.array(0), at);
     }
 
     private int grow(int type, long n) {
         int at = scratchTop[type];
-        long top = at + Math.ceilDiv(Math.max(1, n), MemoryPlan.ALIGN) * (long) MemoryPlan.ALIGN;
-        if (top > MAX_PART)
-            throw new DeviceException("a workspace of " + top + " elements is longer than an array on a device; take a"
-                    + " smaller micro-batch or sequence");
-        scratchTop[type] = (int) top;
+        long top = at + Math.ceilDiv(n, MemoryPlan.ALIGN) * (long) MemoryPlan.ALIGN;
+        scratchTop[type] = within(top);
         scratchNeed[type] = Math.max(scratchNeed[type], top);
         return at;
     }
 
+    private static int within(long length) {
+        if (length > MAX_PART)
+            throw new DeviceException(
+                    "a workspace of " + length + " elements is longer than an array on a device; take a"
+                            + " smaller micro-batch or sequence");
+        return (int) length;
+    }
+
     void freeScratch() {
         Arrays.fill(scratchTop, 0);
-        pairScratch.top = 0;
-        scoreScratch.top = 0;
+        pairTop = 0;
     }
 
     /// A part of `ints` with these values; equal contents share one.
@@ -567,7 +561,6 @@ final class DeviceMemory {
         List<Object> all = new ArrayList<>(floats.arrays);
         all.addAll(shorts.arrays);
         all.addAll(pairs.arrays);
-        all.addAll(scores.arrays);
         all.addAll(bytes.arrays);
         all.add(ints.array(0));
         all.add(in.array(0));
@@ -588,9 +581,7 @@ final class DeviceMemory {
         List<Object> all = new ArrayList<>(floats.arrays);
         all.addAll(shorts.arrays);
         all.addAll(pairs.arrays);
-        all.addAll(scores.arrays);
         all.addAll(pairs.arrays);
-        all.addAll(scores.arrays);
         all.addAll(bytes.arrays);
         all.add(out.array(0));
         return all.toArray();
