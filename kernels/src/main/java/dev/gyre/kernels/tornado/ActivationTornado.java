@@ -41,10 +41,12 @@ final class ActivationTornado extends OpLowering {
                 Floats up = f(o.up());
                 Floats dOut = f(o.dOut());
                 Floats dGate = f(o.dGate());
-                Floats dUp = f(o.dUp());
+                int n = o.gate().length();
+                Floats dUp = apart(f(o.dUp()), n, dGate);
                 tasks.task("gatedGrad", items(o.gate().length()), ActivationKernels::gatedGrad,
                         at(gate.at(), up.at(), dOut.at(), dGate.at(), dUp.at()), gate.array(), up.array(),
-                        dOut.array(), dGate.array(), dUp.array(), o.f().ordinal(), o.gate().length());
+                        dOut.array(), dGate.array(), dUp.array(), o.f().ordinal(), n);
+                settle(dUp, f(o.dUp()), n);
             }
         }
     }

@@ -29,7 +29,7 @@ final class AttentionMma extends OpLowering {
         Floats lse = f(o.lse());
         Floats out = f(o.out());
         int tiles = AttentionMmaKernels.rowTiles(o.D());
-        Floats scratch = scores(o.T(), o.B() * o.H(), tiles);
+        Floats scratch = scratchApart(scores(o.T(), o.B() * o.H(), tiles), lse, out);
         Grid grid = grid(o.T(), o.B() * o.H(), tiles);
         tasks.groupTask("attentionSums", grid, AttentionMmaKernels::attentionSums,
                 at(q.at(), k.at(), start.at(), lse.at(), scratch.at(), o.D() / K, tiles), q.array(), k.array(),
@@ -52,19 +52,23 @@ final class AttentionMma extends OpLowering {
         Floats delta = f(o.delta());
         Floats dQ = f(o.dQ());
         Floats dK = f(o.dK());
-        Floats dV = f(o.dV());
+        int values = o.v().length();
+        Floats dV = apart(f(o.dV()), values, dK);
         int tiles = AttentionMmaKernels.rowTiles(o.D());
-        Floats scratch = scores(o.T(), o.B() * o.H(), tiles);
+        long n = scores(o.T(), o.B() * o.H(), tiles);
+        Floats scratch = scratchApart(n, dK, dV);
+        Floats scratchQ = apart(scratch, n, dQ);
         tasks.groupTask("queryGradMma", grid(o.T(), o.B() * o.H(), tiles), AttentionMmaKernels::queryGradMma,
-                at(q.at(), k.at(), v.at(), dOut.at(), start.at(), lse.at(), delta.at(), dQ.at(), scratch.at(),
+                at(q.at(), k.at(), v.at(), dOut.at(), start.at(), lse.at(), delta.at(), dQ.at(), scratchQ.at(),
                         o.D() / K, tiles),
                 q.array(), k.array(), v.array(), dOut.array(), start.array(), lse.array(), delta.array(), dQ.array(),
-                scratch.array(), o.T(), o.H(), o.KV(), o.D(), (float) o.scale(), o.window(), tiles);
+                scratchQ.array(), o.T(), o.H(), o.KV(), o.D(), (float) o.scale(), o.window(), tiles);
         tasks.groupTask("keyValueGradMma", grid(o.T(), o.B() * o.KV(), tiles), AttentionMmaKernels::keyValueGradMma,
                 at(q.at(), k.at(), v.at(), dOut.at(), start.at(), lse.at(), delta.at(), dK.at(), dV.at(), scratch.at(),
                         o.D() / K, tiles),
                 q.array(), k.array(), v.array(), dOut.array(), start.array(), lse.array(), delta.array(), dK.array(),
                 dV.array(), scratch.array(), o.T(), o.H(), o.KV(), o.D(), (float) o.scale(), o.window(), tiles);
+        settle(dV, f(o.dV()), values);
     }
 
     private Ints rounded(Buf x) {
@@ -76,9 +80,9 @@ final class AttentionMma extends OpLowering {
         return to;
     }
 
-    /// A part of a workspace for each warp.
-    private Floats scores(int T, int heads, int tiles) {
-        return memory.scoreScratch((long) rowGroups(T, tiles) * heads * 2 * tiles * WARP_SCRATCH);
+    /// Length of a workspace with a part for each warp.
+    private static long scores(int T, int heads, int tiles) {
+        return (long) rowGroups(T, tiles) * heads * 2 * tiles * WARP_SCRATCH;
     }
 
     private static int rowGroups(int T, int tiles) {

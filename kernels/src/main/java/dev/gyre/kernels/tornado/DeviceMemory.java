@@ -27,7 +27,7 @@ import uk.ac.manchester.tornado.api.types.arrays.TornadoNativeArray;
 /// |---|---|---|
 /// | F32, in parts | activations, F32 weights, parameters, gradients, state, large inputs and outputs, workspaces | not touched |
 /// | BF16, in parts | BF16 weights and workspaces | not touched |
-/// | pairs of BF16 numbers; F32 | workspaces of kernels for tensor cores, used by nothing else | not touched |
+/// | pairs of BF16 numbers | a workspace of kernels for tensor cores | not touched |
 /// | bytes, in parts | codes of NF4 weights | not touched |
 /// | `ints` | I32 inputs, constants | the inputs' values |
 /// | `in` | small F32 inputs | their values |
@@ -178,44 +178,9 @@ final class DeviceMemory {
         }
     }
 
-    /// A workspace that is all of a pool.
-    private static final class Workspace<A extends TornadoNativeArray> {
-        private final Pool<A> pool;
-        private final A none;
-        private long need;
-        private long top;
-
-        Workspace(Pool<A> pool, A none) {
-            this.pool = pool;
-            this.none = none;
-        }
-
-        /// Makes room for the most that any operation asked for.
-        private void place() {
-            if (need > 0)
-                pool.place("the workspace", need);
-        }
-
-        private A array() {
-            return pool.parts() == 0 ? none : pool.array(0);
-        }
-
-        private int grow(long n) {
-            long at = top;
-            top += Math.ceilDiv(Math.max(1, n), MemoryPlan.ALIGN) * (long) MemoryPlan.ALIGN;
-            if (top > MAX_PART)
-                throw new DeviceException(
-                        "a workspace of " + top + " elements is longer than an array on a device; take a"
-                                + " smaller micro-batch or sequence");
-            need = Math.max(need, top);
-            return (int) at;
-        }
-    }
-
     final Pool<FloatArray> floats;
     final Pool<ShortArray> shorts;
     final Pool<IntArray> pairs;
-    final Pool<FloatArray> scores;
     final Pool<ByteArray> bytes;
     private final Pool<IntArray> ints;
     private final Pool<FloatArray> in;
@@ -233,9 +198,9 @@ final class DeviceMemory {
     private final long[] scratchNeed = new long[Lanes.COUNT + 1];
     /// Where the workspaces begin; found by [#measured].
     private final Place[] scratch = new Place[Lanes.COUNT + 1];
-    /// The same for [#pairs] and [#scores].
-    private final Workspace<IntArray> pairScratch;
-    private final Workspace<FloatArray> scoreScratch;
+    /// The same for [#pairs], which has nothing else.
+    private int pairTop;
+    private long pairNeed;
     private boolean usesPowers;
     private FloatArray powers = new FloatArray(1);
     private IntArray ticks = new IntArray(1);
@@ -246,9 +211,6 @@ final class DeviceMemory {
         floats = new Pool<>("F32", Float.BYTES, maxBytes, Untouched::floats);
         shorts = new Pool<>("BF16", Short.BYTES, maxBytes, Untouched::shorts);
         pairs = new Pool<>("pairs of BF16", Integer.BYTES, maxBytes, Untouched::ints);
-        scores = new Pool<>("F32", Float.BYTES, maxBytes, Untouched::floats);
-        pairScratch = new Workspace<>(pairs, new IntArray(1));
-        scoreScratch = new Workspace<>(scores, new FloatArray(1));
         bytes = new Pool<>("NF4", Byte.BYTES, maxBytes, Untouched::bytes);
         ints = new Pool<>("I32", Integer.BYTES, maxBytes, n -> new IntArray(Math.toIntExact(n)));
         in = new Pool<>("F32", Float.BYTES, maxBytes, n -> new FloatArray(Math.toIntExact(n)));
@@ -329,7 +291,7 @@ final class DeviceMemory {
     }
 
     private List<Pool<?>> pools() {
-        return List.of(floats, shorts, pairs, scores, bytes, ints, in, out);
+        return List.of(floats, shorts, pairs, bytes, ints, in, out);
     }
 
     /// Finds the workspaces and constants of these programs.
@@ -347,8 +309,8 @@ final class DeviceMemory {
                 scratch[lane] = floats.place("the workspace", scratchNeed[lane], lane);
         if (scratchNeed[Lanes.COUNT] > 0)
             scratch[Lanes.COUNT] = shorts.place("the workspace", scratchNeed[Lanes.COUNT]);
-        pairScratch.place();
-        scoreScratch.place();
+        if (pairNeed > 0)
+            pairs.place("the workspace", pairNeed);
         tooLong = tooLong();
         if (tooLong != null)
             throw new DeviceException(tooLong);
@@ -523,31 +485,32 @@ final class DeviceMemory {
 
     /// A workspace of `n` pairs of BF16 numbers until [#freeScratch].
     Ints pairScratch(long n) {
-        int at = pairScratch.grow(n);
-        return new Ints(pairScratch.array(), at);
-    }
-
-    /// A workspace of `n` floats in an array of its own, for kernels that write to two more.
-    Floats scoreScratch(long n) {
-        int at = scoreScratch.grow(n);
-        return new Floats(scoreScratch.array(), at);
+        int at = pairTop;
+        long top = at + Math.ceilDiv(n, MemoryPlan.ALIGN) * (long) MemoryPlan.ALIGN;
+        pairTop = within(top);
+        pairNeed = Math.max(pairNeed, top);
+        return new Ints(pairs.parts() == 0 ? new IntArray(1) : pairs.array(0), at);
     }
 
     private int grow(int type, long n) {
         int at = scratchTop[type];
         long top = at + Math.ceilDiv(n, MemoryPlan.ALIGN) * (long) MemoryPlan.ALIGN;
-        if (top > MAX_PART)
-            throw new DeviceException("a workspace of " + top + " elements is longer than an array on a device; take a"
-                    + " smaller micro-batch or sequence");
-        scratchTop[type] = (int) top;
+        scratchTop[type] = within(top);
         scratchNeed[type] = Math.max(scratchNeed[type], top);
         return at;
     }
 
+    private static int within(long length) {
+        if (length > MAX_PART)
+            throw new DeviceException(
+                    "a workspace of " + length + " elements is longer than an array on a device; take a"
+                            + " smaller micro-batch or sequence");
+        return (int) length;
+    }
+
     void freeScratch() {
         Arrays.fill(scratchTop, 0);
-        pairScratch.top = 0;
-        scoreScratch.top = 0;
+        pairTop = 0;
     }
 
     /// A part of `ints` with these values; equal contents share one.
@@ -598,7 +561,6 @@ final class DeviceMemory {
         List<Object> all = new ArrayList<>(floats.arrays);
         all.addAll(shorts.arrays);
         all.addAll(pairs.arrays);
-        all.addAll(scores.arrays);
         all.addAll(bytes.arrays);
         all.add(ints.array(0));
         all.add(in.array(0));
@@ -619,9 +581,7 @@ final class DeviceMemory {
         List<Object> all = new ArrayList<>(floats.arrays);
         all.addAll(shorts.arrays);
         all.addAll(pairs.arrays);
-        all.addAll(scores.arrays);
         all.addAll(pairs.arrays);
-        all.addAll(scores.arrays);
         all.addAll(bytes.arrays);
         all.add(out.array(0));
         return all.toArray();

@@ -106,12 +106,6 @@ final class DevicePlan {
             tasks.task("fillInts", items(items), ElementTransferKernels::fillInts, new int[] {0x7fc07fc0, 0},
                     memory.pairs.array(p), n, items);
         }
-        for (int p = 0; p < memory.scores.parts(); p++) {
-            int n = memory.scores.length(p);
-            int items = Math.min(n, ElementTransferKernels.ITEMS);
-            tasks.task("fillFloats", items(items), ElementTransferKernels::fillFloats, new int[] {0, 0, 0},
-                    memory.scores.array(p), memory.inputs(), n, items);
-        }
         for (int p = 0; p < memory.bytes.parts(); p++) {
             int n = memory.bytes.length(p);
             int items = Math.min(n, ElementTransferKernels.ITEMS);

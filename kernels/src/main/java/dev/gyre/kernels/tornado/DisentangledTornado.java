@@ -27,13 +27,15 @@ final class DisentangledTornado extends OpLowering {
                 Ints start = i(o.start());
                 Ints end = i(o.end());
                 Floats out = f(o.out());
-                Floats lse = f(o.lse());
+                int rows = o.B() * o.T() * o.H();
+                Floats lse = apart(f(o.lse()), rows, out);
                 tasks.task("disentangled", items(o.H(), o.B() * o.T()), DisentangledKernels::disentangled,
                         at(q.at(), k.at(), v.at(), posK.at(), posQ.at(), index.at(), mirror.at(), start.at(),
                                 end.at(), out.at(), lse.at(), flag(o.posK() != null), flag(o.posQ() != null)),
                         q.array(), k.array(), v.array(), posK.array(), posQ.array(), index.array(), mirror.array(),
                         start.array(), end.array(), out.array(), lse.array(), o.B() * o.T(), o.T(), o.H(), o.D(),
                         (float) o.scale());
+                settle(lse, f(o.lse()), rows);
             }
             case DisentangledOps.DisentangledAttentionGrad o -> gradient(o);
         }
@@ -56,14 +58,14 @@ final class DisentangledTornado extends OpLowering {
         Floats dOut = f(o.dOut());
         Floats dQ = f(o.dQ());
         Floats dK = f(o.dK());
-        Floats dV = f(o.dV());
+        Floats dV = apart(f(o.dV()), o.B() * o.T() * o.H() * o.D(), dK);
         int T = o.T();
         int H = o.H();
         int D = o.D();
         int rows = o.B() * T * H;
         Floats delta = scratch(rows);
         Floats dS = scratch((long) rows * T);
-        Floats p = scratch((long) rows * T);
+        Floats p = scratchApart((long) rows * T, dS);
         tasks.task("outputDot", items(rows), AttentionKernels::outputDot, at(out.at(), dOut.at(), delta.at()),
                 out.array(), dOut.array(), delta.array(), rows, D);
         tasks.task("disentangledScores", items(T, rows), DisentangledKernels::disentangledScores,
@@ -79,6 +81,7 @@ final class DisentangledTornado extends OpLowering {
                 at(dS.at(), p.at(), q.at(), dOut.at(), posQ.at(), mirror.at(), dK.at(), dV.at(), byQuery), dS.array(),
                 p.array(), q.array(), dOut.array(), posQ.array(), mirror.array(), dK.array(), dV.array(), rows, T, H,
                 D);
+        settle(dV, f(o.dV()), rows * D);
         if (o.dPosK() != null)
             positions(dS, q, index, f(o.dPosK()), o, false);
         if (o.dPosQ() != null)

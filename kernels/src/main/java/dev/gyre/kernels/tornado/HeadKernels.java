@@ -76,12 +76,12 @@ final class HeadKernels {
     }
 
     /// [dev.gyre.kernels.op.HeadOps.BinaryCrossEntropy]; logits are replaced by their gradient if `gradient` is not 0.
-    static void binaryLoss(IntArray at, int slot, FloatArray logits, FloatArray targets, FloatArray rowLoss,
-            FloatArray factor, int N, int V, int gradient) {
-        int logitsAt = at.get(slot);
-        int targetsAt = at.get(slot + 1);
-        int rowLossAt = at.get(slot + 2);
-        int factorAt = at.get(slot + 3);
+    static void binaryLoss(IntArray at, int slot, FloatArray targets, FloatArray factor, FloatArray logits,
+            FloatArray rowLoss, int N, int V, int gradient) {
+        int targetsAt = at.get(slot);
+        int factorAt = at.get(slot + 1);
+        int logitsAt = at.get(slot + 2);
+        int rowLossAt = at.get(slot + 3);
         for (@Parallel int n = 0; n < (N & ALL); n++) {
             float loss = 0f;
             for (int v = 0; v < V; v++) {
@@ -98,12 +98,12 @@ final class HeadKernels {
     }
 
     /// [dev.gyre.kernels.op.HeadOps.SquaredError]; y is replaced by its gradient if `gradient` is not 0.
-    static void squaredLoss(IntArray at, int slot, FloatArray y, FloatArray targets, FloatArray rowLoss,
-            FloatArray factor, int N, int V, int gradient) {
-        int yAt = at.get(slot);
-        int targetsAt = at.get(slot + 1);
-        int rowLossAt = at.get(slot + 2);
-        int factorAt = at.get(slot + 3);
+    static void squaredLoss(IntArray at, int slot, FloatArray targets, FloatArray factor, FloatArray y,
+            FloatArray rowLoss, int N, int V, int gradient) {
+        int targetsAt = at.get(slot);
+        int factorAt = at.get(slot + 1);
+        int yAt = at.get(slot + 2);
+        int rowLossAt = at.get(slot + 3);
         for (@Parallel int n = 0; n < (N & ALL); n++) {
             float loss = 0f;
             for (int v = 0; v < V; v++) {

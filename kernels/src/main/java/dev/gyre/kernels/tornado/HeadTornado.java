@@ -50,20 +50,22 @@ final class HeadTornado extends OpLowering {
             case HeadOps.BinaryCrossEntropy o -> {
                 Floats logits = f(o.logits());
                 Floats targets = f(o.targets());
-                Floats loss = f(o.rowLoss());
+                Floats loss = apart(f(o.rowLoss()), o.N(), logits);
                 Floats scale = f(o.scale());
                 tasks.task("binaryLoss", items(o.N()), HeadKernels::binaryLoss,
-                        at(logits.at(), targets.at(), loss.at(), scale.at()), logits.array(), targets.array(),
-                        loss.array(), scale.array(), o.N(), o.V(), flag(o.gradient()));
+                        at(targets.at(), scale.at(), logits.at(), loss.at()), targets.array(), scale.array(),
+                        logits.array(), loss.array(), o.N(), o.V(), flag(o.gradient()));
+                settle(loss, f(o.rowLoss()), o.N());
             }
             case HeadOps.SquaredError o -> {
                 Floats y = f(o.y());
                 Floats targets = f(o.targets());
-                Floats loss = f(o.rowLoss());
+                Floats loss = apart(f(o.rowLoss()), o.N(), y);
                 Floats scale = f(o.scale());
                 tasks.task("squaredLoss", items(o.N()), HeadKernels::squaredLoss,
-                        at(y.at(), targets.at(), loss.at(), scale.at()), y.array(), targets.array(), loss.array(),
-                        scale.array(), o.N(), o.V(), flag(o.gradient()));
+                        at(targets.at(), scale.at(), y.at(), loss.at()), targets.array(), scale.array(), y.array(),
+                        loss.array(), o.N(), o.V(), flag(o.gradient()));
+                settle(loss, f(o.rowLoss()), o.N());
             }
         }
     }

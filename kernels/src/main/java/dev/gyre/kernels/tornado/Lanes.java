@@ -1,9 +1,12 @@
 package dev.gyre.kernels.tornado;
 
 import dev.gyre.kernels.Program;
+import dev.gyre.kernels.op.ActivationOps;
 import dev.gyre.kernels.op.AttentionOps;
 import dev.gyre.kernels.op.Buf;
+import dev.gyre.kernels.op.DisentangledOps;
 import dev.gyre.kernels.op.ElementOps;
+import dev.gyre.kernels.op.LayerNormOps;
 import dev.gyre.kernels.op.Op;
 import dev.gyre.kernels.op.OptimiserOps;
 import java.util.IdentityHashMap;
@@ -34,6 +37,10 @@ final class Lanes {
             case AttentionOps.Attention o -> put(o.lse(), 1);
             case AttentionOps.AttentionGrad o -> put(o.dV(), 1);
             case ElementOps.SwiGluGrad o -> put(o.dUp(), 1);
+            case ActivationOps.GatedGrad o -> put(o.dUp(), 1);
+            case LayerNormOps.LayerNorm o -> put(o.rstd(), 1);
+            case DisentangledOps.DisentangledAttention o -> put(o.lse(), 1);
+            case DisentangledOps.DisentangledAttentionGrad o -> put(o.dV(), 1);
             case OptimiserOps.AdamW o -> {
                 put(o.m(), 1);
                 put(o.v(), 2);

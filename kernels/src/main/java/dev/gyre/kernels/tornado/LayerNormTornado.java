@@ -20,12 +20,13 @@ final class LayerNormTornado extends OpLowering {
                 Floats b = o.bias() == null ? w : f(o.bias());
                 Floats y = f(o.y());
                 Floats mean = f(o.mean());
-                Floats rstd = f(o.rstd());
+                Floats rstd = apart(f(o.rstd()), o.N(), mean);
                 tasks.task("rowMoments", items(o.N()), LayerNormKernels::rowMoments, at(x.at(), mean.at(), rstd.at()),
                         x.array(), mean.array(), rstd.array(), o.N(), o.C(), (float) o.eps());
                 tasks.task("centre", items(o.N() * o.C()), LayerNormKernels::centre,
                         at(x.at(), mean.at(), rstd.at(), w.at(), b.at(), y.at()), x.array(), mean.array(),
                         rstd.array(), w.array(), b.array(), y.array(), o.N(), o.C(), flag(o.bias() != null));
+                settle(rstd, f(o.rstd()), o.N());
             }
             case LayerNormOps.LayerNormGrad o -> {
                 Floats x = f(o.x());
@@ -35,7 +36,7 @@ final class LayerNormTornado extends OpLowering {
                 Floats dY = f(o.dY());
                 Floats dX = f(o.dX());
                 Floats first = scratch(o.N());
-                Floats second = scratch(o.N());
+                Floats second = scratchApart(o.N(), first);
                 tasks.task("gradMoments", items(o.N()), LayerNormKernels::gradMoments,
                         at(x.at(), w.at(), mean.at(), rstd.at(), dY.at(), first.at(), second.at()), x.array(),
                         w.array(), mean.array(), rstd.array(), dY.array(), first.array(), second.array(), o.N(),
