@@ -1,6 +1,6 @@
 package dev.gyre.trainer.data;
 
-import dev.gyre.kernels.InputException;
+import dev.gyre.kernels.GyreException;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.config.RunConfig.Format;
 import dev.gyre.trainer.config.RunConfig.TooLong;
@@ -71,7 +71,7 @@ public final class TokenizedSet {
             apart += m.apart() ? 1 : 0;
             chats += example instanceof Example.Chat ? 1 : 0;
             ended += example instanceof Example.Chat && m.ended() ? 1 : 0;
-        } catch (RuntimeException e) {
+        } catch (GyreException e) {
             throw new DataException(file, at, String.valueOf(e.getMessage()));
         }
         if (rules.tooLong() == TooLong.SPLIT && example instanceof Example.Text)
@@ -98,7 +98,7 @@ public final class TokenizedSet {
             int[] t;
             try {
                 t = text.more(((Example.Text) example).text());
-            } catch (IllegalArgumentException | InputException e) {
+            } catch (GyreException e) {
                 throw new DataException(file, String.valueOf(e.getMessage()));
             }
             if (n[0] + t.length > all[0].length)
