@@ -18,8 +18,6 @@ import dev.gyre.trainer.data.TokenizedSet;
 import dev.gyre.trainer.measure.Evaluation;
 import dev.gyre.trainer.measure.ModelRef;
 import dev.gyre.trainer.measure.ProcessMemory;
-import dev.gyre.trainer.report.Report;
-import dev.gyre.trainer.report.Results;
 import dev.gyre.trainer.run.FineTuning;
 import dev.gyre.trainer.run.TrainingRun;
 import java.nio.file.Files;
@@ -88,7 +86,6 @@ final class QuickstartCommand extends GyreCommand {
                 scores(new ModelRef(base, List.of()).load(), base, device.backend(), valid, fresh, before, known);
         int code;
         double seconds;
-        Results.Training training;
         try (TrainingRun run = FineTuning.open(c, false, device.backend(), Version.number())) {
             long trainBegun = System.nanoTime();
             code = RunScreen.train(screen(), run, device, TrainCommand.model(c, run),
@@ -96,7 +93,6 @@ final class QuickstartCommand extends GyreCommand {
             seconds = (System.nanoTime() - trainBegun) / 1e9;
             if (code != ExitCode.OK)
                 return code;
-            training = Results.Training.of(run);
         }
         Scores last =
                 scores(new ModelRef(base, List.of(dir.resolve("adapter"))).load(), base, device.backend(), valid, fresh,
@@ -108,30 +104,18 @@ final class QuickstartCommand extends GyreCommand {
         row(NEW.word() + ", loss", number(first.newLoss), number(last.newLoss));
         row("old skills, exact answers (" + first.old.all() + " tasks)", percent(first.old), percent(last.old));
         row("old skills, loss", number(first.oldLoss), number(last.oldLoss));
-        page(c, dir, training, device.backend());
         screen().result("");
         screen().result(
                 "training " + Text.time(seconds) + ", everything " + Text.time((System.nanoTime() - begun) / 1e9)
                         + " · memory of the process "
                         + Text.bytes(Math.max(ProcessMemory.peakResident(), ProcessMemory.peakHeap()))
                         + " at its peak");
-        screen().result("open " + dir.resolve(Report.PAGE) + " in a browser: curves, rotations, answers");
         screen().result("adapter (PEFT): " + dir.resolve("adapter") + " · run: " + dir);
         String task = ((Example.Completion) fresh.getLast()).prompt();
         screen().result("try it: " + Version.called() + " generate " + dir + " --prompt \"" + task + "\"");
         screen().result(
                 "        " + Version.called() + " merge " + dir + " --out " + to.resolve("merged") + " --verify");
         return ExitCode.OK;
-    }
-
-    /// The run's page, with what gyre train would have measured for it.
-    private void page(RunConfig c, Path dir, Results.Training training, Backend backend) {
-        screen().status("writing the report ...");
-        Results.measure(c, dir, training, backend);
-        if (c.results().report())
-            Report.examine(c, dir, backend, true);
-        Report.write(dir);
-        screen().done();
     }
 
     private Scores scores(Transformer model, Path base, Backend backend, Path valid, List<Example> fresh, Path before,
