@@ -267,9 +267,11 @@ public final class ConfigKeys {
                     throw f.bad("high_freq_factor", "a number above low_freq_factor");
                 yield new RopeScaling.Llama3(factor(f), low, high, original);
             }
-            case "yarn" -> new RopeScaling.Yarn(factor(f), original, f.number("beta_fast", 32),
-                    f.number("beta_slow", 1), f.numberOrNull("attention_factor"), f.numberOrNull("mscale"),
-                    f.numberOrNull("mscale_all_dim"), f.bool("truncate", true));
+            case "yarn" -> new RopeScaling.Yarn(factor(f), original, turns(f, "beta_fast", 32),
+                    turns(f, "beta_slow", 1), f.numberOrNull("attention_factor"), f.numberOrNull("mscale"),
+                    f.numberOrNull("mscale_all_dim"),
+                    // there, and null: Python takes that for false
+                    f.bool("truncate", !f.has("truncate")));
             case "longrope" -> {
                 List<Double> shorter = f.positiveNumbers("short_factor");
                 List<Double> longer = f.positiveNumbers("long_factor");
@@ -280,6 +282,14 @@ public final class ConfigKeys {
             }
             default -> throw f.bad(ropeKey(f), "one of default, linear, dynamic, llama3, yarn, longrope");
         };
+    }
+
+    /// 0 means what null means: transformers reads them with `or`.
+    private static double turns(Fields f, String key, double absent) {
+        double n = f.number(key, absent);
+        if (!(n >= 0))
+            throw f.bad(key, "a positive number");
+        return n == 0 ? absent : n;
     }
 
     private static double factor(Fields f) {

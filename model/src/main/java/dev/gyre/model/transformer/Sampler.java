@@ -1,5 +1,6 @@
 package dev.gyre.model.transformer;
 
+import dev.gyre.kernels.CheckFailedException;
 import dev.gyre.kernels.InputException;
 import java.util.Arrays;
 import java.util.SplittableRandom;
@@ -33,9 +34,13 @@ public final class Sampler {
     public int next(float[] logits) {
         int best = 0;
         int n = Math.min(V, logits.length);
-        for (int i = 1; i < n; i++)
+        for (int i = 0; i < n; i++) {
+            if (!Float.isFinite(logits[i]))
+                throw new CheckFailedException("the model's logits hold " + logits[i]
+                        + ": its weights, or those of an adapter, are not finite or too large");
             if (logits[i] > logits[best])
                 best = i;
+        }
         if (temperature == 0)
             return best;
         double[] p = new double[n];

@@ -242,6 +242,17 @@ class HfConfigTest {
         // the original length beside the object wins over the one inside
         assertThat(config("llama", ",'original_max_position_embeddings':4096,'rope_scaling':" + dict + "}")
                 .positions().rotaries().getFirst().scaling()).isEqualTo(new RopeScaling.Llama3(32, 1, 4, 4096));
+        // Python's `or`: 0 is as good as null for the two betas; a truncate of null is false
+        assertThat(config("qwen2", ",'max_position_embeddings':512,'rope_scaling':{'type':'yarn','factor':4,"
+                + "'beta_fast':0,'beta_slow':0,'attention_factor':0,'truncate':null}").positions().rotaries().getFirst().scaling())
+                .isEqualTo(new RopeScaling.Yarn(4, 512, 32, 1, 0.0, null, null, false));
+        assertThat(config("qwen2", ",'max_position_embeddings':512,'rope_scaling':{'type':'yarn','factor':4,"
+                + "'beta_fast':null,'attention_factor':null}").positions().rotaries().getFirst().scaling())
+                .isEqualTo(new RopeScaling.Yarn(4, 512, 32, 1, null, null, null, true));
+        for (String bad : new String[] {",'rope_theta':0", ",'rope_theta':-1",
+            ",'rope_scaling':{'type':'yarn','factor':4,'beta_fast':-1}"})
+            assertThatThrownBy(() -> config("llama", bad)).isInstanceOf(FormatException.class)
+                    .hasMessageContaining("positive");
         assertThat(config("qwen2", ",'max_position_embeddings':512,'rope_scaling':{'type':'yarn','factor':4,"
                 + "'mscale':0.7,'mscale_all_dim':1,'truncate':false,'beta_fast':16}").positions().rotaries().getFirst()
                 .scaling())

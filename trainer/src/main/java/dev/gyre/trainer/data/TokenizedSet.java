@@ -1,6 +1,6 @@
 package dev.gyre.trainer.data;
 
-import dev.gyre.kernels.InputException;
+import dev.gyre.kernels.GyreException;
 import dev.gyre.trainer.config.DataFiles;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.config.RunConfig.Format;
@@ -151,7 +151,7 @@ public final class TokenizedSet {
             ModelText.Masked m;
             try {
                 m = text.masked(example, rules.trainOn() == TrainOn.ALL);
-            } catch (RuntimeException e) {
+            } catch (GyreException e) {
                 throw new DataException(files.get(file), line, String.valueOf(e.getMessage()));
             }
             tasks += example.isTask() ? 1 : 0;
@@ -197,7 +197,7 @@ public final class TokenizedSet {
             int[] more;
             try {
                 more = text.more(piece.text());
-            } catch (IllegalArgumentException | InputException e) {
+            } catch (GyreException e) {
                 throw new DataException(files.get(file), String.valueOf(e.getMessage()));
             }
             int from = 0;

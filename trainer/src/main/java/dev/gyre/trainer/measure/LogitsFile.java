@@ -1,6 +1,7 @@
 package dev.gyre.trainer.measure;
 
 import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.CheckFailedException;
 import dev.gyre.kernels.InputException;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.emit.Tensor;
@@ -69,11 +70,20 @@ public final class LogitsFile {
                         .forEach((t, g) -> file.f32("grad/" + place(model, t), g,
                                 Arrays.stream(t.dims()).asLongStream().toArray()));
         }
+        requireFinite(logits, in, V);
         file.f32("logits", logits, in.B, in.T, V);
         if (in.trained > 0)
             file.f32("loss", new float[] {(float) (loss / in.trained)});
         file.write(out);
         return new Written(in.B, in.T, V, loss / in.trained, in.trained);
+    }
+
+    private static void requireFinite(float[] logits, Tokens in, int V) {
+        for (int i = 0; i < logits.length; i++)
+            if (!Float.isFinite(logits[i]))
+                throw new CheckFailedException("logits: row " + i / V / in.T + ", position " + i / V % in.T + " holds "
+                        + logits[i] + ": weights or rotary settings of the model are not what they should be; nothing"
+                        + " was written");
     }
 
     /// The tensor's name in the only adapter's file; of several adapters, the adapter's name and a slash before it.

@@ -5,6 +5,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.gyre.model.format.SafeTensorsWriter;
 import dev.gyre.trainer.cli.screen.ExitCode;
 import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import org.junit.jupiter.api.BeforeAll;
@@ -70,6 +72,25 @@ class StumblesTest {
         Cli c = Cli.gyre("train", file, "--resume", "--set", "adapter.method=lora");
         assertThat(c.code).isEqualTo(ExitCode.USAGE);
         assertThat(c.err).contains("was started with adapter.method: oft, now it is lora");
+    }
+
+    @Test
+    void logitsThatAreNotFiniteAreNoResult() throws IOException {
+        Path broken = dir.resolve("broken");
+        KilledTest.copy(tiny.model(), broken);
+        Path weights = broken.resolve("model.safetensors");
+        byte[] bytes = Files.readAllBytes(weights);
+        ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN).putFloat(bytes.length - 4, Float.NaN);
+        Files.write(weights, bytes);
+        Path tokens = Files.writeString(dir.resolve("some.json"), "{\"input_ids\": [[1, 2, 3]]}");
+        Path out = dir.resolve("logits.safetensors");
+        Cli c = Cli.gyre("logits", broken, "--tokens", tokens, "--out", out);
+        assertThat(c.code).as(c.toString()).isEqualTo(ExitCode.NUMERIC);
+        assertThat(c.err).contains("logits: row 0, position ", " holds NaN", "nothing was written");
+        assertThat(out).doesNotExist();
+        Cli said = Cli.gyre("generate", broken, "--prompt", "a");
+        assertThat(said.code).as(said.toString()).isEqualTo(ExitCode.NUMERIC);
+        assertThat(said.err).contains("the model's logits hold NaN");
     }
 
     /// Blocks of one feature have nothing that could turn.
