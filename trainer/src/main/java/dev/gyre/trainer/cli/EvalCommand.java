@@ -43,7 +43,8 @@ final class EvalCommand extends GyreCommand {
     @SuppressWarnings("NullAway.Init") // required, set by picocli
     Path file;
 
-    @Option(names = "--format", defaultValue = "auto", description = "auto, jsonl, csv, parquet or text (default: ${DEFAULT-VALUE}).")
+    @Option(names = "--format", defaultValue = "auto",
+            description = "auto, jsonl, csv, parquet or text (default: ${DEFAULT-VALUE}).")
     RunConfig.Format format = RunConfig.Format.AUTO;
 
     @Option(names = "--keys", paramLabel = "KEY=COLUMN",

@@ -61,7 +61,8 @@ public record RunConfig(
                     example = "data/valid.jsonl", input = true) @Nullable DataFiles valid,
             @Key(doc = "further validation sets with curves of their own, {name: file}, such as {old: data/old.jsonl}",
                     def = "{}", input = true) Map<String, DataFiles> alsoValid,
-            @Key(doc = "auto (by file name), jsonl (also a JSON list), csv, parquet or text", def = "auto") Format format,
+            @Key(doc = "auto (by file name), jsonl (also a JSON list), csv, parquet or text",
+                    def = "auto") Format format,
             @Key(doc = "names of the data's columns where they have others than Gyre knows, such as"
                     + " {prompt: question, completion: answer}",
                     def = "{}") Map<String, String> keys,
@@ -96,7 +97,8 @@ public record RunConfig(
                     throw new Conflict("also_valid", "also_valid: '" + name
                             + "' is no name for a curve; use letters, digits, _ . -");
             if (train.split() != null)
-                throw new Conflict("train", "train: " + train + " names no file; data.valid takes a part of the examples");
+                throw new Conflict("train",
+                        "train: " + train + " names no file; data.valid takes a part of the examples");
             if (valid != null && valid.split() != null) {
                 DataFiles.Split s = valid.split();
                 if (s.count() == 0 && !(s.share() > 0 && s.share() < 1) || s.count() < 0)

@@ -160,7 +160,8 @@ public final class Schema {
     }
 
     static boolean isSection(Class<?> type) {
-        return type.isRecord() && type != Names.class && type != DataFiles.class || type.isAnnotationPresent(OneOf.class);
+        return type.isRecord() && type != Names.class && type != DataFiles.class
+                || type.isAnnotationPresent(OneOf.class);
     }
 
     static @Nullable Object get(RecordComponent c, Object record) {

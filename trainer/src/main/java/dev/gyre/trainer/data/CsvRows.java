@@ -152,7 +152,8 @@ final class CsvRows implements Rows {
                 while (true) {
                     c = read();
                     if (c < 0)
-                        throw new DataException(file, opened, "a quotation mark is not closed up to the end of the file");
+                        throw new DataException(file, opened,
+                                "a quotation mark is not closed up to the end of the file");
                     if (c == '"') {
                         c = read();
                         if (c != '"')

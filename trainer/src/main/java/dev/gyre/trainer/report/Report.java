@@ -202,7 +202,8 @@ public final class Report {
     public static Path write(Path dir) {
         ObjectNode o = content(dir);
         Path page = dir.resolve(PAGE);
-        AtomicFiles.write(page, Page.html("Gyre \u00b7 " + o.path("name").asString(""), o, "page.js", "run.js", "report.js"));
+        AtomicFiles.write(page,
+                Page.html("Gyre \u00b7 " + o.path("name").asString(""), o, "page.js", "run.js", "report.js"));
         return page;
     }
 

@@ -83,22 +83,22 @@ class DataDocsTest {
     private static void check(Block b, int i) throws IOException {
         Path file = config(b.of, i);
         switch (b.kind) {
-        case "shows" -> {
-            Cli c = Cli.gyre("data", file, "--show", 9);
-            assertThat(c.code).as(c.toString()).isZero();
-            assertThat(c.out).contains(b.content);
-        }
-        case "refuses" -> {
-            Cli c = Cli.gyre("data", file);
-            assertThat(c.code).isEqualTo(2);
-            assertThat(c.err).contains(b.content.strip());
-        }
-        default -> {
-            Cli c = Cli.gyre("train", file);
-            assertThat(c.code).as(c.toString()).isZero();
-            assertThat(Files.readString(dir.resolve("run-" + i + "/held-out.txt")).replace(dir + "/", ""))
-                    .isEqualTo(b.content);
-        }
+            case "shows" -> {
+                Cli c = Cli.gyre("data", file, "--show", 9);
+                assertThat(c.code).as(c.toString()).isZero();
+                assertThat(c.out).contains(b.content);
+            }
+            case "refuses" -> {
+                Cli c = Cli.gyre("data", file);
+                assertThat(c.code).isEqualTo(2);
+                assertThat(c.err).contains(b.content.strip());
+            }
+            default -> {
+                Cli c = Cli.gyre("train", file);
+                assertThat(c.code).as(c.toString()).isZero();
+                assertThat(Files.readString(dir.resolve("run-" + i + "/held-out.txt")).replace(dir + "/", ""))
+                        .isEqualTo(b.content);
+            }
         }
     }
 }

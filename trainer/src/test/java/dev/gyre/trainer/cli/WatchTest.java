@@ -62,7 +62,8 @@ class WatchTest {
         Path data = dir.resolve(run + ".jsonl");
         StringBuilder s = new StringBuilder();
         for (int i = 0; i < 6; i++)
-            s.append("{\"prompt\": \"<img src=x onerror=alert(%d)>\", \"completion\": \"</script><b>\"}\n".formatted(i));
+            s.append(
+                    "{\"prompt\": \"<img src=x onerror=alert(%d)>\", \"completion\": \"</script><b>\"}\n".formatted(i));
         Files.writeString(data, s);
         Path file = dir.resolve(run + ".yaml");
         Files.writeString(file, """
@@ -144,8 +145,9 @@ class WatchTest {
         String policy = page.headers().firstValue("Content-Security-Policy").orElseThrow();
         assertThat(policy).contains("default-src 'none'", "script-src 'nonce-", "connect-src 'self'",
                 "frame-ancestors 'none'").doesNotContain("unsafe");
-        assertThat(page.body()).as("needs nothing else, and escapes").doesNotContain("<img", "<link", "src=\"", "href=\"",
-                "</script><b>")
+        assertThat(page.body()).as("needs nothing else, and escapes")
+                .doesNotContain("<img", "<link", "src=\"", "href=\"",
+                        "</script><b>")
                 .contains("\"state\":\"training\"", "\"steps\":100000");
         assertThat(get(address).headers().firstValue("Content-Security-Policy").orElseThrow()).as("a new nonce")
                 .isNotEqualTo(policy);
@@ -249,8 +251,10 @@ class WatchTest {
             Path file = config("taken", 3);
             Cli c = Cli.gyre("train", file, "--watch", taken.getLocalPort());
             assertThat(c.code).isEqualTo(ExitCode.USAGE);
-            assertThat(c.err).startsWith("gyre: port " + taken.getLocalPort() + " cannot be had (Address already in use)"
-                    + "; name another one, or none to take a free one").hasLineCount(1);
+            assertThat(c.err)
+                    .startsWith("gyre: port " + taken.getLocalPort() + " cannot be had (Address already in use)"
+                            + "; name another one, or none to take a free one")
+                    .hasLineCount(1);
             assertThat(dir.resolve("taken")).as("the run did not begin").doesNotExist();
         }
         assertThat(Cli.gyre("watch", dir.resolve("none")).err).startsWith("gyre: ").contains("no run directory");

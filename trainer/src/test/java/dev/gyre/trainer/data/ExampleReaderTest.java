@@ -202,15 +202,16 @@ class ExampleReaderTest {
                 .containsExactly("2 Completion[prompt=q, completion=a]");
         assertThat(read(keys, "b.jsonl", "{\"question\":\"q\",\"answer\":\"a\",\"prompt\":\"no\"}\n"
                 + "{\"prompt\":\"p\",\"completion\":\"c\"}\n")).as("Gyre's own names beside").containsExactly(
-                "1 Completion[prompt=q, completion=a]", "2 Completion[prompt=p, completion=c]");
+                        "1 Completion[prompt=q, completion=a]", "2 Completion[prompt=p, completion=c]");
         assertThat(read(Map.of("prompt", "question"), "c.jsonl", "{\"question\":\"q\",\"completion\":\"c\"}\n"))
                 .containsExactly("1 Completion[prompt=q, completion=c]");
         assertThat(read(Map.of("text", "content"), "d.csv", "content,prompt\nx,y\n")).containsExactly("2 Text[text=x]");
-        assertThat(read(Map.of("messages", "dialog"), "e.csv", "dialog\n\"[{\"\"role\"\":\"\"user\"\",\"\"content\"\":\"\"u\"\"}]\"\n"))
+        assertThat(read(Map.of("messages", "dialog"), "e.csv",
+                "dialog\n\"[{\"\"role\"\":\"\"user\"\",\"\"content\"\":\"\"u\"\"}]\"\n"))
                 .hasSize(1);
         assertThat(read(Map.of("prompt", "completion", "completion", "prompt"), "f.jsonl",
                 "{\"prompt\":\"a\",\"completion\":\"b\"}\n")).as("exchanged").containsExactly(
-                "1 Completion[prompt=b, completion=a]");
+                        "1 Completion[prompt=b, completion=a]");
         assertThatThrownBy(() -> read(keys, "g.csv", "question,reply\nq,a\n")).hasMessageContaining(
                 "g.csv:2: 'answer' (data.keys: completion) is missing (keys here: question, reply)");
     }
@@ -219,7 +220,8 @@ class ExampleReaderTest {
     void foldersAndPatternsAreReadByName() throws IOException {
         Path folder = Files.createDirectory(dir.resolve("many"));
         for (String name : List.of("b.jsonl", "a.jsonl", "c.csv", ".hidden.jsonl", "_SUCCESS", "notes.pdf"))
-            Files.writeString(folder.resolve(name), name.endsWith(".csv") ? "text\nc\n" : "{\"text\":\"" + name + "\"}\n");
+            Files.writeString(folder.resolve(name),
+                    name.endsWith(".csv") ? "text\nc\n" : "{\"text\":\"" + name + "\"}\n");
         Files.createDirectory(folder.resolve("below"));
         Files.writeString(folder.resolve("below/d.jsonl"), "{\"text\":\"d\"}\n");
         assertThat(DataFiles.of(folder.toString()).paths()).extracting(p -> folder.relativize(p).toString())
