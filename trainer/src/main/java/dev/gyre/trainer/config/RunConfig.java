@@ -88,8 +88,8 @@ public record RunConfig(
             @Key(doc = "examples longer than seq_len: truncate, drop, or split (running text only)",
                     def = "truncate") TooLong tooLong,
             @Key(doc = "a new order every epoch", def = "true") boolean shuffle,
-            @Key(doc = "megabytes of tokens that a set keeps in memory; a larger one is read from a file of tokens, with the"
-                    + " same result",
+            @Key(doc = "megabytes of tokens that a set keeps in memory, at most an eighth of the heap; a larger one is read"
+                    + " from a file of tokens, with the same result",
                     def = "256", min = 0, max = 4096) int memory,
             @Key(doc = "folder for files of tokens, which are made once for the same data and tokenizer; null: gyre/tokens"
                     + " in the user's cache folder",

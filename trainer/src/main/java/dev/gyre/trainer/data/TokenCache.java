@@ -36,10 +36,18 @@ public record TokenCache(long memory, Path folder) {
     private static final int WAIT_MILLIS = 300;
 
     /// What a configuration has when it says nothing.
-    public static final TokenCache DEFAULT = new TokenCache(256L * MILLION, home());
+    public static final TokenCache DEFAULT = new TokenCache(atMost(256L * MILLION), home());
 
     public static TokenCache of(RunConfig.Data d) {
-        return new TokenCache((long) d.memory() * MILLION, d.cache() == null ? home() : Path.of(d.cache()));
+        return new TokenCache(atMost((long) d.memory() * MILLION), d.cache() == null ? home() : Path.of(d.cache()));
+    }
+
+    /// Arrays that grow take up to three times what they hold.
+    private static final int OF_THE_HEAP = 8;
+
+    /// What a small heap has room for; nothing but memory and time depends on it.
+    private static long atMost(long bytes) {
+        return Math.min(bytes, Runtime.getRuntime().maxMemory() / OF_THE_HEAP);
     }
 
     private static Path home() {

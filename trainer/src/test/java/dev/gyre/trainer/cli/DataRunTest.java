@@ -135,16 +135,16 @@ class DataRunTest {
     /// Forty megabytes of text are as many tokens, which take four times that in memory.
     @Test
     void dataLargerThanTheHeapTrain() throws Exception {
-        larger(40, "-Xmx128m", "8");
+        larger(40, "-Xmx128m");
     }
 
     @Test
     @Tag("slow")
     void dataMuchLargerThanTheHeapTrain() throws Exception {
-        larger(400, "-Xmx256m", "64");
+        larger(400, "-Xmx256m");
     }
 
-    private static void larger(int megabytes, String heap, String memory) throws Exception {
+    private static void larger(int megabytes, String heap) throws Exception {
         Path file = dir.resolve("large-" + megabytes + ".jsonl");
         try (BufferedWriter w = Files.newBufferedWriter(file)) {
             String answer = "abcdefghijklmnopqrstuvwxyz ".repeat(30);
@@ -160,7 +160,7 @@ class DataRunTest {
                 "--add-modules", "jdk.incubator.vector", "-XX:+UseSerialGC", heap, "-cp",
                 System.getProperty("java.class.path"), "dev.gyre.trainer.cli.Main", "train",
                 config("large-" + megabytes).toString(), "--set", "data.train=" + file, "--set",
-                "data.memory=" + memory, "--set", "data.valid=64", "--set", "data.keys={}", "--set",
+                "data.valid=64", "--set", "data.keys={}", "--set",
                 "train.seq_len=64", "--set", "train.steps=3", "--set", "results.answers=0", "--set", "eval.samples=0",
                 "--set", "eval.batches=2");
         Path out = dir.resolve("large-" + megabytes + ".txt");
