@@ -87,7 +87,7 @@ public final class FolderLock implements AutoCloseable {
     /// after we opened it, and then a third could lock a new file of the same name. A size that no other has tells, as
     /// reading the file would give up the lock.
     private static boolean isStillNamed(Path file, FileChannel c) throws IOException {
-        long size = 1 + new SecureRandom().nextInt(MOST);
+        long size = 1L + new SecureRandom().nextInt(MOST);
         c.truncate(0);
         c.write(ByteBuffer.allocate(1), size - 1);
         try {

@@ -9,15 +9,18 @@ import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Iterator;
 import java.util.List;
 import java.util.Map;
+import java.util.NoSuchElementException;
 import java.util.function.Predicate;
+import org.jspecify.annotations.Nullable;
 
 /// The files of one set of examples, and how they are read.
 ///
 /// @param files in their order
 /// @param keys names of columns, as `data.keys` has them
-public record ExampleFiles(List<Path> files, Format format, Map<String, String> keys) {
+public record ExampleFiles(List<Path> files, Format format, Map<String, String> keys) implements Iterable<Example> {
     public ExampleFiles {
         files = List.copyOf(files);
         keys = Map.copyOf(keys);
@@ -56,6 +59,43 @@ public record ExampleFiles(List<Path> files, Format format, Map<String, String> 
             if (!ExampleReader.read(files.get(i), format, names, (e, line) -> sink.accept(e, number, line)))
                 return;
         }
+    }
+
+    /// All examples, read as they are asked for. A file is closed when its last one was given.
+    @Override
+    public Iterator<Example> iterator() {
+        RowKeys names = new RowKeys(keys);
+        return new Iterator<>() {
+            private int file = -1;
+            private @Nullable Rows rows;
+            private @Nullable Example next = advance();
+
+            private @Nullable Example advance() {
+                while (true) {
+                    Rows r = rows;
+                    Rows.@Nullable Row row = r == null ? null : ExampleReader.next(files.get(file), r);
+                    if (row != null)
+                        return row.example();
+                    if (++file >= files.size())
+                        return null;
+                    rows = ExampleReader.open(files.get(file), format, names);
+                }
+            }
+
+            @Override
+            public boolean hasNext() {
+                return next != null;
+            }
+
+            @Override
+            public Example next() {
+                Example e = next;
+                if (e == null)
+                    throw new NoSuchElementException();
+                next = advance();
+                return e;
+            }
+        };
     }
 
     /// The first `most` examples that ask for an answer.

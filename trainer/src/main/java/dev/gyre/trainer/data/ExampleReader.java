@@ -78,25 +78,51 @@ public final class ExampleReader {
 
     /// As long as `sink` wants more; whether it does at the end of the file.
     static boolean read(Path file, Format format, RowKeys keys, Until sink) {
-        if (Inputs.isSpecial(file))
-            throw new DataException(file, "is a pipe, a socket or a device, not a file; name a file of examples");
-        try (Rows rows = open(file, format(file, format), keys)) {
-            for (Rows.Row r = rows.next(); r != null; r = rows.next())
+        try (Rows rows = open(file, format, keys)) {
+            for (Rows.Row r = next(file, rows); r != null; r = next(file, rows))
                 if (!sink.accept(r.example(), r.line()))
                     return false;
             return true;
-        } catch (NoSuchFileException e) {
-            throw new DataException(file, "no such file; paths are relative to " + Path.of("").toAbsolutePath());
-        } catch (EOFException e) {
-            throw new DataException(file, "ends before its content does; is the file complete?");
         } catch (IOException e) {
-            throw new DataException(file, Files.isDirectory(file) ? DIRECTORY : "cannot be read: " + e.getMessage());
+            throw failed(file, e);
+        }
+    }
+
+    private static DataException failed(Path file, IOException e) {
+        return switch (e) {
+            case NoSuchFileException _ ->
+                    new DataException(file, "no such file; paths are relative to " + Path.of("").toAbsolutePath());
+            case EOFException _ -> new DataException(file, "ends before its content does; is the file complete?");
+            default -> new DataException(file, Files.isDirectory(file) ? DIRECTORY
+                    : "cannot be read: " + e.getMessage());
+        };
+    }
+
+    /// The next row of an open file; null at its end, where it is closed.
+    static Rows.@Nullable Row next(Path file, Rows rows) {
+        try {
+            Rows.Row r = rows.next();
+            if (r == null)
+                rows.close();
+            return r;
+        } catch (IOException e) {
+            throw failed(file, e);
+        }
+    }
+
+    static Rows open(Path file, Format format, RowKeys keys) {
+        if (Inputs.isSpecial(file))
+            throw new DataException(file, "is a pipe, a socket or a device, not a file; name a file of examples");
+        try {
+            return opened(file, format(file, format), keys);
+        } catch (IOException e) {
+            throw failed(file, e);
         }
     }
 
     private static final String DIRECTORY = "is a directory; name a file of examples";
 
-    private static Rows open(Path file, Format format, RowKeys keys) throws IOException {
+    private static Rows opened(Path file, Format format, RowKeys keys) throws IOException {
         if (Files.isDirectory(file))
             throw new DataException(file, DIRECTORY);
         boolean packed = name(file).endsWith(GZIP);

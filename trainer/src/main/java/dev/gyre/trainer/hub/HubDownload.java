@@ -23,6 +23,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.ToLongFunction;
 import org.jspecify.annotations.Nullable;
 import tools.jackson.databind.JsonNode;
@@ -155,13 +156,13 @@ public final class HubDownload implements AutoCloseable {
 
     private List<HubFile> tree(HubName name, String commit) {
         List<HubFile> out = new ArrayList<>();
-        URI[] next = {address("/api/models/" + name.id() + "/tree/" + commit + "?recursive=true&expand=false")};
-        for (int pages = 0; next[0] != null; pages++) {
-            URI page = next[0];
-            next[0] = null;
+        URI page = address("/api/models/" + name.id() + "/tree/" + commit + "?recursive=true&expand=false");
+        for (int pages = 0; page != null; pages++) {
             if (pages == 100)
                 throw new HubException(name + " has more files than a model has");
-            JsonNode list = http.json(name, page, n -> next[0] = own(n), listener::waiting);
+            AtomicReference<@Nullable URI> next = new AtomicReference<>();
+            JsonNode list = http.json(name, page, n -> next.set(own(n)), listener::waiting);
+            page = next.get();
             if (!list.isArray())
                 throw new HubException(settings.host() + " sends no list of files of " + name
                         + "; is HF_ENDPOINT right?");

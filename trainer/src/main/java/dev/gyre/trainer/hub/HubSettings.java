@@ -108,7 +108,7 @@ public record HubSettings(URI endpoint, Path cache, @Nullable String token, bool
         Proxy https = proxy(env, "https_proxy", "all_proxy");
         Proxy http = proxy(env, "http_proxy", "all_proxy");
         ProxySelector system = ProxySelector.getDefault();
-        if (https == Proxy.NO_PROXY && http == Proxy.NO_PROXY)
+        if (https.equals(Proxy.NO_PROXY) && http.equals(Proxy.NO_PROXY))
             return system;
         List<String> direct = new ArrayList<>();
         for (String host : either(env, "no_proxy").split(","))

@@ -5,7 +5,6 @@ import dev.gyre.model.format.ModelDir;
 import dev.gyre.model.weights.Storage;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.ConfigWriter;
-import dev.gyre.trainer.config.DataFiles;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.data.ExampleFiles;
 import dev.gyre.trainer.data.ModelText;

@@ -45,7 +45,7 @@ public final class Screen {
     public static Screen system() {
         Console console = System.console();
         boolean terminal = console != null && console.isTerminal();
-        return new Screen(System.out, System.err, terminal, () -> terminal ? console.readLine() : null);
+        return new Screen(System.out, System.err, terminal, () -> console == null ? null : console.readLine());
     }
 
     public PrintWriter writer() {
