@@ -9,20 +9,20 @@ final class RopeKernels {
     private RopeKernels() {
     }
 
-    /// Rotates the pairs (j, j + half) of each head of x (N, heads*D) in place by the angle whose cosine and sine are in row
-    /// `positions[n]` of cos, sin (P, half); `direction` is 1, or -1 for the inverse.
+    /// Rotates the pairs (j, j + pairs) of each head of x (N, heads*D) in place by the angle whose cosine and sine are in row
+    /// `positions[n]` of cos, sin (P, pairs); `direction` is 1, or -1 for the inverse.
     static void rope(IntArray at, int slot, FloatArray cos, FloatArray sin, IntArray positions, FloatArray x, int N,
-            int heads, int D, int half, float direction) {
+            int heads, int D, int pairs, float direction) {
         int cosAt = at.get(slot);
         int sinAt = at.get(slot + 1);
         int positionsAt = at.get(slot + 2);
         int xAt = at.get(slot + 3);
-        for (@Parallel int i = 0; i < N * heads * half; i++) {
-            int j = i % half;
-            int head = i / half;
-            int angle = positions.get(positionsAt + head / heads) * half + j;
+        for (@Parallel int i = 0; i < N * heads * pairs; i++) {
+            int j = i % pairs;
+            int head = i / pairs;
+            int angle = positions.get(positionsAt + head / heads) * pairs + j;
             int lo = xAt + head * D + j;
-            int hi = lo + half;
+            int hi = lo + pairs;
             float a = x.get(lo);
             float b = x.get(hi);
             float c = cos.get(cosAt + angle);

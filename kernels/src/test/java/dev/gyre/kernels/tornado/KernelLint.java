@@ -73,6 +73,12 @@ final class KernelLint {
             "exp", "log", "pow", "sqrt", "rsqrt", "cbrt", "sin", "cos", "tan", "tanh", "floor", "ceil", "round", "rint",
             "trunc", "hypot", "erf", "remainder", "nan", "isnan", "barrier", "prefetch", "printf", "popcount", "clz");
 
+    /// Types and qualifiers of OpenCL that Java does not have: a parameter of such a name does not compile there. (One that
+    /// is named like a function, `sin`, hides it.)
+    private static final Set<String> KEYWORDS = Set.of("kernel", "global", "local", "constant", "generic", "half", "bool",
+            "uchar", "uint", "ulong", "ushort", "pipe", "register", "inline", "signed", "unsigned", "auto", "extern",
+            "typedef", "struct", "union", "sizeof", "restrict", "quad", "complex");
+
     private KernelLint() {
     }
 
@@ -128,6 +134,10 @@ final class KernelLint {
         private void entry() {
             if (WORDS.contains(method.methodName().stringValue()))
                 out.add("named like a word of OpenCL");
+            code.elementStream().forEach(x -> {
+                if (x instanceof LocalVariable v && KEYWORDS.contains(v.name().stringValue()))
+                    out.add("a variable is named like a word of OpenCL, " + v.name().stringValue());
+            });
             for (ClassDesc p : parameters()) {
                 String d = p.descriptorString();
                 if (d.equals("Z"))

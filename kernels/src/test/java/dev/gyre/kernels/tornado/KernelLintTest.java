@@ -70,7 +70,7 @@ class KernelLintTest {
         "localArrayLeaves | local array handed to first", "dividesByPowerOfTwo | power of two",
         "remainderOfPowerOfTwo | power of two", "hashes | undefined in C", "throwsUp | throw",
         "privateArray | private array", "packsBits | bits",
-        "step | word of OpenCL", "concatenates | invokedynamic"})
+        "step | word of OpenCL", "takesHalf | word of OpenCL, half", "concatenates | invokedynamic"})
     void plantedViolationIsCaught(String method, String complaint) throws Exception {
         assertThat(KernelLint.check(parse(Violations.class))).anyMatch(c -> c.startsWith(method + ": ")
                 && c.contains(complaint));

@@ -234,6 +234,11 @@ final class Violations {
             x.set(i, 0f);
     }
 
+    static void takesHalf(FloatArray x, int half) {
+        for (@Parallel int i = 0; i < 4; i++)
+            x.set(i, half);
+    }
+
     static void concatenates(FloatArray x, int n) {
         for (@Parallel int i = 0; i < 4; i++)
             x.set(i, ("" + n).length());
