@@ -64,6 +64,7 @@ public final class KernelCode {
         }
     }
 
+    private static final String CONTEXT = "uk/ac/manchester/tornado/api/KernelContext";
     private static final String ARRAYS = "uk/ac/manchester/tornado/api/types/arrays/";
     /// The analysis of each class of kernels, kept because bytecode does not change.
     private static final ClassValue<Analysis> KNOWN = new ClassValue<>() {
@@ -326,6 +327,10 @@ public final class KernelCode {
                 int receiver = stack.pop();
                 if (owner.startsWith(ARRAYS) && receiver >= 0)
                     touch(receiver, ofCall(i.name().stringValue()));
+                if (owner.equals(CONTEXT)) // mmaStore, atomicAdd: the SDK takes both for reading and writing
+                    for (int a : args)
+                        if (a >= 0)
+                            touch(a, Access.READ_WRITE);
             } else {
                 Access[] inner = analysis.accesses(owner, i.name().stringValue(), type);
                 for (int a = 0; a < n; a++)

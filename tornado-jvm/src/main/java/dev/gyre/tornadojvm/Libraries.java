@@ -3,10 +3,12 @@ package dev.gyre.tornadojvm;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.Collections;
 import java.util.HashMap;
 import java.util.IdentityHashMap;
 import java.util.Map;
 import java.util.ServiceLoader;
+import java.util.Set;
 import java.util.function.UnaryOperator;
 import uk.ac.manchester.tornado.api.common.Access;
 import uk.ac.manchester.tornado.api.common.LibraryTaskDescriptor;
@@ -39,7 +41,7 @@ final class Libraries {
         long[] pointers = new long[arguments.length];
         boolean[] references = new boolean[arguments.length];
         Map<TornadoNativeArray, MemorySegment> copies = new IdentityHashMap<>();
-        Map<TornadoNativeArray, Boolean> written = new IdentityHashMap<>();
+        Set<TornadoNativeArray> written = Collections.newSetFromMap(new IdentityHashMap<>());
         try (Arena arena = Arena.ofConfined()) {
             for (int i = 0; i < arguments.length; i++)
                 if (arguments[i] instanceof TornadoNativeArray a) {
@@ -47,12 +49,12 @@ final class Libraries {
                     references[i] = true;
                     pointers[i] = copies.computeIfAbsent(device, x -> copy(arena, x)).address() + GUARD
                             + TornadoNativeArray.ARRAY_HEADER;
-                    written.merge(device, access[i] == Access.WRITE_ONLY || access[i] == Access.READ_WRITE,
-                            Boolean::logicalOr);
+                    if (access[i] == Access.WRITE_ONLY || access[i] == Access.READ_WRITE)
+                        written.add(device);
                 }
             library.provider.dispatch(d.getFunctionName(), new LibraryInvocation(arguments, pointers, references,
                     JvmRuntime.INSTANCE, 0, library.context, d.getTuning()));
-            copies.forEach((device, copy) -> finish(d.getFunctionName(), device, copy, written.get(device)));
+            copies.forEach((device, copy) -> finish(d.getFunctionName(), device, copy, written.contains(device)));
         }
     }
 

@@ -2,6 +2,7 @@ package dev.gyre.kernels.check;
 
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.Program;
+import dev.gyre.kernels.op.AttentionOps;
 import dev.gyre.kernels.op.Buf;
 import dev.gyre.kernels.op.DType;
 import dev.gyre.kernels.op.ElementOps;
@@ -185,6 +186,9 @@ public interface OpCase {
                 for (Op op : ops)
                     if (tol != null && op instanceof ProductOps.MatMul product)
                         tol = tol.rounded(on.precision(product));
+                    else
+                        if (tol != null && op instanceof AttentionOps.Attention attention)
+                            tol = tol.attention(on.attentionPrecision(attention.D()));
                 out.add(new Operand(o.name(), o.host(), o.result(), o.initial(), o.from(), o.size(), tol));
             }
             return out;

@@ -42,6 +42,12 @@ public record Tol(double atol, double rtol, String why) {
         };
     }
 
+    /// The same for attention and its gradient whose factors are rounded.
+    Tol attention(Precision precision) {
+        return precision == Precision.F32 ? this
+                : new Tol(atol * 0x1p15, rtol + 0x1p-6, why + ", factors and probabilities in BF16");
+    }
+
     public double allowed(double maxReference) {
         return atol + rtol * maxReference;
     }

@@ -13,7 +13,8 @@ import org.jspecify.annotations.Nullable;
 /// The device whose memory a plan is about: the one that a run names where it is at hand, else a GPU as it will be found.
 ///
 /// @param name for messages: `opencl:0`, `a GPU`
-public record PlannedDevice(String name, Size size) {
+/// @param logits that its programs hold at once ([dev.gyre.kernels.Backend#logits]); those of a large GPU if it is not at hand
+public record PlannedDevice(String name, Size size, int logits) {
     /// Bytes that a session of programs takes there.
     @FunctionalInterface
     public interface Size {
@@ -28,7 +29,7 @@ public record PlannedDevice(String name, Size size) {
         if (!device.startsWith("cpu") && (TornadoDevices.sdkPresent() || device.equals("jvm")))
             try {
                 if (Devices.open(device, asked, narrow).backend() instanceof TornadoBackend b)
-                    return new PlannedDevice(b.name(), b::bytes);
+                    return new PlannedDevice(b.name(), b::bytes, b.logits());
             } catch (DeviceException e) {
                 // planned for another machine
             }
@@ -36,8 +37,10 @@ public record PlannedDevice(String name, Size size) {
         Precision precision = asked != null ? asked : cuda ? Devices.unasked(narrow) : Precision.F32;
         if (precision == Precision.F32 && !cuda)
             return new PlannedDevice("a GPU",
-                    (programs, doubled) -> TornadoBackend.bytesOnGpu(programs, doubled, null));
+                    (programs, doubled) -> TornadoBackend.bytesOnGpu(programs, doubled, null),
+                    TornadoBackend.GPU_LOGITS);
         return new PlannedDevice("a GPU with cuBLAS in " + precision.name().toLowerCase(Locale.ROOT),
-                (programs, doubled) -> TornadoBackend.bytesOnGpu(programs, doubled, precision));
+                (programs, doubled) -> TornadoBackend.bytesOnGpu(programs, doubled, precision),
+                TornadoBackend.GPU_LOGITS);
     }
 }

@@ -10,12 +10,21 @@ import dev.gyre.kernels.tornado.TaskGraphs.Grid;
 
 /// Lowering of [dev.gyre.kernels.op.AttentionOps].
 final class AttentionTornado extends OpLowering {
+    private final boolean tensorCores;
+
     AttentionTornado(TaskGraphs tasks, DeviceMemory memory, Choice choice) {
         super(tasks, memory, choice);
+        tensorCores = choice.tensorCores();
     }
 
     void lower(AttentionOps op) {
         switch (op) {
+            case AttentionOps.Attention o when tensorCores && AttentionMma.takes(o.D()) ->
+                    new AttentionMma(tasks, memory, workGroups).attention(o);
+            case AttentionOps.AttentionGrad o when tensorCores && AttentionMma.takes(o.D()) -> {
+                outputDot(o);
+                new AttentionMma(tasks, memory, workGroups).gradient(o);
+            }
             case AttentionOps.Attention o -> {
                 Floats q = f(o.q());
                 Floats k = f(o.k());
@@ -67,7 +76,6 @@ final class AttentionTornado extends OpLowering {
         Floats k = f(o.k());
         Floats v = f(o.v());
         Ints start = i(o.start());
-        Floats out = f(o.out());
         Floats lse = f(o.lse());
         Floats dOut = f(o.dOut());
         Floats delta = f(o.delta());
@@ -76,8 +84,7 @@ final class AttentionTornado extends OpLowering {
         int N = o.B() * o.T();
         int values = N * o.KV() * o.D();
         Floats dV = apart(f(o.dV()), values, dK);
-        tasks.task("outputDot", items(N * o.H()), AttentionKernels::outputDot, at(out.at(), dOut.at(), delta.at()),
-                out.array(), dOut.array(), delta.array(), N * o.H(), o.D());
+        outputDot(o);
         int tile = AttentionTileKernels.TILE;
         int[] atQ = at(q.at(), k.at(), v.at(), start.at(), lse.at(), dOut.at(), delta.at(), dQ.at(), o.D(), tile);
         int[] atK = at(q.at(), k.at(), v.at(), start.at(), lse.at(), dOut.at(), delta.at(), dK.at(), dV.at(), o.D(),
@@ -100,6 +107,15 @@ final class AttentionTornado extends OpLowering {
                 v.array(), start.array(), lse.array(), dOut.array(), delta.array(), dK.array(), dV.array(), N, o.T(),
                 o.H(), o.KV(), o.D(), (float) o.scale(), o.window());
         settle(dV, f(o.dV()), values);
+    }
+
+    private void outputDot(AttentionOps.AttentionGrad o) {
+        Floats out = f(o.out());
+        Floats dOut = f(o.dOut());
+        Floats delta = f(o.delta());
+        int rows = o.B() * o.T() * o.H();
+        tasks.task("outputDot", items(rows), AttentionKernels::outputDot, at(out.at(), dOut.at(), delta.at()),
+                out.array(), dOut.array(), delta.array(), rows, o.D());
     }
 
     private void cacheRows(Floats x, Floats cache, Ints start, int T, int C) {

@@ -23,7 +23,7 @@ import uk.ac.manchester.tornado.runtime.library.spi.TornadoNativeStreamSupport;
 /// | FloatArray | F32 |
 /// | ShortArray | BF16, as bits |
 ///
-/// The matrices begin at the elements that the host's copy of an IntArray holds when the call is made.
+/// The matrices begin at the elements that the host's copy of an IntArray holds, from a slot on, when the call is made.
 public final class CuBlasProvider implements TornadoLibraryProvider {
     private static final String NAME = "gyre/cublas";
     private static final String GEMM = "gemm";

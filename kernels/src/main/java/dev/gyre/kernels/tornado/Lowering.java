@@ -24,8 +24,9 @@ final class Lowering {
     ///
     /// @param workGroups whether to use the kernels that share local memory in work groups, where there are any
     /// @param cuBlas the precision in which cuBLAS computes large matrix products, null to use our own kernels
+    /// @param tensorCores whether attention rounds its factors to BF16 and multiplies them on tensor cores
     /// @param cudaGraphs whether each task graph is recorded when it first runs and then launched as one CUDA graph
-    record Choice(boolean workGroups, @Nullable Precision cuBlas, boolean cudaGraphs) {
+    record Choice(boolean workGroups, @Nullable Precision cuBlas, boolean tensorCores, boolean cudaGraphs) {
     }
 
     private Lowering() {

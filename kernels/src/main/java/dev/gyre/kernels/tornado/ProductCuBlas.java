@@ -26,7 +26,7 @@ final class ProductCuBlas extends OpLowering {
     private final ProductTornado own;
     private final Precision precision;
 
-    /// A factor, or the result, from element `at` of an array.
+    /// A factor, from element `at` of an array.
     private record Part(TornadoNativeArray array, int at) {
     }
 
@@ -55,10 +55,11 @@ final class ProductCuBlas extends OpLowering {
         Matrix result = new Matrix(c.array(), o.N(), false);
         float alpha = (float) o.alpha();
         float beta = o.accumulate() ? 1f : 0f;
+        int compute = precision == Precision.TF32 ? CuBlas.COMPUTE_32F_FAST_TF32 : CuBlas.COMPUTE_32F;
         tasks.library("gemm", at(b.at, a.at, c.at()),
                 (at, slot) -> CuBlasProvider.gemm(o.N(), o.M(), o.K(), alpha, first, second, beta, result, at, slot,
-                        precision == Precision.TF32 ? CuBlas.COMPUTE_32F_FAST_TF32 : CuBlas.COMPUTE_32F),
-                b.array, a.array, c.array(), o.form(), o.M(), o.N(), o.K(), alpha, beta);
+                        compute),
+                b.array, a.array, c.array(), o.form(), o.M(), o.N(), o.K(), alpha, beta, compute);
     }
 
     private Part decoded(Buf b) {
@@ -74,8 +75,7 @@ final class ProductCuBlas extends OpLowering {
 
     private Part rounded(Floats x, int n) {
         Shorts y = memory.shortScratch(n);
-        tasks.task("toBf16", items(n), ProductBf16Kernels::toBf16, at(x.at(), y.at()), x.array(), memory.powers(),
-                y.array(), n);
+        tasks.task("toBf16", items(n), ProductBf16Kernels::toBf16, at(x.at(), y.at()), x.array(), y.array(), n);
         return new Part(y.array(), y.at());
     }
 
@@ -92,7 +92,7 @@ final class ProductCuBlas extends OpLowering {
                 tasks.task("nf4ToBf16", items(b.length()), ProductBf16Kernels::nf4ToBf16,
                         at(q.codes().at(), q.tables().at(), q.maxima().at(), q.maximaCodes().at(), y.at()),
                         q.codes().array(), q.tables().array(), q.maxima().array(), q.maximaCodes().array(),
-                        memory.powers(), y.array(), b.length(), q.block(), q.nested());
+                        y.array(), b.length(), q.block(), q.nested());
                 yield new Part(y.array(), y.at());
             }
             case I32 -> throw ProductTornado.notAFactor(b);

@@ -19,8 +19,12 @@ import uk.ac.manchester.tornado.api.enums.TornadoVMBackendType;
 public final class TornadoBackend implements Backend {
     /// `true` or `false`: use the kernels that share local memory, or do not, whatever the device is; for comparisons.
     private static final String WORK_GROUPS = "gyre.device.groups";
+    /// `false`: attention in F32 also where `precision: bf16`, for GPUs older than compute capability 8.0 and for comparisons.
+    private static final String TENSOR_CORES = "gyre.device.tensorcores";
     /// `true`: launch task graphs on `cuda:N` as CUDA graphs. Off by default: so far run on an emulated device only.
     private static final String CUDA_GRAPHS = "gyre.device.cudagraphs";
+    /// [#logits()] of a GPU with at least 64 GiB.
+    public static final int GPU_LOGITS = 1 << 28;
     /// Bytes of local memory that the work-group kernels need.
     private static final int GROUP_MEMORY = 48 << 10;
 
@@ -56,17 +60,23 @@ public final class TornadoBackend implements Backend {
                 throw new DeviceException(
                         "precision " + text(precision) + " needs cuBLAS, which only devices cuda:N have;"
                                 + " device " + name + " computes in f32 (precision: f32)");
-            return new TornadoBackend(name, device, new Lowering.Choice(workGroups, null, false), "");
+            return new TornadoBackend(name, device, new Lowering.Choice(workGroups, null, false, false), "");
         }
         String missing = CuBlas.missing();
         if (missing == null)
-            return new TornadoBackend(name, device, new Lowering.Choice(workGroups, precision, cudaGraphs()),
+            return new TornadoBackend(name, device,
+                    new Lowering.Choice(workGroups, precision, precision == Precision.BF16 && tensorCores(),
+                            cudaGraphs()),
                     ", products by cuBLAS in " + text(precision));
         if (precision != Precision.F32)
             throw new DeviceException("precision " + text(precision) + " on " + name + " needs cuBLAS: " + missing
                     + "; install CUDA's cuBLAS, or set precision: f32 for our own kernels");
-        return new TornadoBackend(name, device, new Lowering.Choice(workGroups, null, cudaGraphs()),
+        return new TornadoBackend(name, device, new Lowering.Choice(workGroups, null, false, cudaGraphs()),
                 ", products by our own kernels (no cuBLAS: " + missing + ")");
+    }
+
+    private static boolean tensorCores() {
+        return !"false".equals(System.getProperty(TENSOR_CORES));
     }
 
     private static boolean cudaGraphs() {
@@ -79,13 +89,19 @@ public final class TornadoBackend implements Backend {
 
     /// The device of that name with the work-group kernels, whatever its type.
     static TornadoBackend withWorkGroups(String name) {
-        return new TornadoBackend(name, TornadoDevices.find(name), new Lowering.Choice(true, null, false), "");
+        return new TornadoBackend(name, TornadoDevices.find(name), new Lowering.Choice(true, null, false, false), "");
     }
 
     /// The device of that name with cuBLAS in this precision, whatever its type; the stand-in has it too.
     static TornadoBackend withCuBlas(String name, Precision precision) {
-        return new TornadoBackend(name, TornadoDevices.find(name), new Lowering.Choice(true, precision, cudaGraphs()),
+        return new TornadoBackend(name, TornadoDevices.find(name),
+                new Lowering.Choice(true, precision, false, cudaGraphs()),
                 "");
+    }
+
+    /// The device of that name with attention on tensor cores, whatever its type; the stand-in executes their instructions.
+    static TornadoBackend withTensorCores(String name) {
+        return new TornadoBackend(name, TornadoDevices.find(name), new Lowering.Choice(true, null, true, false), "");
     }
 
     @Override
@@ -98,6 +114,16 @@ public final class TornadoBackend implements Backend {
         return TornadoDevices.describe(name, device) + products;
     }
 
+    /// On a GPU a 64th of its memory, at most 1 GiB.
+    @Override
+    public int logits() {
+        return device.getDeviceType() == TornadoDeviceType.GPU ? logits(device.getMaxGlobalMemory()) : LOGITS;
+    }
+
+    static int logits(long memory) {
+        return (int) Math.clamp(memory / 64 / Float.BYTES, LOGITS, GPU_LOGITS);
+    }
+
     @Override
     public Precision precision() {
         return choice.cuBlas() == null ? Precision.F32 : choice.cuBlas();
@@ -107,6 +133,11 @@ public final class TornadoBackend implements Backend {
     public Precision precision(ProductOps.MatMul product) {
         Precision p = choice.cuBlas();
         return p != null && ProductCuBlas.takes(product) ? p : Precision.F32;
+    }
+
+    @Override
+    public Precision attentionPrecision(int D) {
+        return choice.tensorCores() && AttentionMma.takes(D) ? Precision.BF16 : Precision.F32;
     }
 
     /// @throws DeviceException if the device has less than `need` bytes
@@ -133,7 +164,8 @@ public final class TornadoBackend implements Backend {
     ///
     /// @param cuBlas the precision of cuBLAS on that GPU; null without cuBLAS
     public static long bytesOnGpu(List<Program> programs, boolean doubled, @Nullable Precision cuBlas) {
-        return outline(programs, doubled, new Lowering.Choice(true, cuBlas, false), Long.MAX_VALUE).bytes();
+        return outline(programs, doubled, new Lowering.Choice(true, cuBlas, cuBlas == Precision.BF16, false),
+                Long.MAX_VALUE).bytes();
     }
 
     /// What programs take on a device, without running them.

@@ -33,6 +33,7 @@ import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
+import uk.ac.manchester.tornado.api.common.LibraryTaskDescriptor;
 import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
 
 /// Products by cuBLAS in each precision: on the stand-in with our own cuBLAS ([HostCuBlas]), or on the NVIDIA GPU if that is
@@ -124,16 +125,6 @@ class CuBlasTest {
         return out;
     }
 
-    /// Ties are rounded to even; values beyond the range become infinite.
-    @ParameterizedTest
-    @ValueSource(floats = {0f, 1f, -1f, 1.00390625f, 1.01171875f, 1.0039063f, 0.99902344f, -3.1415927f, 1e-38f, 1e-40f,
-        -1e-45f, 1.1754944e-38f, 3.3895314e38f, 3.4e38f, Float.MAX_VALUE, Float.POSITIVE_INFINITY,
-        Float.NEGATIVE_INFINITY, 9.1835e-41f, 4.6e-41f, 65504f, 1e30f, 0.1f})
-    void brainFloatsAreTheNearest(float x) {
-        int bits = Float.floatToRawIntBits(x);
-        assertThat(ProductBf16Kernels.bits(x, powers()) & 0xffff).isEqualTo(bits + 0x7fff + (bits >> 16 & 1) >>> 16);
-    }
-
     @ParameterizedTest
     @EnumSource
     void notANumberStaysWhereItBelongs(Precision precision) {
@@ -179,10 +170,6 @@ class CuBlasTest {
         assertThat(more).isPositive(); // decoded weights
     }
 
-    private static FloatArray powers() {
-        return DeviceMemory.powersOfTwo();
-    }
-
     /// Factors and the result are parts of larger buffers, as a chunk of the output head is; what is outside stays.
     @ParameterizedTest
     @EnumSource
@@ -220,6 +207,54 @@ class CuBlasTest {
             assertThat((double) result[i]).as("%d", i).isCloseTo(expected[i], within(1e-4));
         assertThat(result).startsWith(Arrays.copyOf(old, 2 * before)).endsWith(
                 Arrays.copyOfRange(old, old.length - behind, old.length));
+    }
+
+    /// Graphs with the same calls at other offsets are one graph, unless calls are recorded with their addresses.
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void callsTakeTheirOffsetsWhenTheyAreMade(boolean recorded) {
+        TaskGraphs tasks = new TaskGraphs(true, recorded);
+        FloatArray x = new FloatArray(1);
+        for (int layer = 0; layer < 4; layer++) {
+            tasks.library("call", new int[] {layer % 2}, (_, _) -> new LibraryTaskDescriptor(), x);
+            tasks.cut();
+        }
+        assertThat(tasks.graphs()).hasSize(recorded ? 2 : 1);
+        assertThat(tasks.finish()).extracting(TaskGraphs.Launch::graph)
+                .isEqualTo(recorded ? List.of(0, 1, 0, 1) : List.of(0, 0, 0, 0));
+    }
+
+    /// As in layers: the same product at other places, more often than a graph has it.
+    @Test
+    void equalProductsAtManyPlaces() {
+        int layers = 8;
+        Random random = new Random(4);
+        Buf a = Buf.param("a", layers * M * K);
+        Buf b = Buf.param("b", layers * N * K);
+        Buf c = Buf.param("c", layers * M * N);
+        float[] x = numbers(random, layers * M * K);
+        float[] y = numbers(random, layers * N * K);
+        float[] result = new float[layers * M * N];
+        Program.Builder program = Program.builder("layers");
+        for (int l = 0; l < layers; l++)
+            program.add(new ProductOps.MatMul(Form.NT, a.view("x" + l, (long) l * M * K, M * K),
+                    b.view("w" + l, (long) (layers - 1 - l) * N * K, N * K), c.view("y" + l, (long) l * M * N, M * N),
+                    M,
+                    N, K, 1f, false));
+        Program p = program.build();
+        try (Session s = TornadoBackend.withCuBlas(HostCuBlas.device(), Precision.F32).open(List.of(p))) {
+            s.write(a, x);
+            s.write(b, y);
+            s.run(p);
+            s.read(c, result);
+        }
+        for (int i = 0; i < result.length; i++) {
+            int l = i / (M * N);
+            double sum = 0;
+            for (int k = 0; k < K; k++)
+                sum += (double) x[(i / N) * K + k] * y[((layers - 1 - l) * N + i % N) * K + k];
+            assertThat((double) result[i]).as("%d", i).isCloseTo(sum, within(1e-4));
+        }
     }
 
     /// Values that no precision rounds.

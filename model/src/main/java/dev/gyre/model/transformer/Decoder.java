@@ -70,7 +70,8 @@ public final class Decoder implements AutoCloseable {
         for (Adapter a : adapters)
             trained.addAll(a.tensors());
         Buffers store = new Buffers(source, trained);
-        TransformerProgram emit = new TransformerProgram(config, store, Transformer.byModule(adapters), maxPositions);
+        TransformerProgram emit = new TransformerProgram(config, store, Transformer.byModule(adapters), maxPositions,
+                Backend.LOGITS);
         TransformerProgram.Caches caches = TransformerProgram.Caches.of(config, maxPositions);
         return new Emitted(store, emit.decoding(caches, 1), emit.decoding(caches, CHUNK));
     }

@@ -1,5 +1,6 @@
 package dev.gyre.model.transformer;
 
+import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.op.DType;
 import dev.gyre.kernels.op.HostData;
@@ -94,14 +95,20 @@ public final class PlannedModel implements Buffers.Source, Sites {
         return Adapter.planned(options, this);
     }
 
-    /// The programs of a training run, and their memory.
+    /// The programs of a training run on the CPU, and their memory.
     ///
     /// @param adapter null: all weights are trained
     public StepPlan plan(@Nullable Adapter adapter, List<BatchShape> shapes, Set<TrainSession.Use> uses) {
+        return plan(adapter, shapes, uses, Backend.LOGITS);
+    }
+
+    /// @param logits that a program holds at once ([Backend#logits])
+    public StepPlan plan(@Nullable Adapter adapter, List<BatchShape> shapes, Set<TrainSession.Use> uses, int logits) {
         List<Tensor> weights = new ArrayList<>();
         if (adapter == null)
             dims.forEach((name, d) -> weights.add(Tensor.planned(name, d.length == 2, d)));
-        return new StepPlan(config, this, weights, adapter == null ? List.of() : List.of(adapter), shapes, uses);
+        return new StepPlan(config, this, weights, adapter == null ? List.of() : List.of(adapter), shapes, uses,
+                logits);
     }
 
     /// Whether the maxima of NF4 weights are quantised again.

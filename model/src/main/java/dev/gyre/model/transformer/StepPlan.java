@@ -39,23 +39,25 @@ public final class StepPlan {
 
     /// As below, with logits of all tokens.
     StepPlan(ModelConfig config, Buffers.Source source, List<Tensor> weights, List<Adapter> adapters,
-            List<BatchShape> shapes, Set<TrainSession.Use> uses) {
-        this(config, source, weights, adapters, shapes, uses, Integer.MAX_VALUE);
+            List<BatchShape> shapes, Set<TrainSession.Use> uses, int atOnce) {
+        this(config, source, weights, adapters, shapes, uses, atOnce, Integer.MAX_VALUE);
     }
 
     /// @param source of the frozen weights
     /// @param weights model weights that are trained themselves
     /// @param adapters trained along with them
+    /// @param atOnce logits held at once where not all are asked for ([dev.gyre.kernels.Backend#logits])
     /// @param last number of tokens at the end of each row to give logits for
     StepPlan(ModelConfig config, Buffers.Source source, List<Tensor> weights, List<Adapter> adapters,
-            List<BatchShape> shapes, Set<TrainSession.Use> uses, int last) {
+            List<BatchShape> shapes, Set<TrainSession.Use> uses, int atOnce, int last) {
         List<Tensor> trainable = new ArrayList<>(weights);
         for (Adapter a : adapters)
             trainable.addAll(a.tensors());
         this.store = new Buffers(source, trainable);
         int positions = shapes.stream().mapToInt(BatchShape::T).max()
                 .orElseThrow(() -> new IllegalArgumentException("a session needs at least one batch shape"));
-        TransformerProgram emit = new TransformerProgram(config, store, Transformer.byModule(adapters), positions);
+        TransformerProgram emit = new TransformerProgram(config, store, Transformer.byModule(adapters), positions,
+                atOnce);
         this.lossScale = emit.lossScale();
         for (BatchShape s : new LinkedHashSet<>(shapes)) {
             TransformerProgram.Io b = TransformerProgram.Io.of(s);

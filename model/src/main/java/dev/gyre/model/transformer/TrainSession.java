@@ -60,7 +60,7 @@ public final class TrainSession implements Trainable {
     public TrainSession(Transformer model, Backend backend, List<BatchShape> shapes, boolean full, Set<Use> uses,
             long seed) {
         this(model, backend, new StepPlan(model.config(), model, full ? model.allWeights() : List.of(),
-                model.adapters(), shapes, uses), seed);
+                model.adapters(), shapes, uses, backend.logits()), seed);
     }
 
     private TrainSession(Transformer model, Backend backend, StepPlan plan, long seed) {
@@ -83,7 +83,7 @@ public final class TrainSession implements Trainable {
     /// @param last tokens at the end of each row whose logits [#logits] gives
     public static TrainSession ofLastLogits(Transformer model, Backend backend, BatchShape shape, int last) {
         return new TrainSession(model, backend, new StepPlan(model.config(), model, List.of(), model.adapters(),
-                List.of(shape), Set.of(Use.LOGITS), last), 0);
+                List.of(shape), Set.of(Use.LOGITS), backend.logits(), last), 0);
     }
 
     /// Trainable tensors in the order of [TrainState] and of the gradients.

@@ -28,16 +28,13 @@ import org.jspecify.annotations.Nullable;
 /// The head runs in chunks of rows together with the loss and its gradient, so that logits (N, V) are never held whole
 /// unless they are asked for.
 final class TransformerProgram {
-    /// Logits held at once in training and evaluation: 2^23 values, 32 MiB. They come on top of all that the layers keep,
-    /// so they set the peak of a step: size M over NF4 takes 33 MiB less than with twice as many, for 1.5 % more time,
-    /// because the head's weight is packed once more.
-    static final int LOGITS_CHUNK = 1 << 23;
-
     private final ModelConfig c;
     private final Buffers store;
     private final Map<String, List<AdapterLayer>> adapters;
     private final int C;
     private final int V;
+    /// Logits held at once in training and evaluation.
+    private final int logits;
     private final Buf cos;
     private final Buf sin;
     /// Cosines and sines by length, under dynamic scaling.
@@ -61,8 +58,11 @@ final class TransformerProgram {
     }
 
     /// @param positions rows of the RoPE tables: one more than the largest position that will occur
-    TransformerProgram(ModelConfig c, Buffers store, Map<String, List<AdapterLayer>> adapters, int positions) {
+    /// @param logits to hold at once in training and evaluation
+    TransformerProgram(ModelConfig c, Buffers store, Map<String, List<AdapterLayer>> adapters, int positions,
+            int logits) {
         this.c = c;
+        this.logits = logits;
         this.store = store;
         this.adapters = adapters;
         this.C = c.hiddenSize();
@@ -137,7 +137,7 @@ final class TransformerProgram {
         e.scope(ModelConfig.HEAD);
         // a chunk's inputs are overwritten by their gradient, unless the head reads them again
         Buf dH = !back ? null : first.needsInput() ? e.act("d h", N, C) : norm.y();
-        int most = Math.clamp(LOGITS_CHUNK / V, 1, N);
+        int most = Math.clamp(logits / V, 1, N);
         int chunks = (N + most - 1) / most;
         int chunk = (N + chunks - 1) / chunks;
         int skipped = 0;

@@ -110,7 +110,8 @@ class MethodsOnDevicesTest {
             out.add(all);
             if (backend instanceof TornadoBackend device)
                 assertThat(device.bytes(new StepPlan(model.config(), model, List.of(), model.adapters(),
-                        List.of(batch.shape()), uses).programs(), doubled)).as("planned").isEqualTo(s.bytes());
+                        List.of(batch.shape()), uses, device.logits()).programs(), doubled)).as("planned")
+                        .isEqualTo(s.bytes());
         }
         return out;
     }

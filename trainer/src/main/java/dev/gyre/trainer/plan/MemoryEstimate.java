@@ -45,7 +45,8 @@ public record MemoryEstimate(long weights, long adapter, long optimiser, long ac
         StepPlan plan = model.plan(adapter, shapes, uses);
         boolean full = adapter == null;
         Map<Role, Long> by = plan.memory().bytesByRole();
-        long there = device.size().bytes(plan.programs(), model.doubled());
+        long there =
+                device.size().bytes(model.plan(adapter, shapes, uses, device.logits()).programs(), model.doubled());
         if (load.room() > 0)
             there += device.size().bytes(model.decoder(adapter, load.room()), model.doubled());
         long frozen = full ? model.bytes() : get(by, Role.WEIGHT) - model.plannedBytes() + model.bytes();
@@ -63,6 +64,17 @@ public record MemoryEstimate(long weights, long adapter, long optimiser, long ac
 
     private static long get(Map<Role, Long> by, Role role) {
         return by.getOrDefault(role, 0L);
+    }
+
+    /// Of the process when a device computes, without what the device's driver takes: the model as it was read, copies on the
+    /// host, and the small arrays through which the device is read and written (at most 16 MB each).
+    ///
+    /// @param checked whether the CPU computes the first step as well: that takes what a run on the CPU takes, apart from the
+    ///        weights, which both read from the same memory
+    public long besideDevice(boolean checked) {
+        long doors = Math.min(4L * (16 << 20), 2 * device);
+        return weights + host + data + runtime + doors
+                + (checked ? adapter + optimiser + activations + workspace : 0);
     }
 
     /// Of the whole process on the host.
