@@ -64,8 +64,9 @@ public final class Buffers {
         this.tensors = Collections.unmodifiableList(sorted);
         long all = sorted.stream().mapToLong(Tensor::size).sum();
         if (all > Integer.MAX_VALUE)
-            throw new InputException("it would train " + all + " parameters, which are one array, and an array has fewer"
-                    + " than 2^31 elements; train an adapter instead, or a smaller model");
+            throw new InputException(
+                    "it would train " + all + " parameters, which are one array, and an array has fewer"
+                            + " than 2^31 elements; train an adapter instead, or a smaller model");
         int at = 0;
         int decay = 0;
         for (Tensor t : sorted) {

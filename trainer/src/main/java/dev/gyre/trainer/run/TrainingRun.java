@@ -1,10 +1,10 @@
 package dev.gyre.trainer.run;
 
-import dev.gyre.kernels.op.Buf;
-import dev.gyre.kernels.MemoryPlan;
 import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.MemoryPlan;
 import dev.gyre.kernels.Session;
 import dev.gyre.kernels.cpu.CpuBackend;
+import dev.gyre.kernels.op.Buf;
 import dev.gyre.kernels.op.HostData;
 import dev.gyre.model.files.FolderLock;
 import dev.gyre.model.transformer.Decoder;
@@ -23,7 +23,6 @@ import dev.gyre.trainer.data.TokenizedSet;
 import dev.gyre.trainer.loop.Checkpoint;
 import dev.gyre.trainer.loop.TrainListener;
 import dev.gyre.trainer.loop.TrainLoop;
-import dev.gyre.model.transformer.Trainable;
 import dev.gyre.trainer.measure.Evaluation;
 import dev.gyre.trainer.measure.HeapTrim;
 import dev.gyre.trainer.plan.MemoryEstimate;

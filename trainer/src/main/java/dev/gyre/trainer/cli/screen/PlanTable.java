@@ -48,7 +48,8 @@ public final class PlanTable {
                 part("process", m.total(), "peak of the process on the CPU"),
                 part("device", m.device(), "what a run on " + device + " takes there, exact"),
                 part("beside it", m.besideDevice(false), "the process of such a run, apart from the device's driver"),
-                part("with check", m.besideDevice(true), "the same while check_device compares the first step with the CPU")));
+                part("with check", m.besideDevice(true),
+                        "the same while check_device compares the first step with the CPU")));
         return out;
     }
 
