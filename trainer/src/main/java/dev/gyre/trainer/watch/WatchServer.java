@@ -172,7 +172,12 @@ public final class WatchServer implements AutoCloseable {
             else
                 switch (path) {
                 case "/" -> page(x, s);
-                case "/events" -> events(x, s);
+                case "/events" -> {
+                    if (method.equals("GET"))
+                        events(x, s);
+                    else
+                        text(x, 405, "events need GET");
+                }
                 default -> text(x, 404, "there is nothing here; the page is at " + address());
                 }
     }
