@@ -115,12 +115,10 @@ public record RunConfig(
             if (train.split() != null)
                 throw new Conflict("train",
                         "train: " + train + " names no file; data.valid takes a part of the examples");
-            if (valid != null && valid.split() != null) {
-                DataFiles.Split s = valid.split();
-                if (s.count() == 0 && !(s.share() > 0 && s.share() < 1) || s.count() < 0)
-                    throw new Conflict("valid", "valid: " + valid + " must be above 0 % and below 100 %, or a number of"
-                            + " examples above 0");
-            }
+            DataFiles.Split s = valid == null ? null : valid.split();
+            if (s != null && (s.count() < 0 || s.count() == 0 && !(s.share() > 0 && s.share() < 1)))
+                throw new Conflict("valid", "valid: " + valid + " must be above 0 % and below 100 %, or a number of"
+                        + " examples above 0");
             alsoValid.forEach((name, files) -> {
                 if (files.split() != null)
                     throw new Conflict("also_valid", "also_valid: " + name + ": " + files

@@ -65,10 +65,8 @@ public final class DataSets {
     public List<Example> validTasks(int most) {
         DataFiles.Split split = data.split();
         DataFiles files = data.validFiles();
-        if (most == 0 || split == null && files == null)
-            return List.of();
         if (split == null)
-            return tasks(files, most);
+            return files == null ? List.of() : tasks(files, most);
         HeldOut h = parts(split).heldOut();
         return files(data.train()).tasks(most, e -> h.has(Content.hash(e)));
     }

@@ -121,7 +121,8 @@ public final class TrainingRun implements AutoCloseable {
             if (!resume)
                 Provenance.write(dir, provenance);
             dir.write("program.txt", session.programs());
-            String heldOut = data.sets() == null ? null : data.sets().record();
+            DataSets sets = data.sets();
+            String heldOut = sets == null ? null : sets.record();
             if (heldOut != null)
                 dir.write(RunDir.HELD_OUT, heldOut);
             if (from != null)
