@@ -159,9 +159,9 @@ public record TokenCache(long memory, Path folder) {
         }
 
         /// Waits for a process that makes the same file.
-        private static FolderLock lock(Path at) {
+        private FolderLock lock(Path at) {
             Path held = at.resolveSibling("." + at.getFileName() + FolderLock.FILE);
-            AtomicFiles.createFolder(at.toAbsolutePath().resolveSibling(".").normalize());
+            AtomicFiles.createFolder(folder);
             while (true) {
                 if (Files.isDirectory(at))
                     throw new MadeByAnother();
