@@ -16,6 +16,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
+import java.util.function.ToIntFunction;
 
 /// Where every buffer of some programs lives. Activations of one program share an arena: two of them may overlap when
 /// their lifetimes (first write to last read) do not. The programs run one after another, so they share the arena as
@@ -45,19 +46,23 @@ public final class MemoryPlan {
     private final Set<Buf> persistent = new LinkedHashSet<>();
     private final List<Long> slabs = new ArrayList<>();
 
+    private final List<Integer> lanes = new ArrayList<>();
     private final long maxSlab;
+    private final ToIntFunction<Buf> lane;
 
-    private MemoryPlan(long maxSlab) {
+    private MemoryPlan(long maxSlab, ToIntFunction<Buf> lane) {
         this.maxSlab = maxSlab;
+        this.lane = lane;
     }
 
     public static MemoryPlan of(List<Program> programs) {
-        return of(programs, MAX_SLAB);
+        return of(programs, MAX_SLAB, _ -> 0);
     }
 
     /// @param maxSlab most elements of an arena part, below 2^31
-    public static MemoryPlan of(List<Program> programs, long maxSlab) {
-        MemoryPlan plan = new MemoryPlan(maxSlab);
+    /// @param lane activations of different lanes share no part
+    public static MemoryPlan of(List<Program> programs, long maxSlab, ToIntFunction<Buf> lane) {
+        MemoryPlan plan = new MemoryPlan(maxSlab, lane);
         for (Program p : programs)
             plan.place(p);
         return plan;
@@ -92,8 +97,10 @@ public final class MemoryPlan {
             Place where = lowestFree(b, placed);
             places.put(b, where);
             placed.add(b);
-            while (slabs.size() <= where.slab())
+            while (slabs.size() <= where.slab()) {
                 slabs.add(0L);
+                lanes.add(lane.applyAsInt(b));
+            }
             slabs.set(where.slab(), Math.max(slabs.get(where.slab()), where.offset() + aligned(b.size())));
         }
     }
@@ -106,6 +113,8 @@ public final class MemoryPlan {
                     + " elements, the largest single activation; use a smaller micro-batch or sequence");
         Lifetime mine = Objects.requireNonNull(lifetimes.get(b));
         for (int slab = 0;; slab++) {
+            if (slab < slabs.size() && lanes.get(slab) != lane.applyAsInt(b))
+                continue;
             List<long[]> taken = new ArrayList<>();
             for (Buf o : placed) {
                 Place p = places.get(o);
@@ -156,6 +165,11 @@ public final class MemoryPlan {
     /// Elements of each part of the activation arena.
     public long[] slabs() {
         return slabs.stream().mapToLong(Long::longValue).toArray();
+    }
+
+    /// The lane of a part of the arena.
+    public int lane(int slab) {
+        return lanes.get(slab);
     }
 
     /// Bytes of the activation arena.

@@ -88,6 +88,7 @@ public final class Executor {
     }
 
     private void run(Graph g) {
+        g.requireNodes();
         Map<Object, TornadoNativeArray> device = memoryOf(g);
         consume(g, device);
         for (Object a : g.arrays())

@@ -4,6 +4,7 @@ import java.io.Serializable;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
+import java.util.HashSet;
 import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Map;
@@ -54,6 +55,8 @@ public final class Graph {
     private final Map<Object, String> consumed = new IdentityHashMap<>();
     /// Capacity in TornadoVM 5.2, measured: one task more is a BufferOverflowException.
     private static final int DESCRIPTION_BYTES = 8192;
+    /// TornadoVM 5.2's `TornadoGraph`.
+    private static final int NODES = 1024;
 
     private int described;
     private boolean frozen;
@@ -127,11 +130,25 @@ public final class Graph {
                         name + "." + id + ": argument " + i + " is neither a device array nor "
                                 + "an int, float, long or double: " + (a == null ? "null" : a.getClass().getName()));
         }
+        requireEnd(id, access, arguments);
         described += 15 + 5 * arguments.length;
         if (described > DESCRIPTION_BYTES)
             throw new TornadoRuntimeException(name + ": too many tasks; a graph describes them in " + DESCRIPTION_BYTES
                     + " bytes, 15 per task and 5 per argument");
         tasks.add(new Task(id, code, access, call, arguments.clone(), library));
+    }
+
+    /// TornadoVM 5.2 makes whatever follows a written argument wait for the task, and never returns if that is an argument of
+    /// the same task.
+    @SuppressWarnings("ReferenceEquality") // identity, not contents
+    private void requireEnd(String id, IntFunction<KernelCode.Access> access, Object[] arguments) {
+        for (int i = 0; i < arguments.length; i++)
+            if (arguments[i] instanceof TornadoNativeArray && access.apply(i).writes())
+                for (int j = i + 1; j < arguments.length; j++)
+                    if (arguments[j] == arguments[i])
+                        throw new TornadoRuntimeException(name + "." + id + ": argument " + j
+                                + " is the array that argument "
+                                + i + " is written to; TornadoVM would wait for ever. Pass what is written last");
     }
 
     public Graph snapshot() {
@@ -145,6 +162,55 @@ public final class Graph {
         g.consumed.putAll(consumed);
         g.frozen = true;
         return g;
+    }
+
+    /// Nodes of the graph that TornadoVM 5.2 builds from this one, counted as its `TornadoGraphBuilder` makes them: one for each
+    /// constant, array and context; two for the device; one for each task and for each array that a task writes; two for each
+    /// array that a task uses or that is copied to the device; one for each copied to the host.
+    int nodes() {
+        Set<Object> constants = new HashSet<>();
+        Set<Object> objects = Collections.newSetFromMap(new IdentityHashMap<>());
+        Set<Object> used = Collections.newSetFromMap(new IdentityHashMap<>());
+        Set<Object> written = Collections.newSetFromMap(new IdentityHashMap<>());
+        objects.addAll(toDevice.keySet());
+        objects.addAll(consumed.keySet());
+        int nodes = 2;
+        for (Task t : tasks) {
+            nodes++;
+            for (int i = 0; i < t.arguments.length; i++) {
+                Object a = t.arguments[i];
+                if (a instanceof Number)
+                    constants.add(a);
+                else {
+                    objects.add(a);
+                    if (used.add(a))
+                        nodes += 2;
+                    if (a instanceof TornadoNativeArray && t.access.apply(i).writes()) {
+                        nodes++;
+                        written.add(a);
+                    }
+                }
+            }
+        }
+        for (Map.Entry<Object, Integer> e : toDevice.entrySet())
+            if (e.getValue() == DataTransferMode.EVERY_EXECUTION && !used.contains(e.getKey()))
+                nodes += 2;
+        for (Map.Entry<Object, Integer> e : toHost.entrySet())
+            if (e.getValue() != DataTransferMode.UNDER_DEMAND) {
+                objects.add(e.getKey());
+                if (written.contains(e.getKey()))
+                    nodes++;
+            }
+        return nodes + constants.size() + objects.size();
+    }
+
+    /// The SDK finds out when it runs the graph.
+    void requireNodes() {
+        int nodes = nodes();
+        if (nodes > NODES)
+            throw new TornadoRuntimeException(
+                    "unimplemented: Tornado Graph resize not implemented yet. (" + name + " has "
+                            + nodes + " nodes, and there is room for " + NODES + ")");
     }
 
     List<Task> tasks() {

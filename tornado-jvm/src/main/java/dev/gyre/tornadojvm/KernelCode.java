@@ -58,6 +58,10 @@ public final class KernelCode {
         public boolean reads() {
             return this == READ || this == READ_WRITE;
         }
+
+        boolean writes() {
+            return this == WRITE || this == READ_WRITE;
+        }
     }
 
     private static final String CONTEXT = "uk/ac/manchester/tornado/api/KernelContext";

@@ -20,6 +20,11 @@ final class Programs {
             x.set(i, x.get(i) + 1f);
     }
 
+    static void addTo(FloatArray y, FloatArray x, int n) {
+        for (@Parallel int i = 0; i < n; i++)
+            y.set(i, y.get(i) + x.get(i));
+    }
+
     static void everySecond(FloatArray y, int n) {
         for (@Parallel int i = 0; i < n; i++)
             if (i % 2 == 0)

@@ -6,6 +6,8 @@ import static uk.ac.manchester.tornado.api.enums.DataTransferMode.EVERY_EXECUTIO
 import static uk.ac.manchester.tornado.api.enums.DataTransferMode.FIRST_EXECUTION;
 import static uk.ac.manchester.tornado.api.enums.DataTransferMode.UNDER_DEMAND;
 
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import uk.ac.manchester.tornado.api.GridScheduler;
@@ -235,5 +237,57 @@ class StandInTest {
                 KernelCode.Access.WRITE, KernelCode.Access.NONE, KernelCode.Access.NONE, KernelCode.Access.NONE);
         KernelCode inPlace = KernelCode.of(Programs.class, "increment", "(" + arrays + "FloatArray;I)V");
         assertThat(inPlace.access(0)).isEqualTo(KernelCode.Access.READ_WRITE);
+    }
+
+    /// 3 nodes for each array that is moved; with the increment's task, constant and array and the device's two there is room
+    /// for 338 of them. Limit and words are TornadoVM 5.2's.
+    @Test
+    void aGraphHas1024Nodes() {
+        for (int n : new int[] {338, 339}) {
+            Object[] moved = IntStream.range(0, n).mapToObj(_ -> new FloatArray(1)).toArray();
+            FloatArray x = counting();
+            TornadoExecutionPlan plan = new TornadoExecutionPlan(
+                    new TaskGraph("g").transferToDevice(EVERY_EXECUTION, moved).transferToDevice(EVERY_EXECUTION, x)
+                            .task("t", Programs::increment, x, N).persistOnDevice(moved).snapshot());
+            if (n == 338)
+                plan.execute();
+            else
+                assertThatThrownBy(plan::execute).isInstanceOf(TornadoRuntimeException.class)
+                        .hasMessageContaining("Tornado Graph resize not implemented yet").hasMessageContaining("1025");
+        }
+    }
+
+    /// One array for each weight, activation and parameter, as a session once had: each graph passes on all of them.
+    @Test
+    void aGraphThatPassesOnAnArrayForEachBufferOfADeepModelFails() {
+        Object[] buffers = IntStream.range(0, 32 * 32 + 20).mapToObj(_ -> new FloatArray(1)).toArray();
+        FloatArray x = counting();
+        TornadoExecutionPlan plan = new TornadoExecutionPlan(
+                new TaskGraph("g").consumeFromDevice(buffers).transferToDevice(EVERY_EXECUTION, x)
+                        .task("t", Programs::increment, x, N).persistOnDevice(buffers).snapshot());
+        assertThatThrownBy(plan::execute).hasMessageContaining("Tornado Graph resize not implemented yet");
+    }
+
+    @Test
+    void aTaskThatNamesAnArrayAgainAfterItWritesItWouldWaitForItself() {
+        FloatArray x = counting();
+        assertThatThrownBy(() -> new TaskGraph("g").task("t", Programs::addTo, x, x, N))
+                .hasMessageContaining("TornadoVM would wait for ever");
+        FloatArray y = new FloatArray(N);
+        new TaskGraph("g").task("t", Programs::addTo, y, x, N).task("u", Programs::scale, y, y, 2f, N);
+    }
+
+    @Test
+    void anArrayOnASegmentIsThatSegment() {
+        MemorySegment segment =
+                MemorySegment.ofArray(new float[N + (int) FloatArray.ARRAY_HEADER / Float.BYTES]);
+        FloatArray x = FloatArray.fromSegmentShallow(segment);
+        x.set(2, 7f);
+        assertThat(x.getSize()).isEqualTo(N);
+        assertThat(x.get(2)).isEqualTo(7f);
+        assertThat(segment.get(ValueLayout.JAVA_FLOAT, FloatArray.ARRAY_HEADER + 2 * Float.BYTES))
+                .isEqualTo(7f);
+        x.init(3f);
+        assertThat(x.toHeapArray()).containsOnly(3f);
     }
 }

@@ -31,7 +31,8 @@ final class AttentionTornado extends OpLowering {
                 Floats v = f(o.v());
                 Ints start = i(o.start());
                 Floats out = f(o.out());
-                Floats lse = f(o.lse());
+                int rows = o.B() * o.T() * o.H();
+                Floats lse = apart(f(o.lse()), rows, out);
                 int[] at = at(q.at(), k.at(), v.at(), start.at(), out.at(), lse.at(), o.D(),
                         AttentionTileKernels.TILE);
                 if (workGroups && o.D() <= AttentionTileKernels.MAX_D)
@@ -42,6 +43,7 @@ final class AttentionTornado extends OpLowering {
                     tasks.task("attend", items(o.H(), o.B() * o.T()), AttentionKernels::attend, at, q.array(),
                             k.array(), v.array(), start.array(), out.array(), lse.array(), o.B() * o.T(), o.T(), o.H(),
                             o.KV(), o.D(), (float) o.scale(), o.window());
+                settle(lse, f(o.lse()), rows);
             }
             case AttentionOps.AttentionGrad o -> attentionGrad(o);
             case AttentionOps.CacheStore o -> {
@@ -79,9 +81,10 @@ final class AttentionTornado extends OpLowering {
         Floats delta = f(o.delta());
         Floats dQ = f(o.dQ());
         Floats dK = f(o.dK());
-        Floats dV = f(o.dV());
         int N = o.B() * o.T();
         outputDot(o);
+        int values = N * o.KV() * o.D();
+        Floats dV = apart(f(o.dV()), values, dK);
         int tile = AttentionTileKernels.TILE;
         int[] atQ = at(q.at(), k.at(), v.at(), start.at(), lse.at(), dOut.at(), delta.at(), dQ.at(), o.D(), tile);
         int[] atK = at(q.at(), k.at(), v.at(), start.at(), lse.at(), dOut.at(), delta.at(), dK.at(), dV.at(), o.D(),
@@ -94,6 +97,7 @@ final class AttentionTornado extends OpLowering {
                     AttentionTileKernels::keyValueGradTile, atK, q.array(), k.array(), v.array(), start.array(),
                     lse.array(), dOut.array(), delta.array(), dK.array(), dV.array(), o.T(), o.H(), o.KV(), o.D(),
                     (float) o.scale(), o.window());
+            settle(dV, f(o.dV()), values);
             return;
         }
         tasks.task("queryGrad", items(o.H(), N), AttentionKernels::queryGrad, atQ, q.array(), k.array(), v.array(),
@@ -102,6 +106,7 @@ final class AttentionTornado extends OpLowering {
         tasks.task("keyValueGrad", items(o.KV(), N), AttentionKernels::keyValueGrad, atK, q.array(), k.array(),
                 v.array(), start.array(), lse.array(), dOut.array(), delta.array(), dK.array(), dV.array(), N, o.T(),
                 o.H(), o.KV(), o.D(), (float) o.scale(), o.window());
+        settle(dV, f(o.dV()), values);
     }
 
     private void outputDot(AttentionOps.AttentionGrad o) {

@@ -257,9 +257,9 @@ final class CayleyKernels {
     }
 
     /// Where a block's norm exceeds `limit`: `Q <- Q limit / (norm + 1e-12)`.
-    static void limitNorms(IntArray at, int slot, FloatArray q, FloatArray norm, int blocks, int b, float limit) {
-        int qAt = at.get(slot);
-        int normAt = at.get(slot + 1);
+    static void limitNorms(IntArray at, int slot, FloatArray norm, FloatArray q, int blocks, int b, float limit) {
+        int normAt = at.get(slot);
+        int qAt = at.get(slot + 1);
         for (@Parallel int e = 0; e < blocks * b * b; e++) {
             float x = norm.get(normAt + e / (b * b));
             q.set(qAt + e, x > limit ? q.get(qAt + e) * (limit / (x + 1e-12f)) : q.get(qAt + e));

@@ -66,8 +66,8 @@ final class CayleyTasks extends OpLowering {
         if (map.maxNorm() > 0) {
             tasks.task("blockNorms", items(blocks), CayleyKernels::blockNorms, at(q.at(), norms.at()), q.array(),
                     norms.array(), blocks, b);
-            tasks.task("limitNorms", items(blocks * b * b), CayleyKernels::limitNorms, at(q.at(), norms.at()),
-                    q.array(), norms.array(), blocks, b, (float) map.maxNorm());
+            tasks.task("limitNorms", items(blocks * b * b), CayleyKernels::limitNorms, at(norms.at(), q.at()),
+                    norms.array(), q.array(), blocks, b, (float) map.maxNorm());
         }
     }
 
@@ -134,7 +134,7 @@ final class CayleyTasks extends OpLowering {
                         at(q.at(), r.at(), b, p), q.array(), r.array(), b * b, c[p]);
             else {
                 int rows = blocks * b;
-                Floats x = memory.scratch(2L * rows * b);
+                Floats x = scratchApart(2L * rows * b, r);
                 tasks.task("polynomialRows", items(rows), CayleyKernels::polynomialRows,
                         at(q.at(), x.at(), r.at(), b, p), q.array(), x.array(), r.array(), rows, c[p]);
             }
@@ -204,7 +204,7 @@ final class CayleyTasks extends OpLowering {
                     dQ.array(), blocks, b, p == 0 ? 0f : c[1], 0f);
             return dQ;
         }
-        Floats a = memory.scratch((long) p * rows * b);
+        Floats a = scratchApart((long) p * rows * b, dQ);
         if (workGroups) {
             tasks.groupTask("polynomialGradBlock", group(), CayleyBlockKernels::polynomialGradBlock,
                     at(q.at(), dR.at(), a.at(), dQ.at(), b, p), q.array(), dR.array(), a.array(), dQ.array(), blocks,
@@ -213,7 +213,7 @@ final class CayleyTasks extends OpLowering {
         }
         tasks.task("polynomialGradRows", items(rows), CayleyKernels::polynomialGradRows,
                 at(q.at(), dR.at(), a.at(), b, p), q.array(), dR.array(), a.array(), rows, c[p]);
-        Floats x = memory.scratch(2L * rows * b);
+        Floats x = scratchApart(2L * rows * b, dQ);
         tasks.task("polynomialGradColumns", items(rows), CayleyKernels::polynomialGradColumns,
                 at(q.at(), a.at(), x.at(), dQ.at(), b, p), q.array(), a.array(), x.array(), dQ.array(), rows);
         return dQ;

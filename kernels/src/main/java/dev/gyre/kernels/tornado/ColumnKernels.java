@@ -13,9 +13,9 @@ final class ColumnKernels {
     }
 
     /// `y[i] += bias` for each row i of y (N,C).
-    static void addBias(IntArray at, int slot, FloatArray y, FloatArray bias, int N, int C) {
-        int yAt = at.get(slot);
-        int biasAt = at.get(slot + 1);
+    static void addBias(IntArray at, int slot, FloatArray bias, FloatArray y, int N, int C) {
+        int biasAt = at.get(slot);
+        int yAt = at.get(slot + 1);
         for (@Parallel int i = 0; i < N * C; i++)
             y.set(yAt + i, y.get(yAt + i) + bias.get(biasAt + i % C));
     }
@@ -30,9 +30,9 @@ final class ColumnKernels {
     }
 
     /// [#scaleColumns] in place.
-    static void scaleColumnsInPlace(IntArray at, int slot, FloatArray x, FloatArray s, int N, int C) {
-        int xAt = at.get(slot);
-        int sAt = at.get(slot + 1);
+    static void scaleColumnsInPlace(IntArray at, int slot, FloatArray s, FloatArray x, int N, int C) {
+        int sAt = at.get(slot);
+        int xAt = at.get(slot + 1);
         for (@Parallel int i = 0; i < N * C; i++)
             x.set(xAt + i, x.get(xAt + i) * s.get(sAt + i % C));
     }

@@ -18,8 +18,8 @@ final class ColumnTornado extends OpLowering {
             case ColumnOps.AddBias o -> {
                 Floats y = f(o.y());
                 Floats bias = f(o.bias());
-                tasks.task("addBias", items(o.N() * o.C()), ColumnKernels::addBias, at(y.at(), bias.at()), y.array(),
-                        bias.array(), o.N(), o.C());
+                tasks.task("addBias", items(o.N() * o.C()), ColumnKernels::addBias, at(bias.at(), y.at()), bias.array(),
+                        y.array(), o.N(), o.C());
             }
             case ColumnOps.BiasGrad o -> {
                 Floats dY = f(o.dY());
@@ -35,7 +35,7 @@ final class ColumnTornado extends OpLowering {
                 Floats y = f(o.y());
                 if (o.y() == o.x())
                     tasks.task("scaleColumnsInPlace", items(o.N() * o.C()), ColumnKernels::scaleColumnsInPlace,
-                            at(x.at(), s.at()), x.array(), s.array(), o.N(), o.C());
+                            at(s.at(), x.at()), s.array(), x.array(), o.N(), o.C());
                 else
                     tasks.task("scaleColumns", items(o.N() * o.C()), ColumnKernels::scaleColumns,
                             at(x.at(), s.at(), y.at()), x.array(), s.array(), y.array(), o.N(), o.C());

@@ -34,6 +34,10 @@ import uk.ac.manchester.tornado.api.types.arrays.TornadoNativeArray;
 /// | `powers`, `ticks` | a table, a counter | |
 ///
 /// A part is as long as an index and the device allow, so a session has one of each kind unless it takes more than 8 GB.
+/// A task must not name an array again after an argument that it writes: TornadoVM would wait for the task before it starts the
+/// task, and never return. So kernels write their last arguments, and where they write several, these are in different
+/// arrays: F32 has three lanes, each with parts of its own ([Lanes]).
+///
 /// Activations lie where [MemoryPlan] puts them. One workspace for each type is shared by all operations, which run one after
 /// another.
 ///
@@ -113,6 +117,8 @@ final class DeviceMemory {
         private final LongFunction<A> make;
         private final long maxPart;
         private final List<Long> lengths = new ArrayList<>();
+        /// The lane of each part.
+        private final List<Integer> lanes = new ArrayList<>();
         private final List<A> arrays = new ArrayList<>();
         private @Nullable String tooLong;
 
@@ -125,15 +131,20 @@ final class DeviceMemory {
 
         /// A place of its own for `n` elements.
         private Place place(Object what, long n) {
+            return place(what, n, 0);
+        }
+
+        private Place place(Object what, long n, int lane) {
             long need = Math.ceilDiv(Math.max(1, n), MemoryPlan.ALIGN) * (long) MemoryPlan.ALIGN;
             if (need > maxPart && tooLong == null)
                 tooLong = what + " has " + n + " elements of " + type + ", and an array on a device has " + maxPart
                         + " at most";
-            int last = lengths.size() - 1;
+            int last = lanes.lastIndexOf(lane);
             if (last < 0 || lengths.get(last) + need > maxPart) {
                 lengths.add(0L);
+                lanes.add(lane);
                 arrays.add(make.apply(1));
-                last++;
+                last = lengths.size() - 1;
             }
             int at = (int) (long) lengths.get(last);
             lengths.set(last, at + need);
@@ -179,11 +190,12 @@ final class DeviceMemory {
     private final Map<List<Integer>, Place> constants = new HashMap<>();
     /// First and last element, exclusive, of what is zero at first, for each part of [#floats].
     private final List<int[]> zeros = new ArrayList<>();
-    private final int[] scratchTop = new int[2];
-    private final long[] scratchNeed = new long[2];
+    private final Lanes lanes;
+    /// Of each F32 lane, then of BF16: how much the current operation has, and the most that any has.
+    private final int[] scratchTop = new int[Lanes.COUNT + 1];
+    private final long[] scratchNeed = new long[Lanes.COUNT + 1];
     /// Where the workspaces begin; found by [#measured].
-    private Place floatScratch = new Place(0, 0);
-    private Place shortScratch = new Place(0, 0);
+    private final Place[] scratch = new Place[Lanes.COUNT + 1];
     private boolean usesPowers;
     private FloatArray powers = new FloatArray(1);
     private IntArray ticks = new IntArray(1);
@@ -197,19 +209,22 @@ final class DeviceMemory {
         ints = new Pool<>("I32", Integer.BYTES, maxBytes, n -> new IntArray(Math.toIntExact(n)));
         in = new Pool<>("F32", Float.BYTES, maxBytes, n -> new FloatArray(Math.toIntExact(n)));
         out = new Pool<>("F32", Float.BYTES, maxBytes, n -> new FloatArray(Math.toIntExact(n)));
-        plan = MemoryPlan.of(programs, floats.maxPart);
+        lanes = Lanes.of(programs);
+        scratch[Lanes.COUNT] = new Place(0, 0);
+        plan = MemoryPlan.of(programs, floats.maxPart, lanes::of);
         placeAll();
     }
 
     private void placeAll() {
-        floats.place("", 1);
+        for (int lane = 0; lane < Lanes.COUNT; lane++)
+            scratch[lane] = floats.place("", 1, lane);
         in.place("NaN", 1);
         out.place("", 1);
         ints.place("", 1);
         List<Place> arenas = new ArrayList<>();
         long[] slabs = plan.slabs();
         for (int i = 0; i < slabs.length; i++)
-            arenas.add(floats.place("arena " + i, slabs[i]));
+            arenas.add(floats.place("arena " + i, slabs[i], plan.lane(i)));
         for (Buf b : plan.activations()) {
             MemoryPlan.Place p = plan.place(b);
             Place arena = arenas.get(p.slab());
@@ -231,7 +246,7 @@ final class DeviceMemory {
                         else
                             zero.add(b);
         for (Buf b : zero) {
-            Place p = floats.place(b, b.size());
+            Place p = floats.place(b, b.size(), lanes.of(b));
             places.put(b, new Located(floats, p));
             while (zeros.size() <= p.part)
                 zeros.add(new int[] {floats.length(p.part), 0});
@@ -283,10 +298,11 @@ final class DeviceMemory {
         TaskGraphs none = new TaskGraphs(false, false);
         for (Program p : programs)
             Lowering.lower(p, none, this, choice);
-        if (scratchNeed[0] > 0)
-            floatScratch = floats.place("the workspace", scratchNeed[0]);
-        if (scratchNeed[1] > 0)
-            shortScratch = shorts.place("the workspace", scratchNeed[1]);
+        for (int lane = 0; lane < Lanes.COUNT; lane++)
+            if (scratchNeed[lane] > 0)
+                scratch[lane] = floats.place("the workspace", scratchNeed[lane], lane);
+        if (scratchNeed[Lanes.COUNT] > 0)
+            scratch[Lanes.COUNT] = shorts.place("the workspace", scratchNeed[Lanes.COUNT]);
         tooLong = tooLong();
         if (tooLong != null)
             throw new DeviceException(tooLong);
@@ -434,19 +450,34 @@ final class DeviceMemory {
 
     /// A workspace of `n` floats until [#freeScratch].
     Floats scratch(long n) {
-        int at = floatScratch.at + grow(0, n);
-        return new Floats(floats.array(floatScratch.part), at);
+        return scratch(n, 0);
+    }
+
+    /// A workspace for a task that writes several arrays, which have to be in different lanes.
+    Floats scratch(long n, int lane) {
+        int at = scratch[lane].at + grow(lane, n);
+        return new Floats(floats.array(scratch[lane].part), at);
     }
 
     /// A workspace of `n` shorts until [#freeScratch].
     Shorts shortScratch(long n) {
-        int at = shortScratch.at + grow(1, n);
-        return new Shorts(shorts.parts() == 0 ? new ShortArray(1) : shorts.array(shortScratch.part), at);
+        Place p = scratch[Lanes.COUNT];
+        int at = p.at + grow(Lanes.COUNT, n);
+        return new Shorts(shorts.parts() == 0 ? new ShortArray(1) : shorts.array(p.part), at);
+    }
+
+    /// The lane of an array; -1 if it is none of the large F32 ones.
+    @SuppressWarnings("ReferenceEquality") // identity, not contents
+    int lane(FloatArray a) {
+        for (int i = 0; i < floats.arrays.size(); i++)
+            if (floats.arrays.get(i) == a)
+                return floats.lanes.get(i);
+        return -1;
     }
 
     private int grow(int type, long n) {
         int at = scratchTop[type];
-        long top = at + Math.ceilDiv(Math.max(1, n), MemoryPlan.ALIGN) * (long) MemoryPlan.ALIGN;
+        long top = at + Math.ceilDiv(n, MemoryPlan.ALIGN) * (long) MemoryPlan.ALIGN;
         if (top > MAX_PART)
             throw new DeviceException("a workspace of " + top + " elements is longer than an array on a device; take a"
                     + " smaller micro-batch or sequence");

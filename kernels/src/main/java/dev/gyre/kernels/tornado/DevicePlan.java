@@ -6,7 +6,9 @@ import dev.gyre.kernels.Program;
 import dev.gyre.kernels.tornado.DeviceMemory.Pool;
 import dev.gyre.kernels.tornado.TaskGraphs.Launch;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 import uk.ac.manchester.tornado.api.types.arrays.ByteArray;
 import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
@@ -91,8 +93,7 @@ final class DevicePlan {
         }
         int out = memory.outputsLength();
         tasks.task("fillFloats", items(out), ElementTransferKernels::fillFloats, new int[] {0, out, 0},
-                memory.outputs(),
-                memory.inputs(), out, out);
+                memory.outputs(), memory.inputs(), out, out);
         for (int p = 0; p < memory.shorts.parts(); p++) {
             int n = memory.shorts.length(p);
             int items = Math.min(n, ElementTransferKernels.ITEMS);
@@ -103,8 +104,7 @@ final class DevicePlan {
             int n = memory.bytes.length(p);
             int items = Math.min(n, ElementTransferKernels.ITEMS);
             tasks.task("fillBytes", items(items), ElementTransferKernels::fillBytes, new int[] {0, 0},
-                    memory.bytes.array(p),
-                    n, items);
+                    memory.bytes.array(p), n, items);
         }
     }
 
@@ -198,6 +198,21 @@ final class DevicePlan {
     /// Bytes of the arrays that the host touches.
     long hostBytes() {
         return memory.mirroredBytes() + doors().stream().mapToLong(Door::bytes).sum() + atBytes();
+    }
+
+    /// Number of kernels, and of task graphs, that the programs need, and how many graphs one run of each executes.
+    int kernels() {
+        Set<String> names = new HashSet<>();
+        tasks.graphs().subList(first, tasks.graphs().size()).forEach(g -> names.addAll(g.names()));
+        return names.size();
+    }
+
+    int graphs() {
+        return tasks.graphs().size() - first;
+    }
+
+    int launches() {
+        return programs.stream().mapToInt(List::size).sum();
     }
 
     IntArray newAt() {

@@ -92,10 +92,10 @@ final class ElementKernels {
     }
 
     /// [#swiGluGrad] where dGate replaces gate and dUp replaces up.
-    static void swiGluGradInPlace(IntArray at, int slot, FloatArray gate, FloatArray up, FloatArray dOut, int n) {
-        int gateAt = at.get(slot);
-        int upAt = at.get(slot + 1);
-        int dOutAt = at.get(slot + 2);
+    static void swiGluGradInPlace(IntArray at, int slot, FloatArray dOut, FloatArray gate, FloatArray up, int n) {
+        int dOutAt = at.get(slot);
+        int gateAt = at.get(slot + 1);
+        int upAt = at.get(slot + 2);
         for (@Parallel int i = 0; i < (n & ALL); i++) {
             float g = gate.get(gateAt + i);
             float u = up.get(upAt + i);

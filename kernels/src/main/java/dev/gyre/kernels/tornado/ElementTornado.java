@@ -56,13 +56,13 @@ final class ElementTornado extends OpLowering {
         int n = o.gate().length();
         boolean gateInPlace = o.dGate() == o.gate();
         boolean upInPlace = o.dUp() == o.up();
-        if (gateInPlace && upInPlace) {
+        if (gateInPlace && upInPlace && memory.lane(gate.array()) != memory.lane(up.array())) {
             tasks.task("swiGluGradInPlace", items(n), ElementKernels::swiGluGradInPlace,
-                    at(gate.at(), up.at(), dOut.at()), gate.array(), up.array(), dOut.array(), n);
+                    at(dOut.at(), gate.at(), up.at()), dOut.array(), gate.array(), up.array(), n);
             return;
         }
         Floats dGate = gateInPlace ? scratch(n) : f(o.dGate());
-        Floats dUp = upInPlace ? scratch(n) : f(o.dUp());
+        Floats dUp = upInPlace ? apart(up, n, up, dGate) : apart(f(o.dUp()), n, dGate);
         tasks.task("swiGluGrad", items(n), ElementKernels::swiGluGrad,
                 at(gate.at(), up.at(), dOut.at(), dGate.at(), dUp.at()), gate.array(), up.array(), dOut.array(),
                 dGate.array(), dUp.array(), n);
@@ -70,5 +70,7 @@ final class ElementTornado extends OpLowering {
             copy(dGate, gate, n);
         if (upInPlace)
             copy(dUp, up, n);
+        else
+            settle(dUp, f(o.dUp()), n);
     }
 }

@@ -44,10 +44,10 @@ final class GivensKernels {
 
     /// One stage of the sweep in place: in each row of x (N,d) the pairs `(2 s j, 2 s j + s)` become
     /// `(a g00 + c g10, a g01 + c g11)`; `first` is the stage's first pair in g.
-    static void givensStage(IntArray at, int slot, FloatArray x, FloatArray g, int N, int d, int stride, int pairs,
+    static void givensStage(IntArray at, int slot, FloatArray g, FloatArray x, int N, int d, int stride, int pairs,
             int first) {
-        int xAt = at.get(slot);
-        int gAt = at.get(slot + 1);
+        int gAt = at.get(slot);
+        int xAt = at.get(slot + 1);
         for (@Parallel int e = 0; e < N * pairs; e++) {
             int p = xAt + e / pairs * d + 2 * stride * (e % pairs);
             int o = gAt + 4 * (first + e % pairs);
@@ -59,10 +59,10 @@ final class GivensKernels {
     }
 
     /// [#givensStage] with the transposed 2x2 matrices: the input gradient, and the inverse if they are rotations.
-    static void givensStageBack(IntArray at, int slot, FloatArray x, FloatArray g, int N, int d, int stride, int pairs,
+    static void givensStageBack(IntArray at, int slot, FloatArray g, FloatArray x, int N, int d, int stride, int pairs,
             int first) {
-        int xAt = at.get(slot);
-        int gAt = at.get(slot + 1);
+        int gAt = at.get(slot);
+        int xAt = at.get(slot + 1);
         for (@Parallel int e = 0; e < N * pairs; e++) {
             int p = xAt + e / pairs * d + 2 * stride * (e % pairs);
             int o = gAt + 4 * (first + e % pairs);

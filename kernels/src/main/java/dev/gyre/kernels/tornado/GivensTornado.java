@@ -93,8 +93,8 @@ final class GivensTornado extends OpLowering {
         int rows = rowsOfSweep(o.d());
         int parts = Math.min(Math.ceilDiv(o.N(), rows), SWEEP_PARTS);
         int pairs = o.d() - 1;
-        Floats inputs = scratch(2L * parts * rows * pairs);
-        Floats dG = scratch(4L * parts * pairs);
+        Floats inputs = scratchApart(2L * parts * rows * pairs, dX);
+        Floats dG = scratchApart(4L * parts * pairs, dX, inputs);
         tasks.groupTask("sweepGradRows", groups(parts, GivensRowKernels.GROUP), GivensRowKernels::sweepGradRows,
                 at(x.at(), m.at(), dY.at(), inputs.at(), dX.at(), dG.at(), stages(o.d()).at(),
                         Givens.stages(o.d()).size()),
@@ -140,10 +140,10 @@ final class GivensTornado extends OpLowering {
 
     private void stage(Floats x, Floats m, int N, int d, Givens.Stage s, boolean back) {
         if (back)
-            tasks.task("givensStageBack", items(N * s.pairs()), GivensKernels::givensStageBack, at(x.at(), m.at()),
-                    x.array(), m.array(), N, d, s.stride(), s.pairs(), s.first());
+            tasks.task("givensStageBack", items(N * s.pairs()), GivensKernels::givensStageBack, at(m.at(), x.at()),
+                    m.array(), x.array(), N, d, s.stride(), s.pairs(), s.first());
         else
-            tasks.task("givensStage", items(N * s.pairs()), GivensKernels::givensStage, at(x.at(), m.at()), x.array(),
-                    m.array(), N, d, s.stride(), s.pairs(), s.first());
+            tasks.task("givensStage", items(N * s.pairs()), GivensKernels::givensStage, at(m.at(), x.at()), m.array(),
+                    x.array(), N, d, s.stride(), s.pairs(), s.first());
     }
 }

@@ -48,6 +48,33 @@ abstract class OpLowering {
         return memory.scratch(n);
     }
 
+    /// Where a task puts its second or third result: `wanted`, or if that is in the array of a result before it, a workspace
+    /// in another one, from which [#settle] copies afterwards.
+    final Floats apart(Floats wanted, long n, Floats... before) {
+        return differs(memory.lane(wanted.array()), before) ? wanted : scratchApart(n, before);
+    }
+
+    /// A workspace in another array than these.
+    final Floats scratchApart(long n, Floats... from) {
+        for (int lane = 0; lane < Lanes.COUNT; lane++)
+            if (differs(lane, from))
+                return memory.scratch(n, lane);
+        throw new IllegalStateException("a task that writes more than " + Lanes.COUNT + " arrays");
+    }
+
+    private boolean differs(int lane, Floats... from) {
+        for (Floats f : from)
+            if (memory.lane(f.array()) == lane)
+                return false;
+        return true;
+    }
+
+    /// Copies a result that [#apart] put into a workspace.
+    final void settle(Floats result, Floats wanted, int n) {
+        if (!result.equals(wanted))
+            copy(result, wanted, n);
+    }
+
     static int flag(boolean b) {
         return b ? 1 : 0;
     }

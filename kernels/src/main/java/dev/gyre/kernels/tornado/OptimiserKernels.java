@@ -41,14 +41,14 @@ final class OptimiserKernels {
     /// `p -= lr wd p; m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2; p -= lr/c1 m / (sqrt(v/c2) + eps)` with g clipped to the
     /// norm `maxNorm`. hp: lr, b1, b2, eps, c1, c2, maxNorm, wd; an array, because they change from step to step and scalar
     /// arguments are constants of the compiled kernel.
-    static void adamW(IntArray at, int slot, FloatArray p, FloatArray g, FloatArray m, FloatArray v, FloatArray hp,
-            FloatArray norm, int n, int decay) {
-        int pAt = at.get(slot);
-        int gAt = at.get(slot + 1);
-        int mAt = at.get(slot + 2);
-        int vAt = at.get(slot + 3);
-        int hpAt = at.get(slot + 4);
-        int normAt = at.get(slot + 5);
+    static void adamW(IntArray at, int slot, FloatArray g, FloatArray hp, FloatArray norm, FloatArray p, FloatArray m,
+            FloatArray v, int n, int decay) {
+        int gAt = at.get(slot);
+        int hpAt = at.get(slot + 1);
+        int normAt = at.get(slot + 2);
+        int pAt = at.get(slot + 3);
+        int mAt = at.get(slot + 4);
+        int vAt = at.get(slot + 5);
         for (@Parallel int i = 0; i < (n & ALL); i++) {
             float lr = hp.get(hpAt);
             float b1 = hp.get(hpAt + 1);

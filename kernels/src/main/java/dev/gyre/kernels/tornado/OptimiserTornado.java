@@ -25,17 +25,24 @@ final class OptimiserTornado extends OpLowering {
                 tasks.task("rootOfParts", items(1), OptimiserKernels::rootOfParts, at(partial.at(), norm.at()),
                         partial.array(), norm.array(), parts);
             }
-            case OptimiserOps.AdamW o -> {
-                Floats p = f(o.param());
-                Floats grad = f(o.grad());
-                Floats m = f(o.m());
-                Floats v = f(o.v());
-                Floats hp = f(o.hp());
-                Floats norm = f(o.norm());
-                tasks.task("adamW", items(o.param().length()), OptimiserKernels::adamW,
-                        at(p.at(), grad.at(), m.at(), v.at(), hp.at(), norm.at()), p.array(), grad.array(), m.array(),
-                        v.array(), hp.array(), norm.array(), o.param().length(), flag(o.decay()));
-            }
+            case OptimiserOps.AdamW o -> adamW(o);
         }
+    }
+
+    private void adamW(OptimiserOps.AdamW o) {
+        int n = o.param().length();
+        Floats p = f(o.param());
+        Floats grad = f(o.grad());
+        Floats m = apart(f(o.m()), n, p);
+        Floats v = apart(f(o.v()), n, p, m);
+        settle(f(o.m()), m, n);
+        settle(f(o.v()), v, n);
+        Floats hp = f(o.hp());
+        Floats norm = f(o.norm());
+        tasks.task("adamW", items(n), OptimiserKernels::adamW,
+                at(grad.at(), hp.at(), norm.at(), p.at(), m.at(), v.at()), grad.array(), hp.array(), norm.array(),
+                p.array(), m.array(), v.array(), n, flag(o.decay()));
+        settle(m, f(o.m()), n);
+        settle(v, f(o.v()), n);
     }
 }

@@ -133,10 +133,10 @@ final class ReflectKernels {
     }
 
     /// `z_t -= 2 along[t] u`, a reflection of every row.
-    static void reflect(IntArray at, int slot, FloatArray z, FloatArray u, FloatArray along, int N, int d) {
-        int zAt = at.get(slot);
-        int uAt = at.get(slot + 1);
-        int alongAt = at.get(slot + 2);
+    static void reflect(IntArray at, int slot, FloatArray u, FloatArray along, FloatArray z, int N, int d) {
+        int uAt = at.get(slot);
+        int alongAt = at.get(slot + 1);
+        int zAt = at.get(slot + 2);
         for (@Parallel int e = 0; e < N * d; e++)
             z.set(zAt + e, z.get(zAt + e) - 2f * along.get(alongAt + e / d) * u.get(uAt + e % d));
     }

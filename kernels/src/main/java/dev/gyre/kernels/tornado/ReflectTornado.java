@@ -42,7 +42,7 @@ final class ReflectTornado extends OpLowering {
         }
         Floats upper = scratch((long) o.r() * o.r());
         Floats inner = scratch((long) o.r() * o.r());
-        Floats solved = scratch((long) o.r() * o.d());
+        Floats solved = scratchApart((long) o.r() * o.d(), dP);
         tasks.task("innerProducts", items(o.r() * o.r()), ReflectKernels::innerProducts, at(u.at(), p.at(), upper.at()),
                 u.array(), p.array(), upper.array(), o.d(), o.r(), 1);
         tasks.task("innerProducts", items(o.r() * o.r()), ReflectKernels::innerProducts,
@@ -92,7 +92,7 @@ final class ReflectTornado extends OpLowering {
     }
 
     private void reflect(Floats z, Floats u, int i, Floats along, int N, int d) {
-        tasks.task("reflect", items(N * d), ReflectKernels::reflect, at(z.at(), u.at() + i * d, along.at()), z.array(),
-                u.array(), along.array(), N, d);
+        tasks.task("reflect", items(N * d), ReflectKernels::reflect, at(u.at() + i * d, along.at(), z.at()), u.array(),
+                along.array(), z.array(), N, d);
     }
 }

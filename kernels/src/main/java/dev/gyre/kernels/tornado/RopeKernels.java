@@ -11,12 +11,12 @@ final class RopeKernels {
 
     /// Rotates the pairs (j, j + D/2) of each head of x (N, heads*D) in place by the angle whose cosine and sine are in row
     /// `positions[n]` of cos, sin (P, D/2); `direction` is 1, or -1 for the inverse.
-    static void rope(IntArray at, int slot, FloatArray x, FloatArray cos, FloatArray sin, IntArray positions, int N,
+    static void rope(IntArray at, int slot, FloatArray cos, FloatArray sin, IntArray positions, FloatArray x, int N,
             int heads, int D, float direction) {
-        int xAt = at.get(slot);
-        int cosAt = at.get(slot + 1);
-        int sinAt = at.get(slot + 2);
-        int positionsAt = at.get(slot + 3);
+        int cosAt = at.get(slot);
+        int sinAt = at.get(slot + 1);
+        int positionsAt = at.get(slot + 2);
+        int xAt = at.get(slot + 3);
         for (@Parallel int i = 0; i < N * heads * (D >> 1); i++) {
             int j = i % (D >> 1);
             int head = i / (D >> 1);

@@ -21,7 +21,7 @@ final class RopeTornado extends OpLowering {
                 Floats sin = f(o.sin());
                 Ints p = i(o.positions());
                 tasks.task("rope", items(o.N() * o.heads() * (o.D() >> 1)), RopeKernels::rope,
-                        at(x.at(), cos.at(), sin.at(), p.at()), x.array(), cos.array(), sin.array(), p.array(), o.N(),
+                        at(cos.at(), sin.at(), p.at(), x.at()), cos.array(), sin.array(), p.array(), x.array(), o.N(),
                         o.heads(), o.D(), o.inverse() ? -1f : 1f);
             }
         }

@@ -69,12 +69,12 @@ final class TokenKernels {
     }
 
     /// Replaces logits by `(softmax - onehot) scale`, 0 in ignored rows.
-    static void lossGrad(IntArray at, int slot, FloatArray logits, IntArray labels, FloatArray lse, FloatArray scale,
+    static void lossGrad(IntArray at, int slot, IntArray labels, FloatArray lse, FloatArray scale, FloatArray logits,
             int N, int V, int ignore) {
-        int logitsAt = at.get(slot);
-        int labelsAt = at.get(slot + 1);
-        int lseAt = at.get(slot + 2);
-        int scaleAt = at.get(slot + 3);
+        int labelsAt = at.get(slot);
+        int lseAt = at.get(slot + 1);
+        int scaleAt = at.get(slot + 2);
+        int logitsAt = at.get(slot + 3);
         for (@Parallel int i = 0; i < N * V; i++) {
             int label = labels.get(labelsAt + i / V);
             float p = TornadoMath.exp(logits.get(logitsAt + i) - lse.get(lseAt + i / V));

@@ -47,7 +47,7 @@ final class TokenTornado extends OpLowering {
         Floats logits = f(o.logits());
         Ints labels = i(o.labels());
         Floats loss = f(o.rowLoss());
-        Floats lse = scratch(o.N());
+        Floats lse = scratchApart(o.N(), loss);
         if (workGroups) {
             tasks.groupTask("lossOfRow", groups(o.N(), TokenRowKernels.GROUP), TokenRowKernels::lossOfRow,
                     at(logits.at(), labels.at(), loss.at(), lse.at()), logits.array(), labels.array(), loss.array(),
@@ -59,8 +59,8 @@ final class TokenTornado extends OpLowering {
         if (o.gradient()) {
             Floats scale = f(o.scale());
             tasks.task("lossGrad", items(o.N() * o.V()), TokenKernels::lossGrad,
-                    at(logits.at(), labels.at(), lse.at(), scale.at()), logits.array(), labels.array(), lse.array(),
-                    scale.array(), o.N(), o.V(), TokenOps.CrossEntropy.IGNORE);
+                    at(labels.at(), lse.at(), scale.at(), logits.at()), labels.array(), lse.array(), scale.array(),
+                    logits.array(), o.N(), o.V(), TokenOps.CrossEntropy.IGNORE);
         }
     }
 }

@@ -168,6 +168,23 @@ public final class TornadoBackend implements Backend {
                 Long.MAX_VALUE).bytes();
     }
 
+    /// What programs take on a device, without running them.
+    ///
+    /// @param arrays on the device
+    /// @param graphs task graphs that are built and compiled
+    /// @param kernels that are compiled
+    /// @param launches of graphs when each program runs once
+    /// @param bytes on the device
+    /// @param hostBytes of arrays that the host touches
+    public record Outline(int arrays, int graphs, int kernels, int launches, long bytes, long hostBytes) {
+    }
+
+    /// @param doubled whether NF4 weights are double-quantised
+    public Outline outline(List<Program> programs, boolean doubled) {
+        DevicePlan p = outline(programs, doubled, choice, TornadoDevices.maxArray(device));
+        return new Outline(p.arrays(), p.graphs(), p.kernels(), p.launches(), p.bytes(), p.hostBytes());
+    }
+
     private static DevicePlan outline(List<Program> programs, boolean doubled, Lowering.Choice choice, long maxArray) {
         return DevicePlan.outline(programs,
                 new DeviceMemory(programs, _ -> DeviceMemory.Nf4Form.of(doubled), maxArray), choice);
