@@ -24,15 +24,17 @@ def streamed(s, bytes_per_token_and_layer):
 
 
 def attention(s):
-    """Transactions of a warp in a step of 32 keys for 16 of 64 rows (AttentionMmaKernels, D = 128): scores by D / 16 steps of
-    one left factor (4) and two right ones (2 each); 16 to pass 16 x 16 scores through the workspace; a product with the
-    step's other factor 2 for each of D / 8 instructions, and 8 for its left factor; the tiles of two factors 2 for each of D / 16."""
-    scores, passing, product, tiles = s.D // 16 * 8, 16, 2 * s.D // 8 + 8, 2 * s.D // 16
+    """Transactions of a warp in a step of 32 keys for 16 of 64 rows (AttentionMmaKernels, D = 128; the left factors of scores are
+    in registers). For each 16 of D: scores load two factors of 2; a product loads four. It also loads 8 for its left factor.
+    Scores pass through the workspace in 16 stores and loads of 2. A tile of keys costs 1 load and 1 store for each 16 of D
+    when transposed, else the store is 2; 4 and 8 for probabilities, 12 for what dK, dV need of each query."""
+    k = s.D // 16
+    scores, passing, product, transposed, tile = 4 * k, 32, 4 * k + 8, 2 * k, 3 * k
     steps = s.B * s.H * s.layers * (s.T / 64) * (s.T / 2 / 32 + 1) * 8
-    return {"attention: sums of the softmax": steps * (scores + passing / 2 + tiles / 2) / SHARED,
-            "attention: forward": steps * (scores + passing + 4 + product + tiles) / SHARED,
-            "attention: dQ": steps * (2 * scores + 2 * passing + 4 + product + 1.5 * tiles) / SHARED,
-            "attention: dK, dV": steps * (2 * scores + 2 * passing + 8 + 2 * product + 1.5 * tiles) / SHARED,
+    return {"attention: sums of the softmax": steps * (scores + passing + transposed) / SHARED,
+            "attention: forward": steps * (scores + passing + 4 + product + transposed + tile) / SHARED,
+            "attention: dQ": steps * (2 * (scores + passing + transposed) + 4 + product + tile) / SHARED,
+            "attention: dK, dV": steps * (2 * (scores + passing + transposed + product + tile) + 8 + 12) / SHARED,
             "attention: q, k, v, dO to BF16": streamed(s, 6 * (3 * s.C + 4 * s.kv))}
 
 

@@ -89,7 +89,8 @@ final class TensorCore {
         for (int lane = 0; lane < WARP; lane++) {
             Factors f = (Factors) lanes[lane];
             if (f.a().length != 8 || f.b().length != 4)
-                throw new TornadoRuntimeException("the factors of an mma are a fragment of mmaLoadA and one of mmaLoadB");
+                throw new TornadoRuntimeException(
+                        "the factors of an mma are a fragment of mmaLoadA and one of mmaLoadB");
             int g = lane >> 2;
             int t = lane & 3;
             for (int i = 0; i < 8; i++)

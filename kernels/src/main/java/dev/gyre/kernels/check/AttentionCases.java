@@ -119,7 +119,10 @@ final class AttentionCases implements Cases {
                 new Attention(3, 9, 2, 2, 3, 1, Start.ZEROS), new Attention(1, 63, 2, 1, 32, 100, Start.PADDED),
                 new Attention(3, 13, 5, 5, 33, 0, Start.PADDED), new Attention(1, 207, 3, 3, 17, 31, Start.PACKED),
                 new Attention(1, 130, 4, 2, 64, 0, Start.PACKED), new Attention(2, 65, 8, 2, 128, 0, Start.ZEROS),
-                new Attention(1, 403, 3, 1, 19, 0, Start.ZEROS), new Attention(2, 250, 2, 2, 8, 90, Start.PADDED),
+                new Attention(1, 130, 2, 1, 16, 70, Start.PACKED), new Attention(1, 37, 2, 1, 80, 0, Start.PACKED),
+                new Attention(1, 35, 1, 1, 96, 20, Start.ZEROS), new Attention(1, 34, 1, 1, 192, 0, Start.PADDED),
+                new Attention(1, 33, 2, 2, 256, 9, Start.PACKED), new Attention(1, 403, 3, 1, 19, 0, Start.ZEROS),
+                new Attention(2, 250, 2, 2, 8, 90, Start.PADDED),
                 // many heads: a gradient's chunk holds several tiles of queries and of keys; then two such chunks
                 new Attention(4, 130, 8, 4, 8, 0, Start.PACKED), new Attention(4, 150, 4, 4, 5, 40, Start.PADDED),
                 new Attention(4, 300, 2, 2, 8, 0, Start.PACKED))) {

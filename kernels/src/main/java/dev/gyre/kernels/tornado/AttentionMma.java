@@ -8,7 +8,6 @@ import dev.gyre.kernels.op.AttentionOps;
 import dev.gyre.kernels.op.Buf;
 import dev.gyre.kernels.tornado.DeviceMemory.Floats;
 import dev.gyre.kernels.tornado.DeviceMemory.Ints;
-import dev.gyre.kernels.tornado.DeviceMemory.Shorts;
 import dev.gyre.kernels.tornado.TaskGraphs.Grid;
 
 /// Lowering of attention over whole sequences to tensor cores: [AttentionMmaKernels].
@@ -23,14 +22,14 @@ final class AttentionMma extends OpLowering {
     }
 
     void attention(AttentionOps.Attention o) {
-        Shorts q = rounded(o.q());
-        Shorts k = rounded(o.k());
-        Shorts v = rounded(o.v());
+        Ints q = rounded(o.q());
+        Ints k = rounded(o.k());
+        Ints v = rounded(o.v());
         Ints start = i(o.start());
         Floats lse = f(o.lse());
         Floats out = f(o.out());
         int tiles = AttentionMmaKernels.rowTiles(o.D());
-        Floats scratch = scores(o.T(), o.B() * o.H(), tiles);
+        Floats scratch = scratchApart(scores(o.T(), o.B() * o.H(), tiles), lse, out);
         Grid grid = grid(o.T(), o.B() * o.H(), tiles);
         tasks.groupTask("attentionSums", grid, AttentionMmaKernels::attentionSums,
                 at(q.at(), k.at(), start.at(), lse.at(), scratch.at(), o.D() / K, tiles), q.array(), k.array(),
@@ -44,41 +43,46 @@ final class AttentionMma extends OpLowering {
 
     /// `delta` is there.
     void gradient(AttentionOps.AttentionGrad o) {
-        Shorts q = rounded(o.q());
-        Shorts k = rounded(o.k());
-        Shorts v = rounded(o.v());
-        Shorts dOut = rounded(o.dOut());
+        Ints q = rounded(o.q());
+        Ints k = rounded(o.k());
+        Ints v = rounded(o.v());
+        Ints dOut = rounded(o.dOut());
         Ints start = i(o.start());
         Floats lse = f(o.lse());
         Floats delta = f(o.delta());
         Floats dQ = f(o.dQ());
         Floats dK = f(o.dK());
-        Floats dV = f(o.dV());
+        int values = o.v().length();
+        Floats dV = apart(f(o.dV()), values, dK);
         int tiles = AttentionMmaKernels.rowTiles(o.D());
-        Floats scratch = scores(o.T(), o.B() * o.H(), tiles);
+        long n = scores(o.T(), o.B() * o.H(), tiles);
+        Floats scratch = scratchApart(n, dK, dV);
+        Floats scratchQ = apart(scratch, n, dQ);
         tasks.groupTask("queryGradMma", grid(o.T(), o.B() * o.H(), tiles), AttentionMmaKernels::queryGradMma,
-                at(q.at(), k.at(), v.at(), dOut.at(), start.at(), lse.at(), delta.at(), dQ.at(), scratch.at(),
+                at(q.at(), k.at(), v.at(), dOut.at(), start.at(), lse.at(), delta.at(), dQ.at(), scratchQ.at(),
                         o.D() / K, tiles),
                 q.array(), k.array(), v.array(), dOut.array(), start.array(), lse.array(), delta.array(), dQ.array(),
-                scratch.array(), o.T(), o.H(), o.KV(), o.D(), (float) o.scale(), o.window(), tiles);
+                scratchQ.array(), o.T(), o.H(), o.KV(), o.D(), (float) o.scale(), o.window(), tiles);
         tasks.groupTask("keyValueGradMma", grid(o.T(), o.B() * o.KV(), tiles), AttentionMmaKernels::keyValueGradMma,
                 at(q.at(), k.at(), v.at(), dOut.at(), start.at(), lse.at(), delta.at(), dK.at(), dV.at(), scratch.at(),
                         o.D() / K, tiles),
                 q.array(), k.array(), v.array(), dOut.array(), start.array(), lse.array(), delta.array(), dK.array(),
                 dV.array(), scratch.array(), o.T(), o.H(), o.KV(), o.D(), (float) o.scale(), o.window(), tiles);
+        settle(dV, f(o.dV()), values);
     }
 
-    private Shorts rounded(Buf x) {
+    private Ints rounded(Buf x) {
         Floats from = f(x);
-        Shorts to = memory.shortScratch(x.length());
-        tasks.task("brainFloats", items(x.length()), AttentionMmaKernels::brainFloats, at(from.at(), to.at()),
-                from.array(), to.array(), x.length());
+        int n = x.length() / 2;
+        Ints to = memory.pairScratch(n);
+        tasks.task("brainPairs", items(n), AttentionMmaKernels::brainPairs, at(from.at(), to.at()), from.array(),
+                to.array(), n);
         return to;
     }
 
-    /// A part of a workspace for each warp.
-    private Floats scores(int T, int heads, int tiles) {
-        return scratch((long) rowGroups(T, tiles) * heads * 2 * tiles * WARP_SCRATCH);
+    /// Length of a workspace with a part for each warp.
+    private static long scores(int T, int heads, int tiles) {
+        return (long) rowGroups(T, tiles) * heads * 2 * tiles * WARP_SCRATCH;
     }
 
     private static int rowGroups(int T, int tiles) {

@@ -5,14 +5,12 @@ import static dev.gyre.kernels.tornado.TaskGraphs.ALL;
 import static uk.ac.manchester.tornado.api.enums.MMAShape.M16N8K16;
 
 import uk.ac.manchester.tornado.api.KernelContext;
-
 import uk.ac.manchester.tornado.api.annotations.Parallel;
 import uk.ac.manchester.tornado.api.math.TornadoMath;
 import uk.ac.manchester.tornado.api.types.BFloat16;
 import uk.ac.manchester.tornado.api.types.HalfFloat;
 import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
 import uk.ac.manchester.tornado.api.types.arrays.IntArray;
-import uk.ac.manchester.tornado.api.types.arrays.ShortArray;
 
 /// [AttentionKernels] on the tensor cores of an NVIDIA GPU: factors rounded to BF16, sums, scores and probabilities in F32.
 /// D is a multiple of 16, at most 256.
@@ -50,12 +48,11 @@ final class AttentionMmaKernels {
         return D <= 128 ? 4 : D <= 192 ? 2 : 1;
     }
 
+    /// Two numbers rounded to BF16 in an int. In longs, because TornadoVM keeps the bits in a variable of 16 bits until they
+    /// are converted.
     private static int pair(float low, float high) {
-        return BFloat16.bf16FromFloat(low) & 0xffff | BFloat16.bf16FromFloat(high) << 16;
-    }
-
-    private static int pair(ShortArray x, int i) {
-        return x.get(i) & 0xffff | x.get(i + 1) << 16;
+        long bits = BFloat16.bf16FromFloat(low) & 0xffffL | (long) BFloat16.bf16FromFloat(high) << 16;
+        return (int) bits;
     }
 
     /// Where in an array of left factors the pair of numbers `pair` (of eight) of a row and a step of 16 columns is.
@@ -81,12 +78,12 @@ final class AttentionMmaKernels {
         }
     }
 
-    /// `y = round(x)` to BF16.
-    static void brainFloats(IntArray at, int slot, FloatArray x, ShortArray y, int n) {
+    /// `y = round(x)` to BF16, two numbers in an int; n of these.
+    static void brainPairs(IntArray at, int slot, FloatArray x, IntArray y, int n) {
         int xAt = at.get(slot);
         int yAt = at.get(slot + 1);
         for (@Parallel int i = 0; i < (n & ALL); i++)
-            y.set(yAt + i, BFloat16.bf16FromFloat(x.get(xAt + i)));
+            y.set(yAt + i, pair(x.get(xAt + 2 * i), x.get(xAt + 2 * i + 1)));
     }
 
     private static float score(float product, float scale, int j, int first, int i) {
@@ -98,7 +95,7 @@ final class AttentionMmaKernels {
     }
 
     /// `lse = log sum exp` of the scores per row and head.
-    static void attentionSums(KernelContext context, IntArray at, int slot, ShortArray q, ShortArray k, IntArray start,
+    static void attentionSums(KernelContext context, IntArray at, int slot, IntArray q, IntArray k, IntArray start,
             FloatArray lse, FloatArray scratch, int T, int H, int KV, int D, float scale, int window, int R) {
         int[] own = context.allocateIntLocalArray(8 * R * D);
         int[] tile = context.allocateIntLocalArray(STEP / 2 * D);
@@ -113,6 +110,8 @@ final class AttentionMmaKernels {
         int lane = id & 31;
         int warp = id >> 5;
         int fix = fix(lane);
+        // half of the lanes store two rows in the other order: no two lanes of a store then use one bank
+        int swap = lane >> 4 << 2;
         int row = (warp >> 1) * 16 + (lane >> 2);
         int column = (warp & 1) * 16 + (lane & 3) * 2;
         int i0 = ((T - 1) / (16 * R) - context.groupIdx) * (16 * R);
@@ -133,31 +132,73 @@ final class AttentionMmaKernels {
         for (int c = 0; c < steps; c++)
             for (int r = id >> 3; r < 16 * tiles; r += 8 * tiles)
                 own[left(r, c, steps, id & 7)] = i0 + r < T
-                        ? pair(q, qAt + ((row0 + i0 + r) * H + h) * D + c * K + (id & 7) * 2)
+                        ? q.get(qAt + ((row0 + i0 + r) * H + h) * (D >> 1) + c * 8 + (id & 7))
                         : 0;
         float maxA = NONE;
         float maxB = NONE;
         float sumA = 0f;
         float sumB = 0f;
+        context.localBarrier();
+        int left = (warp >> 1) * steps * 512 + fix;
+        int half = (warp & 1) * 512;
+        HalfFloat[] x0 = context.mmaLoadA(own, K, left);
+        HalfFloat[] x1 = context.mmaLoadA(own, K, left + TornadoMath.min(1, steps - 1) * 512);
+        HalfFloat[] x2 = context.mmaLoadA(own, K, left + TornadoMath.min(2, steps - 1) * 512);
+        HalfFloat[] x3 = context.mmaLoadA(own, K, left + TornadoMath.min(3, steps - 1) * 512);
+        HalfFloat[] x4 = context.mmaLoadA(own, K, left + TornadoMath.min(4, steps - 1) * 512);
+        HalfFloat[] x5 = context.mmaLoadA(own, K, left + TornadoMath.min(5, steps - 1) * 512);
+        HalfFloat[] x6 = context.mmaLoadA(own, K, left + TornadoMath.min(6, steps - 1) * 512);
+        HalfFloat[] x7 = context.mmaLoadA(own, K, left + TornadoMath.min(7, steps - 1) * 512);
         for (int j0 = low; j0 < TornadoMath.min(i0 + 16 * tiles, T); j0 += STEP) {
             for (int c = 0; c < steps; c++)
                 for (int n = id >> 5; n < STEP / N; n += 2 * tiles) {
                     int j = j0 + n * N + (id & 3) * 2;
-                    int from = kAt + ((row0 + j) * KV + group) * D + c * K + (id >> 2 & 7) * 2;
-                    int one = j < T ? pair(k, from) : 0;
-                    int two = j + 1 < T ? pair(k, from + KV * D) : 0;
+                    int from = kAt + ((row0 + j) * KV + group) * (D >> 1) + c * 8 + (id >> 2 & 7);
+                    int one = j < T ? k.get(from) : 0;
+                    int two = j + 1 < T ? k.get(from + KV * (D >> 1)) : 0;
                     int to = (c * 4 + n) * 64 + (id >> 2 & 7) * 8 + (id & 3);
-                    tile[to] = one & 0xffff | two << 16;
-                    tile[to + 4] = one >> 16 & 0xffff | two & 0xffff0000;
+                    int even = one & 0xffff | two << 16;
+                    int odd = one >> 16 & 0xffff | two & 0xffff0000;
+                    tile[to + swap] = swap == 0 ? even : odd;
+                    tile[to + 4 - swap] = swap == 0 ? odd : even;
                 }
             context.localBarrier();
             float[] s0 = context.mmaFragment(0f);
             float[] s1 = context.mmaFragment(0f);
-            for (int c = 0; c < steps; c++) {
-                HalfFloat[] a = context.mmaLoadA(own, K, ((warp >> 1) * steps + c) * 512 + fix);
-                int b = (c * 4 + (warp & 1) * 2) * 256;
-                s0 = context.mmaBF16(a, context.mmaLoadB(tile, K, b), s0, M16N8K16);
-                s1 = context.mmaBF16(a, context.mmaLoadB(tile, K, b + 256), s1, M16N8K16);
+            s0 = context.mmaBF16(x0, context.mmaLoadB(tile, K, half), s0, M16N8K16);
+            s1 = context.mmaBF16(x0, context.mmaLoadB(tile, K, half + 256), s1, M16N8K16);
+            if (D > 16) {
+                s0 = context.mmaBF16(x1, context.mmaLoadB(tile, K, half + 1024), s0, M16N8K16);
+                s1 = context.mmaBF16(x1, context.mmaLoadB(tile, K, half + 1280), s1, M16N8K16);
+            }
+            if (D > 32) {
+                s0 = context.mmaBF16(x2, context.mmaLoadB(tile, K, half + 2048), s0, M16N8K16);
+                s1 = context.mmaBF16(x2, context.mmaLoadB(tile, K, half + 2304), s1, M16N8K16);
+            }
+            if (D > 48) {
+                s0 = context.mmaBF16(x3, context.mmaLoadB(tile, K, half + 3072), s0, M16N8K16);
+                s1 = context.mmaBF16(x3, context.mmaLoadB(tile, K, half + 3328), s1, M16N8K16);
+            }
+            if (D > 64) {
+                s0 = context.mmaBF16(x4, context.mmaLoadB(tile, K, half + 4096), s0, M16N8K16);
+                s1 = context.mmaBF16(x4, context.mmaLoadB(tile, K, half + 4352), s1, M16N8K16);
+            }
+            if (D > 80) {
+                s0 = context.mmaBF16(x5, context.mmaLoadB(tile, K, half + 5120), s0, M16N8K16);
+                s1 = context.mmaBF16(x5, context.mmaLoadB(tile, K, half + 5376), s1, M16N8K16);
+            }
+            if (D > 96) {
+                s0 = context.mmaBF16(x6, context.mmaLoadB(tile, K, half + 6144), s0, M16N8K16);
+                s1 = context.mmaBF16(x6, context.mmaLoadB(tile, K, half + 6400), s1, M16N8K16);
+            }
+            if (D > 112) {
+                s0 = context.mmaBF16(x7, context.mmaLoadB(tile, K, half + 7168), s0, M16N8K16);
+                s1 = context.mmaBF16(x7, context.mmaLoadB(tile, K, half + 7424), s1, M16N8K16);
+            }
+            for (int c = 8; c < steps; c++) {
+                HalfFloat[] more = context.mmaLoadA(own, K, ((warp >> 1) * steps + c) * 512 + fix);
+                s0 = context.mmaBF16(more, context.mmaLoadB(tile, K, half + c * 1024), s0, M16N8K16);
+                s1 = context.mmaBF16(more, context.mmaLoadB(tile, K, half + c * 1024 + 256), s1, M16N8K16);
             }
             context.mmaStore(s0, scratch, 0, scores, N);
             context.mmaStore(s1, scratch, 0, scores + 128, N);
@@ -202,13 +243,14 @@ final class AttentionMmaKernels {
     }
 
     /// `out = exp(scores - lse) v`, with the `lse` of [#attentionSums].
-    static void attendMma(KernelContext context, IntArray at, int slot, ShortArray q, ShortArray k, ShortArray v,
-            IntArray start, FloatArray lse, FloatArray out, FloatArray scratch, int T, int H, int KV, int D, float scale,
+    static void attendMma(KernelContext context, IntArray at, int slot, IntArray q, IntArray k, IntArray v,
+            IntArray start, FloatArray lse, FloatArray out, FloatArray scratch, int T, int H, int KV, int D,
+            float scale,
             int window, int R) {
         int[] own = context.allocateIntLocalArray(8 * R * D);
         int[] tile = context.allocateIntLocalArray(STEP / 2 * D);
         int[] values = context.allocateIntLocalArray(STEP / 2 * D);
-        int[] p = context.allocateIntLocalArray(16 * R * STEP / 2);
+        int[] p = context.allocateIntLocalArray(8 * R * STEP);
         int qAt = at.get(slot);
         int kAt = at.get(slot + 1);
         int vAt = at.get(slot + 2);
@@ -220,6 +262,8 @@ final class AttentionMmaKernels {
         int lane = id & 31;
         int warp = id >> 5;
         int fix = fix(lane);
+        // half of the lanes store two rows in the other order: no two lanes of a store then use one bank
+        int swap = lane >> 4 << 2;
         int row = (warp >> 1) * 16 + (lane >> 2);
         int column = (warp & 1) * 16 + (lane & 3) * 2;
         int i0 = ((T - 1) / (16 * R) - context.groupIdx) * (16 * R);
@@ -240,7 +284,7 @@ final class AttentionMmaKernels {
         for (int c = 0; c < steps; c++)
             for (int r = id >> 3; r < 16 * tiles; r += 8 * tiles)
                 own[left(r, c, steps, id & 7)] = i0 + r < T
-                        ? pair(q, qAt + ((row0 + i0 + r) * H + h) * D + c * K + (id & 7) * 2)
+                        ? q.get(qAt + ((row0 + i0 + r) * H + h) * (D >> 1) + c * 8 + (id & 7))
                         : 0;
         float lseA = lse.get(lseAt + (row0 + TornadoMath.min(i, T - 1)) * H + h);
         float lseB = lse.get(lseAt + (row0 + TornadoMath.min(i + 8, T - 1)) * H + h);
@@ -262,30 +306,72 @@ final class AttentionMmaKernels {
         float[] o13 = context.mmaFragment(0f);
         float[] o14 = context.mmaFragment(0f);
         float[] o15 = context.mmaFragment(0f);
+        context.localBarrier();
+        int left = (warp >> 1) * steps * 512 + fix;
+        int half = (warp & 1) * 512;
+        HalfFloat[] x0 = context.mmaLoadA(own, K, left);
+        HalfFloat[] x1 = context.mmaLoadA(own, K, left + TornadoMath.min(1, steps - 1) * 512);
+        HalfFloat[] x2 = context.mmaLoadA(own, K, left + TornadoMath.min(2, steps - 1) * 512);
+        HalfFloat[] x3 = context.mmaLoadA(own, K, left + TornadoMath.min(3, steps - 1) * 512);
+        HalfFloat[] x4 = context.mmaLoadA(own, K, left + TornadoMath.min(4, steps - 1) * 512);
+        HalfFloat[] x5 = context.mmaLoadA(own, K, left + TornadoMath.min(5, steps - 1) * 512);
+        HalfFloat[] x6 = context.mmaLoadA(own, K, left + TornadoMath.min(6, steps - 1) * 512);
+        HalfFloat[] x7 = context.mmaLoadA(own, K, left + TornadoMath.min(7, steps - 1) * 512);
         for (int j0 = low; j0 < TornadoMath.min(i0 + 16 * tiles, T); j0 += STEP) {
             for (int c = 0; c < steps; c++)
                 for (int n = id >> 5; n < STEP / N; n += 2 * tiles) {
                     int j = j0 + n * N + (id & 3) * 2;
-                    int from = kAt + ((row0 + j) * KV + group) * D + c * K + (id >> 2 & 7) * 2;
-                    int one = j < T ? pair(k, from) : 0;
-                    int two = j + 1 < T ? pair(k, from + KV * D) : 0;
+                    int from = kAt + ((row0 + j) * KV + group) * (D >> 1) + c * 8 + (id >> 2 & 7);
+                    int one = j < T ? k.get(from) : 0;
+                    int two = j + 1 < T ? k.get(from + KV * (D >> 1)) : 0;
                     int to = (c * 4 + n) * 64 + (id >> 2 & 7) * 8 + (id & 3);
-                    tile[to] = one & 0xffff | two << 16;
-                    tile[to + 4] = one >> 16 & 0xffff | two & 0xffff0000;
+                    int even = one & 0xffff | two << 16;
+                    int odd = one >> 16 & 0xffff | two & 0xffff0000;
+                    tile[to + swap] = swap == 0 ? even : odd;
+                    tile[to + 4 - swap] = swap == 0 ? odd : even;
                 }
             for (int c = 0; c < steps; c++)
                 for (int r = id >> 3; r < STEP; r += 8 * tiles)
                     values[((r >> 4) * 2 * steps + c * 2 + (id >> 2 & 1)) * 64 + (r & 15) * 4 + (id & 3)] = j0 + r < T
-                            ? pair(v, vAt + ((row0 + j0 + r) * KV + group) * D + c * K + (id & 7) * 2)
+                            ? v.get(vAt + ((row0 + j0 + r) * KV + group) * (D >> 1) + c * 8 + (id & 7))
                             : 0;
             context.localBarrier();
             float[] s0 = context.mmaFragment(0f);
             float[] s1 = context.mmaFragment(0f);
-            for (int c = 0; c < steps; c++) {
-                HalfFloat[] a = context.mmaLoadA(own, K, ((warp >> 1) * steps + c) * 512 + fix);
-                int b = (c * 4 + (warp & 1) * 2) * 256;
-                s0 = context.mmaBF16(a, context.mmaLoadB(tile, K, b), s0, M16N8K16);
-                s1 = context.mmaBF16(a, context.mmaLoadB(tile, K, b + 256), s1, M16N8K16);
+            s0 = context.mmaBF16(x0, context.mmaLoadB(tile, K, half), s0, M16N8K16);
+            s1 = context.mmaBF16(x0, context.mmaLoadB(tile, K, half + 256), s1, M16N8K16);
+            if (D > 16) {
+                s0 = context.mmaBF16(x1, context.mmaLoadB(tile, K, half + 1024), s0, M16N8K16);
+                s1 = context.mmaBF16(x1, context.mmaLoadB(tile, K, half + 1280), s1, M16N8K16);
+            }
+            if (D > 32) {
+                s0 = context.mmaBF16(x2, context.mmaLoadB(tile, K, half + 2048), s0, M16N8K16);
+                s1 = context.mmaBF16(x2, context.mmaLoadB(tile, K, half + 2304), s1, M16N8K16);
+            }
+            if (D > 48) {
+                s0 = context.mmaBF16(x3, context.mmaLoadB(tile, K, half + 3072), s0, M16N8K16);
+                s1 = context.mmaBF16(x3, context.mmaLoadB(tile, K, half + 3328), s1, M16N8K16);
+            }
+            if (D > 64) {
+                s0 = context.mmaBF16(x4, context.mmaLoadB(tile, K, half + 4096), s0, M16N8K16);
+                s1 = context.mmaBF16(x4, context.mmaLoadB(tile, K, half + 4352), s1, M16N8K16);
+            }
+            if (D > 80) {
+                s0 = context.mmaBF16(x5, context.mmaLoadB(tile, K, half + 5120), s0, M16N8K16);
+                s1 = context.mmaBF16(x5, context.mmaLoadB(tile, K, half + 5376), s1, M16N8K16);
+            }
+            if (D > 96) {
+                s0 = context.mmaBF16(x6, context.mmaLoadB(tile, K, half + 6144), s0, M16N8K16);
+                s1 = context.mmaBF16(x6, context.mmaLoadB(tile, K, half + 6400), s1, M16N8K16);
+            }
+            if (D > 112) {
+                s0 = context.mmaBF16(x7, context.mmaLoadB(tile, K, half + 7168), s0, M16N8K16);
+                s1 = context.mmaBF16(x7, context.mmaLoadB(tile, K, half + 7424), s1, M16N8K16);
+            }
+            for (int c = 8; c < steps; c++) {
+                HalfFloat[] more = context.mmaLoadA(own, K, ((warp >> 1) * steps + c) * 512 + fix);
+                s0 = context.mmaBF16(more, context.mmaLoadB(tile, K, half + c * 1024), s0, M16N8K16);
+                s1 = context.mmaBF16(more, context.mmaLoadB(tile, K, half + c * 1024 + 256), s1, M16N8K16);
             }
             context.mmaStore(s0, scratch, 0, scores, N);
             context.mmaStore(s1, scratch, 0, scores + 128, N);
@@ -433,13 +519,13 @@ final class AttentionMmaKernels {
     }
 
     /// [AttentionKernels#queryGrad]
-    static void queryGradMma(KernelContext context, IntArray at, int slot, ShortArray q, ShortArray k, ShortArray v,
-            ShortArray dOut, IntArray start, FloatArray lse, FloatArray delta, FloatArray dQ, FloatArray scratch, int T,
+    static void queryGradMma(KernelContext context, IntArray at, int slot, IntArray q, IntArray k, IntArray v,
+            IntArray dOut, IntArray start, FloatArray lse, FloatArray delta, FloatArray dQ, FloatArray scratch, int T,
             int H, int KV, int D, float scale, int window, int R) {
         int[] own = context.allocateIntLocalArray(8 * R * D);
         int[] ownOut = context.allocateIntLocalArray(8 * R * D);
         int[] tile = context.allocateIntLocalArray(STEP / 2 * D);
-        int[] dS = context.allocateIntLocalArray(16 * R * STEP / 2);
+        int[] dS = context.allocateIntLocalArray(8 * R * STEP);
         int qAt = at.get(slot);
         int kAt = at.get(slot + 1);
         int vAt = at.get(slot + 2);
@@ -451,6 +537,8 @@ final class AttentionMmaKernels {
         int lane = id & 31;
         int warp = id >> 5;
         int fix = fix(lane);
+        // half of the lanes store two rows in the other order: no two lanes of a store then use one bank
+        int swap = lane >> 4 << 2;
         int row = (warp >> 1) * 16 + (lane >> 2);
         int column = (warp & 1) * 16 + (lane & 3) * 2;
         int i0 = ((T - 1) / (16 * R) - context.groupIdx) * (16 * R);
@@ -471,12 +559,12 @@ final class AttentionMmaKernels {
         for (int c = 0; c < steps; c++)
             for (int r = id >> 3; r < 16 * tiles; r += 8 * tiles)
                 own[left(r, c, steps, id & 7)] = i0 + r < T
-                        ? pair(q, qAt + ((row0 + i0 + r) * H + h) * D + c * K + (id & 7) * 2)
+                        ? q.get(qAt + ((row0 + i0 + r) * H + h) * (D >> 1) + c * 8 + (id & 7))
                         : 0;
         for (int c = 0; c < steps; c++)
             for (int r = id >> 3; r < 16 * tiles; r += 8 * tiles)
                 ownOut[left(r, c, steps, id & 7)] = i0 + r < T
-                        ? pair(dOut, dOutAt + ((row0 + i0 + r) * H + h) * D + c * K + (id & 7) * 2)
+                        ? dOut.get(dOutAt + ((row0 + i0 + r) * H + h) * (D >> 1) + c * 8 + (id & 7))
                         : 0;
         int headA = (row0 + TornadoMath.min(i, T - 1)) * H + h;
         int headB = (row0 + TornadoMath.min(i + 8, T - 1)) * H + h;
@@ -502,25 +590,75 @@ final class AttentionMmaKernels {
         float[] o13 = context.mmaFragment(0f);
         float[] o14 = context.mmaFragment(0f);
         float[] o15 = context.mmaFragment(0f);
+        context.localBarrier();
+        int left = (warp >> 1) * steps * 512 + fix;
+        int half = (warp & 1) * 512;
+        HalfFloat[] x0 = context.mmaLoadA(own, K, left);
+        HalfFloat[] x1 = context.mmaLoadA(own, K, left + TornadoMath.min(1, steps - 1) * 512);
+        HalfFloat[] x2 = context.mmaLoadA(own, K, left + TornadoMath.min(2, steps - 1) * 512);
+        HalfFloat[] x3 = context.mmaLoadA(own, K, left + TornadoMath.min(3, steps - 1) * 512);
+        HalfFloat[] x4 = context.mmaLoadA(own, K, left + TornadoMath.min(4, steps - 1) * 512);
+        HalfFloat[] x5 = context.mmaLoadA(own, K, left + TornadoMath.min(5, steps - 1) * 512);
+        HalfFloat[] x6 = context.mmaLoadA(own, K, left + TornadoMath.min(6, steps - 1) * 512);
+        HalfFloat[] x7 = context.mmaLoadA(own, K, left + TornadoMath.min(7, steps - 1) * 512);
+        HalfFloat[] y0 = context.mmaLoadA(ownOut, K, left);
+        HalfFloat[] y1 = context.mmaLoadA(ownOut, K, left + TornadoMath.min(1, steps - 1) * 512);
+        HalfFloat[] y2 = context.mmaLoadA(ownOut, K, left + TornadoMath.min(2, steps - 1) * 512);
+        HalfFloat[] y3 = context.mmaLoadA(ownOut, K, left + TornadoMath.min(3, steps - 1) * 512);
+        HalfFloat[] y4 = context.mmaLoadA(ownOut, K, left + TornadoMath.min(4, steps - 1) * 512);
+        HalfFloat[] y5 = context.mmaLoadA(ownOut, K, left + TornadoMath.min(5, steps - 1) * 512);
+        HalfFloat[] y6 = context.mmaLoadA(ownOut, K, left + TornadoMath.min(6, steps - 1) * 512);
+        HalfFloat[] y7 = context.mmaLoadA(ownOut, K, left + TornadoMath.min(7, steps - 1) * 512);
         for (int j0 = low; j0 < TornadoMath.min(i0 + 16 * tiles, T); j0 += STEP) {
             for (int c = 0; c < steps; c++)
                 for (int n = id >> 5; n < STEP / N; n += 2 * tiles) {
                     int j = j0 + n * N + (id & 3) * 2;
-                    int from = kAt + ((row0 + j) * KV + group) * D + c * K + (id >> 2 & 7) * 2;
-                    int one = j < T ? pair(k, from) : 0;
-                    int two = j + 1 < T ? pair(k, from + KV * D) : 0;
+                    int from = kAt + ((row0 + j) * KV + group) * (D >> 1) + c * 8 + (id >> 2 & 7);
+                    int one = j < T ? k.get(from) : 0;
+                    int two = j + 1 < T ? k.get(from + KV * (D >> 1)) : 0;
                     int to = (c * 4 + n) * 64 + (id >> 2 & 7) * 8 + (id & 3);
-                    tile[to] = one & 0xffff | two << 16;
-                    tile[to + 4] = one >> 16 & 0xffff | two & 0xffff0000;
+                    int even = one & 0xffff | two << 16;
+                    int odd = one >> 16 & 0xffff | two & 0xffff0000;
+                    tile[to + swap] = swap == 0 ? even : odd;
+                    tile[to + 4 - swap] = swap == 0 ? odd : even;
                 }
             context.localBarrier();
             float[] s0 = context.mmaFragment(0f);
             float[] s1 = context.mmaFragment(0f);
-            for (int c = 0; c < steps; c++) {
-                HalfFloat[] a = context.mmaLoadA(own, K, ((warp >> 1) * steps + c) * 512 + fix);
-                int b = (c * 4 + (warp & 1) * 2) * 256;
-                s0 = context.mmaBF16(a, context.mmaLoadB(tile, K, b), s0, M16N8K16);
-                s1 = context.mmaBF16(a, context.mmaLoadB(tile, K, b + 256), s1, M16N8K16);
+            s0 = context.mmaBF16(x0, context.mmaLoadB(tile, K, half), s0, M16N8K16);
+            s1 = context.mmaBF16(x0, context.mmaLoadB(tile, K, half + 256), s1, M16N8K16);
+            if (D > 16) {
+                s0 = context.mmaBF16(x1, context.mmaLoadB(tile, K, half + 1024), s0, M16N8K16);
+                s1 = context.mmaBF16(x1, context.mmaLoadB(tile, K, half + 1280), s1, M16N8K16);
+            }
+            if (D > 32) {
+                s0 = context.mmaBF16(x2, context.mmaLoadB(tile, K, half + 2048), s0, M16N8K16);
+                s1 = context.mmaBF16(x2, context.mmaLoadB(tile, K, half + 2304), s1, M16N8K16);
+            }
+            if (D > 48) {
+                s0 = context.mmaBF16(x3, context.mmaLoadB(tile, K, half + 3072), s0, M16N8K16);
+                s1 = context.mmaBF16(x3, context.mmaLoadB(tile, K, half + 3328), s1, M16N8K16);
+            }
+            if (D > 64) {
+                s0 = context.mmaBF16(x4, context.mmaLoadB(tile, K, half + 4096), s0, M16N8K16);
+                s1 = context.mmaBF16(x4, context.mmaLoadB(tile, K, half + 4352), s1, M16N8K16);
+            }
+            if (D > 80) {
+                s0 = context.mmaBF16(x5, context.mmaLoadB(tile, K, half + 5120), s0, M16N8K16);
+                s1 = context.mmaBF16(x5, context.mmaLoadB(tile, K, half + 5376), s1, M16N8K16);
+            }
+            if (D > 96) {
+                s0 = context.mmaBF16(x6, context.mmaLoadB(tile, K, half + 6144), s0, M16N8K16);
+                s1 = context.mmaBF16(x6, context.mmaLoadB(tile, K, half + 6400), s1, M16N8K16);
+            }
+            if (D > 112) {
+                s0 = context.mmaBF16(x7, context.mmaLoadB(tile, K, half + 7168), s0, M16N8K16);
+                s1 = context.mmaBF16(x7, context.mmaLoadB(tile, K, half + 7424), s1, M16N8K16);
+            }
+            for (int c = 8; c < steps; c++) {
+                HalfFloat[] more = context.mmaLoadA(own, K, ((warp >> 1) * steps + c) * 512 + fix);
+                s0 = context.mmaBF16(more, context.mmaLoadB(tile, K, half + c * 1024), s0, M16N8K16);
+                s1 = context.mmaBF16(more, context.mmaLoadB(tile, K, half + c * 1024 + 256), s1, M16N8K16);
             }
             context.mmaStore(s0, scratch, 0, scores, N);
             context.mmaStore(s1, scratch, 0, scores + 128, N);
@@ -528,21 +666,52 @@ final class AttentionMmaKernels {
             for (int c = 0; c < steps; c++)
                 for (int n = id >> 5; n < STEP / N; n += 2 * tiles) {
                     int j = j0 + n * N + (id & 3) * 2;
-                    int from = vAt + ((row0 + j) * KV + group) * D + c * K + (id >> 2 & 7) * 2;
-                    int one = j < T ? pair(v, from) : 0;
-                    int two = j + 1 < T ? pair(v, from + KV * D) : 0;
+                    int from = vAt + ((row0 + j) * KV + group) * (D >> 1) + c * 8 + (id >> 2 & 7);
+                    int one = j < T ? v.get(from) : 0;
+                    int two = j + 1 < T ? v.get(from + KV * (D >> 1)) : 0;
                     int to = (c * 4 + n) * 64 + (id >> 2 & 7) * 8 + (id & 3);
-                    tile[to] = one & 0xffff | two << 16;
-                    tile[to + 4] = one >> 16 & 0xffff | two & 0xffff0000;
+                    int even = one & 0xffff | two << 16;
+                    int odd = one >> 16 & 0xffff | two & 0xffff0000;
+                    tile[to + swap] = swap == 0 ? even : odd;
+                    tile[to + 4 - swap] = swap == 0 ? odd : even;
                 }
             context.localBarrier();
             float[] d0 = context.mmaFragment(0f);
             float[] d1 = context.mmaFragment(0f);
-            for (int c = 0; c < steps; c++) {
-                HalfFloat[] a = context.mmaLoadA(ownOut, K, ((warp >> 1) * steps + c) * 512 + fix);
-                int b = (c * 4 + (warp & 1) * 2) * 256;
-                d0 = context.mmaBF16(a, context.mmaLoadB(tile, K, b), d0, M16N8K16);
-                d1 = context.mmaBF16(a, context.mmaLoadB(tile, K, b + 256), d1, M16N8K16);
+            d0 = context.mmaBF16(y0, context.mmaLoadB(tile, K, half), d0, M16N8K16);
+            d1 = context.mmaBF16(y0, context.mmaLoadB(tile, K, half + 256), d1, M16N8K16);
+            if (D > 16) {
+                d0 = context.mmaBF16(y1, context.mmaLoadB(tile, K, half + 1024), d0, M16N8K16);
+                d1 = context.mmaBF16(y1, context.mmaLoadB(tile, K, half + 1280), d1, M16N8K16);
+            }
+            if (D > 32) {
+                d0 = context.mmaBF16(y2, context.mmaLoadB(tile, K, half + 2048), d0, M16N8K16);
+                d1 = context.mmaBF16(y2, context.mmaLoadB(tile, K, half + 2304), d1, M16N8K16);
+            }
+            if (D > 48) {
+                d0 = context.mmaBF16(y3, context.mmaLoadB(tile, K, half + 3072), d0, M16N8K16);
+                d1 = context.mmaBF16(y3, context.mmaLoadB(tile, K, half + 3328), d1, M16N8K16);
+            }
+            if (D > 64) {
+                d0 = context.mmaBF16(y4, context.mmaLoadB(tile, K, half + 4096), d0, M16N8K16);
+                d1 = context.mmaBF16(y4, context.mmaLoadB(tile, K, half + 4352), d1, M16N8K16);
+            }
+            if (D > 80) {
+                d0 = context.mmaBF16(y5, context.mmaLoadB(tile, K, half + 5120), d0, M16N8K16);
+                d1 = context.mmaBF16(y5, context.mmaLoadB(tile, K, half + 5376), d1, M16N8K16);
+            }
+            if (D > 96) {
+                d0 = context.mmaBF16(y6, context.mmaLoadB(tile, K, half + 6144), d0, M16N8K16);
+                d1 = context.mmaBF16(y6, context.mmaLoadB(tile, K, half + 6400), d1, M16N8K16);
+            }
+            if (D > 112) {
+                d0 = context.mmaBF16(y7, context.mmaLoadB(tile, K, half + 7168), d0, M16N8K16);
+                d1 = context.mmaBF16(y7, context.mmaLoadB(tile, K, half + 7424), d1, M16N8K16);
+            }
+            for (int c = 8; c < steps; c++) {
+                HalfFloat[] more = context.mmaLoadA(ownOut, K, ((warp >> 1) * steps + c) * 512 + fix);
+                d0 = context.mmaBF16(more, context.mmaLoadB(tile, K, half + c * 1024), d0, M16N8K16);
+                d1 = context.mmaBF16(more, context.mmaLoadB(tile, K, half + c * 1024 + 256), d1, M16N8K16);
             }
             context.mmaStore(d0, scratch, 0, scores + 256, N);
             context.mmaStore(d1, scratch, 0, scores + 384, N);
@@ -572,7 +741,7 @@ final class AttentionMmaKernels {
             for (int c = 0; c < steps; c++)
                 for (int r = id >> 3; r < STEP; r += 8 * tiles)
                     tile[((r >> 4) * 2 * steps + c * 2 + (id >> 2 & 1)) * 64 + (r & 15) * 4 + (id & 3)] = j0 + r < T
-                            ? pair(k, kAt + ((row0 + j0 + r) * KV + group) * D + c * K + (id & 7) * 2)
+                            ? k.get(kAt + ((row0 + j0 + r) * KV + group) * (D >> 1) + c * 8 + (id & 7))
                             : 0;
             context.localBarrier();
             HalfFloat[] left0 = context.mmaLoadA(dS, K, (warp >> 1) * 1024 + fix);
@@ -708,13 +877,13 @@ final class AttentionMmaKernels {
     }
 
     /// [AttentionKernels#keyValueGrad]; the scores have keys as rows and queries as columns.
-    static void keyValueGradMma(KernelContext context, IntArray at, int slot, ShortArray q, ShortArray k, ShortArray v,
-            ShortArray dOut, IntArray start, FloatArray lse, FloatArray delta, FloatArray dK, FloatArray dV,
+    static void keyValueGradMma(KernelContext context, IntArray at, int slot, IntArray q, IntArray k, IntArray v,
+            IntArray dOut, IntArray start, FloatArray lse, FloatArray delta, FloatArray dK, FloatArray dV,
             FloatArray scratch, int T, int H, int KV, int D, float scale, int window, int R) {
         int[] own = context.allocateIntLocalArray(8 * R * D);
         int[] ownValue = context.allocateIntLocalArray(8 * R * D);
         int[] tile = context.allocateIntLocalArray(STEP / 2 * D);
-        int[] p = context.allocateIntLocalArray(16 * R * STEP / 2);
+        int[] p = context.allocateIntLocalArray(8 * R * STEP);
         int qAt = at.get(slot);
         int kAt = at.get(slot + 1);
         int vAt = at.get(slot + 2);
@@ -728,6 +897,8 @@ final class AttentionMmaKernels {
         int lane = id & 31;
         int warp = id >> 5;
         int fix = fix(lane);
+        // half of the lanes store two rows in the other order: no two lanes of a store then use one bank
+        int swap = lane >> 4 << 2;
         int row = (warp >> 1) * 16 + (lane >> 2);
         int column = (warp & 1) * 16 + (lane & 3) * 2;
         int i0 = context.groupIdx * (16 * R);
@@ -740,12 +911,12 @@ final class AttentionMmaKernels {
         for (int c = 0; c < steps; c++)
             for (int r = id >> 3; r < 16 * tiles; r += 8 * tiles)
                 own[left(r, c, steps, id & 7)] = i0 + r < T
-                        ? pair(k, kAt + ((row0 + i0 + r) * KV + group) * D + c * K + (id & 7) * 2)
+                        ? k.get(kAt + ((row0 + i0 + r) * KV + group) * (D >> 1) + c * 8 + (id & 7))
                         : 0;
         for (int c = 0; c < steps; c++)
             for (int r = id >> 3; r < 16 * tiles; r += 8 * tiles)
                 ownValue[left(r, c, steps, id & 7)] = i0 + r < T
-                        ? pair(v, vAt + ((row0 + i0 + r) * KV + group) * D + c * K + (id & 7) * 2)
+                        ? v.get(vAt + ((row0 + i0 + r) * KV + group) * (D >> 1) + c * 8 + (id & 7))
                         : 0;
         int key = i0 + row;
         int upper = (warp & 1) * steps * 256;
@@ -782,27 +953,80 @@ final class AttentionMmaKernels {
         float[] dv13 = context.mmaFragment(0f);
         float[] dv14 = context.mmaFragment(0f);
         float[] dv15 = context.mmaFragment(0f);
-        for (int n = 0; n < (H / KV) * ((last - i0) / STEP + 1); n++) {
-            int h = group * (H / KV) + n / ((last - i0) / STEP + 1);
-            int q0 = i0 + n % ((last - i0) / STEP + 1) * STEP;
+        context.localBarrier();
+        int left = (warp >> 1) * steps * 512 + fix;
+        int half = (warp & 1) * 512;
+        HalfFloat[] x0 = context.mmaLoadA(own, K, left);
+        HalfFloat[] x1 = context.mmaLoadA(own, K, left + TornadoMath.min(1, steps - 1) * 512);
+        HalfFloat[] x2 = context.mmaLoadA(own, K, left + TornadoMath.min(2, steps - 1) * 512);
+        HalfFloat[] x3 = context.mmaLoadA(own, K, left + TornadoMath.min(3, steps - 1) * 512);
+        HalfFloat[] x4 = context.mmaLoadA(own, K, left + TornadoMath.min(4, steps - 1) * 512);
+        HalfFloat[] x5 = context.mmaLoadA(own, K, left + TornadoMath.min(5, steps - 1) * 512);
+        HalfFloat[] x6 = context.mmaLoadA(own, K, left + TornadoMath.min(6, steps - 1) * 512);
+        HalfFloat[] x7 = context.mmaLoadA(own, K, left + TornadoMath.min(7, steps - 1) * 512);
+        HalfFloat[] y0 = context.mmaLoadA(ownValue, K, left);
+        HalfFloat[] y1 = context.mmaLoadA(ownValue, K, left + TornadoMath.min(1, steps - 1) * 512);
+        HalfFloat[] y2 = context.mmaLoadA(ownValue, K, left + TornadoMath.min(2, steps - 1) * 512);
+        HalfFloat[] y3 = context.mmaLoadA(ownValue, K, left + TornadoMath.min(3, steps - 1) * 512);
+        HalfFloat[] y4 = context.mmaLoadA(ownValue, K, left + TornadoMath.min(4, steps - 1) * 512);
+        HalfFloat[] y5 = context.mmaLoadA(ownValue, K, left + TornadoMath.min(5, steps - 1) * 512);
+        HalfFloat[] y6 = context.mmaLoadA(ownValue, K, left + TornadoMath.min(6, steps - 1) * 512);
+        HalfFloat[] y7 = context.mmaLoadA(ownValue, K, left + TornadoMath.min(7, steps - 1) * 512);
+        for (int n = 0; n < (H / KV) * ((last - i0 >> 5) + 1); n++) {
+            int h = group * (H / KV) + n / ((last - i0 >> 5) + 1);
+            int q0 = i0 + n % ((last - i0 >> 5) + 1) * STEP;
             for (int c = 0; c < steps; c++)
                 for (int m = id >> 5; m < STEP / N; m += 2 * tiles) {
                     int j = q0 + m * N + (id & 3) * 2;
-                    int from = qAt + ((row0 + j) * H + h) * D + c * K + (id >> 2 & 7) * 2;
-                    int one = j < T ? pair(q, from) : 0;
-                    int two = j + 1 < T ? pair(q, from + H * D) : 0;
+                    int from = qAt + ((row0 + j) * H + h) * (D >> 1) + c * 8 + (id >> 2 & 7);
+                    int one = j < T ? q.get(from) : 0;
+                    int two = j + 1 < T ? q.get(from + H * (D >> 1)) : 0;
                     int to = (c * 4 + m) * 64 + (id >> 2 & 7) * 8 + (id & 3);
-                    tile[to] = one & 0xffff | two << 16;
-                    tile[to + 4] = one >> 16 & 0xffff | two & 0xffff0000;
+                    int even = one & 0xffff | two << 16;
+                    int odd = one >> 16 & 0xffff | two & 0xffff0000;
+                    tile[to + swap] = swap == 0 ? even : odd;
+                    tile[to + 4 - swap] = swap == 0 ? odd : even;
                 }
             context.localBarrier();
             float[] s0 = context.mmaFragment(0f);
             float[] s1 = context.mmaFragment(0f);
-            for (int c = 0; c < steps; c++) {
-                HalfFloat[] a = context.mmaLoadA(own, K, ((warp >> 1) * steps + c) * 512 + fix);
-                int b = (c * 4 + (warp & 1) * 2) * 256;
-                s0 = context.mmaBF16(a, context.mmaLoadB(tile, K, b), s0, M16N8K16);
-                s1 = context.mmaBF16(a, context.mmaLoadB(tile, K, b + 256), s1, M16N8K16);
+            // larger heads leave no registers for these
+            if (D <= 128) {
+                s0 = context.mmaBF16(x0, context.mmaLoadB(tile, K, half), s0, M16N8K16);
+                s1 = context.mmaBF16(x0, context.mmaLoadB(tile, K, half + 256), s1, M16N8K16);
+            }
+            if (D > 16 && D <= 128) {
+                s0 = context.mmaBF16(x1, context.mmaLoadB(tile, K, half + 1024), s0, M16N8K16);
+                s1 = context.mmaBF16(x1, context.mmaLoadB(tile, K, half + 1280), s1, M16N8K16);
+            }
+            if (D > 32 && D <= 128) {
+                s0 = context.mmaBF16(x2, context.mmaLoadB(tile, K, half + 2048), s0, M16N8K16);
+                s1 = context.mmaBF16(x2, context.mmaLoadB(tile, K, half + 2304), s1, M16N8K16);
+            }
+            if (D > 48 && D <= 128) {
+                s0 = context.mmaBF16(x3, context.mmaLoadB(tile, K, half + 3072), s0, M16N8K16);
+                s1 = context.mmaBF16(x3, context.mmaLoadB(tile, K, half + 3328), s1, M16N8K16);
+            }
+            if (D > 64 && D <= 128) {
+                s0 = context.mmaBF16(x4, context.mmaLoadB(tile, K, half + 4096), s0, M16N8K16);
+                s1 = context.mmaBF16(x4, context.mmaLoadB(tile, K, half + 4352), s1, M16N8K16);
+            }
+            if (D > 80 && D <= 128) {
+                s0 = context.mmaBF16(x5, context.mmaLoadB(tile, K, half + 5120), s0, M16N8K16);
+                s1 = context.mmaBF16(x5, context.mmaLoadB(tile, K, half + 5376), s1, M16N8K16);
+            }
+            if (D > 96 && D <= 128) {
+                s0 = context.mmaBF16(x6, context.mmaLoadB(tile, K, half + 6144), s0, M16N8K16);
+                s1 = context.mmaBF16(x6, context.mmaLoadB(tile, K, half + 6400), s1, M16N8K16);
+            }
+            if (D > 112 && D <= 128) {
+                s0 = context.mmaBF16(x7, context.mmaLoadB(tile, K, half + 7168), s0, M16N8K16);
+                s1 = context.mmaBF16(x7, context.mmaLoadB(tile, K, half + 7424), s1, M16N8K16);
+            }
+            for (int c = D <= 128 ? 8 : 0; c < steps; c++) {
+                HalfFloat[] more = context.mmaLoadA(own, K, ((warp >> 1) * steps + c) * 512 + fix);
+                s0 = context.mmaBF16(more, context.mmaLoadB(tile, K, half + c * 1024), s0, M16N8K16);
+                s1 = context.mmaBF16(more, context.mmaLoadB(tile, K, half + c * 1024 + 256), s1, M16N8K16);
             }
             context.mmaStore(s0, scratch, 0, scores, N);
             context.mmaStore(s1, scratch, 0, scores + 128, N);
@@ -810,21 +1034,54 @@ final class AttentionMmaKernels {
             for (int c = 0; c < steps; c++)
                 for (int m = id >> 5; m < STEP / N; m += 2 * tiles) {
                     int j = q0 + m * N + (id & 3) * 2;
-                    int from = dOutAt + ((row0 + j) * H + h) * D + c * K + (id >> 2 & 7) * 2;
-                    int one = j < T ? pair(dOut, from) : 0;
-                    int two = j + 1 < T ? pair(dOut, from + H * D) : 0;
+                    int from = dOutAt + ((row0 + j) * H + h) * (D >> 1) + c * 8 + (id >> 2 & 7);
+                    int one = j < T ? dOut.get(from) : 0;
+                    int two = j + 1 < T ? dOut.get(from + H * (D >> 1)) : 0;
                     int to = (c * 4 + m) * 64 + (id >> 2 & 7) * 8 + (id & 3);
-                    tile[to] = one & 0xffff | two << 16;
-                    tile[to + 4] = one >> 16 & 0xffff | two & 0xffff0000;
+                    int even = one & 0xffff | two << 16;
+                    int odd = one >> 16 & 0xffff | two & 0xffff0000;
+                    tile[to + swap] = swap == 0 ? even : odd;
+                    tile[to + 4 - swap] = swap == 0 ? odd : even;
                 }
             context.localBarrier();
             float[] d0 = context.mmaFragment(0f);
             float[] d1 = context.mmaFragment(0f);
-            for (int c = 0; c < steps; c++) {
-                HalfFloat[] a = context.mmaLoadA(ownValue, K, ((warp >> 1) * steps + c) * 512 + fix);
-                int b = (c * 4 + (warp & 1) * 2) * 256;
-                d0 = context.mmaBF16(a, context.mmaLoadB(tile, K, b), d0, M16N8K16);
-                d1 = context.mmaBF16(a, context.mmaLoadB(tile, K, b + 256), d1, M16N8K16);
+            if (D <= 128) {
+                d0 = context.mmaBF16(y0, context.mmaLoadB(tile, K, half), d0, M16N8K16);
+                d1 = context.mmaBF16(y0, context.mmaLoadB(tile, K, half + 256), d1, M16N8K16);
+            }
+            if (D > 16 && D <= 128) {
+                d0 = context.mmaBF16(y1, context.mmaLoadB(tile, K, half + 1024), d0, M16N8K16);
+                d1 = context.mmaBF16(y1, context.mmaLoadB(tile, K, half + 1280), d1, M16N8K16);
+            }
+            if (D > 32 && D <= 128) {
+                d0 = context.mmaBF16(y2, context.mmaLoadB(tile, K, half + 2048), d0, M16N8K16);
+                d1 = context.mmaBF16(y2, context.mmaLoadB(tile, K, half + 2304), d1, M16N8K16);
+            }
+            if (D > 48 && D <= 128) {
+                d0 = context.mmaBF16(y3, context.mmaLoadB(tile, K, half + 3072), d0, M16N8K16);
+                d1 = context.mmaBF16(y3, context.mmaLoadB(tile, K, half + 3328), d1, M16N8K16);
+            }
+            if (D > 64 && D <= 128) {
+                d0 = context.mmaBF16(y4, context.mmaLoadB(tile, K, half + 4096), d0, M16N8K16);
+                d1 = context.mmaBF16(y4, context.mmaLoadB(tile, K, half + 4352), d1, M16N8K16);
+            }
+            if (D > 80 && D <= 128) {
+                d0 = context.mmaBF16(y5, context.mmaLoadB(tile, K, half + 5120), d0, M16N8K16);
+                d1 = context.mmaBF16(y5, context.mmaLoadB(tile, K, half + 5376), d1, M16N8K16);
+            }
+            if (D > 96 && D <= 128) {
+                d0 = context.mmaBF16(y6, context.mmaLoadB(tile, K, half + 6144), d0, M16N8K16);
+                d1 = context.mmaBF16(y6, context.mmaLoadB(tile, K, half + 6400), d1, M16N8K16);
+            }
+            if (D > 112 && D <= 128) {
+                d0 = context.mmaBF16(y7, context.mmaLoadB(tile, K, half + 7168), d0, M16N8K16);
+                d1 = context.mmaBF16(y7, context.mmaLoadB(tile, K, half + 7424), d1, M16N8K16);
+            }
+            for (int c = D <= 128 ? 8 : 0; c < steps; c++) {
+                HalfFloat[] more = context.mmaLoadA(ownValue, K, ((warp >> 1) * steps + c) * 512 + fix);
+                d0 = context.mmaBF16(more, context.mmaLoadB(tile, K, half + c * 1024), d0, M16N8K16);
+                d1 = context.mmaBF16(more, context.mmaLoadB(tile, K, half + c * 1024 + 256), d1, M16N8K16);
             }
             context.mmaStore(d0, scratch, 0, scores + 256, N);
             context.mmaStore(d1, scratch, 0, scores + 384, N);
@@ -870,7 +1127,7 @@ final class AttentionMmaKernels {
             for (int c = 0; c < steps; c++)
                 for (int r = id >> 3; r < STEP; r += 8 * tiles)
                     tile[((r >> 4) * 2 * steps + c * 2 + (id >> 2 & 1)) * 64 + (r & 15) * 4 + (id & 3)] = q0 + r < T
-                            ? pair(dOut, dOutAt + ((row0 + q0 + r) * H + h) * D + c * K + (id & 7) * 2)
+                            ? dOut.get(dOutAt + ((row0 + q0 + r) * H + h) * (D >> 1) + c * 8 + (id & 7))
                             : 0;
             context.localBarrier();
             HalfFloat[] left0 = context.mmaLoadA(p, K, (warp >> 1) * 1024 + fix);
@@ -945,7 +1202,7 @@ final class AttentionMmaKernels {
             for (int c = 0; c < steps; c++)
                 for (int r = id >> 3; r < STEP; r += 8 * tiles)
                     tile[((r >> 4) * 2 * steps + c * 2 + (id >> 2 & 1)) * 64 + (r & 15) * 4 + (id & 3)] = q0 + r < T
-                            ? pair(q, qAt + ((row0 + q0 + r) * H + h) * D + c * K + (id & 7) * 2)
+                            ? q.get(qAt + ((row0 + q0 + r) * H + h) * (D >> 1) + c * 8 + (id & 7))
                             : 0;
             context.localBarrier();
             left0 = context.mmaLoadA(p, K, (warp >> 1) * 1024 + fix);

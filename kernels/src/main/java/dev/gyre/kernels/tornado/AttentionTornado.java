@@ -82,9 +82,9 @@ final class AttentionTornado extends OpLowering {
         Floats dQ = f(o.dQ());
         Floats dK = f(o.dK());
         int N = o.B() * o.T();
-        outputDot(o);
         int values = N * o.KV() * o.D();
         Floats dV = apart(f(o.dV()), values, dK);
+        outputDot(o);
         int tile = AttentionTileKernels.TILE;
         int[] atQ = at(q.at(), k.at(), v.at(), start.at(), lse.at(), dOut.at(), delta.at(), dQ.at(), o.D(), tile);
         int[] atK = at(q.at(), k.at(), v.at(), start.at(), lse.at(), dOut.at(), delta.at(), dK.at(), dV.at(), o.D(),

@@ -27,6 +27,7 @@ import uk.ac.manchester.tornado.api.types.arrays.TornadoNativeArray;
 /// |---|---|---|
 /// | F32, in parts | activations, F32 weights, parameters, gradients, state, large inputs and outputs, workspaces | not touched |
 /// | BF16, in parts | BF16 weights and workspaces | not touched |
+/// | pairs of BF16 numbers | a workspace of kernels for tensor cores | not touched |
 /// | bytes, in parts | codes of NF4 weights | not touched |
 /// | `ints` | I32 inputs, constants | the inputs' values |
 /// | `in` | small F32 inputs | their values |
@@ -179,6 +180,7 @@ final class DeviceMemory {
 
     final Pool<FloatArray> floats;
     final Pool<ShortArray> shorts;
+    final Pool<IntArray> pairs;
     final Pool<ByteArray> bytes;
     private final Pool<IntArray> ints;
     private final Pool<FloatArray> in;
@@ -196,6 +198,9 @@ final class DeviceMemory {
     private final long[] scratchNeed = new long[Lanes.COUNT + 1];
     /// Where the workspaces begin; found by [#measured].
     private final Place[] scratch = new Place[Lanes.COUNT + 1];
+    /// The same for [#pairs], which has nothing else.
+    private int pairTop;
+    private long pairNeed;
     private boolean usesPowers;
     private FloatArray powers = new FloatArray(1);
     private IntArray ticks = new IntArray(1);
@@ -205,6 +210,7 @@ final class DeviceMemory {
         this.forms = forms;
         floats = new Pool<>("F32", Float.BYTES, maxBytes, Untouched::floats);
         shorts = new Pool<>("BF16", Short.BYTES, maxBytes, Untouched::shorts);
+        pairs = new Pool<>("pairs of BF16", Integer.BYTES, maxBytes, Untouched::ints);
         bytes = new Pool<>("NF4", Byte.BYTES, maxBytes, Untouched::bytes);
         ints = new Pool<>("I32", Integer.BYTES, maxBytes, n -> new IntArray(Math.toIntExact(n)));
         in = new Pool<>("F32", Float.BYTES, maxBytes, n -> new FloatArray(Math.toIntExact(n)));
@@ -285,7 +291,7 @@ final class DeviceMemory {
     }
 
     private List<Pool<?>> pools() {
-        return List.of(floats, shorts, bytes, ints, in, out);
+        return List.of(floats, shorts, pairs, bytes, ints, in, out);
     }
 
     /// Finds the workspaces and constants of these programs.
@@ -303,6 +309,8 @@ final class DeviceMemory {
                 scratch[lane] = floats.place("the workspace", scratchNeed[lane], lane);
         if (scratchNeed[Lanes.COUNT] > 0)
             scratch[Lanes.COUNT] = shorts.place("the workspace", scratchNeed[Lanes.COUNT]);
+        if (pairNeed > 0)
+            pairs.place("the workspace", pairNeed);
         tooLong = tooLong();
         if (tooLong != null)
             throw new DeviceException(tooLong);
@@ -475,19 +483,34 @@ final class DeviceMemory {
         return -1;
     }
 
+    /// A workspace of `n` pairs of BF16 numbers until [#freeScratch].
+    Ints pairScratch(long n) {
+        int at = pairTop;
+        long top = at + Math.ceilDiv(n, MemoryPlan.ALIGN) * (long) MemoryPlan.ALIGN;
+        pairTop = within(top);
+        pairNeed = Math.max(pairNeed, top);
+        return new Ints(pairs.parts() == 0 ? new IntArray(1) : pairs.array(0), at);
+    }
+
     private int grow(int type, long n) {
         int at = scratchTop[type];
         long top = at + Math.ceilDiv(n, MemoryPlan.ALIGN) * (long) MemoryPlan.ALIGN;
-        if (top > MAX_PART)
-            throw new DeviceException("a workspace of " + top + " elements is longer than an array on a device; take a"
-                    + " smaller micro-batch or sequence");
-        scratchTop[type] = (int) top;
+        scratchTop[type] = within(top);
         scratchNeed[type] = Math.max(scratchNeed[type], top);
         return at;
     }
 
+    private static int within(long length) {
+        if (length > MAX_PART)
+            throw new DeviceException(
+                    "a workspace of " + length + " elements is longer than an array on a device; take a"
+                            + " smaller micro-batch or sequence");
+        return (int) length;
+    }
+
     void freeScratch() {
         Arrays.fill(scratchTop, 0);
+        pairTop = 0;
     }
 
     /// A part of `ints` with these values; equal contents share one.
@@ -537,6 +560,7 @@ final class DeviceMemory {
     Object[] resident() {
         List<Object> all = new ArrayList<>(floats.arrays);
         all.addAll(shorts.arrays);
+        all.addAll(pairs.arrays);
         all.addAll(bytes.arrays);
         all.add(ints.array(0));
         all.add(in.array(0));
@@ -556,6 +580,8 @@ final class DeviceMemory {
     Object[] large() {
         List<Object> all = new ArrayList<>(floats.arrays);
         all.addAll(shorts.arrays);
+        all.addAll(pairs.arrays);
+        all.addAll(pairs.arrays);
         all.addAll(bytes.arrays);
         all.add(out.array(0));
         return all.toArray();

@@ -100,6 +100,12 @@ final class DevicePlan {
             tasks.task("fillShorts", items(items), ElementTransferKernels::fillShorts, new int[] {0x7fc0, 0},
                     memory.shorts.array(p), n, items);
         }
+        for (int p = 0; p < memory.pairs.parts(); p++) {
+            int n = memory.pairs.length(p);
+            int items = Math.min(n, ElementTransferKernels.ITEMS);
+            tasks.task("fillInts", items(items), ElementTransferKernels::fillInts, new int[] {0x7fc07fc0, 0},
+                    memory.pairs.array(p), n, items);
+        }
         for (int p = 0; p < memory.bytes.parts(); p++) {
             int n = memory.bytes.length(p);
             int items = Math.min(n, ElementTransferKernels.ITEMS);

@@ -39,6 +39,15 @@ final class ElementTransferKernels {
                 x.set(k, keep != 0 ? x.get(k) : (short) fresh);
     }
 
+    /// [#fillShorts] for ints.
+    static void fillInts(IntArray at, int slot, IntArray x, int n, int items) {
+        int fresh = at.get(slot);
+        int keep = at.get(slot + 1);
+        for (@Parallel int i = 0; i < (items & ALL); i++)
+            for (int k = i; k < n; k += items)
+                x.set(k, keep != 0 ? x.get(k) : fresh);
+    }
+
     /// [#fillShorts] for bytes.
     static void fillBytes(IntArray at, int slot, ByteArray x, int n, int items) {
         int fresh = at.get(slot);

@@ -10,6 +10,7 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import uk.ac.manchester.tornado.api.types.arrays.ByteArray;
 import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
+import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 import uk.ac.manchester.tornado.api.types.arrays.ShortArray;
 import uk.ac.manchester.tornado.api.types.arrays.TornadoNativeArray;
 
@@ -30,6 +31,11 @@ final class Untouched {
     static ShortArray shorts(long n) {
         long bytes = n * Short.BYTES;
         return bytes < LARGE ? new ShortArray((int) n) : ShortArray.fromSegmentShallow(mapped(bytes));
+    }
+
+    static IntArray ints(long n) {
+        long bytes = n * Integer.BYTES;
+        return bytes < LARGE ? new IntArray((int) n) : IntArray.fromSegmentShallow(mapped(bytes));
     }
 
     static ByteArray bytes(long n) {

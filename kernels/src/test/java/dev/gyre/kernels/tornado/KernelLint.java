@@ -157,7 +157,11 @@ final class KernelLint {
                 out.add("two variables swapped, which in a loop gives both the same value; compute them anew in each turn");
             switch (instructions.get(k)) {
                 case OperatorInstruction i -> operator(k, i.opcode());
-                case InvokeInstruction i -> call(i, local);
+                case InvokeInstruction i -> {
+                    call(i, local);
+                    if (i.name().equalsString("bf16FromFloat") && !storedOrWidened(k + 1))
+                        out.add("arithmetic on a BF16 number's bits, which CUDA keeps in 16 bits; convert them to long");
+                }
                 case InvokeDynamicInstruction _ -> out.add("invokedynamic");
                 case ThrowInstruction _ -> out.add("throw does not compile");
                 case FieldInstruction i -> {
@@ -172,6 +176,12 @@ final class KernelLint {
                 default -> {
                 }
             }
+        }
+
+        private boolean storedOrWidened(int k) {
+            return instructions.get(k).opcode() == Opcode.I2L
+                    || instructions.get(k) instanceof InvokeInstruction c
+                            && c.owner().asInternalName().endsWith("Array");
         }
 
         /// `t = x; x = y; y = t` where all are locals.

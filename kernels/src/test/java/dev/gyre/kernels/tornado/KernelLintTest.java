@@ -69,7 +69,7 @@ class KernelLintTest {
         "takesBoolean | boolean parameter", "readsStaticTable | static array TABLE",
         "localArrayLeaves | local array handed to first", "dividesByPowerOfTwo | power of two",
         "remainderOfPowerOfTwo | power of two", "hashes | undefined in C", "throwsUp | throw",
-        "privateArray | private array",
+        "privateArray | private array", "packsBits | bits",
         "step | word of OpenCL", "concatenates | invokedynamic"})
     void plantedViolationIsCaught(String method, String complaint) throws Exception {
         assertThat(KernelLint.check(parse(Violations.class))).anyMatch(c -> c.startsWith(method + ": ")

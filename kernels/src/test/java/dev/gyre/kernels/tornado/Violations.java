@@ -5,6 +5,7 @@ import static dev.gyre.kernels.tornado.TaskGraphs.ALL;
 import uk.ac.manchester.tornado.api.KernelContext;
 import uk.ac.manchester.tornado.api.annotations.Parallel;
 import uk.ac.manchester.tornado.api.annotations.Reduce;
+import uk.ac.manchester.tornado.api.types.BFloat16;
 import uk.ac.manchester.tornado.api.types.arrays.DoubleArray;
 import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
 import uk.ac.manchester.tornado.api.types.arrays.IntArray;
@@ -236,5 +237,10 @@ final class Violations {
     static void concatenates(FloatArray x, int n) {
         for (@Parallel int i = 0; i < 4; i++)
             x.set(i, ("" + n).length());
+    }
+
+    static void packsBits(FloatArray x, IntArray y) {
+        for (@Parallel int i = 0; i < 4; i++)
+            y.set(i, BFloat16.bf16FromFloat(x.get(i)) << 16);
     }
 }
