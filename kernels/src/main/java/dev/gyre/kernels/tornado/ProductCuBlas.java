@@ -43,9 +43,17 @@ final class ProductCuBlas extends OpLowering {
     }
 
     void product(ProductOps.MatMul o) {
-        boolean brain = precision == Precision.BF16;
         Floats x = f(o.a());
-        Part a = brain ? rounded(x, o.a().length()) : new Part(x.array(), x.at());
+        product(o, precision == Precision.BF16 ? rounded(x, o.a().length()) : new Part(x.array(), x.at()));
+    }
+
+    /// The product with `a` in BF16, which is not where its buffer is.
+    void product(ProductOps.MatMul o, Shorts a) {
+        product(o, new Part(a.array(), a.at()));
+    }
+
+    private void product(ProductOps.MatMul o, Part a) {
+        boolean brain = precision == Precision.BF16;
         Part b = brain ? roundedWeight(o.b()) : decoded(o.b());
         Floats c = f(o.c());
         boolean nt = o.form() == ProductOps.MatMul.Form.NT;

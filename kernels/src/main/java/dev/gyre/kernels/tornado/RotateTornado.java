@@ -4,6 +4,7 @@ import static dev.gyre.kernels.tornado.TaskGraphs.items;
 
 import dev.gyre.kernels.op.RotateOps;
 import dev.gyre.kernels.tornado.DeviceMemory.Floats;
+import dev.gyre.kernels.tornado.DeviceMemory.Shorts;
 import dev.gyre.kernels.tornado.Lowering.Choice;
 import dev.gyre.kernels.tornado.TaskGraphs.Grid;
 
@@ -21,11 +22,8 @@ final class RotateTornado extends OpLowering {
                 Floats y = f(o.y());
                 int[] at = at(x.at(), r.at(), y.at());
                 if (workGroups && o.b() <= RotateTileKernels.MAX_BLOCK)
-                    tasks.groupTask("rotateRows",
-                            new Grid(o.d() / o.b() * RotateTileKernels.WIDTH,
-                                    Math.ceilDiv(o.N(), RotateTileKernels.ROWS) * RotateTileKernels.HEIGHT,
-                                    RotateTileKernels.WIDTH, RotateTileKernels.HEIGHT),
-                            RotateTileKernels::rotateRows, at, x.array(), r.array(), y.array(), o.N(), o.d(), o.b(),
+                    tasks.groupTask("rotateRows", rows(o), RotateTileKernels::rotateRows, at, x.array(), r.array(),
+                            y.array(), o.N(), o.d(), o.b(),
                             o.stored(), flag(o.transpose()), flag(o.accumulate()));
                 else
                     if (o.transpose())
@@ -49,6 +47,22 @@ final class RotateTornado extends OpLowering {
                         at(dDense.at(), dR.at()), dDense.array(), dR.array(), o.d(), o.b(), o.stored());
             }
         }
+    }
+
+    /// The result rounded to BF16 in a workspace, instead of the result.
+    Shorts rounded(RotateOps.BlockRotate o) {
+        Floats x = f(o.x());
+        Floats r = f(o.r());
+        Shorts y = memory.shortScratch(o.y().length());
+        tasks.groupTask("rotateRowsBf16", rows(o), RotateTileKernels::rotateRowsBf16, at(x.at(), r.at(), y.at()),
+                x.array(), r.array(), y.array(), o.N(), o.d(), o.b(), o.stored(), flag(o.transpose()));
+        return y;
+    }
+
+    private static Grid rows(RotateOps.BlockRotate o) {
+        return new Grid(o.d() / o.b() * RotateTileKernels.WIDTH,
+                Math.ceilDiv(o.N(), RotateTileKernels.ROWS) * RotateTileKernels.HEIGHT, RotateTileKernels.WIDTH,
+                RotateTileKernels.HEIGHT);
     }
 
     /// The rows are divided into parts, each of several tiles, so that few blocks still give enough work groups. The parts are
