@@ -62,12 +62,17 @@ public final class Buffers {
         List<Tensor> sorted = new ArrayList<>(trainable);
         sorted.sort(Comparator.comparing(t -> !t.decay()));
         this.tensors = Collections.unmodifiableList(sorted);
+        long all = sorted.stream().mapToLong(Tensor::size).sum();
+        if (all > Integer.MAX_VALUE)
+            throw new InputException(
+                    "it would train " + all + " parameters, which are one array, and an array has fewer"
+                            + " than 2^31 elements; train an adapter instead, or a smaller model");
         int at = 0;
         int decay = 0;
         for (Tensor t : sorted) {
             byName.putIfAbsent(t.name(), t); // two adapters on one module name their tensors alike
             offsets.put(t, at);
-            at = Math.addExact(at, t.size());
+            at += t.size();
             if (t.decay())
                 decay = at;
         }

@@ -3,6 +3,7 @@ package dev.gyre.model.transformer;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.data.Offset.offset;
 
+import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.kernels.tornado.TornadoBackend;
@@ -59,7 +60,8 @@ class DepthOnDevicesTest {
                 TrainSession.Use.LOGITS);
         if (checkpointing)
             uses.add(TrainSession.Use.GRADIENT_CHECKPOINTING);
-        return new StepPlan(m.config(), m, List.of(), m.adapters(), List.of(SHAPE), uses).programs();
+        return new StepPlan(m.config(), m, List.of(), m.adapters(), List.of(SHAPE), uses, Backend.LOGITS)
+                .programs();
     }
 
     private static List<Program> decoding(Transformer m) {

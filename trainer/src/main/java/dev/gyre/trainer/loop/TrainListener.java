@@ -67,6 +67,10 @@ public interface TrainListener {
     default void onDeviceCheck(String text, double seconds, double cpuSeconds) {
     }
 
+    /// The first step is not compared with the CPU, and why.
+    default void onNoDeviceCheck(String why) {
+    }
+
     /// A device has run its first step, and for that compiled its kernels.
     default void onCompiled(Session.Compiled c) {
     }

@@ -66,6 +66,17 @@ public record MemoryEstimate(long weights, long adapter, long optimiser, long ac
         return by.getOrDefault(role, 0L);
     }
 
+    /// Of the process when a device computes, without what the device's driver takes: the model as it was read, copies on the
+    /// host, and the small arrays through which the device is read and written (at most 16 MB each).
+    ///
+    /// @param checked whether the CPU computes the first step as well: that takes what a run on the CPU takes, apart from the
+    ///        weights, which both read from the same memory
+    public long besideDevice(boolean checked) {
+        long doors = Math.min(4L * (16 << 20), 2 * device);
+        return weights + host + data + runtime + doors
+                + (checked ? adapter + optimiser + activations + workspace : 0);
+    }
+
     /// Of the whole process on the host.
     public long total() {
         return weights + adapter + optimiser + activations + workspace + host + decoder + data + runtime;

@@ -1,8 +1,10 @@
 package dev.gyre.trainer.run;
 
 import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.MemoryPlan;
 import dev.gyre.kernels.Session;
 import dev.gyre.kernels.cpu.CpuBackend;
+import dev.gyre.kernels.op.Buf;
 import dev.gyre.kernels.op.HostData;
 import dev.gyre.model.files.FolderLock;
 import dev.gyre.model.transformer.Decoder;
@@ -21,7 +23,6 @@ import dev.gyre.trainer.data.TokenizedSet;
 import dev.gyre.trainer.loop.Checkpoint;
 import dev.gyre.trainer.loop.TrainListener;
 import dev.gyre.trainer.loop.TrainLoop;
-import dev.gyre.model.transformer.Trainable;
 import dev.gyre.trainer.measure.Evaluation;
 import dev.gyre.trainer.measure.HeapTrim;
 import dev.gyre.trainer.plan.MemoryEstimate;
@@ -208,6 +209,12 @@ public final class TrainingRun implements AutoCloseable {
     private Trainable checked(List<TrainListener> told) {
         if (!config.checkDevice() || backend instanceof CpuBackend)
             return session;
+        String why = tooLargeToCheck();
+        if (why != null) {
+            Provenance.add(dir, "first_step_check", why);
+            told.forEach(l -> l.onNoDeviceCheck(why));
+            return session;
+        }
         return new FirstStepCheck(session, backend.name(), backend.precision(),
                 () -> new TrainSession(trained.model(), new CpuBackend(), RunData.shapes(config.train()),
                         trained.full(), Set.of(TrainSession.Use.TRAIN), config.seed()),
@@ -216,6 +223,21 @@ public final class TrainingRun implements AutoCloseable {
                     String text = "step " + (from() + 1) + " is the CPU's: " + r;
                     told.forEach(l -> l.onDeviceCheck(text, r.seconds(), r.cpuSeconds()));
                 });
+    }
+
+    /// Why the first step cannot be computed on the CPU as well: the JVM has not the memory that a session takes there beside
+    /// the weights. A run that is possible without the check is not made impossible by it.
+    private @Nullable String tooLargeToCheck() {
+        Runtime jvm = Runtime.getRuntime();
+        long have = jvm.maxMemory() - (jvm.totalMemory() - jvm.freeMemory());
+        long need = 0;
+        for (Map.Entry<Buf.Role, Long> e : session.bytesByRole().entrySet())
+            if (e.getKey() != Buf.Role.WEIGHT)
+                need += e.getValue();
+        return need <= have ? null
+                : "step " + (from() + 1) + " is not compared with the CPU, which would take " + MemoryPlan.mib(need)
+                        + " of the " + MemoryPlan.mib(have) + " that Java may still use; check with a smaller batch,"
+                        + " or give Java more (GYRE_JAVA_OPTS=-Xmx...)";
     }
 
     private TrainLoop.Saver checkpoints(MetricsLog metrics) {

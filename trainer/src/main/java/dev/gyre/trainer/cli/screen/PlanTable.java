@@ -46,7 +46,10 @@ public final class PlanTable {
         out.addAll(List.of(part("data", m.data(), "tokens of the examples"),
                 part("runtime", m.runtime(), "the JVM: code, classes, young generation, measured"),
                 part("process", m.total(), "peak of the process on the CPU"),
-                part("device", m.device(), "what a run on " + device + " takes there, exact")));
+                part("device", m.device(), "what a run on " + device + " takes there, exact"),
+                part("beside it", m.besideDevice(false), "the process of such a run, apart from the device's driver"),
+                part("with check", m.besideDevice(true),
+                        "the same while check_device compares the first step with the CPU")));
         return out;
     }
 

@@ -63,6 +63,11 @@ final class Progress implements TrainListener {
     }
 
     @Override
+    public void onNoDeviceCheck(String why) {
+        screen.line("check     " + why);
+    }
+
+    @Override
     public void onCompiled(Session.Compiled c) {
         screen.line("compile   " + Text.format("first step compiled in %.1f s, %d kernels, %d graphs, %d arrays",
                 c.seconds(), c.kernels(), c.graphs(), c.arrays()));
