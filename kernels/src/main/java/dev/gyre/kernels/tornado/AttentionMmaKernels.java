@@ -140,7 +140,7 @@ final class AttentionMmaKernels {
         float sumB = 0f;
         context.localBarrier();
         int left = (warp >> 1) * steps * 512 + fix;
-        int half = (warp & 1) * 512;
+        int side = (warp & 1) * 512;
         HalfFloat[] x0 = context.mmaLoadA(own, K, left);
         HalfFloat[] x1 = context.mmaLoadA(own, K, left + TornadoMath.min(1, steps - 1) * 512);
         HalfFloat[] x2 = context.mmaLoadA(own, K, left + TornadoMath.min(2, steps - 1) * 512);
@@ -165,40 +165,40 @@ final class AttentionMmaKernels {
             context.localBarrier();
             float[] s0 = context.mmaFragment(0f);
             float[] s1 = context.mmaFragment(0f);
-            s0 = context.mmaBF16(x0, context.mmaLoadB(tile, K, half), s0, M16N8K16);
-            s1 = context.mmaBF16(x0, context.mmaLoadB(tile, K, half + 256), s1, M16N8K16);
+            s0 = context.mmaBF16(x0, context.mmaLoadB(tile, K, side), s0, M16N8K16);
+            s1 = context.mmaBF16(x0, context.mmaLoadB(tile, K, side + 256), s1, M16N8K16);
             if (D > 16) {
-                s0 = context.mmaBF16(x1, context.mmaLoadB(tile, K, half + 1024), s0, M16N8K16);
-                s1 = context.mmaBF16(x1, context.mmaLoadB(tile, K, half + 1280), s1, M16N8K16);
+                s0 = context.mmaBF16(x1, context.mmaLoadB(tile, K, side + 1024), s0, M16N8K16);
+                s1 = context.mmaBF16(x1, context.mmaLoadB(tile, K, side + 1280), s1, M16N8K16);
             }
             if (D > 32) {
-                s0 = context.mmaBF16(x2, context.mmaLoadB(tile, K, half + 2048), s0, M16N8K16);
-                s1 = context.mmaBF16(x2, context.mmaLoadB(tile, K, half + 2304), s1, M16N8K16);
+                s0 = context.mmaBF16(x2, context.mmaLoadB(tile, K, side + 2048), s0, M16N8K16);
+                s1 = context.mmaBF16(x2, context.mmaLoadB(tile, K, side + 2304), s1, M16N8K16);
             }
             if (D > 48) {
-                s0 = context.mmaBF16(x3, context.mmaLoadB(tile, K, half + 3072), s0, M16N8K16);
-                s1 = context.mmaBF16(x3, context.mmaLoadB(tile, K, half + 3328), s1, M16N8K16);
+                s0 = context.mmaBF16(x3, context.mmaLoadB(tile, K, side + 3072), s0, M16N8K16);
+                s1 = context.mmaBF16(x3, context.mmaLoadB(tile, K, side + 3328), s1, M16N8K16);
             }
             if (D > 64) {
-                s0 = context.mmaBF16(x4, context.mmaLoadB(tile, K, half + 4096), s0, M16N8K16);
-                s1 = context.mmaBF16(x4, context.mmaLoadB(tile, K, half + 4352), s1, M16N8K16);
+                s0 = context.mmaBF16(x4, context.mmaLoadB(tile, K, side + 4096), s0, M16N8K16);
+                s1 = context.mmaBF16(x4, context.mmaLoadB(tile, K, side + 4352), s1, M16N8K16);
             }
             if (D > 80) {
-                s0 = context.mmaBF16(x5, context.mmaLoadB(tile, K, half + 5120), s0, M16N8K16);
-                s1 = context.mmaBF16(x5, context.mmaLoadB(tile, K, half + 5376), s1, M16N8K16);
+                s0 = context.mmaBF16(x5, context.mmaLoadB(tile, K, side + 5120), s0, M16N8K16);
+                s1 = context.mmaBF16(x5, context.mmaLoadB(tile, K, side + 5376), s1, M16N8K16);
             }
             if (D > 96) {
-                s0 = context.mmaBF16(x6, context.mmaLoadB(tile, K, half + 6144), s0, M16N8K16);
-                s1 = context.mmaBF16(x6, context.mmaLoadB(tile, K, half + 6400), s1, M16N8K16);
+                s0 = context.mmaBF16(x6, context.mmaLoadB(tile, K, side + 6144), s0, M16N8K16);
+                s1 = context.mmaBF16(x6, context.mmaLoadB(tile, K, side + 6400), s1, M16N8K16);
             }
             if (D > 112) {
-                s0 = context.mmaBF16(x7, context.mmaLoadB(tile, K, half + 7168), s0, M16N8K16);
-                s1 = context.mmaBF16(x7, context.mmaLoadB(tile, K, half + 7424), s1, M16N8K16);
+                s0 = context.mmaBF16(x7, context.mmaLoadB(tile, K, side + 7168), s0, M16N8K16);
+                s1 = context.mmaBF16(x7, context.mmaLoadB(tile, K, side + 7424), s1, M16N8K16);
             }
             for (int c = 8; c < steps; c++) {
                 HalfFloat[] more = context.mmaLoadA(own, K, ((warp >> 1) * steps + c) * 512 + fix);
-                s0 = context.mmaBF16(more, context.mmaLoadB(tile, K, half + c * 1024), s0, M16N8K16);
-                s1 = context.mmaBF16(more, context.mmaLoadB(tile, K, half + c * 1024 + 256), s1, M16N8K16);
+                s0 = context.mmaBF16(more, context.mmaLoadB(tile, K, side + c * 1024), s0, M16N8K16);
+                s1 = context.mmaBF16(more, context.mmaLoadB(tile, K, side + c * 1024 + 256), s1, M16N8K16);
             }
             context.mmaStore(s0, scratch, 0, scores, N);
             context.mmaStore(s1, scratch, 0, scores + 128, N);
@@ -308,7 +308,7 @@ final class AttentionMmaKernels {
         float[] o15 = context.mmaFragment(0f);
         context.localBarrier();
         int left = (warp >> 1) * steps * 512 + fix;
-        int half = (warp & 1) * 512;
+        int side = (warp & 1) * 512;
         HalfFloat[] x0 = context.mmaLoadA(own, K, left);
         HalfFloat[] x1 = context.mmaLoadA(own, K, left + TornadoMath.min(1, steps - 1) * 512);
         HalfFloat[] x2 = context.mmaLoadA(own, K, left + TornadoMath.min(2, steps - 1) * 512);
@@ -338,40 +338,40 @@ final class AttentionMmaKernels {
             context.localBarrier();
             float[] s0 = context.mmaFragment(0f);
             float[] s1 = context.mmaFragment(0f);
-            s0 = context.mmaBF16(x0, context.mmaLoadB(tile, K, half), s0, M16N8K16);
-            s1 = context.mmaBF16(x0, context.mmaLoadB(tile, K, half + 256), s1, M16N8K16);
+            s0 = context.mmaBF16(x0, context.mmaLoadB(tile, K, side), s0, M16N8K16);
+            s1 = context.mmaBF16(x0, context.mmaLoadB(tile, K, side + 256), s1, M16N8K16);
             if (D > 16) {
-                s0 = context.mmaBF16(x1, context.mmaLoadB(tile, K, half + 1024), s0, M16N8K16);
-                s1 = context.mmaBF16(x1, context.mmaLoadB(tile, K, half + 1280), s1, M16N8K16);
+                s0 = context.mmaBF16(x1, context.mmaLoadB(tile, K, side + 1024), s0, M16N8K16);
+                s1 = context.mmaBF16(x1, context.mmaLoadB(tile, K, side + 1280), s1, M16N8K16);
             }
             if (D > 32) {
-                s0 = context.mmaBF16(x2, context.mmaLoadB(tile, K, half + 2048), s0, M16N8K16);
-                s1 = context.mmaBF16(x2, context.mmaLoadB(tile, K, half + 2304), s1, M16N8K16);
+                s0 = context.mmaBF16(x2, context.mmaLoadB(tile, K, side + 2048), s0, M16N8K16);
+                s1 = context.mmaBF16(x2, context.mmaLoadB(tile, K, side + 2304), s1, M16N8K16);
             }
             if (D > 48) {
-                s0 = context.mmaBF16(x3, context.mmaLoadB(tile, K, half + 3072), s0, M16N8K16);
-                s1 = context.mmaBF16(x3, context.mmaLoadB(tile, K, half + 3328), s1, M16N8K16);
+                s0 = context.mmaBF16(x3, context.mmaLoadB(tile, K, side + 3072), s0, M16N8K16);
+                s1 = context.mmaBF16(x3, context.mmaLoadB(tile, K, side + 3328), s1, M16N8K16);
             }
             if (D > 64) {
-                s0 = context.mmaBF16(x4, context.mmaLoadB(tile, K, half + 4096), s0, M16N8K16);
-                s1 = context.mmaBF16(x4, context.mmaLoadB(tile, K, half + 4352), s1, M16N8K16);
+                s0 = context.mmaBF16(x4, context.mmaLoadB(tile, K, side + 4096), s0, M16N8K16);
+                s1 = context.mmaBF16(x4, context.mmaLoadB(tile, K, side + 4352), s1, M16N8K16);
             }
             if (D > 80) {
-                s0 = context.mmaBF16(x5, context.mmaLoadB(tile, K, half + 5120), s0, M16N8K16);
-                s1 = context.mmaBF16(x5, context.mmaLoadB(tile, K, half + 5376), s1, M16N8K16);
+                s0 = context.mmaBF16(x5, context.mmaLoadB(tile, K, side + 5120), s0, M16N8K16);
+                s1 = context.mmaBF16(x5, context.mmaLoadB(tile, K, side + 5376), s1, M16N8K16);
             }
             if (D > 96) {
-                s0 = context.mmaBF16(x6, context.mmaLoadB(tile, K, half + 6144), s0, M16N8K16);
-                s1 = context.mmaBF16(x6, context.mmaLoadB(tile, K, half + 6400), s1, M16N8K16);
+                s0 = context.mmaBF16(x6, context.mmaLoadB(tile, K, side + 6144), s0, M16N8K16);
+                s1 = context.mmaBF16(x6, context.mmaLoadB(tile, K, side + 6400), s1, M16N8K16);
             }
             if (D > 112) {
-                s0 = context.mmaBF16(x7, context.mmaLoadB(tile, K, half + 7168), s0, M16N8K16);
-                s1 = context.mmaBF16(x7, context.mmaLoadB(tile, K, half + 7424), s1, M16N8K16);
+                s0 = context.mmaBF16(x7, context.mmaLoadB(tile, K, side + 7168), s0, M16N8K16);
+                s1 = context.mmaBF16(x7, context.mmaLoadB(tile, K, side + 7424), s1, M16N8K16);
             }
             for (int c = 8; c < steps; c++) {
                 HalfFloat[] more = context.mmaLoadA(own, K, ((warp >> 1) * steps + c) * 512 + fix);
-                s0 = context.mmaBF16(more, context.mmaLoadB(tile, K, half + c * 1024), s0, M16N8K16);
-                s1 = context.mmaBF16(more, context.mmaLoadB(tile, K, half + c * 1024 + 256), s1, M16N8K16);
+                s0 = context.mmaBF16(more, context.mmaLoadB(tile, K, side + c * 1024), s0, M16N8K16);
+                s1 = context.mmaBF16(more, context.mmaLoadB(tile, K, side + c * 1024 + 256), s1, M16N8K16);
             }
             context.mmaStore(s0, scratch, 0, scores, N);
             context.mmaStore(s1, scratch, 0, scores + 128, N);
@@ -592,7 +592,7 @@ final class AttentionMmaKernels {
         float[] o15 = context.mmaFragment(0f);
         context.localBarrier();
         int left = (warp >> 1) * steps * 512 + fix;
-        int half = (warp & 1) * 512;
+        int side = (warp & 1) * 512;
         HalfFloat[] x0 = context.mmaLoadA(own, K, left);
         HalfFloat[] x1 = context.mmaLoadA(own, K, left + TornadoMath.min(1, steps - 1) * 512);
         HalfFloat[] x2 = context.mmaLoadA(own, K, left + TornadoMath.min(2, steps - 1) * 512);
@@ -625,40 +625,40 @@ final class AttentionMmaKernels {
             context.localBarrier();
             float[] s0 = context.mmaFragment(0f);
             float[] s1 = context.mmaFragment(0f);
-            s0 = context.mmaBF16(x0, context.mmaLoadB(tile, K, half), s0, M16N8K16);
-            s1 = context.mmaBF16(x0, context.mmaLoadB(tile, K, half + 256), s1, M16N8K16);
+            s0 = context.mmaBF16(x0, context.mmaLoadB(tile, K, side), s0, M16N8K16);
+            s1 = context.mmaBF16(x0, context.mmaLoadB(tile, K, side + 256), s1, M16N8K16);
             if (D > 16) {
-                s0 = context.mmaBF16(x1, context.mmaLoadB(tile, K, half + 1024), s0, M16N8K16);
-                s1 = context.mmaBF16(x1, context.mmaLoadB(tile, K, half + 1280), s1, M16N8K16);
+                s0 = context.mmaBF16(x1, context.mmaLoadB(tile, K, side + 1024), s0, M16N8K16);
+                s1 = context.mmaBF16(x1, context.mmaLoadB(tile, K, side + 1280), s1, M16N8K16);
             }
             if (D > 32) {
-                s0 = context.mmaBF16(x2, context.mmaLoadB(tile, K, half + 2048), s0, M16N8K16);
-                s1 = context.mmaBF16(x2, context.mmaLoadB(tile, K, half + 2304), s1, M16N8K16);
+                s0 = context.mmaBF16(x2, context.mmaLoadB(tile, K, side + 2048), s0, M16N8K16);
+                s1 = context.mmaBF16(x2, context.mmaLoadB(tile, K, side + 2304), s1, M16N8K16);
             }
             if (D > 48) {
-                s0 = context.mmaBF16(x3, context.mmaLoadB(tile, K, half + 3072), s0, M16N8K16);
-                s1 = context.mmaBF16(x3, context.mmaLoadB(tile, K, half + 3328), s1, M16N8K16);
+                s0 = context.mmaBF16(x3, context.mmaLoadB(tile, K, side + 3072), s0, M16N8K16);
+                s1 = context.mmaBF16(x3, context.mmaLoadB(tile, K, side + 3328), s1, M16N8K16);
             }
             if (D > 64) {
-                s0 = context.mmaBF16(x4, context.mmaLoadB(tile, K, half + 4096), s0, M16N8K16);
-                s1 = context.mmaBF16(x4, context.mmaLoadB(tile, K, half + 4352), s1, M16N8K16);
+                s0 = context.mmaBF16(x4, context.mmaLoadB(tile, K, side + 4096), s0, M16N8K16);
+                s1 = context.mmaBF16(x4, context.mmaLoadB(tile, K, side + 4352), s1, M16N8K16);
             }
             if (D > 80) {
-                s0 = context.mmaBF16(x5, context.mmaLoadB(tile, K, half + 5120), s0, M16N8K16);
-                s1 = context.mmaBF16(x5, context.mmaLoadB(tile, K, half + 5376), s1, M16N8K16);
+                s0 = context.mmaBF16(x5, context.mmaLoadB(tile, K, side + 5120), s0, M16N8K16);
+                s1 = context.mmaBF16(x5, context.mmaLoadB(tile, K, side + 5376), s1, M16N8K16);
             }
             if (D > 96) {
-                s0 = context.mmaBF16(x6, context.mmaLoadB(tile, K, half + 6144), s0, M16N8K16);
-                s1 = context.mmaBF16(x6, context.mmaLoadB(tile, K, half + 6400), s1, M16N8K16);
+                s0 = context.mmaBF16(x6, context.mmaLoadB(tile, K, side + 6144), s0, M16N8K16);
+                s1 = context.mmaBF16(x6, context.mmaLoadB(tile, K, side + 6400), s1, M16N8K16);
             }
             if (D > 112) {
-                s0 = context.mmaBF16(x7, context.mmaLoadB(tile, K, half + 7168), s0, M16N8K16);
-                s1 = context.mmaBF16(x7, context.mmaLoadB(tile, K, half + 7424), s1, M16N8K16);
+                s0 = context.mmaBF16(x7, context.mmaLoadB(tile, K, side + 7168), s0, M16N8K16);
+                s1 = context.mmaBF16(x7, context.mmaLoadB(tile, K, side + 7424), s1, M16N8K16);
             }
             for (int c = 8; c < steps; c++) {
                 HalfFloat[] more = context.mmaLoadA(own, K, ((warp >> 1) * steps + c) * 512 + fix);
-                s0 = context.mmaBF16(more, context.mmaLoadB(tile, K, half + c * 1024), s0, M16N8K16);
-                s1 = context.mmaBF16(more, context.mmaLoadB(tile, K, half + c * 1024 + 256), s1, M16N8K16);
+                s0 = context.mmaBF16(more, context.mmaLoadB(tile, K, side + c * 1024), s0, M16N8K16);
+                s1 = context.mmaBF16(more, context.mmaLoadB(tile, K, side + c * 1024 + 256), s1, M16N8K16);
             }
             context.mmaStore(s0, scratch, 0, scores, N);
             context.mmaStore(s1, scratch, 0, scores + 128, N);
@@ -678,40 +678,40 @@ final class AttentionMmaKernels {
             context.localBarrier();
             float[] d0 = context.mmaFragment(0f);
             float[] d1 = context.mmaFragment(0f);
-            d0 = context.mmaBF16(y0, context.mmaLoadB(tile, K, half), d0, M16N8K16);
-            d1 = context.mmaBF16(y0, context.mmaLoadB(tile, K, half + 256), d1, M16N8K16);
+            d0 = context.mmaBF16(y0, context.mmaLoadB(tile, K, side), d0, M16N8K16);
+            d1 = context.mmaBF16(y0, context.mmaLoadB(tile, K, side + 256), d1, M16N8K16);
             if (D > 16) {
-                d0 = context.mmaBF16(y1, context.mmaLoadB(tile, K, half + 1024), d0, M16N8K16);
-                d1 = context.mmaBF16(y1, context.mmaLoadB(tile, K, half + 1280), d1, M16N8K16);
+                d0 = context.mmaBF16(y1, context.mmaLoadB(tile, K, side + 1024), d0, M16N8K16);
+                d1 = context.mmaBF16(y1, context.mmaLoadB(tile, K, side + 1280), d1, M16N8K16);
             }
             if (D > 32) {
-                d0 = context.mmaBF16(y2, context.mmaLoadB(tile, K, half + 2048), d0, M16N8K16);
-                d1 = context.mmaBF16(y2, context.mmaLoadB(tile, K, half + 2304), d1, M16N8K16);
+                d0 = context.mmaBF16(y2, context.mmaLoadB(tile, K, side + 2048), d0, M16N8K16);
+                d1 = context.mmaBF16(y2, context.mmaLoadB(tile, K, side + 2304), d1, M16N8K16);
             }
             if (D > 48) {
-                d0 = context.mmaBF16(y3, context.mmaLoadB(tile, K, half + 3072), d0, M16N8K16);
-                d1 = context.mmaBF16(y3, context.mmaLoadB(tile, K, half + 3328), d1, M16N8K16);
+                d0 = context.mmaBF16(y3, context.mmaLoadB(tile, K, side + 3072), d0, M16N8K16);
+                d1 = context.mmaBF16(y3, context.mmaLoadB(tile, K, side + 3328), d1, M16N8K16);
             }
             if (D > 64) {
-                d0 = context.mmaBF16(y4, context.mmaLoadB(tile, K, half + 4096), d0, M16N8K16);
-                d1 = context.mmaBF16(y4, context.mmaLoadB(tile, K, half + 4352), d1, M16N8K16);
+                d0 = context.mmaBF16(y4, context.mmaLoadB(tile, K, side + 4096), d0, M16N8K16);
+                d1 = context.mmaBF16(y4, context.mmaLoadB(tile, K, side + 4352), d1, M16N8K16);
             }
             if (D > 80) {
-                d0 = context.mmaBF16(y5, context.mmaLoadB(tile, K, half + 5120), d0, M16N8K16);
-                d1 = context.mmaBF16(y5, context.mmaLoadB(tile, K, half + 5376), d1, M16N8K16);
+                d0 = context.mmaBF16(y5, context.mmaLoadB(tile, K, side + 5120), d0, M16N8K16);
+                d1 = context.mmaBF16(y5, context.mmaLoadB(tile, K, side + 5376), d1, M16N8K16);
             }
             if (D > 96) {
-                d0 = context.mmaBF16(y6, context.mmaLoadB(tile, K, half + 6144), d0, M16N8K16);
-                d1 = context.mmaBF16(y6, context.mmaLoadB(tile, K, half + 6400), d1, M16N8K16);
+                d0 = context.mmaBF16(y6, context.mmaLoadB(tile, K, side + 6144), d0, M16N8K16);
+                d1 = context.mmaBF16(y6, context.mmaLoadB(tile, K, side + 6400), d1, M16N8K16);
             }
             if (D > 112) {
-                d0 = context.mmaBF16(y7, context.mmaLoadB(tile, K, half + 7168), d0, M16N8K16);
-                d1 = context.mmaBF16(y7, context.mmaLoadB(tile, K, half + 7424), d1, M16N8K16);
+                d0 = context.mmaBF16(y7, context.mmaLoadB(tile, K, side + 7168), d0, M16N8K16);
+                d1 = context.mmaBF16(y7, context.mmaLoadB(tile, K, side + 7424), d1, M16N8K16);
             }
             for (int c = 8; c < steps; c++) {
                 HalfFloat[] more = context.mmaLoadA(ownOut, K, ((warp >> 1) * steps + c) * 512 + fix);
-                d0 = context.mmaBF16(more, context.mmaLoadB(tile, K, half + c * 1024), d0, M16N8K16);
-                d1 = context.mmaBF16(more, context.mmaLoadB(tile, K, half + c * 1024 + 256), d1, M16N8K16);
+                d0 = context.mmaBF16(more, context.mmaLoadB(tile, K, side + c * 1024), d0, M16N8K16);
+                d1 = context.mmaBF16(more, context.mmaLoadB(tile, K, side + c * 1024 + 256), d1, M16N8K16);
             }
             context.mmaStore(d0, scratch, 0, scores + 256, N);
             context.mmaStore(d1, scratch, 0, scores + 384, N);
@@ -955,7 +955,7 @@ final class AttentionMmaKernels {
         float[] dv15 = context.mmaFragment(0f);
         context.localBarrier();
         int left = (warp >> 1) * steps * 512 + fix;
-        int half = (warp & 1) * 512;
+        int side = (warp & 1) * 512;
         HalfFloat[] x0 = context.mmaLoadA(own, K, left);
         HalfFloat[] x1 = context.mmaLoadA(own, K, left + TornadoMath.min(1, steps - 1) * 512);
         HalfFloat[] x2 = context.mmaLoadA(own, K, left + TornadoMath.min(2, steps - 1) * 512);
@@ -992,41 +992,41 @@ final class AttentionMmaKernels {
             float[] s1 = context.mmaFragment(0f);
             // larger heads leave no registers for these
             if (D <= 128) {
-                s0 = context.mmaBF16(x0, context.mmaLoadB(tile, K, half), s0, M16N8K16);
-                s1 = context.mmaBF16(x0, context.mmaLoadB(tile, K, half + 256), s1, M16N8K16);
+                s0 = context.mmaBF16(x0, context.mmaLoadB(tile, K, side), s0, M16N8K16);
+                s1 = context.mmaBF16(x0, context.mmaLoadB(tile, K, side + 256), s1, M16N8K16);
             }
             if (D > 16 && D <= 128) {
-                s0 = context.mmaBF16(x1, context.mmaLoadB(tile, K, half + 1024), s0, M16N8K16);
-                s1 = context.mmaBF16(x1, context.mmaLoadB(tile, K, half + 1280), s1, M16N8K16);
+                s0 = context.mmaBF16(x1, context.mmaLoadB(tile, K, side + 1024), s0, M16N8K16);
+                s1 = context.mmaBF16(x1, context.mmaLoadB(tile, K, side + 1280), s1, M16N8K16);
             }
             if (D > 32 && D <= 128) {
-                s0 = context.mmaBF16(x2, context.mmaLoadB(tile, K, half + 2048), s0, M16N8K16);
-                s1 = context.mmaBF16(x2, context.mmaLoadB(tile, K, half + 2304), s1, M16N8K16);
+                s0 = context.mmaBF16(x2, context.mmaLoadB(tile, K, side + 2048), s0, M16N8K16);
+                s1 = context.mmaBF16(x2, context.mmaLoadB(tile, K, side + 2304), s1, M16N8K16);
             }
             if (D > 48 && D <= 128) {
-                s0 = context.mmaBF16(x3, context.mmaLoadB(tile, K, half + 3072), s0, M16N8K16);
-                s1 = context.mmaBF16(x3, context.mmaLoadB(tile, K, half + 3328), s1, M16N8K16);
+                s0 = context.mmaBF16(x3, context.mmaLoadB(tile, K, side + 3072), s0, M16N8K16);
+                s1 = context.mmaBF16(x3, context.mmaLoadB(tile, K, side + 3328), s1, M16N8K16);
             }
             if (D > 64 && D <= 128) {
-                s0 = context.mmaBF16(x4, context.mmaLoadB(tile, K, half + 4096), s0, M16N8K16);
-                s1 = context.mmaBF16(x4, context.mmaLoadB(tile, K, half + 4352), s1, M16N8K16);
+                s0 = context.mmaBF16(x4, context.mmaLoadB(tile, K, side + 4096), s0, M16N8K16);
+                s1 = context.mmaBF16(x4, context.mmaLoadB(tile, K, side + 4352), s1, M16N8K16);
             }
             if (D > 80 && D <= 128) {
-                s0 = context.mmaBF16(x5, context.mmaLoadB(tile, K, half + 5120), s0, M16N8K16);
-                s1 = context.mmaBF16(x5, context.mmaLoadB(tile, K, half + 5376), s1, M16N8K16);
+                s0 = context.mmaBF16(x5, context.mmaLoadB(tile, K, side + 5120), s0, M16N8K16);
+                s1 = context.mmaBF16(x5, context.mmaLoadB(tile, K, side + 5376), s1, M16N8K16);
             }
             if (D > 96 && D <= 128) {
-                s0 = context.mmaBF16(x6, context.mmaLoadB(tile, K, half + 6144), s0, M16N8K16);
-                s1 = context.mmaBF16(x6, context.mmaLoadB(tile, K, half + 6400), s1, M16N8K16);
+                s0 = context.mmaBF16(x6, context.mmaLoadB(tile, K, side + 6144), s0, M16N8K16);
+                s1 = context.mmaBF16(x6, context.mmaLoadB(tile, K, side + 6400), s1, M16N8K16);
             }
             if (D > 112 && D <= 128) {
-                s0 = context.mmaBF16(x7, context.mmaLoadB(tile, K, half + 7168), s0, M16N8K16);
-                s1 = context.mmaBF16(x7, context.mmaLoadB(tile, K, half + 7424), s1, M16N8K16);
+                s0 = context.mmaBF16(x7, context.mmaLoadB(tile, K, side + 7168), s0, M16N8K16);
+                s1 = context.mmaBF16(x7, context.mmaLoadB(tile, K, side + 7424), s1, M16N8K16);
             }
             for (int c = D <= 128 ? 8 : 0; c < steps; c++) {
                 HalfFloat[] more = context.mmaLoadA(own, K, ((warp >> 1) * steps + c) * 512 + fix);
-                s0 = context.mmaBF16(more, context.mmaLoadB(tile, K, half + c * 1024), s0, M16N8K16);
-                s1 = context.mmaBF16(more, context.mmaLoadB(tile, K, half + c * 1024 + 256), s1, M16N8K16);
+                s0 = context.mmaBF16(more, context.mmaLoadB(tile, K, side + c * 1024), s0, M16N8K16);
+                s1 = context.mmaBF16(more, context.mmaLoadB(tile, K, side + c * 1024 + 256), s1, M16N8K16);
             }
             context.mmaStore(s0, scratch, 0, scores, N);
             context.mmaStore(s1, scratch, 0, scores + 128, N);
@@ -1047,41 +1047,41 @@ final class AttentionMmaKernels {
             float[] d0 = context.mmaFragment(0f);
             float[] d1 = context.mmaFragment(0f);
             if (D <= 128) {
-                d0 = context.mmaBF16(y0, context.mmaLoadB(tile, K, half), d0, M16N8K16);
-                d1 = context.mmaBF16(y0, context.mmaLoadB(tile, K, half + 256), d1, M16N8K16);
+                d0 = context.mmaBF16(y0, context.mmaLoadB(tile, K, side), d0, M16N8K16);
+                d1 = context.mmaBF16(y0, context.mmaLoadB(tile, K, side + 256), d1, M16N8K16);
             }
             if (D > 16 && D <= 128) {
-                d0 = context.mmaBF16(y1, context.mmaLoadB(tile, K, half + 1024), d0, M16N8K16);
-                d1 = context.mmaBF16(y1, context.mmaLoadB(tile, K, half + 1280), d1, M16N8K16);
+                d0 = context.mmaBF16(y1, context.mmaLoadB(tile, K, side + 1024), d0, M16N8K16);
+                d1 = context.mmaBF16(y1, context.mmaLoadB(tile, K, side + 1280), d1, M16N8K16);
             }
             if (D > 32 && D <= 128) {
-                d0 = context.mmaBF16(y2, context.mmaLoadB(tile, K, half + 2048), d0, M16N8K16);
-                d1 = context.mmaBF16(y2, context.mmaLoadB(tile, K, half + 2304), d1, M16N8K16);
+                d0 = context.mmaBF16(y2, context.mmaLoadB(tile, K, side + 2048), d0, M16N8K16);
+                d1 = context.mmaBF16(y2, context.mmaLoadB(tile, K, side + 2304), d1, M16N8K16);
             }
             if (D > 48 && D <= 128) {
-                d0 = context.mmaBF16(y3, context.mmaLoadB(tile, K, half + 3072), d0, M16N8K16);
-                d1 = context.mmaBF16(y3, context.mmaLoadB(tile, K, half + 3328), d1, M16N8K16);
+                d0 = context.mmaBF16(y3, context.mmaLoadB(tile, K, side + 3072), d0, M16N8K16);
+                d1 = context.mmaBF16(y3, context.mmaLoadB(tile, K, side + 3328), d1, M16N8K16);
             }
             if (D > 64 && D <= 128) {
-                d0 = context.mmaBF16(y4, context.mmaLoadB(tile, K, half + 4096), d0, M16N8K16);
-                d1 = context.mmaBF16(y4, context.mmaLoadB(tile, K, half + 4352), d1, M16N8K16);
+                d0 = context.mmaBF16(y4, context.mmaLoadB(tile, K, side + 4096), d0, M16N8K16);
+                d1 = context.mmaBF16(y4, context.mmaLoadB(tile, K, side + 4352), d1, M16N8K16);
             }
             if (D > 80 && D <= 128) {
-                d0 = context.mmaBF16(y5, context.mmaLoadB(tile, K, half + 5120), d0, M16N8K16);
-                d1 = context.mmaBF16(y5, context.mmaLoadB(tile, K, half + 5376), d1, M16N8K16);
+                d0 = context.mmaBF16(y5, context.mmaLoadB(tile, K, side + 5120), d0, M16N8K16);
+                d1 = context.mmaBF16(y5, context.mmaLoadB(tile, K, side + 5376), d1, M16N8K16);
             }
             if (D > 96 && D <= 128) {
-                d0 = context.mmaBF16(y6, context.mmaLoadB(tile, K, half + 6144), d0, M16N8K16);
-                d1 = context.mmaBF16(y6, context.mmaLoadB(tile, K, half + 6400), d1, M16N8K16);
+                d0 = context.mmaBF16(y6, context.mmaLoadB(tile, K, side + 6144), d0, M16N8K16);
+                d1 = context.mmaBF16(y6, context.mmaLoadB(tile, K, side + 6400), d1, M16N8K16);
             }
             if (D > 112 && D <= 128) {
-                d0 = context.mmaBF16(y7, context.mmaLoadB(tile, K, half + 7168), d0, M16N8K16);
-                d1 = context.mmaBF16(y7, context.mmaLoadB(tile, K, half + 7424), d1, M16N8K16);
+                d0 = context.mmaBF16(y7, context.mmaLoadB(tile, K, side + 7168), d0, M16N8K16);
+                d1 = context.mmaBF16(y7, context.mmaLoadB(tile, K, side + 7424), d1, M16N8K16);
             }
             for (int c = D <= 128 ? 8 : 0; c < steps; c++) {
                 HalfFloat[] more = context.mmaLoadA(ownValue, K, ((warp >> 1) * steps + c) * 512 + fix);
-                d0 = context.mmaBF16(more, context.mmaLoadB(tile, K, half + c * 1024), d0, M16N8K16);
-                d1 = context.mmaBF16(more, context.mmaLoadB(tile, K, half + c * 1024 + 256), d1, M16N8K16);
+                d0 = context.mmaBF16(more, context.mmaLoadB(tile, K, side + c * 1024), d0, M16N8K16);
+                d1 = context.mmaBF16(more, context.mmaLoadB(tile, K, side + c * 1024 + 256), d1, M16N8K16);
             }
             context.mmaStore(d0, scratch, 0, scores + 256, N);
             context.mmaStore(d1, scratch, 0, scores + 384, N);
