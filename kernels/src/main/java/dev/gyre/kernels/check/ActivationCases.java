@@ -92,7 +92,8 @@ final class ActivationCases implements Cases {
     @Override
     public List<OpCase> sized(Shape z) {
         int n = z.N() * z.F();
-        return List.of(new Activate(Activation.GELU, n, false, false), new ActivateGrad(Activation.GELU, n, false, true),
+        return List.of(new Activate(Activation.GELU, n, false, false),
+                new ActivateGrad(Activation.GELU, n, false, true),
                 new Gated(Activation.GELU_TANH, n, false), new GatedGrad(Activation.GELU_TANH, n, true, true));
     }
 

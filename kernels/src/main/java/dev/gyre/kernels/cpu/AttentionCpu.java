@@ -77,7 +77,8 @@ final class AttentionCpu {
             int tile = tiles - 1 - item / (op.B() * op.KV());
             int kv = item % op.KV();
             int b = item / op.KV() % op.B();
-            forward(pool, simd, heads, q, k, v, start, end, b * T, 0, tile * some, Math.min(T, (tile + 1) * some), kv, out,
+            forward(pool, simd, heads, q, k, v, start, end, b * T, 0, tile * some, Math.min(T, (tile + 1) * some), kv,
+                    out,
                     lse, worker);
         };
         return () -> pool.forEach(op.B() * op.KV() * tiles, body);
@@ -86,7 +87,8 @@ final class AttentionCpu {
     /// Queries i0..i1-1 of one sequence, whose first row is `row0` and whose first query has position `first`, for all
     /// query heads of one key/value head; a column of the scores is one of these (head, query) pairs.
     private static void forward(ThreadPool pool, Simd simd, Heads s, Operand q, Operand k, Operand v,
-            @Nullable Operand start, @Nullable Operand end, int row0, int first, int i0, int i1, int kv, Operand out, @Nullable Operand lse, int worker) {
+            @Nullable Operand start, @Nullable Operand end, int row0, int first, int i0, int i1, int kv, Operand out,
+            @Nullable Operand lse, int worker) {
         int D = s.D();
         int qd = s.H() * D;
         int kd = s.KV() * D;

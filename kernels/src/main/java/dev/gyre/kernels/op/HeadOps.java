@@ -1,7 +1,7 @@
 package dev.gyre.kernels.op;
 
-import static dev.gyre.kernels.op.Access.read;
 import static dev.gyre.kernels.op.Access.into;
+import static dev.gyre.kernels.op.Access.read;
 import static dev.gyre.kernels.op.Access.update;
 import static dev.gyre.kernels.op.Access.write;
 import static dev.gyre.kernels.op.Checks.check;

@@ -17,8 +17,7 @@ final class HeadRef {
                     rowDot(of.vec(x), of.vec(y), of.vec(out), N, C);
             case HeadOps.ScaleRows(var x, var s, var y, int N, int C, var accumulate) ->
                     scaleRows(of.vec(x), of.vec(s), of.vec(y), N, C, accumulate);
-            case HeadOps.BinaryCrossEntropy(var logits, var targets, var rowLoss, var scale, int N, int V,
-                    var gradient) ->
+            case HeadOps.BinaryCrossEntropy(var logits, var targets, var rowLoss, var scale, int N, int V, var gradient) ->
                     binaryCrossEntropy(of.vec(logits), of.vec(targets), of.vec(rowLoss), of.vec(scale), N, V, gradient);
             case HeadOps.SquaredError(var y, var targets, var rowLoss, var scale, int N, int V, var gradient) ->
                     squaredError(of.vec(y), of.vec(targets), of.vec(rowLoss), of.vec(scale), N, V, gradient);

@@ -10,12 +10,10 @@ final class LayerNormRef {
 
     static void run(LayerNormOps op, Operands of) {
         switch (op) {
-            case LayerNormOps.LayerNorm(var x, var weight, var bias, var y, var mean, var rstd, int N, int C,
-                    double eps) ->
+            case LayerNormOps.LayerNorm(var x, var weight, var bias, var y, var mean, var rstd, int N, int C, double eps) ->
                     layerNorm(of.vec(x), of.vec(weight), of.optional(bias), of.vec(y), of.vec(mean), of.vec(rstd), N, C,
                             eps);
-            case LayerNormOps.LayerNormGrad(var x, var weight, var mean, var rstd, var dY, var dX, int N, int C,
-                    var accumulate) ->
+            case LayerNormOps.LayerNormGrad(var x, var weight, var mean, var rstd, var dY, var dX, int N, int C, var accumulate) ->
                     layerNormGrad(of.vec(x), of.vec(weight), of.vec(mean), of.vec(rstd), of.vec(dY), of.vec(dX), N, C,
                             accumulate);
             case LayerNormOps.LayerNormWeightGrad(var x, var mean, var rstd, var dY, var dWeight, int N, int C) ->

@@ -188,7 +188,8 @@ public record PeftConfig(AdapterOptions options, @Nullable String baseModel, @Nu
         unknown.forEach(o::set);
         o.put("peft_type", form().type());
         o.put("peft_version", peftVersion != null ? peftVersion : form().version(options));
-        o.put("task_type", taskType == null ? "CAUSAL_LM" : taskType).putNull("auto_mapping").put("base_model_name_or_path", baseModel);
+        o.put("task_type", taskType == null ? "CAUSAL_LM" : taskType).putNull("auto_mapping")
+                .put("base_model_name_or_path", baseModel);
         o.putNull("revision").put("inference_mode", true);
         Targets t = options.targets();
         put(o, "target_modules", t.targets());

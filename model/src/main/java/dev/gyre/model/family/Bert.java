@@ -84,7 +84,8 @@ public record Bert() implements EncoderFamily {
         int C = body.hiddenSize();
         Dense classifier = new Dense(new Site("classifier", C, outputs, true));
         return tokens ? List.of(classifier)
-                : List.of(new Dense(new Site(body.prefix() + "pooler.dense", C, C, true)), new Act(Activation.TANH), classifier);
+                : List.of(new Dense(new Site(body.prefix() + "pooler.dense", C, C, true)), new Act(Activation.TANH),
+                        classifier);
     }
 
     @Override

@@ -82,7 +82,8 @@ public record DebertaV2() implements EncoderFamily {
         return kinds;
     }
 
-    private static Relative relative(Fields f, String prefix, Names names, boolean byKey, boolean byQuery, int positions, double eps) {
+    private static Relative relative(Fields f, String prefix, Names names, boolean byKey, boolean byQuery,
+            int positions, double eps) {
         int most = f.integer("max_relative_positions", -1);
         if (most < 1)
             most = positions;

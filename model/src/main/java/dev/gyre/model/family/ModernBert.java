@@ -90,8 +90,9 @@ public record ModernBert() implements EncoderFamily {
             if (!rope.text("rope_type", "default").equals("default"))
                 throw rope.bad("rope_type", "\"default\"");
             theta = rope.number("rope_theta", absent);
-        } else if (f.isSet(old))
-            theta = f.number(old);
+        } else
+            if (f.isSet(old))
+                theta = f.number(old);
         if (!(theta > 0))
             throw f.bad(old, "a positive number");
         return theta;

@@ -91,7 +91,8 @@ public record Vit() implements EncoderFamily {
     @Override
     public Set<String> spellings(String tensor) {
         return Set.of(tensor.replaceFirst("(^|\\.)layers\\.", "$1encoder.layer.")
-                .replace(".attention.q_proj.", ".attention.attention.query.").replace(".attention.k_proj.", ".attention.attention.key.")
+                .replace(".attention.q_proj.", ".attention.attention.query.")
+                .replace(".attention.k_proj.", ".attention.attention.key.")
                 .replace(".attention.v_proj.", ".attention.attention.value.")
                 .replace(".attention.o_proj.", ".attention.output.dense.")
                 .replace(".mlp.fc1.", ".intermediate.dense.").replace(".mlp.fc2.", ".output.dense."));

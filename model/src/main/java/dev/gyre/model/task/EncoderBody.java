@@ -153,7 +153,8 @@ final class EncoderBody implements Body {
         return switch (c.input()) {
             case Text t -> grad(t.words() + ".weight") != null || t.positions() != null
                     && grad(t.positions() + ".weight") != null || t.types() != null
-                            && grad(t.types() + ".weight") != null || need(textNorm).trains()
+                            && grad(t.types() + ".weight") != null
+                    || need(textNorm).trains()
                     || projection != null && projection.trains();
             case Image i -> grad(i.projection() + ".weight") != null || grad(i.projection() + ".bias") != null
                     || grad(i.positions()) != null || i.tokens().stream().anyMatch(t -> grad(t) != null);
@@ -286,8 +287,9 @@ final class EncoderBody implements Body {
             Buf dTable = grad(r.embeddings() + ".weight");
             if (relativeNorm != null)
                 relativeNorm.backward(e, dRelative, dTable, 2 * r.span(), true);
-            else if (dTable != null)
-                e.add(new ElementOps.Axpy(1, dRelative, dTable));
+            else
+                if (dTable != null)
+                    e.add(new ElementOps.Axpy(1, dRelative, dTable));
         }
         if (into)
             switch (c.input()) {

@@ -73,7 +73,8 @@ final class HeadEmission {
             }
         float[] root = new float[C];
         Arrays.fill(root, (float) (1 / Math.sqrt(C)));
-        this.unit = head.problem() == Problem.EMBEDDING ? store.constant("1 / sqrt C", new HostData.F32(root), C) : null;
+        this.unit =
+                head.problem() == Problem.EMBEDDING ? store.constant("1 / sqrt C", new HostData.F32(root), C) : null;
     }
 
     boolean trains() {
@@ -99,7 +100,7 @@ final class HeadEmission {
             inputs.add(x);
             switch (s) {
                 case Dense l -> {
-                    boolean last = s == head.stages().getLast();
+                    boolean last = inputs.size() == head.stages().size();
                     e.scope(l.site().path());
                     Buf y = last && to != null ? to : e.act("y", R, l.site().out());
                     dense.get(d++).forward(e, x, y, R);

@@ -147,7 +147,7 @@ public final class TaskDir implements AutoCloseable {
         boolean images = family != null && json.has("image_size");
         o.putArray("architectures").add(name + (head.problem == Problem.EMBEDDING ? "Model"
                 : head.tokens ? "ForTokenClassification"
-                        : images ? "ForImageClassification" : "ForSequenceClassification"));
+                : images ? "ForImageClassification" : "ForSequenceClassification"));
         if (head.problem == Problem.EMBEDDING)
             return o;
         ObjectNode names = o.putObject("id2label");
@@ -296,8 +296,9 @@ public final class TaskDir implements AutoCloseable {
             if (name != null && replaced.contains(name))
                 w.tensor(found, t.type(), () -> values.apply(name),
                         t.shape().stream().mapToLong(Long::longValue).toArray());
-            else if (!config.tensorShapes().containsKey(found) || name != null)
-                w.copy(stored(found), found);
+            else
+                if (!config.tensorShapes().containsKey(found) || name != null)
+                    w.copy(stored(found), found);
         }
         config.tensorShapes().forEach((name, shape) -> {
             if (!names.containsKey(name))

@@ -83,7 +83,8 @@ public final class TaskPlan {
     /// @param full whether all weights are trained instead
     public static TaskPlan of(TaskModel model, List<TaskShape> shapes, boolean full, Set<TaskSession.Use> uses,
             boolean similarity) {
-        return new TaskPlan(model.config(), model, full ? model.allWeights() : List.of(), model.adapters(), shapes, uses,
+        return new TaskPlan(model.config(), model, full ? model.allWeights() : List.of(), model.adapters(), shapes,
+                uses,
                 similarity);
     }
 

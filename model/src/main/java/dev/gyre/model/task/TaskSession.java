@@ -11,7 +11,6 @@ import dev.gyre.model.emit.Buffers;
 import dev.gyre.model.emit.Tensor;
 import dev.gyre.model.family.EncoderConfig;
 import dev.gyre.model.family.EncoderConfig.Image;
-import dev.gyre.model.family.EncoderConfig.Pooling;
 import dev.gyre.model.family.EncoderConfig.Problem;
 import dev.gyre.model.family.EncoderConfig.Rotary;
 import dev.gyre.model.family.EncoderConfig.Text;
@@ -192,7 +191,8 @@ public final class TaskSession implements AutoCloseable {
     }
 
     private static int[] types(TaskBatch b, TaskConfig c) {
-        int count = c instanceof TaskConfig.OfEncoder(EncoderConfig e) && e.input() instanceof Text t ? t.typeCount() : 0;
+        int count =
+                c instanceof TaskConfig.OfEncoder(EncoderConfig e) && e.input() instanceof Text t ? t.typeCount() : 0;
         if (count > 0)
             check(b.types(), count, "token type");
         return b.types();

@@ -10,7 +10,8 @@ public record Site(String path, int in, int out, boolean bias) {
     /// Whether a tensor belongs to one of the layers, of a decoder or of an encoder.
     public static boolean inLayer(String name) {
         return name.startsWith(LAYERS) || name.startsWith("layers.") || name.contains(".layers.")
-                || name.contains(".layer.") || name.startsWith("encoder.layer.") || name.startsWith("transformer.layer.");
+                || name.contains(".layer.") || name.startsWith("encoder.layer.")
+                || name.startsWith("transformer.layer.");
     }
 
     /// Name of its weight's tensor.

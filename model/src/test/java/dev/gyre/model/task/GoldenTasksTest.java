@@ -221,19 +221,19 @@ class GoldenTasksTest {
             for (TaskBatch batch : List.of(b, wide))
                 try (TaskSession s = new TaskSession(c.model, new CpuBackend(2),
                         List.of(TaskShape.text(batch.B(), batch.T())), false, ALL, 0)) {
-                    List<float[]> all = new ArrayList<>();
-                    float[] logits = s.logits(batch);
-                    int V = c.model.config().head().outputs();
-                    if (logits.length > b.B() * V)
-                        for (int r = 0; r < b.B(); r++)
-                            all.add(Arrays.copyOfRange(logits, (r * batch.T() + b.from()[r]) * V,
-                                    (r * batch.T() + b.to()[r]) * V));
-                    else
-                        all.add(logits);
-                    all.add(new float[] {(float) s.microBatch(batch, 1f / c.count)});
-                    all.addAll(s.gradients().values());
-                    results.add(all);
-                }
+                            List<float[]> all = new ArrayList<>();
+                            float[] logits = s.logits(batch);
+                            int V = c.model.config().head().outputs();
+                            if (logits.length > b.B() * V)
+                                for (int r = 0; r < b.B(); r++)
+                                    all.add(Arrays.copyOfRange(logits, (r * batch.T() + b.from()[r]) * V,
+                                            (r * batch.T() + b.to()[r]) * V));
+                            else
+                                all.add(logits);
+                            all.add(new float[] {(float) s.microBatch(batch, 1f / c.count)});
+                            all.addAll(s.gradients().values());
+                            results.add(all);
+                        }
             for (int i = 0; i < results.get(0).size(); i++)
                 near("result " + i, widened(results.get(1).get(i)), widened(results.get(0).get(i)), 2e-6);
         }

@@ -9,9 +9,9 @@ import dev.gyre.trainer.cli.screen.Version;
 import dev.gyre.trainer.config.ConfigException;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.ConfigWriter;
+import dev.gyre.trainer.config.TaskRunConfig;
 import dev.gyre.trainer.record.RunDir;
 import dev.gyre.trainer.task.TaskRun;
-import dev.gyre.trainer.task.TaskRunConfig;
 import java.nio.file.Path;
 import java.util.List;
 

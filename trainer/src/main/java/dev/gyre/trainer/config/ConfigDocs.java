@@ -21,6 +21,13 @@ public final class ConfigDocs {
                 ## gyre train: run.yaml
                 """);
         type(out, RunConfig.class, "");
+        out.append(
+                "\n## gyre train: run.yaml with a section task\n\nFor models that predict something else than the next"
+                        + " token ([tasks.md](tasks.md)). Sections and keys that are not listed here are those of run.yaml.\n");
+        section(out, TaskRunConfig.Task.class, "task", "what is predicted");
+        section(out, TaskRunConfig.Data.class, "task: data", "examples with labels");
+        section(out, TaskRunConfig.Eval.class, "task: eval", "evaluation during training");
+        section(out, TaskRunConfig.Output.class, "task: output", "the run directory");
         out.append("\n## gyre pretrain\n\nSections that are not listed here are those of run.yaml.\n");
         section(out, PretrainConfig.Model.class, "model", "shape of the new model");
         out.append("\n## Presets of gyre init\n\n| preset | what for |\n|---|---|\n");

@@ -8,6 +8,7 @@ import dev.gyre.model.task.TaskShape;
 import dev.gyre.model.token.HfTokenizer;
 import dev.gyre.model.token.Tokenizer;
 import dev.gyre.model.transformer.Batch;
+import dev.gyre.trainer.config.TaskRunConfig;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -47,18 +48,20 @@ public final class TaskData {
         for (TaskExample e : examples) {
             boolean image = e.image() != null || e.pixels() != null;
             if (image != (images != null))
-                throw new InputException("the model reads " + (images != null ? "images" : "texts") + ", and the data has "
-                        + (image ? "images" : "texts"));
+                throw new InputException(
+                        "the model reads " + (images != null ? "images" : "texts") + ", and the data has "
+                                + (image ? "images" : "texts"));
             if (tokenizer == null)
                 continue;
             int most = lengths.getLast();
             if (kind == TaskRunConfig.Kind.TOKENS)
                 rows.add(words(tokenizer, e, most));
-            else if (kind == TaskRunConfig.Kind.PAIRS || kind == TaskRunConfig.Kind.SIMILARITY)
-                for (String text : e.texts())
-                    rows.add(row(tokenizer, List.of(text), most));
             else
-                rows.add(row(tokenizer, e.texts(), most));
+                if (kind == TaskRunConfig.Kind.PAIRS || kind == TaskRunConfig.Kind.SIMILARITY)
+                    for (String text : e.texts())
+                        rows.add(row(tokenizer, List.of(text), most));
+                else
+                    rows.add(row(tokenizer, e.texts(), most));
         }
     }
 

@@ -5,6 +5,7 @@ import dev.gyre.model.task.TaskBatch;
 import dev.gyre.model.task.TaskConfig;
 import dev.gyre.model.task.TaskSession;
 import dev.gyre.model.transformer.Batch;
+import dev.gyre.trainer.config.TaskRunConfig;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
@@ -82,7 +83,8 @@ public record TaskEvaluation(double loss, Map<String, Double> scores, float[] ou
             case PAIRS -> Scores.retrieval(all, second.toArray(), V);
             case SIMILARITY -> similarity(all, second.toArray(), V, data);
         };
-        return new TaskEvaluation(counted == 0 ? Double.NaN : loss / counted, new LinkedHashMap<>(scores), all, classes);
+        return new TaskEvaluation(counted == 0 ? Double.NaN : loss / counted, new LinkedHashMap<>(scores), all,
+                classes);
     }
 
     private static Map<String, Double> similarity(float[] first, float[] second, int width, TaskData data) {

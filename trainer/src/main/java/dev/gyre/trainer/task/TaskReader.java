@@ -3,6 +3,7 @@ package dev.gyre.trainer.task;
 import dev.gyre.kernels.InputException;
 import dev.gyre.model.files.FormatException;
 import dev.gyre.model.files.Json;
+import dev.gyre.trainer.config.TaskRunConfig;
 import dev.gyre.trainer.data.DataException;
 import java.io.ByteArrayInputStream;
 import java.io.DataInputStream;
@@ -153,28 +154,31 @@ final class TaskReader {
             if (quoted) {
                 if (c != '"')
                     cell.append(c);
-                else if (i + 1 < text.length() && text.charAt(i + 1) == '"') {
-                    cell.append('"');
-                    i++;
-                } else
-                    quoted = false;
-            } else if (c == '"' && cell.isEmpty())
-                quoted = true;
-            else if (c == separator || c == '\n' || c == '\r') {
-                any |= c == separator || !cell.isEmpty();
-                if (c == '\r' && i + 1 < text.length() && text.charAt(i + 1) == '\n')
-                    continue;
-                if (c == separator || any) {
-                    row.add(cell.toString());
-                    cell.setLength(0);
-                }
-                if (c != separator && any) {
-                    rows.add(row);
-                    row = new ArrayList<>();
-                    any = false;
-                }
+                else
+                    if (i + 1 < text.length() && text.charAt(i + 1) == '"') {
+                        cell.append('"');
+                        i++;
+                    } else
+                        quoted = false;
             } else
-                cell.append(c);
+                if (c == '"' && cell.isEmpty())
+                    quoted = true;
+                else
+                    if (c == separator || c == '\n' || c == '\r') {
+                        any |= c == separator || !cell.isEmpty();
+                        if (c == '\r' && i + 1 < text.length() && text.charAt(i + 1) == '\n')
+                            continue;
+                        if (c == separator || any) {
+                            row.add(cell.toString());
+                            cell.setLength(0);
+                        }
+                        if (c != separator && any) {
+                            rows.add(row);
+                            row = new ArrayList<>();
+                            any = false;
+                        }
+                    } else
+                        cell.append(c);
         }
         if (any || !cell.isEmpty()) {
             row.add(cell.toString());

@@ -1,6 +1,7 @@
 package dev.gyre.trainer.task;
 
 import dev.gyre.model.task.TaskConfig;
+import dev.gyre.trainer.config.TaskRunConfig;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.UncheckedIOException;

@@ -24,6 +24,7 @@ import dev.gyre.model.weights.Storage;
 import dev.gyre.trainer.config.ConfigException;
 import dev.gyre.trainer.config.ConfigWriter;
 import dev.gyre.trainer.config.RunConfig;
+import dev.gyre.trainer.config.TaskRunConfig;
 import dev.gyre.trainer.loop.LrSchedule;
 import dev.gyre.trainer.loop.NumericException;
 import dev.gyre.trainer.loop.TrainListener;

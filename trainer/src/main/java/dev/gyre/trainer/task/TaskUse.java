@@ -17,6 +17,7 @@ import dev.gyre.model.token.Tokenizer;
 import dev.gyre.model.token.Tokenizers;
 import dev.gyre.model.weights.Storage;
 import dev.gyre.trainer.config.ConfigReader;
+import dev.gyre.trainer.config.TaskRunConfig;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;

@@ -1,4 +1,4 @@
-package dev.gyre.trainer.task;
+package dev.gyre.trainer.config;
 
 import dev.gyre.kernels.Precision;
 import dev.gyre.model.adapter.Full;
@@ -6,7 +6,6 @@ import dev.gyre.model.adapter.Tuning;
 import dev.gyre.model.options.Conflict;
 import dev.gyre.model.options.Key;
 import dev.gyre.model.weights.Storage;
-import dev.gyre.trainer.config.RunConfig;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
@@ -22,7 +21,8 @@ public record TaskRunConfig(
         @Key(doc = "where to compute: cpu, opencl:N, cuda:N, ptx:N, jvm, or auto", def = "auto") String device,
         @Key(doc = "how large matrices are multiplied on cuda:N with cuBLAS: f32, tf32 or bf16; elsewhere only f32",
                 def = "f32") Precision precision,
-        @Key(doc = "seed of everything random: new head, adapter start, order of the data", def = "1", min = 0) long seed) {
+        @Key(doc = "seed of everything random: new head, adapter start, order of the data", def = "1",
+                min = 0) long seed) {
 
     public TaskRunConfig {
         if (adapter instanceof Full && model.base() != Storage.AS_STORED && model.base() != Storage.F32)

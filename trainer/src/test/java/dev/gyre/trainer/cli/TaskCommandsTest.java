@@ -1,0 +1,164 @@
+package dev.gyre.trainer.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.gyre.model.files.Json;
+import dev.gyre.model.format.SafeTensors;
+import java.io.ByteArrayOutputStream;
+import java.io.DataOutputStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.Random;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+import tools.jackson.databind.node.ObjectNode;
+
+/// The commands on models with a head.
+class TaskCommandsTest {
+    private static final Path GOLDEN = Path.of("../model/src/test/resources/golden/tasks");
+
+    @TempDir
+    Path dir;
+
+    /// Images with a bright quarter, which is their class.
+    private Path images(int n) throws Exception {
+        Path file = dir.resolve("train-images-idx3-ubyte");
+        Random random = new Random(3);
+        ByteArrayOutputStream pixels = new ByteArrayOutputStream();
+        ByteArrayOutputStream labels = new ByteArrayOutputStream();
+        try (DataOutputStream p = new DataOutputStream(pixels); DataOutputStream l = new DataOutputStream(labels)) {
+            p.writeInt(0x803);
+            p.writeInt(n);
+            p.writeInt(8);
+            p.writeInt(8);
+            l.writeInt(0x801);
+            l.writeInt(n);
+            for (int i = 0; i < n; i++) {
+                int which = random.nextInt(4);
+                l.writeByte(which);
+                for (int at = 0; at < 64; at++)
+                    p.writeByte((at / 32 == which / 2 && at % 8 / 4 == which % 2 ? 200 : 0) + random.nextInt(50));
+            }
+        }
+        Files.write(file, pixels.toByteArray());
+        Files.write(dir.resolve("train-labels-idx1-ubyte"), labels.toByteArray());
+        return file;
+    }
+
+    private Path run(Path images, String adapter) throws Exception {
+        Path yaml = dir.resolve("run.yaml");
+        Files.writeString(yaml, """
+                model: {path: %s}
+                task: {kind: class}
+                adapter: %s
+                data: {train: %s, valid: %s}
+                train: {epochs: 4, micro_batch: 8, lr: 3e-3}
+                output: {dir: %s}
+                device: cpu
+                """.formatted(GOLDEN.resolve("vit-5way"), adapter, images, images, dir.resolve("out")));
+        return yaml;
+    }
+
+    private static Cli ok(Object... args) {
+        Cli c = Cli.gyre(args);
+        assertThat(c.code).as(c.toString() + c.err).isZero();
+        return c;
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"{method: full}", "{method: oft, block_size: 8, targets: [q_proj, v_proj, fc1, fc2]}"})
+    void anImageClassifierLearnsAndIsTheSameInEveryCommand(String adapter) throws Exception {
+        Path images = images(120);
+        Path yaml = run(images, adapter);
+        assertThat(ok("check", yaml, "--steps", "1").out).contains("4 labels: 0, 1, 2, 3");
+        ok("train", yaml);
+        Path out = dir.resolve("out");
+        ObjectNode scores = Json.readObject(out.resolve("task.json"));
+        double accuracy = scores.path("after").path("accuracy").doubleValue();
+        assertThat(accuracy).isGreaterThan(0.6).isGreaterThan(scores.path("before").path("accuracy").doubleValue());
+        assertThat(Files.readString(out.resolve("report.html"))).contains("Confusion matrix");
+        String measured = ok("eval", out, images, "--device", "cpu").out;
+        assertThat(measured).contains(String.format(java.util.Locale.ROOT, "accuracy %.4f", accuracy));
+        if (adapter.contains("oft")) {
+            Path merged = dir.resolve("merged");
+            ok("merge", out, "--out", merged, "--device", "cpu");
+            String again = ok("eval", merged, images, "--device", "cpu").out;
+            assertThat(again).contains(String.format(java.util.Locale.ROOT, "accuracy %.4f", accuracy));
+        }
+        assertThat(Cli.gyre("train", yaml, "--resume").err).contains("no checkpoints");
+    }
+
+    /// `gyre logits` gives the values of transformers and PEFT, of a text and of an image model.
+    @ParameterizedTest
+    @ValueSource(strings = {"bert-multilabel", "vit-5way", "deberta-c2p-tokens", "qwen2-left"})
+    void logitsAgreeWithTheReference(String name) throws Exception {
+        Path m = GOLDEN.resolve(name);
+        try (SafeTensors want = SafeTensors.open(m.resolve("reference_lora.safetensors"))) {
+            ObjectNode in = Json.MAPPER.createObjectNode();
+            for (String key : new String[] {"input_ids", "attention_mask", "token_type_ids", "labels", "pixel_values"})
+                if (want.contains(key))
+                    in.set(key, Json.MAPPER.readTree(nested(want, key)));
+            Path tokens = dir.resolve("in.json");
+            Files.writeString(tokens, in.toString());
+            Path out = dir.resolve("got.safetensors");
+            ok("logits", m, "--adapter", m.resolve("adapter_lora"), "--tokens", tokens, "--out", out, "--gradients",
+                    "--device", "cpu");
+            try (SafeTensors got = SafeTensors.open(out)) {
+                int compared = 0;
+                for (String key : got.names()) {
+                    // logits of padding mean nothing
+                    if (key.equals("logits") && name.endsWith("tokens"))
+                        continue;
+                    compared++;
+                    near(key, got.f32(key), want.f32(key + ".f32"));
+                }
+                assertThat(compared).isGreaterThan(5);
+            }
+        }
+    }
+
+    private static void near(String name, float[] got, float[] want) {
+        assertThat(got).as(name).hasSameSizeAs(want);
+        double top = 0;
+        for (float v : want)
+            top = Math.max(top, Math.abs(v));
+        for (int i = 0; i < got.length; i++)
+            if (!(Math.abs(got[i] - want[i]) <= 2e-4 * top))
+                throw new AssertionError(name + "[" + i + "]: " + got[i] + ", expected " + want[i]);
+    }
+
+    /// The values of a tensor as nested lists.
+    private static String nested(SafeTensors file, String key) {
+        int[] shape = file.info(key).dims();
+        String[] values = file.info(key).type().name().startsWith("I")
+                ? Arrays.stream(file.i64(key)).mapToObj(Long::toString).toArray(String[]::new)
+                : IntStream.range(0, file.f32(key).length).mapToObj(i -> Float.toString(file.f32(key)[i]))
+                        .toArray(String[]::new);
+        for (int d = shape.length - 1; d >= 0; d--) {
+            int n = shape[d];
+            String[] now = values;
+            values = IntStream.range(0, now.length / n)
+                    .mapToObj(i -> Arrays.stream(now, i * n, (i + 1) * n).collect(Collectors.joining(",", "[", "]")))
+                    .toArray(String[]::new);
+        }
+        return values[0];
+    }
+
+    @Test
+    void aMissingPartOfTheModelIsSaid() throws Exception {
+        Path model = dir.resolve("model");
+        Files.createDirectory(model);
+        Files.copy(GOLDEN.resolve("bert-3way/config.json"), model.resolve("config.json"));
+        Files.copy(GOLDEN.resolve("vit-5way/model.safetensors"), model.resolve("model.safetensors"));
+        Path tokens = dir.resolve("in.json");
+        Files.writeString(tokens, "{\"input_ids\": [[1]]}");
+        Cli c = Cli.gyre("logits", model, "--tokens", tokens, "--out", dir.resolve("x.safetensors"), "--device", "cpu");
+        assertThat(c.code).isNotZero();
+        assertThat(c.err).contains("bert.embeddings.word_embeddings.weight").contains("is missing");
+    }
+}
