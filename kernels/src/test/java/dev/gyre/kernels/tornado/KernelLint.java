@@ -75,7 +75,8 @@ final class KernelLint {
 
     /// Types and qualifiers of OpenCL that Java does not have: a parameter of such a name does not compile there. (One that
     /// is named like a function, `sin`, hides it.)
-    private static final Set<String> KEYWORDS = Set.of("kernel", "global", "local", "constant", "generic", "half", "bool",
+    private static final Set<String> KEYWORDS = Set.of("kernel", "global", "local", "constant", "generic", "half",
+            "bool",
             "uchar", "uint", "ulong", "ushort", "pipe", "register", "inline", "signed", "unsigned", "auto", "extern",
             "typedef", "struct", "union", "sizeof", "restrict", "quad", "complex");
 
