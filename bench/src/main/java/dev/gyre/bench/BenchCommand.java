@@ -10,6 +10,7 @@ import picocli.CommandLine.Command;
 final class BenchCommand extends GyreCommand {
     @Override
     protected int run() {
-        throw new UsageException("say what to measure: gyre bench step, ops, headline or scale (see gyre bench --help)");
+        throw new UsageException(
+                "say what to measure: gyre bench step, ops, headline or scale (see gyre bench --help)");
     }
 }

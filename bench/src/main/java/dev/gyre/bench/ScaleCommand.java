@@ -65,8 +65,9 @@ final class ScaleCommand extends GyreCommand {
     @Override
     protected int run() throws IOException {
         if (steps <= WARM_UP || rounds < 1 || threads < 1 || workers.stream().anyMatch(n -> n < 1))
-            throw new UsageException("give --steps of more than " + WARM_UP + ", and --rounds, --threads and --workers of"
-                    + " at least 1");
+            throw new UsageException(
+                    "give --steps of more than " + WARM_UP + ", and --rounds, --threads and --workers of"
+                            + " at least 1");
         List<List<Row>> all = new ArrayList<>();
         workers.forEach(_ -> all.add(new ArrayList<>()));
         Path dir = Files.createTempDirectory("gyre-scale");

@@ -72,7 +72,8 @@ final class TreeSum {
             int kept = highs[i + 1] - lows[i + 1];
             int partner = rank ^ 1 << i;
             MemorySegment arrived = floats(theirs, 0, kept);
-            messages.exchange(partner, lower ? floats(mine, middle, high) : floats(mine, low, middle), partner, arrived);
+            messages.exchange(partner, lower ? floats(mine, middle, high) : floats(mine, low, middle), partner,
+                    arrived);
             add(lows[i + 1], arrived, 0, kept);
         }
         for (int i = rounds - 1; i >= 0; i--) {

@@ -22,7 +22,8 @@ class AttentionMmaTest {
     static List<OpCase> cases() {
         return Stream.of("Attention", "AttentionGrad").flatMap(op -> OpCases.of(op).stream())
                 .filter(c -> c.setup(Layout.PLAIN).ops().getFirst() instanceof AttentionOps.Attention a
-                        && AttentionMma.takes(a.D()) && a.end() == null && a.softCap() == 0 && (long) a.B() * a.H() * a.T() * a.T() * a.D() < 1_000_000)
+                        && AttentionMma.takes(a.D()) && a.end() == null && a.softCap() == 0
+                        && (long) a.B() * a.H() * a.T() * a.T() * a.D() < 1_000_000)
                 .toList();
     }
 

@@ -244,7 +244,8 @@ class HfConfigTest {
                 .positions().rotaries().getFirst().scaling()).isEqualTo(new RopeScaling.Llama3(32, 1, 4, 4096));
         // Python's `or`: 0 is as good as null for the two betas; a truncate of null is false
         assertThat(config("qwen2", ",'max_position_embeddings':512,'rope_scaling':{'type':'yarn','factor':4,"
-                + "'beta_fast':0,'beta_slow':0,'attention_factor':0,'truncate':null}").positions().rotaries().getFirst().scaling())
+                + "'beta_fast':0,'beta_slow':0,'attention_factor':0,'truncate':null}").positions().rotaries().getFirst()
+                .scaling())
                 .isEqualTo(new RopeScaling.Yarn(4, 512, 32, 1, 0.0, null, null, false));
         assertThat(config("qwen2", ",'max_position_embeddings':512,'rope_scaling':{'type':'yarn','factor':4,"
                 + "'beta_fast':null,'attention_factor':null}").positions().rotaries().getFirst().scaling())

@@ -111,7 +111,7 @@ class MethodsOnDevicesTest {
             if (backend instanceof TornadoBackend device)
                 assertThat(device.bytes(new StepPlan(model.config(), model, List.of(), model.adapters(),
                         List.of(batch.shape()), uses, 1, device.logits()).programs(), doubled)).as("planned")
-                                .isEqualTo(s.bytes());
+                        .isEqualTo(s.bytes());
         }
         return out;
     }

@@ -42,8 +42,9 @@ public abstract class GyreCommand implements Callable<Integer> {
     @Override
     public final Integer call() throws Exception {
         if (!hasWorkers() && Mpi.isLaunched(System.getenv()))
-            throw new UsageException("this command was started as one of several workers, by mpirun or srun, and only gyre"
-                    + " train has workers; start it by itself");
+            throw new UsageException(
+                    "this command was started as one of several workers, by mpirun or srun, and only gyre"
+                            + " train has workers; start it by itself");
         return Reading.within(screen()::status, this::run);
     }
 }

@@ -3,8 +3,8 @@ package dev.gyre.trainer.cli;
 import dev.gyre.dist.Collective;
 import dev.gyre.dist.Mpi;
 import dev.gyre.dist.WorkerException;
-import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.GyreException;
+import dev.gyre.kernels.InputException;
 import dev.gyre.trainer.cli.screen.Screen;
 import java.io.File;
 import java.io.IOException;
@@ -49,11 +49,13 @@ public final class Launcher {
             throw new InputException("--workers " + n + ": give at least 1");
         Path mpirun = find("mpirun", "mpiexec", "mpirun.openmpi", "mpirun.mpich");
         if (mpirun == null)
-            throw new InputException("--workers " + n + " needs mpirun; install Open MPI or MPICH (on Debian: apt install"
-                    + " openmpi-bin)");
+            throw new InputException(
+                    "--workers " + n + " needs mpirun; install Open MPI or MPICH (on Debian: apt install"
+                            + " openmpi-bin)");
         ProcessHandle.Info me = ProcessHandle.current().info();
         String[] arguments = me.arguments().orElseThrow(
-                () -> new InputException("--workers: the system does not tell how this process was started; use mpirun"));
+                () -> new InputException(
+                        "--workers: the system does not tell how this process was started; use mpirun"));
         List<String> command = new ArrayList<>(List.of(mpirun.toString(), "-n", Integer.toString(n)));
         if (isOpenMpi(mpirun)) {
             // each worker computes with several threads; where they outnumber the cores, waiting must not take one

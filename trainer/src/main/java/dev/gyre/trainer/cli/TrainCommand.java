@@ -76,7 +76,8 @@ final class TrainCommand extends GyreCommand {
             endWithParent();
         if (ConfigReader.has(file, "task")) {
             if (workers != 1 || Mpi.isLaunched(System.getenv()))
-                throw new UsageException(file + ": a run with a task has one worker; start it without --workers and mpirun");
+                throw new UsageException(
+                        file + ": a run with a task has one worker; start it without --workers and mpirun");
             if (watch != null)
                 throw new UsageException(file + ": --watch shows runs of language models; this one has a task, and its"
                         + " report is written at the end");

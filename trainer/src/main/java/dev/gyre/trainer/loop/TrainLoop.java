@@ -398,7 +398,8 @@ public final class TrainLoop {
         double[][] all = workers.gather(hash >>> 32, hash & 0xffffffffL);
         for (int r = 1; r < all.length; r++)
             if (all[r][0] != all[0][0] || all[r][1] != all[0][1])
-                throw new NumericException("step " + t + ": the parameters of worker " + r + " are not those of worker 0;"
+                throw new NumericException("step " + t + ": the parameters of worker " + r
+                        + " are not those of worker 0;"
                         + " their processors, Java or flags round differently; checkpoints saved before are good");
     }
 

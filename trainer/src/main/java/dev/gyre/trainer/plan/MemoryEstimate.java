@@ -46,7 +46,8 @@ public record MemoryEstimate(long weights, long adapter, long optimiser, long ac
         StepPlan plan = model.plan(adapter, shapes, uses, accumulate);
         boolean full = adapter == null;
         Map<Role, Long> by = plan.memory().bytesByRole();
-        long there = device.size().bytes(model.plan(adapter, shapes, uses, accumulate, device.logits()).programs(), model.doubled());
+        long there = device.size().bytes(model.plan(adapter, shapes, uses, accumulate, device.logits()).programs(),
+                model.doubled());
         if (load.room() > 0)
             there += device.size().bytes(model.decoder(adapter, load.room()), model.doubled());
         long frozen = full ? model.bytes() : get(by, Role.WEIGHT) - model.plannedBytes() + model.bytes();

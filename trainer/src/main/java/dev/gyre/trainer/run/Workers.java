@@ -56,8 +56,9 @@ final class Workers {
         Map<String, String> keys = new TreeMap<>(ConfigWriter.flat(config.record()));
         keys.keySet().removeIf(k -> k.startsWith("output.") || k.equals("device"));
         what.put("the configuration", keys.toString());
-        what.put("the processor's vectors, which change rounding", new CpuBackend().describe().replaceAll("\\d+ threads?",
-                ""));
+        what.put("the processor's vectors, which change rounding",
+                new CpuBackend().describe().replaceAll("\\d+ threads?",
+                        ""));
         StringBuilder files = new StringBuilder();
         for (Path p : inputs)
             for (Path f : Provenance.files(p))

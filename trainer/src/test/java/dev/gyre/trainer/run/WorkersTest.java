@@ -111,10 +111,11 @@ class WorkersTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"{method: oft, block_size: 8, dropout: 0.3}", "{method: oft, block_size: 8, form: weight_block}",
-        "{method: boft, block_size: 4, factors: 2, dropout: 0.5}", "{method: psoft, r: 4}", "{method: goft}",
-        "{method: qgoft}", "{method: hra, r: 2}", "{method: lora, r: 3, dropout: 0.3}", "{method: dora, r: 2}",
-        "{method: adalora, target_r: 2, init_r: 3, tinit: 0, tfinal: 1, delta_t: 1}"})
+    @ValueSource(
+            strings = {"{method: oft, block_size: 8, dropout: 0.3}", "{method: oft, block_size: 8, form: weight_block}",
+                "{method: boft, block_size: 4, factors: 2, dropout: 0.5}", "{method: psoft, r: 4}", "{method: goft}",
+                "{method: qgoft}", "{method: hra, r: 2}", "{method: lora, r: 3, dropout: 0.3}", "{method: dora, r: 2}",
+                "{method: adalora, target_r: 2, init_r: 3, tinit: 0, tfinal: 1, delta_t: 1}"})
     void everyMethodHasTheBitsOfOneWorker(String adapter) throws Exception {
         Path name = dir.resolve("m" + Integer.toHexString(adapter.hashCode()));
         Path one = name.resolve("1");
