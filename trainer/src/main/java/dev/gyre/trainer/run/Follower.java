@@ -11,7 +11,6 @@ import dev.gyre.trainer.loop.Checkpoint;
 import dev.gyre.trainer.loop.TrainLoop;
 import java.util.Set;
 import java.util.function.BooleanSupplier;
-import org.jspecify.annotations.Nullable;
 
 /// A worker of a run other than the first: takes the steps of a [TrainingRun] without a directory, a log or listeners.
 public final class Follower {
