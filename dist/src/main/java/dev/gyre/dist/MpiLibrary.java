@@ -91,9 +91,6 @@ final class MpiLibrary {
     ///
     /// @throws WorkerException if there is none
     static MpiLibrary start(Map<String, String> environment) {
-        // UCX, which MPICH may bring, would take SIGSEGV from the JVM, which uses it for null checks; it reads this when it
-        // is loaded
-        setenv("UCX_ERROR_SIGNALS", "");
         List<String> tried = new ArrayList<>();
         for (String name : candidates(environment)) {
             SymbolLookup s = open(name);
@@ -139,6 +136,9 @@ final class MpiLibrary {
     /// As `dlopen` does it with RTLD_GLOBAL: Open MPI's plugins look for its symbols in the global scope. Null when there is
     /// no such library.
     private static @Nullable SymbolLookup open(String name) {
+        // UCX, which MPICH may bring, would take SIGSEGV from the JVM, which uses it for null checks; it reads this when it
+        // is loaded
+        setenv("UCX_ERROR_SIGNALS", "");
         Linker linker = Linker.nativeLinker();
         SymbolLookup c = linker.defaultLookup();
         MethodHandle dlopen = linker.downcallHandle(c.findOrThrow("dlopen"), FunctionDescriptor.of(ValueLayout.ADDRESS,

@@ -88,7 +88,7 @@ class HubCommandTest {
         Cli plan = ok(with(s, () -> Cli.gyre("plan", yaml)));
         assertThat(plan.err).contains("model     org/tiny-model is revision 0123456 in the Hugging Face cache (");
         String pinned = FakeHub.ID + "@" + FakeHub.COMMIT;
-        assertThat(ok(with(s, () -> Cli.gyre("check", yaml))).out).contains("path: \"" + pinned);
+        assertThat(ok(with(s, () -> Cli.gyre("check", yaml))).out).contains("model     " + pinned);
         ok(with(s, () -> Cli.gyre("train", yaml)));
         // what was trained on stays known, whatever the branch does
         assertThat(Files.readString(run.resolve("run.yaml"))).contains(pinned);

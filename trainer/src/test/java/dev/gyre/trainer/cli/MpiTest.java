@@ -230,11 +230,24 @@ class MpiTest {
         assertThat(text).contains("worker 0: found 3", "worker 1: found 3");
     }
 
+    /// As `gyre doctor` does.
+    @Test
+    void nullPointersAreStillFoundAfterLibrariesWereLookedAt() throws Exception {
+        Process p = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                "--enable-native-access=ALL-UNNAMED", "-cp", System.getProperty("java.class.path"),
+                NullPointers.class.getName(), "look").redirectErrorStream(true).start();
+        String text = new String(p.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+        assertThat(p.waitFor()).as(text).isZero();
+        assertThat(text).contains("worker 0: found 3");
+    }
+
     /// Three null pointers in code that the JIT has compiled.
     static final class NullPointers {
         private int value;
 
         public static void main(String[] args) {
+            if (args.length > 0)
+                dev.gyre.dist.Mpi.libraries();
             try (var all = dev.gyre.dist.Mpi.join(System.getenv(), System.err::println)) {
                 NullPointers one = new NullPointers();
                 long sum = 0;
