@@ -16,6 +16,7 @@ import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.BasicFileAttributes;
 import java.util.List;
 import java.util.UUID;
+import java.util.concurrent.locks.LockSupport;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
@@ -276,8 +277,21 @@ public final class AtomicFiles {
                     throw failed(target, e);
                 }
             else
-                deleteQuietly(p);
+                deleteLeftOver(p);
         }
+    }
+
+    /// A process that a killed one had started, such as jlink, may write there for some seconds more.
+    private static void deleteLeftOver(Path root) {
+        for (int i = 0;; i++)
+            try {
+                delete(root);
+                return;
+            } catch (UncheckedIOException e) {
+                if (i == 50)
+                    return; // harmless, and deleted the next time
+                LockSupport.parkNanos(100_000_000);
+            }
     }
 
     /// Whether something exists where a new directory is to be written; an empty directory does not count.

@@ -10,6 +10,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -102,6 +103,29 @@ class AtomicFilesTest {
         Files.writeString(dir.resolve(".out.lock"), "");
         AtomicFiles.createDirectory(dir.resolve("out"), d -> Files.writeString(d.resolve("x"), "x"));
         assertThat(names()).containsExactly(".other.tmp-" + UUID, "out");
+    }
+
+    /// The process was killed, and one that it had started goes on for a while.
+    @Test
+    void whatIsStillBeingWrittenIsRemovedAsWell() throws Exception {
+        Path left = Files.createDirectory(dir.resolve(".out.tmp-01234567-89ab-cdef-0123-456789abcdef"));
+        AtomicBoolean first = new AtomicBoolean(true);
+        Thread writer = Thread.ofPlatform().start(() -> {
+            for (int i = 0; i < 400 && (Files.exists(left) || first.get()); i++) {
+                try {
+                    Files.writeString(left.resolve("f" + i), "x");
+                    first.set(false);
+                    Thread.sleep(1);
+                } catch (IOException | InterruptedException e) {
+                    continue; // it is being deleted
+                }
+            }
+        });
+        while (first.get())
+            Thread.onSpinWait();
+        AtomicFiles.own(dir.resolve("out")).close();
+        writer.join();
+        assertThat(dir).isEmptyDirectory();
     }
 
     @Test

@@ -108,7 +108,9 @@ public final class ConfigReader {
             return node.orElseGet(() -> emptyMapping(null));
         } catch (MarkedYamlEngineException e) {
             Mark mark = e.getProblemMark().or(e::getContextMark).orElse(null);
-            String problem = e.getProblem() == null ? "not valid YAML" : "not valid YAML: " + e.getProblem();
+            // it shows the character as it is, also a line break
+            String problem = e.getProblem() == null ? "not valid YAML"
+                    : "not valid YAML: " + e.getProblem().replaceAll("\\s+", " ");
             throw source.error(mark, 1, problem);
         } catch (YamlEngineException e) {
             throw new ConfigException(source.name() + ": not valid YAML: " + firstLine(e.getMessage()));

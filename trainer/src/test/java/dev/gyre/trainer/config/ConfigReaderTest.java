@@ -258,6 +258,8 @@ class ConfigReaderTest {
         assertThat(error(MINIMAL + "train: {seq_len: 1048576, micro_batch: 65536}"))
                 .contains("micro_batch 65536 times seq_len 1048576 is more than 2147483647 tokens at once");
         assertThat(error(MINIMAL + "train: {accumulate: 2147483647}")).contains("rows in a step");
+        assertThat(error(MINIMAL + "seed: *\n").lines().findFirst().orElseThrow())
+                .endsWith("not valid YAML: unexpected character found (10)");
         assertThat(error("x: &a [1]\ny: [" + "*a, ".repeat(1001) + "*a]")).contains("more than 1000 aliases");
         assertThat(error(MINIMAL.replace("method: oft", "method: oft, targets: '('"))).contains("'adapter.targets'",
                 "is not a regular expression");
