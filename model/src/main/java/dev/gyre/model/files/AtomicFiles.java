@@ -111,6 +111,13 @@ public final class AtomicFiles {
         }
     }
 
+    /// Cleans up once more after processes that were killed while they wrote `target`, which must be this process's own: what
+    /// they had started themselves may have gone on, and made anew what [#own] removed.
+    public static void cleanUp(Path target) {
+        Path p = target.toAbsolutePath().normalize();
+        recover(folder(p), String.valueOf(p.getFileName()));
+    }
+
     /// A new folder to make `target` in, next to it; [#own] removes it if this process is killed.
     public static Work work(Path target) {
         try {

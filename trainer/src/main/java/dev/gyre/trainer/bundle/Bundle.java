@@ -105,8 +105,10 @@ public final class Bundle {
             progress.accept("archive ...");
             Path packed = work.resolve(name);
             call(List.of("tar", "-C", work.toString(), "--sort=name", flag, packed.toString(), "gyre"));
+            long unpacked = size(root);
             Files.move(packed, out, StandardCopyOption.ATOMIC_MOVE);
-            return new Written(Files.size(out), size(root), sdk);
+            AtomicFiles.cleanUp(out);
+            return new Written(Files.size(out), unpacked, sdk);
         }
     }
 
