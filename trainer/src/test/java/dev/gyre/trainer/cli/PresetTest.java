@@ -10,6 +10,7 @@ import dev.gyre.trainer.config.ConfigWriter;
 import dev.gyre.trainer.config.Preset;
 import dev.gyre.trainer.config.PretrainConfig;
 import dev.gyre.trainer.config.RunConfig;
+import dev.gyre.trainer.config.TaskRunConfig;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -100,7 +101,8 @@ class PresetTest {
         Path root = root();
         List<Path> out = new ArrayList<>();
         try (Stream<Path> files = Files.walk(root.resolve("examples"))) {
-            files.filter(p -> p.toString().endsWith(".yaml") && !p.toString().contains("sweep"))
+            files.filter(p -> p.toString().endsWith(".yaml") && !p.toString().contains("sweep")
+                            && !p.toString().contains("kubernetes"))
                     .forEach(out::add);
         }
         List<Path> pages = new ArrayList<>(List.of(root.resolve("README.md")));
@@ -125,6 +127,12 @@ class PresetTest {
     @ParameterizedTest
     @MethodSource("samples")
     void everySampleOfTheRepositoryRunsTwoSteps(Path file) throws IOException {
+        if (ConfigReader.has(file, "task")) { // its model is not here: read, and written back
+            TaskRunConfig read = ConfigReader.read(file, TaskRunConfig.class, List.of());
+            assertThat(ConfigReader.parse("resolved", ConfigWriter.resolved(read), TaskRunConfig.class, List.of()))
+                    .isEqualTo(read);
+            return;
+        }
         boolean tunes = Pattern.compile("(?m)^adapter:").matcher(Files.readString(file)).find();
         if (tunes)
             ConfigReader.read(file, RunConfig.class, List.of());
