@@ -324,7 +324,7 @@ final class Binder {
             if (Double.isNaN(v) || Double.isInfinite(v))
                 throw error(node, "'" + at + "' must be a number, not " + shown(node));
             range(node, v, key, at);
-            return v;
+            return v == 0 ? 0.0 : v; // -0 is written down as 0
         }
         long v;
         try {

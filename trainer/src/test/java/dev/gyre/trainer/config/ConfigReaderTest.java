@@ -68,6 +68,8 @@ class ConfigReaderTest {
 
     @Test
     void whatIsWrittenIsReadBackEqual() {
+        RunConfig zero = parse(MINIMAL, "train.lr=-0");
+        assertThat(parse(ConfigWriter.resolved(zero))).isEqualTo(zero);
         RunConfig c = parse(MINIMAL, "train.lr=0.00037", "data.valid=\"a b: c\\\"d\"", "adapter.layers=[0, 3]",
                 "adapter.exclude='.*up_proj'", "adapter.targets=all-linear", "train.steps=7", "seed=9000000000");
         RunConfig again = parse(ConfigWriter.resolved(c));
