@@ -76,7 +76,7 @@ final class FullDiskMain {
 
     /// A moment at which to fill the disk, after the one before.
     private long next(long n, SplittableRandom random) {
-        return all || n < 3 ? n + 1 : n + 1 + random.nextLong(Math.max(1, n));
+        return all || n < 3 ? n + 1 : n + 1 + random.nextLong(Math.max(1, 4 * n));
     }
 
     /// Runs a command on a disk that is full from some moment on.
