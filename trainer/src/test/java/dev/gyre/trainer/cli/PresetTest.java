@@ -102,7 +102,7 @@ class PresetTest {
         List<Path> out = new ArrayList<>();
         try (Stream<Path> files = Files.walk(root.resolve("examples"))) {
             files.filter(p -> p.toString().endsWith(".yaml") && !p.toString().contains("sweep")
-                            && !p.toString().contains("kubernetes"))
+                    && !p.toString().contains("kubernetes"))
                     .forEach(out::add);
         }
         List<Path> pages = new ArrayList<>(List.of(root.resolve("README.md")));
