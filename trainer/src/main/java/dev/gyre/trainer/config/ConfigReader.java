@@ -108,9 +108,7 @@ public final class ConfigReader {
             return node.orElseGet(() -> emptyMapping(null));
         } catch (MarkedYamlEngineException e) {
             Mark mark = e.getProblemMark().or(e::getContextMark).orElse(null);
-            // it shows the character as it is, also a line break
-            String problem = e.getProblem() == null ? "not valid YAML"
-                    : "not valid YAML: " + e.getProblem().replaceAll("\\s+", " ");
+            String problem = e.getProblem() == null ? "not valid YAML" : "not valid YAML: " + e.getProblem();
             throw source.error(mark, 1, problem);
         } catch (YamlEngineException e) {
             throw new ConfigException(source.name() + ": not valid YAML: " + firstLine(e.getMessage()));
@@ -180,7 +178,9 @@ public final class ConfigReader {
         return top;
     }
 
-    private static String cut(String s) {
+    /// In one line, whatever the values have that it shows.
+    private static String cut(String message) {
+        String s = message.replaceAll("\\s*\\R\\s*", " ");
         return s.length() <= LONG ? s : s.substring(0, LONG - 3) + "...";
     }
 

@@ -262,6 +262,8 @@ class ConfigReaderTest {
         assertThat(error(MINIMAL + "train: {accumulate: 2147483647}")).contains("rows in a step");
         assertThat(error(MINIMAL + "seed: *\n").lines().findFirst().orElseThrow())
                 .endsWith("not valid YAML: unexpected character found (10)");
+        assertThat(error(MINIMAL + "seed: |\n  a\n  b\n").lines().findFirst().orElseThrow())
+                .endsWith("'seed' must be a whole number, not the text \"a b \"");
         assertThat(error("x: &a [1]\ny: [" + "*a, ".repeat(1001) + "*a]")).contains("more than 1000 aliases");
         assertThat(error(MINIMAL.replace("method: oft", "method: oft, targets: '('"))).contains("'adapter.targets'",
                 "is not a regular expression");
