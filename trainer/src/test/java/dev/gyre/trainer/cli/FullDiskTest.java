@@ -13,7 +13,7 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
 /// A disk that is full from any moment on: every command ends in one line and loses nothing. A build takes a sample of the
-/// moments, `-Dgyre.test.jvm=-Dgyre.disk=all` all of them, minutes.
+/// moments of training and merging, `-Dgyre.test.jvm=-Dgyre.disk=all` all of them, minutes.
 @Timeout(value = 60, unit = TimeUnit.MINUTES)
 class FullDiskTest {
     @TempDir
@@ -33,7 +33,9 @@ class FullDiskTest {
         p.getOutputStream().close();
         String said = new String(p.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
         assertThat(p.waitFor()).as(said).isZero();
-        assertThat(said).contains("train: ", "merge: ", "quantize: ", "export: ", "report: ");
+        assertThat(said).contains("train: ", "merge: ");
+        if (command.getLast().equals("all"))
+            assertThat(said).contains("quantize: ", "export: ", "skills: ", "logits: ", "compare: ", "report: ");
         System.out.println(said.lines().filter(l -> l.contains(" moments of ")).toList());
     }
 }
