@@ -3,13 +3,8 @@ package dev.gyre.model.task;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.gyre.kernels.Backend;
-import dev.gyre.kernels.Program;
-import dev.gyre.kernels.Session;
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.kernels.cpu.SimdChoice;
-import dev.gyre.kernels.op.Buf;
-import dev.gyre.kernels.op.HostData;
-import dev.gyre.kernels.ref.RefBackend;
 import dev.gyre.kernels.tornado.TornadoBackend;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.emit.Tensor;
@@ -21,6 +16,7 @@ import dev.gyre.model.format.SafeTensors;
 import dev.gyre.model.format.TensorType;
 import dev.gyre.model.task.TaskSession.Use;
 import dev.gyre.model.transformer.Batch;
+import dev.gyre.model.transformer.DoubleBackend;
 import dev.gyre.model.weights.Storage;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -147,7 +143,7 @@ class GoldenTasksTest {
     void agreesInDouble(String name) {
         for (String method : List.of("oft", "lora"))
             try (Case c = Case.open(name, method)) {
-                DoubleReads ref = new DoubleReads();
+                DoubleBackend ref = new DoubleBackend();
                 try (TaskSession s = new TaskSession(c.model, ref, List.of(c.shape()), false, ALL, 0)) {
                     s.logits(c.batch);
                     near("logits", c.visible(ref.read("logits " + c.shape())),
@@ -246,77 +242,6 @@ class GoldenTasksTest {
         for (int r = 0; r < b.B() && of.length > 0; r++)
             System.arraycopy(of, r * b.T(), out, r * T, b.T());
         return out;
-    }
-
-    /// The reference, read in double.
-    private static final class DoubleReads implements Backend {
-        private final RefBackend ref = new RefBackend();
-        private List<Program> programs = List.of();
-        private RefBackend.RefSession session;
-
-        @Override
-        public String name() {
-            return ref.name();
-        }
-
-        @Override
-        public String describe() {
-            return ref.describe();
-        }
-
-        @Override
-        public Session open(List<Program> all) {
-            programs = all;
-            RefBackend.RefSession own = ref.open(all);
-            session = own;
-            return new Session() {
-                @Override
-                public void bind(Buf weight, HostData data) {
-                    own.bind(weight, data);
-                }
-
-                @Override
-                public void write(Buf buf, float[] values) {
-                    if (buf.name().equals("loss scale")) // 1/n of the test, not its float neighbour
-                        own.writeDouble(buf, new double[] {values[0] == 0 ? 0 : 1.0 / Math.round(1 / values[0])});
-                    else
-                        own.write(buf, values);
-                }
-
-                @Override
-                public void write(Buf buf, int[] values) {
-                    own.write(buf, values);
-                }
-
-                @Override
-                public void read(Buf buf, float[] into) {
-                    own.read(buf, into);
-                }
-
-                @Override
-                public void run(Program program) {
-                    own.run(program);
-                }
-
-                @Override
-                public long bytes() {
-                    return own.bytes();
-                }
-
-                @Override
-                public void close() {
-                    own.close();
-                }
-            };
-        }
-
-        double[] read(String name) {
-            for (Program p : programs)
-                for (Buf b : p.roots())
-                    if (b.name().equals(name))
-                        return session.readDouble(b);
-            throw new IllegalArgumentException("no buffer " + name);
-        }
     }
 
     private static double[] widened(float[] a) {

@@ -9,14 +9,20 @@ import dev.gyre.kernels.ref.RefBackend;
 import dev.gyre.model.family.ModelConfig;
 import dev.gyre.model.family.RopeTable;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
-/// The reference backend with rotary tables in double and reads in double, so that whole models can be held against
-/// golden values of double precision.
-final class DoubleBackend implements Backend {
+/// The reference backend with reads in double and, for a decoder, rotary tables in double, so that whole models can be held
+/// against golden values of double precision.
+public final class DoubleBackend implements Backend {
     private final RefBackend ref = new RefBackend();
-    private final ModelConfig config;
+    private final @Nullable ModelConfig config;
     RefBackend.RefSession session;
     List<Program> programs;
+
+    /// For models other than decoders.
+    public DoubleBackend() {
+        config = null;
+    }
 
     DoubleBackend(ModelConfig config) {
         this.config = config;
@@ -40,7 +46,7 @@ final class DoubleBackend implements Backend {
             @Override
             public void bind(Buf weight, HostData data) {
                 String name = weight.name();
-                if (!name.startsWith("rope ")) {
+                if (config == null || !name.startsWith("rope ")) {
                     session.bind(weight, data);
                     return;
                 }
@@ -98,7 +104,7 @@ final class DoubleBackend implements Backend {
         throw new IllegalArgumentException("no buffer " + name);
     }
 
-    double[] read(String name) {
+    public double[] read(String name) {
         return session.readDouble(buf(name));
     }
 
