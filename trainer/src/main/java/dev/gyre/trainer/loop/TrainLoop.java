@@ -4,6 +4,7 @@ import dev.gyre.dist.Alone;
 import dev.gyre.dist.Collective;
 import dev.gyre.model.adapter.Geometry;
 import dev.gyre.model.transformer.AdamWStep;
+import dev.gyre.model.transformer.TrainState;
 import dev.gyre.model.transformer.Trainable;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.data.Batches;
@@ -379,22 +380,25 @@ public final class TrainLoop {
     }
 
     private @Nullable Path save(boolean better) {
-        requireEqual();
+        if (saver == null && workers.size() == 1)
+            return null;
+        TrainState state = trained.state();
+        requireEqual(state.params());
         if (saver == null)
             return null;
         Path where = saver.save(new Checkpoint(t, batches.position(), bestStep == 0 ? null : best, bestStep,
                 trained.draws(), new Checkpoint.Watch(List.copyOf(recent), Double.isInfinite(lowest) ? null : lowest,
                         zeroGradients),
-                trained.state()));
+                state));
         tell(l -> l.onCheckpoint(t, where, better));
         return where;
     }
 
     /// Workers whose parameters are no longer the same would train something that nobody asked for.
-    private void requireEqual() {
+    private void requireEqual(float[] params) {
         if (workers.size() == 1)
             return;
-        long hash = hash(trained.state().params());
+        long hash = hash(params);
         double[][] all = workers.gather(hash >>> 32, hash & 0xffffffffL);
         for (int r = 1; r < all.length; r++)
             if (all[r][0] != all[0][0] || all[r][1] != all[0][1])

@@ -112,8 +112,7 @@ public final class Provenance {
         write(dir, o);
     }
 
-    /// A file itself, or the files in a folder.
-    public static List<Path> files(Path p) {
+    private static List<Path> files(Path p) {
         if (!Files.isDirectory(p))
             return List.of(p);
         try (Stream<Path> s = Files.list(p)) {

@@ -1,16 +1,26 @@
 package dev.gyre.trainer.run;
 
+import dev.gyre.dist.Collective;
+import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.DeviceException;
+import dev.gyre.kernels.MemoryPlan;
 import dev.gyre.kernels.Precision;
+import dev.gyre.kernels.cpu.CpuBackend;
+import dev.gyre.kernels.op.Buf;
 import dev.gyre.model.adapter.Geometry;
 import dev.gyre.model.transformer.AdamWStep;
 import dev.gyre.model.transformer.Batch;
+import dev.gyre.model.transformer.TrainSession;
 import dev.gyre.model.transformer.TrainState;
 import dev.gyre.model.transformer.Trainable;
+import dev.gyre.trainer.config.RunSettings;
+import dev.gyre.trainer.data.RunData;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Objects;
 import java.util.Random;
+import java.util.Set;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
@@ -94,6 +104,44 @@ final class FirstStepCheck implements Trainable {
     private double cpuLoss;
     private long nanos;
     private long cpuNanos;
+
+    /// A session, on a device with its first step checked where the configuration asks for that and the JVM has the memory.
+    ///
+    /// @param workers of the run, of which this process is one
+    /// @param step that the run begins with
+    /// @param skipped gets the reason if there is no check for want of memory
+    /// @param told gets the result when it is good
+    static Trainable over(TrainSession session, RunSettings config, Trained trained, Backend backend,
+            Collective workers, long step, Consumer<String> skipped, Consumer<Result> told) {
+        if (!config.checkDevice() || backend instanceof CpuBackend)
+            return session;
+        String why = tooLarge(session, step);
+        if (why != null) {
+            skipped.accept(why);
+            return session;
+        }
+        return new FirstStepCheck(session, backend.name(), backend.precision(),
+                () -> new TrainSession(trained.model(), new CpuBackend(), RunData.shapes(config.train()),
+                        trained.full(), Set.of(TrainSession.Use.TRAIN), config.seed(),
+                        Workers.share(config.train(), workers)),
+                told);
+    }
+
+    /// Why the first step cannot be computed on the CPU as well: the JVM has not the memory that a session takes there beside
+    /// the weights. A run that is possible without the check is not made impossible by it.
+    private static @Nullable String tooLarge(TrainSession session, long step) {
+        Runtime jvm = Runtime.getRuntime();
+        long have = jvm.maxMemory() - (jvm.totalMemory() - jvm.freeMemory());
+        long need = 0;
+        for (Map.Entry<Buf.Role, Long> e : session.bytesByRole().entrySet())
+            if (e.getKey() != Buf.Role.WEIGHT)
+                need += e.getValue();
+        return need <= have ? null
+                : "step " + step + " is not compared with the CPU, which would take " + MemoryPlan.mib(need)
+                        + " of the "
+                        + MemoryPlan.mib(have) + " that Java may still use; check with a smaller batch,"
+                        + " or give Java more (GYRE_JAVA_OPTS=-Xmx...)";
+    }
 
     /// @param name of the device
     /// @param precision of its products

@@ -3,10 +3,8 @@ package dev.gyre.trainer.run;
 import dev.gyre.dist.Alone;
 import dev.gyre.dist.Collective;
 import dev.gyre.kernels.Backend;
-import dev.gyre.kernels.MemoryPlan;
 import dev.gyre.kernels.Session;
 import dev.gyre.kernels.cpu.CpuBackend;
-import dev.gyre.kernels.op.Buf;
 import dev.gyre.kernels.op.HostData;
 import dev.gyre.model.files.FolderLock;
 import dev.gyre.model.transformer.Decoder;
@@ -41,7 +39,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.OptionalLong;
-import java.util.Set;
 import java.util.TreeSet;
 import java.util.function.BooleanSupplier;
 import org.jspecify.annotations.Nullable;
@@ -90,7 +87,6 @@ public final class TrainingRun implements AutoCloseable {
     public static TrainingRun open(RunSettings config, Trained trained, RunData data, boolean resume, Backend backend,
             String version, Collective workers) {
         Workers.requireEnough(config.train(), workers);
-        Workers.requireSame(config, inputs(config, trained), version, workers);
         List<String> notes = new ArrayList<>();
         int context = trained.model().config().maxPositionEmbeddings();
         if (config.train().seqLen() > context)
@@ -105,8 +101,8 @@ public final class TrainingRun implements AutoCloseable {
         TrainSession session = null;
         try {
             Checkpoint from = dir == null ? null : latest(dir, data.steps(), notes);
-            ObjectNode provenance = Provenance.describe(version, backend.describe(), trained.inputs(),
-                    DataSets.files(config.data()));
+            ObjectNode provenance = provenance(config, trained, backend, version);
+            Workers.requireSame(config, provenance, workers);
             if (workers.size() > 1)
                 provenance.put("workers", Workers.describe(config.train(), workers));
             session = session(config, trained, backend, workers);
@@ -149,14 +145,12 @@ public final class TrainingRun implements AutoCloseable {
         return c;
     }
 
-    /// Files and folders that the run reads.
-    static List<Path> inputs(RunSettings config, Trained trained) {
-        List<Path> inputs = new ArrayList<>(trained.inputs());
-        inputs.addAll(DataSets.files(config.data()));
-        return inputs;
+    /// Of this worker, with the hashes of what the run reads.
+    static ObjectNode provenance(RunSettings config, Trained trained, Backend backend, String version) {
+        return Provenance.describe(version, backend.describe(), trained.inputs(), DataSets.files(config.data()));
     }
 
-    private static TrainSession session(RunSettings config, Trained trained, Backend backend, Collective workers) {
+    static TrainSession session(RunSettings config, Trained trained, Backend backend, Collective workers) {
         HeapTrim.collect(); // what reading, rounding and decomposing the weights left behind
         TrainSession s = new TrainSession(trained.model(), backend, RunData.shapes(config.train()), trained.full(),
                 config.train().uses(), config.seed(), Workers.share(config.train(), workers));
@@ -232,37 +226,14 @@ public final class TrainingRun implements AutoCloseable {
 
     /// The session; on a device with its first step checked against the CPU.
     private Trainable checked(List<TrainListener> told) {
-        if (!config.checkDevice() || backend instanceof CpuBackend)
-            return session;
-        String why = tooLargeToCheck();
-        if (why != null) {
+        return FirstStepCheck.over(session, config, trained, backend, workers, from() + 1, why -> {
             Provenance.add(dir, "first_step_check", why);
             told.forEach(l -> l.onNoDeviceCheck(why));
-            return session;
-        }
-        return new FirstStepCheck(session, backend.name(), backend.precision(),
-                () -> new TrainSession(trained.model(), new CpuBackend(), RunData.shapes(config.train()),
-                        trained.full(), Set.of(TrainSession.Use.TRAIN), config.seed(), config.train().accumulate()),
-                r -> {
-                    Provenance.add(dir, "first_step_check", r.toString());
-                    String text = "step " + (from() + 1) + " is the CPU's: " + r;
-                    told.forEach(l -> l.onDeviceCheck(text, r.seconds(), r.cpuSeconds()));
-                });
-    }
-
-    /// Why the first step cannot be computed on the CPU as well: the JVM has not the memory that a session takes there beside
-    /// the weights. A run that is possible without the check is not made impossible by it.
-    private @Nullable String tooLargeToCheck() {
-        Runtime jvm = Runtime.getRuntime();
-        long have = jvm.maxMemory() - (jvm.totalMemory() - jvm.freeMemory());
-        long need = 0;
-        for (Map.Entry<Buf.Role, Long> e : session.bytesByRole().entrySet())
-            if (e.getKey() != Buf.Role.WEIGHT)
-                need += e.getValue();
-        return need <= have ? null
-                : "step " + (from() + 1) + " is not compared with the CPU, which would take " + MemoryPlan.mib(need)
-                        + " of the " + MemoryPlan.mib(have) + " that Java may still use; check with a smaller batch,"
-                        + " or give Java more (GYRE_JAVA_OPTS=-Xmx...)";
+        }, r -> {
+            Provenance.add(dir, "first_step_check", r.toString());
+            String text = "step " + (from() + 1) + " is the CPU's: " + r;
+            told.forEach(l -> l.onDeviceCheck(text, r.seconds(), r.cpuSeconds()));
+        });
     }
 
     private TrainLoop.Saver checkpoints(MetricsLog metrics) {

@@ -9,17 +9,15 @@ import dev.gyre.trainer.config.ConfigWriter;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.config.RunSettings;
 import dev.gyre.trainer.loop.Checkpoint;
-import dev.gyre.trainer.record.Provenance;
 import dev.gyre.trainer.record.RunDir;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
+import tools.jackson.databind.node.ObjectNode;
 
 /// What the workers of a run tell each other before the first step.
 final class Workers {
@@ -45,12 +43,13 @@ final class Workers {
 
     /// Compares, by their hashes, what has to be the same on all workers.
     ///
+    /// @param provenance of the run, which has the files' hashes
     /// @throws InputException on every worker, naming the first one that differs and in what
-    static void requireSame(RunSettings config, List<Path> inputs, String version, Collective workers) {
+    static void requireSame(RunSettings config, ObjectNode provenance, Collective workers) {
         if (workers.size() == 1)
             return;
         Map<String, String> what = new TreeMap<>();
-        what.put("the version of Gyre", version);
+        what.put("the version of Gyre", provenance.path("gyre").asString());
         what.put("the version of Java", String.valueOf(Runtime.version()));
         // where to compute and to write may differ
         Map<String, String> keys = new TreeMap<>(ConfigWriter.flat(config.record()));
@@ -60,9 +59,9 @@ final class Workers {
                 new CpuBackend().describe().replaceAll("\\d+ threads?",
                         ""));
         StringBuilder files = new StringBuilder();
-        for (Path p : inputs)
-            for (Path f : Provenance.files(p))
-                files.append(f.getFileName()).append(' ').append(Sha256.of(f)).append('\n');
+        // workers may have them in different places
+        provenance.path("inputs").properties().forEach(f -> files.append(Path.of(f.getKey()).getFileName()).append(' ')
+                .append(f.getValue().asString()).append('\n'));
         what.put("the files of model and data", files.toString());
         List<String> names = new ArrayList<>(what.keySet());
         double[] mine = new double[names.size()];
@@ -76,17 +75,9 @@ final class Workers {
                             + "; all workers of a run need the same");
     }
 
-    /// 53 bits, which a double holds exactly.
+    /// 52 bits, which a double holds exactly.
     private static double hash(String text) {
-        try {
-            byte[] d = MessageDigest.getInstance("SHA-256").digest(text.getBytes(StandardCharsets.UTF_8));
-            long h = 0;
-            for (int i = 0; i < 8; i++)
-                h = h << 8 | d[i] & 0xff;
-            return h & (1L << 53) - 1;
-        } catch (NoSuchAlgorithmException e) {
-            throw new AssertionError(e);
-        }
+        return Long.parseLong(Sha256.of(text.getBytes(StandardCharsets.UTF_8)).substring(0, 13), 16);
     }
 
     /// The first worker's checkpoint, on all workers: no other one needs to see the run directory.
