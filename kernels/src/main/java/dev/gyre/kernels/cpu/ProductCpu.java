@@ -7,10 +7,14 @@ import dev.gyre.kernels.op.ProductOps.MatMul.Form;
 import java.util.Arrays;
 
 /// The matrix product in its three forms, mostly by [PackedProduct]. A few rows against a large b, as in decoding, have
-/// a path of their own that reads b once and packs nothing, and so have the gradients of low-rank factors.
+/// a path of their own that reads b once and packs nothing, and so have the gradients of low-rank factors. Up to [#FEW]
+/// rows, what a row gets does not depend on how many there are, to the bit: so tokens decoded together get what each would
+/// get alone.
 final class ProductCpu {
     /// Up to this many rows b is not worth packing.
-    private static final int FEW = 4;
+    static final int FEW = 32;
+    /// Rows of b that the few-rows path decodes at once.
+    private static final int DECODED = 8;
     /// Elements of b that one item of the few-rows path reads.
     private static final int STRIPE = 1 << 15;
     /// Rank up to which a transposed product is taken as a low-rank one.
@@ -88,24 +92,30 @@ final class ProductCpu {
         return b.buf().dtype() == DType.F32;
     }
 
-    /// `c[i][j] (+)= alpha a_i . b_j`: items own rows of b.
+    /// `c[i][j] (+)= alpha a_i . b_j`: items own rows of b, which are decoded some at a time.
     private static Runnable fewRowsNT(ThreadPool pool, Simd simd, ProductOps.MatMul op, Operand a, Operand b,
             Operand c) {
         float alpha = (float) op.alpha();
+        int M = op.M();
         int K = op.K();
         int N = op.N();
-        int some = Math.max(1, STRIPE / Math.max(1, K));
+        int some = Math.max(1, STRIPE / Math.max(1, K) / DECODED) * DECODED;
         boolean plain = plain(b);
         ThreadPool.Body body = (item, worker) -> {
-            float[] row = plain ? b.f() : pool.scratch(worker, 0, K);
-            for (int j = item * some; j < Math.min(N, (item + 1) * some); j++) {
+            float[] rows = plain ? b.f() : pool.scratch(worker, 0, DECODED * K);
+            float[] sums = pool.scratch(worker, 1, M * DECODED);
+            int end = Math.min(N, (item + 1) * some);
+            for (int j = item * some; j < end; j += DECODED) {
+                int n = Math.min(DECODED, end - j);
                 if (!plain)
-                    load(simd, b, j * K, row, 0, K);
-                for (int i = 0; i < op.M(); i++) {
-                    int at = c.off() + i * N + j;
-                    float v = alpha * simd.elements().dot(a.f(), a.off() + i * K, row, plain ? b.off() + j * K : 0, K);
-                    c.f()[at] = op.accumulate() ? c.f()[at] + v : v;
-                }
+                    load(simd, b, j * K, rows, 0, n * K);
+                simd.tiles().dots(M, n, K, a.f(), a.off(), K, rows, plain ? b.off() + j * K : 0, K, sums, 0, DECODED);
+                for (int i = 0; i < M; i++)
+                    for (int q = 0; q < n; q++) {
+                        int at = c.off() + i * N + j + q;
+                        float v = alpha * sums[i * DECODED + q];
+                        c.f()[at] = op.accumulate() ? c.f()[at] + v : v;
+                    }
             }
         };
         return () -> pool.forEach((N + some - 1) / some, body);
@@ -123,8 +133,8 @@ final class ProductCpu {
         ThreadPool.Body body = (item, worker) -> {
             int j = item * some;
             int n = Math.min(some, N - j);
-            float[] sum = pool.scratch(worker, 1, FEW * some);
-            Arrays.fill(sum, 0, FEW * some, 0f);
+            float[] sum = pool.scratch(worker, 1, op.M() * some);
+            Arrays.fill(sum, 0, op.M() * some, 0f);
             if (plain)
                 simd.tiles().mulAdd(op.M(), n, K, a.f(), a.off(), K, 1, b.f(), b.off() + j, N, sum, 0, some, false);
             else

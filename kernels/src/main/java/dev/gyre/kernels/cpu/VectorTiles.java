@@ -97,6 +97,12 @@ final class VectorTiles implements SimdTiles {
     }
 
     @Override
+    public void dots(int M, int N, int K, float[] a, int ao, int lda, float[] b, int bo, int ldb, float[] c, int co,
+            int ldc) {
+        VectorDots.dots(M, N, K, a, ao, lda, b, bo, ldb, c, co, ldc);
+    }
+
+    @Override
     public int tileRows() {
         return WIDE ? 12 : 6;
     }

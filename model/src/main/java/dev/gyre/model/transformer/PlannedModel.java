@@ -153,6 +153,11 @@ public final class PlannedModel implements Buffers.Source, Sites {
     }
 
     @Override
+    public boolean shares(String name, Buffers.Source other) {
+        return other instanceof PlannedModel && dtype(name) == other.dtype(name);
+    }
+
+    @Override
     public Map<String, int[]> others() {
         return Transformer.others(config);
     }

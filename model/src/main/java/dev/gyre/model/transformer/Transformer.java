@@ -132,6 +132,11 @@ public final class Transformer implements Buffers.Source, Sites {
         return config;
     }
 
+    /// The same weights, in the same memory, without adapters: for adapters that are not nested but chosen from.
+    public Transformer bare() {
+        return new Transformer(config, weights);
+    }
+
     /// All weights by their Hugging Face names.
     public Map<String, HostData> weights() {
         return Collections.unmodifiableMap(weights);
