@@ -120,6 +120,14 @@ public final class PlannedModel implements Buffers.Source, Sites {
         return doubled;
     }
 
+    /// The programs of a [BatchDecoder].
+    ///
+    /// @param models each with the adapters on it, outermost first
+    public List<Program> server(List<List<Adapter>> models, int slots, int positions) {
+        return BatchDecoder.emit(config, models.stream().map(a -> new BatchDecoder.Variant(this, a)).toList(), slots,
+                positions).programs();
+    }
+
     /// The programs of a [Decoder].
     ///
     /// @param adapter null: none, or all weights are trained

@@ -22,6 +22,7 @@ final class Commands {
                 new EvalCommand(),
                 new GenerateCommand(),
                 new ChatCommand(),
+                new ServeCommand(),
                 new ClassifyCommand(),
                 new EmbedCommand(),
                 new ReportCommand(),
