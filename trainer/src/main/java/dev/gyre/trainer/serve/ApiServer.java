@@ -193,7 +193,7 @@ public final class ApiServer implements AutoCloseable {
         if (e.status == 429 || e.status == 503)
             h.set("Retry-After", "1");
         // what is left of the request is not read
-        if (e.status == 408 || e.status == 413 || e.status == 401)
+        if (e.status == 400 || e.status == 408 || e.status == 413 || e.status == 401)
             h.set("Connection", "close");
         reply.json(e.status, e.json());
     }
@@ -303,8 +303,9 @@ public final class ApiServer implements AutoCloseable {
         } catch (ExecutionException e) {
             switch (e.getCause()) {
                 case ApiError a -> throw a;
-                case IOException io -> throw io;
-                default -> throw new IOException(e.getCause());
+                // a client that has gone will not hear it
+                case IOException io -> throw ApiError.refused(400, "the body cannot be read: " + io.getMessage());
+                default -> throw new IllegalStateException(e.getCause());
             }
         } catch (InterruptedException e) {
             throw new IOException(e);
