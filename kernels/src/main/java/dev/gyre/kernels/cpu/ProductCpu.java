@@ -101,15 +101,23 @@ final class ProductCpu {
         int N = op.N();
         int some = Math.max(1, STRIPE / Math.max(1, K) / DECODED) * DECODED;
         boolean plain = plain(b);
+        // one row is worth no copy of what it is multiplied with
+        boolean direct = M == 1 && b.buf().dtype() == DType.BF16;
         ThreadPool.Body body = (item, worker) -> {
-            float[] rows = plain ? b.f() : pool.scratch(worker, 0, DECODED * K);
+            float[] rows = plain ? b.f() : pool.scratch(worker, 0, direct ? 0 : DECODED * K);
             float[] sums = pool.scratch(worker, 1, M * DECODED);
             int end = Math.min(N, (item + 1) * some);
             for (int j = item * some; j < end; j += DECODED) {
                 int n = Math.min(DECODED, end - j);
-                if (!plain)
-                    load(simd, b, j * K, rows, 0, n * K);
-                simd.tiles().dots(M, n, K, a.f(), a.off(), K, rows, plain ? b.off() + j * K : 0, K, sums, 0, DECODED);
+                if (direct) {
+                    simd.tiles().dotsBf16(n, K, a.f(), a.off(), ((HostData.BF16) b.storage().data()).bits,
+                            b.off() + j * K, K, sums, 0);
+                } else {
+                    if (!plain)
+                        load(simd, b, j * K, rows, 0, n * K);
+                    simd.tiles().dots(M, n, K, a.f(), a.off(), K, rows, plain ? b.off() + j * K : 0, K, sums, 0,
+                            DECODED);
+                }
                 for (int i = 0; i < M; i++)
                     for (int q = 0; q < n; q++) {
                         int at = c.off() + i * N + j + q;

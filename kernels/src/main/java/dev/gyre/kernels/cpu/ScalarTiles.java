@@ -45,6 +45,16 @@ final class ScalarTiles implements SimdTiles {
     }
 
     @Override
+    public void dotsBf16(int N, int K, float[] a, int ao, short[] b, int bo, int ldb, float[] c, int co) {
+        for (int j = 0; j < N; j++) {
+            float s = 0;
+            for (int k = 0; k < K; k++)
+                s += a[ao + k] * Float.intBitsToFloat(b[bo + j * ldb + k] << 16);
+            c[co + j] = s;
+        }
+    }
+
+    @Override
     public int tileRows() {
         return MR;
     }

@@ -17,6 +17,9 @@ interface SimdTiles {
     /// packed. An element of c is the same to the bit whatever M and N are.
     void dots(int M, int N, int K, float[] a, int ao, int lda, float[] b, int bo, int ldb, float[] c, int co, int ldc);
 
+    /// [#dots] of one row a (K) with rows of a BF16 matrix, decoded on the way; the same bits as of decoded rows.
+    void dotsBf16(int N, int K, float[] a, int ao, short[] b, int bo, int ldb, float[] c, int co);
+
     /// Rows of the register tile of [#product].
     int tileRows();
 

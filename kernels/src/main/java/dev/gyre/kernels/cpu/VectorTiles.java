@@ -103,6 +103,11 @@ final class VectorTiles implements SimdTiles {
     }
 
     @Override
+    public void dotsBf16(int N, int K, float[] a, int ao, short[] b, int bo, int ldb, float[] c, int co) {
+        VectorDots.bf16(N, K, a, ao, b, bo, ldb, c, co);
+    }
+
+    @Override
     public int tileRows() {
         return WIDE ? 12 : 6;
     }

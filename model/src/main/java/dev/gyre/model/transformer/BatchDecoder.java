@@ -41,7 +41,7 @@ public final class BatchDecoder implements AutoCloseable {
     }
 
     /// What one model runs: passes by the number of their rows, with logits, and without (parts of prompts).
-    private record Passes(Buffers store, NavigableMap<Integer, TransformerProgram.Decoding> steps,
+    record Passes(Buffers store, NavigableMap<Integer, TransformerProgram.Decoding> steps,
             NavigableMap<Integer, TransformerProgram.Decoding> parts) {
         void addTo(List<Program> programs) {
             steps.values().forEach(d -> programs.add(d.program()));
