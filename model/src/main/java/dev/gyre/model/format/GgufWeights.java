@@ -7,9 +7,11 @@ import dev.gyre.model.gguf.GgufFile;
 import dev.gyre.model.gguf.GgufLayout;
 import dev.gyre.model.gguf.GgufTensor;
 import dev.gyre.model.gguf.GgufType;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.nio.channels.Channels;
 import java.nio.channels.WritableByteChannel;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
@@ -150,6 +152,17 @@ final class GgufWeights implements WeightFile {
             if (values.length - from <= step)
                 break;
         }
+    }
+
+    @Override
+    public byte[] bytes(String name) {
+        var out = new ByteArrayOutputStream();
+        try {
+            copyTo(name, Channels.newChannel(out));
+        } catch (IOException e) {
+            throw FormatException.unreadable(file.file(), e);
+        }
+        return out.toByteArray();
     }
 
     @Override

@@ -298,6 +298,7 @@ public final class SafeTensors implements WeightFile {
     }
 
     /// The stored bytes of a tensor of any type.
+    @Override
     public byte[] bytes(String name) {
         TensorInfo t = info(name);
         if (t.bytes() > Integer.MAX_VALUE - 8)

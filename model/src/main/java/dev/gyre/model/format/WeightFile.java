@@ -25,6 +25,9 @@ sealed interface WeightFile extends AutoCloseable permits SafeTensors, GgufWeigh
     /// Copies the bytes of a tensor in the type and order in which it is read.
     void copyTo(String name, WritableByteChannel out) throws IOException;
 
+    /// The bytes that [#copyTo] writes.
+    byte[] bytes(String name);
+
     @Override
     void close();
 }
