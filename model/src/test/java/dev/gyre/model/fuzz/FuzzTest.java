@@ -15,6 +15,8 @@ import dev.gyre.model.gguf.GgufFile;
 import dev.gyre.model.gguf.GgufLayout;
 import dev.gyre.model.gguf.GgufType;
 import dev.gyre.model.gguf.GgufWriter;
+import dev.gyre.model.onnx.OnnxBert;
+import dev.gyre.model.onnx.OnnxBertTest;
 import dev.gyre.model.token.ChatTemplate;
 import dev.gyre.model.token.HfTokenizer;
 import dev.gyre.model.token.Tokenizer;
@@ -120,6 +122,40 @@ class FuzzTest {
                     if (template != null)
                         template.render(List.of(new ChatTemplate.Message("user", "hi")), true);
                 });
+    }
+
+    /// Bytes of an ONNX graph changed, moved and cut.
+    @Test
+    void onnx() throws IOException {
+        Path file = dir.resolve("model.onnx");
+        List<byte[]> seeds = List.of(OnnxBertTest.graph("ts14-eager"), OnnxBertTest.graph("dyn18-sdpa"));
+        Fuzz.run("model.onnx", 300, random -> damaged(seeds.get(random.nextInt(seeds.size())), random), input -> {
+            Files.write(file, input);
+            OnnxBert bert = OnnxBert.read(file);
+            for (String t : bert.tensors())
+                assertThat(bert.values(t)).hasSize(Arrays.stream(bert.shape(t)).reduce(1, (a, b) -> a * b));
+        });
+    }
+
+    private static byte[] damaged(byte[] seed, SplittableRandom random) {
+        byte[] b = seed.clone();
+        for (int n = random.nextInt(4); n > 0; n--) {
+            int at = random.nextInt(b.length);
+            switch (random.nextInt(5)) {
+                case 0 -> b[at] = (byte) random.nextInt();
+                case 1 -> b[at] ^= (byte) (1 << random.nextInt(8));
+                case 2 -> Arrays.fill(b, at, Math.min(b.length, at + 1 + random.nextInt(12)), (byte) 0xff);
+                case 3 -> {
+                    int from = random.nextInt(b.length);
+                    int length = Math.min(random.nextInt(200), b.length - Math.max(at, from));
+                    System.arraycopy(seed, from, b, at, length);
+                }
+                default -> b = random.nextInt(3) == 0 ? Arrays.copyOf(b, at) : b;
+            }
+            if (b.length == 0)
+                break;
+        }
+        return b;
     }
 
     @Test
