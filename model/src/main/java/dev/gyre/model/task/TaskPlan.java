@@ -57,6 +57,8 @@ public final class TaskPlan {
         for (Adapter a : adapters)
             trainable.addAll(a.tensors());
         this.store = new Buffers(source, trainable);
+        if (uses.contains(LearningSession.Use.NO_DROPOUT))
+            store.dropNothing();
         this.adapters = TaskModel.byModule(adapters);
         int longest = shapes.stream().mapToInt(TaskShape::T).max()
                 .orElseThrow(() -> new IllegalArgumentException("a session needs at least one batch shape"));

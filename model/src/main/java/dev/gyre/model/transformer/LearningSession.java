@@ -27,7 +27,9 @@ public abstract class LearningSession<B> implements Trainable<B> {
         TRAIN, EVALUATE, LOGITS,
         /// With TRAIN: layers keep only their inputs and run forward a second time in the backward pass. Less memory, more
         /// time, the same gradients.
-        GRADIENT_CHECKPOINTING
+        GRADIENT_CHECKPOINTING,
+        /// With TRAIN: adapters drop nothing, so that gradients can be compared.
+        NO_DROPOUT
     }
 
     /// A program whose inputs are loaded.

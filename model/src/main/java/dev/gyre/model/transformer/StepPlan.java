@@ -50,6 +50,8 @@ public final class StepPlan {
         for (Adapter a : adapters)
             trainable.addAll(a.tensors());
         this.store = new Buffers(source, trainable);
+        if (uses.contains(LearningSession.Use.NO_DROPOUT))
+            store.dropNothing();
         this.config = config;
         this.positions = shapes.stream().mapToInt(BatchShape::T).max()
                 .orElseThrow(() -> new IllegalArgumentException("a session needs at least one batch shape"));

@@ -112,8 +112,14 @@ class TaskCommandsTest {
             Path tokens = dir.resolve("in.json");
             Files.writeString(tokens, in.toString());
             Path out = dir.resolve("got.safetensors");
-            ok("logits", m, "--adapter", m.resolve("adapter_lora"), "--tokens", tokens, "--out", out, "--gradients",
-                    "--device", "cpu");
+            // references are of evaluation mode, where nothing is dropped
+            Path adapter = dir.resolve("adapter");
+            Files.createDirectory(adapter);
+            Files.copy(m.resolve("adapter_lora/adapter_model.safetensors"), adapter.resolve("adapter_model.safetensors"));
+            ObjectNode config = Json.readObject(m.resolve("adapter_lora/adapter_config.json"));
+            config.put("lora_dropout", 0.5);
+            Files.writeString(adapter.resolve("adapter_config.json"), config.toString());
+            ok("logits", m, "--adapter", adapter, "--tokens", tokens, "--out", out, "--device", "cpu");
             try (SafeTensors got = SafeTensors.open(out)) {
                 int compared = 0;
                 for (String key : got.names()) {
