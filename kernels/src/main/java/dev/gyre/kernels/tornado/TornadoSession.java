@@ -65,6 +65,9 @@ final class TornadoSession implements Session {
     private int graphsRun;
     private long compiling;
     private final long plannedBytes;
+    /// Whether native code computes, whose errors may only be printed.
+    private final boolean watched;
+    private boolean failed;
     private @Nullable DevicePlan plan;
     private IntArray at = new IntArray(1);
     private int upload;
@@ -79,6 +82,7 @@ final class TornadoSession implements Session {
         this.choice = choice;
         this.programs = List.copyOf(programs);
         this.plannedBytes = outline.bytes();
+        this.watched = TornadoDevices.sdkPresent() || choice.cuBlas() != null;
         for (Program p : programs)
             for (Buf b : p.roots())
                 if (b.role() != Buf.Role.ACTIVATION && known.add(b) && b.role() == Buf.Role.WEIGHT)
@@ -248,7 +252,8 @@ final class TornadoSession implements Session {
         TornadoBackend.requireMemory(name, device, p.bytes());
         plan = p;
         at = p.newAt();
-        execution = execution(p);
+        DevicePlan built = p;
+        execution = attempt("building task graphs", () -> execution(built));
         launch("allocating memory", p.bind);
         last = execute("allocating memory", upload); // every later graph passes on the small inputs as well
         List<DeviceMemory.Load> loads = new ArrayList<>();
@@ -331,23 +336,29 @@ final class TornadoSession implements Session {
         return new Compiled(compiled.size(), graphsRun, p == null ? 0 : p.arrays(), compiling / 1e9);
     }
 
-    /// Runs an action of TornadoVM and its drivers and reports a failure as a [DeviceException].
+    /// Runs an action of TornadoVM and its drivers and reports a failure as a [DeviceException], one that native code only
+    /// printed as well.
     private <T> T attempt(String what, Supplier<T> action) {
         try {
-            return action.get();
+            return watched ? DriverOutput.watch(action) : action.get();
         } catch (OutOfMemoryError e) {
             throw e; // the JVM's heap, not the device
+        } catch (DriverOutput.Reported e) {
+            Throwable thrown = e.getCause();
+            throw failure(what, "the driver reported " + e.getMessage()
+                    + (thrown == null ? "" : "; " + reason(thrown)), e.memory(), e);
         } catch (RuntimeException | Error e) {
-            String kind = e.getClass().getSimpleName();
-            boolean memory = kind.contains("Memory");
-            throw new DeviceException(
-                    "device " + name + (memory ? " is out of memory in " : " failed in ") + what + ": "
-                            + reason(e) + (memory ? "; take a smaller micro-batch or sequence"
-                                    : "; gyre kernels --device " + name
-                                            + " shows which operations it can run, and --debug the"
-                                            + " driver's message"),
-                    e);
+            throw failure(what, reason(e), e.getClass().getSimpleName().contains("Memory"), e);
         }
+    }
+
+    private DeviceException failure(String what, String reason, boolean memory, Throwable cause) {
+        failed = true;
+        return new DeviceException("device " + name + (memory ? " is out of memory in " : " failed in ") + what + ": "
+                + reason + (memory ? "; take a smaller micro-batch or sequence"
+                        : "; gyre kernels --device " + name + " shows which operations it can run, and --debug the"
+                                + " driver's message"),
+                cause);
     }
 
     /// The message of a TornadoVM failure, on one line.
@@ -368,14 +379,24 @@ final class TornadoSession implements Session {
     @Override
     public void close() {
         TornadoExecutionPlan p = execution;
-        if (p != null)
-            try {
-                p.freeDeviceMemory();
-                p.close();
-            } catch (TornadoExecutionPlanException e) {
-                throw new IllegalStateException("cannot free the device memory of the task graphs: " + e.getMessage(),
-                        e);
-            }
+        if (p == null)
+            return;
         execution = null;
+        boolean before = failed;
+        try {
+            attempt("freeing its memory", () -> {
+                try {
+                    p.freeDeviceMemory();
+                    p.close();
+                } catch (TornadoExecutionPlanException e) {
+                    throw new IllegalStateException("cannot free the device memory of the task graphs: "
+                            + e.getMessage(), e);
+                }
+                return p;
+            });
+        } catch (DeviceException e) {
+            if (!before) // after a failure the device may refuse everything, and the first one is what matters
+                throw e;
+        }
     }
 }
