@@ -10,6 +10,8 @@ import dev.gyre.kernels.op.HostData;
 import dev.gyre.kernels.op.Op;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.lang.management.ManagementFactory;
+import java.lang.management.ThreadMXBean;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.HashSet;
@@ -46,6 +48,8 @@ import uk.ac.manchester.tornado.api.types.arrays.TornadoNativeArray;
 /// does not use. So graphs may run in any order, and nothing is copied between programs. What the device has, the host has
 /// only while it reads or writes it; small inputs, and small outputs once read, apart.
 final class TornadoSession implements Session {
+    private static final ThreadMXBean CPU_TIME = ManagementFactory.getThreadMXBean();
+
     private final String name;
     private final TornadoDevice device;
     private final Lowering.Choice choice;
@@ -63,6 +67,9 @@ final class TornadoSession implements Session {
     /// The names of the tasks of those that have run; each name is compiled once.
     private final Set<String> compiled = new HashSet<>();
     private int graphsRun;
+    private long launchedGraphs;
+    private long launchedKernels;
+    private long hostNanos;
     private long compiling;
     private final long plannedBytes;
     /// Whether native code computes, whose errors may only be printed.
@@ -313,8 +320,15 @@ final class TornadoSession implements Session {
     }
 
     private void launch(String what, TaskGraphs.Launch l) {
+        long cpu = CPU_TIME.getCurrentThreadCpuTime();
         l.fill(at);
+        boolean compiles = fresh.containsKey(l.graph());
         last = execute(what, l.graph());
+        if (!compiles) {
+            launchedGraphs++;
+            launchedKernels += l.slots().length + 1; // the tick
+            hostNanos += CPU_TIME.getCurrentThreadCpuTime() - cpu;
+        }
     }
 
     private TornadoExecutionResult execute(String what, int graph) {
@@ -334,6 +348,11 @@ final class TornadoSession implements Session {
     public Compiled compiled() {
         DevicePlan p = plan;
         return new Compiled(compiled.size(), graphsRun, p == null ? 0 : p.arrays(), compiling / 1e9);
+    }
+
+    @Override
+    public Launched launched() {
+        return new Launched(launchedGraphs, launchedKernels, hostNanos / 1e9);
     }
 
     /// Runs an action of TornadoVM and its drivers and reports a failure as a [DeviceException], one that native code only

@@ -142,7 +142,7 @@ final class TrainCommand extends GyreCommand {
     private int follow(RunConfig config, Backend backend, Collective all) {
         ModelText text = ModelText.load(config);
         RunData data = RunData.readAll(config, text);
-        Trained adapted = FineTuning.adapt(config, FineTuning.load(config), text, data.steps(), backend);
+        Trained adapted = FineTuning.adapt(config, FineTuning.load(config, backend), text, data.steps(), backend);
         try (Interrupt interrupt = Interrupt.ofWorker()) {
             return Follower.run(config, adapted, data, backend, all, Version.number(), interrupt::requested).finished()
                     ? ExitCode.OK : ExitCode.INTERRUPTED;
@@ -154,7 +154,7 @@ final class TrainCommand extends GyreCommand {
         RunDir.check(Path.of(config.output().dir()), resume);
         ModelText text = ModelText.load(config);
         RunData data = RunData.readAll(config, text);
-        Transformer model = FineTuning.load(config);
+        Transformer model = FineTuning.load(config, device.backend());
         Trained adapted = FineTuning.adapt(config, model, text, data.steps(), device.backend());
         try (TrainingRun run =
                 TrainingRun.open(config, adapted, data, resume, device.backend(), Version.number(), all)) {

@@ -7,6 +7,7 @@ import dev.gyre.kernels.MemoryPlan;
 import dev.gyre.kernels.Precision;
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.kernels.op.Buf;
+import dev.gyre.kernels.op.HostData;
 import dev.gyre.model.adapter.Geometry;
 import dev.gyre.model.transformer.AdamWStep;
 import dev.gyre.model.transformer.Batch;
@@ -115,7 +116,7 @@ final class FirstStepCheck implements Trainable {
             Collective workers, long step, Consumer<String> skipped, Consumer<Result> told) {
         if (!config.checkDevice() || backend instanceof CpuBackend)
             return session;
-        String why = tooLarge(session, step);
+        String why = tooLarge(session, trained, step);
         if (why != null) {
             skipped.accept(why);
             return session;
@@ -128,11 +129,12 @@ final class FirstStepCheck implements Trainable {
     }
 
     /// Why the first step cannot be computed on the CPU as well: the JVM has not the memory that a session takes there beside
-    /// the weights. A run that is possible without the check is not made impossible by it.
-    private static @Nullable String tooLarge(TrainSession session, long step) {
+    /// the weights that are in memory already. A run that is possible without the check is not made impossible by it.
+    private static @Nullable String tooLarge(TrainSession session, Trained trained, long step) {
         Runtime jvm = Runtime.getRuntime();
         long have = jvm.maxMemory() - (jvm.totalMemory() - jvm.freeMemory());
-        long need = 0;
+        long need = trained.model().weights().values().stream().filter(HostData.Stored.class::isInstance)
+                .mapToLong(HostData::bytes).sum();
         for (Map.Entry<Buf.Role, Long> e : session.bytesByRole().entrySet())
             if (e.getKey() != Buf.Role.WEIGHT)
                 need += e.getValue();

@@ -61,7 +61,7 @@ class WorkersTest {
         Backend backend = new CpuBackend(1);
         ModelText text = ModelText.load(c);
         RunData data = RunData.readAll(c, text);
-        Trained t = FineTuning.adapt(c, FineTuning.load(c), text, data.steps(), backend);
+        Trained t = FineTuning.adapt(c, FineTuning.load(c, backend), text, data.steps(), backend);
         if (all.rank() > 0)
             return Follower.run(c, t, data, backend, all, "test", () -> false);
         try (TrainingRun run = TrainingRun.open(c, t, data, resume, backend, "test", all)) {
