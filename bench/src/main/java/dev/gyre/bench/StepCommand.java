@@ -97,7 +97,8 @@ final class StepCommand extends GyreCommand {
                 () -> new UsageException("--size " + size + ": unknown; use one of " + Size.NAMES));
         Method m = Method.of(method, blockSize, rank);
         int T = orElse(seq, z.shape().T(), "--seq");
-        StepBench.Settings settings = new StepBench.Settings(StepBench.config(z, orElse(layers, z.layers(), "--layers"), T), m, base(m),
+        StepBench.Settings settings = new StepBench.Settings(
+                StepBench.config(z, orElse(layers, z.layers(), "--layers"), T), m, base(m),
                 orElse(batch, z.shape().B(), "--batch"), T, warmUp, new Sampler(seconds, GROUP, patience, steps),
                 profile);
         Backend backend = where.backend();

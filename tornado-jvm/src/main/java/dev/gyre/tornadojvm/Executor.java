@@ -158,8 +158,9 @@ public final class Executor {
             if (grid != null)
                 for (long items : grid.getGlobalWork())
                     if (items > 1 << 30)
-                        throw new TornadoRuntimeException(id + ": " + items + " work items; the loop that TornadoVM makes"
-                                + " steps by their number, and its index would overflow from 2^30 on");
+                        throw new TornadoRuntimeException(
+                                id + ": " + items + " work items; the loop that TornadoVM makes"
+                                        + " steps by their number, and its index would overflow from 2^30 on");
             t.call().run(args);
             return;
         }

@@ -67,7 +67,8 @@ final class DriverOutput {
         /// True if the device has not enough memory.
         boolean memory() {
             return String.valueOf(getMessage()).contains("OUT_OF_MEMORY")
-                    || String.valueOf(getMessage()).matches(".*cl\\w+ -> Returned: -4\\b.*|.*cu\\w+ -> Returned: 2\\b.*");
+                    || String.valueOf(getMessage())
+                            .matches(".*cl\\w+ -> Returned: -4\\b.*|.*cu\\w+ -> Returned: 2\\b.*");
         }
     }
 

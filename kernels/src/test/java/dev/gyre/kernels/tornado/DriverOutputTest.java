@@ -32,35 +32,36 @@ import org.junit.jupiter.params.provider.ValueSource;
 class DriverOutputTest {
     @ParameterizedTest
     @CsvSource(delimiter = '#', value = {
-            "[TornadoVM-OCL-JNI] ERROR : clEnqueueNDRangeKernel -> Returned: -54"
-                    + "#clEnqueueNDRangeKernel -> Returned: -54",
-            "[TornadoVM-CUDA-JNI] ERROR : cuLaunchKernel -> Returned: 700 (CUDA_ERROR_ILLEGAL_ADDRESS)"
-                    + "#cuLaunchKernel -> Returned: 700 (CUDA_ERROR_ILLEGAL_ADDRESS)",
-            "[TornadoVM-CUDA-NVRTC-JNI] ERROR : nvrtcCompileProgram -> Returned: NVRTC_ERROR_COMPILATION"
-                    + "#nvrtcCompileProgram -> Returned: NVRTC_ERROR_COMPILATION",
-            "'\t[TornadoVM-PTX-JNI] ERROR : cuMemcpyHtoDAsync -> Returned: 1'#cuMemcpyHtoDAsync -> Returned: 1",
-            "[ERROR clWaitForEvents]: -14#[ERROR clWaitForEvents]: -14",
-            "'[ERROR] clEnqueueReadBuffer, code = -5 n[TornadoVM-OCL-JNI] ERROR : clEnqueueReadBuffer -> Returned: -5'"
-                    + "#'[ERROR] clEnqueueReadBuffer, code = -5 n[TornadoVM-OCL-JNI] ERROR : clEnqueueReadBuffer ->"
-                    + " Returned: -5'",
-            "PTX to cubin JIT compilation failed! (218)#PTX to cubin JIT compilation failed! (218)"})
+        "[TornadoVM-OCL-JNI] ERROR : clEnqueueNDRangeKernel -> Returned: -54"
+                + "#clEnqueueNDRangeKernel -> Returned: -54",
+        "[TornadoVM-CUDA-JNI] ERROR : cuLaunchKernel -> Returned: 700 (CUDA_ERROR_ILLEGAL_ADDRESS)"
+                + "#cuLaunchKernel -> Returned: 700 (CUDA_ERROR_ILLEGAL_ADDRESS)",
+        "[TornadoVM-CUDA-NVRTC-JNI] ERROR : nvrtcCompileProgram -> Returned: NVRTC_ERROR_COMPILATION"
+                + "#nvrtcCompileProgram -> Returned: NVRTC_ERROR_COMPILATION",
+        "'\t[TornadoVM-PTX-JNI] ERROR : cuMemcpyHtoDAsync -> Returned: 1'#cuMemcpyHtoDAsync -> Returned: 1",
+        "[ERROR clWaitForEvents]: -14#[ERROR clWaitForEvents]: -14",
+        "'[ERROR] clEnqueueReadBuffer, code = -5 n[TornadoVM-OCL-JNI] ERROR : clEnqueueReadBuffer -> Returned: -5'"
+                + "#'[ERROR] clEnqueueReadBuffer, code = -5 n[TornadoVM-OCL-JNI] ERROR : clEnqueueReadBuffer ->"
+                + " Returned: -5'",
+        "PTX to cubin JIT compilation failed! (218)#PTX to cubin JIT compilation failed! (218)"})
     void errorsAreRecognised(String line, String error) {
         assertThat(DriverOutput.error(line)).isEqualTo(error);
     }
 
     @ParameterizedTest
     @ValueSource(strings = {"", "12 errors", "[TornadoVM-OCL-JNI] Calling : clFinish -> Status: 0",
-            "\t[TornadoVM-PTX-JNI] ERROR : cuEventQuery -> Returned: 600",
-            "[TornadoVM-OCL-NVML-JNI] ERROR : nvmlInit -> Returned: 9",
-            "[TornadoVM-CUDA-JNI] ERROR : cuMemHostRegister -> Returned: 712 (CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED)"})
+        "\t[TornadoVM-PTX-JNI] ERROR : cuEventQuery -> Returned: 600",
+        "[TornadoVM-OCL-NVML-JNI] ERROR : nvmlInit -> Returned: 9",
+        "[TornadoVM-CUDA-JNI] ERROR : cuMemHostRegister -> Returned: 712 (CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED)"})
     void whatIsNoErrorPasses(String line) {
         assertThat(DriverOutput.error(line)).isNull();
     }
 
     @Test
     void allButTheErrorsIsPassedOnByteForByte() {
-        byte[] text = "a\r\n\n\u00e9 [TornadoVM-OCL-JNI] ERROR\n[TornadoVM-OCL-JNI] ERROR : clFlush -> Returned: -36\n\0end"
-                .getBytes(StandardCharsets.UTF_8);
+        byte[] text =
+                "a\r\n\n\u00e9 [TornadoVM-OCL-JNI] ERROR\n[TornadoVM-OCL-JNI] ERROR : clFlush -> Returned: -36\n\0end"
+                        .getBytes(StandardCharsets.UTF_8);
         List<String> errors = new ArrayList<>();
         assertThat(new String(DriverOutput.withoutErrors(text, errors), StandardCharsets.UTF_8))
                 .isEqualTo("a\r\n\n\u00e9 [TornadoVM-OCL-JNI] ERROR\n\0end");

@@ -68,10 +68,10 @@ class DeviceHostMemoryTest {
         long at = 0;
         String layer = "model.layers.0.";
         Object[][] tensors = {{"model.embed_tokens", V, C}, {"lm_head", V, C}, {"model.norm", C},
-                {layer + "input_layernorm", C}, {layer + "post_attention_layernorm", C},
-                {layer + "self_attn.q_proj", 24, C}, {layer + "self_attn.k_proj", 8, C},
-                {layer + "self_attn.v_proj", 8, C}, {layer + "self_attn.o_proj", C, 24},
-                {layer + "mlp.gate_proj", 40, C}, {layer + "mlp.up_proj", 40, C}, {layer + "mlp.down_proj", C, 40}};
+            {layer + "input_layernorm", C}, {layer + "post_attention_layernorm", C},
+            {layer + "self_attn.q_proj", 24, C}, {layer + "self_attn.k_proj", 8, C},
+            {layer + "self_attn.v_proj", 8, C}, {layer + "self_attn.o_proj", C, 24},
+            {layer + "mlp.gate_proj", 40, C}, {layer + "mlp.up_proj", 40, C}, {layer + "mlp.down_proj", C, 40}};
         for (Object[] t : tensors) {
             long n = 2;
             List<Object> shape = new ArrayList<>();
@@ -79,7 +79,8 @@ class DeviceHostMemoryTest {
                 n *= (int) t[i];
                 shape.add(t[i]);
             }
-            header.append(at == 0 ? "" : ",").append('"').append(t[0]).append(".weight\":{\"dtype\":\"BF16\",\"shape\":")
+            header.append(at == 0 ? "" : ",").append('"').append(t[0])
+                    .append(".weight\":{\"dtype\":\"BF16\",\"shape\":")
                     .append(shape).append(",\"data_offsets\":[").append(at).append(',').append(at + n).append("]}");
             at += n;
         }
