@@ -2,6 +2,7 @@ package dev.gyre.bench;
 
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.OpTime;
+import dev.gyre.kernels.Session;
 import dev.gyre.kernels.check.Shape;
 import dev.gyre.kernels.check.Size;
 import dev.gyre.model.adapter.Adapter;
@@ -17,6 +18,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
 import java.util.Set;
+import org.jspecify.annotations.Nullable;
 
 /// A whole training step (forward, loss, backward, clip, AdamW) of a model with random weights, timed.
 final class StepBench {
@@ -28,8 +30,12 @@ final class StepBench {
 
     /// The Llama model of a size, for sequences of T tokens.
     static ModelConfig config(Size z, int T) {
+        return config(z, z.layers(), T);
+    }
+
+    static ModelConfig config(Size z, int layers, int T) {
         Shape s = z.shape();
-        return ModelConfig.llama(s.V(), s.C(), s.F(), z.layers(), s.H(), s.KV(), T, false, null, List.of(), null);
+        return ModelConfig.llama(s.V(), s.C(), s.F(), layers, s.H(), s.KV(), T, false, null, List.of(), null);
     }
 
     /// @param base how frozen weights are held
@@ -53,17 +59,20 @@ final class StepBench {
     /// @param peakHeap bytes of the Java heap in use at most during the steps
     /// @param flop floating point operations of a step
     /// @param steps steps taken in all before the last loss
+    /// @param compiled for the device; null on the CPU
+    /// @param launched on the device in the samples; null on the CPU
     /// @param timings operations of `timedSteps` further steps by kind, the longest first; empty unless asked for
     record Result(Sampler.Samples samples, double updateMs, int trainable, long planned, long resident,
             long peakResident, long peakHeap, long flop, double firstLoss, double lastLoss, int steps,
-            List<OpTime> timings, int timedSteps) {
+            Session.@Nullable Compiled compiled, Session.@Nullable Launched launched, List<OpTime> timings,
+            int timedSteps) {
         double gflops() {
             return flop / samples.median() / 1e6;
         }
 
         Result with(List<OpTime> byKind, int timed) {
             return new Result(samples, updateMs, trainable, planned, resident, peakResident, peakHeap, flop, firstLoss,
-                    lastLoss, steps, byKind, timed);
+                    lastLoss, steps, compiled, launched, byKind, timed);
         }
     }
 
@@ -80,10 +89,13 @@ final class StepBench {
             while (steps.done < WARM_UP_STEPS || System.nanoTime() - begun < 1e9 * s.warmUp)
                 steps.run();
             steps.updates.clear();
+            Session.Launched before = session.launched();
             Sampler.Samples samples = s.sampler.measure(steps::run);
+            Session.Launched after = session.launched();
             Result r = new Result(samples, Stats.median(steps.updates.stream().mapToDouble(x -> x).toArray()),
                     session.trainableParameters(), session.plannedBytes(), resident, ProcessMemory.peakResident(),
-                    ProcessMemory.peakHeap(), session.flops(), first, steps.loss, steps.done, List.of(), 0);
+                    ProcessMemory.peakHeap(), session.flops(), first, steps.loss, steps.done,
+                    session.compiled(), after == null || before == null ? null : after.since(before), List.of(), 0);
             if (!s.profile)
                 return r;
             int timed = Math.max(1, samples.all().stream().mapToInt(Sampler.Sample::runs).sum() / 4);

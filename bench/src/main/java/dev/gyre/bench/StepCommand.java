@@ -3,6 +3,7 @@ package dev.gyre.bench;
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.OpTime;
+import dev.gyre.kernels.Session;
 import dev.gyre.kernels.check.Size;
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.model.weights.Storage;
@@ -31,6 +32,10 @@ final class StepCommand extends GyreCommand {
     @Option(names = "--size", defaultValue = "S", paramLabel = "SIZE", description = "Model: XS (for a try), S (hidden"
             + " 256, 4 layers), M (768, 12), L (2048, 4), 7B4 (4096, 4), 7B (4096, 32). Default: ${DEFAULT-VALUE}.")
     String size = "S";
+
+    @Option(names = "--layers", paramLabel = "N", description = "Layers of the model. Default: the size's.")
+    @Nullable
+    Integer layers;
 
     @Option(names = "--method", defaultValue = "oft", paramLabel = "NAME",
             description = "What is trained: floor (nothing"
@@ -92,7 +97,8 @@ final class StepCommand extends GyreCommand {
                 () -> new UsageException("--size " + size + ": unknown; use one of " + Size.NAMES));
         Method m = Method.of(method, blockSize, rank);
         int T = orElse(seq, z.shape().T(), "--seq");
-        StepBench.Settings settings = new StepBench.Settings(StepBench.config(z, T), m, base(m),
+        StepBench.Settings settings = new StepBench.Settings(
+                StepBench.config(z, orElse(layers, z.layers(), "--layers"), T), m, base(m),
                 orElse(batch, z.shape().B(), "--batch"), T, warmUp, new Sampler(seconds, GROUP, patience, steps),
                 profile);
         Backend backend = where.backend();
@@ -133,6 +139,7 @@ final class StepCommand extends GyreCommand {
             double peak) {
         Map<String, Object> out = new LinkedHashMap<>();
         out.put("size", z.toString());
+        out.put("layers", s.config().shape().layers());
         out.put("method", s.method().label());
         out.put("base", baseName(s.base()));
         out.put("batch", s.batch());
@@ -161,6 +168,21 @@ final class StepCommand extends GyreCommand {
                 .map(x -> new double[] {Stats.rounded(x.ms() / 1e3, 6), Stats.rounded(x.others(), 3), x.runs()})
                 .toList());
         out.put("loss", new double[] {r.firstLoss(), r.lastLoss()});
+        Session.Compiled c = r.compiled();
+        if (c != null) {
+            out.put("arrays", c.arrays());
+            out.put("graphs", c.graphs());
+            out.put("kernels", c.kernels());
+            out.put("compile_s", Stats.rounded(c.seconds(), 4));
+        }
+        Session.Launched l = r.launched();
+        if (l != null) {
+            int runs = runs(r);
+            out.put("graph_launches", (double) l.graphs() / runs);
+            out.put("kernel_launches", (double) l.kernels() / runs);
+            out.put("host_ms", Stats.rounded(1e3 * l.hostSeconds() / runs, 4));
+            out.put("host_us_per_launch", Stats.rounded(1e6 * l.hostSeconds() / l.kernels(), 4));
+        }
         if (s.profile())
             out.put("profile", r.timings().stream().map(t -> {
                 Map<String, Object> row = new LinkedHashMap<>();
@@ -187,6 +209,15 @@ final class StepCommand extends GyreCommand {
                 : String.format(Locale.ROOT, ", %.0f %% of the %.1f that multiply-adds in registers reach here",
                         100 * r.gflops() / peak, peak));
         row("trainable", "%,d numbers", r.trainable());
+        Session.Compiled c = r.compiled();
+        if (c != null)
+            row("compiled", "%d kernels, %d graphs, %d arrays in %.1f s", c.kernels(), c.graphs(), c.arrays(),
+                    c.seconds());
+        Session.Launched l = r.launched();
+        if (l != null)
+            row("launches", "%d graphs with %d kernels a step; the host's thread works %.1f ms, %.1f us a kernel",
+                    l.graphs() / runs(r), l.kernels() / runs(r), 1e3 * l.hostSeconds() / runs(r),
+                    1e6 * l.hostSeconds() / l.kernels());
         row("memory", "%.0f MiB planned; during the steps at most %s MiB resident, %.0f MiB of Java heap",
                 r.planned() / MIB,
                 r.peakResident() == 0 ? "?" : String.format(Locale.ROOT, "%.0f", r.peakResident() / MIB),
@@ -194,6 +225,10 @@ final class StepCommand extends GyreCommand {
         row("loss", "%.4f, after %d steps %.4f", r.firstLoss(), r.steps(), r.lastLoss());
         if (s.profile())
             profile(r);
+    }
+
+    private static int runs(StepBench.Result r) {
+        return r.samples().all().stream().mapToInt(Sampler.Sample::runs).sum();
     }
 
     private void profile(StepBench.Result r) {

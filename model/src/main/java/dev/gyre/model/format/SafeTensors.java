@@ -1,5 +1,6 @@
 package dev.gyre.model.format;
 
+import dev.gyre.kernels.op.DType;
 import dev.gyre.kernels.op.HostData;
 import dev.gyre.model.files.FormatException;
 import dev.gyre.model.files.Inputs;
@@ -269,6 +270,16 @@ public final class SafeTensors implements WeightFile {
         return bits;
     }
 
+    /// An F32, F16 or BF16 tensor that stays in the file, readable after this is closed.
+    ///
+    /// @param dtype F32, or BF16 for a BF16 tensor
+    HostData.Stored stored(String name, DType dtype) {
+        TensorInfo t = info(name);
+        int n = dtype == DType.BF16 ? length(t, "BF16", TensorType.BF16)
+                : length(t, "F32, F16 or BF16", TensorType.F32, TensorType.F16, TensorType.BF16);
+        return new HostData.Stored(n, dtype, StoredTensor.of(file, t, dtype));
+    }
+
     public double[] f64(String name) {
         TensorInfo t = info(name);
         double[] values = new double[length(t, "F64", TensorType.F64)];
@@ -387,7 +398,7 @@ public final class SafeTensors implements WeightFile {
         }
     }
 
-    private static void fully(Path file, FileChannel channel, ByteBuffer into, long position) throws IOException {
+    static void fully(Path file, FileChannel channel, ByteBuffer into, long position) throws IOException {
         while (into.hasRemaining()) {
             int n = channel.read(into, position);
             if (n < 0)
