@@ -2,9 +2,11 @@ package dev.gyre.kernels.cpu;
 
 import dev.gyre.kernels.op.ProductOps;
 import dev.gyre.kernels.op.ProductOps.MatMul.Form;
+import dev.gyre.kernels.op.TokenOps;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /// A sum of products, `c (+)= sum over terms of alpha op(a) op(b)`: a product alone, or a frozen weight's and the
 /// low-rank one that is added to it, computed as one product over the concatenated inner indices, `[a1 a2] [b1; b2]`: c
@@ -62,6 +64,8 @@ final class PackedProduct implements Runnable {
     private final ThreadPool pool;
     private final Simd simd;
     private final Operand c;
+    /// Labels of the rows: only those with one are computed, the others are zero, or stay. Null for all rows.
+    private final @Nullable Operand labels;
     private final int M;
     private final int N;
     private final boolean accumulate;
@@ -79,7 +83,6 @@ final class PackedProduct implements Runnable {
     private final int width;
     /// Rows of an item, and items of one part of the columns.
     private final int rows;
-    private final int rowItems;
     /// All rows fit one item, which packs its panels itself, just before it needs them. Not if the columns of op(b) are
     /// along the rows of b: only whole rows are read at the speed of memory.
     private final boolean alone;
@@ -94,16 +97,19 @@ final class PackedProduct implements Runnable {
     private int first;
     private int last;
     private int parts;
+    /// Which rows are computed: all, or the first `count` of `chosen`.
+    private int count;
+    private int @Nullable [] chosen;
     /// Sections of the shared panels: block by block, panel by panel.
     private float[][] shared = {};
 
     static PackedProduct of(ThreadPool pool, Simd simd, ProductOps.MatMul op, Operand a, Operand b, Operand c) {
         if (!tall(op))
-            return new PackedProduct(pool, simd, List.of(new Term(op, a, b)), c, false);
+            return new PackedProduct(pool, simd, List.of(new Term(op, a, b)), c, null);
         ProductOps.MatMul transposed =
                 new ProductOps.MatMul(Form.TN, op.b(), op.a(), op.c(), op.N(), op.M(), op.K(), op.alpha(),
                         op.accumulate());
-        return new PackedProduct(pool, simd, List.of(new Term(transposed, b, a)), c, true);
+        return new PackedProduct(pool, simd, List.of(new Term(transposed, b, a)), c, null, true);
     }
 
     /// Whether the product is not one of a sum, because its transpose is computed.
@@ -112,14 +118,17 @@ final class PackedProduct implements Runnable {
     }
 
     /// @param terms of one size and one c; all but the first add to it
-    PackedProduct(ThreadPool pool, Simd simd, List<Term> terms, Operand c) {
-        this(pool, simd, terms, c, false);
+    /// @param labels of the rows, where only rows with a label count ([LabelledRows]); no term is a TN product then
+    PackedProduct(ThreadPool pool, Simd simd, List<Term> terms, Operand c, @Nullable Operand labels) {
+        this(pool, simd, terms, c, labels, false);
     }
 
-    private PackedProduct(ThreadPool pool, Simd simd, List<Term> terms, Operand c, boolean flipped) {
+    private PackedProduct(ThreadPool pool, Simd simd, List<Term> terms, Operand c, @Nullable Operand labels,
+            boolean flipped) {
         this.pool = pool;
         this.simd = simd;
         this.c = c;
+        this.labels = labels;
         this.flipped = flipped;
         ProductOps.MatMul op = terms.getFirst().op;
         this.M = op.M();
@@ -150,7 +159,7 @@ final class PackedProduct implements Runnable {
         int apart = panels(N) <= GROUP ? strips : strips / ALONE;
         int items = alone ? 1 : (int) Math.max((strips + most - 1) / most, Math.min(apart, fair));
         this.rows = (strips + items - 1) / items * MR;
-        this.rowItems = (M + rows - 1) / rows;
+        this.count = M;
     }
 
     /// The inner indices of all terms in blocks of about equal length: as many as the first term alone makes, if they
@@ -185,6 +194,11 @@ final class PackedProduct implements Runnable {
     public void run() {
         if (blocks.length == 0 && !accumulate)
             Arrays.fill(c.f(), c.off(), c.off() + M * N, 0f);
+        if (labels != null)
+            choose(labels);
+        if (count == 0)
+            return;
+        int rowItems = (count + rows - 1) / rows;
         int wanted = pool.threads() == 1 ? 1 : (transposing ? FAIR : ITEMS) * pool.threads();
         for (jc = 0; jc < N; jc += width) {
             nc = Math.min(width, N - jc);
@@ -203,6 +217,26 @@ final class PackedProduct implements Runnable {
                 pool.forEach(rowItems * parts, multiply);
             }
         }
+    }
+
+    /// Finds the rows with a label. The others get what they would have: nothing that is read depends on the result of a
+    /// product for them, but a search for numbers that are not finite would find what an earlier run left there.
+    private void choose(Operand of) {
+        int[] some = chosen == null ? new int[M] : chosen;
+        int n = 0;
+        for (int i = 0; i < M; i++)
+            if (of.i()[of.off() + i] != TokenOps.CrossEntropy.IGNORE)
+                some[n++] = i;
+            else
+                if (!accumulate)
+                    Arrays.fill(c.f(), c.off() + i * N, c.off() + (i + 1) * N, 0f);
+        count = n;
+        chosen = some;
+    }
+
+    /// The row of c that is computed as number i.
+    private int row(int i) {
+        return chosen == null ? i : chosen[i];
     }
 
     /// End of the blocks that are packed together with block k: as many as fit [#PACKED].
@@ -342,8 +376,14 @@ final class PackedProduct implements Runnable {
         for (Piece p : block.pieces) {
             ProductOps.MatMul op = p.term.op;
             Operand a = p.term.a;
-            if (op.form() != Form.TN)
-                simd.layout().copy(a.f(), a.off() + i * op.K() + p.k0, op.K(), high, p.n, to, p.at, SimdTiles.DEPTH);
+            if (op.form() != Form.TN && adjacent(i, high))
+                simd.layout().copy(a.f(), a.off() + row(i) * op.K() + p.k0, op.K(), high, p.n, to, p.at,
+                        SimdTiles.DEPTH);
+            else
+                if (op.form() != Form.TN)
+                    for (int r = 0; r < high; r++)
+                        System.arraycopy(a.f(), a.off() + row(i + r) * op.K() + p.k0, to, p.at + r * SimdTiles.DEPTH,
+                                p.n);
             float alpha = (float) op.alpha();
             for (int r = 0; alpha != 1f && r < high; r++)
                 simd.elements().scale(alpha, to, r * SimdTiles.DEPTH + p.at, to, r * SimdTiles.DEPTH + p.at, p.n);
@@ -352,11 +392,16 @@ final class PackedProduct implements Runnable {
             to[r * SimdTiles.DEPTH + block.n] = 0f;
     }
 
+    /// Whether rows i.. of those that are computed follow each other.
+    private boolean adjacent(int i, int high) {
+        return row(i + high - 1) - row(i) == high - 1;
+    }
+
     /// Some rows of c, and of these some panels. The cuts depend on the number of threads, but not which group of rows
     /// and which panel an element belongs to, so results are the same to the bit.
     private void multiply(int item, int worker) {
         int i0 = item / parts * rows;
-        int i1 = Math.min(M, i0 + rows);
+        int i1 = Math.min(count, i0 + rows);
         int part = item % parts;
         int panels = panels(nc);
         int end = panels * (part + 1) / parts;
@@ -396,12 +441,27 @@ final class PackedProduct implements Runnable {
                         scatter(result, i, high, j0, cols, add);
                         continue;
                     }
+                    if (!adjacent(i, high)) {
+                        simd.tiles().strip(n, left[s], right, panel, result, 0, NR, high, NR, false, tile);
+                        for (int r = 0; r < high; r++)
+                            put(result, r * NR, c.off() + row(i + r) * N + j0, cols, add);
+                        continue;
+                    }
                     if (add && k == first)
                         tile[MR * NR] = touch(i + MR, Math.min(i1, i + 2 * MR), j0);
-                    simd.tiles().strip(n, left[s], right, panel, c.f(), c.off() + i * N + j0, N, high, cols, add, tile);
+                    simd.tiles().strip(n, left[s], right, panel, c.f(), c.off() + row(i) * N + j0, N, high, cols, add,
+                            tile);
                 }
             }
         }
+    }
+
+    /// Stores or adds a row of a tile.
+    private void put(float[] tile, int from, int to, int n, boolean add) {
+        if (add)
+            simd.elements().add(c.f(), to, tile, from, c.f(), to, n);
+        else
+            System.arraycopy(tile, from, c.f(), to, n);
     }
 
     /// Stores a tile of the transpose in c.
@@ -422,7 +482,7 @@ final class PackedProduct implements Runnable {
         float[] f = c.f();
         float sum = 0;
         for (int i = from; i < to; i++)
-            sum += f[c.off() + i * N + j];
+            sum += f[c.off() + row(i) * N + j];
         return sum;
     }
 }
