@@ -41,9 +41,10 @@ final class StepBench {
     /// @param base how frozen weights are held
     /// @param batch rows of a step
     /// @param seq tokens of a row
+    /// @param trained percent of each row's tokens, at its end, that have a label, as completions after their prompts
     /// @param warmUp least seconds before timing, and at least three steps
     /// @param profile whether some more steps are taken with every operation timed
-    record Settings(ModelConfig config, Method method, Storage base, int batch, int seq, double warmUp,
+    record Settings(ModelConfig config, Method method, Storage base, int batch, int seq, int trained, double warmUp,
             Sampler sampler,
             boolean profile) {
         int tokens() {
@@ -78,7 +79,7 @@ final class StepBench {
 
     static Result run(Settings s, Backend backend) {
         Transformer model = model(s, backend);
-        Batch batch = batch(s.batch, s.seq, s.config.vocabSize());
+        Batch batch = batch(s.batch, s.seq, s.config.vocabSize(), s.trained);
         try (TrainSession session = new TrainSession(model, backend, List.of(batch.shape()), s.method.full(),
                 Set.of(TrainSession.Use.TRAIN))) {
             Steps steps = new Steps(session, batch);
@@ -143,12 +144,13 @@ final class StepBench {
     }
 
     /// Random tokens, each the label of the one before it.
-    private static Batch batch(int B, int T, int V) {
+    private static Batch batch(int B, int T, int V, int trained) {
         Random random = new Random(7);
         int[] ids = random.ints(B * T, 0, V).toArray();
         int[] labels = new int[B * T];
+        int prompt = T - Math.max(2, Math.ceilDiv(T * trained, 100));
         for (int i = 0; i < labels.length; i++)
-            labels[i] = i % T == T - 1 ? -100 : ids[i + 1];
+            labels[i] = i % T == T - 1 || i % T < prompt ? Batch.IGNORE : ids[i + 1];
         return Batch.rows(B, T, ids, labels);
     }
 }

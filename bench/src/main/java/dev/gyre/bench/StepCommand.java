@@ -66,6 +66,11 @@ final class StepCommand extends GyreCommand {
     @Nullable
     Integer seq;
 
+    @Option(names = "--trained", defaultValue = "100", paramLabel = "PERCENT",
+            description = "Share of each row's tokens, at its end, that have a label, as completions after their prompts."
+                    + " Default: ${DEFAULT-VALUE}.")
+    int trained = 100;
+
     @Mixin
     BackendArgs where = new BackendArgs();
 
@@ -95,11 +100,14 @@ final class StepCommand extends GyreCommand {
     protected int run() {
         Size z = Size.of(size).orElseThrow(
                 () -> new UsageException("--size " + size + ": unknown; use one of " + Size.NAMES));
+        if (trained < 1 || trained > 100)
+            throw new InputException("--trained " + trained + " is not a percentage from 1 to 100");
         Method m = Method.of(method, blockSize, rank);
         int T = orElse(seq, z.shape().T(), "--seq");
         StepBench.Settings settings = new StepBench.Settings(
                 StepBench.config(z, orElse(layers, z.layers(), "--layers"), T), m, base(m),
-                orElse(batch, z.shape().B(), "--batch"), T, warmUp, new Sampler(seconds, GROUP, patience, steps),
+                orElse(batch, z.shape().B(), "--batch"), T, trained, warmUp,
+                new Sampler(seconds, GROUP, patience, steps),
                 profile);
         Backend backend = where.backend();
         Integer cpus = backend instanceof CpuBackend c ? c.threads() : null;
@@ -145,6 +153,7 @@ final class StepCommand extends GyreCommand {
         out.put("batch", s.batch());
         out.put("seq", s.seq());
         out.put("tokens", s.tokens());
+        out.put("trained", s.trained());
         out.put("device", backend.name());
         out.put("precision", backend.precision().name().toLowerCase(Locale.ROOT));
         out.put("threads", backend instanceof CpuBackend b ? b.threads() : null);

@@ -94,8 +94,9 @@ class StepCommandTest {
     @EnumSource(Method.Kind.class)
     void everyMethodTrains(Method.Kind kind) {
         Method m = new Method(kind, Math.min(8, Method.of(kind).number()));
-        StepBench.Result r = StepBench.run(new StepBench.Settings(StepBench.config(Size.XS, 16), m, m.base(), 1, 16, 0,
-                new Sampler(1, 0, 0, 2), false), new CpuBackend(1));
+        StepBench.Result r =
+                StepBench.run(new StepBench.Settings(StepBench.config(Size.XS, 16), m, m.base(), 1, 16, 100, 0,
+                        new Sampler(1, 0, 0, 2), false), new CpuBackend(1));
         assertThat(r.trainable()).isPositive();
         assertThat(r.lastLoss()).isLessThan(r.firstLoss());
         assertThat(r.planned()).isPositive();
@@ -112,7 +113,8 @@ class StepCommandTest {
 
     private static long planned(Storage base) {
         return StepBench
-                .run(new StepBench.Settings(StepBench.config(Size.XS, 16), Method.of(Method.Kind.OFT), base, 1, 16, 0,
+                .run(new StepBench.Settings(StepBench.config(Size.XS, 16), Method.of(Method.Kind.OFT), base, 1, 16, 100,
+                        0,
                         new Sampler(1, 0, 0, 1), false), new CpuBackend(1))
                 .planned();
     }
@@ -127,6 +129,7 @@ class StepCommandTest {
             --method goft4                  | --method goft4: the method goft takes no number
             --method oft --block-size 0     | --method oft: 0 is below 1
             --base int8                     | --base int8: unknown; use f32, bf16, nf4 or nf4-double
+            --trained 0                     | --trained 0 is not a percentage from 1 to 100
             --threads 0                     | --threads 0 is below 1
             --threads 2 --device jvm        | --threads is for the CPU
             --device tpu                    | device tpu: unknown

@@ -250,7 +250,9 @@ final class CpuSession implements Session {
         if (ops.get(i) instanceof ProductOps.MatMul first)
             while (end < ops.size() && ops.get(end) instanceof ProductOps.MatMul next && ProductCpu.joins(first, next))
                 end++;
-        if (end == i + 1) {
+        Buf labels = ops.get(i) instanceof ProductOps.MatMul m && ProductCpu.packed(m) ? LabelledRows.of(ops, i, end)
+                : null;
+        if (end == i + 1 && labels == null) {
             tasks[i] = task(ops.get(i));
             return end;
         }
@@ -261,7 +263,8 @@ final class CpuSession implements Session {
             tasks[j] = () -> {
             };
         }
-        tasks[i] = new PackedProduct(pool, simd, terms, at(((ProductOps.MatMul) ops.get(i)).c()));
+        tasks[i] = new PackedProduct(pool, simd, terms, at(((ProductOps.MatMul) ops.get(i)).c()),
+                labels == null ? null : at(labels));
         return end;
     }
 

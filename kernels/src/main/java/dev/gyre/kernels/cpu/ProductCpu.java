@@ -56,7 +56,8 @@ final class ProductCpu {
                 && next.a().root() != op.c().root() && next.b().root() != op.c().root() && packed(op) && packed(next);
     }
 
-    private static boolean packed(ProductOps.MatMul op) {
+    /// Whether the product is computed by [PackedProduct], as it stands.
+    static boolean packed(ProductOps.MatMul op) {
         return !few(op) && !narrow(op) && !PackedProduct.tall(op);
     }
 

@@ -364,12 +364,12 @@ public final class ModelDir implements AutoCloseable {
         };
     }
 
-    /// As [#weight(String)], but matrices that are not in NF4 stay in their files, which must not change; they can be read after
+    /// As [#weight(String)], but matrices of SafeTensors that are not in NF4 stay in their files, which must not change; they can be read after
     /// this directory was closed.
     public HostData stored(String name) {
         DType type = type(name);
-        SafeTensors file = file(name);
-        return type == DType.NF4 || file.info(name).shape().size() != 2 ? weight(name) : file.stored(name, type);
+        return type != DType.NF4 && file(name) instanceof SafeTensors file && file.info(name).shape().size() == 2
+                ? file.stored(name, type) : weight(name);
     }
 
     /// bnb_4bit_quant_storage labels the packed bytes with another type (BF16, F32, ...), it does not change them. Shards
