@@ -5,7 +5,9 @@ import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.op.Buf;
 import dev.gyre.model.family.EncoderConfig;
 import dev.gyre.model.family.EncoderConfig.Image;
+import dev.gyre.model.family.EncoderConfig.Pooling;
 import dev.gyre.model.family.EncoderConfig.Problem;
+import dev.gyre.model.family.EncoderConfig.Relative;
 import dev.gyre.model.family.EncoderConfig.Rotary;
 import dev.gyre.model.family.EncoderConfig.Text;
 import dev.gyre.model.family.RopeTable;
@@ -94,6 +96,7 @@ public final class TaskSession extends LearningSession<TaskBatch> {
         TaskShape s = shape(b);
         TaskIo i = program(plan.io, s);
         int n = s.tokens();
+        requireFirst(b, c);
         if (c.images())
             write(i.patches(), patches(b, s));
         else {
@@ -130,6 +133,17 @@ public final class TaskSession extends LearningSession<TaskBatch> {
             labels(b, c, i);
         write(plan.lossScale, new float[] {scale});
         return i;
+    }
+
+    /// Where attention has a mask for queries too, a row of padding is a mean of everything, padding included.
+    private static void requireFirst(TaskBatch b, TaskConfig c) {
+        if (!(c instanceof TaskConfig.OfEncoder(EncoderConfig e) && e.layers().mixing() instanceof Relative
+                && c.head().pooling() == Pooling.FIRST))
+            return;
+        for (int from : b.from())
+            if (from > 0)
+                throw new InputException("the head of " + e.family().modelType() + " reads the first token, which is"
+                        + " padding here; pad on the right");
     }
 
     private void labels(TaskBatch b, TaskConfig c, TaskIo i) {

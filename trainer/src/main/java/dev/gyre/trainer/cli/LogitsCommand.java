@@ -39,7 +39,8 @@ final class LogitsCommand extends GyreCommand {
     @SuppressWarnings("NullAway.Init") // required, set by picocli
     Path out;
 
-    @Option(names = "--gradients", description = "Gradients are required: without an adapter or labels that count nothing is written.")
+    @Option(names = "--gradients",
+            description = "Gradients are required: without an adapter or labels that count nothing is written.")
     boolean gradients;
 
     @Override

@@ -201,8 +201,8 @@ public final class TaskLogitsFile {
                 throw bad("pixel_values", "nested lists of batch, channels, rows and columns");
             int h = all.path(0).path(0).size();
             int w = all.path(0).path(0).path(0).size();
-            if (h < i.patchHeight() || w < i.patchWidth() || h % i.patchHeight() != 0 || w % i.patchWidth() != 0)
-                throw bad("pixel_values", "images of whole patches of " + i.patchHeight() + " x " + i.patchWidth());
+            if (h < i.patchHeight() || w < i.patchWidth())
+                throw bad("pixel_values", "images of at least a patch of " + i.patchHeight() + " x " + i.patchWidth());
             List<TaskBatch> out = new ArrayList<>();
             for (JsonNode image : all) {
                 float[] pixels = new float[i.channels() * h * w];

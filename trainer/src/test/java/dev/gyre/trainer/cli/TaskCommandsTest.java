@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.gyre.model.files.Json;
 import dev.gyre.model.format.SafeTensors;
+import dev.gyre.trainer.cli.screen.ExitCode;
 import java.io.ByteArrayOutputStream;
 import java.io.DataOutputStream;
 import java.io.IOException;
@@ -13,6 +14,7 @@ import java.util.Arrays;
 import java.util.Random;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -101,7 +103,7 @@ class TaskCommandsTest {
 
     /// `gyre logits` gives the values of transformers and PEFT, of a text and of an image model.
     @ParameterizedTest
-    @ValueSource(strings = {"bert-multilabel", "vit-5way", "deberta-c2p-tokens", "qwen2-left"})
+    @ValueSource(strings = {"bert-multilabel", "vit-5way", "vit-cropped", "deberta-c2p-tokens", "qwen2-left"})
     void logitsAgreeWithTheReference(String name) throws Exception {
         Path m = GOLDEN.resolve(name);
         try (SafeTensors want = SafeTensors.open(m.resolve("reference_lora.safetensors"))) {
@@ -115,7 +117,8 @@ class TaskCommandsTest {
             // references are of evaluation mode, where nothing is dropped
             Path adapter = dir.resolve("adapter");
             Files.createDirectory(adapter);
-            Files.copy(m.resolve("adapter_lora/adapter_model.safetensors"), adapter.resolve("adapter_model.safetensors"));
+            Files.copy(m.resolve("adapter_lora/adapter_model.safetensors"),
+                    adapter.resolve("adapter_model.safetensors"));
             ObjectNode config = Json.readObject(m.resolve("adapter_lora/adapter_config.json"));
             config.put("lora_dropout", 0.5);
             Files.writeString(adapter.resolve("adapter_config.json"), config.toString());
@@ -159,6 +162,43 @@ class TaskCommandsTest {
                     .toArray(String[]::new);
         }
         return values[0];
+    }
+
+    /// What transformers computes and Gyre does not is refused, not computed in another way.
+    @Test
+    void whatIsNotComputedIsRefusedByName() throws Exception {
+        Path deberta = GOLDEN.resolve("deberta-v3-3way");
+        refused(deberta, "{\"input_ids\": [[0, 5, 6]], \"attention_mask\": [[0, 1, 1]]}", "pad on the right");
+        Path unnamed = edited(deberta, "problem_type", null);
+        refused(unnamed, "{\"input_ids\": [[5, 6]], \"labels\": [[0.5, 0.25, 0.25]]}",
+                "problem_type is missing", "multi_label_classification");
+        refused(edited(deberta, "conv_kernel_size", 3), "{\"input_ids\": [[5]]}", "conv_kernel_size: 3");
+        refused(edited(GOLDEN.resolve("bert-3way"), "hidden_act", "quick_gelu"), "{\"input_ids\": [[5]]}",
+                "hidden_act: \"quick_gelu\"");
+        Path teacher = edited(GOLDEN.resolve("deit-3way"), "architectures", null);
+        Files.writeString(teacher.resolve("config.json"), Files.readString(teacher.resolve("config.json"))
+                .replaceFirst("\\{", "{\"architectures\": [\"DeiTForImageClassificationWithTeacher\"],"));
+        refused(teacher, "{\"pixel_values\": [[[[1]]]]}",
+                "the head of DeiTForImageClassificationWithTeacher is not read");
+    }
+
+    private Path edited(Path model, String key, @Nullable Object value) throws IOException {
+        Path to = Files.createTempDirectory(dir, "model");
+        ObjectNode config = Json.readObject(model.resolve("config.json"));
+        config.remove(key);
+        if (value != null)
+            config.putPOJO(key, value);
+        Files.writeString(to.resolve("config.json"), config.toString());
+        Files.copy(model.resolve("model.safetensors"), to.resolve("model.safetensors"));
+        return to;
+    }
+
+    private void refused(Path model, String tokens, String... said) throws IOException {
+        Path in = Files.writeString(dir.resolve("refused.json"), tokens);
+        Cli c = Cli.gyre("logits", model, "--tokens", in, "--out", dir.resolve("none.safetensors"), "--device", "cpu");
+        assertThat(c.code).isEqualTo(ExitCode.USAGE);
+        assertThat(c.err).contains(said).hasLineCount(1);
+        assertThat(dir.resolve("none.safetensors")).doesNotExist();
     }
 
     @Test
