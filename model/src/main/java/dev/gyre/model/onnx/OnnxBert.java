@@ -23,6 +23,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.stream.LongStream;
 import org.jspecify.annotations.Nullable;
 import tools.jackson.databind.node.ObjectNode;
 
@@ -386,9 +387,8 @@ public final class OnnxBert {
             if (n != null && n.op().equals("Slice")) {
                 long[] all = graph.integers(n.input(0));
                 long[] start = graph.integers(n.input(1));
-                right = all != null && all.length <= rows && start != null && start.length == 1 && start[0] == 0;
-                for (int i = 0; right && i < all.length; i++)
-                    right = all[i] == i;
+                right = all != null && Arrays.equals(all, LongStream.range(0, Math.min(all.length, rows)).toArray())
+                        && start != null && start.length == 1 && start[0] == 0;
             }
         if (!right)
             throw wrong(index, "the positions 0, 1, 2, ...");

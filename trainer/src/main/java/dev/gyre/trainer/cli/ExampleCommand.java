@@ -162,7 +162,7 @@ final class ExampleCommand extends GyreCommand {
                     + " held out; the old skill: half a text finds its other half among " + d.first().size());
             Backend backend = backend();
             return compare(to, model, d.train(), d.valid(), recipes, """
-                    train: {epochs: 3, seq_len: 64, buckets: [16, 32], micro_batch: 16, lr: %s, warmup: 20}
+                    train: {epochs: 2, seq_len: 64, buckets: [16, 32, 48], micro_batch: 16, lr: %s, warmup: 20}
                     """, "finds the other half", m -> OldSkill.finds(m, d.first(), d.second(), backend));
         }
     }
