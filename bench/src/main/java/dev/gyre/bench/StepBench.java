@@ -32,14 +32,49 @@ final class StepBench {
         return ModelConfig.llama(s.V(), s.C(), s.F(), z.layers(), s.H(), s.KV(), T, false, null, List.of(), null);
     }
 
+    /// A model that steps are taken with.
+    interface Subject {
+        Stepper open(Settings s, Backend backend);
+
+        static Subject of(ModelConfig config) {
+            return (s, backend) -> new LlamaStepper(config, s, backend);
+        }
+    }
+
+    /// A session on one batch.
+    interface Stepper extends AutoCloseable {
+        /// Forward and backward; returns the loss.
+        double microBatch();
+
+        double update(AdamWStep step);
+
+        int trainableParameters();
+
+        long plannedBytes();
+
+        long flops();
+
+        boolean time(boolean on);
+
+        List<OpTime> timings();
+
+        @Override
+        void close();
+    }
+
     /// @param base how frozen weights are held
     /// @param batch rows of a step
     /// @param seq tokens of a row
     /// @param warmUp least seconds before timing, and at least three steps
     /// @param profile whether some more steps are taken with every operation timed
-    record Settings(ModelConfig config, Method method, Storage base, int batch, int seq, double warmUp,
+    record Settings(Subject subject, Method method, Storage base, int batch, int seq, double warmUp,
             Sampler sampler,
             boolean profile) {
+        Settings(ModelConfig config, Method method, Storage base, int batch, int seq, double warmUp, Sampler sampler,
+                boolean profile) {
+            this(Subject.of(config), method, base, batch, seq, warmUp, sampler, profile);
+        }
+
         int tokens() {
             return batch * seq;
         }
@@ -68,11 +103,8 @@ final class StepBench {
     }
 
     static Result run(Settings s, Backend backend) {
-        Transformer model = model(s, backend);
-        Batch batch = batch(s.batch, s.seq, s.config.vocabSize());
-        try (TrainSession session = new TrainSession(model, backend, List.of(batch.shape()), s.method.full(),
-                Set.of(TrainSession.Use.TRAIN))) {
-            Steps steps = new Steps(session, batch);
+        try (Stepper session = s.subject.open(s, backend)) {
+            Steps steps = new Steps(session);
             ProcessMemory.forgetPeaks();
             long resident = ProcessMemory.resident();
             long begun = System.nanoTime();
@@ -96,21 +128,17 @@ final class StepBench {
 
     /// Takes steps on one batch.
     private static final class Steps {
-        private final TrainSession session;
-        private final Batch batch;
-        private final float scale;
+        private final Stepper session;
         private final List<Double> updates = new ArrayList<>();
         private int done;
         private double loss = Double.NaN;
 
-        Steps(TrainSession session, Batch batch) {
+        Steps(Stepper session) {
             this.session = session;
-            this.batch = batch;
-            this.scale = 1f / batch.trained();
         }
 
         double run() {
-            loss = session.microBatch(batch, scale) * scale;
+            loss = session.microBatch();
             if (!Double.isFinite(loss))
                 throw new IllegalStateException("the loss became " + loss + " after " + done
                         + " steps; what is timed would not be training");
@@ -121,8 +149,62 @@ final class StepBench {
         }
     }
 
-    private static Transformer model(Settings s, Backend backend) {
-        Transformer model = Transformer.random(s.config, 1, s.base);
+    /// A decoder that learns to continue.
+    private static final class LlamaStepper implements Stepper {
+        private final TrainSession session;
+        private final Batch batch;
+        private final float scale;
+
+        LlamaStepper(ModelConfig config, Settings s, Backend backend) {
+            batch = batch(s.batch, s.seq, config.vocabSize());
+            scale = 1f / batch.trained();
+            session = new TrainSession(model(config, s, backend), backend, List.of(batch.shape()), s.method.full(),
+                    Set.of(TrainSession.Use.TRAIN));
+        }
+
+        @Override
+        public double microBatch() {
+            return session.microBatch(batch, scale) * scale;
+        }
+
+        @Override
+        public double update(AdamWStep step) {
+            return session.update(step);
+        }
+
+        @Override
+        public int trainableParameters() {
+            return session.trainableParameters();
+        }
+
+        @Override
+        public long plannedBytes() {
+            return session.plannedBytes();
+        }
+
+        @Override
+        public long flops() {
+            return session.flops();
+        }
+
+        @Override
+        public boolean time(boolean on) {
+            return session.time(on);
+        }
+
+        @Override
+        public List<OpTime> timings() {
+            return session.timings();
+        }
+
+        @Override
+        public void close() {
+            session.close();
+        }
+    }
+
+    private static Transformer model(ModelConfig config, Settings s, Backend backend) {
+        Transformer model = Transformer.random(config, 1, s.base);
         if (!s.method.full())
             model.attach(Adapter.create(s.method.options(), model, 1,
                     new BaseWeights(model, backend, (module, captured, residual, gap) -> {

@@ -2,6 +2,7 @@ package dev.gyre.model.task;
 
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.InputException;
+import dev.gyre.kernels.OpTime;
 import dev.gyre.kernels.Session;
 import dev.gyre.kernels.op.Buf;
 import dev.gyre.kernels.op.Buf.Role;
@@ -349,6 +350,16 @@ public final class TaskSession implements AutoCloseable {
     /// Floating point operations of one micro-batch and one update, of the first batch shape.
     public long flops() {
         return plan.flops();
+    }
+
+    /// Measures single operations from now on, or no longer; see [Session#time].
+    public boolean time(boolean on) {
+        return session.time(on);
+    }
+
+    /// What the operations took since `time(true)`.
+    public List<OpTime> timings() {
+        return session.timings();
     }
 
     /// All programs, an operation a line.
