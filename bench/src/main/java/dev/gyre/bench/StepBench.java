@@ -10,6 +10,7 @@ import dev.gyre.model.adapter.BaseWeights;
 import dev.gyre.model.family.ModelConfig;
 import dev.gyre.model.transformer.AdamWStep;
 import dev.gyre.model.transformer.Batch;
+import dev.gyre.model.transformer.LearningSession;
 import dev.gyre.model.transformer.TrainSession;
 import dev.gyre.model.transformer.Transformer;
 import dev.gyre.model.weights.Storage;
@@ -38,15 +39,49 @@ final class StepBench {
         return ModelConfig.llama(s.V(), s.C(), s.F(), layers, s.H(), s.KV(), T, false, null, List.of(), null);
     }
 
+    /// A model that steps are taken with.
+    interface Subject {
+        Stepper<?> open(Settings s, Backend backend);
+
+        /// A decoder that learns to continue.
+        static Subject of(ModelConfig config) {
+            return (s, backend) -> {
+                Batch batch = batch(s.batch, s.seq, config.vocabSize(), s.trained);
+                return new Stepper<>(new TrainSession(model(config, s, backend), backend, List.of(batch.shape()),
+                        s.method.full(), Set.of(TrainSession.Use.TRAIN)), batch, 1f / batch.trained());
+            };
+        }
+    }
+
+    /// A session on one batch.
+    ///
+    /// @param scale of the sum of losses
+    record Stepper<B>(LearningSession<B> session, B batch, float scale) implements AutoCloseable {
+        /// Forward and backward; returns the loss.
+        double microBatch() {
+            return session.microBatch(batch, scale) * scale;
+        }
+
+        @Override
+        public void close() {
+            session.close();
+        }
+    }
+
     /// @param base how frozen weights are held
     /// @param batch rows of a step
     /// @param seq tokens of a row
     /// @param trained percent of each row's tokens, at its end, that have a label, as completions after their prompts
     /// @param warmUp least seconds before timing, and at least three steps
     /// @param profile whether some more steps are taken with every operation timed
-    record Settings(ModelConfig config, Method method, Storage base, int batch, int seq, int trained, double warmUp,
+    record Settings(Subject subject, Method method, Storage base, int batch, int seq, int trained, double warmUp,
             Sampler sampler,
             boolean profile) {
+        Settings(ModelConfig config, Method method, Storage base, int batch, int seq, int trained, double warmUp,
+                Sampler sampler, boolean profile) {
+            this(Subject.of(config), method, base, batch, seq, trained, warmUp, sampler, profile);
+        }
+
         int tokens() {
             return batch * seq;
         }
@@ -78,11 +113,9 @@ final class StepBench {
     }
 
     static Result run(Settings s, Backend backend) {
-        Transformer model = model(s, backend);
-        Batch batch = batch(s.batch, s.seq, s.config.vocabSize(), s.trained);
-        try (TrainSession session = new TrainSession(model, backend, List.of(batch.shape()), s.method.full(),
-                Set.of(TrainSession.Use.TRAIN))) {
-            Steps steps = new Steps(session, batch);
+        try (Stepper<?> stepper = s.subject.open(s, backend)) {
+            LearningSession<?> session = stepper.session();
+            Steps steps = new Steps(stepper);
             ProcessMemory.forgetPeaks();
             long resident = ProcessMemory.resident();
             long begun = System.nanoTime();
@@ -109,33 +142,29 @@ final class StepBench {
 
     /// Takes steps on one batch.
     private static final class Steps {
-        private final TrainSession session;
-        private final Batch batch;
-        private final float scale;
+        private final Stepper<?> stepper;
         private final List<Double> updates = new ArrayList<>();
         private int done;
         private double loss = Double.NaN;
 
-        Steps(TrainSession session, Batch batch) {
-            this.session = session;
-            this.batch = batch;
-            this.scale = 1f / batch.trained();
+        Steps(Stepper<?> stepper) {
+            this.stepper = stepper;
         }
 
         double run() {
-            loss = session.microBatch(batch, scale) * scale;
+            loss = stepper.microBatch();
             if (!Double.isFinite(loss))
                 throw new IllegalStateException("the loss became " + loss + " after " + done
                         + " steps; what is timed would not be training");
             long t0 = System.nanoTime();
-            session.update(new AdamWStep(++done, (float) LEARNING_RATE, 0.9f, 0.999f, 1e-8f, 0f, 1f));
+            stepper.session().update(new AdamWStep(++done, (float) LEARNING_RATE, 0.9f, 0.999f, 1e-8f, 0f, 1f));
             updates.add((System.nanoTime() - t0) / 1e6);
             return loss;
         }
     }
 
-    private static Transformer model(Settings s, Backend backend) {
-        Transformer model = Transformer.random(s.config, 1, s.base);
+    private static Transformer model(ModelConfig config, Settings s, Backend backend) {
+        Transformer model = Transformer.random(config, 1, s.base);
         if (!s.method.full())
             model.attach(Adapter.create(s.method.options(), model, 1,
                     new BaseWeights(model, backend, (module, captured, residual, gap) -> {

@@ -30,7 +30,8 @@ final class StepCommand extends GyreCommand {
     static final int LISTED = 12;
 
     @Option(names = "--size", defaultValue = "S", paramLabel = "SIZE", description = "Model: XS (for a try), S (hidden"
-            + " 256, 4 layers), M (768, 12), L (2048, 4), 7B4 (4096, 4), 7B (4096, 32). Default: ${DEFAULT-VALUE}.")
+            + " 256, 4 layers), M (768, 12), L (2048, 4), 7B4 (4096, 4), 7B (4096, 32); bert (BERT-base with two classes), vit"
+            + " (ViT-B/16 with ten). Default: ${DEFAULT-VALUE}.")
     String size = "S";
 
     @Option(names = "--layers", paramLabel = "N", description = "Layers of the model. Default: the size's.")
@@ -98,26 +99,40 @@ final class StepCommand extends GyreCommand {
 
     @Override
     protected int run() {
-        Size z = Size.of(size).orElseThrow(
-                () -> new UsageException("--size " + size + ": unknown; use one of " + Size.NAMES));
         if (trained < 1 || trained > 100)
             throw new InputException("--trained " + trained + " is not a percentage from 1 to 100");
         Method m = Method.of(method, blockSize, rank);
-        int T = orElse(seq, z.shape().T(), "--seq");
-        StepBench.Settings settings = new StepBench.Settings(
-                StepBench.config(z, orElse(layers, z.layers(), "--layers"), T), m, base(m),
-                orElse(batch, z.shape().B(), "--batch"), T, trained, warmUp,
-                new Sampler(seconds, GROUP, patience, steps),
-                profile);
+        TaskStepper.Kind task = TaskStepper.Kind.of(size).orElse(null);
+        Size z = Size.of(size).orElse(null);
+        Sampler sampler = new Sampler(seconds, GROUP, patience, steps);
+        StepBench.Settings settings;
+        if (task != null) {
+            int T = orElse(seq, task.seq, "--seq");
+            if (layers != null || trained != 100)
+                throw new UsageException("--layers and --trained are not for --size " + size);
+            if (task == TaskStepper.Kind.VIT && T != task.seq)
+                throw new UsageException("--seq " + T + ": an image has " + task.seq + " tokens");
+            if (base(m) != Storage.F32 || m.isFloor())
+                throw new UsageException("--size " + size + ": measured over f32, with a method in the layers");
+            settings = new StepBench.Settings((s, backend) -> TaskStepper.open(task, s, backend), m, base(m),
+                    orElse(batch, task.batch, "--batch"), T, 100, warmUp, sampler, profile);
+        } else {
+            if (z == null)
+                throw new UsageException("--size " + size + ": unknown; use one of " + Size.NAMES + ", bert, vit");
+            int T = orElse(seq, z.shape().T(), "--seq");
+            settings = new StepBench.Settings(StepBench.config(z, orElse(layers, z.layers(), "--layers"), T), m,
+                    base(m), orElse(batch, z.shape().B(), "--batch"), T, trained, warmUp, sampler, profile);
+        }
+        String model = task != null ? task.name().toLowerCase(Locale.ROOT) : String.valueOf(z);
         Backend backend = where.backend();
         Integer cpus = backend instanceof CpuBackend c ? c.threads() : null;
         double before = cpus == null ? Double.NaN : Ceilings.fma(cpus);
         StepBench.Result r = StepBench.run(settings, backend);
         double peak = cpus == null ? Double.NaN : Math.max(before, Ceilings.fma(cpus));
         if (json)
-            screen().result(JsonMapper.builder().build().writeValueAsString(json(z, settings, backend, r, peak)));
+            screen().result(JsonMapper.builder().build().writeValueAsString(json(model, settings, backend, r, peak)));
         else
-            table(z, settings, backend, r, peak);
+            table(model, settings, backend, r, peak);
         return 0;
     }
 
@@ -143,11 +158,12 @@ final class StepCommand extends GyreCommand {
         return n == null ? usual : n;
     }
 
-    private static Map<String, Object> json(Size z, StepBench.Settings s, Backend backend, StepBench.Result r,
+    private static Map<String, Object> json(String z, StepBench.Settings s, Backend backend, StepBench.Result r,
             double peak) {
         Map<String, Object> out = new LinkedHashMap<>();
-        out.put("size", z.toString());
-        out.put("layers", s.config().shape().layers());
+        out.put("size", z);
+        if (layers != null)
+            out.put("layers", layers);
         out.put("method", s.method().label());
         out.put("base", baseName(s.base()));
         out.put("batch", s.batch());
@@ -204,7 +220,7 @@ final class StepCommand extends GyreCommand {
         return out;
     }
 
-    private void table(Size z, StepBench.Settings s, Backend backend, StepBench.Result r, double peak) {
+    private void table(String z, StepBench.Settings s, Backend backend, StepBench.Result r, double peak) {
         double ms = r.samples().median();
         row("model", "%s, %s over %s, %d x %d tokens", z, s.method().label(), baseName(s.base()),
                 s.batch(),

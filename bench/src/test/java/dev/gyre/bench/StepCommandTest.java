@@ -34,6 +34,22 @@ class StepCommandTest {
     }
 
     @Test
+    void classifiersAreMeasuredToo() {
+        Cli r = Cli.gyre("bench", "step", "--size", "bert", "--batch", 1, "--seq", 8, "--steps", 1, "--warm-up", 0,
+                "--patience", 0, "--threads", 1, "--method", "lora2", "--json");
+        assertThat(r.code()).as(r.err()).isZero();
+        JsonNode j = r.json();
+        assertThat(j.get("size").asString()).isEqualTo("bert");
+        assertThat(j.get("tokens").asInt()).isEqualTo(8);
+        // 12 layers: q, k, v, o and the pooler of 768 x 768, two of 768 x 3072; the classifier of two classes
+        assertThat(j.get("trainable").asInt())
+                .isEqualTo(2 * (12 * (4 * 1536 + 2 * (768 + 3072)) + 1536) + 2 * 768 + 2);
+        assertThat(j.get("step_ms").asDouble()).isPositive();
+        assertThat(step("--size", "vit", "--seq", 16).err()).contains("an image has 197 tokens");
+        assertThat(step("--size", "bert", "--method", "floor").err()).contains("with a method in the layers");
+    }
+
+    @Test
     void jsonSaysWhatWasMeasured() {
         Cli r = step("--method", "oft8", "--json", "--profile");
         assertThat(r.code()).as(r.err()).isZero();

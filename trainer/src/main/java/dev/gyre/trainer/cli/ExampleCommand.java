@@ -162,7 +162,7 @@ final class ExampleCommand extends GyreCommand {
                     + " held out; the old skill: half a text finds its other half among " + d.first().size());
             Backend backend = backend();
             return compare(to, model, d.train(), d.valid(), recipes, """
-                    train: {epochs: 3, seq_len: 64, buckets: [16, 32], micro_batch: 16, lr: %s, warmup: 20}
+                    train: {epochs: 2, seq_len: 64, buckets: [16, 32, 48], micro_batch: 16, lr: %s, warmup: 20}
                     """, "finds the other half", m -> OldSkill.finds(m, d.first(), d.second(), backend));
         }
     }
@@ -178,12 +178,12 @@ final class ExampleCommand extends GyreCommand {
         protected int run() {
             List<Recipe> recipes = chosen(Recipe.IMAGES);
             Path to = folder("images");
-            Fashion.Data d = Fashion.write(data, to.resolve("data"), 12_000, 3_000, 1_500);
+            Fashion.Data d = Fashion.write(data, to.resolve("data"), 8_000, 2_000, 1_500);
             Fashion.untrained(to.resolve("untrained"), 1);
             Path first = to.resolve("six-kinds");
             train("six kinds from scratch", Comparing.write(to.resolve("six-kinds.yaml"), to.resolve("untrained"),
                     "{method: full}", d.oldTrain(), d.oldTest(), first, """
-                            train: {epochs: 4, micro_batch: 32, lr: 2e-3, warmup: 50}
+                            train: {epochs: 3, micro_batch: 32, lr: 2e-3, warmup: 50}
                             """));
             Backend backend = backend();
             return compare(to, first.resolve("model"), d.newTrain(), d.newTest(), recipes, """

@@ -31,7 +31,7 @@ public final class Fortunes {
     private static final int HELD_OUT = 30;
     private static final int PAIRS = 300;
     private static final int SHORTEST = 20;
-    private static final int LONGEST = 300;
+    private static final int LONGEST = 200;
 
     private Fortunes() {
     }
