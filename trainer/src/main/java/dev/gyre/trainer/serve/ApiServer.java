@@ -239,8 +239,9 @@ public final class ApiServer implements AutoCloseable {
             return;
         }
         if (path.equals("other"))
-            throw ApiError.refused(404, "there is nothing at " + method + " " + asked + "; there are " + CHAT + ", " + TEXT
-                    + ", " + MODELS + ", /health, /metrics and a page at /");
+            throw ApiError.refused(404,
+                    "there is nothing at " + method + " " + asked + "; there are " + CHAT + ", " + TEXT
+                            + ", " + MODELS + ", /health, /metrics and a page at /");
         if (!method.equals(ask ? "POST" : "GET") && !(method.equals("HEAD") && !ask)) {
             x.getResponseHeaders().set("Allow", ask ? "POST" : "GET, HEAD");
             throw ApiError.refused(405, path + " needs " + (ask ? "POST" : "GET"));
