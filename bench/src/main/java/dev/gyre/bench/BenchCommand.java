@@ -5,7 +5,8 @@ import dev.gyre.trainer.cli.UsageException;
 import picocli.CommandLine.Command;
 
 /// `gyre bench`: measurements anyone can repeat.
-@Command(name = "bench", description = "Measure training steps, single operations, workers and decoding on this machine.",
+@Command(name = "bench",
+        description = "Measure training steps, single operations, workers and decoding on this machine.",
         subcommands = {StepCommand.class, OpsCommand.class, HeadlineCommand.class, ScaleCommand.class,
             DecodeCommand.class})
 final class BenchCommand extends GyreCommand {

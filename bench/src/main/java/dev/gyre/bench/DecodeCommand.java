@@ -32,7 +32,8 @@ final class DecodeCommand extends GyreCommand {
     /// Passes that are not timed: the JVM compiles.
     private static final int WARM_UP = 24;
 
-    @Parameters(index = "0", paramLabel = "MODEL", description = "Model directory; what its weights are makes no difference.")
+    @Parameters(index = "0", paramLabel = "MODEL",
+            description = "Model directory; what its weights are makes no difference.")
     @SuppressWarnings("NullAway.Init") // required, set by picocli
     Path model;
 
@@ -140,7 +141,8 @@ final class DecodeCommand extends GyreCommand {
                 "share", "prompt"));
         for (Row r : all)
             screen().result(Text.format("%-11s %5d %10.1f %7.1f ms %9.2f %7.2f %8.0f t/s",
-                    PlanTable.word(r.base), r.rows, r.rate(), 1e3 * r.pass, r.bytes / r.pass / 1e9, share(r, copy), r.fed));
+                    PlanTable.word(r.base), r.rows, r.rate(), 1e3 * r.pass, r.bytes / r.pass / 1e9, share(r, copy),
+                    r.fed));
         screen().result(Text.format("this machine copies %.1f GB/s (read and written); medians of %d passes", copy,
                 rounds * tokens));
     }

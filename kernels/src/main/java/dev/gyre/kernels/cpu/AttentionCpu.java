@@ -87,7 +87,8 @@ final class AttentionCpu {
     /// Queries i0..i1-1 of one sequence, whose first row is `row0`, for all query heads of one key/value head; a column of
     /// the scores is one of these (head, query) pairs.
     private static void forward(ThreadPool pool, Simd simd, Heads s, Operand q, Operand k, Operand v,
-            Operand start, @Nullable Operand end, int row0, int i0, int i1, int kv, Operand out, Operand lse, int worker) {
+            Operand start, @Nullable Operand end, int row0, int i0, int i1, int kv, Operand out, Operand lse,
+            int worker) {
         int D = s.D();
         int qd = s.H() * D;
         int kd = s.KV() * D;

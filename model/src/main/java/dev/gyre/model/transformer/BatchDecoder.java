@@ -111,8 +111,9 @@ public final class BatchDecoder implements AutoCloseable {
         if (slots < 1 || positions < 1)
             throw new InputException("a decoder needs at least one sequence of one token");
         if ((long) slots * positions * config.attention().kvWidth() > Integer.MAX_VALUE)
-            throw new InputException(slots + " sequences of " + positions + " tokens have more keys than an array of 2^31"
-                    + " elements; take fewer, or shorter ones");
+            throw new InputException(
+                    slots + " sequences of " + positions + " tokens have more keys than an array of 2^31"
+                            + " elements; take fewer, or shorter ones");
         TransformerProgram.Caches caches = TransformerProgram.Caches.of(config, slots * positions);
         int most = Math.min(slots, CHUNK);
         Buf logits = Buf.output("logits", most, config.vocabSize());
@@ -248,7 +249,8 @@ public final class BatchDecoder implements AutoCloseable {
     }
 
     private InputException tooLong(int tokens) {
-        return new InputException("the sequence would reach " + tokens + " tokens; this decoder was opened for " + positions);
+        return new InputException(
+                "the sequence would reach " + tokens + " tokens; this decoder was opened for " + positions);
     }
 
     private void check(int[] tokens) {

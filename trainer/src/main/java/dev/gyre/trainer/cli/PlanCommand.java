@@ -1,6 +1,11 @@
 package dev.gyre.trainer.cli;
 
 import dev.gyre.kernels.InputException;
+import dev.gyre.model.adapter.Adapter;
+import dev.gyre.model.adapter.AdapterOptions;
+import dev.gyre.model.format.ModelDir;
+import dev.gyre.model.transformer.PlannedModel;
+import dev.gyre.model.transformer.Transformer;
 import dev.gyre.trainer.cli.screen.ExitCode;
 import dev.gyre.trainer.cli.screen.PlanTable;
 import dev.gyre.trainer.cli.screen.Text;
@@ -9,14 +14,9 @@ import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.data.DataSets;
 import dev.gyre.trainer.data.RunData;
+import dev.gyre.trainer.measure.ModelRef;
 import dev.gyre.trainer.plan.MemoryEstimate;
 import dev.gyre.trainer.plan.RunPlan;
-import dev.gyre.model.adapter.Adapter;
-import dev.gyre.model.adapter.AdapterOptions;
-import dev.gyre.model.format.ModelDir;
-import dev.gyre.model.transformer.PlannedModel;
-import dev.gyre.model.transformer.Transformer;
-import dev.gyre.trainer.measure.ModelRef;
 import dev.gyre.trainer.serve.ServeMemory;
 import dev.gyre.trainer.serve.ServeOptions;
 import java.nio.file.Files;

@@ -62,7 +62,8 @@ final class Answers {
         int room = engine.positions() - prompt.length;
         if (room < 1)
             throw new ApiError(400, "invalid_request_error", q.messages() == null ? "prompt" : "messages",
-                    "context_length_exceeded", "the prompt has " + prompt.length + " tokens, and with its answer it may have "
+                    "context_length_exceeded",
+                    "the prompt has " + prompt.length + " tokens, and with its answer it may have "
                             + engine.positions());
         Sampler sampler = new Sampler(served.text().tokenizer().vocabSize(),
                 Objects.requireNonNullElse(q.temperature(), options.temperature()),
@@ -182,8 +183,9 @@ final class Answers {
                 case CANCELLED -> throw broken(ApiError.server(503, "stopping", "the server is stopping"));
                 case FAILED -> {
                     GyreException e = Objects.requireNonNull(a.failure());
-                    throw broken(ApiError.server(500, e instanceof CheckFailedException ? "not_finite" : "internal_error",
-                            String.valueOf(e.getMessage())));
+                    throw broken(
+                            ApiError.server(500, e instanceof CheckFailedException ? "not_finite" : "internal_error",
+                                    String.valueOf(e.getMessage())));
                 }
             };
         }

@@ -239,8 +239,9 @@ public final class ApiServer implements AutoCloseable {
             return;
         }
         if (path.equals("other"))
-            throw ApiError.refused(404, "there is nothing at " + method + " " + asked + "; there are " + CHAT + ", " + TEXT
-                    + ", " + MODELS + ", /health, /metrics and a page at /");
+            throw ApiError.refused(404,
+                    "there is nothing at " + method + " " + asked + "; there are " + CHAT + ", " + TEXT
+                            + ", " + MODELS + ", /health, /metrics and a page at /");
         if (!method.equals(ask ? "POST" : "GET") && !(method.equals("HEAD") && !ask)) {
             x.getResponseHeaders().set("Allow", ask ? "POST" : "GET, HEAD");
             throw ApiError.refused(405, path + " needs " + (ask ? "POST" : "GET"));
@@ -254,7 +255,7 @@ public final class ApiServer implements AutoCloseable {
                 reply.json(200, list);
             }
             case "/health" -> {
-                boolean up = !stopping.get();
+                boolean up = !stopping.get() && !engine.closing();
                 reply.json(up ? 200 : 503,
                         JsonNodeFactory.instance.objectNode().put("status", up ? "ok" : "stopping"));
             }
@@ -298,15 +299,16 @@ public final class ApiServer implements AutoCloseable {
             return all.get(options.uploadSeconds(), TimeUnit.SECONDS);
         } catch (TimeoutException e) {
             // interrupted, the reader would close the connection before the answer is out
-            watchdog.later(reader, 1);
+            watchdog.later(reader, Duration.ofSeconds(1));
             throw ApiError.refused(408, "the body did not arrive within " + options.uploadSeconds() + " seconds");
         } catch (ExecutionException e) {
-            switch (e.getCause()) {
-                case ApiError a -> throw a;
-                // a client that has gone will not hear it
-                case IOException io -> throw ApiError.refused(400, "the body cannot be read: " + io.getMessage());
-                default -> throw new IllegalStateException(e.getCause());
-            }
+            Throwable why = e.getCause();
+            if (why instanceof ApiError a)
+                throw a;
+            // a client that has gone will not hear it
+            if (why instanceof IOException io)
+                throw ApiError.refused(400, "the body cannot be read: " + io.getMessage());
+            throw new IllegalStateException(why);
         } catch (InterruptedException e) {
             throw new IOException(e);
         }

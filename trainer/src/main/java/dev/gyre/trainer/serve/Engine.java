@@ -12,6 +12,7 @@ import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
 import org.jspecify.annotations.Nullable;
 
@@ -109,7 +110,7 @@ public final class Engine implements AutoCloseable {
     private final @Nullable Answer[] running;
     private final Thread thread;
     private volatile boolean closing;
-    private volatile int busy;
+    private final AtomicInteger busy = new AtomicInteger();
     private final CountDownLatch done = new CountDownLatch(1);
     private final AtomicLong passes = new AtomicLong();
     private final AtomicLong rows = new AtomicLong();
@@ -154,7 +155,7 @@ public final class Engine implements AutoCloseable {
 
     /// Slots in use.
     public int busy() {
-        return busy;
+        return busy.get();
     }
 
     /// Requests that wait for a slot.
@@ -181,7 +182,7 @@ public final class Engine implements AutoCloseable {
         try {
             while (true) {
                 admit();
-                if (busy == 0) {
+                if (busy.get() == 0) {
                     if (closing && waiting.isEmpty())
                         return;
                     Answer a = waiting.poll(LOOKS_MILLIS, TimeUnit.MILLISECONDS);
@@ -213,7 +214,7 @@ public final class Engine implements AutoCloseable {
             if (a != null && a.cancelled)
                 leave(s, End.CANCELLED);
         }
-        while (busy < running.length) {
+        while (busy.get() < running.length) {
             Answer a = waiting.poll();
             if (a == null)
                 return;
@@ -243,11 +244,16 @@ public final class Engine implements AutoCloseable {
             a.held = a.fed;
             a.next = a.ask.prompt[a.ask.prompt.length - 1];
             running[best] = a;
-            busy++;
-        } catch (GyreException e) {
-            a.failure = e;
+            busy.incrementAndGet();
+        } catch (RuntimeException | Error e) {
+            a.failure = known(e);
             a.end(End.FAILED);
+            decoder.rewind(best, 0);
         }
+    }
+
+    private static GyreException known(Throwable t) {
+        return t instanceof GyreException g ? g : new ServeException(String.valueOf(t), t);
     }
 
     private void leave(int slot, End how) {
@@ -255,14 +261,14 @@ public final class Engine implements AutoCloseable {
         if (a == null)
             return;
         running[slot] = null;
-        busy--;
+        busy.decrementAndGet();
         a.end(how);
     }
 
     private void fail(int slot, Throwable t) {
         Answer a = running[slot];
         if (a != null)
-            a.failure = t instanceof GyreException g ? g : new ServeException(String.valueOf(t), t);
+            a.failure = known(t);
         leave(slot, End.FAILED);
         decoder.rewind(slot, 0);
     }

@@ -106,7 +106,8 @@ record Question(String model, @Nullable List<ChatTemplate.Message> messages, @Nu
                 case "n", "best_of" -> key + " must be 1: there is one answer to a request";
                 case "messages" -> "messages belongs to /v1/chat/completions; here the text is prompt";
                 case "prompt" -> "prompt belongs to /v1/completions; here the conversation is messages";
-                case "max_completion_tokens" -> "max_completion_tokens belongs to /v1/chat/completions; here it is max_tokens";
+                case "max_completion_tokens" ->
+                        "max_completion_tokens belongs to /v1/chat/completions; here it is max_tokens";
                 default -> key + " is not supported" + (chat ? " by /v1/chat/completions" : " by /v1/completions")
                         + " here; leave it out";
             });
