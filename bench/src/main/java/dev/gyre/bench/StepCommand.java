@@ -158,7 +158,7 @@ final class StepCommand extends GyreCommand {
         return n == null ? usual : n;
     }
 
-    private static Map<String, Object> json(String z, StepBench.Settings s, Backend backend, StepBench.Result r,
+    private Map<String, Object> json(String z, StepBench.Settings s, Backend backend, StepBench.Result r,
             double peak) {
         Map<String, Object> out = new LinkedHashMap<>();
         out.put("size", z);

@@ -89,7 +89,8 @@ public final class GgufDir {
             throw new FormatException(pointer, "names no file; name the .gguf file as the model", e);
         }
         if (!file.isAbsolute() || !Files.exists(file))
-            throw new FormatException(pointer, "names " + file + ", which is not there; name the .gguf file as the model");
+            throw new FormatException(pointer,
+                    "names " + file + ", which is not there; name the .gguf file as the model");
         GgufFile f = GgufFile.open(file);
         try {
             if (Files.size(file) != o.path("bytes").asLong(-1)

@@ -143,7 +143,8 @@ public final class ModelDir implements AutoCloseable {
     /// safetensors stores one of two tensors that share their memory: of an embedding and the head tied to it, it may be the
     /// head. Then the head is the embedding.
     private void nameTied() {
-        if (config.tieWordEmbeddings() && tensors.get(HEAD) instanceof SafeTensors file && !tensors.containsKey(EMBEDDING)) {
+        if (config.tieWordEmbeddings() && tensors.get(HEAD) instanceof SafeTensors file
+                && !tensors.containsKey(EMBEDDING)) {
             file.rename(HEAD, EMBEDDING);
             tensors.remove(HEAD);
             tensors.put(EMBEDDING, file);

@@ -11,7 +11,8 @@ import tools.jackson.databind.node.ObjectNode;
 
 /// The `config.json` that a GGUF file's metadata and tensors amount to.
 final class GgufConfig {
-    private static final Map<String, String> TYPES = Map.of("llama", "llama", "granite", "granite", "smollm3", "smollm3",
+    private static final Map<String, String> TYPES = Map.of("llama", "llama", "granite", "granite", "smollm3",
+            "smollm3",
             "qwen2", "qwen2", "qwen3", "qwen3", "gemma2", "gemma2", "gemma3", "gemma3_text", "phi3", "phi3", "olmo2",
             "olmo2");
     private static final Map<String, String> CLASSES = Map.of("llama", "LlamaForCausalLM", "granite",
@@ -68,7 +69,8 @@ final class GgufConfig {
             throw new FormatException(f.file(), "has no matrix token_embd.weight; get the file again");
         layers = f.size(key("block_count"));
         if (layers < 1 || layers > 10_000)
-            throw new FormatException(f.file(), "metadata '" + key("block_count") + "': " + layers + " is not 1 to 10000");
+            throw new FormatException(f.file(),
+                    "metadata '" + key("block_count") + "': " + layers + " is not 1 to 10000");
         width = f.size(key("embedding_length"));
         heads = same("attention.head_count", 0);
         if (heads < 1)
@@ -80,7 +82,8 @@ final class GgufConfig {
         o.put("model_type", type).put("hidden_size", width).put("num_hidden_layers", layers)
                 .put("num_attention_heads", heads).put("num_key_value_heads", same("attention.head_count_kv", heads))
                 .put("head_dim", headDim).put("intermediate_size", same("feed_forward_length", 0))
-                .put("vocab_size", embedding.dims().get(1)).put("max_position_embeddings", f.size(key("context_length")))
+                .put("vocab_size", embedding.dims().get(1))
+                .put("max_position_embeddings", f.size(key("context_length")))
                 .put("rms_norm_eps", f.number(key("attention.layer_norm_rms_epsilon")))
                 .put("tie_word_embeddings", isTied(embedding)).put("torch_dtype", dtype(embedding))
                 .put("attention_dropout", 0.0).put("use_cache", true);
@@ -167,8 +170,9 @@ final class GgufConfig {
                     o.put("attention_bias", false);
             }
             case "olmo2" -> o.put("attention_bias", false);
-            case "smollm3" -> o.put("no_rope_layer_interval", GgufLayout.SMOLLM3_PATTERN).put("use_sliding_window", false)
-                    .put("attention_bias", false).put("mlp_bias", false);
+            case "smollm3" ->
+                    o.put("no_rope_layer_interval", GgufLayout.SMOLLM3_PATTERN).put("use_sliding_window", false)
+                            .put("attention_bias", false).put("mlp_bias", false);
             case "phi3" -> {
                 int window = f.has(key("attention.sliding_window")) ? f.size(key("attention.sliding_window")) : 0;
                 if (window == 0)
@@ -243,7 +247,8 @@ final class GgufConfig {
     private float[] values(String tensor) {
         GgufTensor t = f.tensors().get(tensor);
         if (t == null || t.dims().size() != 1 || t.columns() > 1 << 16)
-            throw new FormatException(f.file(), "tensor '" + tensor + "' is missing or no short list; get the file again");
+            throw new FormatException(f.file(),
+                    "tensor '" + tensor + "' is missing or no short list; get the file again");
         float[] all = new float[t.columns()];
         f.read(t, all, r -> r);
         return all;

@@ -164,8 +164,9 @@ public final class GgufFile implements AutoCloseable {
         if (version == 0x03000000 || version == 0x02000000)
             throw new FormatException(file, "is big-endian; get the little-endian file");
         if (version != 2 && version != 3)
-            throw new FormatException(file, "is of version " + version + " of GGUF; Gyre reads 2 and 3: convert the model"
-                    + " again with a current llama.cpp");
+            throw new FormatException(file,
+                    "is of version " + version + " of GGUF; Gyre reads 2 and 3: convert the model"
+                            + " again with a current llama.cpp");
         long count = c.count("tensors", 24);
         long keys = c.count("metadata keys", 13);
         long begin = c.at();

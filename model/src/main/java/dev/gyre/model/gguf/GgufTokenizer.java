@@ -201,14 +201,14 @@ public final class GgufTokenizer {
                 : normalizer.isObject() ? List.of(normalizer) : List.of();
         for (JsonNode p : parts)
             switch (p.path("type").asString("")) {
-                case "Prepend" -> before = true;
-                case "Replace" -> {
-                    if (!p.path("pattern").path("String").asString("").equals(" ")
-                            || !p.path("content").asString("").equals(SPACE))
-                        throw none(file, "a normalizer that replaces other than spaces");
-                    replaced = true;
-                }
-                default -> throw none(file, "the normalizer " + p.path("type").asString("?"));
+            case "Prepend" -> before = true;
+            case "Replace" -> {
+                if (!p.path("pattern").path("String").asString("").equals(" ")
+                        || !p.path("content").asString("").equals(SPACE))
+                    throw none(file, "a normalizer that replaces other than spaces");
+                replaced = true;
+            }
+            default -> throw none(file, "the normalizer " + p.path("type").asString("?"));
             }
         JsonNode pre = tokenizer.path("pre_tokenizer");
         switch (pre.path("type").asString("")) {
@@ -237,7 +237,8 @@ public final class GgufTokenizer {
         if (kind.equals("none") || kind.equals("no_vocab"))
             return files;
         if (!kind.equals("gpt2") && !kind.equals("llama"))
-            throw new FormatException(f.file(), "has a tokenizer of the kind '" + kind + "'; Gyre reads gpt2 and llama");
+            throw new FormatException(f.file(),
+                    "has a tokenizer of the kind '" + kind + "'; Gyre reads gpt2 and llama");
         List<String> texts = f.texts(PREFIX + "tokens");
         int[] types = new int[texts.size()];
         Arrays.fill(types, NORMAL);
@@ -273,7 +274,7 @@ public final class GgufTokenizer {
         ObjectNode o = Json.MAPPER.createObjectNode();
         boolean pieces = f.text(PREFIX + "model").equals("llama");
         String[][] names = {{"bos_token", "bos_token_id"}, {"eos_token", "eos_token_id"},
-                {"pad_token", "padding_token_id"}, {"unk_token", "unknown_token_id"}};
+            {"pad_token", "padding_token_id"}, {"unk_token", "unknown_token_id"}};
         int[] absent = pieces ? new int[] {1, 2, -1, 0} : new int[] {-1, -1, -1, -1};
         for (int i = 0; i < names.length; i++) {
             String token = token(f, texts, names[i][1], absent[i]);
@@ -319,9 +320,9 @@ public final class GgufTokenizer {
         }
         model.putNull("dropout").putNull("continuing_subword_prefix").putNull("end_of_word_suffix");
         ObjectNode vocab = model.putObject("vocab");
+        // all of them: an added token that is not here would get the next free id
         for (int i = 0; i < types.length; i++)
-            if (pieces || types[i] == NORMAL || types[i] == UNUSED)
-                vocab.put(shown(texts.get(i), pieces, types[i]), i);
+            vocab.put(shown(texts.get(i), pieces, types[i]), i);
         ArrayNode merges = model.putArray("merges");
         if (pieces)
             fromScores(f, texts, types, merges);

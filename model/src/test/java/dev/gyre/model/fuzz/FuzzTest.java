@@ -248,7 +248,8 @@ class FuzzTest {
                 .f32s("tokenizer.ggml.scores", scores).i32s("tokenizer.ggml.token_type", types);
         c.tensorShapes().forEach((name, shape) -> {
             long[] dims = shape.stream().mapToLong(Long::longValue).toArray();
-            w.tensor(layout.name(name), GgufType.F32, () -> new float[(int) Arrays.stream(dims).reduce(1, (a, b) -> a * b)],
+            w.tensor(layout.name(name), GgufType.F32,
+                    () -> new float[(int) Arrays.stream(dims).reduce(1, (a, b) -> a * b)],
                     dims);
         });
         w.write(file);

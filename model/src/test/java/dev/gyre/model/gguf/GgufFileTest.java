@@ -92,7 +92,8 @@ class GgufFileTest {
     @Test
     void metadataThatAreWrittenAreRead() {
         Path file = dir.resolve("a.gguf");
-        new GgufWriter().u32("u", 0xFFFFFFFFL).f32("f", 1e-6).flag("b", true).text("t", "x").texts("l", List.of("", "é"))
+        new GgufWriter().u32("u", 0xFFFFFFFFL).f32("f", 1e-6).flag("b", true).text("t", "x")
+                .texts("l", List.of("", "é"))
                 .f32s("fs", new float[] {0.25f}).i32s("is", new int[] {-1}).write(file);
         try (GgufFile f = GgufFile.open(file)) {
             assertThat(f.keys()).containsExactly("u", "f", "b", "t", "l", "fs", "is");
@@ -195,7 +196,7 @@ class GgufFileTest {
 
     @ParameterizedTest
     @CsvSource({"qwen2, QWEN2", "llama-bpe, LLAMA3", "smaug-bpe, CL100K", "refact, DIGITS", "gpt-2, GPT2",
-            "tekken, TEKKEN", "gpt-4o, GPT4O"})
+        "tekken, TEKKEN", "gpt-4o, GPT4O"})
     void waysToSplitAreTheSameThereAndBack(String name, GgufPre pre) {
         assertThat(GgufPre.named(name)).isEqualTo(pre);
         assertThat(GgufPre.of(pre.json(), pre.whole)).isEqualTo(pre);

@@ -22,7 +22,8 @@ import picocli.CommandLine.Parameters;
             "HF_TOKEN: a token for private and gated models. HF_HUB_CACHE, HF_HOME: where the cache is. HF_ENDPOINT: a",
             "mirror. HF_HUB_OFFLINE=1: never ask the hub. HTTPS_PROXY, NO_PROXY: how to reach it."})
 final class DownloadCommand extends GyreCommand {
-    @Parameters(index = "0", paramLabel = "NAME", description = "Such as Qwen/Qwen3-0.6B, or a GGUF file: Qwen/Qwen3-0.6B-GGUF/Qwen3-0.6B-Q8_0.gguf.")
+    @Parameters(index = "0", paramLabel = "NAME",
+            description = "Such as Qwen/Qwen3-0.6B, or a GGUF file: Qwen/Qwen3-0.6B-GGUF/Qwen3-0.6B-Q8_0.gguf.")
     @SuppressWarnings("NullAway.Init") // required, set by picocli
     String name;
 

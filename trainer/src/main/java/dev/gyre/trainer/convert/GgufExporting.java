@@ -193,7 +193,8 @@ public final class GgufExporting {
                 throw new InputException(m.module() + ": the model ties its output head to its embedding, and llama.cpp"
                         + " would apply the adapter to both; use the adapter in Gyre");
             writer.tensor(layout.name(ours) + ".lora_a", type, values(ours, type, u.a()), u.r(), in);
-            writer.tensor(layout.name(ours) + ".lora_b", type, values(ours, type, layout.stored(ours, u.b(), rows)), rows,
+            writer.tensor(layout.name(ours) + ".lora_b", type, values(ours, type, layout.stored(ours, u.b(), rows)),
+                    rows,
                     u.r());
             tensors += 2;
         }
