@@ -19,12 +19,16 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.SymbolLookup;
 import java.lang.foreign.ValueLayout;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
 import java.util.concurrent.TimeUnit;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -95,7 +99,7 @@ class DriverOutputTest {
             System.out.println(DriverOutput.watch(() -> "after"));
         }
 
-        private static void say(String held, String direct) {
+        static void say(String held, String direct) {
             SymbolLookup c = Linker.nativeLinker().defaultLookup();
             try (Arena arena = Arena.ofConfined()) {
                 int n = (int) Linker.nativeLinker()
@@ -116,6 +120,43 @@ class DriverOutputTest {
                 throw new IllegalStateException(t);
             }
         }
+    }
+
+    /// Crashes in a watched call, after a line of the driver.
+    static final class Crashes {
+        private Crashes() {
+        }
+
+        static void main() {
+            DriverOutput.watch(() -> {
+                Prints.say("last words", "");
+                try {
+                    return (long) Linker.nativeLinker()
+                            .downcallHandle(Linker.nativeLinker().defaultLookup().findOrThrow("strlen"),
+                                    FunctionDescriptor.of(ValueLayout.JAVA_LONG, ValueLayout.JAVA_LONG))
+                            .invokeExact(8L);
+                } catch (Throwable t) {
+                    throw new IllegalStateException(t);
+                }
+            });
+        }
+    }
+
+    /// With the option that the launcher gives.
+    @Test
+    void whatTheJvmSaysOfACrashInTheDriverIsShown(@TempDir Path dir) throws IOException, InterruptedException {
+        assumeTrue(System.getProperty("os.name").equals("Linux"), "output is watched on Linux only");
+        Path launcher = Path.of("..", "gyre");
+        Matcher option = Pattern.compile("'(-XX:OnError=[^']+)'").matcher(Files.readString(launcher));
+        assertThat(option.find()).isTrue();
+        Process p = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                "--enable-native-access=ALL-UNNAMED", option.group(1), "-XX:-CreateCoredumpOnCrash", "-cp",
+                System.getProperty("java.class.path"), Crashes.class.getName()).directory(dir.toFile())
+                .redirectErrorStream(true).start();
+        String said = new String(p.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+        assertThat(p.waitFor(1, TimeUnit.MINUTES)).isTrue();
+        assertThat(p.exitValue()).isNotZero();
+        assertThat(said).contains("A fatal error has been detected", "SIGSEGV", "hs_err_pid");
     }
 
     @Test
