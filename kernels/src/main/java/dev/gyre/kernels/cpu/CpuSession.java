@@ -248,9 +248,9 @@ final class CpuSession implements Session {
     private int task(List<Op> ops, int i, Runnable[] tasks) {
         int end = i + 1;
         if (ops.get(i) instanceof ProductOps.MatMul first)
-            while (end < ops.size() && ops.get(end) instanceof ProductOps.MatMul next && ProductCpu.joins(first, next))
+            while (end < ops.size() && ops.get(end) instanceof ProductOps.MatMul next && ProductCpu.joins(simd, first, next))
                 end++;
-        Buf labels = ops.get(i) instanceof ProductOps.MatMul m && ProductCpu.packed(m) ? LabelledRows.of(ops, i, end)
+        Buf labels = ops.get(i) instanceof ProductOps.MatMul m && ProductCpu.packed(simd, m) ? LabelledRows.of(ops, i, end)
                 : null;
         if (end == i + 1 && labels == null) {
             tasks[i] = task(ops.get(i));
