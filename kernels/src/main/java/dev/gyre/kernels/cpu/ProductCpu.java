@@ -5,16 +5,13 @@ import dev.gyre.kernels.op.HostData;
 import dev.gyre.kernels.op.ProductOps;
 import dev.gyre.kernels.op.ProductOps.MatMul.Form;
 import java.util.Arrays;
+import java.util.List;
 
-/// The matrix product in its three forms, mostly by [PackedProduct]. A few rows against a large b, as in decoding, have
+/// The matrix product in its three forms, mostly by [PanelProduct] or [PackedProduct]. A few rows against a large b, as in decoding, have
 /// a path of their own that reads b once and packs nothing, and so have the gradients of low-rank factors.
 final class ProductCpu {
     /// Up to this many rows b is not worth packing.
     private static final int FEW = 4;
-    /// Inner indices up to which a thin product reads a where it is: a panel of b stays near.
-    private static final int DEEPEST = 4096;
-    /// Rows of an item of a thin product: whole tiles at any width.
-    private static final int THIN_ROWS = 48;
     /// Elements of b that one item of the few-rows path reads.
     private static final int STRIPE = 1 << 15;
     /// Rank up to which a transposed product is taken as a low-rank one.
@@ -41,8 +38,8 @@ final class ProductCpu {
         if (narrow(op))
             return op.M() < op.N() ? narrow(pool, simd, op, op.M(), op.N(), a, b, c, false)
                     : narrow(pool, simd, op, op.N(), op.M(), b, a, c, true);
-        if (thin(simd, op))
-            return thin(pool, simd, op, a, b, c);
+        if (!few(op) && PanelProduct.suits(simd, op))
+            return new PanelProduct(pool, simd, List.of(new PackedProduct.Term(op, a, b)), c);
         if (!few(op))
             return PackedProduct.of(pool, simd, op, a, b, c);
         return op.form() == Form.NT ? fewRowsNT(pool, simd, op, a, b, c) : fewRowsNN(pool, simd, op, a, b, c);
@@ -52,21 +49,16 @@ final class ProductCpu {
         return op.M() <= FEW && op.form() != Form.TN;
     }
 
-    /// Whether the columns of the result fit one panel, as those of a low-rank factor's first product.
-    private static boolean thin(Simd simd, ProductOps.MatMul op) {
-        return !few(op) && op.form() != Form.TN && op.N() <= simd.tiles().tileCols() && op.K() <= DEEPEST
-                && op.b().dtype() == DType.F32;
-    }
-
     /// Whether the second product, which follows the first, only adds to what that one computes.
     static boolean joins(Simd simd, ProductOps.MatMul op, ProductOps.MatMul next) {
         return next.accumulate() && next.c() == op.c() && next.M() == op.M() && next.N() == op.N()
-                && next.a().root() != op.c().root() && next.b().root() != op.c().root() && packed(simd, op) && packed(simd, next);
+                && next.a().root() != op.c().root() && next.b().root() != op.c().root() && packed(op) && packed(next)
+                && (next.form() != Form.TN || !PanelProduct.suits(simd, op));
     }
 
-    /// Whether the product is computed by [PackedProduct], as it stands.
-    static boolean packed(Simd simd, ProductOps.MatMul op) {
-        return !few(op) && !narrow(op) && !thin(simd, op) && !PackedProduct.tall(op);
+    /// Whether the product is computed by [PackedProduct] or [PanelProduct], as it stands.
+    static boolean packed(ProductOps.MatMul op) {
+        return !few(op) && !narrow(op) && !PackedProduct.tall(op);
     }
 
     private static boolean narrow(ProductOps.MatMul op) {
@@ -157,36 +149,6 @@ final class ProductCpu {
             }
         };
         return () -> pool.forEach((N + some - 1) / some, body);
-    }
-
-    /// `c (+)= alpha a op(b)` with one panel of columns: a, which is used for these only, is not packed. Items own rows.
-    private static Runnable thin(ThreadPool pool, Simd simd, ProductOps.MatMul op, Operand a, Operand b, Operand c) {
-        float alpha = (float) op.alpha();
-        int M = op.M();
-        int N = op.N();
-        int K = op.K();
-        ThreadPool.Body body = (item, worker) -> {
-            int i = item * THIN_ROWS;
-            int rows = Math.min(THIN_ROWS, M - i);
-            float[] tile = pool.scratch(worker, 1, simd.tiles().tileRows() * simd.tiles().tileCols());
-            boolean direct = alpha == 1;
-            float[] to = direct ? c.f() : pool.scratch(worker, 0, THIN_ROWS * N);
-            int at = direct ? c.off() + i * N : 0;
-            simd.tiles().product(rows, N, K, a.f(), a.off() + i * K, K, pool.shared(0, 0), 0, to, at, N,
-                    direct && op.accumulate(), tile);
-            if (!direct && op.accumulate())
-                simd.elements().axpy(alpha, to, 0, c.f(), c.off() + i * N, rows * N);
-            else if (!direct)
-                simd.elements().scale(alpha, to, 0, c.f(), c.off() + i * N, rows * N);
-        };
-        return () -> {
-            float[] panel = pool.shared(0, Panels.size(simd, K, N));
-            if (op.form() == Form.NT)
-                Panels.ofTransposed(simd, b.f(), b.off(), K, K, N, panel, 0);
-            else
-                Panels.of(simd, b.f(), b.off(), N, K, N, panel, 0);
-            pool.forEach((M + THIN_ROWS - 1) / THIN_ROWS, body);
-        };
     }
 
     /// `c (R,W) (+)= alpha t^T x` of t (K,R) and x (K,W), or c^T (W,R): gradients of low-rank factors. Items own

@@ -13,6 +13,9 @@ interface SimdTiles {
     void product(int M, int N, int K, float[] a, int ao, int lda, float[] b, int bo, float[] c, int co, int ldc,
             boolean accumulate, float[] tile);
 
+    /// Whether [#product] is so fast that products need no packed rows of a ([PanelProduct]).
+    boolean readsRows();
+
     /// Rows of the register tile of [#product].
     int tileRows();
 

@@ -97,6 +97,11 @@ final class VectorTiles implements SimdTiles {
     }
 
     @Override
+    public boolean readsRows() {
+        return L >= 8;
+    }
+
+    @Override
     public int tileRows() {
         return WIDE ? 12 : 6;
     }
