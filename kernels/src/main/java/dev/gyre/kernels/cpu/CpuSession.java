@@ -248,7 +248,8 @@ final class CpuSession implements Session {
     private int task(List<Op> ops, int i, Runnable[] tasks) {
         int end = i + 1;
         if (ops.get(i) instanceof ProductOps.MatMul first)
-            while (end < ops.size() && ops.get(end) instanceof ProductOps.MatMul next && ProductCpu.joins(first, next))
+            while (end < ops.size() && ops.get(end) instanceof ProductOps.MatMul next
+                    && ProductCpu.joins(simd, first, next))
                 end++;
         Buf labels = ops.get(i) instanceof ProductOps.MatMul m && ProductCpu.packed(m) ? LabelledRows.of(ops, i, end)
                 : null;
@@ -263,8 +264,9 @@ final class CpuSession implements Session {
             tasks[j] = () -> {
             };
         }
-        tasks[i] = new PackedProduct(pool, simd, terms, at(((ProductOps.MatMul) ops.get(i)).c()),
-                labels == null ? null : at(labels));
+        ProductOps.MatMul sum = (ProductOps.MatMul) ops.get(i);
+        tasks[i] = labels == null && PanelProduct.suits(simd, sum) ? new PanelProduct(pool, simd, terms, at(sum.c()))
+                : new PackedProduct(pool, simd, terms, at(sum.c()), labels == null ? null : at(labels));
         return end;
     }
 

@@ -24,8 +24,9 @@ final class LabelledRows {
     /// @param end operation after the products that add to its result, which are computed with it
     static @Nullable Buf of(List<Op> ops, int i, int end) {
         ProductOps.MatMul op = (ProductOps.MatMul) ops.get(i);
-        if (op.form() == Form.TN)
-            return null;
+        for (int j = i; j < end; j++)
+            if (((ProductOps.MatMul) ops.get(j)).form() == Form.TN)
+                return null;
         Buf after = labelsAfter(ops, op, end);
         return after != null ? after : labelsBefore(ops, op, i);
     }

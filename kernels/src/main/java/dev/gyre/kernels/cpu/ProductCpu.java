@@ -5,11 +5,12 @@ import dev.gyre.kernels.op.HostData;
 import dev.gyre.kernels.op.ProductOps;
 import dev.gyre.kernels.op.ProductOps.MatMul.Form;
 import java.util.Arrays;
+import java.util.List;
 
-/// The matrix product in its three forms, mostly by [PackedProduct]. A few rows against a large b, as in decoding, have
-/// a path of their own that reads b once and packs nothing, and so have the gradients of low-rank factors. Up to [#FEW]
-/// rows, what a row gets does not depend on how many there are, to the bit: so tokens decoded together get what each would
-/// get alone.
+/// The matrix product in its three forms, mostly by [PanelProduct] or [PackedProduct]. A few rows against a large b, as in
+/// decoding, have a path of their own that reads b once and packs nothing, and so have the gradients of low-rank factors. Up to
+/// [#FEW] rows, what a row gets does not depend on how many there are, to the bit: so tokens decoded together get what each
+/// would get alone.
 final class ProductCpu {
     /// Up to this many rows b is not worth packing.
     static final int FEW = 32;
@@ -41,6 +42,8 @@ final class ProductCpu {
         if (narrow(op))
             return op.M() < op.N() ? narrow(pool, simd, op, op.M(), op.N(), a, b, c, false)
                     : narrow(pool, simd, op, op.N(), op.M(), b, a, c, true);
+        if (!few(op) && PanelProduct.suits(simd, op))
+            return new PanelProduct(pool, simd, List.of(new PackedProduct.Term(op, a, b)), c);
         if (!few(op))
             return PackedProduct.of(pool, simd, op, a, b, c);
         return op.form() == Form.NT ? fewRowsNT(pool, simd, op, a, b, c) : fewRowsNN(pool, simd, op, a, b, c);
@@ -51,12 +54,13 @@ final class ProductCpu {
     }
 
     /// Whether the second product, which follows the first, only adds to what that one computes.
-    static boolean joins(ProductOps.MatMul op, ProductOps.MatMul next) {
+    static boolean joins(Simd simd, ProductOps.MatMul op, ProductOps.MatMul next) {
         return next.accumulate() && next.c() == op.c() && next.M() == op.M() && next.N() == op.N()
-                && next.a().root() != op.c().root() && next.b().root() != op.c().root() && packed(op) && packed(next);
+                && next.a().root() != op.c().root() && next.b().root() != op.c().root() && packed(op) && packed(next)
+                && (next.form() != Form.TN || !PanelProduct.suits(simd, op));
     }
 
-    /// Whether the product is computed by [PackedProduct], as it stands.
+    /// Whether the product is computed by [PackedProduct] or [PanelProduct], as it stands.
     static boolean packed(ProductOps.MatMul op) {
         return !few(op) && !narrow(op) && !PackedProduct.tall(op);
     }

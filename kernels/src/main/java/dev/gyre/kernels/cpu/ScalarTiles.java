@@ -55,6 +55,11 @@ final class ScalarTiles implements SimdTiles {
     }
 
     @Override
+    public boolean readsRows() {
+        return false;
+    }
+
+    @Override
     public int tileRows() {
         return MR;
     }

@@ -20,6 +20,9 @@ interface SimdTiles {
     /// [#dots] of one row a (K) with rows of a BF16 matrix, decoded on the way; the same bits as of decoded rows.
     void dotsBf16(int N, int K, float[] a, int ao, short[] b, int bo, int ldb, float[] c, int co);
 
+    /// Whether [#product] is so fast that products need no packed rows of a ([PanelProduct]).
+    boolean readsRows();
+
     /// Rows of the register tile of [#product].
     int tileRows();
 

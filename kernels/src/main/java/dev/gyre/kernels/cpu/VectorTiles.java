@@ -108,6 +108,11 @@ final class VectorTiles implements SimdTiles {
     }
 
     @Override
+    public boolean readsRows() {
+        return L >= 8;
+    }
+
+    @Override
     public int tileRows() {
         return WIDE ? 12 : 6;
     }
@@ -168,7 +173,11 @@ final class VectorTiles implements SimdTiles {
         if (WIDE) {
             float[] tile = new float[24 * L];
             for (int i = 0; i < M; i += 12) {
-                tile12(kc, a, ao + i * deep, b, bo, tile);
+                if (!accumulate && i + 12 <= M) {
+                    tile12(kc, a, ao + i * deep, b, bo, c, co + i * ldc, ldc);
+                    continue;
+                }
+                tile12(kc, a, ao + i * deep, b, bo, tile, 0, 2 * L);
                 addTile(tile, c, co + i * ldc, ldc, Math.min(12, M - i), 2 * L, accumulate);
             }
             return;
