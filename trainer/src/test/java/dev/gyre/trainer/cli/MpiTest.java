@@ -111,6 +111,7 @@ class MpiTest {
     }
 
     @Tag("slow")
+    @Timeout(value = 90, unit = TimeUnit.MINUTES)
     @ParameterizedTest
     @ValueSource(strings = {"openmpi", "mpich"})
     void fourProcessesHaveTheBitsOfOne(String library) throws Exception {
@@ -161,6 +162,7 @@ class MpiTest {
     }
 
     @Tag("slow")
+    @Timeout(value = 90, unit = TimeUnit.MINUTES)
     @ParameterizedTest
     @ValueSource(strings = {"openmpi", "mpich"})
     void aWorkerMayBeKilledAtAnyMoment(String library) throws Exception {
@@ -229,6 +231,7 @@ class MpiTest {
 
     /// Two network namespaces stand for two hosts, each with its own name and address; the link between them is cut.
     @Tag("slow")
+    @Timeout(value = 90, unit = TimeUnit.MINUTES)
     @ParameterizedTest
     @ValueSource(strings = {"openmpi", "mpich"})
     void aLinkThatIsCutEndsAllAndTheRunGoesOn(String library) throws Exception {
