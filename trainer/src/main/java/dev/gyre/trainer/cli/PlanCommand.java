@@ -43,6 +43,12 @@ final class PlanCommand extends GyreCommand {
 
     @Override
     protected int run() {
+        if (ConfigReader.has(file, "task")) {
+            if (limit != null || workers != 1)
+                throw new UsageException(file + ": --limit and --workers plan runs of language models; this one has a"
+                        + " task");
+            return TaskScreen.plan(screen(), file, set);
+        }
         RunConfig c = ConfigReader.read(file, RunConfig.class, set);
         long most = limit == null ? 0 : size(limit);
         int threads = Runtime.getRuntime().availableProcessors();
