@@ -5,11 +5,13 @@ import dev.gyre.kernels.GyreException;
 import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.devices.Devices;
 import dev.gyre.model.files.AtomicFiles;
+import dev.gyre.model.task.TaskBatch;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.ConfigWriter;
 import dev.gyre.trainer.config.PretrainConfig;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.config.RunSettings;
+import dev.gyre.trainer.config.TaskRunConfig;
 import dev.gyre.trainer.data.ModelText;
 import dev.gyre.trainer.data.RunData;
 import dev.gyre.trainer.loop.TrainListener;
@@ -18,6 +20,7 @@ import dev.gyre.trainer.plan.MemoryEstimate;
 import dev.gyre.trainer.plan.RunDevice;
 import dev.gyre.trainer.plan.RunDraft;
 import dev.gyre.trainer.plan.RunPlan;
+import dev.gyre.trainer.record.RunDir;
 import dev.gyre.trainer.report.Comparison;
 import dev.gyre.trainer.report.ComparisonTable;
 import dev.gyre.trainer.report.Report;
@@ -27,6 +30,7 @@ import dev.gyre.trainer.run.FineTuning;
 import dev.gyre.trainer.run.LrFinder;
 import dev.gyre.trainer.run.Pretraining;
 import dev.gyre.trainer.run.TrainingRun;
+import dev.gyre.trainer.task.TaskTraining;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -56,12 +60,14 @@ public final class Runs {
     public record Outcome(Path directory, Path result, TrainLoop.Result ended, @Nullable Results results) {
     }
 
-    /// Fine-tunes as a run.yaml says, measures base model and result, and writes the report.
+    /// Fine-tunes as a run.yaml says, with a section `task` or without, measures base model and result, and writes the report.
     ///
     /// @param config the configuration file
     /// @param options replaced keys, resuming, listeners
     /// @return how it ended and what was measured
     public static Outcome train(Path config, RunOptions options) {
+        if (ConfigReader.has(config, "task"))
+            return trainTask(config, options);
         RunConfig c = ConfigReader.readWithInputs(config, RunConfig.class, options.settings());
         Backend backend = backend(c);
         Outcome run;
@@ -80,6 +86,22 @@ public final class Runs {
         }
         Report.write(run.directory);
         return new Outcome(run.directory, run.result, run.ended, results);
+    }
+
+    private static Outcome trainTask(Path config, RunOptions options) {
+        TaskRunConfig c = ConfigReader.readWithInputs(config, TaskRunConfig.class, options.settings());
+        RunDir.check(Path.of(c.output().dir()), options.resume());
+        Backend backend = Devices.open(c.device(), c.precision()).backend();
+        TaskTraining training = new TaskTraining(c, backend);
+        try (TrainingRun<TaskBatch> r = TrainingRun.open(training, options.resume(), backend, VERSION)) {
+            training.begin(r);
+            Outcome run = run(r, options);
+            if (!run.ended.finished()) {
+                Report.write(run.directory);
+                return run;
+            }
+            return new Outcome(run.directory, run.result, run.ended, training.end(r, backend));
+        }
     }
 
     /// Trains a new model as a pretrain.yaml says.
@@ -156,6 +178,13 @@ public final class Runs {
     /// @return the configuration with every key, as YAML
     /// @throws dev.gyre.kernels.GyreException for the first mistake
     public static String check(Path config, RunOptions options) {
+        if (ConfigReader.has(config, "task")) {
+            TaskRunConfig task = ConfigReader.readWithInputs(config, TaskRunConfig.class, options.settings());
+            try (TaskTraining t = new TaskTraining(task, Devices.open(task.device(), task.precision()).backend())) {
+                t.plan();
+            }
+            return ConfigWriter.resolved(task);
+        }
         RunConfig c = ConfigReader.readWithInputs(config, RunConfig.class, options.settings());
         try (ModelText text = ModelText.load(c)) {
             RunData.readAll(c, text);
@@ -173,6 +202,13 @@ public final class Runs {
     /// @param steps to take
     /// @return how it ended
     public static TrainLoop.Result trial(Path config, RunOptions options, int steps) {
+        if (ConfigReader.has(config, "task")) {
+            TaskRunConfig task = ConfigReader.readWithInputs(config, TaskRunConfig.class, options.settings());
+            Backend backend = Devices.open(task.device(), task.precision()).backend();
+            try (TaskTraining t = new TaskTraining(task, backend)) {
+                return t.trial(backend, steps, options.listeners());
+            }
+        }
         RunConfig c = ConfigReader.readWithInputs(config, RunConfig.class, options.settings());
         return FineTuning.trial(c, backend(c), steps, options.listeners());
     }

@@ -38,6 +38,11 @@ public final class HfConfig {
         for (Family family : Families.all())
             if (family.modelType().equals(type))
                 return family;
+        for (EncoderFamily encoder : EncoderFamilies.all())
+            if (encoder.modelType().equals(type))
+                throw f.bad("model_type", "a decoder here; " + type + " predicts no next token: train it with a section"
+                        + " task in run.yaml, where model.base nf4 holds it in 4 bits, and use it with classify, embed"
+                        + " and eval");
         throw f.bad("model_type", Families.all().stream().map(x -> '"' + x.modelType() + '"')
                 .collect(Collectors.joining(", ", "one of ", "")));
     }

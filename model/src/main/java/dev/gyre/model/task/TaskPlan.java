@@ -92,6 +92,12 @@ public final class TaskPlan {
                 uses, similarity, accumulate);
     }
 
+    /// The same with other adapters than those of the model.
+    public static TaskPlan of(TaskModel model, List<Adapter> adapters, List<TaskShape> shapes,
+            Set<LearningSession.Use> uses, boolean similarity, int accumulate) {
+        return new TaskPlan(model.config(), model, List.of(), adapters, shapes, uses, similarity, accumulate);
+    }
+
     private TaskIo io(TaskShape s) {
         return config instanceof TaskConfig.OfEncoder(EncoderConfig e) && e.input() instanceof Image i
                 ? TaskIo.of(s, config.head(), s.T() - i.tokens().size(), i.patchSize())

@@ -110,7 +110,10 @@ final class CheckCommand extends GyreCommand {
             // most runs of a sweep read the same examples
             Map<List<Object>, RunData.Load> known = new HashMap<>();
             for (Sweep.Run run : sweep.runs()) {
-                RunConfig c = run.config();
+                if (!(run.config() instanceof RunConfig c)) {
+                    screen().result(TaskScreen.line(Text.format("%-" + width + "s", run.name()), run.config()));
+                    continue;
+                }
                 RunData.Load load = known.computeIfAbsent(
                         List.of(c.model().path(), c.data(), c.train().microBatch(), c.train().seqLen(), c.eval()),
                         _ -> RunPlan.load(c));

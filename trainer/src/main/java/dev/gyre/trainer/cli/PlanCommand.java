@@ -67,6 +67,12 @@ final class PlanCommand extends GyreCommand {
             return serve(serve);
         if (context != null)
             throw new UsageException("--context belongs to --serve N");
+        if (ConfigReader.has(file, "task")) {
+            if (limit != null || workers != 1)
+                throw new UsageException(file + ": --limit and --workers plan runs of language models; this one has a"
+                        + " task");
+            return TaskScreen.plan(screen(), file, set);
+        }
         RunConfig c = ConfigReader.read(file, RunConfig.class, set);
         long most = limit == null ? 0 : size(limit);
         int threads = Runtime.getRuntime().availableProcessors();

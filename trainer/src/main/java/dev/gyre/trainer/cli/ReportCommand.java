@@ -1,12 +1,15 @@
 package dev.gyre.trainer.cli;
 
+import dev.gyre.kernels.devices.Devices;
 import dev.gyre.model.files.AtomicFiles;
 import dev.gyre.trainer.cli.screen.ExitCode;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.RunConfig;
+import dev.gyre.trainer.config.TaskRunConfig;
 import dev.gyre.trainer.plan.RunDevice;
 import dev.gyre.trainer.report.Report;
 import dev.gyre.trainer.report.Results;
+import dev.gyre.trainer.task.TaskUse;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import org.jspecify.annotations.Nullable;
@@ -37,6 +40,18 @@ final class ReportCommand extends GyreCommand {
         AtomicFiles.checkFile(dir.resolve(Report.PAGE));
         if (png != null)
             AtomicFiles.checkResult(png, "PNG\r\n", "a PNG picture");
+        if (ConfigReader.has(dir.resolve("run.yaml"), "task")) {
+            boolean finished = Results.read(dir) != null;
+            TaskRunConfig task = ConfigReader.read(dir.resolve("run.yaml"), TaskRunConfig.class, java.util.List.of());
+            screen().result("wrote " + (finished
+                    ? TaskUse.report(dir, Devices.open(task.device(), task.precision()).backend(), screen()::note)
+                    : Report.write(dir)));
+            if (png != null) {
+                picture(png);
+                screen().result("wrote " + png);
+            }
+            return ExitCode.OK;
+        }
         RunConfig c = ConfigReader.read(dir.resolve("run.yaml"), RunConfig.class, java.util.List.of());
         if (Results.read(dir) != null && (again || !Report.isExamined(dir))) {
             screen().status("looking at the result ...");

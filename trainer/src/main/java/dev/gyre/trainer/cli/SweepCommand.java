@@ -16,7 +16,10 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.Objects;
+import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
@@ -119,8 +122,13 @@ final class SweepCommand extends GyreCommand {
     private static String summary(Results r) {
         Results.Scores a = r.after();
         return (a.exact() == null ? "" : Text.format("exact %.1f %% · ", 100 * a.exact()))
-                + (a.loss() == null ? "" : Text.format("loss %.4f · ", a.loss()))
+                + (a.loss() == null ? "" : Text.format("loss %.4f · ", a.loss())) + first(a.scores())
                 + Text.format("%.0f ms/step", 1e3 * r.stepSeconds());
+    }
+
+    private static String first(@Nullable Map<String, Double> scores) {
+        return scores == null ? "" : scores.entrySet().stream().limit(1)
+                .map(e -> Text.format("%s %.4f · ", e.getKey(), e.getValue())).collect(Collectors.joining());
     }
 
     /// Trains one run in a process of its own; returns why it failed, or nothing.

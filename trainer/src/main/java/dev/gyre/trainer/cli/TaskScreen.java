@@ -1,11 +1,15 @@
 package dev.gyre.trainer.cli;
 
 import dev.gyre.dist.Collective;
+import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.kernels.devices.Devices;
+import dev.gyre.kernels.op.Buf.Role;
 import dev.gyre.model.task.TaskBatch;
 import dev.gyre.model.task.TaskPlan;
 import dev.gyre.trainer.cli.screen.ExitCode;
 import dev.gyre.trainer.cli.screen.Interrupt;
+import dev.gyre.trainer.cli.screen.PlanTable;
 import dev.gyre.trainer.cli.screen.RunScreen;
 import dev.gyre.trainer.cli.screen.Screen;
 import dev.gyre.trainer.cli.screen.Text;
@@ -14,9 +18,11 @@ import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.ConfigWriter;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.config.TaskRunConfig;
+import dev.gyre.trainer.config.TuningSettings;
 import dev.gyre.trainer.loop.TrainListener;
 import dev.gyre.trainer.record.RunDir;
 import dev.gyre.trainer.report.Report;
+import dev.gyre.trainer.report.Results;
 import dev.gyre.trainer.run.Follower;
 import dev.gyre.trainer.run.TrainingRun;
 import dev.gyre.trainer.task.TaskScores;
@@ -24,6 +30,8 @@ import dev.gyre.trainer.task.TaskTraining;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /// What `gyre train` and `gyre check` do with a run.yaml that has a section `task`.
@@ -60,21 +68,22 @@ final class TaskScreen {
             String again = RunScreen.again("train", dir);
             int code = RunScreen.train(screen, run, device, header(c, training), again);
             if (code != ExitCode.OK) {
+                screen.result("report    " + Report.write(dir));
                 if (page != null)
                     page.is("stopped", "go on with " + again);
                 return code;
             }
             if (page != null)
                 page.is("measuring", "");
-            TaskScores after = training.end(run);
+            Results.Scores after = training.end(run, device.backend()).after();
             if (before != null)
                 screen.result("before    " + before);
-            if (after != null) {
-                screen.result("after     " + after);
+            if (after.loss() != null) {
+                screen.result("after     " + new TaskScores(after.loss(), Objects.requireNonNull(after.scores())));
                 screen.result("report    " + dir.resolve(Report.PAGE));
             }
             if (page != null)
-                page.is("finished", after == null ? "" : "the report is " + dir.resolve(Report.PAGE));
+                page.is("finished", after.loss() == null ? "" : "the report is " + dir.resolve(Report.PAGE));
             return code;
         } catch (RuntimeException e) {
             if (page != null)
@@ -127,6 +136,46 @@ final class TaskScreen {
         }
         screen.result(file + ": ok");
         return ExitCode.OK;
+    }
+
+    static int plan(Screen screen, Path file, List<String> set) {
+        TaskRunConfig c = ConfigReader.readWithInputs(file, TaskRunConfig.class, set);
+        Backend backend = new CpuBackend();
+        try (TaskTraining t = new TaskTraining(c, backend)) {
+            screen.result("planned memory of every method on this run's modules (its own as configured), every base:");
+            screen.result(Text.format("  %-10s %-11s %10s %8s %10s %10s %11s %10s", "method", "base", "trained",
+                    "share", "weights", "trained", "activations", "together"));
+            for (TaskTraining.Planned p : t.sideBySide(PlanTable.methods(), backend)) {
+                TaskPlan plan = p.plan();
+                if (plan == null) {
+                    screen.result(Text.format("  %-10s %-11s not possible: %s", p.method(), PlanTable.word(p.base()),
+                            p.impossible()));
+                    continue;
+                }
+                Map<Role, Long> by = plan.memory().bytesByRole();
+                screen.result(Text.format("  %-10s %-11s %10s %8s %10s %10s %11s %10s", p.method(),
+                        PlanTable.word(p.base()), Text.big(plan.trainable()),
+                        Text.percent(plan.trainable(), t.model().parameters()), Text.bytes(of(by, Role.WEIGHT)),
+                        Text.bytes(of(by, Role.PARAM) + of(by, Role.GRAD) + of(by, Role.STATE)),
+                        Text.bytes(of(by, Role.ACTIVATION)), Text.bytes(plan.memory().bytes())));
+            }
+        }
+        return ExitCode.OK;
+    }
+
+    private static long of(Map<Role, Long> by, Role role) {
+        return by.getOrDefault(role, 0L);
+    }
+
+    /// A run of a sweep, on a line.
+    static String line(String name, TuningSettings settings) {
+        TaskRunConfig c = (TaskRunConfig) settings;
+        try (TaskTraining t = new TaskTraining(c, new CpuBackend())) {
+            TaskPlan plan = t.plan();
+            return name + Text.format("  %-6s %-10s %8s %10s %8s %10s planned", c.adapter().method(),
+                    PlanTable.word(c.model().base()), Text.format("%.1e", c.train().lr()), Text.count(plan.trainable()),
+                    Text.percent(plan.trainable(), t.model().parameters()), Text.bytes(plan.memory().bytes()));
+        }
     }
 
     private static String model(TaskRunConfig c, TaskTraining run) {

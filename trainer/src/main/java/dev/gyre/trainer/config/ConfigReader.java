@@ -46,7 +46,17 @@ public final class ConfigReader {
 
     /// Reads `file`, then lays `overrides` (`train.lr=3e-4`, values in YAML) over it.
     public static <R extends Record> R read(Path file, Class<R> type, List<String> overrides) {
+        requireKind(file, type);
         return parse(file.toString(), text(file), type, overrides);
+    }
+
+    /// Commands that read runs of language models say so of others, before they complain of keys.
+    private static void requireKind(Path file, Class<?> type) {
+        if (type == RunConfig.class && has(file, "task"))
+            throw new ConfigException(file
+                    + ": has a section task, and this is for runs of language models; runs with a"
+                    + " task have check, plan, train, watch, report, sweep, compare, eval, classify, embed and merge"
+                    + " (docs/tasks.md)");
     }
 
     private static String text(Path file) {
@@ -71,6 +81,7 @@ public final class ConfigReader {
     /// As [#read], then looks whether everything that `file` names for reading is there; where not, the message points at
     /// the name.
     public static <R extends Record> R readWithInputs(Path file, Class<R> type, List<String> overrides) {
+        requireKind(file, type);
         return parseWithInputs(file.toString(), text(file), type, overrides);
     }
 

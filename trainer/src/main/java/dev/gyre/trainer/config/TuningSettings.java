@@ -11,6 +11,14 @@ public interface TuningSettings extends LoopSettings {
     /// What is trained.
     Tuning adapter();
 
+    /// A configuration whose model and data are there.
+    ///
+    /// @param settings keys that are replaced, `KEY=VALUE`
+    static TuningSettings read(Path file, List<String> settings) {
+        return ConfigReader.has(file, "task") ? ConfigReader.readWithInputs(file, TaskRunConfig.class, settings)
+                : ConfigReader.readWithInputs(file, RunConfig.class, settings);
+    }
+
     /// The configuration in a run directory.
     static TuningSettings of(Path dir) {
         Path file = dir.resolve("run.yaml");

@@ -2,9 +2,8 @@ package dev.gyre.trainer.report;
 
 import dev.gyre.kernels.InputException;
 import dev.gyre.model.files.FormatException;
-import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.ConfigWriter;
-import dev.gyre.trainer.config.RunConfig;
+import dev.gyre.trainer.config.TuningSettings;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -26,7 +25,7 @@ public final class Comparison {
     public static final String PAGE_MARK = "<title>Gyre";
 
     /// A finished run.
-    public record Row(String name, Path dir, RunConfig config, Results results) {
+    public record Row(String name, Path dir, TuningSettings config, Results results) {
     }
 
     /// The format of rates: as many digits as they need, up to three.
@@ -92,7 +91,7 @@ public final class Comparison {
                 throw new FormatException(p, "is neither a run directory (run.yaml) nor a folder of them");
             inside.forEach(r -> add(r, rows, missing));
         }
-        List<Column> columns = allColumns();
+        List<Column> columns = allColumns(rows);
         if (reference != null) {
             if (rows.stream().noneMatch(r -> isReference(r, reference)))
                 throw new InputException("--relative " + reference + ": no such run among "
@@ -111,7 +110,7 @@ public final class Comparison {
         if (r == null)
             missing.putIfAbsent(name, "not finished");
         else
-            rows.add(new Row(name, dir, ConfigReader.read(dir.resolve("run.yaml"), RunConfig.class, List.of()), r));
+            rows.add(new Row(name, dir, TuningSettings.of(dir), r));
     }
 
     /// Run directories in a folder, in a sweep's order where there is one.
@@ -148,7 +147,33 @@ public final class Comparison {
         return x == null ? Double.NaN : x;
     }
 
-    private static List<Column> allColumns() {
+    /// Scores of runs with a task have the columns behind the loss.
+    private static List<Column> allColumns(List<Row> rows) {
+        List<Column> all = new ArrayList<>();
+        for (Column c : plainColumns()) {
+            all.add(c);
+            if (c.key.equals("loss"))
+                rows.stream().flatMap(r -> names(r.results.after()).stream()).distinct().forEach(name -> {
+                    String title = name.replace('_', ' ');
+                    all.add(new Column(name + "_before", title + " before", "%.4f", 1, Better.NEITHER,
+                            r -> score(r.results.before(), name)));
+                    all.add(new Column(name, title, "%.4f", 1, Better.MORE, r -> score(r.results.after(), name)));
+                });
+        }
+        return all;
+    }
+
+    private static Set<String> names(Results.Scores s) {
+        Map<String, Double> scores = s.scores();
+        return scores == null ? Set.of() : scores.keySet();
+    }
+
+    private static double score(Results.Scores s, String name) {
+        Map<String, Double> scores = s.scores();
+        return scores == null ? Double.NaN : of(scores.get(name));
+    }
+
+    private static List<Column> plainColumns() {
         return new ArrayList<>(List.of(
                 new Column("learning_rate", "lr", SHORTEST, 1, Better.NEITHER, r -> r.config.train().lr()),
                 new Column("trained", "trained", "%,.0f", 1, Better.LESS, r -> r.results.trained()),
@@ -251,7 +276,7 @@ public final class Comparison {
 
     /// The configuration by key, without what other columns tell, what was not set, and where the run was written.
     private static Map<String, String> told(Row r) {
-        Map<String, String> out = ConfigWriter.flat(r.config);
+        Map<String, String> out = ConfigWriter.flat(r.config.record());
         String rank = out.get("adapter.r");
         String alpha = out.get("adapter.alpha");
         if (rank != null && alpha != null)

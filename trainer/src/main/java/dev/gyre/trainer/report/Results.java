@@ -2,6 +2,7 @@ package dev.gyre.trainer.report;
 
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.op.Buf.Role;
+import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.adapter.Full;
 import dev.gyre.model.adapter.Geometry;
 import dev.gyre.model.files.AtomicFiles;
@@ -10,6 +11,7 @@ import dev.gyre.model.files.Json;
 import dev.gyre.model.transformer.Transformer;
 import dev.gyre.trainer.config.DataFiles;
 import dev.gyre.trainer.config.RunConfig;
+import dev.gyre.trainer.config.TuningSettings;
 import dev.gyre.trainer.data.Batches;
 import dev.gyre.trainer.data.DataSets;
 import dev.gyre.trainer.data.ModelText;
@@ -69,8 +71,14 @@ public record Results(String method, String base, String model, String device, l
     /// @param answered number of these tasks
     /// @param forgetting loss on `results.forgetting`
     /// @param kept share of exact answers among the first `results.answers` tasks of `results.forgetting`
+    /// @param scores of a run with a task, by name: accuracy and others
     public record Scores(@Nullable Double loss, @Nullable Double exact, @Nullable Double tokens, int answered,
-            @Nullable Double forgetting, @Nullable Double kept) {
+            @Nullable Double forgetting, @Nullable Double kept, @Nullable Map<String, Double> scores) {
+        /// Of a run with a task.
+        public static Scores of(@Nullable Double loss, @Nullable Map<String, Double> scores) {
+            return new Scores(loss, null, null, 0, null, null, scores);
+        }
+
         public @Nullable Double perplexity() {
             return loss == null ? null : Math.exp(loss);
         }
@@ -109,7 +117,16 @@ public record Results(String method, String base, String model, String device, l
         Transformer result = ModelRef.of(dir, List.of()).load();
         long parameters = result.parameters();
         Scores after = scores(c, result, text, backend);
-        List<Geometry> g = result.adapters().stream().flatMap(a -> a.modules().stream())
+        return write(c, dir, t, backend, parameters, before, after, result.adapters());
+    }
+
+    /// Writes the file.
+    ///
+    /// @param parameters of the base model
+    /// @param adapters of the result; none where all weights were trained
+    public static Results write(TuningSettings c, Path dir, Training t, Backend backend, long parameters,
+            Scores before, Scores after, List<Adapter> adapters) {
+        List<Geometry> g = adapters.stream().flatMap(a -> a.modules().stream())
                 .<Geometry>mapMulti((m, out) -> {
                     Geometry x = m.geometry();
                     if (x != null)
@@ -129,7 +146,11 @@ public record Results(String method, String base, String model, String device, l
     }
 
     ObjectNode json() {
-        return JSON.valueToTree(this);
+        ObjectNode o = JSON.valueToTree(this);
+        for (String side : List.of("before", "after"))
+            if (o.path(side) instanceof ObjectNode scores && scores.path("scores").isNull())
+                scores.remove("scores");
+        return o;
     }
 
     /// The results of a run, or null when it has none (yet).
@@ -189,7 +210,7 @@ public record Results(String method, String base, String model, String device, l
             if (a.all() > 0)
                 kept = a.share();
         }
-        return new Scores(loss, exact, tokens, answered, forgetting, kept);
+        return new Scores(loss, exact, tokens, answered, forgetting, kept, null);
     }
 
     private static double loss(RunConfig c, Transformer model, Backend backend, TokenizedSet set) {

@@ -7,8 +7,8 @@ import dev.gyre.model.files.Json;
 import dev.gyre.trainer.config.ConfigException;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.ConfigWriter;
-import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.config.SweepConfig;
+import dev.gyre.trainer.config.TuningSettings;
 import dev.gyre.trainer.record.RunDir;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -29,7 +29,7 @@ public final class Sweep implements AutoCloseable {
     public static final String FILE = "sweep.json";
 
     /// @param config checked and complete
-    public record Run(String name, RunConfig config) {
+    public record Run(String name, TuningSettings config) {
         public Path dir() {
             return Path.of(config.output().dir());
         }
@@ -61,7 +61,7 @@ public final class Sweep implements AutoCloseable {
                 List<String> settings = new ArrayList<>(e.settings());
                 settings.addAll(settings.size() - 1, overrides);
                 runs.add(new Run(e.name(),
-                        ConfigReader.readWithInputs(Path.of(c.run()), RunConfig.class, settings)));
+                        TuningSettings.read(Path.of(c.run()), settings)));
             } catch (ConfigException x) {
                 throw new ConfigException(file + ": run " + e.name() + ": " + x.getMessage());
             }
@@ -114,7 +114,7 @@ public final class Sweep implements AutoCloseable {
     private boolean isWrittenFor(Run r) {
         try {
             return Files.isRegularFile(config(r))
-                    && Files.readString(config(r)).equals(ConfigWriter.resolved(r.config()));
+                    && Files.readString(config(r)).equals(ConfigWriter.resolved(r.config().record()));
         } catch (IOException e) {
             return false;
         }
@@ -180,7 +180,7 @@ public final class Sweep implements AutoCloseable {
     ///
     /// @return whether there is something to go on with
     public boolean prepare(Run r) {
-        AtomicFiles.write(config(r), ConfigWriter.resolved(r.config()));
+        AtomicFiles.write(config(r), ConfigWriter.resolved(r.config().record()));
         return isBegun(r);
     }
 
@@ -191,9 +191,8 @@ public final class Sweep implements AutoCloseable {
 
     /// Checks that a finished run was made as the sweep says now.
     private void checkUnchanged(Run r) {
-        Map<String, String> was = ConfigWriter
-                .flat(ConfigReader.read(r.dir().resolve("run.yaml"), RunConfig.class, List.of()));
-        ConfigWriter.flat(r.config()).forEach((key, now) -> {
+        Map<String, String> was = ConfigWriter.flat(TuningSettings.of(r.dir()).record());
+        ConfigWriter.flat(r.config().record()).forEach((key, now) -> {
             String before = was.getOrDefault(key, "absent");
             if (!before.equals(now))
                 throw new FormatException(r.dir(), "is finished with " + key + ": " + before + ", the sweep now says "

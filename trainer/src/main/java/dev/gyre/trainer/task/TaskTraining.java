@@ -1,12 +1,14 @@
 package dev.gyre.trainer.task;
 
 import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.GyreException;
 import dev.gyre.kernels.op.HostData;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.adapter.AdapterOptions;
 import dev.gyre.model.adapter.BaseWeights;
 import dev.gyre.model.adapter.Full;
 import dev.gyre.model.adapter.Targets;
+import dev.gyre.model.adapter.Tuning;
 import dev.gyre.model.family.EncoderConfig.Problem;
 import dev.gyre.model.files.Json;
 import dev.gyre.model.task.TaskBatch;
@@ -30,6 +32,7 @@ import dev.gyre.trainer.loop.TrainLoop;
 import dev.gyre.trainer.loop.Validation;
 import dev.gyre.trainer.plan.MemoryEstimate;
 import dev.gyre.trainer.report.Report;
+import dev.gyre.trainer.report.Results;
 import dev.gyre.trainer.run.Training;
 import dev.gyre.trainer.run.TrainingRun;
 import java.nio.file.Files;
@@ -81,7 +84,7 @@ public final class TaskTraining implements Training<TaskBatch> {
                 : data(TaskReader.read(Path.of(c.data().valid()), c.task(), c.data()));
         this.batches = new TaskStream(train, c.data().train(), c.train().microBatch(), c.data().flip(), c.seed());
         this.steps = stepsOf();
-        this.adapter = c.adapter() instanceof AdapterOptions options ? adapted(options, backend) : null;
+        this.adapter = c.adapter() instanceof AdapterOptions options ? adapted(options, model, backend) : null;
         if (adapter != null)
             model.attach(adapter.options().title(), adapter);
     }
@@ -119,13 +122,13 @@ public final class TaskTraining implements Training<TaskBatch> {
     }
 
     /// With what of the head is new, and its last layer, trained and saved whole, as PEFT does.
-    private Adapter adapted(AdapterOptions options, Backend backend) {
+    private Adapter adapted(AdapterOptions options, TaskModel on, Backend backend) {
         Targets t = options.targets();
         AdapterOptions own = options;
         if (t.modulesToSave().isEmpty() && !model.headModules().isEmpty())
             own = options.with(t.saving(modules().toArray(String[]::new)));
-        return Adapter.create(own.inRun(c.seed(), steps), model, c.seed(),
-                new BaseWeights(model, backend, (_, _, _, _) -> {
+        return Adapter.create(own.inRun(c.seed(), steps), on, c.seed(),
+                new BaseWeights(on, backend, (_, _, _, _) -> {
                 }));
     }
 
@@ -227,6 +230,41 @@ public final class TaskTraining implements Training<TaskBatch> {
         return TaskPlan.of(model, shapes(), full(), uses(), similarity(), c.train().accumulate());
     }
 
+    /// The run with other methods on the same modules, and over other bases.
+    ///
+    /// @param others one configuration of each method
+    public List<Planned> sideBySide(List<Tuning> others, Backend backend) {
+        List<Planned> out = new ArrayList<>();
+        for (Storage base : List.of(Storage.F32, Storage.BF16, Storage.NF4, Storage.NF4_DOUBLE)) {
+            TaskModel on = TaskModel.load(dir, base, c.seed());
+            for (Tuning t : others)
+                if (base == Storage.F32 || !(t instanceof Full))
+                    out.add(planned(t.getClass() == c.adapter().getClass() ? c.adapter() : t, base, on, backend));
+        }
+        return out;
+    }
+
+    /// A method over a base.
+    ///
+    /// @param plan null where it is not possible
+    /// @param impossible and why
+    public record Planned(String method, Storage base, @Nullable TaskPlan plan, @Nullable String impossible) {
+    }
+
+    private Planned planned(Tuning t, Storage base, TaskModel on, Backend backend) {
+        try {
+            TaskPlan plan = switch (t) {
+                case AdapterOptions o -> TaskPlan.of(on, List.of(adapted(c.adapter() instanceof AdapterOptions own
+                        ? o.with(own.targets()) : o, on, backend)), shapes(), uses(), similarity(),
+                        c.train().accumulate());
+                case Full _ -> TaskPlan.of(on, shapes(), true, uses(), similarity(), c.train().accumulate());
+            };
+            return new Planned(t.method(), base, plan, null);
+        } catch (GyreException | ArithmeticException e) {
+            return new Planned(t.method(), base, null, e.getMessage());
+        }
+    }
+
     @Override
     public @Nullable Validation validation(LearningSession<TaskBatch> session) {
         return valid == null ? null : _ -> {
@@ -272,14 +310,21 @@ public final class TaskTraining implements Training<TaskBatch> {
         return before;
     }
 
-    /// Measures the result of a run that is done, and writes scores and report; null without validation.
-    public @Nullable TaskScores end(TrainingRun<TaskBatch> run) {
+    /// Measures the result of a run that is done, and writes scores, report and what is compared.
+    ///
+    /// @param backend of the run
+    public Results end(TrainingRun<TaskBatch> run, Backend backend) {
         TaskEvaluation e = valid == null ? null : evaluate(run.session(), valid);
         TaskScores after = e == null ? null : TaskScores.of(e);
         run.dir().write(SCORES, Json.pretty(described(before, after)));
         if (valid != null && e != null)
             run.dir().write(Report.PAGE, TaskReport.html(c, names, valid, before, e, model.config()));
-        return after;
+        return Results.write(c, run.dir().path(), Results.Training.of(run), backend, model.parameters(),
+                scores(before), scores(after), model.adapters());
+    }
+
+    private static Results.Scores scores(@Nullable TaskScores s) {
+        return s == null ? Results.Scores.of(null, null) : Results.Scores.of(s.loss(), s.scores());
     }
 
     /// Trains some steps and writes nothing.

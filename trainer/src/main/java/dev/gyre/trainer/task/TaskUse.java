@@ -24,6 +24,7 @@ import dev.gyre.model.transformer.LearningSession.Use;
 import dev.gyre.model.weights.Storage;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.TaskRunConfig;
+import dev.gyre.trainer.report.Report;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -239,6 +240,27 @@ public final class TaskUse implements AutoCloseable {
         try (TaskSession s = session(data)) {
             return TaskEvaluation.of(s, model.config(), kind, data, BATCH);
         }
+    }
+
+    /// Writes the page of a finished run again.
+    ///
+    /// @return the page
+    public static Path report(Path run, Backend backend, Consumer<String> warnings) {
+        TaskRunConfig c = ConfigReader.read(run.resolve("run.yaml"), TaskRunConfig.class, List.of());
+        Path page = run.resolve(Report.PAGE);
+        String file = c.data().valid();
+        if (file == null)
+            throw new InputException(run + ": the run has no data.valid, so there is nothing to show of its result");
+        try (TaskUse use = open(run, List.of(), null, backend, warnings)) {
+            TaskData valid = use.data(TaskReader.read(Path.of(file), new TaskRunConfig.Task(use.kind, use.names),
+                    c.data()), use.kind);
+            try (TaskSession s = use.session(valid)) {
+                TaskEvaluation e = TaskEvaluation.of(s, use.model.config(), use.kind, valid, BATCH);
+                AtomicFiles.write(page, TaskReport.html(c, use.names, valid,
+                        TaskScores.read(run.resolve("task.json"), "before"), e, use.model.config()));
+            }
+        }
+        return page;
     }
 
     private float[] outputs(List<TaskExample> examples) {

@@ -263,7 +263,7 @@ class TaskResumeTest {
         try (TrainingRun<TaskBatch> run = TrainingRun.open(t, false, backend, "test", one)) {
             t.begin(run);
             TrainLoop.Result r = run.run(List.of(), () -> false);
-            t.end(run);
+            t.end(run, backend);
             return r;
         }
     }

@@ -44,7 +44,7 @@ class ComparisonTest {
     }
 
     private static Results.Scores scores(double loss, double forgetting, double kept) {
-        return new Results.Scores(loss, 1.0, 1.0, 10, forgetting, kept);
+        return new Results.Scores(loss, 1.0, 1.0, 10, forgetting, kept, null);
     }
 
     private Comparison compare() {
@@ -130,8 +130,8 @@ class ComparisonTest {
 
     private static boolean forgot(Double before, Double after, Double kept, Double keptAfter) {
         return Report.forgot(new Results("lora", "f32", "base", "cpu", 1, 1, 1, 1, 1, 1,
-                new Results.Memory(1, 1, 1, 1, 1), new Results.Scores(1.0, null, null, 0, before, kept),
-                new Results.Scores(1.0, null, null, 0, after, keptAfter), null));
+                new Results.Memory(1, 1, 1, 1, 1), new Results.Scores(1.0, null, null, 0, before, kept, null),
+                new Results.Scores(1.0, null, null, 0, after, keptAfter, null), null));
     }
 
     @Test
