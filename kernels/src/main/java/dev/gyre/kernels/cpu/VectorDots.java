@@ -4,7 +4,6 @@ import static dev.gyre.kernels.cpu.Vectors.L;
 import static dev.gyre.kernels.cpu.Vectors.S;
 import static dev.gyre.kernels.cpu.Vectors.SI;
 import static dev.gyre.kernels.cpu.Vectors.SS;
-import static dev.gyre.kernels.cpu.Vectors.WIDE;
 import static dev.gyre.kernels.cpu.Vectors.at;
 import static dev.gyre.kernels.cpu.Vectors.fma;
 import static dev.gyre.kernels.cpu.Vectors.sum;
@@ -29,9 +28,6 @@ final class VectorDots {
             int ai = ao + i * lda;
             int ci = co + i * ldc;
             int j = 0;
-            // 16 sums and 5 operands are more than 16 registers
-            for (; WIDE && j <= N - 4; j += 4)
-                tile4x4(K, a, ai, lda, b, bo + j * ldb, ldb, c, ci + j, ldc);
             for (; j <= N - 2; j += 2)
                 tile4x2(K, a, ai, lda, b, bo + j * ldb, ldb, c, ci + j, ldc);
             for (; j < N; j++)
@@ -175,74 +171,5 @@ final class VectorDots {
         c[co + 2 * ldc + 1] = rest(end, K, a, a2, b, b1, sum(s21));
         c[co + 3 * ldc] = rest(end, K, a, a3, b, b0, sum(s30));
         c[co + 3 * ldc + 1] = rest(end, K, a, a3, b, b1, sum(s31));
-    }
-
-    private static void tile4x4(int K, float[] a, int a0, int lda, float[] b, int b0, int ldb, float[] c, int co,
-            int ldc) {
-        int a1 = a0 + lda;
-        int a2 = a1 + lda;
-        int a3 = a2 + lda;
-        int b1 = b0 + ldb;
-        int b2 = b1 + ldb;
-        int b3 = b2 + ldb;
-        FloatVector s00 = FloatVector.zero(S);
-        FloatVector s01 = s00;
-        FloatVector s02 = s00;
-        FloatVector s03 = s00;
-        FloatVector s10 = s00;
-        FloatVector s11 = s00;
-        FloatVector s12 = s00;
-        FloatVector s13 = s00;
-        FloatVector s20 = s00;
-        FloatVector s21 = s00;
-        FloatVector s22 = s00;
-        FloatVector s23 = s00;
-        FloatVector s30 = s00;
-        FloatVector s31 = s00;
-        FloatVector s32 = s00;
-        FloatVector s33 = s00;
-        int end = whole(K);
-        for (int k = 0; k < end; k += L) {
-            FloatVector y0 = at(b, b0 + k);
-            FloatVector y1 = at(b, b1 + k);
-            FloatVector y2 = at(b, b2 + k);
-            FloatVector y3 = at(b, b3 + k);
-            FloatVector x = at(a, a0 + k);
-            s00 = fma(x, y0, s00);
-            s01 = fma(x, y1, s01);
-            s02 = fma(x, y2, s02);
-            s03 = fma(x, y3, s03);
-            x = at(a, a1 + k);
-            s10 = fma(x, y0, s10);
-            s11 = fma(x, y1, s11);
-            s12 = fma(x, y2, s12);
-            s13 = fma(x, y3, s13);
-            x = at(a, a2 + k);
-            s20 = fma(x, y0, s20);
-            s21 = fma(x, y1, s21);
-            s22 = fma(x, y2, s22);
-            s23 = fma(x, y3, s23);
-            x = at(a, a3 + k);
-            s30 = fma(x, y0, s30);
-            s31 = fma(x, y1, s31);
-            s32 = fma(x, y2, s32);
-            s33 = fma(x, y3, s33);
-        }
-        c[co] = rest(end, K, a, a0, b, b0, sum(s00));
-        c[co + 1] = rest(end, K, a, a0, b, b1, sum(s01));
-        c[co + 2] = rest(end, K, a, a0, b, b2, sum(s02));
-        c[co + 3] = rest(end, K, a, a0, b, b3, sum(s03));
-        c[co + ldc] = rest(end, K, a, a1, b, b0, sum(s10));
-        c[co + ldc + 1] = rest(end, K, a, a1, b, b1, sum(s11));
-        c[co + ldc + 2] = rest(end, K, a, a1, b, b2, sum(s12));
-        c[co + ldc + 3] = rest(end, K, a, a1, b, b3, sum(s13));
-        c[co + 2 * ldc] = rest(end, K, a, a2, b, b0, sum(s20));
-        c[co + 2 * ldc + 1] = rest(end, K, a, a2, b, b1, sum(s21));
-        c[co + 2 * ldc + 2] = rest(end, K, a, a2, b, b2, sum(s22));
-        c[co + 2 * ldc + 3] = rest(end, K, a, a2, b, b3, sum(s23));
-        c[co + 3 * ldc] = rest(end, K, a, a3, b, b0, sum(s30));
-        c[co + 3 * ldc + 1] = rest(end, K, a, a3, b, b1, sum(s31));
-        c[co + 3 * ldc + 2] = rest(end, K, a, a3, b, b2, sum(s32));
-        c[co + 3 * ldc + 3] = rest(end, K, a, a3, b, b3, sum(s33));
     }
 }

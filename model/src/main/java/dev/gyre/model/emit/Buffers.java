@@ -202,6 +202,11 @@ public final class Buffers {
         return b;
     }
 
+    /// Whether a buffer has the same values for as long as the parameters do: weights, parameters, tables.
+    public boolean isFixed(Buf root) {
+        return root.role() == Buf.Role.WEIGHT || root.role() == Buf.Role.PARAM || tables.containsKey(root);
+    }
+
     /// Values to bind to a WEIGHT buffer that was made here.
     public HostData data(Buf weight) {
         HostData c = constants.get(weight);

@@ -19,6 +19,7 @@ import java.util.Map;
 import java.util.NavigableMap;
 import java.util.Objects;
 import java.util.TreeMap;
+import org.jspecify.annotations.Nullable;
 
 /// Continues several sequences together, each in a slot of the caches of keys and values: one pass over the weights gives
 /// each of them a token. The sequences of a pass belong to one model, but a decoder may hold several that share weights: a
@@ -40,10 +41,12 @@ public final class BatchDecoder implements AutoCloseable {
     record Variant(Buffers.Source source, List<Adapter> adapters) {
     }
 
-    /// What one model runs: passes by the number of their rows, with logits, and without (parts of prompts).
-    record Passes(Buffers store, NavigableMap<Integer, TransformerProgram.Decoding> steps,
+    /// What one model runs: what comes before all passes, and passes by the number of their rows, with logits, and without (parts of prompts).
+    record Passes(Buffers store, @Nullable Program once, NavigableMap<Integer, TransformerProgram.Decoding> steps,
             NavigableMap<Integer, TransformerProgram.Decoding> parts) {
         void addTo(List<Program> programs) {
+            if (once != null)
+                programs.add(once);
             steps.values().forEach(d -> programs.add(d.program()));
             parts.values().forEach(d -> programs.add(d.program()));
         }
@@ -105,6 +108,13 @@ public final class BatchDecoder implements AutoCloseable {
         this.plan = MemoryPlan.of(e.programs());
         for (Passes p : passes)
             p.store.fill(session, plan);
+        prepare();
+    }
+
+    private void prepare() {
+        for (Passes p : passes)
+            if (p.once != null)
+                session.run(p.once);
     }
 
     static Emitted emit(ModelConfig config, List<Variant> variants, int slots, int positions) {
@@ -126,13 +136,16 @@ public final class BatchDecoder implements AutoCloseable {
             Buffers store = new Buffers(v.source, trained, passes.isEmpty() ? null : passes.getFirst().store);
             TransformerProgram emit = new TransformerProgram(config, store, Transformer.byModule(v.adapters), positions,
                     Backend.LOGITS);
+            Fixed fixed = new Fixed(store);
             NavigableMap<Integer, TransformerProgram.Decoding> steps = new TreeMap<>();
             for (int n = 1; !steps.containsKey(most); n = Math.min(most, 2 * n))
-                steps.put(n, emit.decoding(caches, inputs.computeIfAbsent(n, TransformerProgram.Tokens::of), logits));
+                steps.put(n, emit.decoding(caches, inputs.computeIfAbsent(n, TransformerProgram.Tokens::of), logits,
+                        fixed));
             NavigableMap<Integer, TransformerProgram.Decoding> parts = new TreeMap<>();
             for (int n : new int[] {FEW, CHUNK})
-                parts.put(n, emit.decoding(caches, inputs.computeIfAbsent(n, TransformerProgram.Tokens::of), null));
-            passes.add(new Passes(store, steps, parts));
+                parts.put(n, emit.decoding(caches, inputs.computeIfAbsent(n, TransformerProgram.Tokens::of), null,
+                        fixed));
+            passes.add(new Passes(store, fixed.program(), steps, parts));
         }
         return new Emitted(passes, logits);
     }
@@ -156,6 +169,7 @@ public final class BatchDecoder implements AutoCloseable {
     public void reload() {
         for (Passes p : passes)
             p.store.fillParams(session, plan);
+        prepare();
         for (Slot s : slots)
             s.at = 0;
     }

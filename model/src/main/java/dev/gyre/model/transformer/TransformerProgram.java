@@ -413,9 +413,17 @@ final class TransformerProgram {
     /// Feeds T tokens, of one sequence or of several, through the caches.
     ///
     /// @param logits whose first T rows become those of the tokens, (T,V) or more; null: nobody wants them
-    Decoding decoding(Caches caches, Tokens tokens, @Nullable Buf logits) {
+    /// @param fixed takes what is the same for all tokens
+    Decoding decoding(Caches caches, Tokens tokens, @Nullable Buf logits, Fixed fixed) {
+        Program p = fixed.without((logits == null ? "feed " : "decode ") + tokens.T, e -> {
+            decode(e, caches, tokens, logits);
+            return e.build();
+        });
+        return new Decoding(logits == null ? p.withoutUnread() : p, tokens);
+    }
+
+    private void decode(Emitter e, Caches caches, Tokens tokens, @Nullable Buf logits) {
         int T = tokens.T;
-        Emitter e = new Emitter((logits == null ? "feed " : "decode ") + T, store, false);
         int H = c.attention().heads();
         int KV = c.attention().kvHeads();
         int D = c.attention().headDim();
@@ -434,13 +442,12 @@ final class TransformerProgram {
             });
         }
         if (logits == null)
-            return new Decoding(e.build().withoutUnread(), tokens);
+            return;
         e.mark();
         Buf h = Norms.forward(e, store, ModelConfig.FINAL_NORM, x, T, C, c.norms()).y();
         e.scope(ModelConfig.HEAD);
         Buf z = logits.view("logits", 0, T, V);
         head().forward(e, h, z, T);
         finish(e, z, false);
-        return new Decoding(e.build(), tokens);
     }
 }

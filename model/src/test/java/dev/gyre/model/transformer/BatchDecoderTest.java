@@ -6,6 +6,10 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.cpu.CpuBackend;
+import dev.gyre.kernels.op.AttentionOps;
+import dev.gyre.kernels.op.CayleyOps;
+import dev.gyre.kernels.op.Op;
+import dev.gyre.kernels.op.RopeOps;
 import dev.gyre.kernels.tornado.TornadoBackend;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.adapter.AdapterOptions;
@@ -18,6 +22,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -152,6 +157,28 @@ class BatchDecoderTest {
             assertThatThrownBy(() -> d.open(0, 0, new int[] {V})).isInstanceOf(InputException.class)
                     .hasMessageContaining("outside the vocabulary");
         }
+    }
+
+    /// Rotations are computed once, not for each token, and again when the parameters have changed; only the dense forms of
+    /// OFT v1, which would keep a copy of each weight, are not.
+    @Test
+    void whatIsFixedIsComputedOnce() {
+        Transformer base = load("qwen3", Storage.F32);
+        for (AdapterOptions options : MethodsOnDevicesTest.methods()) {
+            Transformer m = adapted(base, options, 3);
+            BatchDecoder.Passes p = BatchDecoder.emit(m.config(),
+                    List.of(new BatchDecoder.Variant(m, m.adapters())), 4, LENGTH).passes().getFirst();
+            List<Op> each = Stream.concat(p.steps().values().stream(), p.parts().values().stream())
+                    .flatMap(d -> d.program().ops().stream()).toList();
+            if (p.once() == null)
+                continue;
+            assertThat(each).as(options.toString()).noneMatch(o -> o instanceof CayleyOps);
+            assertThat(p.once().ops()).as(options.toString())
+                    .noneMatch(o -> o instanceof AttentionOps || o instanceof RopeOps);
+        }
+        Transformer oft = adapted(base, MethodsOnDevicesTest.methods().getFirst(), 3);
+        assertThat(BatchDecoder.emit(oft.config(), List.of(new BatchDecoder.Variant(oft, oft.adapters())), 1, LENGTH)
+                .passes().getFirst().once()).isNotNull();
     }
 
     /// Weights are there once, whatever the number of adapters on them.

@@ -11,7 +11,7 @@ import java.util.Map;
 /// Peak memory of a server, by part, in bytes: known before it starts, and not exceeded whatever is asked.
 ///
 /// @param weights of the base, as they are stored, once for all adapters, and tables of positions
-/// @param adapters their tensors, as read and as the programs hold them
+/// @param adapters their tensors, as read and as the programs hold them, and what is computed of them once
 /// @param cache keys and values of all slots
 /// @param working arena, inputs and logits of the programs
 /// @param requests bodies that are being read, texts and tokens of answers
@@ -26,15 +26,17 @@ public record ServeMemory(long weights, long adapters, long cache, long working,
             int threads, long runtime) {
         MemoryPlan plan = MemoryPlan.of(model.server(models, slots, context));
         Map<Role, Long> by = plan.bytesByRole();
-        long cache = by.getOrDefault(Role.STATE, 0L);
+        long cache = 2L * 4 * model.config().shape().layers() * slots * context * model.config().attention().kvWidth();
+        // what adapters compute once, such as rotations, is kept beside the cache
+        long computed = by.getOrDefault(Role.STATE, 0L) - cache;
         long params = by.getOrDefault(Role.PARAM, 0L);
         long weights = by.getOrDefault(Role.WEIGHT, 0L) - model.plannedBytes() + model.bytes();
         long scores = 4L * threads * context * model.config().attention().heads()
                 / model.config().attention().kvHeads();
         // the rows that the engine samples from, and what a sampler makes of one
         long logits = 4L * slots * model.config().vocabSize() + 16L * model.config().vocabSize();
-        return new ServeMemory(weights, 2 * params, cache,
-                plan.bytes() - cache - params - by.getOrDefault(Role.WEIGHT, 0L) + logits
+        return new ServeMemory(weights, 2 * params + computed, cache,
+                plan.bytes() - cache - computed - params - by.getOrDefault(Role.WEIGHT, 0L) + logits
                         + scores,
                 ServeOptions.BODIES + (slots + queue) * (ServeOptions.SMALL + ANSWER), runtime);
     }

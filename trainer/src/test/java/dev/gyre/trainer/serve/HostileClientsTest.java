@@ -27,6 +27,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.Stream;
@@ -246,8 +247,9 @@ class HostileClientsTest {
         Map<Integer, AtomicInteger> seen = new ConcurrentHashMap<>();
         try (HttpClient client = HttpClient.newHttpClient();
                 ExecutorService all = Executors.newVirtualThreadPerTaskExecutor()) {
+            List<Future<?>> asked = new ArrayList<>();
             for (int i = 0; i < 20; i++)
-                all.submit(() -> {
+                asked.add(all.submit(() -> {
                     HttpResponse<String> r = ask(client, keyed, 1500, "Authorization", "Bearer secret");
                     seen.computeIfAbsent(r.statusCode(), _ -> new AtomicInteger()).incrementAndGet();
                     if (r.statusCode() == 429) {
@@ -255,7 +257,9 @@ class HostileClientsTest {
                         assertThat(r.body()).contains("queue_full");
                     }
                     return null;
-                });
+                }));
+            for (Future<?> one : asked)
+                one.get();
         }
         assertThat(seen.keySet()).isEqualTo(Set.of(200, 429));
         assertThat(seen.get(200).get() + seen.get(429).get()).isEqualTo(20);
