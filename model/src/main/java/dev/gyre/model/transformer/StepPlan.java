@@ -34,7 +34,7 @@ public final class StepPlan {
 
     /// As below, with logits of all tokens.
     StepPlan(ModelConfig config, Buffers.Source source, List<Tensor> weights, List<Adapter> adapters,
-            List<BatchShape> shapes, Set<TrainSession.Use> uses, int accumulate, int atOnce) {
+            List<BatchShape> shapes, Set<LearningSession.Use> uses, int accumulate, int atOnce) {
         this(config, source, weights, adapters, shapes, uses, accumulate, atOnce, Integer.MAX_VALUE);
     }
 
@@ -45,11 +45,13 @@ public final class StepPlan {
     /// @param atOnce logits held at once where not all are asked for ([dev.gyre.kernels.Backend#logits])
     /// @param last number of tokens at the end of each row to give logits for
     StepPlan(ModelConfig config, Buffers.Source source, List<Tensor> weights, List<Adapter> adapters,
-            List<BatchShape> shapes, Set<TrainSession.Use> uses, int accumulate, int atOnce, int last) {
+            List<BatchShape> shapes, Set<LearningSession.Use> uses, int accumulate, int atOnce, int last) {
         List<Tensor> trainable = new ArrayList<>(weights);
         for (Adapter a : adapters)
             trainable.addAll(a.tensors());
         this.store = new Buffers(source, trainable);
+        if (uses.contains(LearningSession.Use.NO_DROPOUT))
+            store.dropNothing();
         this.config = config;
         this.positions = shapes.stream().mapToInt(BatchShape::T).max()
                 .orElseThrow(() -> new IllegalArgumentException("a session needs at least one batch shape"));
@@ -59,17 +61,17 @@ public final class StepPlan {
         for (BatchShape s : new LinkedHashSet<>(shapes)) {
             TransformerProgram.Io b = TransformerProgram.Io.of(s);
             io.put(s, b);
-            if (uses.contains(TrainSession.Use.TRAIN))
-                training.put(s, added(emit.training(b, uses.contains(TrainSession.Use.GRADIENT_CHECKPOINTING))));
-            if (uses.contains(TrainSession.Use.EVALUATE))
+            if (uses.contains(LearningSession.Use.TRAIN))
+                training.put(s, added(emit.training(b, uses.contains(LearningSession.Use.GRADIENT_CHECKPOINTING))));
+            if (uses.contains(LearningSession.Use.EVALUATE))
                 evaluation.put(s, added(emit.evaluation(b)));
-            if (uses.contains(TrainSession.Use.LOGITS)) {
+            if (uses.contains(LearningSession.Use.LOGITS)) {
                 TransformerProgram.WithLogits l = emit.logits(b, Math.min(last, s.T()));
                 added(l.program());
                 logits.put(s, l);
             }
         }
-        this.learning = Learner.Plan.of(store, adapters, uses.contains(TrainSession.Use.TRAIN), accumulate);
+        this.learning = Learner.Plan.of(store, adapters, uses.contains(LearningSession.Use.TRAIN), accumulate);
         programs.addAll(learning.programs());
         this.memory = MemoryPlan.of(programs);
     }

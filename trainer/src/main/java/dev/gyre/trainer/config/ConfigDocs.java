@@ -27,7 +27,6 @@ public final class ConfigDocs {
         section(out, TaskRunConfig.Task.class, "task", "what is predicted");
         section(out, TaskRunConfig.Data.class, "task: data", "examples with labels");
         section(out, TaskRunConfig.Eval.class, "task: eval", "evaluation during training");
-        section(out, TaskRunConfig.Output.class, "task: output", "the run directory");
         out.append("\n## gyre pretrain\n\nSections that are not listed here are those of run.yaml.\n");
         section(out, PretrainConfig.Model.class, "model", "shape of the new model");
         out.append("\n## Presets of gyre init\n\n| preset | what for |\n|---|---|\n");
