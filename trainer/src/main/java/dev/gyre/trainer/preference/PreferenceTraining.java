@@ -172,7 +172,8 @@ public final class PreferenceTraining implements Training<PairBatch> {
             return out;
         List<PreferenceReader.Pair> all = new ArrayList<>(read);
         all.addAll(held);
-        try (PreferenceSession s = new PreferenceSession(model, backend, shapes(), false, Set.of(Use.EVALUATE), 1, loss)) {
+        try (PreferenceSession s =
+                new PreferenceSession(model, backend, shapes(), false, Set.of(Use.EVALUATE), 1, loss)) {
             for (int i = 0; i < out.length; i++) {
                 out[i][0] = s.logProbability(row(all.get(i).chosen()));
                 out[i][1] = s.logProbability(row(all.get(i).rejected()));
