@@ -96,7 +96,10 @@ public final class PreferenceSession extends LearningSession<PairBatch> {
 
     @Override
     public double evaluate(PairBatch b) {
-        return terms(b).stream().mapToDouble(PreferenceLoss.Terms::loss).sum();
+        double sum = 0;
+        for (PairBatch.Pair p : b.pairs())
+            sum += terms(p).loss();
+        return sum;
     }
 
     @Override
