@@ -82,7 +82,8 @@ class PreferenceTest {
             pairs = pairs(s);
         }
         model.enable("a", true);
-        try (SafeTensors expected = SafeTensors.open(Golden.path("preferences/" + method + "-" + name + ".safetensors"));
+        try (SafeTensors expected =
+                SafeTensors.open(Golden.path("preferences/" + method + "-" + name + ".safetensors"));
                 PreferenceSession s =
                         new PreferenceSession(model, backend, SHAPES, false, Set.of(Use.TRAIN), 1, loss(name))) {
             double[] losses = expected.f64("losses");
@@ -108,7 +109,7 @@ class PreferenceTest {
     /// In double, by central differences; large margins on both sides included.
     @ParameterizedTest
     @CsvSource({"-3, -4, -3.5, -3.7, 3, 5", "-40, -900, -41, -2, 7, 1", "-0.01, -0.2, -0.3, -0.1, 2, 3",
-            "-700, -3, -2, -500, 90, 2"})
+        "-700, -3, -2, -500, 90, 2"})
     void slopesAreThoseOfTheLoss(double c, double r, double c0, double r0, int nc, int nr) {
         for (PreferenceLoss loss : List.of(new PreferenceLoss.Dpo(0.1, 0), new PreferenceLoss.Dpo(0.5, 0.2),
                 new PreferenceLoss.Orpo(0.1), new PreferenceLoss.Orpo(2))) {

@@ -72,7 +72,7 @@ class PreferenceCommandTest {
     /// A run that stops after four steps and goes on ends as the one that never stopped, bit for bit.
     @ParameterizedTest
     @ValueSource(strings = {"{method: lora, r: 4, targets: [q_proj, down_proj]}", "{method: full}",
-            "{method: psoft, r: 4, targets: [q_proj, v_proj]}"})
+        "{method: psoft, r: 4, targets: [q_proj, v_proj]}"})
     void resumedRunsEndAlike(String adapter) throws IOException {
         Cli whole = Cli.gyre("train", config("whole", "dpo", adapter, "steps: 8, schedule: constant"));
         assertThat(whole.code).as(whole.err).isZero();
@@ -87,8 +87,8 @@ class PreferenceCommandTest {
 
     @ParameterizedTest
     @ValueSource(strings = {"{method: oft, block_size: 8}", "{method: boft, block_size: 8}", "{method: hra, r: 4}",
-            "{method: goft}", "{method: qgoft}", "{method: dora, r: 4}", "{method: adalora, init_r: 4, target_r: 2}",
-            "{method: psoft, r: 4}", "{method: lora, r: 4}"})
+        "{method: goft}", "{method: qgoft}", "{method: dora, r: 4}", "{method: adalora, init_r: 4, target_r: 2}",
+        "{method: psoft, r: 4}", "{method: lora, r: 4}"})
     void everyMethodTakesSteps(String adapter) throws IOException {
         Cli c = Cli.gyre("check", config("run", "dpo", adapter, "steps: 6"), "--steps", "1");
         assertThat(c.code).as(c.err).isZero();
@@ -100,10 +100,11 @@ class PreferenceCommandTest {
     @Test
     void whatIsWrongWithDataIsSaidInALine() throws IOException {
         Path file = config("run", "dpo", "{method: lora, r: 2}", "steps: 2");
-        for (String[] bad : new String[][] {{"{\"prompt\": \"a\", \"chosen\": \"b\"}", "needs prompt, chosen and rejected"},
-                {"[1]", "not a JSON object"}, {"{", "is not JSON"}, {"", "has no pairs"},
-                {"{\"prompt\": \"" + "a".repeat(40) + "\", \"chosen\": \"b\", \"rejected\": \"c\"}", "raise it"},
-                {"{\"prompt\": [], \"chosen\": \"b\", \"rejected\": \"c\"}", "needs prompt"}}) {
+        for (String[] bad : new String[][] {
+            {"{\"prompt\": \"a\", \"chosen\": \"b\"}", "needs prompt, chosen and rejected"},
+            {"[1]", "not a JSON object"}, {"{", "is not JSON"}, {"", "has no pairs"},
+            {"{\"prompt\": \"" + "a".repeat(40) + "\", \"chosen\": \"b\", \"rejected\": \"c\"}", "raise it"},
+            {"{\"prompt\": [], \"chosen\": \"b\", \"rejected\": \"c\"}", "needs prompt"}}) {
             Files.writeString(dir.resolve("train.jsonl"), bad[0]);
             Cli c = Cli.gyre("check", file);
             assertThat(c.code).as(bad[0]).isNotZero();
