@@ -83,6 +83,7 @@ make("modernbert-tokens", tf.ModernBertForTokenClassification, tf.ModernBertConf
 make("modernbert-cls", tf.ModernBertForSequenceClassification, tf.ModernBertConfig(num_labels=3, classifier_pooling="cls", **mod), "multi", ["Wqkv", "Wo", "Wi"], "SEQ_CLS")
 vit = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=40, image_size=12, patch_size=4, num_channels=1, **E)
 make("vit-interpolated", tf.ViTForImageClassification, tf.ViTConfig(num_labels=3, qkv_bias=False, hidden_act="gelu_pytorch_tanh", **vit), "cls", ["q_proj", "v_proj", "fc1"], None, save=["classifier"], image=(20, 16), interpolate_pos_encoding=True)
+make("vit-cropped", tf.ViTForImageClassification, tf.ViTConfig(num_labels=3, **{**vit, "image_size": 14}), "cls", ["q_proj", "v_proj", "fc1"], None, save=["classifier"], image=(14, 14))
 make("deit-3way", tf.DeiTForImageClassification, tf.DeiTConfig(num_labels=3, **vit), "cls", ["q_proj", "k_proj", "o_proj", "fc2"], None, save=["classifier"], image=(12, 12))
 ll = dict(vocab_size=61, hidden_size=32, intermediate_size=40, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=32, pad_token_id=0, bos_token_id=1, eos_token_id=2)
 make("llama-3way", tf.LlamaForSequenceClassification, tf.LlamaConfig(num_labels=3, **ll), "cls", ["q_proj", "v_proj", "down_proj"], "SEQ_CLS")

@@ -179,7 +179,7 @@ public final class LanguageModel implements AutoCloseable {
                     onStep.accept(s);
                 }
             };
-            TrainLoop.Result r = new TrainLoop(session, data, t).listening(List.of(listener)).run();
+            TrainLoop.Result r = TrainLoop.of(session, data, t).listening(List.of(listener)).run();
             session.pull();
             return r;
         }

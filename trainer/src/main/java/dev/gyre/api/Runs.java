@@ -67,7 +67,7 @@ public final class Runs {
         Outcome run;
         Results.Training training;
         boolean trained;
-        try (TrainingRun r = FineTuning.open(c, options.resume(), backend, VERSION)) {
+        try (TrainingRun<?> r = FineTuning.open(c, options.resume(), backend, VERSION)) {
             run = run(r, options);
             training = Results.Training.of(r);
             trained = r.from() < r.done();
@@ -89,7 +89,7 @@ public final class Runs {
     /// @return how it ended
     public static Outcome pretrain(Path config, RunOptions options) {
         PretrainConfig c = ConfigReader.readWithInputs(config, PretrainConfig.class, options.settings());
-        try (TrainingRun r = Pretraining.open(c, options.resume(), backend(c), VERSION)) {
+        try (TrainingRun<?> r = Pretraining.open(c, options.resume(), backend(c), VERSION)) {
             return run(r, options);
         }
     }
@@ -128,7 +128,7 @@ public final class Runs {
         return failures;
     }
 
-    private static Outcome run(TrainingRun r, RunOptions options) {
+    private static Outcome run(TrainingRun<?> r, RunOptions options) {
         return new Outcome(r.dir().path(), r.result(), r.run(options.listeners(), options::stop), null);
     }
 

@@ -15,7 +15,7 @@ public record InputDropout(double p, Site site) {
     }
 
     private boolean active(Emitter e) {
-        return p > 0 && e.training();
+        return p > 0 && e.drops();
     }
 
     /// `drop(x)`, or x itself where nothing drops.

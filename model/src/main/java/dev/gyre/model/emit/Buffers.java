@@ -50,6 +50,7 @@ public final class Buffers {
     private final Map<Buf, HostData> constants = new LinkedHashMap<>();
     private final Map<Buf, int[]> tables = new LinkedHashMap<>();
     private final Map<Tensor, BlockMask> masks = new LinkedHashMap<>();
+    private boolean drops = true;
     private final Buf dropoutSeed = Buf.input("dropout seed", DType.I32, 1);
     private final int size;
     private final int decayed;
@@ -164,6 +165,15 @@ public final class Buffers {
 
     public List<BlockMask> blockMasks() {
         return List.copyOf(masks.values());
+    }
+
+    /// Has no program emitted from now on drop anything, though gradients are asked for.
+    public void dropNothing() {
+        drops = false;
+    }
+
+    boolean drops() {
+        return drops;
     }
 
     /// An I32 input (1) that a session changes for every micro-batch: the seed of [dev.gyre.kernels.op.ElementOps.Dropout].

@@ -27,6 +27,11 @@ public final class Emitter {
         return training;
     }
 
+    /// Whether adapters drop values.
+    public boolean drops() {
+        return training && store.drops();
+    }
+
     public void scope(String module) {
         this.scope = module;
     }

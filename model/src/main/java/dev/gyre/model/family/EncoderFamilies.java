@@ -53,6 +53,11 @@ public final class EncoderFamilies {
             boolean tokens = architecture.endsWith("ForTokenClassification");
             boolean sequence = architecture.endsWith("ForSequenceClassification")
                     || architecture.endsWith("ForImageClassification");
+            if (!tokens && !sequence && !bare(architecture))
+                throw f.bad("architectures", "a body, or one ForSequenceClassification, ForTokenClassification or"
+                        + " ForImageClassification; the head of " + architecture
+                        + " is not read, but a task in run.yaml"
+                        + " puts a new one on its body");
             return parse(family, keys, json, tokens || sequence ? problem(f, labels(f), tokens) : Problem.EMBEDDING,
                     tokens, labels(f));
         } catch (IllegalArgumentException | InputException | ArithmeticException e) {
@@ -76,6 +81,12 @@ public final class EncoderFamilies {
             throw new InputException("hidden size " + body.hiddenSize() + " is not a multiple of "
                     + body.layers().heads() + " heads");
         return body.with(family.head(body, problem, tokens, outputs));
+    }
+
+    /// Whether an architecture is a body alone, or one with what it was trained with before it had a task, which is left out.
+    private static boolean bare(String architecture) {
+        return architecture.isEmpty() || architecture.endsWith("Model") || architecture.endsWith("ForMaskedLM")
+                || architecture.endsWith("ForPreTraining") || architecture.endsWith("ForMaskedImageModeling");
     }
 
     private static Problem problem(Fields f, int outputs, boolean tokens) {

@@ -1,6 +1,7 @@
 package dev.gyre.model.task;
 
 import dev.gyre.kernels.op.HostData;
+import dev.gyre.model.family.DebertaV2;
 import dev.gyre.model.family.EncoderConfig;
 import dev.gyre.model.family.EncoderConfig.Dense;
 import dev.gyre.model.family.EncoderConfig.Head;
@@ -91,6 +92,11 @@ public final class TaskDir implements AutoCloseable {
         if (dir.config.json().hasNonNull("problem_type") || h.problem() != Problem.CLASSES
                 || h.pooling() == Pooling.TOKENS)
             return dir;
+        if (otherwise == Problem.LABELS && dir.config instanceof TaskConfig.OfEncoder(EncoderConfig e)
+                && e.family() instanceof DebertaV2)
+            throw new FormatException(directory.resolve(CONFIG), "problem_type is missing: for rows of labels"
+                    + " transformers then takes them as probabilities of classes in DeBERTa, which Gyre does not train;"
+                    + " write \"problem_type\": \"multi_label_classification\"");
         TaskDir other = new TaskDir(directory,
                 dir.config.with(new Head(h.pooling(), h.stages(), otherwise, h.outputs())), dir.files, dir.stored);
         other.names.putAll(dir.names);

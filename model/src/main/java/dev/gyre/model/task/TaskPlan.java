@@ -14,6 +14,7 @@ import dev.gyre.model.family.EncoderConfig.Image;
 import dev.gyre.model.family.EncoderConfig.Problem;
 import dev.gyre.model.task.HeadEmission.Pairs;
 import dev.gyre.model.transformer.Learner;
+import dev.gyre.model.transformer.LearningSession;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.LinkedHashMap;
@@ -47,14 +48,17 @@ public final class TaskPlan {
     /// @param source of the frozen weights
     /// @param weights model weights that are trained themselves
     /// @param similarity whether pairs of embeddings have a similarity to reach; else they are told from other pairs
+    /// @param accumulate micro-batches of a step, whose gradients are summed in a tree
     TaskPlan(TaskConfig config, Buffers.Source source, List<Tensor> weights, List<Adapter> adapters,
-            List<TaskShape> shapes, Set<TaskSession.Use> uses, boolean similarity) {
+            List<TaskShape> shapes, Set<LearningSession.Use> uses, boolean similarity, int accumulate) {
         this.config = config;
         this.similarity = similarity;
         List<Tensor> trainable = new ArrayList<>(weights);
         for (Adapter a : adapters)
             trainable.addAll(a.tensors());
         this.store = new Buffers(source, trainable);
+        if (uses.contains(LearningSession.Use.NO_DROPOUT))
+            store.dropNothing();
         this.adapters = TaskModel.byModule(adapters);
         int longest = shapes.stream().mapToInt(TaskShape::T).max()
                 .orElseThrow(() -> new IllegalArgumentException("a session needs at least one batch shape"));
@@ -63,17 +67,17 @@ public final class TaskPlan {
         for (TaskShape s : new LinkedHashSet<>(shapes)) {
             TaskIo own = io(s);
             io.put(s, own);
-            if (uses.contains(TaskSession.Use.TRAIN))
-                training.put(s, added(training(own, uses.contains(TaskSession.Use.GRADIENT_CHECKPOINTING))));
-            if (uses.contains(TaskSession.Use.EVALUATE))
+            if (uses.contains(LearningSession.Use.TRAIN))
+                training.put(s, added(training(own, uses.contains(LearningSession.Use.GRADIENT_CHECKPOINTING))));
+            if (uses.contains(LearningSession.Use.EVALUATE))
                 evaluation.put(s, added(evaluation(own)));
-            if (uses.contains(TaskSession.Use.LOGITS)) {
+            if (uses.contains(LearningSession.Use.LOGITS)) {
                 Logits l = logits(own);
                 added(l.program());
                 logits.put(s, l);
             }
         }
-        this.learning = Learner.Plan.of(store, adapters, uses.contains(TaskSession.Use.TRAIN), 1);
+        this.learning = Learner.Plan.of(store, adapters, uses.contains(LearningSession.Use.TRAIN), accumulate);
         programs.addAll(learning.programs());
         this.memory = MemoryPlan.of(programs);
     }
@@ -81,11 +85,11 @@ public final class TaskPlan {
     /// The plan of a session with the adapters attached to a model.
     ///
     /// @param full whether all weights are trained instead
-    public static TaskPlan of(TaskModel model, List<TaskShape> shapes, boolean full, Set<TaskSession.Use> uses,
-            boolean similarity) {
+    /// @param accumulate micro-batches of a step, whose gradients are summed in a tree
+    public static TaskPlan of(TaskModel model, List<TaskShape> shapes, boolean full, Set<LearningSession.Use> uses,
+            boolean similarity, int accumulate) {
         return new TaskPlan(model.config(), model, full ? model.allWeights() : List.of(), model.adapters(), shapes,
-                uses,
-                similarity);
+                uses, similarity, accumulate);
     }
 
     private TaskIo io(TaskShape s) {

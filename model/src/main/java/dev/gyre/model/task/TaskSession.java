@@ -2,95 +2,76 @@ package dev.gyre.model.task;
 
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.InputException;
-import dev.gyre.kernels.Session;
 import dev.gyre.kernels.op.Buf;
-import dev.gyre.kernels.op.Buf.Role;
-import dev.gyre.kernels.op.Op;
-import dev.gyre.model.adapter.Geometry;
-import dev.gyre.model.emit.Buffers;
-import dev.gyre.model.emit.Tensor;
 import dev.gyre.model.family.EncoderConfig;
 import dev.gyre.model.family.EncoderConfig.Image;
+import dev.gyre.model.family.EncoderConfig.Pooling;
 import dev.gyre.model.family.EncoderConfig.Problem;
+import dev.gyre.model.family.EncoderConfig.Relative;
 import dev.gyre.model.family.EncoderConfig.Rotary;
 import dev.gyre.model.family.EncoderConfig.Text;
 import dev.gyre.model.family.RopeTable;
-import dev.gyre.model.transformer.AdamWStep;
 import dev.gyre.model.transformer.Batch;
-import dev.gyre.model.transformer.Learner;
-import dev.gyre.model.transformer.TrainState;
+import dev.gyre.model.transformer.LearningSession;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import org.jspecify.annotations.Nullable;
+import java.util.function.BiConsumer;
 
 /// A model with a head on a backend, ready for training and evaluation. Trains the adapters attached to it, or (`full`) all
-/// of its weights. Programs and memory are made once; a step allocates nothing on the backend.
-public final class TaskSession implements AutoCloseable {
-    /// Which programs a session is opened with.
-    public enum Use {
-        TRAIN, EVALUATE, LOGITS,
-        /// With TRAIN: layers keep only their inputs and run forward a second time in the backward pass.
-        GRADIENT_CHECKPOINTING
-    }
-
+/// of its weights.
+public final class TaskSession extends LearningSession<TaskBatch> {
     private final TaskModel model;
     private final TaskPlan plan;
-    private final Buffers store;
-    private final Session session;
-    private final Learner learner;
 
+    /// For steps of one micro-batch, or of several whose gradients are added one after the other.
+    ///
     /// @param full whether all weights are trained instead of the attached adapters
     /// @param seed of dropout
     public TaskSession(TaskModel model, Backend backend, List<TaskShape> shapes, boolean full, Set<Use> uses,
             long seed) {
-        this(model, backend, shapes, full, uses, seed, false);
+        this(model, backend, shapes, full, uses, seed, false, 1);
     }
 
     /// @param similarity whether pairs of embeddings have a similarity to reach; else they are told from other pairs
+    /// @param accumulate micro-batches of a step, whose gradients are summed in a tree; see [#hold]
     public TaskSession(TaskModel model, Backend backend, List<TaskShape> shapes, boolean full, Set<Use> uses,
-            long seed, boolean similarity) {
+            long seed, boolean similarity, int accumulate) {
+        this(model, backend, TaskPlan.of(model, shapes, full, uses, similarity, accumulate), seed);
+    }
+
+    private TaskSession(TaskModel model, Backend backend, TaskPlan plan, long seed) {
+        super(backend, plan.programs(), plan.memory(), plan.store, plan.learning, model.adapters(), plan.flops(), seed);
         this.model = model;
-        this.plan = new TaskPlan(model.config(), model, full ? model.allWeights() : List.of(), model.adapters(),
-                shapes, uses, similarity);
-        this.store = plan.store;
-        this.session = backend.open(plan.programs());
-        store.fill(session, plan.memory());
-        this.learner = new Learner(session, store, plan.learning, plan.memory(), model.adapters(), seed);
+        this.plan = plan;
     }
 
-    /// Trainable tensors in the order of [TrainState] and of the gradients.
-    public List<Tensor> tensors() {
-        return store.tensors();
-    }
-
-    public int trainableParameters() {
-        return store.size();
-    }
-
-    /// Forward and backward: adds the gradient of `scale * (sum of row losses)` to the gradients.
-    ///
-    /// @return the sum of the row losses (not scaled)
-    public double microBatch(TaskBatch b, float scale) {
+    @Override
+    protected Ready training(TaskBatch b, float scale) {
         TaskIo i = load(b, scale, true);
-        learner.drawDropout();
-        session.run(program(plan.training, i.shape()));
-        return lossSum(i);
+        return new Ready(program(plan.training, i.shape()), i.rowLoss());
     }
 
-    /// Sum of the row losses, without gradients.
-    public double evaluate(TaskBatch b) {
+    @Override
+    protected Ready evaluation(TaskBatch b) {
         TaskIo i = load(b, 0f, true);
-        session.run(program(plan.evaluation, i.shape()));
-        return lossSum(i);
+        return new Ready(program(plan.evaluation, i.shape()), i.rowLoss());
+    }
+
+    @Override
+    protected BiConsumer<String, float[]> replacing() {
+        return (name, values) -> {
+            if (model.weights().containsKey(name))
+                model.replace(name, values);
+        };
     }
 
     /// Logits (rows, outputs) of a batch, or embeddings (B, C); labels are not looked at.
     public float[] logits(TaskBatch b) {
         TaskIo i = load(b, 0f, false);
         TaskPlan.Logits l = program(plan.logits, i.shape());
-        session.run(l.program());
-        return session.read(l.logits());
+        session().run(l.program());
+        return session().read(l.logits());
     }
 
     private static <T> T program(Map<TaskShape, T> of, TaskShape s) {
@@ -115,6 +96,7 @@ public final class TaskSession implements AutoCloseable {
         TaskShape s = shape(b);
         TaskIo i = program(plan.io, s);
         int n = s.tokens();
+        requireFirst(b, c);
         if (c.images())
             write(i.patches(), patches(b, s));
         else {
@@ -151,6 +133,17 @@ public final class TaskSession implements AutoCloseable {
             labels(b, c, i);
         write(plan.lossScale, new float[] {scale});
         return i;
+    }
+
+    /// Where attention has a mask for queries too, a row of padding is a mean of everything, padding included.
+    private static void requireFirst(TaskBatch b, TaskConfig c) {
+        if (!(c instanceof TaskConfig.OfEncoder(EncoderConfig e) && e.layers().mixing() instanceof Relative
+                && c.head().pooling() == Pooling.FIRST))
+            return;
+        for (int from : b.from())
+            if (from > 0)
+                throw new InputException("the head of " + e.family().modelType() + " reads the first token, which is"
+                        + " padding here; pad on the right");
     }
 
     private void labels(TaskBatch b, TaskConfig c, TaskIo i) {
@@ -271,95 +264,11 @@ public final class TaskSession implements AutoCloseable {
 
     private void write(Buf b, int[] values) {
         if (plan.memory().persistent().contains(b))
-            session.write(b, values);
+            session().write(b, values);
     }
 
     private void write(Buf b, float[] values) {
         if (plan.memory().persistent().contains(b))
-            session.write(b, values);
-    }
-
-    private double lossSum(TaskIo i) {
-        double sum = 0;
-        for (float l : session.read(i.rowLoss()))
-            sum += l;
-        return sum;
-    }
-
-    /// Draws of dropout so far.
-    public long draws() {
-        return learner.draws();
-    }
-
-    /// Clips, takes an AdamW step and sets the gradients to zero; returns the gradient norm before clipping. When that is not
-    /// finite, nothing is changed.
-    public double update(AdamWStep step) {
-        return learner.update(step);
-    }
-
-    /// The first operation whose result is not finite when micro-batch `b` is repeated; null when none is, or when the
-    /// backend cannot tell.
-    public @Nullable String culprit(TaskBatch b, float scale) {
-        TaskIo i = load(b, scale, true);
-        learner.clearGradients();
-        Op op = session.firstNonFinite(program(plan.training, i.shape()));
-        return op == null ? null : op.toString();
-    }
-
-    /// Gradients accumulated since the last update, by trainable tensor.
-    public Map<Tensor, float[]> gradients() {
-        return learner.gradients();
-    }
-
-    /// Current parameters and moments, copied.
-    public TrainState state() {
-        return learner.state();
-    }
-
-    public void restore(TrainState s, long draws) {
-        learner.restore(s, draws);
-    }
-
-    /// Rotation metrics of the attached adapters, module by module.
-    public List<Geometry> geometry() {
-        return learner.geometry();
-    }
-
-    /// Copies the trained parameters into the adapters' tensors and, in full training, into the model's weights.
-    public void pull() {
-        learner.pull((name, values) -> {
-            if (model.weights().containsKey(name))
-                model.replace(name, values);
-        });
-    }
-
-    /// Peak memory of weights, state and activations, known before the first run.
-    public long plannedBytes() {
-        return plan.memory().bytes();
-    }
-
-    public long bytes() {
-        return session.bytes();
-    }
-
-    public Map<Role, Long> bytesByRole() {
-        return plan.memory().bytesByRole();
-    }
-
-    /// Floating point operations of one micro-batch and one update, of the first batch shape.
-    public long flops() {
-        return plan.flops();
-    }
-
-    /// All programs, an operation a line.
-    public String programs() {
-        StringBuilder s = new StringBuilder();
-        plan.programs().forEach(p -> s.append(p.print()).append('\n'));
-        return s.toString();
-    }
-
-    @Override
-    public void close() {
-        session.close();
+            session().write(b, values);
     }
 }

@@ -99,14 +99,14 @@ public final class PlannedModel implements Buffers.Source, Sites {
     ///
     /// @param adapter null: all weights are trained
     /// @param accumulate micro-batches of a step
-    public StepPlan plan(@Nullable Adapter adapter, List<BatchShape> shapes, Set<TrainSession.Use> uses,
+    public StepPlan plan(@Nullable Adapter adapter, List<BatchShape> shapes, Set<LearningSession.Use> uses,
             int accumulate) {
         return plan(adapter, shapes, uses, accumulate, Backend.LOGITS);
     }
 
     /// @param accumulate micro-batches of a step
     /// @param logits that a program holds at once ([Backend#logits])
-    public StepPlan plan(@Nullable Adapter adapter, List<BatchShape> shapes, Set<TrainSession.Use> uses,
+    public StepPlan plan(@Nullable Adapter adapter, List<BatchShape> shapes, Set<LearningSession.Use> uses,
             int accumulate, int logits) {
         List<Tensor> weights = new ArrayList<>();
         if (adapter == null)

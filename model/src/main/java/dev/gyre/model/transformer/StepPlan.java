@@ -1,7 +1,9 @@
 package dev.gyre.model.transformer;
 
+import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.MemoryPlan;
 import dev.gyre.kernels.Program;
+import dev.gyre.kernels.Session;
 import dev.gyre.kernels.op.Buf;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.emit.Buffers;
@@ -34,7 +36,7 @@ public final class StepPlan {
 
     /// As below, with logits of all tokens.
     StepPlan(ModelConfig config, Buffers.Source source, List<Tensor> weights, List<Adapter> adapters,
-            List<BatchShape> shapes, Set<TrainSession.Use> uses, int accumulate, int atOnce) {
+            List<BatchShape> shapes, Set<LearningSession.Use> uses, int accumulate, int atOnce) {
         this(config, source, weights, adapters, shapes, uses, accumulate, atOnce, Integer.MAX_VALUE);
     }
 
@@ -45,11 +47,13 @@ public final class StepPlan {
     /// @param atOnce logits held at once where not all are asked for ([dev.gyre.kernels.Backend#logits])
     /// @param last number of tokens at the end of each row to give logits for
     StepPlan(ModelConfig config, Buffers.Source source, List<Tensor> weights, List<Adapter> adapters,
-            List<BatchShape> shapes, Set<TrainSession.Use> uses, int accumulate, int atOnce, int last) {
+            List<BatchShape> shapes, Set<LearningSession.Use> uses, int accumulate, int atOnce, int last) {
         List<Tensor> trainable = new ArrayList<>(weights);
         for (Adapter a : adapters)
             trainable.addAll(a.tensors());
         this.store = new Buffers(source, trainable);
+        if (uses.contains(LearningSession.Use.NO_DROPOUT))
+            store.dropNothing();
         this.config = config;
         this.positions = shapes.stream().mapToInt(BatchShape::T).max()
                 .orElseThrow(() -> new IllegalArgumentException("a session needs at least one batch shape"));
@@ -59,23 +63,49 @@ public final class StepPlan {
         for (BatchShape s : new LinkedHashSet<>(shapes)) {
             TransformerProgram.Io b = TransformerProgram.Io.of(s);
             io.put(s, b);
-            if (uses.contains(TrainSession.Use.TRAIN))
-                training.put(s, added(emit.training(b, uses.contains(TrainSession.Use.GRADIENT_CHECKPOINTING))));
-            if (uses.contains(TrainSession.Use.EVALUATE))
+            if (uses.contains(LearningSession.Use.TRAIN))
+                training.put(s, added(emit.training(b, uses.contains(LearningSession.Use.GRADIENT_CHECKPOINTING))));
+            if (uses.contains(LearningSession.Use.EVALUATE))
                 evaluation.put(s, added(emit.evaluation(b)));
-            if (uses.contains(TrainSession.Use.LOGITS)) {
+            if (uses.contains(LearningSession.Use.LOGITS)) {
                 TransformerProgram.WithLogits l = emit.logits(b, Math.min(last, s.T()));
                 added(l.program());
                 logits.put(s, l);
             }
         }
-        this.learning = Learner.Plan.of(store, adapters, uses.contains(TrainSession.Use.TRAIN), accumulate);
+        this.learning = Learner.Plan.of(store, adapters, uses.contains(LearningSession.Use.TRAIN), accumulate);
         programs.addAll(learning.programs());
         this.memory = MemoryPlan.of(programs);
     }
 
     private Program added(Program p) {
         programs.add(p);
+        return p;
+    }
+
+    /// Writes a micro-batch and the scale of its loss into a session.
+    TransformerProgram.Io load(Session session, Batch b, float scale) {
+        TransformerProgram.Io i = of(io, b.shape());
+        int V = config.vocabSize();
+        for (int id : b.ids())
+            if (id < 0 || id >= V)
+                throw new InputException("token id " + id + " is outside the vocabulary of " + V);
+        for (int l : b.labels())
+            if (l != Batch.IGNORE && (l < 0 || l >= V))
+                throw new InputException("label " + l + " is outside the vocabulary of " + V);
+        session.write(i.ids(), b.ids());
+        session.write(i.labels(), b.labels());
+        session.write(i.positions(), rows(b.positions()));
+        session.write(i.start(), b.start());
+        session.write(lossScale, new float[] {scale});
+        return i;
+    }
+
+    static <T> T of(Map<BatchShape, T> all, BatchShape s) {
+        T p = all.get(s);
+        if (p == null)
+            throw new IllegalArgumentException(
+                    "the session was not opened for batches of " + s + "; it has " + all.keySet());
         return p;
     }
 

@@ -4,12 +4,14 @@ import dev.gyre.model.adapter.Geometry;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
-/// What a training loop needs of the thing it trains: a [TrainSession], or a stand-in in tests.
-public interface Trainable extends AutoCloseable {
-    /// Forward and backward: adds the gradient of `scale * (sum of token losses)` to the gradients.
+/// What a training loop needs of the thing it trains: a [LearningSession], or a stand-in in tests.
+///
+/// @param <B> a micro-batch
+public interface Trainable<B> extends AutoCloseable {
+    /// Forward and backward: adds the gradient of `scale * (sum of row losses)` to the gradients.
     ///
-    /// @return the sum of the token losses (not scaled)
-    double microBatch(Batch b, float scale);
+    /// @return the sum of the row losses (not scaled)
+    double microBatch(B b, float scale);
 
     /// Clips, takes an AdamW step and sets the gradients to zero; returns the gradient norm before clipping. When that is
     /// not finite, nothing is changed.
@@ -29,12 +31,12 @@ public interface Trainable extends AutoCloseable {
 
     /// The first operation whose result is not finite when micro-batch `b` is repeated; null when none is, or when the
     /// backend cannot tell.
-    default @Nullable String culprit(Batch b, float scale) {
+    default @Nullable String culprit(B b, float scale) {
         return null;
     }
 
-    /// Sum of the token losses, without gradients.
-    double evaluate(Batch b);
+    /// Sum of the row losses, without gradients.
+    double evaluate(B b);
 
     /// Current parameters and moments, copied.
     TrainState state();

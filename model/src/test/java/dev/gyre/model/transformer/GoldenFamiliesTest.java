@@ -17,7 +17,7 @@ import dev.gyre.model.files.Json;
 import dev.gyre.model.format.Golden;
 import dev.gyre.model.format.ModelDir;
 import dev.gyre.model.format.SafeTensors;
-import dev.gyre.model.transformer.TrainSession.Use;
+import dev.gyre.model.transformer.LearningSession.Use;
 import dev.gyre.model.weights.Storage;
 import java.nio.file.Files;
 import java.nio.file.Path;

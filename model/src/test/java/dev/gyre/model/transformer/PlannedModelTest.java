@@ -9,7 +9,7 @@ import dev.gyre.model.adapter.Targets;
 import dev.gyre.model.adapter.lora.Lora;
 import dev.gyre.model.adapter.oft.Oft;
 import dev.gyre.model.family.ModelConfig;
-import dev.gyre.model.transformer.TrainSession.Use;
+import dev.gyre.model.transformer.LearningSession.Use;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;

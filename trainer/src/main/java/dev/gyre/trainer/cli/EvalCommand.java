@@ -18,7 +18,7 @@ import dev.gyre.trainer.measure.Evaluation;
 import dev.gyre.trainer.measure.ModelRef;
 import dev.gyre.trainer.measure.WeightGeometry;
 import dev.gyre.trainer.task.TaskEvaluation;
-import dev.gyre.trainer.task.TaskRun;
+import dev.gyre.trainer.task.TaskScores;
 import dev.gyre.trainer.task.TaskUse;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -104,7 +104,7 @@ final class EvalCommand extends GyreCommand {
                 e.scores().forEach(o::put);
                 screen().data(o.toString());
             } else
-                screen().result(TaskRun.text(e));
+                screen().result(TaskScores.of(e).toString());
         }
         return ExitCode.OK;
     }

@@ -1,17 +1,17 @@
 package dev.gyre.trainer.cli;
 
-import dev.gyre.trainer.config.RunConfig;
+import dev.gyre.trainer.config.TuningSettings;
 import dev.gyre.trainer.watch.WatchServer;
 import java.nio.file.Path;
 
 /// The page of a run that this process trains.
 final class LivePage implements AutoCloseable {
     private final WatchServer server;
-    private final RunConfig config;
+    private final TuningSettings config;
     private volatile WatchServer.State state;
 
     /// @param port taken at once, so that a run whose page cannot be shown does not begin; 0: any
-    LivePage(int port, RunConfig config) {
+    LivePage(int port, TuningSettings config) {
         this.server = WatchServer.bind(port);
         this.config = config;
         this.state = new WatchServer.State("training", "", null, config.train().epochs());

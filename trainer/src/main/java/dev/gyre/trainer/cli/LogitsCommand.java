@@ -22,8 +22,8 @@ import picocli.CommandLine.Option;
             "Labels are aligned with their tokens and shifted here, as transformers does; -100 is ignored.",
             "Models with a head: also \"token_type_ids\", or \"pixel_values\" (batch, channels, rows, columns); labels are",
             "classes, a row of them for classes of tokens, numbers, or rows of numbers for several labels.",
-            "Output: logits (B,T,V), of a head for sequences (B,V); loss () when there are labels: mean over the labels that count; with --gradients",
-            "grad/<tensor> for each adapter tensor, named as in adapter_model.safetensors (of several adapters",
+            "Output: logits (B,T,V), of a head for sequences (B,V); loss () when there are labels: mean over the labels that count; with an adapter",
+            "also grad/<tensor>, its gradient without dropout, for each adapter tensor, named as in adapter_model.safetensors (of several adapters",
             "grad/<adapter>/<tensor>)."})
 final class LogitsCommand extends GyreCommand {
     @Mixin
@@ -39,7 +39,8 @@ final class LogitsCommand extends GyreCommand {
     @SuppressWarnings("NullAway.Init") // required, set by picocli
     Path out;
 
-    @Option(names = "--gradients", description = "Also write the gradient of the loss for each adapter tensor.")
+    @Option(names = "--gradients",
+            description = "Gradients are required: without an adapter or labels that count nothing is written.")
     boolean gradients;
 
     @Override

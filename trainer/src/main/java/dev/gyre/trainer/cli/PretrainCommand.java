@@ -6,6 +6,8 @@ import dev.gyre.trainer.cli.screen.Text;
 import dev.gyre.trainer.cli.screen.Version;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.PretrainConfig;
+import dev.gyre.trainer.record.RunDir;
+import dev.gyre.trainer.run.LanguageTraining;
 import dev.gyre.trainer.run.Pretraining;
 import dev.gyre.trainer.run.TrainingRun;
 import java.nio.file.Path;
@@ -64,14 +66,16 @@ final class PretrainCommand extends GyreCommand {
                 ? ConfigReader.parseWithInputs("command line", "", PretrainConfig.class, all)
                 : ConfigReader.readWithInputs(file, PretrainConfig.class, all);
         Devices.Chosen device = Devices.open(c.device(), c.precision());
-        try (TrainingRun run = Pretraining.open(c, resume, device.backend(), Version.number())) {
-            var m = run.model().config();
-            String model = "new, " + Text.big(run.model().parameters()) + " parameters · " + m.shape().layers()
+        RunDir.check(Path.of(c.output().dir()), resume);
+        LanguageTraining training = Pretraining.training(c);
+        try (TrainingRun<?> run = TrainingRun.open(training, resume, device.backend(), Version.number())) {
+            var m = training.model().config();
+            String model = "new, " + Text.big(training.model().parameters()) + " parameters · " + m.shape().layers()
                     + " layers of width "
                     + m.hiddenSize() + ", " + m.attention().heads() + " heads, " + m.attention().kvHeads()
                     + " key/value heads, vocabulary "
                     + Text.count(m.vocabSize());
-            return RunScreen.train(screen(), run, device, model,
+            return RunScreen.train(screen(), run, device, RunScreen.Header.of(training, model),
                     RunScreen.again("pretrain", run.dir().path()));
         }
     }

@@ -13,9 +13,11 @@ import dev.gyre.trainer.data.Skills.Part;
 import dev.gyre.trainer.data.Skills.Skill;
 import dev.gyre.trainer.measure.ProcessMemory;
 import dev.gyre.trainer.plan.RunDevice;
+import dev.gyre.trainer.record.RunDir;
 import dev.gyre.trainer.report.Report;
 import dev.gyre.trainer.report.Results;
 import dev.gyre.trainer.run.FineTuning;
+import dev.gyre.trainer.run.LanguageTraining;
 import dev.gyre.trainer.run.TrainingRun;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -79,9 +81,12 @@ final class QuickstartCommand extends GyreCommand {
                 + "`, with a little rehearsal of what it knows (" + REHEARSAL + " examples of each old skill)");
         Results.Training trained;
         double seconds;
-        try (TrainingRun run = FineTuning.open(c, false, device.backend(), Version.number())) {
+        RunDir.check(Path.of(c.output().dir()), false);
+        LanguageTraining training = FineTuning.training(c, device.backend());
+        try (TrainingRun<?> run = TrainingRun.open(training, false, device.backend(), Version.number())) {
             long trainBegun = System.nanoTime();
-            int code = RunScreen.train(screen(), run, device, TrainCommand.model(c, run),
+            int code = RunScreen.train(screen(), run, device,
+                    RunScreen.Header.of(training, TrainCommand.model(c, training.model())),
                     RunScreen.again("train", dir));
             seconds = (System.nanoTime() - trainBegun) / 1e9;
             if (code != ExitCode.OK)

@@ -1,7 +1,6 @@
 package dev.gyre.trainer.cli;
 
 import dev.gyre.dist.Collective;
-import dev.gyre.dist.Mpi;
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.devices.Devices;
 import dev.gyre.model.adapter.Full;
@@ -15,8 +14,6 @@ import dev.gyre.trainer.cli.screen.Text;
 import dev.gyre.trainer.cli.screen.Version;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.RunConfig;
-import dev.gyre.trainer.data.ModelText;
-import dev.gyre.trainer.data.RunData;
 import dev.gyre.trainer.measure.ModelRef;
 import dev.gyre.trainer.plan.RunDevice;
 import dev.gyre.trainer.record.Metrics;
@@ -25,7 +22,7 @@ import dev.gyre.trainer.report.Report;
 import dev.gyre.trainer.report.Results;
 import dev.gyre.trainer.run.FineTuning;
 import dev.gyre.trainer.run.Follower;
-import dev.gyre.trainer.run.Trained;
+import dev.gyre.trainer.run.LanguageTraining;
 import dev.gyre.trainer.run.TrainingRun;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -74,20 +71,14 @@ final class TrainCommand extends GyreCommand {
             screen().json();
         if (withParent)
             endWithParent();
-        if (ConfigReader.has(file, "task")) {
-            if (workers != 1 || Mpi.isLaunched(System.getenv()))
-                throw new UsageException(
-                        file + ": a run with a task has one worker; start it without --workers and mpirun");
-            if (watch != null)
-                throw new UsageException(file + ": --watch shows runs of language models; this one has a task, and its"
-                        + " report is written at the end");
-            return TaskScreen.train(screen(), file, set, resume);
-        }
         if (workers != 1)
             return Launcher.start(workers);
         try (Collective all = Launcher.join(screen())) {
             try {
-                return run(all);
+                if (ConfigReader.has(file, "preference"))
+                    return PreferenceScreen.train(screen(), file, set, resume, watch, all);
+                return ConfigReader.has(file, "task")
+                        ? TaskScreen.train(screen(), file, set, resume, watch, all) : run(all);
             } catch (RuntimeException | Error e) {
                 if (all.size() > 1)
                     Launcher.end(e, all, screen());
@@ -140,11 +131,9 @@ final class TrainCommand extends GyreCommand {
     }
 
     private int follow(RunConfig config, Backend backend, Collective all) {
-        ModelText text = ModelText.load(config);
-        RunData data = RunData.readAll(config, text);
-        Trained adapted = FineTuning.adapt(config, FineTuning.load(config), text, data.steps(), backend);
+        LanguageTraining training = FineTuning.training(config, backend);
         try (Interrupt interrupt = Interrupt.ofWorker()) {
-            return Follower.run(config, adapted, data, backend, all, Version.number(), interrupt::requested).finished()
+            return Follower.run(training, backend, all, Version.number(), interrupt::requested).finished()
                     ? ExitCode.OK : ExitCode.INTERRUPTED;
         }
     }
@@ -152,19 +141,16 @@ final class TrainCommand extends GyreCommand {
     private Outcome train(RunConfig config, Devices.Chosen device, Collective all, @Nullable LivePage page) {
         Path base = config.model().directory();
         RunDir.check(Path.of(config.output().dir()), resume);
-        ModelText text = ModelText.load(config);
-        RunData data = RunData.readAll(config, text);
-        Transformer model = FineTuning.load(config);
-        Trained adapted = FineTuning.adapt(config, model, text, data.steps(), device.backend());
-        try (TrainingRun run =
-                TrainingRun.open(config, adapted, data, resume, device.backend(), Version.number(), all)) {
+        LanguageTraining training = FineTuning.training(config, device.backend());
+        try (TrainingRun<?> run = TrainingRun.open(training, resume, device.backend(), Version.number(), all)) {
             ModelRef.warnings(base).forEach(screen()::note);
             Path dir = run.dir().path();
             if (page != null)
                 screen().note("watch     " + page.start(dir, run.steps()));
-            int code = RunScreen.train(screen(), run, device, model(config, run), RunScreen.again("train", dir));
+            int code = RunScreen.train(screen(), run, device,
+                    RunScreen.Header.of(training, model(config, training.model())), RunScreen.again("train", dir));
             return new Outcome(code, dir, Results.Training.of(run), run.from() < run.done(),
-                    run.sampled().isPresent());
+                    training.sampled().isPresent());
         }
     }
 
@@ -202,12 +188,12 @@ final class TrainCommand extends GyreCommand {
         return null;
     }
 
-    static String model(RunConfig c, TrainingRun run) {
-        long all = run.model().parameters();
+    static String model(RunConfig c, Transformer model) {
+        long all = model.parameters();
         String base = c.model().path() + " · " + Text.big(all) + " parameters";
         if (c.adapter() instanceof Full)
             return base + " · all trained";
-        var adapter = run.model().adapters().getFirst();
+        var adapter = model.adapters().getFirst();
         return base + " · adapter " + adapter.options().title() + " on " + Text.many(adapter.modules().size(), "module")
                 + ", "
                 + Text.big(adapter.parameters()) + " trained (" + Text.percent(adapter.parameters(), all) + ")";

@@ -38,7 +38,7 @@ public record RunConfig(
         @Key(doc = "on a device other than the CPU: compute the first step on the CPU as well, and stop where the two differ",
                 def = "true") boolean checkDevice,
         @Key(doc = "seed of everything random: adapter start, order of the data", def = "1", min = 0) long seed)
-        implements RunSettings {
+        implements RunSettings, TuningSettings {
 
     public RunConfig {
         if (adapter instanceof Full && model.base != Storage.AS_STORED && model.base != Storage.F32)

@@ -17,17 +17,37 @@ public record TaskRunConfig(
         @Key(doc = "examples") Data data,
         @Key(doc = "steps, batches and the optimiser") RunConfig.Train train,
         @Key(doc = "evaluation during training") Eval eval,
-        @Key(doc = "the run directory") Output output,
+        @Key(doc = "the run directory") RunConfig.Output output,
         @Key(doc = "where to compute: cpu, opencl:N, cuda:N, ptx:N, jvm, or auto", def = "auto") String device,
         @Key(doc = "how large matrices are multiplied on cuda:N with cuBLAS: f32, tf32 or bf16; elsewhere only f32",
                 def = "f32") Precision precision,
+        @Key(doc = "on a device other than the CPU: compute the first step on the CPU as well, and stop where the two differ",
+                def = "true") boolean checkDevice,
         @Key(doc = "seed of everything random: new head, adapter start, order of the data", def = "1",
-                min = 0) long seed) {
+                min = 0) long seed)
+        implements TuningSettings {
 
     public TaskRunConfig {
         if (adapter instanceof Full && model.base() != Storage.AS_STORED && model.base() != Storage.F32)
             throw new Conflict("adapter", "full trains the weights themselves, in 32 bits, so model.base must be"
                     + " as_stored or f32");
+        if (data.valid == null)
+            eval = new Eval(0, 0, RunConfig.Result.LAST);
+    }
+
+    @Override
+    public int evaluateEvery() {
+        return eval.every;
+    }
+
+    @Override
+    public int patience() {
+        return eval.patience;
+    }
+
+    @Override
+    public RunConfig.Result result() {
+        return eval.result;
     }
 
     public record Task(
@@ -56,11 +76,11 @@ public record TaskRunConfig(
     }
 
     public record Eval(
-            @Key(doc = "steps between evaluations on data.valid; 0: only at the end", def = "50", min = 0) int every) {
-    }
-
-    public record Output(
-            @Key(doc = "run directory; must be new or empty", example = "runs/my-task") String dir,
-            @Key(doc = "steps between progress rows", def = "10", min = 1) int logEvery) {
+            @Key(doc = "steps between evaluations on data.valid; 0: only at the end", def = "50", min = 0) int every,
+            @Key(doc = "early stopping: end the run after this many evaluations without a new best; 0: never",
+                    def = "0",
+                    min = 0) int patience,
+            @Key(doc = "what becomes the result: the parameters of the last step, or those of the best validation loss",
+                    def = "last") RunConfig.Result result) {
     }
 }

@@ -16,7 +16,7 @@ import org.jspecify.annotations.Nullable;
 
 /// The stream of batches that a run sees: rows of one epoch after another, cut into micro-batches. Everything follows
 /// from (seed, epoch, row), so [#position] is all that a checkpoint needs.
-public final class Batches {
+public final class Batches implements BatchStream<Batch> {
     /// Rows of a run are counted epoch by epoch, as each packs its examples anew; so many examples take a minute.
     private static final double COUNTED = 2e8;
 
@@ -56,18 +56,12 @@ public final class Batches {
         seek(new Position(0, 0));
     }
 
-    /// Where the next row comes from.
-    public record Position(int epoch, int row) {
-    }
-
-    /// A micro-batch and the examples in it.
-    public record Micro(Batch batch, int trained, int[] examples) {
-    }
-
+    @Override
     public Position position() {
         return new Position(epoch, row);
     }
 
+    @Override
     public void seek(Position p) {
         if (p.epoch() != epoch) {
             rows = new Packing.Rows(new int[0], new int[0]); // its memory is free for the next
@@ -108,7 +102,7 @@ public final class Batches {
         return Math.max(1, Math.ceilDiv(rows(), perStep));
     }
 
-    /// Passes over the data so far, with the fraction of the current one.
+    @Override
     public double epochsDone() {
         return epoch + row / (double) Math.max(1, rows.size());
     }
@@ -128,8 +122,9 @@ public final class Batches {
     }
 
     /// The next `count` micro-batches: those of one optimiser step. Ends with empty ones when the last epoch is over.
-    public List<Micro> next(int count) {
-        List<Micro> out = new ArrayList<>();
+    @Override
+    public List<Micro<Batch>> next(int count) {
+        List<Micro<Batch>> out = new ArrayList<>();
         for (int i = 0; i < count; i++) {
             int[][] chosen = new int[B][];
             for (int b = 0; b < B; b++) {
@@ -145,7 +140,7 @@ public final class Batches {
     /// than memory.
     ///
     /// @param limit micro-batches at most, whose rows are then spread evenly over the set, the same each time; 0: all
-    public static List<Micro> inOrder(TokenizedSet set, int B, int T, boolean packing, int limit) {
+    public static List<Micro<Batch>> inOrder(TokenizedSet set, int B, int T, boolean packing, int limit) {
         Batches all = new Batches(set, B, T, packing, false, 0, 1);
         int rows = all.rows.size();
         int count = Math.ceilDiv(rows, B);
@@ -158,7 +153,7 @@ public final class Batches {
             }
 
             @Override
-            public Micro get(int i) {
+            public Micro<Batch> get(int i) {
                 int[][] chosen = new int[B][];
                 for (int b = 0; b < B; b++) {
                     long r = (long) i * B + b;
@@ -171,7 +166,7 @@ public final class Batches {
         };
     }
 
-    private Micro batch(int[][] chosen) {
+    private Micro<Batch> batch(int[][] chosen) {
         int longest = 0;
         for (int[] row : chosen) {
             int places = 0;
@@ -210,11 +205,11 @@ public final class Batches {
                 start[b * T + t] = t;
         }
         int[] examples = Arrays.stream(chosen).flatMapToInt(Arrays::stream).toArray();
-        return new Micro(new Batch(B, T, ids, labels, positions, start), trained, examples);
+        return new Micro<>(new Batch(B, T, ids, labels, positions, start), trained, ids.length, examples);
     }
 
-    /// `data/train.jsonl lines 3, 17, 40, ...`: what a micro-batch was made of, for messages.
-    public String describe(Micro micro) {
+    @Override
+    public String describe(Micro<Batch> micro) {
         int shown = Math.min(8, micro.examples().length);
         Map<Path, List<String>> lines = new LinkedHashMap<>();
         for (int i = 0; i < shown; i++)

@@ -1,5 +1,6 @@
 package dev.gyre.trainer.data;
 
+import dev.gyre.model.transformer.Batch;
 import dev.gyre.model.transformer.BatchShape;
 import dev.gyre.trainer.config.ConfigException;
 import dev.gyre.trainer.config.DataFiles;
@@ -16,8 +17,9 @@ import org.jspecify.annotations.Nullable;
 /// @param tasks that the model answers while training
 /// @param steps optimiser steps of the run
 /// @param sets that they were read from; null where a program had them
-public record RunData(TokenizedSet train, @Nullable TokenizedSet valid, Batches batches, List<Batches.Micro> validation,
-        Map<String, List<Batches.Micro>> alsoValid, List<ModelText.Task> tasks, long steps,
+public record RunData(TokenizedSet train, @Nullable TokenizedSet valid, Batches batches,
+        List<BatchStream.Micro<Batch>> validation,
+        Map<String, List<BatchStream.Micro<Batch>>> alsoValid, List<ModelText.Task> tasks, long steps,
         @Nullable DataSets sets) {
     /// What the memory of a run depends on.
     ///
@@ -37,9 +39,9 @@ public record RunData(TokenizedSet train, @Nullable TokenizedSet valid, Batches 
         Batches batches =
                 new Batches(train, t.microBatch(), t.seqLen(), t.buckets(), d.packing(), d.shuffle(), c.seed(),
                         t.epochs() == null ? Double.POSITIVE_INFINITY : t.epochs());
-        List<Batches.Micro> validation = valid == null ? List.of()
+        List<BatchStream.Micro<Batch>> validation = valid == null ? List.of()
                 : Batches.inOrder(valid, t.microBatch(), t.seqLen(), d.packing(), eval.batches());
-        Map<String, List<Batches.Micro>> also = new TreeMap<>();
+        Map<String, List<BatchStream.Micro<Batch>>> also = new TreeMap<>();
         d.alsoValid()
                 .forEach((name, files) -> also.put(name, Batches.inOrder(sets.read(files),
                         t.microBatch(), t.seqLen(), d.packing(), eval.batches())));
@@ -78,7 +80,7 @@ public record RunData(TokenizedSet train, @Nullable TokenizedSet valid, Batches 
 
     /// Tokens that the loss on `data.valid` is measured on while training: fewer than it has where `eval.batches` cuts.
     public long validated() {
-        return validation.stream().mapToLong(Batches.Micro::trained).sum();
+        return validation.stream().mapToLong(BatchStream.Micro::trained).sum();
     }
 
     /// For the first steps of the run only.

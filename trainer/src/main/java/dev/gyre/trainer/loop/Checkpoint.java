@@ -1,7 +1,7 @@
 package dev.gyre.trainer.loop;
 
 import dev.gyre.model.transformer.TrainState;
-import dev.gyre.trainer.data.Batches;
+import dev.gyre.trainer.data.BatchStream;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
@@ -14,7 +14,7 @@ import org.jspecify.annotations.Nullable;
 /// @param draws random draws of dropout so far
 /// @param watch what tells whether the run goes wrong
 /// @param state parameters and moments
-public record Checkpoint(long step, Batches.Position position, @Nullable Double bestLoss, long bestStep, long draws,
+public record Checkpoint(long step, BatchStream.Position position, @Nullable Double bestLoss, long bestStep, long draws,
         Watch watch, TrainState state) {
     /// @param recent losses of the last steps, oldest first
     /// @param lowest of their averages so far; null before the first

@@ -13,9 +13,9 @@ public interface TrainListener {
     /// One optimiser step.
     ///
     /// @param t its number, from 1
-    /// @param loss mean over the trained tokens, before the update
+    /// @param loss mean over what counts in it, before the update
     /// @param gradNorm before clipping
-    /// @param trained tokens that counted in the loss
+    /// @param trained tokens (or rows, or pairs) that counted in the loss
     /// @param tokens places in the rows, padding included
     /// @param epoch passes over the data, with the fraction of the current one
     record Step(long t, double loss, double gradNorm, double lr, long trained, long tokens, double epoch,
@@ -24,7 +24,13 @@ public interface TrainListener {
 
     /// @param best whether it is the lowest so far
     /// @param also losses on the further validation sets, by name
-    record Evaluation(long t, double loss, long trained, boolean best, double seconds, Map<String, Double> also) {
+    /// @param scores other measures of the same examples, such as accuracy, by name
+    record Evaluation(long t, double loss, long trained, boolean best, double seconds, Map<String, Double> also,
+            Map<String, Double> scores) {
+        /// Without scores.
+        public Evaluation(long t, double loss, long trained, boolean best, double seconds, Map<String, Double> also) {
+            this(t, loss, trained, best, seconds, also, Map.of());
+        }
     }
 
     /// Rotation metrics after step `t`, module by module; reported every few steps, never empty.

@@ -4,10 +4,12 @@ import dev.gyre.dist.Alone;
 import dev.gyre.dist.Collective;
 import dev.gyre.model.adapter.Geometry;
 import dev.gyre.model.transformer.AdamWStep;
+import dev.gyre.model.transformer.Batch;
 import dev.gyre.model.transformer.TrainState;
 import dev.gyre.model.transformer.Trainable;
 import dev.gyre.trainer.config.RunConfig;
-import dev.gyre.trainer.data.Batches;
+import dev.gyre.trainer.data.BatchStream;
+import dev.gyre.trainer.data.BatchStream.Micro;
 import dev.gyre.trainer.data.RunData;
 import java.nio.file.Path;
 import java.util.ArrayDeque;
@@ -15,8 +17,6 @@ import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
-import java.util.Map;
-import java.util.TreeMap;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
 import java.util.function.LongToDoubleFunction;
@@ -35,7 +35,12 @@ import org.jspecify.annotations.Nullable;
 ///
 /// The state of a run is (step, place in the data, parameters and moments, draws of dropout, best so far): a checkpoint
 /// holds exactly that, so a resumed run is the run that was never stopped.
-public final class TrainLoop {
+///
+/// Where batches come from, what is trained on them and how it is measured are the caller's: a [BatchStream], a [Trainable] and
+/// a [Validation] of one kind of batch.
+///
+/// @param <B> a micro-batch
+public final class TrainLoop<B> {
     /// Rotation metrics are computed every so many steps, because reading parameters back is not free.
     private static final int GEOMETRY_EVERY = 10;
     /// Steps over which the loss is averaged to see whether it diverges.
@@ -46,9 +51,9 @@ public final class TrainLoop {
     /// `||R^T R - I||` above which R is no rotation any more.
     private static final double MOST_DEFECT = 1;
 
-    private final Trainable trained;
-    private final RunData data;
-    private final Batches batches;
+    private final Trainable<B> trained;
+    private final BatchStream<B> batches;
+    private final @Nullable Validation validation;
     private final RunConfig.Train train;
     private final long steps;
     private LongToDoubleFunction lr;
@@ -79,32 +84,40 @@ public final class TrainLoop {
         Path save(Checkpoint checkpoint);
     }
 
-    /// A loop over all steps of the data that follows the configured schedule and evaluates once, at its end, where there is
-    /// something to evaluate on. It saves nothing and has no listeners.
-    public TrainLoop(Trainable trained, RunData data, RunConfig.Train train) {
+    /// A loop that follows the configured schedule and evaluates once, at its end. It saves nothing and has no listeners.
+    ///
+    /// @param steps of the whole run
+    /// @param validation null where there is nothing to evaluate on
+    public TrainLoop(Trainable<B> trained, BatchStream<B> batches, long steps, @Nullable Validation validation,
+            RunConfig.Train train) {
         this.trained = trained;
-        this.data = data;
-        this.batches = data.batches();
+        this.batches = batches;
+        this.validation = validation;
         this.train = train;
-        this.steps = data.steps();
+        this.steps = steps;
         this.lr = LrSchedule.of(train, steps)::at;
     }
 
+    /// A loop over all steps of a language model's data, evaluated by its mean loss.
+    public static TrainLoop<Batch> of(Trainable<Batch> trained, RunData data, RunConfig.Train train) {
+        return new TrainLoop<>(trained, data.batches(), data.steps(), MeanLoss.of(trained, data), train);
+    }
+
     /// @param rate learning rate of a step, counted from 1
-    public TrainLoop learningRate(LongToDoubleFunction rate) {
+    public TrainLoop<B> learningRate(LongToDoubleFunction rate) {
         lr = rate;
         return this;
     }
 
     /// @param every steps between evaluations; 0: only at the end
     /// @param evaluations without a new best after which the run ends; 0: never
-    public TrainLoop evaluating(int every, int evaluations) {
-        evalEvery = data.validation().isEmpty() ? 0 : every;
+    public TrainLoop<B> evaluating(int every, int evaluations) {
+        evalEvery = validation == null ? 0 : every;
         patience = evaluations;
         return this;
     }
 
-    public TrainLoop saving(Saver where) {
+    public TrainLoop<B> saving(Saver where) {
         saver = where;
         saveEvery = where.every();
         return this;
@@ -113,30 +126,30 @@ public final class TrainLoop {
     /// As [#saving(Saver)] on a worker that does not save: it takes part in what is done before that.
     ///
     /// @param every steps between checkpoints; 0: only at the end
-    public TrainLoop saving(int every) {
+    public TrainLoop<B> saving(int every) {
         saveEvery = every;
         return this;
     }
 
-    public TrainLoop listening(List<TrainListener> all) {
+    public TrainLoop<B> listening(List<TrainListener> all) {
         listeners = List.copyOf(all);
         return this;
     }
 
     /// @param when asked after every step; true ends the run with a checkpoint
-    public TrainLoop stopping(BooleanSupplier when) {
+    public TrainLoop<B> stopping(BooleanSupplier when) {
         stop = when;
         return this;
     }
 
     /// @param all the workers of this run, of which each has such a loop over the same data
-    public TrainLoop with(Collective all) {
+    public TrainLoop<B> with(Collective all) {
         workers = all;
         return this;
     }
 
     /// Continues from a checkpoint.
-    public TrainLoop resume(Checkpoint c) {
+    public TrainLoop<B> resume(Checkpoint c) {
         t = c.step();
         best = c.bestLoss() == null ? Double.POSITIVE_INFINITY : c.bestLoss();
         bestStep = c.bestStep();
@@ -173,7 +186,7 @@ public final class TrainLoop {
                 step();
                 boolean last = t == steps;
                 boolean better =
-                        !data.validation().isEmpty() && (last || evalEvery > 0 && t % evalEvery == 0) && evaluate();
+                        validation != null && (last || evalEvery > 0 && t % evalEvery == 0) && evaluate(validation);
                 boolean due = isDue();
                 stopping = workers.any(stop.getAsBoolean());
                 early = !last && exhausted();
@@ -198,13 +211,13 @@ public final class TrainLoop {
 
     private void step() {
         long start = System.nanoTime();
-        List<Batches.Micro> micros = batches.next(train.accumulate());
-        long targets = micros.stream().mapToLong(Batches.Micro::trained).sum();
+        List<Micro<B>> micros = batches.next(train.accumulate());
+        long targets = micros.stream().mapToLong(Micro::trained).sum();
         long next = t + 1;
         double sum = 0;
         double[] losses = gradients(micros, 1f / targets);
         for (int i = 0; i < micros.size(); i++) {
-            Batches.Micro m = micros.get(i);
+            Micro<B> m = micros.get(i);
             if (!Double.isFinite(losses[i]))
                 throw new NumericException("step " + next + ": the loss is " + losses[i] + " in micro-batch " + (i + 1)
                         + " of " + micros.size() + " (" + batches.describe(m) + ")" + culprit(m, 1f / targets) + "; "
@@ -219,7 +232,7 @@ public final class TrainLoop {
                     1f / targets) + "; " + remedy());
         t = next;
         lastLoss = sum / targets;
-        long tokens = micros.stream().mapToLong(m -> m.batch().ids().length).sum();
+        long tokens = micros.stream().mapToLong(Micro::places).sum();
         double seconds = (System.nanoTime() - start) / 1e9;
         TrainListener.Step s = new TrainListener.Step(t, lastLoss, norm, rate, targets, tokens, batches.epochsDone(),
                 seconds);
@@ -232,10 +245,10 @@ public final class TrainLoop {
     /// Sums the gradients of a step, over all workers.
     ///
     /// @return the loss of each micro-batch; after one that is not finite, 0 for the others of the same worker
-    private double[] gradients(List<Batches.Micro> micros, float scale) {
+    private double[] gradients(List<Micro<B>> micros, float scale) {
         int n = micros.size();
-        int low = first(workers.rank(), n);
-        int high = first(workers.rank() + 1, n);
+        int low = Shares.first(workers, workers.rank(), n);
+        int high = Shares.first(workers, workers.rank() + 1, n);
         long before = trained.draws();
         double[] losses = new double[n];
         boolean sound = branch(micros, low, high, 0, before, scale, losses);
@@ -244,7 +257,7 @@ public final class TrainLoop {
             trained.draws(before + drawing);
         if (workers.size() == 1)
             return losses;
-        double[] all = gathered(losses);
+        double[] all = Shares.gathered(workers, losses);
         // a worker whose loss is not finite has stopped summing: nothing is exchanged, all throw
         if (DoubleStream.of(all).allMatch(Double::isFinite)) {
             float[] g = trained.gradientSum();
@@ -254,30 +267,14 @@ public final class TrainLoop {
         return all;
     }
 
-    /// First of `n` tasks that worker `rank` does.
-    private int first(int rank, int n) {
-        return (int) ((long) n * rank / workers.size());
-    }
-
-    /// `mine`, of which this worker knows its own part and the rest is 0, with the parts of all workers.
-    private double[] gathered(double[] mine) {
-        double[] all = new double[mine.length];
-        double[][] of = workers.gather(mine);
-        for (int r = 0; r < workers.size(); r++) {
-            int low = first(r, all.length);
-            System.arraycopy(of[r], low, all, low, first(r + 1, all.length) - low);
-        }
-        return all;
-    }
-
     /// Adds the gradients of micro-batches `low` to `high` to gradients that are zero, both halves by themselves. A
     /// micro-batch without trained tokens has a gradient of zeros, which is added like any other.
     ///
     /// @return false when a loss was not finite
-    private boolean branch(List<Batches.Micro> micros, int low, int high, int level, long draws, float scale,
+    private boolean branch(List<Micro<B>> micros, int low, int high, int level, long draws, float scale,
             double[] losses) {
         if (high - low == 1) {
-            Batches.Micro m = micros.get(low);
+            Micro<B> m = micros.get(low);
             if (m.trained() == 0)
                 return true;
             trained.draws(draws + micros.subList(0, low).stream().filter(b -> b.trained() > 0).count());
@@ -295,14 +292,14 @@ public final class TrainLoop {
     }
 
     /// The operation whose result was the first that is not finite, if the backend can tell.
-    private String culprit(Batches.Micro m, float scale) {
+    private String culprit(Micro<B> m, float scale) {
         String op = trained.culprit(m.batch(), scale);
         return op == null ? "" : "; the first result that is not finite comes from " + op;
     }
 
     /// The parameters are still those of the step's beginning: each micro-batch is looked at again.
-    private String inBackward(List<Batches.Micro> micros, float scale) {
-        for (Batches.Micro m : micros) {
+    private String inBackward(List<Micro<B>> micros, float scale) {
+        for (Micro<B> m : micros) {
             String found = m.trained() == 0 ? "" : culprit(m, scale);
             if (!found.isEmpty())
                 return batches.describe(m) + ")" + found;
@@ -346,10 +343,10 @@ public final class TrainLoop {
                 + " before are good";
     }
 
-    private boolean evaluate() {
+    private boolean evaluate(Validation on) {
         long start = System.nanoTime();
-        long tokens = data.validation().stream().mapToLong(Batches.Micro::trained).sum();
-        double loss = mean(data.validation());
+        Validation.Measured m = on.measure(workers);
+        double loss = m.loss();
         if (!Double.isFinite(loss))
             throw new NumericException("step " + t + ": the validation loss is " + loss + "; " + remedy());
         boolean better = loss < best;
@@ -357,22 +354,10 @@ public final class TrainLoop {
             best = loss;
             bestStep = t;
         }
-        Map<String, Double> also = new TreeMap<>();
-        data.alsoValid().forEach((name, set) -> also.put(name, mean(set)));
-        TrainListener.Evaluation e = new TrainListener.Evaluation(t, loss, tokens, better,
-                (System.nanoTime() - start) / 1e9, also);
+        TrainListener.Evaluation e = new TrainListener.Evaluation(t, loss, m.counted(), better,
+                (System.nanoTime() - start) / 1e9, m.also(), m.scores());
         tell(l -> l.onEvaluation(e));
         return better;
-    }
-
-    private double mean(List<Batches.Micro> set) {
-        double[] losses = new double[set.size()];
-        for (int i = first(workers.rank(), set.size()); i < first(workers.rank() + 1, set.size()); i++)
-            losses[i] = trained.evaluate(set.get(i).batch());
-        double sum = 0;
-        for (double loss : gathered(losses))
-            sum += loss;
-        return sum / set.stream().mapToLong(Batches.Micro::trained).sum();
     }
 
     private boolean isDue() {

@@ -9,6 +9,7 @@ import dev.gyre.model.transformer.Generator;
 import dev.gyre.model.transformer.Sampler;
 import dev.gyre.model.transformer.TrainSession;
 import dev.gyre.model.transformer.Transformer;
+import dev.gyre.trainer.data.BatchStream;
 import dev.gyre.trainer.data.Batches;
 import dev.gyre.trainer.data.Example;
 import dev.gyre.trainer.data.ModelText;
@@ -41,13 +42,13 @@ public final class Evaluation {
     }
 
     /// Loss on batches of one shape.
-    public static Loss loss(Transformer model, Backend backend, List<Batches.Micro> all) {
+    public static Loss loss(Transformer model, Backend backend, List<BatchStream.Micro<Batch>> all) {
         double sum = 0;
         long tokens = 0;
         HeapTrim.collect();
         try (TrainSession s = new TrainSession(model, backend, List.of(all.getFirst().batch().shape()), false,
                 EnumSet.of(TrainSession.Use.EVALUATE))) {
-            for (Batches.Micro m : all) {
+            for (BatchStream.Micro<Batch> m : all) {
                 sum += s.evaluate(m.batch());
                 tokens += m.trained();
             }

@@ -11,6 +11,7 @@ import dev.gyre.model.files.Json;
 import dev.gyre.model.format.SafeTensorsWriter;
 import dev.gyre.model.transformer.Batch;
 import dev.gyre.model.transformer.BatchShape;
+import dev.gyre.model.transformer.LearningSession.Use;
 import dev.gyre.model.transformer.TrainSession;
 import dev.gyre.model.transformer.Transformer;
 import java.nio.file.Path;
@@ -34,28 +35,31 @@ public final class LogitsFile {
     public record Written(int rows, int length, int vocabulary, double loss, int labels) {
     }
 
-    /// @param tokens a JSON file: `input_ids` and, optionally, `labels` and `attention_mask`, each a list of rows
-    /// @param gradients whether the gradient of the loss is written for each adapter tensor
+    /// @param tokens a JSON file: `input_ids` and, optionally, `labels` and `attention_mask`, each a list of rows. The gradient
+    ///        of the loss is written for each adapter tensor where there are labels and adapters.
+    /// @param required whether it is an error that there are no gradients
     /// @param warnings gets each remark on the model's files
-    public static Written write(Path tokens, ModelRef ref, boolean gradients, Backend backend, Path out,
+    public static Written write(Path tokens, ModelRef ref, boolean required, Backend backend, Path out,
             Consumer<String> warnings) {
         AtomicFiles.requireNewFile(out);
-        if (gradients && ref.adapters().isEmpty())
+        if (required && ref.adapters().isEmpty())
             throw new InputException("--gradients needs an adapter to take gradients of; give --adapter DIR");
         Tokens in = Tokens.read(tokens);
-        if (gradients && in.trained == 0)
+        if (required && in.trained == 0)
             throw new InputException(tokens + ": --gradients needs labels that count (not -100) after the shift");
         Transformer model = ref.load(warnings);
         int V = model.config().vocabSize();
+        boolean gradients =
+                required || in.trained > 0 && model.adapters().stream().anyMatch(a -> a.parameters() > 0);
         if ((long) in.B * in.T * V > Integer.MAX_VALUE - 8L)
             throw new InputException(tokens + ": " + in.B + " x " + in.T + " tokens with a vocabulary of " + V
                     + " make more logits than fit one file here; give fewer rows");
         float[] logits = new float[in.B * in.T * V];
         SafeTensorsWriter file = new SafeTensorsWriter();
         double loss = 0;
-        Set<TrainSession.Use> uses = EnumSet.of(TrainSession.Use.LOGITS);
+        Set<Use> uses = EnumSet.of(Use.LOGITS);
         if (gradients)
-            uses.add(TrainSession.Use.TRAIN);
+            uses.addAll(Set.of(Use.TRAIN, Use.NO_DROPOUT));
         try (TrainSession session = new TrainSession(model, backend, List.of(new BatchShape(1, in.T)), false, uses)) {
             float[] row = new float[in.T * V];
             for (int b = 0; b < in.B; b++) {

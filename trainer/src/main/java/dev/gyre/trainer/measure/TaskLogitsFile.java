@@ -18,6 +18,7 @@ import dev.gyre.model.task.TaskModel;
 import dev.gyre.model.task.TaskSession;
 import dev.gyre.model.task.TaskShape;
 import dev.gyre.model.transformer.Batch;
+import dev.gyre.model.transformer.LearningSession.Use;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -46,12 +47,13 @@ public final class TaskLogitsFile {
 
     /// @param inputs a JSON file: `input_ids`, `attention_mask` and `token_type_ids`, lists of rows, or `pixel_values`, nested
     ///        lists of batch, channels, rows and columns; and `labels`
-    /// @param gradients whether the gradient of the loss is written for each adapter tensor
+    ///        The gradient of the loss is written for each adapter tensor where both are given.
+    /// @param required whether it is an error that there are no gradients
     /// @param warnings gets each remark on the model's files
-    public static Written write(Path inputs, ModelRef ref, boolean gradients, Backend backend, Path out,
+    public static Written write(Path inputs, ModelRef ref, boolean required, Backend backend, Path out,
             Consumer<String> warnings) {
         AtomicFiles.requireNewFile(out);
-        if (gradients && ref.adapters().isEmpty())
+        if (required && ref.adapters().isEmpty())
             throw new InputException("--gradients needs an adapter to take gradients of; give --adapter DIR");
         ObjectNode json = Json.readObject(inputs);
         for (Map.Entry<String, JsonNode> e : json.properties())
@@ -70,15 +72,17 @@ public final class TaskLogitsFile {
             throw new FormatException(inputs, "the model gives embeddings, which have no labels");
         int count = !labelled ? 0 : rows.stream().mapToInt(b -> head.problem() == Problem.CLASSES
                 ? (int) Arrays.stream(b.labels()).filter(l -> l != Batch.IGNORE).count() : 1).sum();
-        if (gradients && count == 0)
+        if (required && count == 0)
             throw new InputException(inputs + ": --gradients needs labels that count (not -100)");
+        boolean gradients =
+                required || count > 0 && model.adapters().stream().anyMatch(a -> a.parameters() > 0);
         int width = (tokens ? rows.getFirst().T() : 1) * head.outputs();
         float[] logits = new float[Math.multiplyExact(rows.size(), width)];
-        Set<TaskSession.Use> uses = EnumSet.of(TaskSession.Use.LOGITS);
+        Set<Use> uses = EnumSet.of(Use.LOGITS);
         if (labelled)
-            uses.add(TaskSession.Use.EVALUATE);
+            uses.add(Use.EVALUATE);
         if (gradients)
-            uses.add(TaskSession.Use.TRAIN);
+            uses.addAll(Set.of(Use.TRAIN, Use.NO_DROPOUT));
         SafeTensorsWriter file = new SafeTensorsWriter();
         double loss = 0;
         try (TaskSession session = new TaskSession(model, backend, List.of(shape(json, rows.getFirst())), false, uses,
@@ -197,8 +201,8 @@ public final class TaskLogitsFile {
                 throw bad("pixel_values", "nested lists of batch, channels, rows and columns");
             int h = all.path(0).path(0).size();
             int w = all.path(0).path(0).path(0).size();
-            if (h < i.patchHeight() || w < i.patchWidth() || h % i.patchHeight() != 0 || w % i.patchWidth() != 0)
-                throw bad("pixel_values", "images of whole patches of " + i.patchHeight() + " x " + i.patchWidth());
+            if (h < i.patchHeight() || w < i.patchWidth())
+                throw bad("pixel_values", "images of at least a patch of " + i.patchHeight() + " x " + i.patchWidth());
             List<TaskBatch> out = new ArrayList<>();
             for (JsonNode image : all) {
                 float[] pixels = new float[i.channels() * h * w];

@@ -6,7 +6,7 @@ import dev.gyre.model.files.Json;
 import dev.gyre.model.format.SafeTensors;
 import dev.gyre.model.format.SafeTensorsWriter;
 import dev.gyre.model.transformer.TrainState;
-import dev.gyre.trainer.data.Batches;
+import dev.gyre.trainer.data.BatchStream;
 import dev.gyre.trainer.loop.Checkpoint;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -78,7 +78,7 @@ final class CheckpointFiles {
     /// @param json named in messages
     static Checkpoint of(Path json, ObjectNode o, TrainState state) {
         return new Checkpoint(number(json, o, "step", Long.MAX_VALUE),
-                new Batches.Position((int) number(json, o, "epoch", Integer.MAX_VALUE),
+                new BatchStream.Position((int) number(json, o, "epoch", Integer.MAX_VALUE),
                         (int) number(json, o, "row", Integer.MAX_VALUE)),
                 loss(json, o, "best_loss"), number(json, o, "best_step", Long.MAX_VALUE),
                 number(json, o, "draws", Long.MAX_VALUE), watch(json, o), state);

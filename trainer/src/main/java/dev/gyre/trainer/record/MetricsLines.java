@@ -58,6 +58,10 @@ public final class MetricsLines implements TrainListener {
             ObjectNode also = o.putObject("also_valid");
             e.also().forEach(also::put);
         }
+        if (!e.scores().isEmpty()) {
+            ObjectNode scores = o.putObject("scores");
+            e.scores().forEach(scores::put);
+        }
         write(o);
     }
 

@@ -65,6 +65,7 @@ public final class TfEvents implements TrainListener {
     public void onEvaluation(Evaluation e) {
         scalar(e.t(), "valid/loss", e.loss());
         e.also().forEach((name, loss) -> scalar(e.t(), "valid/loss/" + name, loss));
+        e.scores().forEach((name, score) -> scalar(e.t(), "valid/" + name, score));
     }
 
     @Override

@@ -9,12 +9,14 @@ import dev.gyre.model.files.FormatException;
 import dev.gyre.model.files.Json;
 import dev.gyre.model.token.StreamDecoder;
 import dev.gyre.model.transformer.AdamWStep;
+import dev.gyre.model.transformer.Batch;
 import dev.gyre.model.transformer.BatchShape;
 import dev.gyre.model.transformer.Merge;
 import dev.gyre.model.transformer.TrainSession;
 import dev.gyre.model.transformer.Transformer;
-import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.RunConfig;
+import dev.gyre.trainer.config.TuningSettings;
+import dev.gyre.trainer.data.BatchStream;
 import dev.gyre.trainer.data.Batches;
 import dev.gyre.trainer.data.DataSets;
 import dev.gyre.trainer.data.ModelText;
@@ -161,7 +163,7 @@ public final class Report {
     /// Steps on the first rows of the data, after some that are not timed: one, and more until `before` ns are over.
     private static void timings(RunConfig c, Transformer model, ModelText text, Backend backend, long before,
             ArrayNode out) {
-        Batches.Micro m = Batches.inOrder(train(c, text), c.train().microBatch(), c.train().seqLen(),
+        BatchStream.Micro<Batch> m = Batches.inOrder(train(c, text), c.train().microBatch(), c.train().seqLen(),
                 c.data().packing(), 1).getFirst();
         HeapTrim.collect();
         try (TrainSession s = new TrainSession(model, backend,
@@ -231,7 +233,7 @@ public final class Report {
     }
 
     private static ObjectNode content(Path dir, Metrics m) {
-        RunConfig c = ConfigReader.read(dir.resolve("run.yaml"), RunConfig.class, List.of());
+        TuningSettings c = TuningSettings.of(dir);
         Results r = Results.read(dir);
         Path examined = dir.resolve(DATA);
         ObjectNode o = Files.exists(examined) ? Json.readObject(examined) : JsonNodeFactory.instance.objectNode();
@@ -271,7 +273,7 @@ public final class Report {
         return out;
     }
 
-    private static String summary(RunConfig c, @Nullable Results r) {
+    private static String summary(TuningSettings c, @Nullable Results r) {
         String variant = c.adapter().variant();
         return c.adapter().method() + (variant.isEmpty() ? "" : " " + variant) + " on " + c.model().path()
                 + " (" + c.model().base().name().toLowerCase(Locale.ROOT) + ") \u00b7 "

@@ -87,7 +87,7 @@ public record Results(String method, String base, String model, String device, l
     /// What is known of a run while its session is open; take it at the end, then close the run to free its memory.
     public record Training(long steps, long trained, Memory memory) {
         /// With the peak of this process if it took a step, else of the process that trained the run before.
-        public static Training of(TrainingRun run) {
+        public static Training of(TrainingRun<?> run) {
             Results before = run.from() < run.done() ? null : readIfSound(run.dir().path());
             long process = run.from() < run.done() ? ProcessMemory.peakResident()
                     : before == null ? 0 : before.memory().process();

@@ -6,6 +6,7 @@ import dev.gyre.model.adapter.AdapterOptions;
 import dev.gyre.model.adapter.BaseWeights;
 import dev.gyre.model.adapter.Full;
 import dev.gyre.model.format.ModelDir;
+import dev.gyre.model.transformer.Batch;
 import dev.gyre.model.transformer.TrainSession;
 import dev.gyre.model.transformer.Transformer;
 import dev.gyre.trainer.config.RunConfig;
@@ -28,12 +29,16 @@ public final class FineTuning {
     /// The run that a configuration describes, ready to train.
     ///
     /// @param resume go on with the run in the output directory
-    public static TrainingRun open(RunConfig c, boolean resume, Backend backend, String version) {
+    public static TrainingRun<Batch> open(RunConfig c, boolean resume, Backend backend, String version) {
         RunDir.check(Path.of(c.output().dir()), resume);
+        return TrainingRun.open(training(c, backend), resume, backend, version);
+    }
+
+    /// Model, adapter and examples of a run, read.
+    public static LanguageTraining training(RunConfig c, Backend backend) {
         ModelText text = ModelText.load(c);
         RunData data = RunData.readAll(c, text);
-        Trained trained = adapt(c, load(c), text, data.steps(), backend);
-        return TrainingRun.open(c, trained, data, resume, backend, version);
+        return new LanguageTraining(c, adapt(c, load(c), text, data.steps(), backend), data);
     }
 
     /// The base model, its weights stored as the configuration says.
@@ -72,7 +77,7 @@ public final class FineTuning {
         RunData all = RunData.readAll(c, text);
         // a method's schedule is that of the whole run
         try (TrainSession session = session(c, c.train(), text, all.steps(), backend)) {
-            return new TrainLoop(session, all.first(steps), c.train()).listening(listeners).run();
+            return TrainLoop.of(session, all.first(steps), c.train()).listening(listeners).run();
         }
     }
 
@@ -86,7 +91,7 @@ public final class FineTuning {
         RunConfig ramp = c.with(c.train().withSteps(steps));
         RunData data = RunData.readAll(ramp, text).withoutValidation();
         try (TrainSession session = session(c, ramp.train(), text, data.batches().steps(c.train()), backend)) {
-            return new TrainLoop(session, data, ramp.train()).learningRate(lr).listening(listeners).stopping(stop)
+            return TrainLoop.of(session, data, ramp.train()).learningRate(lr).listening(listeners).stopping(stop)
                     .run();
         }
     }

@@ -9,12 +9,11 @@ import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.kernels.op.Buf;
 import dev.gyre.model.adapter.Geometry;
 import dev.gyre.model.transformer.AdamWStep;
-import dev.gyre.model.transformer.Batch;
-import dev.gyre.model.transformer.TrainSession;
+import dev.gyre.model.transformer.LearningSession;
+import dev.gyre.model.transformer.LearningSession.Use;
 import dev.gyre.model.transformer.TrainState;
 import dev.gyre.model.transformer.Trainable;
-import dev.gyre.trainer.config.RunSettings;
-import dev.gyre.trainer.data.RunData;
+import dev.gyre.trainer.config.LoopSettings;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -29,7 +28,9 @@ import org.jspecify.annotations.Nullable;
 /// both take a step of one micro-batch from a state whose parameters were all moved a little, because a new adapter's
 /// rotations are the identity, where a wrong one would not show; the device goes on from its own first step, bit for bit. A
 /// device that computes something else stops there, before anything is saved. Later steps go to the device alone.
-final class FirstStepCheck implements Trainable {
+///
+/// @param <B> a micro-batch
+final class FirstStepCheck<B> implements Trainable<B> {
     /// Largest relative differences. Rounded factors move more than the sums' order: seen on the shipped model are for
     /// TF32 5.6e-5, 2.9e-4, 1.6e-3, 2.0e-2 and for BF16 5.0e-4, 4.0e-3, 1.6e-2, 1.3e-1.
     record Limits(double loss, double norm, double gradient, double update) {
@@ -90,15 +91,15 @@ final class FirstStepCheck implements Trainable {
     /// Standard deviation of what the parameters are moved by: a block of 32 then turns by about a tenth.
     private static final double MOVE = 0.01;
 
-    private final Trainable device;
+    private final Trainable<B> device;
     private final String name;
     private final Limits limits;
-    private final Supplier<? extends Trainable> cpu;
+    private final Supplier<? extends Trainable<B>> cpu;
     private final Consumer<Result> told;
     private boolean done;
-    private @Nullable Trainable twin;
+    private @Nullable Trainable<B> twin;
     private @Nullable TrainState before;
-    private @Nullable Batch batch;
+    private @Nullable B batch;
     private float scale;
     private double loss;
     private double cpuLoss;
@@ -111,8 +112,9 @@ final class FirstStepCheck implements Trainable {
     /// @param step that the run begins with
     /// @param skipped gets the reason if there is no check for want of memory
     /// @param told gets the result when it is good
-    static Trainable over(TrainSession session, RunSettings config, Trained trained, Backend backend,
-            Collective workers, long step, Consumer<String> skipped, Consumer<Result> told) {
+    static <B> Trainable<B> over(LearningSession<B> session, Training<B> training, Backend backend, Collective workers,
+            long step, Consumer<String> skipped, Consumer<Result> told) {
+        LoopSettings config = training.config();
         if (!config.checkDevice() || backend instanceof CpuBackend)
             return session;
         String why = tooLarge(session, step);
@@ -120,16 +122,14 @@ final class FirstStepCheck implements Trainable {
             skipped.accept(why);
             return session;
         }
-        return new FirstStepCheck(session, backend.name(), backend.precision(),
-                () -> new TrainSession(trained.model(), new CpuBackend(), RunData.shapes(config.train()),
-                        trained.full(), Set.of(TrainSession.Use.TRAIN), config.seed(),
-                        Workers.share(config.train(), workers)),
+        return new FirstStepCheck<>(session, backend.name(), backend.precision(),
+                () -> training.session(new CpuBackend(), Set.of(Use.TRAIN), Workers.share(config.train(), workers)),
                 told);
     }
 
     /// Why the first step cannot be computed on the CPU as well: the JVM has not the memory that a session takes there beside
     /// the weights. A run that is possible without the check is not made impossible by it.
-    private static @Nullable String tooLarge(TrainSession session, long step) {
+    private static @Nullable String tooLarge(LearningSession<?> session, long step) {
         Runtime jvm = Runtime.getRuntime();
         long have = jvm.maxMemory() - (jvm.totalMemory() - jvm.freeMemory());
         long need = 0;
@@ -147,7 +147,7 @@ final class FirstStepCheck implements Trainable {
     /// @param precision of its products
     /// @param cpu opened at the first step, closed after it
     /// @param told gets the result when it is good
-    FirstStepCheck(Trainable device, String name, Precision precision, Supplier<? extends Trainable> cpu,
+    FirstStepCheck(Trainable<B> device, String name, Precision precision, Supplier<? extends Trainable<B>> cpu,
             Consumer<Result> told) {
         this.device = device;
         this.name = name;
@@ -157,10 +157,10 @@ final class FirstStepCheck implements Trainable {
     }
 
     @Override
-    public double microBatch(Batch b, float scale) {
+    public double microBatch(B b, float scale) {
         if (done)
             return device.microBatch(b, scale);
-        Trainable t = twin;
+        Trainable<B> t = twin;
         if (t == null) {
             t = cpu.get();
             twin = t;
@@ -173,7 +173,7 @@ final class FirstStepCheck implements Trainable {
         return both(t, b, scale);
     }
 
-    private double both(Trainable twin, Batch b, float scale) {
+    private double both(Trainable<B> twin, B b, float scale) {
         long begun = System.nanoTime();
         cpuLoss += scale * twin.microBatch(b, scale);
         long between = System.nanoTime();
@@ -186,7 +186,7 @@ final class FirstStepCheck implements Trainable {
 
     @Override
     public double update(AdamWStep step) {
-        Trainable t = twin;
+        Trainable<B> t = twin;
         if (done || t == null)
             return device.update(step);
         done = true;
@@ -225,7 +225,7 @@ final class FirstStepCheck implements Trainable {
                             + " finds the operation; check_device: false trains without this check");
     }
 
-    private Step updateBoth(Trainable here, TrainState old, AdamWStep step) {
+    private Step updateBoth(Trainable<B> here, TrainState old, AdamWStep step) {
         long begun = System.nanoTime();
         double norm = device.update(step);
         long between = System.nanoTime();
@@ -301,7 +301,7 @@ final class FirstStepCheck implements Trainable {
     }
 
     @Override
-    public double evaluate(Batch b) {
+    public double evaluate(B b) {
         return device.evaluate(b);
     }
 

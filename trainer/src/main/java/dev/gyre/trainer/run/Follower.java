@@ -2,9 +2,8 @@ package dev.gyre.trainer.run;
 
 import dev.gyre.dist.Collective;
 import dev.gyre.kernels.Backend;
-import dev.gyre.model.transformer.TrainSession;
-import dev.gyre.trainer.config.RunSettings;
-import dev.gyre.trainer.data.RunData;
+import dev.gyre.model.transformer.LearningSession;
+import dev.gyre.trainer.config.LoopSettings;
 import dev.gyre.trainer.loop.Checkpoint;
 import dev.gyre.trainer.loop.TrainLoop;
 import java.util.function.BooleanSupplier;
@@ -18,18 +17,19 @@ public final class Follower {
     ///
     /// @param version of Gyre
     /// @param stop asked after each step; true on any worker ends the run
-    public static TrainLoop.Result run(RunSettings config, Trained trained, RunData data, Backend backend,
-            Collective workers, String version, BooleanSupplier stop) {
+    public static <B> TrainLoop.Result run(Training<B> training, Backend backend, Collective workers, String version,
+            BooleanSupplier stop) {
+        LoopSettings config = training.config();
         Workers.requireEnough(config.train(), workers);
-        Workers.requireSame(config, TrainingRun.provenance(config, trained, backend, version), workers);
-        try (TrainSession session = TrainingRun.session(config, trained, backend, workers)) {
+        Workers.requireSame(config, TrainingRun.provenance(training, backend, version), workers);
+        try (LearningSession<B> session = TrainingRun.session(training, backend, workers)) {
             Checkpoint from = Workers.checkpoint(null, workers);
             long step = from == null ? 1 : from.step() + 1;
             // the first worker's own check is the one that is shown
-            TrainLoop loop = new TrainLoop(FirstStepCheck.over(session, config, trained, backend, workers, step, _ -> {
-            }, _ -> {
-            }), data, config.train()).evaluating(config.eval().every(), config.eval().patience())
-                    .saving(config.output().checkpointEvery()).stopping(stop).with(workers);
+            TrainLoop<B> loop = TrainingRun
+                    .loop(training, session, FirstStepCheck.over(session, training, backend, workers, step, _ -> {
+                    }, _ -> {
+                    })).saving(config.output().checkpointEvery()).stopping(stop).with(workers);
             if (from != null)
                 loop.resume(from);
             return loop.run();

@@ -4,6 +4,7 @@ import dev.gyre.kernels.Backend;
 import dev.gyre.model.family.ModelConfig;
 import dev.gyre.model.format.TensorType;
 import dev.gyre.model.token.Tokenizer;
+import dev.gyre.model.transformer.Batch;
 import dev.gyre.model.transformer.Transformer;
 import dev.gyre.trainer.config.PretrainConfig;
 import dev.gyre.trainer.data.ModelText;
@@ -21,8 +22,13 @@ public final class Pretraining {
     /// The run that a configuration describes, ready to train.
     ///
     /// @param resume go on with the run in the output directory
-    public static TrainingRun open(PretrainConfig c, boolean resume, Backend backend, String version) {
+    public static TrainingRun<Batch> open(PretrainConfig c, boolean resume, Backend backend, String version) {
         RunDir.check(Path.of(c.output().dir()), resume);
+        return TrainingRun.open(training(c), resume, backend, version);
+    }
+
+    /// A new model and the examples of a run, read.
+    public static LanguageTraining training(PretrainConfig c) {
         boolean bytes = c.model().tokenizer().equals("bytes");
         Path tokenizer = bytes ? null : Path.of(c.model().tokenizer());
         ModelText text = tokenizer == null ? ModelText.bytes() : ModelText.load(tokenizer);
@@ -33,7 +39,7 @@ public final class Pretraining {
             case BF16 -> TensorType.BF16;
             case F16 -> TensorType.F16;
         };
-        return TrainingRun.open(c, new Trained.NewModel(model, text, tokenizer, type), data, resume, backend, version);
+        return new LanguageTraining(c, new Trained.NewModel(model, text, tokenizer, type), data);
     }
 
     private static ModelConfig shape(PretrainConfig.Model m, ModelText text) {

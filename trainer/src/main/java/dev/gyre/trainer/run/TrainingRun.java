@@ -4,30 +4,19 @@ import dev.gyre.dist.Alone;
 import dev.gyre.dist.Collective;
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.Session;
-import dev.gyre.kernels.cpu.CpuBackend;
-import dev.gyre.kernels.op.HostData;
 import dev.gyre.model.files.FolderLock;
-import dev.gyre.model.transformer.Decoder;
-import dev.gyre.model.transformer.TrainSession;
+import dev.gyre.model.transformer.LearningSession;
 import dev.gyre.model.transformer.Trainable;
-import dev.gyre.model.transformer.Transformer;
 import dev.gyre.trainer.config.ConfigException;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.ConfigWriter;
+import dev.gyre.trainer.config.LoopSettings;
 import dev.gyre.trainer.config.RunConfig;
-import dev.gyre.trainer.config.RunSettings;
-import dev.gyre.trainer.data.Batches;
-import dev.gyre.trainer.data.DataSets;
-import dev.gyre.trainer.data.ModelText;
-import dev.gyre.trainer.data.RunData;
-import dev.gyre.trainer.data.TokenizedSet;
 import dev.gyre.trainer.loop.Checkpoint;
 import dev.gyre.trainer.loop.TrainListener;
 import dev.gyre.trainer.loop.TrainLoop;
-import dev.gyre.trainer.measure.Evaluation;
 import dev.gyre.trainer.measure.HeapTrim;
 import dev.gyre.trainer.measure.ProcessMemory;
-import dev.gyre.trainer.plan.MemoryEstimate;
 import dev.gyre.trainer.record.MetricsLog;
 import dev.gyre.trainer.record.Provenance;
 import dev.gyre.trainer.record.RunDir;
@@ -38,7 +27,6 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
-import java.util.OptionalLong;
 import java.util.TreeSet;
 import java.util.function.BooleanSupplier;
 import org.jspecify.annotations.Nullable;
@@ -46,25 +34,22 @@ import tools.jackson.databind.node.ObjectNode;
 
 /// A run from its first step to its result: programs, loop, checkpoints, the final files. It prints nothing; its
 /// callers ask for what to show and add listeners.
-public final class TrainingRun implements AutoCloseable {
-    private final RunSettings config;
-    private final Trained trained;
-    private final RunData data;
+///
+/// @param <B> a micro-batch
+public final class TrainingRun<B> implements AutoCloseable {
+    private final Training<B> training;
     private final Backend backend;
     private final List<String> notes;
     private final RunDir dir;
     private final FolderLock lock;
-    private final TrainSession session;
+    private final LearningSession<B> session;
     private final @Nullable Checkpoint from;
     private final Collective workers;
     private long done;
-    private @Nullable Decoder decoder;
 
-    private TrainingRun(RunSettings config, Trained trained, RunData data, Backend backend, List<String> notes,
-            RunDir dir, FolderLock lock, TrainSession session, @Nullable Checkpoint from, Collective workers) {
-        this.config = config;
-        this.trained = trained;
-        this.data = data;
+    private TrainingRun(Training<B> training, Backend backend, List<String> notes, RunDir dir, FolderLock lock,
+            LearningSession<B> session, @Nullable Checkpoint from, Collective workers) {
+        this.training = training;
         this.backend = backend;
         this.notes = notes;
         this.dir = dir;
@@ -77,35 +62,31 @@ public final class TrainingRun implements AutoCloseable {
     /// Checks, prepares the programs and makes the run directory, in this order: a run that cannot be leaves no folder
     /// that would be in the way of one that can.
     ///
+    /// @param training closed with the run
     /// @param resume go on with the run in the output directory
-    public static TrainingRun open(RunSettings config, Trained trained, RunData data, boolean resume, Backend backend,
-            String version) {
-        return open(config, trained, data, resume, backend, version, Alone.INSTANCE);
+    public static <B> TrainingRun<B> open(Training<B> training, boolean resume, Backend backend, String version) {
+        return open(training, resume, backend, version, Alone.INSTANCE);
     }
 
     /// @param workers of the run; this is the first of them, and all others call [Follower#run]
-    public static TrainingRun open(RunSettings config, Trained trained, RunData data, boolean resume, Backend backend,
-            String version, Collective workers) {
+    public static <B> TrainingRun<B> open(Training<B> training, boolean resume, Backend backend, String version,
+            Collective workers) {
+        LoopSettings config = training.config();
         Workers.requireEnough(config.train(), workers);
-        List<String> notes = new ArrayList<>();
-        int context = trained.model().config().maxPositionEmbeddings();
-        if (config.train().seqLen() > context)
-            notes.add("train.seq_len " + config.train().seqLen() + " is longer than the model's context of " + context);
-        trained.model().adapters().forEach(a -> notes.addAll(a.remarks()));
-        notes.addAll(data.notes(config));
+        List<String> notes = new ArrayList<>(training.notes());
         Path path = Path.of(config.output().dir());
         if (resume)
             checkUnchanged(config, path, notes);
         RunDir dir = resume ? RunDir.open(path) : null;
         FolderLock lock = dir == null ? null : dir.lock();
-        TrainSession session = null;
+        LearningSession<B> session = null;
         try {
-            Checkpoint from = dir == null ? null : latest(dir, data.steps(), notes);
-            ObjectNode provenance = provenance(config, trained, backend, version);
+            Checkpoint from = dir == null ? null : latest(dir, training.steps(), notes);
+            ObjectNode provenance = provenance(training, backend, version);
             Workers.requireSame(config, provenance, workers);
             if (workers.size() > 1)
                 provenance.put("workers", Workers.describe(config.train(), workers));
-            session = session(config, trained, backend, workers);
+            session = session(training, backend, workers);
             if (dir == null) {
                 dir = RunDir.create(path);
                 lock = dir.lock();
@@ -117,16 +98,14 @@ public final class TrainingRun implements AutoCloseable {
             if (!resume)
                 Provenance.write(dir, provenance);
             dir.write("program.txt", session.programs());
-            DataSets sets = data.sets();
-            String heldOut = sets == null ? null : sets.record();
-            if (heldOut != null)
-                dir.write(RunDir.HELD_OUT, heldOut);
+            training.files().forEach(dir::write);
             if (from != null)
                 dir.prune(config.output().keep(), from.bestStep()); // as after its save, which may have been its last
             Workers.checkpoint(from, workers);
-            return new TrainingRun(config, trained, data, backend, notes, dir, Objects.requireNonNull(lock), session,
-                    from, workers);
+            return new TrainingRun<>(training, backend, notes, dir, Objects.requireNonNull(lock), session, from,
+                    workers);
         } catch (RuntimeException | Error e) {
+            training.close();
             if (session != null)
                 session.close();
             if (lock != null)
@@ -146,14 +125,14 @@ public final class TrainingRun implements AutoCloseable {
     }
 
     /// Of this worker, with the hashes of what the run reads.
-    static ObjectNode provenance(RunSettings config, Trained trained, Backend backend, String version) {
-        return Provenance.describe(version, backend.describe(), trained.inputs(), DataSets.files(config.data()));
+    static ObjectNode provenance(Training<?> training, Backend backend, String version) {
+        return Provenance.describe(version, backend.describe(), training.inputs(), training.examples());
     }
 
-    static TrainSession session(RunSettings config, Trained trained, Backend backend, Collective workers) {
+    static <B> LearningSession<B> session(Training<B> training, Backend backend, Collective workers) {
         HeapTrim.collect(); // what reading, rounding and decomposing the weights left behind
-        TrainSession s = new TrainSession(trained.model(), backend, RunData.shapes(config.train()), trained.full(),
-                config.train().uses(), config.seed(), Workers.share(config.train(), workers));
+        LearningSession<B> s = training.session(backend, training.uses(),
+                Workers.share(training.config().train(), workers));
         HeapTrim.collect(); // the array that the trained parameters came in
         return s;
     }
@@ -170,7 +149,7 @@ public final class TrainingRun implements AutoCloseable {
 
     private static final String METHOD = "adapter.method";
 
-    private static void checkUnchanged(RunSettings config, Path path, List<String> notes) {
+    private static void checkUnchanged(LoopSettings config, Path path, List<String> notes) {
         Path file = path.resolve("run.yaml");
         if (!Files.exists(file))
             return; // RunDir.open has the better message
@@ -195,18 +174,16 @@ public final class TrainingRun implements AutoCloseable {
 
     /// Trains to the end, or until `stop`; writes the result when the last step is done.
     public TrainLoop.Result run(List<TrainListener> listeners, BooleanSupplier stop) {
+        LoopSettings config = training.config();
         List<TrainListener> all = new ArrayList<>(listeners);
         try (MetricsLog metrics = new MetricsLog(dir.metrics(), from(), ProcessMemory::resident)) {
             all.add(metrics);
             if (config.output().tensorboard())
                 all.add(new TfEvents(dir.path().resolve("tb"), from()));
-            if (!data.tasks().isEmpty())
-                all.add(sampling(List.copyOf(all)));
+            all.addAll(training.listeners(session, backend, List.copyOf(all)));
             List<TrainListener> told = List.copyOf(all);
             all.addFirst(housekeeping(told));
-            TrainLoop loop = new TrainLoop(checked(told), data, config.train())
-                    .evaluating(config.eval().every(), config.eval().patience()).saving(checkpoints(metrics))
-                    .listening(all)
+            TrainLoop<B> loop = loop(training, session, checked(told)).saving(checkpoints(metrics)).listening(all)
                     .stopping(() -> stop.getAsBoolean() || dir.isToStop()).with(workers);
             if (from != null)
                 loop.resume(from);
@@ -215,18 +192,24 @@ public final class TrainingRun implements AutoCloseable {
             done = r.step();
             if (r.finished()) {
                 workers.close();
-                if (config.eval().result() == RunConfig.Result.BEST && r.bestStep() > 0)
+                if (config.result() == RunConfig.Result.BEST && r.bestStep() > 0)
                     session.restore(dir.read(r.bestStep()).state());
                 session.pull();
-                dir.replace(trained.folder(), trained::write);
+                dir.replace(training.folder(), training::write);
             }
             return r;
         }
     }
 
+    static <B> TrainLoop<B> loop(Training<B> training, LearningSession<B> session, Trainable<B> trained) {
+        LoopSettings c = training.config();
+        return new TrainLoop<>(trained, training.batches(), training.steps(), training.validation(session), c.train())
+                .evaluating(c.evaluateEvery(), c.patience());
+    }
+
     /// The session; on a device with its first step checked against the CPU.
-    private Trainable checked(List<TrainListener> told) {
-        return FirstStepCheck.over(session, config, trained, backend, workers, from() + 1, why -> {
+    private Trainable<B> checked(List<TrainListener> told) {
+        return FirstStepCheck.over(session, training, backend, workers, from() + 1, why -> {
             Provenance.add(dir, "first_step_check", why);
             told.forEach(l -> l.onNoDeviceCheck(why));
         }, r -> {
@@ -240,14 +223,15 @@ public final class TrainingRun implements AutoCloseable {
         return new TrainLoop.Saver() {
             @Override
             public int every() {
-                return config.output().checkpointEvery();
+                return training.config().output().checkpointEvery();
             }
 
             @Override
             public Path save(Checkpoint c) {
                 session.pull();
                 metrics.force();
-                return dir.save(c, config.output().keep(), d -> trained.write(d.resolve(trained.folder())));
+                return dir.save(c, training.config().output().keep(),
+                        d -> training.write(d.resolve(training.folder())));
             }
         };
     }
@@ -277,87 +261,30 @@ public final class TrainingRun implements AutoCloseable {
         };
     }
 
-    /// Lets the model answer some tasks after each evaluation, and tells `others`.
-    private TrainListener sampling(List<TrainListener> others) {
-        List<ModelText.Task> tasks = data.tasks();
-        return new TrainListener() {
-            @Override
-            public void onEvaluation(Evaluation e) {
-                long start = System.nanoTime();
-                session.pull();
-                List<String> answers = answers(tasks);
-                List<Sample> all = new ArrayList<>();
-                for (int i = 0; i < tasks.size(); i++)
-                    all.add(new Sample(tasks.get(i).asked(), tasks.get(i).expected(), answers.get(i)));
-                Samples s = new Samples(e.t(), all, (System.nanoTime() - start) / 1e9);
-                others.forEach(l -> l.onSamples(s));
-            }
-        };
-    }
-
-    /// A device keeps the decoder, whose kernels it compiled. The CPU compiles nothing and has its memory back; and a decoder
-    /// does not see weights that change, as in full training.
-    private List<String> answers(List<ModelText.Task> tasks) {
-        Transformer model = trained.model();
-        if (backend instanceof CpuBackend || trained.full())
-            return Evaluation.given(model, backend, tasks, trained.text());
-        int room = trained.text().room(tasks, model.config().maxPositionEmbeddings());
-        Decoder d = decoder;
-        if (d == null) {
-            d = new Decoder(model, backend, room);
-            decoder = d;
-        } else
-            d.reload();
-        return Evaluation.given(d, room, tasks, trained.text());
-    }
-
-    public RunSettings config() {
-        return config;
+    public LoopSettings config() {
+        return training.config();
     }
 
     public RunDir dir() {
         return dir;
     }
 
-    /// Peak of the process as [MemoryEstimate] has it, on the CPU.
+    /// Peak of the process on the CPU.
     public long expectedPeak() {
-        long stored = trained.full() ? trained.model().weights().values().stream().mapToLong(HostData::bytes).sum() : 0;
-        RunData.Load load = data.load(trained.model().config().maxPositionEmbeddings(), trained.text());
-        return stored + session.plannedBytes() + (load.room() == 0 ? 0 : Decoder.bytes(trained.model(), load.room()))
-                + MemoryEstimate.beside(session.trainableParameters(), load.bytes(),
-                        Runtime.getRuntime().availableProcessors());
+        return training.expectedPeak(session);
     }
 
     /// Where the result will be.
     public Path result() {
-        return dir.path().resolve(trained.folder());
+        return dir.path().resolve(training.folder());
     }
 
-    public TrainSession session() {
+    public LearningSession<B> session() {
         return session;
     }
 
-    public TokenizedSet train() {
-        return data.train();
-    }
-
-    public @Nullable TokenizedSet valid() {
-        return data.valid();
-    }
-
-    /// Whether the loss on `data.valid` is measured on a part of it while training, and on how many tokens.
-    public OptionalLong sampled() {
-        TokenizedSet valid = data.valid();
-        return valid == null || data.validated() == valid.targets() ? OptionalLong.empty()
-                : OptionalLong.of(data.validated());
-    }
-
-    public Batches batches() {
-        return data.batches();
-    }
-
     public long steps() {
-        return data.steps();
+        return training.steps();
     }
 
     /// Steps done when [#run] ended: fewer than [#steps] where it stopped early.
@@ -371,7 +298,7 @@ public final class TrainingRun implements AutoCloseable {
 
     /// Who trains, and whether that shows in the result.
     public String workersText() {
-        return Workers.describe(config.train(), workers);
+        return Workers.describe(training.config().train(), workers);
     }
 
     /// Step to go on from, 0 for a new run.
@@ -384,16 +311,10 @@ public final class TrainingRun implements AutoCloseable {
         return List.copyOf(notes);
     }
 
-    public Transformer model() {
-        return trained.model();
-    }
-
     @Override
     public void close() {
-        Decoder d = decoder;
         try (lock) {
-            if (d != null)
-                d.close();
+            training.close();
             session.close();
         }
     }

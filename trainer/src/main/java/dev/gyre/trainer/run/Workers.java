@@ -6,8 +6,8 @@ import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.model.files.Sha256;
 import dev.gyre.model.transformer.TrainState;
 import dev.gyre.trainer.config.ConfigWriter;
+import dev.gyre.trainer.config.LoopSettings;
 import dev.gyre.trainer.config.RunConfig;
-import dev.gyre.trainer.config.RunSettings;
 import dev.gyre.trainer.loop.Checkpoint;
 import dev.gyre.trainer.record.RunDir;
 import java.nio.charset.StandardCharsets;
@@ -45,7 +45,7 @@ final class Workers {
     ///
     /// @param provenance of the run, which has the files' hashes
     /// @throws InputException on every worker, naming the first one that differs and in what
-    static void requireSame(RunSettings config, ObjectNode provenance, Collective workers) {
+    static void requireSame(LoopSettings config, ObjectNode provenance, Collective workers) {
         if (workers.size() == 1)
             return;
         Map<String, String> what = new TreeMap<>();

@@ -122,6 +122,17 @@ public final class TaskData {
         return examples.size();
     }
 
+    /// Memory that the examples take.
+    long bytes() {
+        long n = 0;
+        for (Row r : rows)
+            n += 4L * (r.ids().length + r.types().length + (r.labels() == null ? 0 : r.labels().length)) + 64;
+        for (TaskExample e : examples)
+            n += (e.pixels() == null ? 0 : e.pixels().values().length)
+                    + 2L * e.texts().stream().mapToInt(String::length).sum() + 64;
+        return n;
+    }
+
     TaskRunConfig.Kind kind() {
         return kind;
     }
@@ -172,8 +183,8 @@ public final class TaskData {
     /// A batch of `B` examples; fewer are filled up with the first, whose rows then do not count where the loss can leave
     /// them out.
     ///
-    /// @param mirrored source of which images are mirrored, null for none
-    TaskBatch batch(List<Integer> which, int B, @Nullable Random mirrored) {
+    /// @param mirrored which images are mirrored; the others that it has no place for are not
+    TaskBatch batch(List<Integer> which, int B, boolean... mirrored) {
         List<Integer> all = new ArrayList<>(which);
         while (all.size() < B)
             all.add(which.getFirst());
@@ -191,12 +202,12 @@ public final class TaskData {
         return out;
     }
 
-    private TaskBatch pictures(ImageInput input, List<Integer> which, @Nullable Random mirrored) {
+    private TaskBatch pictures(ImageInput input, List<Integer> which, boolean... mirrored) {
         Image i = input.model();
         int size = i.channels() * i.height() * i.width();
         float[] pixels = new float[which.size() * size];
         for (int b = 0; b < which.size(); b++)
-            System.arraycopy(input.read(examples.get(which.get(b)), mirrored != null && mirrored.nextBoolean()), 0,
+            System.arraycopy(input.read(examples.get(which.get(b)), b < mirrored.length && mirrored[b]), 0,
                     pixels, b * size, size);
         return TaskBatch.images(which.size(), i.tokens(i.height(), i.width()), pixels);
     }

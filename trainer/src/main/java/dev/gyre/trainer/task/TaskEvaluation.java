@@ -36,7 +36,7 @@ public record TaskEvaluation(double loss, Map<String, Double> scores, float[] ou
             List<Integer> which = new ArrayList<>();
             for (int i = from; i < Math.min(data.size(), from + B); i++)
                 which.add(i);
-            TaskBatch b = data.batch(which, B, null);
+            TaskBatch b = data.batch(which, B);
             float[] out = session.logits(b);
             int n = which.size();
             if (pairs) {

@@ -21,7 +21,7 @@ final class TaskReport {
     private TaskReport() {
     }
 
-    static String html(TaskRunConfig c, List<String> names, TaskData valid, @Nullable TaskEvaluation before,
+    static String html(TaskRunConfig c, List<String> names, TaskData valid, @Nullable TaskScores before,
             TaskEvaluation after, TaskConfig config) {
         StringBuilder h = new StringBuilder("""
                 <!doctype html>
@@ -51,7 +51,7 @@ final class TaskReport {
         return h.append("</body></html>\n").toString();
     }
 
-    private static void scores(StringBuilder h, @Nullable TaskEvaluation before, TaskEvaluation after) {
+    private static void scores(StringBuilder h, @Nullable TaskScores before, TaskEvaluation after) {
         h.append("<h2>Scores</h2><table><tr><th></th><th>before</th><th>after</th></tr>");
         row(h, "loss", before == null ? null : before.loss(), after.loss());
         for (Map.Entry<String, Double> s : after.scores().entrySet())

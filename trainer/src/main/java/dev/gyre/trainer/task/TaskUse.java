@@ -12,9 +12,9 @@ import dev.gyre.model.task.TaskDir;
 import dev.gyre.model.task.TaskMerge;
 import dev.gyre.model.task.TaskModel;
 import dev.gyre.model.task.TaskSession;
-import dev.gyre.model.task.TaskSession.Use;
 import dev.gyre.model.token.Tokenizer;
 import dev.gyre.model.token.Tokenizers;
+import dev.gyre.model.transformer.LearningSession.Use;
 import dev.gyre.model.weights.Storage;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.TaskRunConfig;
@@ -91,7 +91,8 @@ public final class TaskUse implements AutoCloseable {
         if (isRun(given)) {
             TaskRunConfig c = ConfigReader.read(given.resolve("run.yaml"), TaskRunConfig.class, List.of());
             Path said = given.resolve("task.json");
-            if (!Files.isRegularFile(said))
+            if (!Files.isRegularFile(said) || !Files.isDirectory(given.resolve("model"))
+                    && !Files.isDirectory(given.resolve("adapter")))
                 throw new FormatException(given, "has no result yet: the run is not finished");
             List<String> labels = new ArrayList<>();
             Json.readObject(said).path("labels").forEach(l -> labels.add(l.asString()));
@@ -104,7 +105,7 @@ public final class TaskUse implements AutoCloseable {
                 from = c.model().directory();
                 if (storage == null)
                     held = c.model().base();
-                head = TaskRun.head(kind, names);
+                head = TaskTraining.head(kind, names);
                 all.add(given.resolve("adapter"));
             }
         }
@@ -242,7 +243,7 @@ public final class TaskUse implements AutoCloseable {
                 List<Integer> which = new ArrayList<>();
                 for (int i = from; i < Math.min(examples.size(), from + BATCH); i++)
                     which.add(i);
-                System.arraycopy(s.logits(data.batch(which, BATCH, null)), 0, out, from * V, which.size() * V);
+                System.arraycopy(s.logits(data.batch(which, BATCH)), 0, out, from * V, which.size() * V);
             }
         }
         return out;

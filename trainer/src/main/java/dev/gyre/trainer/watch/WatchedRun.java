@@ -2,12 +2,11 @@ package dev.gyre.trainer.watch;
 
 import dev.gyre.kernels.InputException;
 import dev.gyre.trainer.config.ConfigReader;
-import dev.gyre.trainer.config.RunConfig;
+import dev.gyre.trainer.config.TuningSettings;
 import dev.gyre.trainer.record.RunDir;
 import dev.gyre.trainer.report.Results;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.List;
 
 /// A run that another process trains, or trained: its state is read from its directory.
 public final class WatchedRun implements WatchServer.Source {
@@ -52,7 +51,7 @@ public final class WatchedRun implements WatchServer.Source {
     }
 
     private WatchServer.State look() {
-        RunConfig c = ConfigReader.read(dir.resolve("run.yaml"), RunConfig.class, List.of());
+        TuningSettings c = TuningSettings.of(dir);
         Long steps = c.train().steps() == null ? null : (long) c.train().steps();
         String name;
         String text = "";

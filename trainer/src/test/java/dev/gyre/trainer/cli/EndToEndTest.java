@@ -148,7 +148,7 @@ class EndToEndTest {
             Path file = config(name + "-half", more);
             RunConfig c = ConfigReader.read(file, RunConfig.class, List.of());
             boolean[] stop = {false};
-            try (TrainingRun run = FineTuning.open(c, false, Devices.open(c.device()).backend(), "test")) {
+            try (TrainingRun<?> run = FineTuning.open(c, false, Devices.open(c.device()).backend(), "test")) {
                 run.run(List.of(new TrainListener() {
                     @Override
                     public void onStep(Step s) {
@@ -171,7 +171,7 @@ class EndToEndTest {
         Path file = config("busy", "");
         RunConfig c = ConfigReader.read(file, RunConfig.class, List.of());
         Path run = dir.resolve("busy");
-        try (TrainingRun first = FineTuning.open(c, false, Devices.open(c.device()).backend(), "test")) {
+        try (TrainingRun<?> first = FineTuning.open(c, false, Devices.open(c.device()).backend(), "test")) {
             Path half = Files.createDirectory(run.resolve(".checkpoint-3.tmp-0"));
             for (Object[] again : new Object[][] {{"train", file}, {"train", file, "--resume"}}) {
                 Cli second = Cli.gyre(again);

@@ -63,8 +63,7 @@ class LogitsTest {
             Path tokens = dir.resolve("tokens.json");
             Files.writeString(tokens, json);
             Path out = dir.resolve("out.safetensors");
-            Cli c = Cli.gyre("logits", m, "--adapter", m.resolve("adapter_oft"), "--tokens", tokens, "--out", out,
-                    "--gradients");
+            Cli c = Cli.gyre("logits", m, "--adapter", m.resolve("adapter_oft"), "--tokens", tokens, "--out", out);
             assertThat(c.code).as(c.toString()).isZero();
             try (SafeTensors got = SafeTensors.open(out)) {
                 assertThat(got.info("logits").shape()).isEqualTo(want.info("oft.logits.f32").shape());

@@ -101,7 +101,7 @@ class MethodsTest {
                 """.formatted(base, held, method, data.resolve("train.jsonl"), dir.resolve("planned" + method.hashCode()
                 + held)), RunConfig.class, List.of());
         long planned = RunPlan.with(c, 1, p -> p.own(RunPlan.load(c)).memory()).device();
-        try (TrainingRun run = FineTuning.open(c, false, Devices.open("jvm").backend(), "test")) {
+        try (TrainingRun<?> run = FineTuning.open(c, false, Devices.open("jvm").backend(), "test")) {
             run.run(List.of(), () -> false);
             assertThat(run.session().bytes()).isEqualTo(planned);
         }

@@ -4,14 +4,17 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.gyre.model.files.Json;
 import dev.gyre.model.format.SafeTensors;
+import dev.gyre.trainer.cli.screen.ExitCode;
 import java.io.ByteArrayOutputStream;
 import java.io.DataOutputStream;
+import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Random;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -26,9 +29,15 @@ class TaskCommandsTest {
     Path dir;
 
     /// Images with a bright quarter, which is their class.
-    private Path images(int n) throws Exception {
+    private Path images(int n) throws IOException {
         Path file = dir.resolve("train-images-idx3-ubyte");
-        Random random = new Random(3);
+        images(file, n, 3);
+        return file;
+    }
+
+    /// @param file `...-images-idx3-ubyte`; its labels are written beside it
+    static void images(Path file, int n, long seed) throws IOException {
+        Random random = new Random(seed);
         ByteArrayOutputStream pixels = new ByteArrayOutputStream();
         ByteArrayOutputStream labels = new ByteArrayOutputStream();
         try (DataOutputStream p = new DataOutputStream(pixels); DataOutputStream l = new DataOutputStream(labels)) {
@@ -46,8 +55,8 @@ class TaskCommandsTest {
             }
         }
         Files.write(file, pixels.toByteArray());
-        Files.write(dir.resolve("train-labels-idx1-ubyte"), labels.toByteArray());
-        return file;
+        Files.write(file.resolveSibling(file.getFileName().toString().replace("images-idx3", "labels-idx1")),
+                labels.toByteArray());
     }
 
     private Path run(Path images, String adapter) throws Exception {
@@ -90,12 +99,11 @@ class TaskCommandsTest {
             String again = ok("eval", merged, images, "--device", "cpu").out;
             assertThat(again).contains(String.format(java.util.Locale.ROOT, "accuracy %.4f", accuracy));
         }
-        assertThat(Cli.gyre("train", yaml, "--resume").err).contains("no checkpoints");
     }
 
     /// `gyre logits` gives the values of transformers and PEFT, of a text and of an image model.
     @ParameterizedTest
-    @ValueSource(strings = {"bert-multilabel", "vit-5way", "deberta-c2p-tokens", "qwen2-left"})
+    @ValueSource(strings = {"bert-multilabel", "vit-5way", "vit-cropped", "deberta-c2p-tokens", "qwen2-left"})
     void logitsAgreeWithTheReference(String name) throws Exception {
         Path m = GOLDEN.resolve(name);
         try (SafeTensors want = SafeTensors.open(m.resolve("reference_lora.safetensors"))) {
@@ -106,8 +114,15 @@ class TaskCommandsTest {
             Path tokens = dir.resolve("in.json");
             Files.writeString(tokens, in.toString());
             Path out = dir.resolve("got.safetensors");
-            ok("logits", m, "--adapter", m.resolve("adapter_lora"), "--tokens", tokens, "--out", out, "--gradients",
-                    "--device", "cpu");
+            // references are of evaluation mode, where nothing is dropped
+            Path adapter = dir.resolve("adapter");
+            Files.createDirectory(adapter);
+            Files.copy(m.resolve("adapter_lora/adapter_model.safetensors"),
+                    adapter.resolve("adapter_model.safetensors"));
+            ObjectNode config = Json.readObject(m.resolve("adapter_lora/adapter_config.json"));
+            config.put("lora_dropout", 0.5);
+            Files.writeString(adapter.resolve("adapter_config.json"), config.toString());
+            ok("logits", m, "--adapter", adapter, "--tokens", tokens, "--out", out, "--device", "cpu");
             try (SafeTensors got = SafeTensors.open(out)) {
                 int compared = 0;
                 for (String key : got.names()) {
@@ -147,6 +162,43 @@ class TaskCommandsTest {
                     .toArray(String[]::new);
         }
         return values[0];
+    }
+
+    /// What transformers computes and Gyre does not is refused, not computed in another way.
+    @Test
+    void whatIsNotComputedIsRefusedByName() throws Exception {
+        Path deberta = GOLDEN.resolve("deberta-v3-3way");
+        refused(deberta, "{\"input_ids\": [[0, 5, 6]], \"attention_mask\": [[0, 1, 1]]}", "pad on the right");
+        Path unnamed = edited(deberta, "problem_type", null);
+        refused(unnamed, "{\"input_ids\": [[5, 6]], \"labels\": [[0.5, 0.25, 0.25]]}",
+                "problem_type is missing", "multi_label_classification");
+        refused(edited(deberta, "conv_kernel_size", 3), "{\"input_ids\": [[5]]}", "conv_kernel_size: 3");
+        refused(edited(GOLDEN.resolve("bert-3way"), "hidden_act", "quick_gelu"), "{\"input_ids\": [[5]]}",
+                "hidden_act: \"quick_gelu\"");
+        Path teacher = edited(GOLDEN.resolve("deit-3way"), "architectures", null);
+        Files.writeString(teacher.resolve("config.json"), Files.readString(teacher.resolve("config.json"))
+                .replaceFirst("\\{", "{\"architectures\": [\"DeiTForImageClassificationWithTeacher\"],"));
+        refused(teacher, "{\"pixel_values\": [[[[1]]]]}",
+                "the head of DeiTForImageClassificationWithTeacher is not read");
+    }
+
+    private Path edited(Path model, String key, @Nullable Object value) throws IOException {
+        Path to = Files.createTempDirectory(dir, "model");
+        ObjectNode config = Json.readObject(model.resolve("config.json"));
+        config.remove(key);
+        if (value != null)
+            config.putPOJO(key, value);
+        Files.writeString(to.resolve("config.json"), config.toString());
+        Files.copy(model.resolve("model.safetensors"), to.resolve("model.safetensors"));
+        return to;
+    }
+
+    private void refused(Path model, String tokens, String... said) throws IOException {
+        Path in = Files.writeString(dir.resolve("refused.json"), tokens);
+        Cli c = Cli.gyre("logits", model, "--tokens", in, "--out", dir.resolve("none.safetensors"), "--device", "cpu");
+        assertThat(c.code).isEqualTo(ExitCode.USAGE);
+        assertThat(c.err).contains(said).hasLineCount(1);
+        assertThat(dir.resolve("none.safetensors")).doesNotExist();
     }
 
     @Test

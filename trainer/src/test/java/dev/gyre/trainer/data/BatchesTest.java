@@ -37,14 +37,14 @@ class BatchesTest {
                 ModelText.bytes());
     }
 
-    private static int[] sorted(List<Batches.Micro> micros) {
+    private static int[] sorted(List<BatchStream.Micro<Batch>> micros) {
         return micros.stream().flatMapToInt(m -> Arrays.stream(m.examples())).sorted().toArray();
     }
 
     @Test
     void packedRowsKeepExamplesApart() {
         Batches b = new Batches(set, 2, T, true, true, 3, 1);
-        for (Batches.Micro m : b.next(5)) {
+        for (BatchStream.Micro<Batch> m : b.next(5)) {
             Batch x = m.batch();
             int trained = 0;
             for (int i = 0; i < 2 * T; i++) {
@@ -69,7 +69,7 @@ class BatchesTest {
     void everyExampleComesOnceAnEpochAndPackedRowsAreNearlyFull() {
         Batches b = new Batches(set, 1, T, true, true, 3, 1);
         int rows = b.epochRows();
-        List<Batches.Micro> all = b.next(rows);
+        List<BatchStream.Micro<Batch>> all = b.next(rows);
         assertThat(sorted(all)).hasSize(set.size()).doesNotHaveDuplicates();
         assertThat(b.next(1).getFirst().trained()).as("the only epoch is over").isZero();
         int used = 0;
@@ -84,7 +84,7 @@ class BatchesTest {
         Batches a = new Batches(set, 2, T, true, true, 3, Double.POSITIVE_INFINITY);
         Batches b = new Batches(set, 2, T, true, true, 3, Double.POSITIVE_INFINITY);
         int half = (a.epochRows() + 1) / 2;
-        List<Batches.Micro> first = a.next(half);
+        List<BatchStream.Micro<Batch>> first = a.next(half);
         assertThat(sorted(first)).isEqualTo(sorted(b.next(half)));
         assertThat(first.getFirst().examples()).isNotEqualTo(a.next(half).getFirst().examples());
         assertThat(new Batches(set, 2, T, true, true, 4, 1).next(1).getFirst().examples())
@@ -119,14 +119,14 @@ class BatchesTest {
 
     @Test
     void evaluationSeesTheFileInOrder() {
-        List<Batches.Micro> all = Batches.inOrder(set, 4, T, false, 0);
+        List<BatchStream.Micro<Batch>> all = Batches.inOrder(set, 4, T, false, 0);
         assertThat(all).hasSize(51);
         assertThat(all.getFirst().examples()).containsExactly(0, 1, 2, 3);
-        List<Batches.Micro> some = Batches.inOrder(set, 4, T, false, 3);
+        List<BatchStream.Micro<Batch>> some = Batches.inOrder(set, 4, T, false, 3);
         assertThat(some.stream().flatMapToInt(m -> Arrays.stream(m.examples())).toArray())
                 .as("12 of 203 rows, evenly spread")
                 .containsExactly(0, 16, 33, 50, 67, 84, 101, 118, 135, 152, 169, 186);
-        assertThat(all.stream().mapToInt(Batches.Micro::trained).sum()).isEqualTo(set.targets());
+        assertThat(all.stream().mapToInt(BatchStream.Micro::trained).sum()).isEqualTo(set.targets());
     }
 
     @Test

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.gyre.model.files.FormatException;
 import dev.gyre.model.token.ByteTokenizer;
+import dev.gyre.model.transformer.Batch;
 import dev.gyre.trainer.config.DataFiles;
 import dev.gyre.trainer.config.RunConfig.Format;
 import dev.gyre.trainer.config.RunConfig.TooLong;
@@ -212,8 +213,8 @@ class TokenCacheTest {
         Batches a = new Batches(memory, 3, T, true, true, 9, Double.POSITIVE_INFINITY);
         Batches b = new Batches(file, 3, T, true, true, 9, Double.POSITIVE_INFINITY);
         for (int i = 0; i < 2 * a.epochRows() / 3; i++) {
-            Batches.Micro x = a.next(1).getFirst();
-            Batches.Micro y = b.next(1).getFirst();
+            BatchStream.Micro<Batch> x = a.next(1).getFirst();
+            BatchStream.Micro<Batch> y = b.next(1).getFirst();
             assertThat(y.batch().ids()).isEqualTo(x.batch().ids());
             assertThat(y.batch().labels()).isEqualTo(x.batch().labels());
             assertThat(b.describe(y)).isEqualTo(a.describe(x));

@@ -10,7 +10,7 @@ import java.util.List;
 
 /// Learns one number per token value: a unigram model with AdamW, sensitive to the order of batches and to all of its
 /// state, so that any slip in resuming shows.
-public class FakeTrainable implements Trainable {
+public class FakeTrainable implements Trainable<Batch> {
     private final float[] p = new float[258];
     private final float[] m = new float[258];
     private final float[] v = new float[258];

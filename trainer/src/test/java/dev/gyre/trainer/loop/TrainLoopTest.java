@@ -94,8 +94,9 @@ class TrainLoopTest {
         }
     }
 
-    private static TrainLoop loop(FakeTrainable trained, RunConfig.Train t, boolean validation, Watcher watcher) {
-        return new TrainLoop(trained, data(t, validation), t).saving(watcher).listening(List.of(watcher));
+    private static TrainLoop<Batch> loop(FakeTrainable trained, RunConfig.Train t, boolean validation,
+            Watcher watcher) {
+        return TrainLoop.of(trained, data(t, validation), t).saving(watcher).listening(List.of(watcher));
     }
 
     @Test
@@ -282,7 +283,7 @@ class TrainLoopTest {
 
     @Test
     void aLoopWithoutASaverTrainsAndKeepsNothing() {
-        TrainLoop.Result r = new TrainLoop(new FakeTrainable(), data(train(), false).first(3), train()).run();
+        TrainLoop.Result r = TrainLoop.of(new FakeTrainable(), data(train(), false).first(3), train()).run();
         assertThat(r.step()).isEqualTo(3);
         assertThat(r.saved()).isNull();
     }
@@ -387,7 +388,7 @@ class TrainLoopTest {
             }
         };
         RunConfig.Train t = train();
-        new TrainLoop(turning, data(t, true), t).evaluating(20, 0).saving(new Watcher(20)).listening(List.of(l)).run();
+        TrainLoop.of(turning, data(t, true), t).evaluating(20, 0).saving(new Watcher(20)).listening(List.of(l)).run();
         assertThat(order).containsExactly("rotations 1", "rotations 10", "evaluation 20", "rotations 20",
                 "checkpoint 20");
     }

@@ -43,7 +43,7 @@ class WorkersLoopTest {
     }
 
     private interface Loop {
-        TrainLoop on(FakeTrainable t, Collective c);
+        TrainLoop<Batch> on(FakeTrainable t, Collective c);
     }
 
     /// Results, or messages of failures, by rank.
@@ -65,7 +65,7 @@ class WorkersLoopTest {
     }
 
     private static Loop plain() {
-        return (t, _) -> new TrainLoop(t, data(), TRAIN).evaluating(4, 0).saving(4);
+        return (t, _) -> TrainLoop.of(t, data(), TRAIN).evaluating(4, 0).saving(4);
     }
 
     @Test
@@ -106,7 +106,7 @@ class WorkersLoopTest {
     void aRequestToStopOnOneWorkerStopsAllAfterTheSameStep() throws InterruptedException {
         List<Object> seen = run(4, _ -> new FakeTrainable(), (t, c) -> {
             int[] asked = {0};
-            return new TrainLoop(t, data(), TRAIN).stopping(() -> c.rank() == 2 && ++asked[0] == 4);
+            return TrainLoop.of(t, data(), TRAIN).stopping(() -> c.rank() == 2 && ++asked[0] == 4);
         });
         for (Object r : seen)
             assertThat(((TrainLoop.Result) r).step()).isEqualTo(3);

@@ -22,8 +22,8 @@ class FirstStepCheckTest {
     private int closed;
     private final List<FirstStepCheck.Result> told = new ArrayList<>();
 
-    private FirstStepCheck check(Trainable device) {
-        return new FirstStepCheck(device, "opencl:9", Precision.F32, () -> {
+    private FirstStepCheck<Batch> check(Trainable<Batch> device) {
+        return new FirstStepCheck<>(device, "opencl:9", Precision.F32, () -> {
             opened++;
             return new FakeTrainable() {
                 @Override
@@ -43,7 +43,7 @@ class FirstStepCheckTest {
     @Test
     void aDeviceThatAgreesGoesOnAlone() {
         FakeTrainable plain = new FakeTrainable();
-        FirstStepCheck checked = check(new FakeTrainable());
+        FirstStepCheck<Batch> checked = check(new FakeTrainable());
         for (int i = 0; i < 3; i++)
             assertThat(step(checked)).isEqualTo(step(plain));
         assertThat(opened).isEqualTo(1);
@@ -77,7 +77,7 @@ class FirstStepCheckTest {
                 return super.microBatch(b, start ? scale : 1.01f * scale);
             }
         };
-        FirstStepCheck c = check(wrong);
+        FirstStepCheck<Batch> c = check(wrong);
         c.microBatch(BATCH, 0.125f);
         assertThatThrownBy(() -> c.update(STEP)).isInstanceOf(DeviceException.class)
                 .hasMessageContaining("in step 1 with every parameter moved");
@@ -85,7 +85,7 @@ class FirstStepCheckTest {
         assertThat(closed).isEqualTo(1);
     }
 
-    private static void stops(FirstStepCheck c) {
+    private static void stops(FirstStepCheck<Batch> c) {
         assertThatThrownBy(() -> step(c)).isInstanceOf(DeviceException.class)
                 .hasMessageContaining("device opencl:9 computes something else than the CPU in step 1")
                 .hasMessageContaining("check_device: false").hasMessageNotContaining("\n");

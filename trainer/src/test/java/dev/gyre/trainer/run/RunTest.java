@@ -83,7 +83,7 @@ class RunTest {
             try (MetricsLog metrics = new MetricsLog(out.metrics(), from == null ? 0 : from.step(),
                     () -> 0)) {
                 listeners.add(metrics);
-                TrainLoop loop = new TrainLoop(trainee, RunData.read(c, ModelText.bytes()), c.train())
+                TrainLoop<Batch> loop = TrainLoop.of(trainee, RunData.read(c, ModelText.bytes()), c.train())
                         .evaluating(c.eval().every(), c.eval().patience()).listening(listeners).stopping(stop)
                         .saving(new TrainLoop.Saver() {
                             @Override

@@ -11,8 +11,6 @@ import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.trainer.cli.TinyModel;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.RunConfig;
-import dev.gyre.trainer.data.ModelText;
-import dev.gyre.trainer.data.RunData;
 import dev.gyre.trainer.loop.TrainListener;
 import dev.gyre.trainer.loop.TrainLoop;
 import dev.gyre.trainer.record.RunDir;
@@ -59,12 +57,10 @@ class WorkersTest {
 
     private static TrainLoop.Result work(RunConfig c, Collective all, boolean resume, List<TrainListener> listeners) {
         Backend backend = new CpuBackend(1);
-        ModelText text = ModelText.load(c);
-        RunData data = RunData.readAll(c, text);
-        Trained t = FineTuning.adapt(c, FineTuning.load(c), text, data.steps(), backend);
+        LanguageTraining t = FineTuning.training(c, backend);
         if (all.rank() > 0)
-            return Follower.run(c, t, data, backend, all, "test", () -> false);
-        try (TrainingRun run = TrainingRun.open(c, t, data, resume, backend, "test", all)) {
+            return Follower.run(t, backend, all, "test", () -> false);
+        try (TrainingRun<?> run = TrainingRun.open(t, resume, backend, "test", all)) {
             return run.run(listeners, () -> false);
         }
     }

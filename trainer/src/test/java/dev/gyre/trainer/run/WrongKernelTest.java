@@ -71,7 +71,7 @@ class WrongKernelTest {
     /// The first two steps of a device that does `change` to its operations; the second without a check.
     private static float[] steps(UnaryOperator<Op> change, List<FirstStepCheck.Result> told) {
         try (TrainSession device = session(new Changed(change))) {
-            Trainable t = new FirstStepCheck(device, "opencl:9", Precision.F32,
+            Trainable<Batch> t = new FirstStepCheck<>(device, "opencl:9", Precision.F32,
                     () -> session(new CpuBackend(1)), told::add);
             for (int i = 0; i < 2; i++) {
                 t.microBatch(BATCH, 0.25f);

@@ -147,7 +147,7 @@ final class BoftLayer implements AdapterLayer {
         public void prepare(Emitter e) {
             Buf made = e.act("K", m, N, b, b);
             e.add(new CayleyOps.Cayley(MAP, store.param(blocks), made, m * N, b));
-            if (dropout > 0 && e.training()) {
+            if (dropout > 0 && e.drops()) {
                 mask = store.blockMask(blocks, m, N, dropout);
                 e.add(new CayleyOps.MaskBlocks(made, mask, m * N, b, true));
             }

@@ -97,7 +97,7 @@ final class DoraLayer implements AdapterLayer {
         }
 
         private boolean drops(Emitter e) {
-            if (!(dropout > 0 && e.training()))
+            if (!(dropout > 0 && e.drops()))
                 return false;
             if (!(inner instanceof BaseLinear))
                 throw new InputException(site.path() + ": dora with dropout runs the weight twice and cannot"

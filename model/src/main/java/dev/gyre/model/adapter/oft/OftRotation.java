@@ -60,7 +60,7 @@ final class OftRotation implements Rotation {
         if (b == 1)
             return;
         Buf rot = emit(e);
-        if (dropout > 0 && e.training()) {
+        if (dropout > 0 && e.drops()) {
             mask = store.blockMask(v, 1, stored, dropout);
             e.add(new CayleyOps.MaskBlocks(rot, mask, stored, b, true));
         }

@@ -80,6 +80,7 @@ final class Progress implements TrainListener {
         valid = e.loss();
         shown = true;
         e.also().forEach((name, loss) -> remark += Text.format("  %s %.4f", name, loss));
+        e.scores().forEach((name, score) -> remark += Text.format("  %s %.4f", name, score));
     }
 
     @Override

@@ -5,12 +5,15 @@ import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.kernels.devices.Devices;
 import dev.gyre.kernels.op.Buf.Role;
 import dev.gyre.trainer.config.RunConfig;
+import dev.gyre.trainer.data.RunData;
 import dev.gyre.trainer.data.TokenizedSet;
 import dev.gyre.trainer.loop.TrainLoop;
 import dev.gyre.trainer.measure.ProcessMemory;
 import dev.gyre.trainer.record.MetricsLines;
+import dev.gyre.trainer.run.LanguageTraining;
 import dev.gyre.trainer.run.TrainingRun;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 
@@ -19,14 +22,51 @@ public final class RunScreen {
     private RunScreen() {
     }
 
+    /// What a run trains, and on what, for its header.
+    ///
+    /// @param lines of the data, each with its name at the front
+    /// @param sampled whether the validation loss is that of a sample while training
+    public record Header(String model, String batch, List<String> lines, boolean sampled) {
+        /// Of a language model.
+        public static Header of(LanguageTraining t, String model) {
+            RunConfig.Train c = t.config().train();
+            long perStep = (long) c.microBatch() * c.seqLen() * c.accumulate();
+            List<String> lines = new ArrayList<>(List.of("data      " + data(t.data(), c)));
+            TokenizedSet valid = t.data().valid();
+            if (valid != null)
+                lines.add("valid     " + Text.many(valid.size(), "example") + " · "
+                        + Text.count(valid.targets()) + " trained tokens"
+                        + (valid.truncated() + valid.dropped() == 0 ? ""
+                                : " · " + Text.count(valid.truncated()) + " truncated · " + Text.count(valid.dropped())
+                                        + " dropped")
+                        + (t.sampled().isEmpty() ? ""
+                                : " · while training a sample of " + Text.count(t.sampled().getAsLong())
+                                        + " tokens (eval.batches " + t.config().eval().batches() + ")"));
+            return new Header(model,
+                    c.microBatch() + " x " + c.seqLen() + " tokens x " + c.accumulate() + " accumulate = "
+                            + Text.count(perStep) + " tokens/step · " + Text.many(t.steps(), "step") + " = "
+                            + Text.big((double) perStep * t.steps()) + " tokens",
+                    lines, t.sampled().isPresent());
+        }
+
+        private static String data(RunData d, RunConfig.Train t) {
+            TokenizedSet s = d.train();
+            long used = s.tokens() - s.size();
+            return Text.many(s.size(), "example") + " · " + Text.count(s.truncated()) + " truncated · "
+                    + Text.count(s.dropped()) + " dropped · " + Text.percent(s.targets(), s.tokens())
+                    + " of tokens trained · "
+                    + Text.many(d.batches().epochRows(), "row") + " an epoch, "
+                    + Text.percent(used, (double) d.batches().epochRows() * t.seqLen()) + " filled";
+        }
+    }
+
     /// Runs to the end or to Ctrl-C and returns the exit code.
     ///
-    /// @param model text of the header's line of that name
     /// @param again the command that resumes
-    public static int train(Screen screen, TrainingRun run, Devices.Chosen device, String model, String again) {
+    public static int train(Screen screen, TrainingRun<?> run, Devices.Chosen device, Header header, String again) {
         screen.log(run.dir().log());
         try {
-            header(screen, run, device, model);
+            header(screen, run, device, header);
             long begun = System.nanoTime();
             TrainLoop.Result r;
             try (Interrupt interrupt = Interrupt.ofRun(screen)) {
@@ -46,7 +86,7 @@ public final class RunScreen {
                     + (r.early() ? " · stopped early at step " + r.step() : "")
                     + (r.bestLoss() == null ? ""
                             : Text.format(" · best validation%s %.4f at step %d",
-                                    run.sampled().isEmpty() ? "" : " (sample)", r.bestLoss(), r.bestStep()))
+                                    header.sampled() ? " (sample)" : "", r.bestLoss(), r.bestStep()))
                     + " · wall " + wall + " · peak of the process "
                     + Text.bytes(Math.max(ProcessMemory.peakResident(), ProcessMemory.peakHeap()))
                     + (onCpu(device.backend()) ? ""
@@ -59,21 +99,16 @@ public final class RunScreen {
         }
     }
 
-    private static void header(Screen screen, TrainingRun run, Devices.Chosen device, String model) {
-        RunConfig.Train t = run.config().train();
+    private static void header(Screen screen, TrainingRun<?> run, Devices.Chosen device, Header header) {
         Backend backend = device.backend();
         screen.line("gyre " + Version.number() + " · run " + run.config().output().dir() + " · seed "
                 + run.config().seed() + " · JDK "
                 + Runtime.version());
         screen.line("device    " + backend.describe() + " (" + device.reason() + ")");
-        screen.line("model     " + model);
+        screen.line("model     " + header.model());
         if (run.workers().size() > 1)
             screen.line("workers   " + run.workersText());
-        long perStep = (long) t.microBatch() * t.seqLen() * t.accumulate();
-        screen.line(
-                "batch     " + t.microBatch() + " x " + t.seqLen() + " tokens x " + t.accumulate() + " accumulate = "
-                        + Text.count(perStep) + " tokens/step · " + Text.many(run.steps(), "step") + " = "
-                        + Text.big((double) perStep * run.steps()) + " tokens");
+        screen.line("batch     " + header.batch());
         Map<Role, Long> by = run.session().bytesByRole();
         screen.line("memory    planned " + Text.bytes(run.session().plannedBytes()) + ": weights "
                 + Text.bytes(of(by, Role.WEIGHT)) + ", trained with gradients and AdamW "
@@ -81,30 +116,11 @@ public final class RunScreen {
                 + Text.bytes(of(by, Role.ACTIVATION))
                 + (onCpu(backend) ? " · process about " + Text.bytes(run.expectedPeak())
                         : " · on " + backend.name() + " also workspaces of its kernels"));
-        screen.line("data      " + data(run.train(), run, t));
-        TokenizedSet valid = run.valid();
-        if (valid != null)
-            screen.line("valid     " + Text.many(valid.size(), "example") + " · "
-                    + Text.count(valid.targets()) + " trained tokens"
-                    + (valid.truncated() + valid.dropped() == 0 ? ""
-                            : " · " + Text.count(valid.truncated()) + " truncated · " + Text.count(valid.dropped())
-                                    + " dropped")
-                    + (run.sampled().isEmpty() ? ""
-                            : " · while training a sample of " + Text.count(run.sampled().getAsLong())
-                                    + " tokens (eval.batches " + run.config().eval().batches() + ")"));
+        header.lines().forEach(screen::line);
         for (String note : run.notes())
             screen.line("note      " + note);
         if (run.from() > 0)
             screen.line("resume    from " + run.dir().checkpoint(run.from()));
-    }
-
-    private static String data(TokenizedSet s, TrainingRun run, RunConfig.Train t) {
-        long used = s.tokens() - s.size();
-        return Text.many(s.size(), "example") + " · " + Text.count(s.truncated()) + " truncated · "
-                + Text.count(s.dropped()) + " dropped · " + Text.percent(s.targets(), s.tokens())
-                + " of tokens trained · "
-                + Text.many(run.batches().epochRows(), "row") + " an epoch, "
-                + Text.percent(used, (double) run.batches().epochRows() * t.seqLen()) + " filled";
     }
 
     private static boolean onCpu(Backend backend) {
