@@ -127,14 +127,16 @@ class HubDownloadTest {
     @Test
     void weightsInOtherFormsAreNamed() {
         hub.file("config.json", "{}").file("model-Q4_K_M.gguf", new byte[10]);
-        fails(HubException.class, "has no safetensors, but GGUF files; name the one to use: org/tiny-model/model-Q4_K_M.gguf");
+        fails(HubException.class,
+                "has no safetensors, but GGUF files; name the one to use: org/tiny-model/model-Q4_K_M.gguf");
     }
 
     @Test
     void oneGgufFileIsTakenByItsName() throws IOException {
         hub.file("README.md", "x").file("a-Q8_0.gguf", new byte[3000]).file("a-Q4_0.gguf", new byte[2000]);
         HubName.GgufName name =
-                Objects.requireNonNull(HubName.GgufName.of("https://huggingface.co/org/tiny-model/blob/main/a-Q4_0.gguf"));
+                Objects.requireNonNull(
+                        HubName.GgufName.of("https://huggingface.co/org/tiny-model/blob/main/a-Q4_0.gguf"));
         assertThat(name.file()).isEqualTo("a-Q4_0.gguf");
         assertThat(HubName.GgufName.of("org/tiny-model/a-Q4_0.gguf")).isNotNull();
         assertThat(HubName.GgufName.of("org/a-Q4_0.gguf")).isNull();
