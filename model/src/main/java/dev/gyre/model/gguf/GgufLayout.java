@@ -183,7 +183,8 @@ public final class GgufLayout {
         if (gemma) {
             require(config.tieWordEmbeddings(), "an output head of its own");
             ModelConfig.Attention a = config.attention();
-            double width = LARGEST.getOrDefault(arch, 0) == config.shape().layers() ? (double) (config.hiddenSize() / a.heads())
+            double width = LARGEST.getOrDefault(arch, 0) == config.shape().layers()
+                    ? (double) (config.hiddenSize() / a.heads())
                     : a.headDim();
             require(Math.abs(a.scale() * Math.sqrt(width) - 1) < 1e-6, "another query_pre_attn_scalar than " + width);
             require(arch.equals("gemma2") == (a.softCap() > 0), "another attn_logit_softcapping");

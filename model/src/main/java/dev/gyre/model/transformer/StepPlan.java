@@ -1,7 +1,9 @@
 package dev.gyre.model.transformer;
 
+import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.MemoryPlan;
 import dev.gyre.kernels.Program;
+import dev.gyre.kernels.Session;
 import dev.gyre.kernels.op.Buf;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.emit.Buffers;
@@ -78,6 +80,32 @@ public final class StepPlan {
 
     private Program added(Program p) {
         programs.add(p);
+        return p;
+    }
+
+    /// Writes a micro-batch and the scale of its loss into a session.
+    TransformerProgram.Io load(Session session, Batch b, float scale) {
+        TransformerProgram.Io i = of(io, b.shape());
+        int V = config.vocabSize();
+        for (int id : b.ids())
+            if (id < 0 || id >= V)
+                throw new InputException("token id " + id + " is outside the vocabulary of " + V);
+        for (int l : b.labels())
+            if (l != Batch.IGNORE && (l < 0 || l >= V))
+                throw new InputException("label " + l + " is outside the vocabulary of " + V);
+        session.write(i.ids(), b.ids());
+        session.write(i.labels(), b.labels());
+        session.write(i.positions(), rows(b.positions()));
+        session.write(i.start(), b.start());
+        session.write(lossScale, new float[] {scale});
+        return i;
+    }
+
+    static <T> T of(Map<BatchShape, T> all, BatchShape s) {
+        T p = all.get(s);
+        if (p == null)
+            throw new IllegalArgumentException(
+                    "the session was not opened for batches of " + s + "; it has " + all.keySet());
         return p;
     }
 

@@ -1,10 +1,7 @@
 package dev.gyre.model.transformer;
 
 import dev.gyre.kernels.Backend;
-import dev.gyre.kernels.InputException;
-import dev.gyre.kernels.Session;
 import java.util.List;
-import java.util.Map;
 import java.util.Set;
 import java.util.function.BiConsumer;
 
@@ -58,13 +55,13 @@ public final class TrainSession extends LearningSession<Batch> {
     @Override
     protected Ready training(Batch b, float scale) {
         TransformerProgram.Io i = load(b, scale);
-        return new Ready(program(plan.training, b.shape()), i.rowLoss());
+        return new Ready(StepPlan.of(plan.training, b.shape()), i.rowLoss());
     }
 
     @Override
     protected Ready evaluation(Batch b) {
         TransformerProgram.Io i = load(b, 0f);
-        return new Ready(program(plan.evaluation, b.shape()), i.rowLoss());
+        return new Ready(StepPlan.of(plan.evaluation, b.shape()), i.rowLoss());
     }
 
     @Override
@@ -79,35 +76,13 @@ public final class TrainSession extends LearningSession<Batch> {
     /// logits of these, and nothing about losses.
     public double logits(Batch b, float[] out) {
         TransformerProgram.Io i = load(b, 0f);
-        TransformerProgram.WithLogits l = program(plan.logits, b.shape());
+        TransformerProgram.WithLogits l = StepPlan.of(plan.logits, b.shape());
         session().run(l.program());
         session().read(l.logits(), out);
         return lossSum(i.rowLoss());
     }
 
-    private static <T> T program(Map<BatchShape, T> of, BatchShape s) {
-        T p = of.get(s);
-        if (p == null)
-            throw new IllegalArgumentException(
-                    "the session was not opened for batches of " + s + "; it has " + of.keySet());
-        return p;
-    }
-
     private TransformerProgram.Io load(Batch b, float scale) {
-        TransformerProgram.Io i = program(plan.io, b.shape());
-        int V = model.config().vocabSize();
-        for (int id : b.ids())
-            if (id < 0 || id >= V)
-                throw new InputException("token id " + id + " is outside the vocabulary of " + V);
-        for (int l : b.labels())
-            if (l != Batch.IGNORE && (l < 0 || l >= V))
-                throw new InputException("label " + l + " is outside the vocabulary of " + V);
-        Session session = session();
-        session.write(i.ids(), b.ids());
-        session.write(i.labels(), b.labels());
-        session.write(i.positions(), plan.rows(b.positions()));
-        session.write(i.start(), b.start());
-        session.write(plan.lossScale, new float[] {scale});
-        return i;
+        return plan.load(session(), b, scale);
     }
 }

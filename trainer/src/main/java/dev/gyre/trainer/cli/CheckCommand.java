@@ -58,6 +58,8 @@ final class CheckCommand extends GyreCommand {
             throw new UsageException("--steps must be at least 0");
         if (ConfigReader.has(file, "run"))
             return sweep();
+        if (ConfigReader.has(file, "preference"))
+            return PreferenceScreen.check(screen(), file, set, steps);
         if (ConfigReader.has(file, "task"))
             return TaskScreen.check(screen(), file, set, steps);
         RunConfig c;

@@ -75,6 +75,8 @@ final class TrainCommand extends GyreCommand {
             return Launcher.start(workers);
         try (Collective all = Launcher.join(screen())) {
             try {
+                if (ConfigReader.has(file, "preference"))
+                    return PreferenceScreen.train(screen(), file, set, resume, watch, all);
                 return ConfigReader.has(file, "task")
                         ? TaskScreen.train(screen(), file, set, resume, watch, all) : run(all);
             } catch (RuntimeException | Error e) {

@@ -27,6 +27,11 @@ public final class ConfigDocs {
         section(out, TaskRunConfig.Task.class, "task", "what is predicted");
         section(out, TaskRunConfig.Data.class, "task: data", "examples with labels");
         section(out, TaskRunConfig.Eval.class, "task: eval", "evaluation during training");
+        out.append(
+                "\n## gyre train: run.yaml with a section preference\n\nFor pairs of answers, of which one was preferred"
+                        + " ([preferences.md](preferences.md)). Sections and keys that are not listed here are those of run.yaml.\n");
+        section(out, PreferenceRunConfig.Preference.class, "preference", "the loss of a pair of answers");
+        section(out, PreferenceRunConfig.Data.class, "preference: data", "pairs of answers");
         out.append("\n## gyre pretrain\n\nSections that are not listed here are those of run.yaml.\n");
         section(out, PretrainConfig.Model.class, "model", "shape of the new model");
         out.append("\n## Presets of gyre init\n\n| preset | what for |\n|---|---|\n");

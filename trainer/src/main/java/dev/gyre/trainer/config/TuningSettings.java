@@ -22,6 +22,8 @@ public interface TuningSettings extends LoopSettings {
     /// The configuration in a run directory.
     static TuningSettings of(Path dir) {
         Path file = dir.resolve("run.yaml");
+        if (ConfigReader.has(file, "preference"))
+            return ConfigReader.read(file, PreferenceRunConfig.class, List.of());
         return ConfigReader.has(file, "task") ? ConfigReader.read(file, TaskRunConfig.class, List.of())
                 : ConfigReader.read(file, RunConfig.class, List.of());
     }

@@ -155,8 +155,9 @@ public final class ExampleReader {
         JsonNode conversations = o.get("conversations");
         boolean chat = messages != null || conversations != null;
         if (!chat && o.has("chosen") && o.has("rejected"))
-            throw new DataException(file, line, "preference data (chosen and rejected) is not supported; fine-tuning"
-                    + " needs prompt and completion, or messages");
+            throw new DataException(file, line,
+                    "is preference data (chosen and rejected), which a run.yaml with a section"
+                            + " preference trains on; fine-tuning needs prompt and completion, or messages");
         // of a prompt beside messages the messages are the whole, as TRL has it
         boolean completion = o.has("completion") || o.has("prompt") && !chat;
         // Alpaca files may carry the whole as `text` beside; the parts say what is to be trained on

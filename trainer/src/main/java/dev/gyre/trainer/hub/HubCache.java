@@ -16,6 +16,7 @@ import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.util.List;
 import java.util.TreeSet;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import tools.jackson.databind.JsonNode;
 
@@ -63,12 +64,22 @@ final class HubCache {
         return snapshot != null && missing(snapshot) == null ? snapshot : null;
     }
 
-    /// One file of a model; null if it is not here.
+    /// One file of a model: of the commit that its name stands for, else, where that is the hub's main branch, of any that is
+    /// here; null if there is none.
     @Nullable
     Path file(HubName name, String file) {
         String commit = commit(name);
         Path at = commit == null ? null : snapshot(name, commit).resolve(file);
-        return at != null && Files.isRegularFile(at) ? at : null;
+        if (at != null && Files.isRegularFile(at))
+            return at;
+        Path snapshots = model(name).resolve("snapshots");
+        if (name.revision() != null || !Files.isDirectory(snapshots))
+            return null;
+        try (Stream<Path> all = Files.list(snapshots)) {
+            return all.sorted().map(s -> s.resolve(file)).filter(Files::isRegularFile).findFirst().orElse(null);
+        } catch (IOException e) {
+            return null;
+        }
     }
 
     /// The commit that a name stands for as far as this machine knows.

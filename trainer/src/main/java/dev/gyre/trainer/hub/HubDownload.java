@@ -209,6 +209,12 @@ public final class HubDownload implements AutoCloseable {
                     + gb(free) + " are free there; make room, or put the cache elsewhere with HF_HUB_CACHE"));
         new Run(l).all();
         Path snapshot = cache.snapshot(l.name, l.commit);
+        if (l.files.stream().allMatch(f -> f.path().endsWith(".gguf"))) {
+            // a model whose branch is here already would lose its weights to a newer commit
+            if (cache.find(l.name) == null)
+                cache.setCommit(l.name, l.commit);
+            return snapshot;
+        }
         String missing = HubCache.missing(snapshot);
         if (missing != null)
             throw new HubException(l.name + " lacks " + missing + " at " + settings.host()

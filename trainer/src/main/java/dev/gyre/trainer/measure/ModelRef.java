@@ -8,6 +8,7 @@ import dev.gyre.model.weights.Storage;
 import dev.gyre.trainer.config.ConfigException;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.RunConfig;
+import dev.gyre.trainer.config.TuningSettings;
 import dev.gyre.trainer.hub.Hub;
 import dev.gyre.trainer.record.Provenance;
 import java.nio.file.Files;
@@ -48,7 +49,7 @@ public record ModelRef(Path model, List<Path> adapters, Storage base) {
             if (Files.isDirectory(made))
                 model = made;
             else {
-                RunConfig.Model m = ConfigReader.read(given.resolve("run.yaml"), RunConfig.class, List.of()).model();
+                RunConfig.Model m = TuningSettings.of(given).model();
                 model = m.directory();
                 base = m.base();
                 if (adapters.isEmpty())

@@ -176,7 +176,7 @@ class ChatDataTest {
         "{`system`:`a`,`messages`: [{`role`:`system`,`content`:`b`},{`role`:`assistant`,`content`:`a`}]} | has a system text beside the messages and another one in them",
         "{`history`:[[`a`,`b`]],`messages`: [{`role`:`assistant`,`content`:`a`}]} | 'history' beside messages is not supported",
         "{`system`:`a`,`prompt`:`p`,`completion`:`c`} | 'system' beside prompt and completion is not supported",
-        "{`prompt`:`p`,`chosen`:`c`,`rejected`:`r`} | preference data (chosen and rejected) is not supported",
+        "{`prompt`:`p`,`chosen`:`c`,`rejected`:`r`} | is preference data (chosen and rejected)",
         "{`messages`: [{`role`:`user`,`content`:`q`},{`role`:`assistant`,`content`:`a`}],`tools`:[{`name`:`f`}]} | 'tools' has no place in the model's chat template",
         "{`messages`: [{`role`:`user`,`content`:`q`},{`role`:`assistant`,`content`:`a`,`reasoning_content`:`r`}]} | 'reasoning_content' of a message has no place",
         "{`messages`: [{`role`:`user`,`content`:`q`},{`role`:`assistant`,`content`:`a`,`tool_calls`:[{`name`:`f`}]}]} | 'tool_calls' of a message has no place",

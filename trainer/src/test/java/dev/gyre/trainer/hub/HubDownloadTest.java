@@ -15,6 +15,7 @@ import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Objects;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutorService;
@@ -126,7 +127,29 @@ class HubDownloadTest {
     @Test
     void weightsInOtherFormsAreNamed() {
         hub.file("config.json", "{}").file("model-Q4_K_M.gguf", new byte[10]);
-        fails(HubException.class, "has no safetensors, the only weights that Gyre reads (it has model-Q4_K_M.gguf)");
+        fails(HubException.class,
+                "has no safetensors, but GGUF files; name the one to use: org/tiny-model/model-Q4_K_M.gguf");
+    }
+
+    @Test
+    void oneGgufFileIsTakenByItsName() throws IOException {
+        hub.file("README.md", "x").file("a-Q8_0.gguf", new byte[3000]).file("a-Q4_0.gguf", new byte[2000]);
+        HubName.GgufName name =
+                Objects.requireNonNull(
+                        HubName.GgufName.of("https://huggingface.co/org/tiny-model/blob/main/a-Q4_0.gguf"));
+        assertThat(name.file()).isEqualTo("a-Q4_0.gguf");
+        assertThat(HubName.GgufName.of("org/tiny-model/a-Q4_0.gguf")).isNotNull();
+        assertThat(HubName.GgufName.of("org/a-Q4_0.gguf")).isNull();
+        assertThat(HubName.GgufName.of("org/tiny-model/../a.gguf")).isNull();
+        try (HubDownload d = hub.download(hub.settings(cache()))) {
+            assertThat(d.fetch(d.list(NAME, "a-Q4_0.gguf")).resolve("a-Q4_0.gguf")).hasSize(2000);
+            assertThatThrownBy(() -> d.list(NAME, "b.gguf")).isInstanceOf(HubException.class)
+                    .hasMessageContaining("has no file b.gguf");
+        }
+        HubCache c = new HubCache(cache(), true);
+        assertThat(c.file(NAME, "a-Q4_0.gguf")).hasSize(2000);
+        assertThat(c.file(NAME, "a-Q8_0.gguf")).isNull();
+        assertThat(c.find(NAME)).as("no whole model").isNull();
     }
 
     @Test
