@@ -82,7 +82,8 @@ record OnnxPatterns(OnnxGraph graph) {
     }
 
     /// A layer normalisation over the last dimension, as one node or taken apart; null if the value is none.
-    @Nullable Norm norm(String value) {
+    @Nullable
+    Norm norm(String value) {
         Node n = graph.producer(value);
         if (n == null)
             return null;
@@ -158,7 +159,8 @@ record OnnxPatterns(OnnxGraph graph) {
     }
 
     /// A linear layer with a bias; null if the value is none.
-    @Nullable Linear linear(String value) {
+    @Nullable
+    Linear linear(String value) {
         Node n = graph.producer(value);
         if (n == null)
             return null;
@@ -198,7 +200,8 @@ record OnnxPatterns(OnnxGraph graph) {
         return constant(value, 2);
     }
 
-    @Nullable Values constant(String value, int dimensions) {
+    @Nullable
+    Values constant(String value, int dimensions) {
         Values v = value.isEmpty() ? null : graph.constant(value);
         if (v == null || v.shape().size() != dimensions)
             return null;
@@ -217,7 +220,8 @@ record OnnxPatterns(OnnxGraph graph) {
     }
 
     /// GELU, exact or by tanh, or ReLU.
-    @Nullable Activated activated(String value) {
+    @Nullable
+    Activated activated(String value) {
         Node n = graph.producer(value);
         if (n == null)
             return null;
