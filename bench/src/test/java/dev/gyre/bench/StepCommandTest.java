@@ -45,8 +45,9 @@ class StepCommandTest {
         assertThat(j.get("trainable").asInt())
                 .isEqualTo(2 * (12 * (4 * 1536 + 2 * (768 + 3072)) + 1536) + 2 * 768 + 2);
         assertThat(j.get("step_ms").asDouble()).isPositive();
-        assertThat(step("--size", "vit", "--seq", 16).err()).contains("an image has 197 tokens");
-        assertThat(step("--size", "bert", "--method", "floor").err()).contains("with a method in the layers");
+        assertThat(Cli.gyre("bench", "step", "--size", "vit", "--seq", 16).err()).contains("an image has 197 tokens");
+        Cli floor = Cli.gyre("bench", "step", "--size", "bert", "--method", "floor");
+        assertThat(floor.err()).contains("with a method in the layers");
     }
 
     @Test
