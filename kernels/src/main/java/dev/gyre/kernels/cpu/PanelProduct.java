@@ -29,7 +29,6 @@ final class PanelProduct implements Runnable {
     private final int M;
     private final int N;
     private final int NR;
-    private final boolean accumulate;
     /// Whether all threads use the same panels, packed before.
     private final boolean shared;
     /// Rows, or panels, of an item.
@@ -60,7 +59,6 @@ final class PanelProduct implements Runnable {
         ProductOps.MatMul op = terms.getFirst().op();
         this.M = op.M();
         this.N = op.N();
-        this.accumulate = op.accumulate();
         this.NR = simd.tiles().tileCols();
         int panels = (N + NR - 1) / NR;
         int wanted = pool.threads() == 1 ? 1 : ITEMS * pool.threads();
@@ -127,7 +125,7 @@ final class PanelProduct implements Runnable {
     /// Some rows of c, and of these n columns.
     private void multiply(PackedProduct.Term t, int k, int deep, int i, int high, int j, int n, float[] panels,
             int worker) {
-        boolean add = accumulate || k > 0 || t != terms.getFirst();
+        boolean add = k > 0 || t.op().accumulate();
         float[] tile = pool.scratch(worker, 1, simd.tiles().tileRows() * simd.tiles().tileCols());
         simd.tiles().product(high, n, deep, t.a().f(), t.a().off() + i * t.op().K() + k, t.op().K(), panels, 0, c.f(),
                 c.off() + i * N + j, N, add, tile);
