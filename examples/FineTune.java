@@ -33,7 +33,7 @@ void main(String[] args) {
         });
 
         IO.println("after: " + model.answers(test).right() + " of " + test.size() + " right");
-        IO.println("twice gyre = " + model.generate("twice gyre = ", 20));
+        IO.println("twice gyre =" + model.generate("twice gyre =", 20));
         if (args.length > 2) {
             Path out = Path.of(args[2]);
             model.saveAdapter("twice", out.resolve("adapter"));
@@ -50,7 +50,7 @@ List<Example> tasks(int n, long seed) {
         StringBuilder word = new StringBuilder();
         for (int k = 3 + random.nextInt(3); k > 0; k--)
             word.append((char) ('a' + random.nextInt(26)));
-        out.add(new Example.Completion("twice " + word + " = ", word.toString() + word));
+        out.add(new Example.Completion("twice " + word + " =", " " + word + word));
     }
     return out;
 }

@@ -162,8 +162,9 @@ final class Headline {
             for (int i = 0; i < names.size(); i++) {
                 progress.accept("QOFT against QLoRA: a step of " + names.get(i) + ", round " + (round + 1));
                 Method m = Method.of(kinds.get(i));
-                StepBench.Result r = StepBench.run(new StepBench.Settings(config, m, m.base(), 2, ROWS, quick ? 0 : 1.5,
-                        new Sampler(quick ? 0.2 : 2, quick ? 0.05 : 0.4, 0, 0), false), backend);
+                StepBench.Result r =
+                        StepBench.run(new StepBench.Settings(config, m, m.base(), 2, ROWS, 100, quick ? 0 : 1.5,
+                                new Sampler(quick ? 0.2 : 2, quick ? 0.05 : 0.4, 0, 0), false), backend);
                 ms[i][round] = r.samples().median();
                 bytes[i] = r.planned();
             }

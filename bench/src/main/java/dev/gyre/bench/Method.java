@@ -131,6 +131,10 @@ record Method(Kind kind, int number) {
         return kind == Kind.FULL;
     }
 
+    boolean isFloor() {
+        return kind == Kind.FLOOR;
+    }
+
     /// How the base is held when nothing else is said.
     Storage base() {
         return kind == Kind.QOFT || kind == Kind.QLORA ? Storage.NF4 : Storage.F32;

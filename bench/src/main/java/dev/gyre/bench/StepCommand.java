@@ -3,6 +3,7 @@ package dev.gyre.bench;
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.OpTime;
+import dev.gyre.kernels.Session;
 import dev.gyre.kernels.check.Size;
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.model.weights.Storage;
@@ -29,8 +30,13 @@ final class StepCommand extends GyreCommand {
     static final int LISTED = 12;
 
     @Option(names = "--size", defaultValue = "S", paramLabel = "SIZE", description = "Model: XS (for a try), S (hidden"
-            + " 256, 4 layers), M (768, 12), L (2048, 4), 7B4 (4096, 4), 7B (4096, 32). Default: ${DEFAULT-VALUE}.")
+            + " 256, 4 layers), M (768, 12), L (2048, 4), 7B4 (4096, 4), 7B (4096, 32); bert (BERT-base with two classes), vit"
+            + " (ViT-B/16 with ten). Default: ${DEFAULT-VALUE}.")
     String size = "S";
+
+    @Option(names = "--layers", paramLabel = "N", description = "Layers of the model. Default: the size's.")
+    @Nullable
+    Integer layers;
 
     @Option(names = "--method", defaultValue = "oft", paramLabel = "NAME",
             description = "What is trained: floor (nothing"
@@ -61,6 +67,11 @@ final class StepCommand extends GyreCommand {
     @Nullable
     Integer seq;
 
+    @Option(names = "--trained", defaultValue = "100", paramLabel = "PERCENT",
+            description = "Share of each row's tokens, at its end, that have a label, as completions after their prompts."
+                    + " Default: ${DEFAULT-VALUE}.")
+    int trained = 100;
+
     @Mixin
     BackendArgs where = new BackendArgs();
 
@@ -88,22 +99,40 @@ final class StepCommand extends GyreCommand {
 
     @Override
     protected int run() {
-        Size z = Size.of(size).orElseThrow(
-                () -> new UsageException("--size " + size + ": unknown; use one of " + Size.NAMES));
+        if (trained < 1 || trained > 100)
+            throw new InputException("--trained " + trained + " is not a percentage from 1 to 100");
         Method m = Method.of(method, blockSize, rank);
-        int T = orElse(seq, z.shape().T(), "--seq");
-        StepBench.Settings settings = new StepBench.Settings(StepBench.config(z, T), m, base(m),
-                orElse(batch, z.shape().B(), "--batch"), T, warmUp, new Sampler(seconds, GROUP, patience, steps),
-                profile);
+        TaskStepper.Kind task = TaskStepper.Kind.of(size).orElse(null);
+        Size z = Size.of(size).orElse(null);
+        Sampler sampler = new Sampler(seconds, GROUP, patience, steps);
+        StepBench.Settings settings;
+        if (task != null) {
+            int T = orElse(seq, task.seq, "--seq");
+            if (layers != null || trained != 100)
+                throw new UsageException("--layers and --trained are not for --size " + size);
+            if (task == TaskStepper.Kind.VIT && T != task.seq)
+                throw new UsageException("--seq " + T + ": an image has " + task.seq + " tokens");
+            if (base(m) != Storage.F32 || m.isFloor())
+                throw new UsageException("--size " + size + ": measured over f32, with a method in the layers");
+            settings = new StepBench.Settings((s, backend) -> TaskStepper.open(task, s, backend), m, base(m),
+                    orElse(batch, task.batch, "--batch"), T, 100, warmUp, sampler, profile);
+        } else {
+            if (z == null)
+                throw new UsageException("--size " + size + ": unknown; use one of " + Size.NAMES + ", bert, vit");
+            int T = orElse(seq, z.shape().T(), "--seq");
+            settings = new StepBench.Settings(StepBench.config(z, orElse(layers, z.layers(), "--layers"), T), m,
+                    base(m), orElse(batch, z.shape().B(), "--batch"), T, trained, warmUp, sampler, profile);
+        }
+        String model = task != null ? task.name().toLowerCase(Locale.ROOT) : String.valueOf(z);
         Backend backend = where.backend();
         Integer cpus = backend instanceof CpuBackend c ? c.threads() : null;
         double before = cpus == null ? Double.NaN : Ceilings.fma(cpus);
         StepBench.Result r = StepBench.run(settings, backend);
         double peak = cpus == null ? Double.NaN : Math.max(before, Ceilings.fma(cpus));
         if (json)
-            screen().result(JsonMapper.builder().build().writeValueAsString(json(z, settings, backend, r, peak)));
+            screen().result(JsonMapper.builder().build().writeValueAsString(json(model, settings, backend, r, peak)));
         else
-            table(z, settings, backend, r, peak);
+            table(model, settings, backend, r, peak);
         return 0;
     }
 
@@ -129,15 +158,18 @@ final class StepCommand extends GyreCommand {
         return n == null ? usual : n;
     }
 
-    private static Map<String, Object> json(Size z, StepBench.Settings s, Backend backend, StepBench.Result r,
+    private Map<String, Object> json(String z, StepBench.Settings s, Backend backend, StepBench.Result r,
             double peak) {
         Map<String, Object> out = new LinkedHashMap<>();
-        out.put("size", z.toString());
+        out.put("size", z);
+        if (layers != null)
+            out.put("layers", layers);
         out.put("method", s.method().label());
         out.put("base", baseName(s.base()));
         out.put("batch", s.batch());
         out.put("seq", s.seq());
         out.put("tokens", s.tokens());
+        out.put("trained", s.trained());
         out.put("device", backend.name());
         out.put("precision", backend.precision().name().toLowerCase(Locale.ROOT));
         out.put("threads", backend instanceof CpuBackend b ? b.threads() : null);
@@ -161,6 +193,21 @@ final class StepCommand extends GyreCommand {
                 .map(x -> new double[] {Stats.rounded(x.ms() / 1e3, 6), Stats.rounded(x.others(), 3), x.runs()})
                 .toList());
         out.put("loss", new double[] {r.firstLoss(), r.lastLoss()});
+        Session.Compiled c = r.compiled();
+        if (c != null) {
+            out.put("arrays", c.arrays());
+            out.put("graphs", c.graphs());
+            out.put("kernels", c.kernels());
+            out.put("compile_s", Stats.rounded(c.seconds(), 4));
+        }
+        Session.Launched l = r.launched();
+        if (l != null) {
+            int runs = runs(r);
+            out.put("graph_launches", (double) l.graphs() / runs);
+            out.put("kernel_launches", (double) l.kernels() / runs);
+            out.put("host_ms", Stats.rounded(1e3 * l.hostSeconds() / runs, 4));
+            out.put("host_us_per_launch", Stats.rounded(1e6 * l.hostSeconds() / l.kernels(), 4));
+        }
         if (s.profile())
             out.put("profile", r.timings().stream().map(t -> {
                 Map<String, Object> row = new LinkedHashMap<>();
@@ -173,7 +220,7 @@ final class StepCommand extends GyreCommand {
         return out;
     }
 
-    private void table(Size z, StepBench.Settings s, Backend backend, StepBench.Result r, double peak) {
+    private void table(String z, StepBench.Settings s, Backend backend, StepBench.Result r, double peak) {
         double ms = r.samples().median();
         row("model", "%s, %s over %s, %d x %d tokens", z, s.method().label(), baseName(s.base()),
                 s.batch(),
@@ -187,6 +234,15 @@ final class StepCommand extends GyreCommand {
                 : String.format(Locale.ROOT, ", %.0f %% of the %.1f that multiply-adds in registers reach here",
                         100 * r.gflops() / peak, peak));
         row("trainable", "%,d numbers", r.trainable());
+        Session.Compiled c = r.compiled();
+        if (c != null)
+            row("compiled", "%d kernels, %d graphs, %d arrays in %.1f s", c.kernels(), c.graphs(), c.arrays(),
+                    c.seconds());
+        Session.Launched l = r.launched();
+        if (l != null)
+            row("launches", "%d graphs with %d kernels a step; the host's thread works %.1f ms, %.1f us a kernel",
+                    l.graphs() / runs(r), l.kernels() / runs(r), 1e3 * l.hostSeconds() / runs(r),
+                    1e6 * l.hostSeconds() / l.kernels());
         row("memory", "%.0f MiB planned; during the steps at most %s MiB resident, %.0f MiB of Java heap",
                 r.planned() / MIB,
                 r.peakResident() == 0 ? "?" : String.format(Locale.ROOT, "%.0f", r.peakResident() / MIB),
@@ -194,6 +250,10 @@ final class StepCommand extends GyreCommand {
         row("loss", "%.4f, after %d steps %.4f", r.firstLoss(), r.steps(), r.lastLoss());
         if (s.profile())
             profile(r);
+    }
+
+    private static int runs(StepBench.Result r) {
+        return r.samples().all().stream().mapToInt(Sampler.Sample::runs).sum();
     }
 
     private void profile(StepBench.Result r) {

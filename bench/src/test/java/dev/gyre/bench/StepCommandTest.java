@@ -34,6 +34,22 @@ class StepCommandTest {
     }
 
     @Test
+    void classifiersAreMeasuredToo() {
+        Cli r = Cli.gyre("bench", "step", "--size", "bert", "--batch", 1, "--seq", 8, "--steps", 1, "--warm-up", 0,
+                "--patience", 0, "--threads", 1, "--method", "lora2", "--json");
+        assertThat(r.code()).as(r.err()).isZero();
+        JsonNode j = r.json();
+        assertThat(j.get("size").asString()).isEqualTo("bert");
+        assertThat(j.get("tokens").asInt()).isEqualTo(8);
+        // 12 layers: q, k, v, o and the pooler of 768 x 768, two of 768 x 3072; the classifier of two classes
+        assertThat(j.get("trainable").asInt())
+                .isEqualTo(2 * (12 * (4 * 1536 + 2 * (768 + 3072)) + 1536) + 2 * 768 + 2);
+        assertThat(j.get("step_ms").asDouble()).isPositive();
+        assertThat(step("--size", "vit", "--seq", 16).err()).contains("an image has 197 tokens");
+        assertThat(step("--size", "bert", "--method", "floor").err()).contains("with a method in the layers");
+    }
+
+    @Test
     void jsonSaysWhatWasMeasured() {
         Cli r = step("--method", "oft8", "--json", "--profile");
         assertThat(r.code()).as(r.err()).isZero();
@@ -94,8 +110,9 @@ class StepCommandTest {
     @EnumSource(Method.Kind.class)
     void everyMethodTrains(Method.Kind kind) {
         Method m = new Method(kind, Math.min(8, Method.of(kind).number()));
-        StepBench.Result r = StepBench.run(new StepBench.Settings(StepBench.config(Size.XS, 16), m, m.base(), 1, 16, 0,
-                new Sampler(1, 0, 0, 2), false), new CpuBackend(1));
+        StepBench.Result r =
+                StepBench.run(new StepBench.Settings(StepBench.config(Size.XS, 16), m, m.base(), 1, 16, 100, 0,
+                        new Sampler(1, 0, 0, 2), false), new CpuBackend(1));
         assertThat(r.trainable()).isPositive();
         assertThat(r.lastLoss()).isLessThan(r.firstLoss());
         assertThat(r.planned()).isPositive();
@@ -112,7 +129,8 @@ class StepCommandTest {
 
     private static long planned(Storage base) {
         return StepBench
-                .run(new StepBench.Settings(StepBench.config(Size.XS, 16), Method.of(Method.Kind.OFT), base, 1, 16, 0,
+                .run(new StepBench.Settings(StepBench.config(Size.XS, 16), Method.of(Method.Kind.OFT), base, 1, 16, 100,
+                        0,
                         new Sampler(1, 0, 0, 1), false), new CpuBackend(1))
                 .planned();
     }
@@ -127,6 +145,7 @@ class StepCommandTest {
             --method goft4                  | --method goft4: the method goft takes no number
             --method oft --block-size 0     | --method oft: 0 is below 1
             --base int8                     | --base int8: unknown; use f32, bf16, nf4 or nf4-double
+            --trained 0                     | --trained 0 is not a percentage from 1 to 100
             --threads 0                     | --threads 0 is below 1
             --threads 2 --device jvm        | --threads is for the CPU
             --device tpu                    | device tpu: unknown

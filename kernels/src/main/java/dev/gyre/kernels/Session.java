@@ -67,6 +67,23 @@ public interface Session extends AutoCloseable {
         return null;
     }
 
+    /// What was launched on a device, first runs of task graphs (which compile) left out.
+    ///
+    /// @param graphs task graphs
+    /// @param kernels tasks of these graphs
+    /// @param hostSeconds CPU time of the launching thread; where the driver waits for the device without sleeping, that too
+    record Launched(long graphs, long kernels, double hostSeconds) {
+        /// What was launched since `before`.
+        public Launched since(Launched before) {
+            return new Launched(graphs - before.graphs, kernels - before.kernels, hostSeconds - before.hostSeconds);
+        }
+    }
+
+    /// Null if the backend launches nothing, as on the CPU.
+    default @Nullable Launched launched() {
+        return null;
+    }
+
     /// Bytes held for weights, persistent buffers and the activation arena.
     long bytes();
 

@@ -17,7 +17,7 @@ public record Bf16Format() implements WeightFormat {
 
     @Override
     public HostData of(HostData w) {
-        if (w instanceof HostData.BF16)
+        if (w.dtype() == DType.BF16)
             return w;
         float[] values = w.floats();
         short[] bits = new short[values.length];

@@ -17,6 +17,6 @@ public record F32Format() implements WeightFormat {
 
     @Override
     public HostData of(HostData w) {
-        return w instanceof HostData.F32 ? w : new HostData.F32(w.floats());
+        return w.dtype() == DType.F32 ? w : new HostData.F32(w.floats());
     }
 }

@@ -153,11 +153,17 @@ public final class Executor {
             if (args[i] instanceof TornadoNativeArray)
                 args[i] = onDevice(g, args[i]);
         String id = g.name() + "." + t.id();
+        WorkerGrid grid = grids == null ? null : grids.get(id);
         if (!t.usesKernelContext()) {
+            if (grid != null)
+                for (long items : grid.getGlobalWork())
+                    if (items > 1 << 30)
+                        throw new TornadoRuntimeException(
+                                id + ": " + items + " work items; the loop that TornadoVM makes"
+                                        + " steps by their number, and its index would overflow from 2^30 on");
             t.call().run(args);
             return;
         }
-        WorkerGrid grid = grids == null ? null : grids.get(id);
         if (grid == null)
             throw new TornadoRuntimeException(id + " uses a KernelContext but has no worker grid");
         long[] global = grid.getGlobalWork();

@@ -168,6 +168,22 @@ class StandInTest {
                 .hasMessageContaining("names no task");
     }
 
+    /// TornadoVM's loop over work items steps by their number, in `int`.
+    @Test
+    void aLoopHasAtMostSoManyWorkItemsThatItsIndexDoesNotOverflow() {
+        FloatArray x = new FloatArray(64);
+        for (int items : new int[] {1 << 30, (1 << 30) + 1}) {
+            TaskGraph g = new TaskGraph("g").transferToDevice(EVERY_EXECUTION, x).task("t", Programs::increment, x, 64);
+            TornadoExecutionPlan plan = new TornadoExecutionPlan(g.snapshot())
+                    .withGridScheduler(new GridScheduler("g.t", new WorkerGrid1D(items)));
+            if (items == 1 << 30)
+                plan.execute();
+            else
+                assertThatThrownBy(plan::execute).hasMessageContaining("1073741825 work items").hasMessageContaining(
+                        "would overflow");
+        }
+    }
+
     @Test
     void aBarrierThatSomeItemsNeverReachIsAnError() {
         FloatArray x = new FloatArray(4);

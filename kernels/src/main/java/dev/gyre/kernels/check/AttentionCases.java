@@ -12,6 +12,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.Random;
+import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
 /// Cases of [AttentionOps].
@@ -128,29 +129,48 @@ final class AttentionCases implements Cases {
         }
     }
 
+    /// The rows of T new tokens in the caches: those of one sequence from its position `from` on, or (`apart`) each the
+    /// next of a sequence of its own, in the reverse order of the caches' parts.
+    private static int[] rows(int T, int P, int from, boolean apart) {
+        int[] rows = new int[2 * T];
+        for (int i = 0; i < T; i++) {
+            rows[i] = apart ? (T - 1 - i) * (P / T) : 0;
+            rows[T + i] = apart ? rows[i] + (from + 3 * i) % (P / T) : from + i;
+        }
+        return rows;
+    }
+
     /// @param P rows of the caches
     /// @param from the first row to store
-    public record CacheStore(int T, int P, int from, int C) implements OpCase {
+    /// @param apart whether each row belongs to a sequence of its own
+    public record CacheStore(int T, int P, int from, int C, boolean apart) implements OpCase {
         @Override
         public void emit(Setup s) {
             s.op(new AttentionOps.CacheStore(s.in("k", 1, T, C), s.in("v", 1, T, C), s.inout("kCache", 1, EXACT, P, C),
-                    s.inout("vCache", 1, EXACT, P, C), s.ints("start", from), T, P, C));
+                    s.inout("vCache", 1, EXACT, P, C), s.ints("rows", rows(T, P, from, apart)), T, P, C));
         }
     }
 
     /// @param P rows of the caches
     /// @param from position of the first query
-    public record CachedAttention(int T, int P, int from, int H, int KV, int D, int window, float cap)
+    /// @param apart whether each query belongs to a sequence of its own
+    public record CachedAttention(int T, int P, int from, int H, int KV, int D, int window, float cap, boolean apart)
             implements OpCase {
         @Override
         public void emit(Setup s) {
             float[] k = s.normal(1, P, KV * D);
             float[] v = s.normal(1, P, KV * D);
+            int[] rows = rows(T, P, from, apart);
             // rows that no query sees: reading them gives NaN
-            Arrays.fill(k, (from + T) * KV * D, k.length, Float.NaN);
-            Arrays.fill(v, (from + T) * KV * D, v.length, Float.NaN);
+            for (int r = 0; r < P; r++) {
+                int row = r;
+                if (IntStream.range(0, T).noneMatch(i -> rows[i] <= row && row <= rows[T + i])) {
+                    Arrays.fill(k, r * KV * D, (r + 1) * KV * D, Float.NaN);
+                    Arrays.fill(v, r * KV * D, (r + 1) * KV * D, Float.NaN);
+                }
+            }
             s.op(new AttentionOps.CachedAttention(s.in("q", 2, T, H * D), s.in("kCache", k, P, KV * D),
-                    s.in("vCache", v, P, KV * D), s.ints("start", from), s.out("out", tol(P, D), T, H * D), T, P, H, KV,
+                    s.in("vCache", v, P, KV * D), s.ints("rows", rows), s.out("out", tol(P, D), T, H * D), T, P, H, KV,
                     D, scale(D), window, cap));
         }
     }
@@ -184,11 +204,13 @@ final class AttentionCases implements Cases {
             out.add(new AttentionGrad(a.B, a.T, a.H, a.KV, a.D, a.window, a.start, a.cap));
         }
         for (int[] z : new int[][] {{1, 1, 0, 1}, {1, 7, 6, 5}, {3, 10, 4, 33}, {17, 63, 0, 64}, {5, 207, 100, 258}})
-            out.add(new CacheStore(z[0], z[1], z[2], z[3]));
+            for (boolean apart : new boolean[] {false, true})
+                out.add(new CacheStore(z[0], z[1], z[2], z[3], apart));
         for (int[] z : new int[][] {{1, 1, 0, 1, 1, 1, 0}, {1, 9, 5, 3, 1, 7, 0}, {3, 17, 4, 4, 2, 16, 0},
             {5, 33, 11, 6, 2, 13, 7}, {1, 300, 207, 8, 2, 64, 0}, {33, 64, 0, 2, 2, 32, 31}, {7, 31, 24, 3, 3, 33, 1}})
             for (float cap : new float[] {0, 3})
-                out.add(new CachedAttention(z[0], z[1], z[2], z[3], z[4], z[5], z[6], cap));
+                for (boolean apart : new boolean[] {false, true})
+                    out.add(new CachedAttention(z[0], z[1], z[2], z[3], z[4], z[5], z[6], cap, apart));
         return out;
     }
 
@@ -200,8 +222,8 @@ final class AttentionCases implements Cases {
                 new Attention(z.B(), T, z.H(), z.KV(), z.D(), 0, Start.BOUNDED),
                 new AttentionGrad(z.B(), T, z.H(), z.KV(), z.D(), 0, Start.BOUNDED, 0),
                 // one token at the end of a full cache
-                new CacheStore(1, T, T - 1, z.KV() * z.D()),
-                new CachedAttention(1, T, T - 1, z.H(), z.KV(), z.D(), 0, 0));
+                new CacheStore(1, T, T - 1, z.KV() * z.D(), false),
+                new CachedAttention(1, T, T - 1, z.H(), z.KV(), z.D(), 0, 0, false));
     }
 
     @Override

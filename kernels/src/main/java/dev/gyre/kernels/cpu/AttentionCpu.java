@@ -1,11 +1,10 @@
 package dev.gyre.kernels.cpu;
 
 import dev.gyre.kernels.op.AttentionOps;
-import dev.gyre.kernels.op.Op;
 import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
-/// Attention with grouped key/value heads, causal or in both directions within bounds, its gradient, and the key/value cache.
+/// Attention with grouped key/value heads, causal or in both directions within bounds, and its gradient; over the key/value cache see [CacheCpu].
 ///
 /// Keys are processed in tiles; only the scores of one tile of queries against one tile of keys are stored. Scores are
 /// transposed, a row per key and a column per query: then maxima and sums of the softmax run down the columns in full
@@ -36,13 +35,14 @@ final class AttentionCpu {
                     of.at(o.start()), of.optional(o.end()), of.at(o.out()), of.at(o.lse()), of.at(o.dOut()),
                     of.at(o.delta()), of.at(o.dQ()), of.at(o.dK()), of.at(o.dV()));
             case AttentionOps.CacheStore o ->
-                    cacheStore(o, of.at(o.k()), of.at(o.v()), of.at(o.kCache()), of.at(o.vCache()), of.at(o.start()));
-            case AttentionOps.CachedAttention o -> cachedAttention(pool, simd, o, of.at(o.q()), of.at(o.kCache()),
-                    of.at(o.vCache()), of.at(o.start()), of.at(o.out()));
+                    CacheCpu.store(o, of.at(o.k()), of.at(o.v()), of.at(o.kCache()), of.at(o.vCache()),
+                            of.at(o.rows()));
+            case AttentionOps.CachedAttention o -> CacheCpu.attention(pool, simd, o, of.at(o.q()), of.at(o.kCache()),
+                    of.at(o.vCache()), of.at(o.rows()), of.at(o.out()));
         };
     }
 
-    /// What forward passes share: T queries at positions `first + i`, `H` query heads over `KV` key/value heads.
+    /// What both passes share: `H` query heads over `KV` key/value heads.
     ///
     /// @param cap of the scores, 0 for none
     private record Heads(int H, int KV, int D, float scale, int window, float cap) {
@@ -77,18 +77,18 @@ final class AttentionCpu {
             int tile = tiles - 1 - item / (op.B() * op.KV());
             int kv = item % op.KV();
             int b = item / op.KV() % op.B();
-            forward(pool, simd, heads, q, k, v, start, end, b * T, 0, tile * some, Math.min(T, (tile + 1) * some), kv,
+            forward(pool, simd, heads, q, k, v, start, end, b * T, tile * some, Math.min(T, (tile + 1) * some), kv,
                     out,
                     lse, worker);
         };
         return () -> pool.forEach(op.B() * op.KV() * tiles, body);
     }
 
-    /// Queries i0..i1-1 of one sequence, whose first row is `row0` and whose first query has position `first`, for all
-    /// query heads of one key/value head; a column of the scores is one of these (head, query) pairs.
+    /// Queries i0..i1-1 of one sequence, whose first row is `row0`, for all query heads of one key/value head; a column of
+    /// the scores is one of these (head, query) pairs.
     private static void forward(ThreadPool pool, Simd simd, Heads s, Operand q, Operand k, Operand v,
-            @Nullable Operand start, @Nullable Operand end, int row0, int first, int i0, int i1, int kv, Operand out,
-            @Nullable Operand lse, int worker) {
+            Operand start, @Nullable Operand end, int row0, int i0, int i1, int kv, Operand out, Operand lse,
+            int worker) {
         int D = s.D();
         int qd = s.H() * D;
         int kd = s.KV() * D;
@@ -117,8 +117,8 @@ final class AttentionCpu {
         int shortest = Integer.MAX_VALUE;
         int longest = 0;
         for (int i = i0; i < i1; i++) {
-            int l = s.low(first + i, startOf(start, row0 + i));
-            int u = s.high(first + i, end, row0 + i);
+            int l = s.low(i, start.i()[start.off() + row0 + i]);
+            int u = s.high(i, end, row0 + i);
             low = Math.min(low, l);
             highest = Math.max(highest, l);
             shortest = Math.min(shortest, u);
@@ -138,14 +138,14 @@ final class AttentionCpu {
                 int some = Math.min(NR, columns - c0);
                 // a panel may hold the last queries of one head and the first of the next
                 int last = c0 % rows + some > rows ? i1 - 1 : i0 + c0 % rows + some - 1;
-                int seen = end != null ? n : Math.min(n, first + last + 1 - j0);
+                int seen = end != null ? n : Math.min(n, last + 1 - j0);
                 if (seen <= 0)
                     continue;
                 simd.tiles().strips(seen, D, w, keys, D, w, queries + c0 * D, w, scores, NR, false);
                 if (s.cap > 0)
                     simd.activations().cap(s.cap, w, scores, seen * NR);
                 boolean all = j0 >= highest && j0 + seen <= shortest;
-                if (!all && !mask(s, w, scores, NR, c0, some, rows, start, end, row0 + i0, first + i0, j0, seen))
+                if (!all && !mask(s, w, scores, NR, c0, some, rows, start, end, row0 + i0, i0, j0, seen))
                     continue;
                 simd.softmax().step(seen, w, scores, stats + 3 * c0, sums + c0 * high, D);
                 simd.tiles().strips(D, seen, w, values, n, w, scores, w, sums + c0 * high, NR, true);
@@ -160,8 +160,7 @@ final class AttentionCpu {
                 int h = kv * s.group() + (p * NR + c) / rows;
                 float den = w[max + NR + c];
                 simd.elements().scale(1 / den, w, lines + (p * NR + c) * D, out.f(), out.off() + row * qd + h * D, D);
-                if (lse != null)
-                    lse.f()[lse.off() + row * s.H() + h] = (float) (w[max + c] + Math.log(den));
+                lse.f()[lse.off() + row * s.H() + h] = (float) (w[max + c] + Math.log(den));
             }
         }
     }
@@ -187,17 +186,13 @@ final class AttentionCpu {
             simd.layout().copy(a, ao + i, lda, K, Math.min(step, M - i), to, at, step);
     }
 
-    private static int startOf(@Nullable Operand start, int row) {
-        return start == null ? 0 : start.i()[start.off() + row];
-    }
-
     /// Sets the scores of the keys j0..j0+n-1 that a column does not see to -Infinity; false if no column sees any.
     private static boolean mask(Heads s, float[] w, int scores, int NR, int c0, int columns, int rows,
-            @Nullable Operand start, @Nullable Operand end, int row, int first, int j0, int n) {
+            Operand start, @Nullable Operand end, int row, int first, int j0, int n) {
         boolean any = false;
         for (int c = 0; c < columns; c++) {
             int i = (c0 + c) % rows;
-            int from = Math.clamp(s.low(first + i, startOf(start, row + i)) - j0, 0, n);
+            int from = Math.clamp(s.low(first + i, start.i()[start.off() + row + i]) - j0, 0, n);
             int to = Math.clamp(s.high(first + i, end, row + i) - j0, from, n);
             any |= from < to;
             for (int j = 0; j < from; j++)
@@ -319,7 +314,7 @@ final class AttentionCpu {
             int shortest = Integer.MAX_VALUE;
             int longest = 0;
             for (int r = 0; r < rows; r++) {
-                int l = s.low(i0 + r, startOf(start, row0 + i0 + r));
+                int l = s.low(i0 + r, start.i()[start.off() + row0 + i0 + r]);
                 int u = s.high(i0 + r, end, row0 + i0 + r);
                 low = Math.min(low, l);
                 highest = Math.max(highest, l);
@@ -412,40 +407,5 @@ final class AttentionCpu {
                 w[at + NR] = delta.f()[delta.off() + row];
             }
         }
-    }
-
-    private static int position(Op op, Operand start, int T, int P) {
-        int first = start.i()[start.off()];
-        if (first < 0 || first > P - T)
-            throw new IllegalArgumentException(
-                    "the cache of " + P + " rows has no place for " + T + " rows from " + first + " on (" + op + ")");
-        return first;
-    }
-
-    static Runnable cacheStore(AttentionOps.CacheStore op, Operand k, Operand v, Operand kCache, Operand vCache,
-            Operand start) {
-        int n = op.T() * op.C();
-        return () -> {
-            int at = position(op, start, op.T(), op.P()) * op.C();
-            System.arraycopy(k.f(), k.off(), kCache.f(), kCache.off() + at, n);
-            System.arraycopy(v.f(), v.off(), vCache.f(), vCache.off() + at, n);
-        };
-    }
-
-    static Runnable cachedAttention(ThreadPool pool, Simd simd, AttentionOps.CachedAttention op, Operand q,
-            Operand kCache, Operand vCache, Operand start, Operand out) {
-        Heads heads = new Heads(op.H(), op.KV(), op.D(), (float) op.scale(), op.window(), (float) op.softCap());
-        int T = op.T();
-        int some = heads.queries();
-        int tiles = (T + some - 1) / some;
-        ThreadPool.Body body = (item, worker) -> {
-            int tile = tiles - 1 - item / op.KV();
-            forward(pool, simd, heads, q, kCache, vCache, null, null, 0, start.i()[start.off()], tile * some,
-                    Math.min(T, (tile + 1) * some), item % op.KV(), out, null, worker);
-        };
-        return () -> {
-            position(op, start, T, op.P());
-            pool.forEach(op.KV() * tiles, body);
-        };
     }
 }

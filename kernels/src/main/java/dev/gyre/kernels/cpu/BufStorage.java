@@ -27,8 +27,9 @@ final class BufStorage {
 
     /// F32 weights are used in place; the others are decoded by the operations that read them.
     void bind(HostData given) {
-        data = given;
-        if (given instanceof HostData.F32 f)
+        HostData held = given.inMemory();
+        data = held;
+        if (held instanceof HostData.F32 f)
             floats = f.values;
     }
 

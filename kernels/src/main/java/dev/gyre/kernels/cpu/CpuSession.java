@@ -248,9 +248,12 @@ final class CpuSession implements Session {
     private int task(List<Op> ops, int i, Runnable[] tasks) {
         int end = i + 1;
         if (ops.get(i) instanceof ProductOps.MatMul first)
-            while (end < ops.size() && ops.get(end) instanceof ProductOps.MatMul next && ProductCpu.joins(first, next))
+            while (end < ops.size() && ops.get(end) instanceof ProductOps.MatMul next
+                    && ProductCpu.joins(simd, first, next))
                 end++;
-        if (end == i + 1) {
+        Buf labels = ops.get(i) instanceof ProductOps.MatMul m && ProductCpu.packed(m) ? LabelledRows.of(ops, i, end)
+                : null;
+        if (end == i + 1 && labels == null) {
             tasks[i] = task(ops.get(i));
             return end;
         }
@@ -261,7 +264,9 @@ final class CpuSession implements Session {
             tasks[j] = () -> {
             };
         }
-        tasks[i] = new PackedProduct(pool, simd, terms, at(((ProductOps.MatMul) ops.get(i)).c()));
+        ProductOps.MatMul sum = (ProductOps.MatMul) ops.get(i);
+        tasks[i] = labels == null && PanelProduct.suits(simd, sum) ? new PanelProduct(pool, simd, terms, at(sum.c()))
+                : new PackedProduct(pool, simd, terms, at(sum.c()), labels == null ? null : at(labels));
         return end;
     }
 

@@ -2,9 +2,11 @@ package dev.gyre.kernels.cpu;
 
 import dev.gyre.kernels.op.ProductOps;
 import dev.gyre.kernels.op.ProductOps.MatMul.Form;
+import dev.gyre.kernels.op.TokenOps;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /// A sum of products, `c (+)= sum over terms of alpha op(a) op(b)`: a product alone, or a frozen weight's and the
 /// low-rank one that is added to it, computed as one product over the concatenated inner indices, `[a1 a2] [b1; b2]`: c
@@ -44,8 +46,10 @@ final class PackedProduct implements Runnable {
     private static final int FAIR = 4;
     /// Multiply-adds that are worth an item.
     private static final int SMALL = 1 << 18;
-    /// Strips up to which items do not share panels.
-    private static final int ALONE = 8;
+    /// Rows up to which items pack panels for themselves.
+    private static final int ALONE = 288;
+    /// Strips that make it worth packing panels.
+    private static final int FEW_STRIPS = 8;
     /// Panels of b that make it worth packing some rows of a.
     private static final int FEW_PANELS = 8;
     /// Inner indices of a block of the first term, at most: the rest of [SimdTiles#DEPTH] is for low-rank ones.
@@ -62,6 +66,8 @@ final class PackedProduct implements Runnable {
     private final ThreadPool pool;
     private final Simd simd;
     private final Operand c;
+    /// Labels of the rows: only those with one are computed, the others are zero, or stay. Null for all rows.
+    private final @Nullable Operand labels;
     private final int M;
     private final int N;
     private final boolean accumulate;
@@ -79,13 +85,13 @@ final class PackedProduct implements Runnable {
     private final int width;
     /// Rows of an item, and items of one part of the columns.
     private final int rows;
-    private final int rowItems;
-    /// All rows fit one item, which packs its panels itself, just before it needs them. Not if the columns of op(b) are
-    /// along the rows of b: only whole rows are read at the speed of memory.
+    /// There are few strips, which all threads share, and each item packs panels itself, just before it needs them:
+    /// so b, by far the larger operand, is read once, by one thread, and its panels do not leave that thread's core.
     private final boolean alone;
     /// Packing a is slow: few parts, because each packs its rows again.
     private final boolean transposing;
     private final ThreadPool.Body pack = this::pack;
+    private final ThreadPool.Body packStrips = this::packStrips;
     private final ThreadPool.Body multiply = this::multiply;
 
     // the current columns and blocks, and the number of parts of the columns
@@ -94,16 +100,21 @@ final class PackedProduct implements Runnable {
     private int first;
     private int last;
     private int parts;
+    /// Which rows are computed: all, or the first `count` of `chosen`.
+    private int count;
+    private int @Nullable [] chosen;
     /// Sections of the shared panels: block by block, panel by panel.
     private float[][] shared = {};
+    /// The shared strips: block by block.
+    private float[][] strips = {};
 
     static PackedProduct of(ThreadPool pool, Simd simd, ProductOps.MatMul op, Operand a, Operand b, Operand c) {
         if (!tall(op))
-            return new PackedProduct(pool, simd, List.of(new Term(op, a, b)), c, false);
+            return new PackedProduct(pool, simd, List.of(new Term(op, a, b)), c, null);
         ProductOps.MatMul transposed =
                 new ProductOps.MatMul(Form.TN, op.b(), op.a(), op.c(), op.N(), op.M(), op.K(), op.alpha(),
                         op.accumulate());
-        return new PackedProduct(pool, simd, List.of(new Term(transposed, b, a)), c, true);
+        return new PackedProduct(pool, simd, List.of(new Term(transposed, b, a)), c, null, true);
     }
 
     /// Whether the product is not one of a sum, because its transpose is computed.
@@ -112,14 +123,17 @@ final class PackedProduct implements Runnable {
     }
 
     /// @param terms of one size and one c; all but the first add to it
-    PackedProduct(ThreadPool pool, Simd simd, List<Term> terms, Operand c) {
-        this(pool, simd, terms, c, false);
+    /// @param labels of the rows, where only rows with a label count ([LabelledRows]); no term is a TN product then
+    PackedProduct(ThreadPool pool, Simd simd, List<Term> terms, Operand c, @Nullable Operand labels) {
+        this(pool, simd, terms, c, labels, false);
     }
 
-    private PackedProduct(ThreadPool pool, Simd simd, List<Term> terms, Operand c, boolean flipped) {
+    private PackedProduct(ThreadPool pool, Simd simd, List<Term> terms, Operand c, @Nullable Operand labels,
+            boolean flipped) {
         this.pool = pool;
         this.simd = simd;
         this.c = c;
+        this.labels = labels;
         this.flipped = flipped;
         ProductOps.MatMul op = terms.getFirst().op;
         this.M = op.M();
@@ -140,17 +154,18 @@ final class PackedProduct implements Runnable {
         int packed = 1;
         for (int k = 0; k < blocks.length; k = end(k))
             packed = Math.max(packed, Arrays.stream(blocks, k, end(k)).mapToInt(Block::n).sum());
-        this.width = Math.max(NR, PACKED / packed / NR * NR);
         int most = Math.clamp(NEAR / (deepest * MR), 1, STRIPS);
         int strips = (M + MR - 1) / MR;
         this.transposing = terms.getFirst().op.form() == Form.TN;
-        this.alone = strips <= Math.min(most, ALONE) && terms.stream().allMatch(t -> t.op.form() == Form.NT);
+        this.alone = M <= ALONE && panels(N) >= FAIR * pool.threads()
+                && terms.stream().allMatch(t -> t.op.form() != Form.TN);
+        this.width = alone ? N : Math.max(NR, PACKED / packed / NR * NR);
         long fair = pool.threads() == 1 ? 1 : Math.min(FAIR * pool.threads(), work / SMALL);
         // a panel is used by several strips while it is cached, unless all panels stay cached
-        int apart = panels(N) <= GROUP ? strips : strips / ALONE;
+        int apart = panels(N) <= GROUP ? strips : strips / FEW_STRIPS;
         int items = alone ? 1 : (int) Math.max((strips + most - 1) / most, Math.min(apart, fair));
         this.rows = (strips + items - 1) / items * MR;
-        this.rowItems = (M + rows - 1) / rows;
+        this.count = M;
     }
 
     /// The inner indices of all terms in blocks of about equal length: as many as the first term alone makes, if they
@@ -185,16 +200,24 @@ final class PackedProduct implements Runnable {
     public void run() {
         if (blocks.length == 0 && !accumulate)
             Arrays.fill(c.f(), c.off(), c.off() + M * N, 0f);
+        if (labels != null)
+            choose(labels);
+        if (count == 0)
+            return;
+        int rowItems = (count + rows - 1) / rows;
         int wanted = pool.threads() == 1 ? 1 : (transposing ? FAIR : ITEMS) * pool.threads();
         for (jc = 0; jc < N; jc += width) {
             nc = Math.min(width, N - jc);
             int panels = panels(nc);
-            parts = alone ? (panels + GROUP - 1) / GROUP
+            parts = alone ? Math.max((panels + GROUP - 1) / GROUP, Math.min(panels, FAIR * pool.threads()))
                     : Math.min((panels + FEW_PANELS - 1) / FEW_PANELS, (wanted + rowItems - 1) / rowItems);
             for (first = 0; first < blocks.length; first = last) {
                 last = end(first);
-                if (!alone) {
-                    shared = room(pool.threads(), panels);
+                if (alone) {
+                    strips = pool.sections(pool.threads(), 0, (last - first) * (rows / MR));
+                    pool.forEach((last - first) * (rows / MR), packStrips);
+                } else {
+                    shared = room(panels);
                     int jobs = 0;
                     for (int k = first; k < last; k++)
                         jobs += jobs(blocks[k], nc);
@@ -203,6 +226,26 @@ final class PackedProduct implements Runnable {
                 pool.forEach(rowItems * parts, multiply);
             }
         }
+    }
+
+    /// Finds the rows with a label. The others get what they would have: nothing that is read depends on the result of a
+    /// product for them, but a search for numbers that are not finite would find what an earlier run left there.
+    private void choose(Operand of) {
+        int[] some = chosen == null ? new int[M] : chosen;
+        int n = 0;
+        for (int i = 0; i < M; i++)
+            if (of.i()[of.off() + i] != TokenOps.CrossEntropy.IGNORE)
+                some[n++] = i;
+            else
+                if (!accumulate)
+                    Arrays.fill(c.f(), c.off() + i * N, c.off() + (i + 1) * N, 0f);
+        count = n;
+        chosen = some;
+    }
+
+    /// The row of c that is computed as number i.
+    private int row(int i) {
+        return chosen == null ? i : chosen[i];
     }
 
     /// End of the blocks that are packed together with block k: as many as fit [#PACKED].
@@ -219,9 +262,9 @@ final class PackedProduct implements Runnable {
         return (columns + NR - 1) / NR;
     }
 
-    /// Sections for this many panels of the current blocks.
-    private float[][] room(int worker, int panels) {
-        float[][] all = pool.sections(worker, 1, (last - first) * panels * sections);
+    /// Shared sections for this many panels of the current blocks.
+    private float[][] room(int panels) {
+        float[][] all = pool.sections(pool.threads(), 1, (last - first) * panels * sections);
         for (int k = first, i = 0; k < last; k++)
             for (int end = i + panels * sections; i < end; i++)
                 ThreadPool.section(all, i, slot * even(blocks[k].n));
@@ -248,12 +291,11 @@ final class PackedProduct implements Runnable {
         int k = first;
         for (; item >= jobs(blocks[k], nc); k++)
             item -= jobs(blocks[k], nc);
-        pack(k, item, shared, jc, nc, worker);
+        pack(k, item, shared, (k - first) * panels(nc) * sections, jc, nc, worker);
     }
 
-    /// One of a block's [#jobs] for the n columns from j0 on.
-    private void pack(int k, int job, float[][] to, int j0, int n, int worker) {
-        int at = (k - first) * panels(n) * sections;
+    /// One of a block's [#jobs] for the n columns from j0 on, whose panels begin at section `at`.
+    private void pack(int k, int job, float[][] to, int at, int j0, int n, int worker) {
         int i = 0;
         for (; job >= jobs(blocks[k].pieces.get(i), n); i++)
             job -= jobs(blocks[k].pieces.get(i), n);
@@ -326,6 +368,14 @@ final class PackedProduct implements Runnable {
         return left;
     }
 
+    /// A strip of a block.
+    private void packStrips(int item, int worker) {
+        int i = item % (rows / MR) * MR;
+        if (i < count)
+            packStrip(blocks[first + item / (rows / MR)], i, Math.min(MR, count - i),
+                    ThreadPool.section(strips, item, whole * SimdTiles.DEPTH));
+    }
+
     /// Rows i0..i1-1 of op(a), which are columns of a: neighbouring strips share cache lines of a, so that a line is
     /// fetched once for all of them. Whole vectors are copied if the matrix has them, also beyond the strip's rows:
     /// that is faster than parts of vectors, and the surplus is not read.
@@ -342,8 +392,14 @@ final class PackedProduct implements Runnable {
         for (Piece p : block.pieces) {
             ProductOps.MatMul op = p.term.op;
             Operand a = p.term.a;
-            if (op.form() != Form.TN)
-                simd.layout().copy(a.f(), a.off() + i * op.K() + p.k0, op.K(), high, p.n, to, p.at, SimdTiles.DEPTH);
+            if (op.form() != Form.TN && adjacent(i, high))
+                simd.layout().copy(a.f(), a.off() + row(i) * op.K() + p.k0, op.K(), high, p.n, to, p.at,
+                        SimdTiles.DEPTH);
+            else
+                if (op.form() != Form.TN)
+                    for (int r = 0; r < high; r++)
+                        System.arraycopy(a.f(), a.off() + row(i + r) * op.K() + p.k0, to, p.at + r * SimdTiles.DEPTH,
+                                p.n);
             float alpha = (float) op.alpha();
             for (int r = 0; alpha != 1f && r < high; r++)
                 simd.elements().scale(alpha, to, r * SimdTiles.DEPTH + p.at, to, r * SimdTiles.DEPTH + p.at, p.n);
@@ -352,56 +408,88 @@ final class PackedProduct implements Runnable {
             to[r * SimdTiles.DEPTH + block.n] = 0f;
     }
 
+    /// Whether rows i.. of those that are computed follow each other.
+    private boolean adjacent(int i, int high) {
+        return row(i + high - 1) - row(i) == high - 1;
+    }
+
     /// Some rows of c, and of these some panels. The cuts depend on the number of threads, but not which group of rows
     /// and which panel an element belongs to, so results are the same to the bit.
     private void multiply(int item, int worker) {
         int i0 = item / parts * rows;
-        int i1 = Math.min(M, i0 + rows);
+        int i1 = Math.min(count, i0 + rows);
         int part = item % parts;
         int panels = panels(nc);
         int end = panels * (part + 1) / parts;
-        float[][] left = packRows(i0, i1, worker);
+        float[][] left = alone ? strips : packRows(i0, i1, worker);
         for (int p = panels * part / parts; p < end; p += GROUP) {
             int some = Math.min(GROUP, end - p);
-            if (!alone) {
-                group(i0, i1, left, shared, p, panels, p, some, worker);
-                continue;
-            }
-            int j0 = p * NR;
-            int n = Math.min(nc, j0 + some * NR) - j0;
-            float[][] own = room(worker, some);
-            for (int k = first; k < last; k++)
-                for (int job = 0; job < jobs(blocks[k], n); job++)
-                    pack(k, job, own, jc + j0, n, worker);
-            group(i0, i1, left, own, 0, some, p, some, worker);
+            if (alone)
+                for (int k = first; k < last; k++)
+                    group(k, i0, i1, left, own(k, p, some, worker), 0, p, some, worker);
+            else
+                for (int k = first; k < last; k++)
+                    group(k, i0, i1, left, shared, ((k - first) * panels + p) * sections, p, some, worker);
         }
     }
 
-    /// Rows i0..i1-1 of c of `some` panels from p on, which are the ones from `at` on of the `panels` in `right`.
-    private void group(int i0, int i1, float[][] left, float[][] right, int at, int panels, int p, int some,
-            int worker) {
+    /// `some` panels of a block from p on, packed for this thread.
+    private float[][] own(int k, int p, int some, int worker) {
+        int j0 = p * NR;
+        int n = Math.min(nc, j0 + some * NR) - j0;
+        float[][] to = pool.sections(worker, 1, some * sections);
+        for (int i = 0; i < some * sections; i++)
+            ThreadPool.section(to, i, slot * even(blocks[k].n));
+        for (int job = 0; job < jobs(blocks[k], n); job++)
+            pack(k, job, to, 0, jc + j0, n, worker);
+        return to;
+    }
+
+    /// Rows i0..i1-1 of c of `some` panels from p on, for the indices of block k; the panels begin at section `at` of
+    /// `right`.
+    private void group(int k, int i0, int i1, float[][] left, float[][] right, int at, int p, int some, int worker) {
         float[] tile = pool.scratch(worker, 1, MR * NR + 1);
         float[] result = pool.scratch(worker, 2, MR * NR);
-        for (int k = first; k < last; k++) {
-            int n = blocks[k].n;
-            boolean add = accumulate || k > 0;
-            for (int q = 0; q < some; q++) {
-                int j0 = jc + (p + q) * NR;
-                int cols = Math.min(NR, jc + nc - j0);
-                int panel = ((k - first) * panels + at + q) * sections;
-                for (int i = i0, s = (k - first) * (rows / MR); i < i1; i += MR, s++) {
-                    int high = Math.min(MR, i1 - i);
-                    if (flipped) {
-                        simd.tiles().strip(n, left[s], right, panel, result, 0, NR, high, NR, false, tile);
-                        scatter(result, i, high, j0, cols, add);
-                        continue;
-                    }
-                    if (add && k == first)
-                        tile[MR * NR] = touch(i + MR, Math.min(i1, i + 2 * MR), j0);
-                    simd.tiles().strip(n, left[s], right, panel, c.f(), c.off() + i * N + j0, N, high, cols, add, tile);
-                }
-            }
+        int n = blocks[k].n;
+        boolean add = accumulate || k > 0;
+        int strip = (k - first) * (rows / MR);
+        // what is far is fetched once: shared strips, or shared panels
+        if (alone)
+            for (int i = i0, s = strip; i < i1; i += MR, s++)
+                for (int q = 0; q < some; q++)
+                    tile(i, i1, left[s], n, right, at + q * sections, p + q, add, k == first, tile, result);
+        else
+            for (int q = 0; q < some; q++)
+                for (int i = i0, s = strip; i < i1; i += MR, s++)
+                    tile(i, i1, left[s], n, right, at + q * sections, p + q, add, k == first, tile, result);
+    }
+
+    /// A strip of rows i.. times panel p, which begins at section `at` of `right`.
+    private void tile(int i, int i1, float[] strip, int n, float[][] right, int at, int p, boolean add, boolean fetch,
+            float[] tile, float[] result) {
+        int j = jc + p * NR;
+        int cols = Math.min(NR, jc + nc - j);
+        int high = Math.min(MR, i1 - i);
+        if (flipped) {
+            simd.tiles().strip(n, strip, right, at, result, 0, NR, high, NR, false, tile);
+            scatter(result, i, high, j, cols, add);
+        } else if (!adjacent(i, high)) {
+            simd.tiles().strip(n, strip, right, at, result, 0, NR, high, NR, false, tile);
+            for (int r = 0; r < high; r++)
+                put(result, r * NR, c.off() + row(i + r) * N + j, cols, add);
+        } else {
+            if (add && fetch)
+                tile[MR * NR] = touch(i + MR, Math.min(i1, i + 2 * MR), j);
+            simd.tiles().strip(n, strip, right, at, c.f(), c.off() + row(i) * N + j, N, high, cols, add, tile);
         }
+    }
+
+    /// Stores or adds a row of a tile.
+    private void put(float[] tile, int from, int to, int n, boolean add) {
+        if (add)
+            simd.elements().add(c.f(), to, tile, from, c.f(), to, n);
+        else
+            System.arraycopy(tile, from, c.f(), to, n);
     }
 
     /// Stores a tile of the transpose in c.
@@ -422,7 +510,7 @@ final class PackedProduct implements Runnable {
         float[] f = c.f();
         float sum = 0;
         for (int i = from; i < to; i++)
-            sum += f[c.off() + i * N + j];
+            sum += f[c.off() + row(i) * N + j];
         return sum;
     }
 }

@@ -5,12 +5,17 @@ import dev.gyre.kernels.op.HostData;
 import dev.gyre.kernels.op.ProductOps;
 import dev.gyre.kernels.op.ProductOps.MatMul.Form;
 import java.util.Arrays;
+import java.util.List;
 
-/// The matrix product in its three forms, mostly by [PackedProduct]. A few rows against a large b, as in decoding, have
-/// a path of their own that reads b once and packs nothing, and so have the gradients of low-rank factors.
+/// The matrix product in its three forms, mostly by [PanelProduct] or [PackedProduct]. A few rows against a large b, as in
+/// decoding, have a path of their own that reads b once and packs nothing, and so have the gradients of low-rank factors. Up to
+/// [#FEW] rows, what a row gets does not depend on how many there are, to the bit: so tokens decoded together get what each
+/// would get alone.
 final class ProductCpu {
     /// Up to this many rows b is not worth packing.
-    private static final int FEW = 4;
+    static final int FEW = 32;
+    /// Rows of b that the few-rows path decodes at once.
+    private static final int DECODED = 8;
     /// Elements of b that one item of the few-rows path reads.
     private static final int STRIPE = 1 << 15;
     /// Rank up to which a transposed product is taken as a low-rank one.
@@ -37,6 +42,8 @@ final class ProductCpu {
         if (narrow(op))
             return op.M() < op.N() ? narrow(pool, simd, op, op.M(), op.N(), a, b, c, false)
                     : narrow(pool, simd, op, op.N(), op.M(), b, a, c, true);
+        if (!few(op) && PanelProduct.suits(simd, op))
+            return new PanelProduct(pool, simd, List.of(new PackedProduct.Term(op, a, b)), c);
         if (!few(op))
             return PackedProduct.of(pool, simd, op, a, b, c);
         return op.form() == Form.NT ? fewRowsNT(pool, simd, op, a, b, c) : fewRowsNN(pool, simd, op, a, b, c);
@@ -47,12 +54,14 @@ final class ProductCpu {
     }
 
     /// Whether the second product, which follows the first, only adds to what that one computes.
-    static boolean joins(ProductOps.MatMul op, ProductOps.MatMul next) {
+    static boolean joins(Simd simd, ProductOps.MatMul op, ProductOps.MatMul next) {
         return next.accumulate() && next.c() == op.c() && next.M() == op.M() && next.N() == op.N()
-                && next.a().root() != op.c().root() && next.b().root() != op.c().root() && packed(op) && packed(next);
+                && next.a().root() != op.c().root() && next.b().root() != op.c().root() && packed(op) && packed(next)
+                && (next.form() != Form.TN || !PanelProduct.suits(simd, op));
     }
 
-    private static boolean packed(ProductOps.MatMul op) {
+    /// Whether the product is computed by [PackedProduct] or [PanelProduct], as it stands.
+    static boolean packed(ProductOps.MatMul op) {
         return !few(op) && !narrow(op) && !PackedProduct.tall(op);
     }
 
@@ -88,24 +97,38 @@ final class ProductCpu {
         return b.buf().dtype() == DType.F32;
     }
 
-    /// `c[i][j] (+)= alpha a_i . b_j`: items own rows of b.
+    /// `c[i][j] (+)= alpha a_i . b_j`: items own rows of b, which are decoded some at a time.
     private static Runnable fewRowsNT(ThreadPool pool, Simd simd, ProductOps.MatMul op, Operand a, Operand b,
             Operand c) {
         float alpha = (float) op.alpha();
+        int M = op.M();
         int K = op.K();
         int N = op.N();
-        int some = Math.max(1, STRIPE / Math.max(1, K));
+        int some = Math.max(1, STRIPE / Math.max(1, K) / DECODED) * DECODED;
         boolean plain = plain(b);
+        // one row is worth no copy of what it is multiplied with
+        boolean direct = M == 1 && b.buf().dtype() == DType.BF16;
         ThreadPool.Body body = (item, worker) -> {
-            float[] row = plain ? b.f() : pool.scratch(worker, 0, K);
-            for (int j = item * some; j < Math.min(N, (item + 1) * some); j++) {
-                if (!plain)
-                    load(simd, b, j * K, row, 0, K);
-                for (int i = 0; i < op.M(); i++) {
-                    int at = c.off() + i * N + j;
-                    float v = alpha * simd.elements().dot(a.f(), a.off() + i * K, row, plain ? b.off() + j * K : 0, K);
-                    c.f()[at] = op.accumulate() ? c.f()[at] + v : v;
+            float[] rows = plain ? b.f() : pool.scratch(worker, 0, direct ? 0 : DECODED * K);
+            float[] sums = pool.scratch(worker, 1, M * DECODED);
+            int end = Math.min(N, (item + 1) * some);
+            for (int j = item * some; j < end; j += DECODED) {
+                int n = Math.min(DECODED, end - j);
+                if (direct) {
+                    simd.tiles().dotsBf16(n, K, a.f(), a.off(), ((HostData.BF16) b.storage().data()).bits,
+                            b.off() + j * K, K, sums, 0);
+                } else {
+                    if (!plain)
+                        load(simd, b, j * K, rows, 0, n * K);
+                    simd.tiles().dots(M, n, K, a.f(), a.off(), K, rows, plain ? b.off() + j * K : 0, K, sums, 0,
+                            DECODED);
                 }
+                for (int i = 0; i < M; i++)
+                    for (int q = 0; q < n; q++) {
+                        int at = c.off() + i * N + j + q;
+                        float v = alpha * sums[i * DECODED + q];
+                        c.f()[at] = op.accumulate() ? c.f()[at] + v : v;
+                    }
             }
         };
         return () -> pool.forEach((N + some - 1) / some, body);
@@ -123,8 +146,8 @@ final class ProductCpu {
         ThreadPool.Body body = (item, worker) -> {
             int j = item * some;
             int n = Math.min(some, N - j);
-            float[] sum = pool.scratch(worker, 1, FEW * some);
-            Arrays.fill(sum, 0, FEW * some, 0f);
+            float[] sum = pool.scratch(worker, 1, op.M() * some);
+            Arrays.fill(sum, 0, op.M() * some, 0f);
             if (plain)
                 simd.tiles().mulAdd(op.M(), n, K, a.f(), a.off(), K, 1, b.f(), b.off() + j, N, sum, 0, some, false);
             else

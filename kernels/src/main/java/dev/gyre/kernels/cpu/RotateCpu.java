@@ -6,12 +6,11 @@ import java.util.Arrays;
 /// Block rotation of rows and its gradient for R. Blocks narrower than the register tile are taken several at a time,
 /// as one block with the small ones on its diagonal: more arithmetic, but all of it in full vectors.
 final class RotateCpu {
-    /// Rows that are rotated block by block together: few enough streams for the hardware prefetcher, enough to
-    /// amortise loading each R.
-    private static final int ROWS = 12;
+    /// Rows up to which R is not worth packing.
+    private static final int FEW = 8;
     /// Rows and columns that the gradient copies first: in place, rows may be a power of two apart, and then they map
     /// to the same few cache sets.
-    private static final int NEAR_ROWS = 48;
+    private static final int NEAR_ROWS = 128;
     private static final int NEAR_COLUMNS = 256;
     /// Items of a gradient: work for up to this many threads; not more, because each has sums of its own.
     private static final int PARTS = 32;
@@ -34,24 +33,29 @@ final class RotateCpu {
     }
 
     static Runnable rotate(ThreadPool pool, Simd simd, RotateOps.BlockRotate op, Operand x, Operand r, Operand y) {
+        if (op.N() <= FEW && !op.transpose())
+            return rotateFew(pool, simd, op, x, r, y);
         int b = op.b();
         int d = op.d();
         int wide = joined(simd, b);
         int blocks = (d + wide - 1) / wide;
         int kinds = op.stored() == 1 ? 1 : blocks;
         int size = Panels.size(simd, wide, wide);
-        int rowItems = (op.N() + ROWS - 1) / ROWS;
+        // rows that are rotated block by block together: few enough streams for the hardware prefetcher, enough to
+        // amortise loading each R, and whole tiles
+        int high = 2 * simd.tiles().tileRows();
+        int rowItems = (op.N() + high - 1) / high;
         int parts = Math.clamp(2 * pool.threads() / Math.max(1, rowItems), 1, Math.max(1, blocks));
         ThreadPool.Body pack = (i, worker) -> pack(simd, op, r, i * (wide / b), Math.min(wide, d - i * wide) / b,
                 pool.shared(0, 0), i * size);
         ThreadPool.Body turn = (item, worker) -> {
-            int t0 = item / parts * ROWS;
+            int t0 = item / parts * high;
             int part = item % parts;
             float[] tile = pool.scratch(worker, 1, simd.tiles().tileRows() * simd.tiles().tileCols());
             for (int i = blocks * part / parts; i < blocks * (part + 1) / parts; i++) {
                 int at = t0 * d + i * wide;
                 int n = Math.min(wide, d - i * wide);
-                simd.tiles().product(Math.min(ROWS, op.N() - t0), n, n, x.f(), x.off() + at, d, pool.shared(0, 0),
+                simd.tiles().product(Math.min(high, op.N() - t0), n, n, x.f(), x.off() + at, d, pool.shared(0, 0),
                         kinds == 1 ? 0 : i * size, y.f(), y.off() + at, d, op.accumulate(), tile);
             }
         };
@@ -60,6 +64,20 @@ final class RotateCpu {
             pool.forEach(kinds, pack);
             pool.forEach(rowItems * parts, turn);
         };
+    }
+
+    /// A few rows, as in decoding: R is read where it is. Items are some blocks.
+    private static Runnable rotateFew(ThreadPool pool, Simd simd, RotateOps.BlockRotate op, Operand x, Operand r,
+            Operand y) {
+        int b = op.b();
+        int blocks = op.d() / b;
+        int some = Math.max(1, NEAR_COLUMNS / b);
+        return () -> pool.forEach((blocks + some - 1) / some, (item, worker) -> {
+            for (int i = item * some; i < Math.min(blocks, (item + 1) * some); i++)
+                simd.tiles().mulAdd(op.N(), b, b, x.f(), x.off() + i * b, op.d(), 1, r.f(),
+                        r.off() + (op.stored() == 1 ? 0 : i * b * b), b, y.f(), y.off() + i * b, op.d(),
+                        op.accumulate());
+        });
     }
 
     /// Panels of `count` blocks from `first` on, as one matrix.

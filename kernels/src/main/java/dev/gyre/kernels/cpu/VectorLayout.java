@@ -33,19 +33,23 @@ final class VectorLayout implements SimdLayout {
 
     @Override
     public void copy(float[] x, int xo, int ldx, int rows, int cols, float[] y, int yo, int ldy) {
-        if (cols > 16 * L)
+        if (cols == L)
             for (int r = 0; r < rows; r++)
-                System.arraycopy(x, xo + r * ldx, y, yo + r * ldy, cols);
+                at(x, xo + r * ldx).intoArray(y, yo + r * ldy);
         else
-            for (int r = 0; r < rows; r++) {
-                int c = 0;
-                for (; c <= cols - L; c += L)
-                    at(x, xo + r * ldx + c).intoArray(y, yo + r * ldy + c);
-                for (; c <= cols - 4; c += 4)
-                    FloatVector.fromArray(S4, x, xo + r * ldx + c).intoArray(y, yo + r * ldy + c);
-                for (; c < cols; c++)
-                    y[yo + r * ldy + c] = x[xo + r * ldx + c];
-            }
+            if (cols > 16 * L)
+                for (int r = 0; r < rows; r++)
+                    System.arraycopy(x, xo + r * ldx, y, yo + r * ldy, cols);
+            else
+                for (int r = 0; r < rows; r++) {
+                    int c = 0;
+                    for (; c <= cols - L; c += L)
+                        at(x, xo + r * ldx + c).intoArray(y, yo + r * ldy + c);
+                    for (; c <= cols - 4; c += 4)
+                        FloatVector.fromArray(S4, x, xo + r * ldx + c).intoArray(y, yo + r * ldy + c);
+                    for (; c < cols; c++)
+                        y[yo + r * ldy + c] = x[xo + r * ldx + c];
+                }
     }
 
     @Override

@@ -14,7 +14,8 @@ final class VectorStrips {
     private VectorStrips() {
     }
 
-    static void tile12(int kc, float[] a, int ao, float[] b, int bo, float[] t) {
+    /// Twelve rows of a group times a panel, stored in c.
+    static void tile12(int kc, float[] a, int ao, float[] b, int bo, float[] c, int co, int ldc) {
         FloatVector c00 = FloatVector.zero(S);
         FloatVector c01 = FloatVector.zero(S);
         FloatVector c10 = FloatVector.zero(S);
@@ -42,67 +43,80 @@ final class VectorStrips {
         for (int k = 0; k < kc; k++) {
             FloatVector b0 = FloatVector.fromArray(S, b, bo + 2 * L * k);
             FloatVector b1 = FloatVector.fromArray(S, b, bo + 2 * L * k + L);
-            FloatVector x = FloatVector.broadcast(S, a[ao + 12 * k]);
+            FloatVector x;
+            VarHandle.acquireFence();
+            x = FloatVector.broadcast(S, a[ao + 12 * k]);
             c00 = fma(x, b0, c00);
             c01 = fma(x, b1, c01);
+            VarHandle.acquireFence();
             x = FloatVector.broadcast(S, a[ao + 12 * k + 1]);
             c10 = fma(x, b0, c10);
             c11 = fma(x, b1, c11);
+            VarHandle.acquireFence();
             x = FloatVector.broadcast(S, a[ao + 12 * k + 2]);
             c20 = fma(x, b0, c20);
             c21 = fma(x, b1, c21);
+            VarHandle.acquireFence();
             x = FloatVector.broadcast(S, a[ao + 12 * k + 3]);
             c30 = fma(x, b0, c30);
             c31 = fma(x, b1, c31);
+            VarHandle.acquireFence();
             x = FloatVector.broadcast(S, a[ao + 12 * k + 4]);
             c40 = fma(x, b0, c40);
             c41 = fma(x, b1, c41);
+            VarHandle.acquireFence();
             x = FloatVector.broadcast(S, a[ao + 12 * k + 5]);
             c50 = fma(x, b0, c50);
             c51 = fma(x, b1, c51);
+            VarHandle.acquireFence();
             x = FloatVector.broadcast(S, a[ao + 12 * k + 6]);
             c60 = fma(x, b0, c60);
             c61 = fma(x, b1, c61);
+            VarHandle.acquireFence();
             x = FloatVector.broadcast(S, a[ao + 12 * k + 7]);
             c70 = fma(x, b0, c70);
             c71 = fma(x, b1, c71);
+            VarHandle.acquireFence();
             x = FloatVector.broadcast(S, a[ao + 12 * k + 8]);
             c80 = fma(x, b0, c80);
             c81 = fma(x, b1, c81);
+            VarHandle.acquireFence();
             x = FloatVector.broadcast(S, a[ao + 12 * k + 9]);
             c90 = fma(x, b0, c90);
             c91 = fma(x, b1, c91);
+            VarHandle.acquireFence();
             x = FloatVector.broadcast(S, a[ao + 12 * k + 10]);
             c100 = fma(x, b0, c100);
             c101 = fma(x, b1, c101);
+            VarHandle.acquireFence();
             x = FloatVector.broadcast(S, a[ao + 12 * k + 11]);
             c110 = fma(x, b0, c110);
             c111 = fma(x, b1, c111);
         }
-        c00.intoArray(t, 0);
-        c01.intoArray(t, 1 * L);
-        c10.intoArray(t, 2 * L);
-        c11.intoArray(t, 3 * L);
-        c20.intoArray(t, 4 * L);
-        c21.intoArray(t, 5 * L);
-        c30.intoArray(t, 6 * L);
-        c31.intoArray(t, 7 * L);
-        c40.intoArray(t, 8 * L);
-        c41.intoArray(t, 9 * L);
-        c50.intoArray(t, 10 * L);
-        c51.intoArray(t, 11 * L);
-        c60.intoArray(t, 12 * L);
-        c61.intoArray(t, 13 * L);
-        c70.intoArray(t, 14 * L);
-        c71.intoArray(t, 15 * L);
-        c80.intoArray(t, 16 * L);
-        c81.intoArray(t, 17 * L);
-        c90.intoArray(t, 18 * L);
-        c91.intoArray(t, 19 * L);
-        c100.intoArray(t, 20 * L);
-        c101.intoArray(t, 21 * L);
-        c110.intoArray(t, 22 * L);
-        c111.intoArray(t, 23 * L);
+        c00.intoArray(c, co);
+        c01.intoArray(c, co + L);
+        c10.intoArray(c, co + ldc);
+        c11.intoArray(c, co + ldc + L);
+        c20.intoArray(c, co + 2 * ldc);
+        c21.intoArray(c, co + 2 * ldc + L);
+        c30.intoArray(c, co + 3 * ldc);
+        c31.intoArray(c, co + 3 * ldc + L);
+        c40.intoArray(c, co + 4 * ldc);
+        c41.intoArray(c, co + 4 * ldc + L);
+        c50.intoArray(c, co + 5 * ldc);
+        c51.intoArray(c, co + 5 * ldc + L);
+        c60.intoArray(c, co + 6 * ldc);
+        c61.intoArray(c, co + 6 * ldc + L);
+        c70.intoArray(c, co + 7 * ldc);
+        c71.intoArray(c, co + 7 * ldc + L);
+        c80.intoArray(c, co + 8 * ldc);
+        c81.intoArray(c, co + 8 * ldc + L);
+        c90.intoArray(c, co + 9 * ldc);
+        c91.intoArray(c, co + 9 * ldc + L);
+        c100.intoArray(c, co + 10 * ldc);
+        c101.intoArray(c, co + 10 * ldc + L);
+        c110.intoArray(c, co + 11 * ldc);
+        c111.intoArray(c, co + 11 * ldc + L);
     }
 
     /// Twelve rows of a strip times the halves of a panel into t; needs 32 registers.

@@ -97,6 +97,22 @@ final class VectorTiles implements SimdTiles {
     }
 
     @Override
+    public void dots(int M, int N, int K, float[] a, int ao, int lda, float[] b, int bo, int ldb, float[] c, int co,
+            int ldc) {
+        VectorDots.dots(M, N, K, a, ao, lda, b, bo, ldb, c, co, ldc);
+    }
+
+    @Override
+    public void dotsBf16(int N, int K, float[] a, int ao, short[] b, int bo, int ldb, float[] c, int co) {
+        VectorDots.bf16(N, K, a, ao, b, bo, ldb, c, co);
+    }
+
+    @Override
+    public boolean readsRows() {
+        return L >= 8;
+    }
+
+    @Override
     public int tileRows() {
         return WIDE ? 12 : 6;
     }
@@ -157,7 +173,11 @@ final class VectorTiles implements SimdTiles {
         if (WIDE) {
             float[] tile = new float[24 * L];
             for (int i = 0; i < M; i += 12) {
-                tile12(kc, a, ao + i * deep, b, bo, tile);
+                if (!accumulate && i + 12 <= M) {
+                    tile12(kc, a, ao + i * deep, b, bo, c, co + i * ldc, ldc);
+                    continue;
+                }
+                tile12(kc, a, ao + i * deep, b, bo, tile, 0, 2 * L);
                 addTile(tile, c, co + i * ldc, ldc, Math.min(12, M - i), 2 * L, accumulate);
             }
             return;

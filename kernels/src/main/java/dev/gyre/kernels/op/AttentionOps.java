@@ -79,40 +79,35 @@ public sealed interface AttentionOps extends Op {
         }
     }
 
-    /// Stores T new keys and values (T, C) of one sequence in caches (P, C) from row `start[0]` on.
-    record CacheStore(Buf k, Buf v, Buf kCache, Buf vCache, Buf start, int T, int P, int C) implements AttentionOps {
+    /// Stores T new keys and values (T, C) in caches (P, C), which several sequences may share: row i goes to row
+    /// `rows[1][i]`. `rows` (2, T) I32 is that of [CachedAttention]. Where two go to the same row, they are equal.
+    record CacheStore(Buf k, Buf v, Buf kCache, Buf vCache, Buf rows, int T, int P, int C) implements AttentionOps {
         public CacheStore {
             check(k.size() == (long) T * C && v.size() == k.size() && kCache.size() == (long) P * C
-                    && vCache.size() == kCache.size() && start.size() == 1 && start.dtype() == DType.I32, "CacheStore",
-                    k, v, kCache, vCache, start);
+                    && vCache.size() == kCache.size() && rows.size() == 2L * T && rows.dtype() == DType.I32,
+                    "CacheStore", k, v, kCache, vCache, rows);
         }
 
         @Override
         public List<Access> accesses() {
-            return List.of(read(k), read(v), update(kCache), update(vCache), read(start));
+            return List.of(read(k), read(v), update(kCache), update(vCache), read(rows));
         }
     }
 
-    /// Attention of T new queries of one sequence (q, out (T, H*D)) over cached keys and values (P, KV*D):
-    /// query i sits at position `start[0] + i` and sees the cache rows up to there (`window` and `softCap` as in
-    /// [Attention]).
-    record CachedAttention(Buf q, Buf kCache, Buf vCache, Buf start, Buf out, int T, int P, int H, int KV, int D,
+    /// Attention of T new queries (q, out (T, H*D)), of one sequence or of several, over cached keys and values
+    /// (P, KV*D). `rows` (2, T) I32 holds cache rows: the first of query i's sequence, then its own, which is the last that
+    /// it sees (`window` and `softCap` as in [Attention]). What a query gets does not depend on the others, to the bit.
+    record CachedAttention(Buf q, Buf kCache, Buf vCache, Buf rows, Buf out, int T, int P, int H, int KV, int D,
             double scale, int window, double softCap) implements AttentionOps {
-        /// Without a cap.
-        public CachedAttention(Buf q, Buf kCache, Buf vCache, Buf start, Buf out, int T, int P, int H, int KV, int D,
-                double scale, int window) {
-            this(q, kCache, vCache, start, out, T, P, H, KV, D, scale, window, 0);
-        }
-
         public CachedAttention {
             check(q.size() == (long) T * H * D && out.size() == q.size() && kCache.size() == (long) P * KV * D
-                    && vCache.size() == kCache.size() && start.size() == 1 && H % KV == 0, "CachedAttention", q, kCache,
-                    vCache, start, out);
+                    && vCache.size() == kCache.size() && rows.size() == 2L * T && rows.dtype() == DType.I32
+                    && H % KV == 0, "CachedAttention", q, kCache, vCache, rows, out);
         }
 
         @Override
         public List<Access> accesses() {
-            return List.of(read(q), read(kCache), read(vCache), read(start), write(out));
+            return List.of(read(q), read(kCache), read(vCache), read(rows), write(out));
         }
 
         @Override

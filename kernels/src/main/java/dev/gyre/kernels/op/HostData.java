@@ -1,8 +1,10 @@
 package dev.gyre.kernels.op;
 
+import java.lang.foreign.MemorySegment;
+import java.lang.ref.WeakReference;
 import org.jspecify.annotations.Nullable;
 
-/// The values of one frozen weight as stored in host memory. Arrays are not copied: a caller hands them to
+/// The values of one frozen weight, in host memory or ([Stored]) in a file. Arrays are not copied: a caller hands them to
 /// [dev.gyre.kernels.Session#bind] and does not change them afterwards.
 public sealed interface HostData {
     /// Number of weight elements.
@@ -10,8 +12,13 @@ public sealed interface HostData {
 
     DType dtype();
 
-    /// Bytes used, tables and block maxima included.
+    /// Bytes of the values in [#dtype], tables and block maxima included.
     long bytes();
+
+    /// The values in the arrays of [F32], [BF16] or [NF4]; itself unless it is [Stored].
+    default HostData inMemory() {
+        return this;
+    }
 
     /// Writes elements `from .. from + n - 1` of the row-major weight as F32 to `into[at]` and on. Any start, any
     /// length.
@@ -28,7 +35,7 @@ public sealed interface HostData {
 
     /// All elements as F32: an F32 weight's own array, which is not to be changed, otherwise a fresh one.
     default float[] floats() {
-        return this instanceof F32 f ? f.values : decode(0, Math.toIntExact(size()));
+        return inMemory() instanceof F32 f ? f.values : decode(0, Math.toIntExact(size()));
     }
 
     private static void checkRange(HostData w, long from, int n) {
@@ -106,6 +113,92 @@ public sealed interface HostData {
             checkRange(this, from, n);
             for (int i = 0; i < n; i++)
                 into[at + i] = value(bits[(int) from + i]);
+        }
+    }
+
+    /// Values that stay in their file, for a session on a device: it copies them there in pieces, and the host holds none of
+    /// them. [#inMemory] is for everything else.
+    final class Stored implements HostData {
+        /// Reads from the file.
+        @FunctionalInterface
+        public interface Source {
+            /// Writes elements `from .. from + n - 1`, as F32 or as BF16 (little endian), to the first bytes of `to`.
+            void read(long from, int n, MemorySegment to);
+        }
+
+        private static final int PIECE = 1 << 16;
+
+        private final int size;
+        private final DType dtype;
+        private final Source source;
+        /// Shared by the sessions that have it in memory, and gone with the last of them.
+        private WeakReference<HostData> loaded = new WeakReference<>(null);
+
+        /// @param dtype F32 or BF16
+        public Stored(int size, DType dtype, Source source) {
+            if (dtype != DType.F32 && dtype != DType.BF16)
+                throw new IllegalArgumentException("a stored weight of " + dtype);
+            this.size = size;
+            this.dtype = dtype;
+            this.source = source;
+        }
+
+        @Override
+        public synchronized HostData inMemory() {
+            HostData d = loaded.get();
+            if (d == null) {
+                if (dtype == DType.F32) {
+                    float[] values = new float[size];
+                    read(0, size, MemorySegment.ofArray(values));
+                    d = new F32(values);
+                } else {
+                    short[] bits = new short[size];
+                    read(0, size, MemorySegment.ofArray(bits));
+                    d = new BF16(bits);
+                }
+                loaded = new WeakReference<>(d);
+            }
+            return d;
+        }
+
+        /// As [Source#read].
+        ///
+        /// @throws IllegalArgumentException when the weight has no such elements
+        public void read(long from, int n, MemorySegment to) {
+            checkRange(this, from, n);
+            source.read(from, n, to);
+        }
+
+        @Override
+        public long size() {
+            return size;
+        }
+
+        @Override
+        public DType dtype() {
+            return dtype;
+        }
+
+        @Override
+        public long bytes() {
+            return dtype.bytes(size);
+        }
+
+        @Override
+        public void decode(long from, int n, float[] into, int at) {
+            checkRange(this, from, n);
+            if (dtype == DType.F32) {
+                source.read(from, n, MemorySegment.ofArray(into).asSlice(4L * at, 4L * n));
+                return;
+            }
+            short[] bits = new short[Math.min(n, PIECE)];
+            for (int done = 0; done < n;) {
+                int k = Math.min(bits.length, n - done);
+                source.read(from + done, k, MemorySegment.ofArray(bits));
+                for (int i = 0; i < k; i++)
+                    into[at + done + i] = BF16.value(bits[i]);
+                done += k;
+            }
         }
     }
 

@@ -21,10 +21,10 @@ final class AttentionRef {
                             of.vec(o.out()), of.vec(o.lse()), of.vec(o.dOut()), of.vec(o.delta()), of.vec(o.dQ()),
                             of.vec(o.dK()), of.vec(o.dV()), o.B(), o.T(), o.H(), o.KV(), o.D(), o.scale(), o.window(),
                             o.softCap());
-            case AttentionOps.CacheStore(var k, var v, var kCache, var vCache, var start, int T, int P, int C) ->
-                    cacheStore(of.vec(k), of.vec(v), of.vec(kCache), of.vec(vCache), of.first(start), T, C);
+            case AttentionOps.CacheStore(var k, var v, var kCache, var vCache, var rows, int T, int P, int C) ->
+                    cacheStore(of.vec(k), of.vec(v), of.vec(kCache), of.vec(vCache), of.ints(rows), T, C);
             case AttentionOps.CachedAttention o ->
-                    cached(of.vec(o.q()), of.vec(o.kCache()), of.vec(o.vCache()), of.first(o.start()), of.vec(o.out()),
+                    cached(of.vec(o.q()), of.vec(o.kCache()), of.vec(o.vCache()), of.ints(o.rows()), of.vec(o.out()),
                             o.T(), o.H(), o.KV(), o.D(), o.scale(), o.window(), o.softCap());
         }
     }
@@ -95,22 +95,22 @@ final class AttentionRef {
                 }
     }
 
-    /// Rows `start .. start+T-1` of the caches become the new keys and values.
-    static void cacheStore(Vec k, Vec v, Vec kCache, Vec vCache, int start, int T, int C) {
-        for (int i = 0; i < T * C; i++) {
-            kCache.set(start * C + i, k.get(i));
-            vCache.set(start * C + i, v.get(i));
-        }
+    /// Row `rows[T + i]` of the caches becomes the new key and value i.
+    static void cacheStore(Vec k, Vec v, Vec kCache, Vec vCache, int[] rows, int T, int C) {
+        for (int i = 0; i < T; i++)
+            for (int c = 0; c < C; c++) {
+                kCache.set(rows[T + i] * C + c, k.get(i * C + c));
+                vCache.set(rows[T + i] * C + c, v.get(i * C + c));
+            }
     }
 
-    /// Query i sits at position `start + i` and sees cache rows up to there.
-    static void cached(Vec q, Vec kCache, Vec vCache, int start, Vec out, int T, int H, int KV, int D,
+    /// Query i sees the cache rows from `rows[i]` to `rows[T + i]`.
+    static void cached(Vec q, Vec kCache, Vec vCache, int[] rows, Vec out, int T, int H, int KV, int D,
             double scale, int window, double softCap) {
         for (int i = 0; i < T; i++)
             for (int h = 0; h < H; h++)
                 attend(q.slice((i * H + h) * D, D), kCache, vCache, out.slice((i * H + h) * D, D), 0,
-                        firstKey(0, start + i, window), start + i, KV, h / (H / KV), D, scale,
-                        softCap);
+                        firstKey(rows[i], rows[T + i], window), rows[T + i], KV, h / (H / KV), D, scale, softCap);
     }
 
     private static int firstKey(int start, int i, int window) {

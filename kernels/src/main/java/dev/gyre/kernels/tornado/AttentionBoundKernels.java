@@ -115,12 +115,12 @@ final class AttentionBoundKernels {
     }
 
     /// [AttentionKernels#attendCache]
-    static void attendCacheCapped(IntArray at, int slot, FloatArray q, FloatArray k, FloatArray v, IntArray start,
+    static void attendCacheCapped(IntArray at, int slot, FloatArray q, FloatArray k, FloatArray v, IntArray rows,
             FloatArray out, int T, int H, int KV, int D, float scale, int window, float cap) {
         for (@Parallel int n = 0; n < (T & ALL); n++)
             for (@Parallel int h = 0; h < (H & ALL); h++) {
-                int i = start.get(at.get(slot + 3)) + n;
-                int first = firstKey(0, i, window);
+                int i = rows.get(at.get(slot + 3) + T + n);
+                int first = firstKey(rows.get(at.get(slot + 3) + n), i, window);
                 int qi = at.get(slot) + (n * H + h) * D;
                 int oi = at.get(slot + 4) + (n * H + h) * D;
                 int group = h / (H / KV);

@@ -117,22 +117,22 @@ final class AttentionKernels {
             }
     }
 
-    /// Stores T new rows (T,C) in a cache (P,C) from row `start[0]` on.
-    static void cacheRows(IntArray at, int slot, FloatArray x, FloatArray cache, IntArray start, int T, int C) {
+    /// Stores T new rows (T,C) in a cache (P,C), row i in row `rows[T + i]`.
+    static void cacheRows(IntArray at, int slot, FloatArray x, FloatArray cache, IntArray rows, int T, int C) {
         int xAt = at.get(slot);
         int cacheAt = at.get(slot + 1);
-        int startAt = at.get(slot + 2);
+        int ownAt = at.get(slot + 2) + T;
         for (@Parallel int i = 0; i < T * C; i++)
-            cache.set(cacheAt + start.get(startAt) * C + i, x.get(xAt + i));
+            cache.set(cacheAt + rows.get(ownAt + i / C) * C + i % C, x.get(xAt + i));
     }
 
-    /// [#attend] of T new queries at positions `start[0] + i` over cached keys and values (P, KV*D).
-    static void attendCache(IntArray at, int slot, FloatArray q, FloatArray k, FloatArray v, IntArray start,
+    /// [#attend] of T new queries over the cached keys and values (P, KV*D) from row `rows[i]` to row `rows[T + i]`.
+    static void attendCache(IntArray at, int slot, FloatArray q, FloatArray k, FloatArray v, IntArray rows,
             FloatArray out, int T, int H, int KV, int D, float scale, int window) {
         for (@Parallel int n = 0; n < (T & ALL); n++)
             for (@Parallel int h = 0; h < (H & ALL); h++) {
-                int i = start.get(at.get(slot + 3)) + n;
-                int first = firstKey(0, i, window);
+                int i = rows.get(at.get(slot + 3) + T + n);
+                int first = firstKey(rows.get(at.get(slot + 3) + n), i, window);
                 int qi = at.get(slot) + (n * H + h) * D;
                 int oi = at.get(slot + 4) + (n * H + h) * D;
                 int group = h / (H / KV);

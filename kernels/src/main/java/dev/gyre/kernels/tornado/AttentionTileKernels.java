@@ -189,7 +189,7 @@ final class AttentionTileKernels {
     /// [AttentionKernels#attendCache]: a work group per query and head. An item first computes the score of one of 128 keys,
     /// then one of the features: adjacent items read adjacent elements of a row of v.
     static void attendCacheRow(KernelContext context, IntArray at, int slot, FloatArray q, FloatArray k, FloatArray v,
-            IntArray start, FloatArray out, int H, int KV, int D, float scale, int window) {
+            IntArray rows, FloatArray out, int T, int H, int KV, int D, float scale, int window) {
         int features = at.get(slot + 5);
         int length = at.get(slot + 6);
         float[] own = context.allocateFloatLocalArray(MAX_D);
@@ -198,14 +198,15 @@ final class AttentionTileKernels {
         int n = context.groupIdx / H;
         int group = context.groupIdx % H / (H / KV);
         int row = context.groupIdx * D;
-        int i = start.get(at.get(slot + 3)) + n;
+        int i = rows.get(at.get(slot + 3) + T + n);
+        int first = firstKey(rows.get(at.get(slot + 3) + n), i, window);
         int c = TornadoMath.min(x, D - 1);
         own[x] = scale * q.get(at.get(slot) + row + c);
         float max = NONE;
         float sum = 0f;
         float value = 0f;
         context.localBarrier();
-        for (int j0 = firstKey(0, i, window); j0 <= i; j0 += MAX_D) {
+        for (int j0 = first; j0 <= i; j0 += MAX_D) {
             int kAt = at.get(slot + 1) + (TornadoMath.min(j0 + x, i) * KV + group) * D;
             int vAt = at.get(slot + 2) + (j0 * KV + group) * D + c;
             int keys = TornadoMath.min(i - j0 + 1, length);

@@ -59,32 +59,32 @@ final class AttentionTornado extends OpLowering {
             }
             case AttentionOps.AttentionGrad o -> attentionGrad(o);
             case AttentionOps.CacheStore o -> {
-                Ints start = i(o.start());
-                cacheRows(f(o.k()), f(o.kCache()), start, o.T(), o.C());
-                cacheRows(f(o.v()), f(o.vCache()), start, o.T(), o.C());
+                Ints rows = i(o.rows());
+                cacheRows(f(o.k()), f(o.kCache()), rows, o.T(), o.C());
+                cacheRows(f(o.v()), f(o.vCache()), rows, o.T(), o.C());
             }
             case AttentionOps.CachedAttention o -> {
                 Floats q = f(o.q());
                 Floats k = f(o.kCache());
                 Floats v = f(o.vCache());
-                Ints start = i(o.start());
+                Ints rows = i(o.rows());
                 Floats out = f(o.out());
                 if (o.softCap() > 0) {
                     tasks.task("attendCacheCapped", items(o.H(), o.T()), AttentionBoundKernels::attendCacheCapped,
-                            at(q.at(), k.at(), v.at(), start.at(), out.at()), q.array(), k.array(), v.array(),
-                            start.array(), out.array(), o.T(), o.H(), o.KV(), o.D(), (float) o.scale(), o.window(),
+                            at(q.at(), k.at(), v.at(), rows.at(), out.at()), q.array(), k.array(), v.array(),
+                            rows.array(), out.array(), o.T(), o.H(), o.KV(), o.D(), (float) o.scale(), o.window(),
                             (float) o.softCap());
                     return;
                 }
                 int most = AttentionTileKernels.MAX_D;
-                int[] at = at(q.at(), k.at(), v.at(), start.at(), out.at(), o.D(), most);
+                int[] at = at(q.at(), k.at(), v.at(), rows.at(), out.at(), o.D(), most);
                 if (workGroups && o.D() <= most)
                     tasks.groupTask("attendCacheRow", groups(o.T() * o.H(), most), AttentionTileKernels::attendCacheRow,
-                            at, q.array(), k.array(), v.array(), start.array(), out.array(), o.H(), o.KV(), o.D(),
+                            at, q.array(), k.array(), v.array(), rows.array(), out.array(), o.T(), o.H(), o.KV(), o.D(),
                             (float) o.scale(), o.window());
                 else
                     tasks.task("attendCache", items(o.H(), o.T()), AttentionKernels::attendCache, at, q.array(),
-                            k.array(), v.array(), start.array(), out.array(), o.T(), o.H(), o.KV(), o.D(),
+                            k.array(), v.array(), rows.array(), out.array(), o.T(), o.H(), o.KV(), o.D(),
                             (float) o.scale(), o.window());
             }
         }
@@ -160,9 +160,9 @@ final class AttentionTornado extends OpLowering {
                 out.array(), dOut.array(), delta.array(), rows, o.D());
     }
 
-    private void cacheRows(Floats x, Floats cache, Ints start, int T, int C) {
-        tasks.task("cacheRows", items(T * C), AttentionKernels::cacheRows, at(x.at(), cache.at(), start.at()),
-                x.array(), cache.array(), start.array(), T, C);
+    private void cacheRows(Floats x, Floats cache, Ints rows, int T, int C) {
+        tasks.task("cacheRows", items(T * C), AttentionKernels::cacheRows, at(x.at(), cache.at(), rows.at()),
+                x.array(), cache.array(), rows.array(), T, C);
     }
 
     /// A work group for each tile of T tokens and each head.

@@ -344,6 +344,9 @@ final class DeviceMemory {
     void load(Buf weight, HostData data, List<Load> to) {
         Located where = places.get(weight);
         switch (data) {
+            case HostData.Stored d -> to.add(new Load(d.dtype() == DType.F32 ? floats : shorts, located(weight).place,
+                    d.size(), (from, n, a, at) -> d.read(from, n,
+                            a.getSegment().asSlice((long) at * a.getElementSize(), (long) n * a.getElementSize()))));
             case HostData.F32 d -> to.add(floats(where, weight, d.values));
             case HostData.BF16 d -> to.add(new Load(shorts, located(weight).place, d.size(),
                     (from, n, a, at) -> copy(d.bits, from, n, a, at)));

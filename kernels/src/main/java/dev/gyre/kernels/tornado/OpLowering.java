@@ -89,7 +89,7 @@ abstract class OpLowering {
 
     /// `n` work groups of `size` items.
     static Grid groups(int n, int size) {
-        return new Grid(n * size, 1, size, 1);
+        return new Grid(Math.multiplyExact(n, size), 1, size, 1);
     }
 
     final void copy(Floats x, Floats y, int n) {

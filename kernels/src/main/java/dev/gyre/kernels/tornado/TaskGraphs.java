@@ -40,6 +40,8 @@ final class TaskGraphs extends TaskCalls {
     /// such parameter by its first dimension) and print a warning for each.
     static final int ALL = Integer.MAX_VALUE;
 
+    static final int MAX_ITEMS = 1 << 30;
+
     private static final String NAME = "gyre";
     /// A task graph describes its tasks in 8192 bytes, 15 for each task and 5 for each argument; this many tasks of 20
     /// arguments fit, including the tick at the end.
@@ -189,8 +191,10 @@ final class TaskGraphs extends TaskCalls {
         return graph.task("tick", ElementKernels::tick, ticks);
     }
 
+    /// One work item for each of `n`, or a million that take several each: TornadoVM makes a loop over work items one that steps by
+    /// their number, in `int`, and i + n would overflow from 2^30 on.
     static Grid items(int n) {
-        return new Grid(n, 1, 0, 0);
+        return new Grid(n <= MAX_ITEMS ? n : ElementTransferKernels.ITEMS, 1, 0, 0);
     }
 
     /// `x` by `y` work items, x running fastest.

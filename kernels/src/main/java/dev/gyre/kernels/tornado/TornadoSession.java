@@ -10,6 +10,8 @@ import dev.gyre.kernels.op.HostData;
 import dev.gyre.kernels.op.Op;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.lang.management.ManagementFactory;
+import java.lang.management.ThreadMXBean;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.HashSet;
@@ -46,6 +48,8 @@ import uk.ac.manchester.tornado.api.types.arrays.TornadoNativeArray;
 /// does not use. So graphs may run in any order, and nothing is copied between programs. What the device has, the host has
 /// only while it reads or writes it; small inputs, and small outputs once read, apart.
 final class TornadoSession implements Session {
+    private static final ThreadMXBean CPU_TIME = ManagementFactory.getThreadMXBean();
+
     private final String name;
     private final TornadoDevice device;
     private final Lowering.Choice choice;
@@ -63,8 +67,14 @@ final class TornadoSession implements Session {
     /// The names of the tasks of those that have run; each name is compiled once.
     private final Set<String> compiled = new HashSet<>();
     private int graphsRun;
+    private long launchedGraphs;
+    private long launchedKernels;
+    private long hostNanos;
     private long compiling;
     private final long plannedBytes;
+    /// Whether native code computes, whose errors may only be printed.
+    private final boolean watched;
+    private boolean failed;
     private @Nullable DevicePlan plan;
     private IntArray at = new IntArray(1);
     private int upload;
@@ -79,6 +89,7 @@ final class TornadoSession implements Session {
         this.choice = choice;
         this.programs = List.copyOf(programs);
         this.plannedBytes = outline.bytes();
+        this.watched = TornadoDevices.sdkPresent() || choice.cuBlas() != null;
         for (Program p : programs)
             for (Buf b : p.roots())
                 if (b.role() != Buf.Role.ACTIVATION && known.add(b) && b.role() == Buf.Role.WEIGHT)
@@ -248,7 +259,8 @@ final class TornadoSession implements Session {
         TornadoBackend.requireMemory(name, device, p.bytes());
         plan = p;
         at = p.newAt();
-        execution = execution(p);
+        DevicePlan built = p;
+        execution = attempt("building task graphs", () -> execution(built));
         launch("allocating memory", p.bind);
         last = execute("allocating memory", upload); // every later graph passes on the small inputs as well
         List<DeviceMemory.Load> loads = new ArrayList<>();
@@ -308,8 +320,15 @@ final class TornadoSession implements Session {
     }
 
     private void launch(String what, TaskGraphs.Launch l) {
+        long cpu = CPU_TIME.getCurrentThreadCpuTime();
         l.fill(at);
+        boolean compiles = fresh.containsKey(l.graph());
         last = execute(what, l.graph());
+        if (!compiles) {
+            launchedGraphs++;
+            launchedKernels += l.slots().length + 1; // the tick
+            hostNanos += CPU_TIME.getCurrentThreadCpuTime() - cpu;
+        }
     }
 
     private TornadoExecutionResult execute(String what, int graph) {
@@ -331,23 +350,34 @@ final class TornadoSession implements Session {
         return new Compiled(compiled.size(), graphsRun, p == null ? 0 : p.arrays(), compiling / 1e9);
     }
 
-    /// Runs an action of TornadoVM and its drivers and reports a failure as a [DeviceException].
+    @Override
+    public Launched launched() {
+        return new Launched(launchedGraphs, launchedKernels, hostNanos / 1e9);
+    }
+
+    /// Runs an action of TornadoVM and its drivers and reports a failure as a [DeviceException], one that native code only
+    /// printed as well.
     private <T> T attempt(String what, Supplier<T> action) {
         try {
-            return action.get();
+            return watched ? DriverOutput.watch(action) : action.get();
         } catch (OutOfMemoryError e) {
             throw e; // the JVM's heap, not the device
+        } catch (DriverOutput.Reported e) {
+            Throwable thrown = e.getCause();
+            throw failure(what, "the driver reported " + e.getMessage()
+                    + (thrown == null ? "" : "; " + reason(thrown)), e.memory(), e);
         } catch (RuntimeException | Error e) {
-            String kind = e.getClass().getSimpleName();
-            boolean memory = kind.contains("Memory");
-            throw new DeviceException(
-                    "device " + name + (memory ? " is out of memory in " : " failed in ") + what + ": "
-                            + reason(e) + (memory ? "; take a smaller micro-batch or sequence"
-                                    : "; gyre kernels --device " + name
-                                            + " shows which operations it can run, and --debug the"
-                                            + " driver's message"),
-                    e);
+            throw failure(what, reason(e), e.getClass().getSimpleName().contains("Memory"), e);
         }
+    }
+
+    private DeviceException failure(String what, String reason, boolean memory, Throwable cause) {
+        failed = true;
+        return new DeviceException("device " + name + (memory ? " is out of memory in " : " failed in ") + what + ": "
+                + reason + (memory ? "; take a smaller micro-batch or sequence"
+                        : "; gyre kernels --device " + name + " shows which operations it can run, and --debug the"
+                                + " driver's message"),
+                cause);
     }
 
     /// The message of a TornadoVM failure, on one line.
@@ -368,14 +398,24 @@ final class TornadoSession implements Session {
     @Override
     public void close() {
         TornadoExecutionPlan p = execution;
-        if (p != null)
-            try {
-                p.freeDeviceMemory();
-                p.close();
-            } catch (TornadoExecutionPlanException e) {
-                throw new IllegalStateException("cannot free the device memory of the task graphs: " + e.getMessage(),
-                        e);
-            }
+        if (p == null)
+            return;
         execution = null;
+        boolean before = failed;
+        try {
+            attempt("freeing its memory", () -> {
+                try {
+                    p.freeDeviceMemory();
+                    p.close();
+                } catch (TornadoExecutionPlanException e) {
+                    throw new IllegalStateException("cannot free the device memory of the task graphs: "
+                            + e.getMessage(), e);
+                }
+                return p;
+            });
+        } catch (DeviceException e) {
+            if (!before) // after a failure the device may refuse everything, and the first one is what matters
+                throw e;
+        }
     }
 }

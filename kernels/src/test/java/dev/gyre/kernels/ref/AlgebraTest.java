@@ -400,12 +400,13 @@ class AlgebraTest {
         double[] full = attention(q, k, v, new int[T], 1, T, 2, window);
         Vec kCache = Vec.zeros(9 * 10);
         Vec vCache = Vec.zeros(9 * 10);
-        AttentionRef.cacheStore(Vec.of(k).slice(0, old * 10), Vec.of(v).slice(0, old * 10), kCache, vCache, 0, old,
-                10);
-        AttentionRef.cacheStore(Vec.of(k).slice(old * 10, 30), Vec.of(v).slice(old * 10, 30), kCache, vCache, old, 3,
-                10);
+        AttentionRef.cacheStore(Vec.of(k).slice(0, old * 10), Vec.of(v).slice(0, old * 10), kCache, vCache,
+                new int[] {2, 2, 2, 2, 2, 3, 4, 5}, old, 10);
+        AttentionRef.cacheStore(Vec.of(k).slice(old * 10, 30), Vec.of(v).slice(old * 10, 30), kCache, vCache,
+                new int[] {2, 2, 2, 6, 7, 8}, 3, 10);
         Vec out = Vec.zeros(3 * 20);
-        AttentionRef.cached(Vec.of(q).slice(old * 20, 60), kCache, vCache, old, out, 3, 4, 2, 5, 0.4, window, 0);
+        AttentionRef.cached(Vec.of(q).slice(old * 20, 60), kCache, vCache, new int[] {2, 2, 2, 6, 7, 8},
+                out, 3, 4, 2, 5, 0.4, window, 0);
         assertClose(out.toArray(), Arrays.copyOfRange(full, old * 20, T * 20), 1e-14);
     }
 

@@ -121,6 +121,7 @@ class CuBlasTest {
                 case HostData.F32 d -> d.values[i];
                 case HostData.BF16 d -> Float.intBitsToFloat(d.bits[i] << 16);
                 case HostData.NF4 d -> d.value(i);
+                case HostData.Stored d -> d.decode(i, 1)[0];
             };
         return out;
     }

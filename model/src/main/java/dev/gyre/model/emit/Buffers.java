@@ -31,6 +31,11 @@ public final class Buffers {
             return data(name).dtype();
         }
 
+        /// Whether `other` has the very same values under this name.
+        default boolean shares(String name, Source other) {
+            return data(name) == other.data(name);
+        }
+
         /// What `all` has under `name`.
         ///
         /// @throws InputException when it has nothing
@@ -43,6 +48,7 @@ public final class Buffers {
     }
 
     private final Source source;
+    private final @Nullable Buffers base;
     private final List<Tensor> tensors;
     private final Map<Tensor, Integer> offsets = new IdentityHashMap<>();
     private final Map<String, Tensor> byName = new LinkedHashMap<>();
@@ -59,7 +65,13 @@ public final class Buffers {
 
     /// @param trainable tensors to train; a model weight among them (by name) is trained in place of the frozen one
     public Buffers(Source source, List<Tensor> trainable) {
+        this(source, trainable, null);
+    }
+
+    /// @param base of another model in the same session, whose buffers are those of the weights that both share
+    public Buffers(Source source, List<Tensor> trainable, @Nullable Buffers base) {
         this.source = source;
+        this.base = base;
         List<Tensor> sorted = new ArrayList<>(trainable);
         sorted.sort(Comparator.comparing(t -> !t.decay()));
         this.tensors = Collections.unmodifiableList(sorted);
@@ -134,6 +146,8 @@ public final class Buffers {
         Tensor t = byName.get(name);
         if (t != null)
             return param(t);
+        if (base != null && !base.byName.containsKey(name) && source.shares(name, base.source))
+            return base.weight(name);
         return frozen.computeIfAbsent(name, n -> Buf.weight(n, source.dtype(n), source.dims(n)));
     }
 
@@ -194,10 +208,10 @@ public final class Buffers {
         return c != null ? c : source.data(weight.name());
     }
 
-    /// Binds every frozen weight that the planned programs read, and writes the trainable tensors' values.
+    /// Binds every frozen weight of these buffers that the planned programs read, and writes the trainable tensors' values.
     public void fill(Session session, MemoryPlan plan) {
         for (Buf b : plan.persistent())
-            if (b.role() == Buf.Role.WEIGHT)
+            if (b.role() == Buf.Role.WEIGHT && (constants.containsKey(b) || b.equals(frozen.get(b.name()))))
                 session.bind(b, data(b));
         tables.forEach((b, values) -> {
             if (plan.persistent().contains(b))

@@ -35,14 +35,14 @@ public final class ModelDir implements AutoCloseable {
     private final Path directory;
     private final ObjectNode configJson;
     private final ModelConfig config;
-    private final List<SafeTensors> files;
+    private final List<WeightFile> files;
     /// The file of each tensor.
-    private final Map<String, SafeTensors> tensors;
+    private final Map<String, WeightFile> tensors;
     /// The quantisation state of every 4-bit weight.
     private final Map<String, BnbLayout.QuantState> quantized = new TreeMap<>();
 
-    private ModelDir(Path directory, ObjectNode configJson, ModelConfig config, List<SafeTensors> files,
-            Map<String, SafeTensors> tensors) {
+    private ModelDir(Path directory, ObjectNode configJson, ModelConfig config, List<WeightFile> files,
+            Map<String, WeightFile> tensors) {
         this.directory = directory;
         this.configJson = configJson;
         this.config = config;
@@ -66,9 +66,9 @@ public final class ModelDir implements AutoCloseable {
         Path configFile = directory.resolve(CONFIG);
         ObjectNode json = Json.readObject(configFile);
         ModelConfig config = HfConfig.parse(configFile, json);
-        List<SafeTensors> files = new ArrayList<>();
+        List<WeightFile> files = new ArrayList<>();
         try {
-            ModelDir opened = new ModelDir(directory, json, config, files, locate(directory, files));
+            ModelDir opened = new ModelDir(directory, json, config, files, weights(directory, config, files));
             opened.nameTied();
             opened.readStates();
             opened.checkTensors();
@@ -76,7 +76,24 @@ public final class ModelDir implements AutoCloseable {
             files = List.of();
             return opened;
         } finally {
-            files.forEach(SafeTensors::close);
+            files.forEach(WeightFile::close);
+        }
+    }
+
+    /// The file of each tensor, safetensors or the GGUF file that the directory stands for.
+    private static Map<String, WeightFile> weights(Path directory, ModelConfig config, List<WeightFile> files) {
+        if (Files.exists(directory.resolve(GgufDir.POINTER))) {
+            GgufWeights all = GgufDir.weights(directory, config);
+            files.add(all);
+            Map<String, WeightFile> tensors = new TreeMap<>();
+            all.names().forEach(n -> tensors.put(n, all));
+            return tensors;
+        }
+        List<SafeTensors> opened = new ArrayList<>();
+        try {
+            return new TreeMap<>(locate(directory, opened));
+        } finally {
+            files.addAll(opened);
         }
     }
 
@@ -126,8 +143,8 @@ public final class ModelDir implements AutoCloseable {
     /// safetensors stores one of two tensors that share their memory: of an embedding and the head tied to it, it may be the
     /// head. Then the head is the embedding.
     private void nameTied() {
-        SafeTensors file = tensors.get(HEAD);
-        if (config.tieWordEmbeddings() && file != null && !tensors.containsKey(EMBEDDING)) {
+        if (config.tieWordEmbeddings() && tensors.get(HEAD) instanceof SafeTensors file
+                && !tensors.containsKey(EMBEDDING)) {
             file.rename(HEAD, EMBEDDING);
             tensors.remove(HEAD);
             tensors.put(EMBEDDING, file);
@@ -137,12 +154,12 @@ public final class ModelDir implements AutoCloseable {
     private void readStates() {
         tensors.forEach((key, file) -> BnbLayout.weightOf(key).ifPresent(weight -> {
             TensorInfo t = file.info(key);
-            if (t.type() != TensorType.U8 || t.bytes() > 65536)
+            if (!(file instanceof SafeTensors stored) || t.type() != TensorType.U8 || t.bytes() > 65536)
                 throw new FormatException(file.file(), "tensor " + t + " is no quantisation state; expected a JSON text"
                         + " as U8; quantise the model again");
             try {
                 quantized.put(weight,
-                        BnbLayout.QuantState.parse(weight, new String(file.u8(key), StandardCharsets.UTF_8)));
+                        BnbLayout.QuantState.parse(weight, new String(stored.u8(key), StandardCharsets.UTF_8)));
             } catch (IllegalArgumentException | InputException | ArithmeticException e) {
                 throw new FormatException(file.file(), "tensor " + e.getMessage(), e);
             }
@@ -152,7 +169,7 @@ public final class ModelDir implements AutoCloseable {
     private void checkTensors() {
         for (Map.Entry<String, List<Long>> e : config.tensorShapes().entrySet()) {
             String name = e.getKey();
-            SafeTensors file = tensors.get(name);
+            WeightFile file = tensors.get(name);
             if (file == null)
                 throw new FormatException(directory, "tensor '" + name + "' " + TensorInfo.text(e.getValue())
                         + " is missing, which " + CONFIG + " calls for" + hint(name));
@@ -172,8 +189,8 @@ public final class ModelDir implements AutoCloseable {
     /// transformers ties head and embedding only when they are equal (before 5.0 always), so the user must say which is
     /// meant.
     private void checkTied() {
-        if (config.tieWordEmbeddings() && tensors.containsKey(HEAD)
-                && !file(HEAD).same(HEAD, file(EMBEDDING), EMBEDDING))
+        if (config.tieWordEmbeddings() && tensors.get(HEAD) instanceof SafeTensors head
+                && file(EMBEDDING) instanceof SafeTensors embedding && !head.same(HEAD, embedding, EMBEDDING))
             throw new FormatException(directory.resolve(CONFIG), "tie_word_embeddings is true, but the weights hold a"
                     + " '" + HEAD + "' that differs from '" + EMBEDDING + "'; set tie_word_embeddings to false to use"
                     + " both, or take '" + HEAD + "' out of the weights");
@@ -339,7 +356,7 @@ public final class ModelDir implements AutoCloseable {
     }
 
     public HostData weight(String name, Arrays arrays) {
-        SafeTensors file = file(name);
+        WeightFile file = file(name);
         return switch (type(name)) {
             case NF4 -> nf4(name, file);
             case BF16 -> new HostData.BF16(file.bf16(name, arrays::shorts));
@@ -348,21 +365,28 @@ public final class ModelDir implements AutoCloseable {
         };
     }
 
+    /// As [#weight(String)], but matrices of SafeTensors that are not in NF4 stay in their files, which must not change; they can be read after
+    /// this directory was closed.
+    public HostData stored(String name) {
+        DType type = type(name);
+        return type != DType.NF4 && file(name) instanceof SafeTensors file && file.info(name).shape().size() == 2
+                ? file.stored(name, type) : weight(name);
+    }
+
     /// bnb_4bit_quant_storage labels the packed bytes with another type (BF16, F32, ...), it does not change them. Shards
     /// may separate a weight from its quantisation state.
-    private HostData.NF4 nf4(String name, SafeTensors file) {
+    private HostData.NF4 nf4(String name, WeightFile file) {
         try {
             return BnbLayout.read(name, key -> {
-                SafeTensors in = tensors.get(key);
-                return in == null ? null : ByteBuffer.wrap(in.bytes(key));
+                return tensors.get(key) instanceof SafeTensors in ? ByteBuffer.wrap(in.bytes(key)) : null;
             }).data();
         } catch (IllegalArgumentException | InputException | ArithmeticException e) {
             throw new FormatException(file.file(), "tensor " + e.getMessage(), e);
         }
     }
 
-    SafeTensors file(String name) {
-        SafeTensors file = tensors.get(name);
+    WeightFile file(String name) {
+        WeightFile file = tensors.get(name);
         if (file == null)
             throw new FormatException(directory, "has no tensor '" + name + "'");
         return file;
@@ -370,6 +394,6 @@ public final class ModelDir implements AutoCloseable {
 
     @Override
     public void close() {
-        files.forEach(SafeTensors::close);
+        files.forEach(WeightFile::close);
     }
 }

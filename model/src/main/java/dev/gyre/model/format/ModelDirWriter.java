@@ -6,6 +6,7 @@ import dev.gyre.model.family.ModelConfig;
 import dev.gyre.model.family.QuantizationConfig;
 import dev.gyre.model.files.AtomicFiles;
 import dev.gyre.model.files.FormatException;
+import dev.gyre.model.files.Inputs;
 import dev.gyre.model.files.Json;
 import dev.gyre.quant.BnbLayout;
 import java.io.IOException;
@@ -35,6 +36,10 @@ public final class ModelDirWriter {
             "added_tokens.json", "vocab.json", "vocab.txt", "spm.model", "merges.txt", "gyre_tokenizer.json",
             "preprocessor_config.json");
     private static final List<String> COMPANION_PREFIXES = List.of("tokenizer", "chat_template", "license", "notice");
+
+    private static final List<String> SENTENCE_FILES = List.of("modules.json", "sentence_bert_config.json",
+            "config_sentence_transformers.json", "1_Pooling/config.json");
+    private static final long TEXT_LIMIT = 1 << 20;
 
     private final ObjectNode config;
     private final Map<String, SafeTensorsWriter.Entry> entries = new LinkedHashMap<>();
@@ -143,7 +148,19 @@ public final class ModelDirWriter {
         return COMPANION_FILES.contains(name) || COMPANION_PREFIXES.stream().anyMatch(lower::startsWith);
     }
 
+    /// Copies what sentence-transformers has beside the model: its modules, how it pools, the length of a text.
+    public ModelDirWriter sentencesFrom(Path directory) {
+        for (String name : SENTENCE_FILES) {
+            Path f = directory.resolve(name);
+            if (Files.isRegularFile(f))
+                texts.put(name, Inputs.text(ModelDir.requireInside(directory, f), TEXT_LIMIT));
+        }
+        return this;
+    }
+
     /// Adds a text file.
+    ///
+    /// @param name may lie in a folder, as `1_Pooling/config.json`
     public ModelDirWriter file(String name, String text) {
         texts.put(name, text);
         return this;
@@ -168,8 +185,11 @@ public final class ModelDirWriter {
         AtomicFiles.createDirectory(directory, aside -> {
             for (Path f : companions)
                 Files.copy(f, aside.resolve(f.getFileName().toString()));
-            for (Map.Entry<String, String> t : texts.entrySet())
-                Files.writeString(aside.resolve(t.getKey()), t.getValue());
+            for (Map.Entry<String, String> t : texts.entrySet()) {
+                Path f = aside.resolve(t.getKey());
+                Files.createDirectories(f.resolveSibling(""));
+                Files.writeString(f, t.getValue());
+            }
             Files.writeString(aside.resolve(ModelDir.CONFIG), Json.pretty(config));
             writeWeights(aside);
         });

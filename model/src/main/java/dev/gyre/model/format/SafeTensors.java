@@ -1,5 +1,6 @@
 package dev.gyre.model.format;
 
+import dev.gyre.kernels.op.DType;
 import dev.gyre.kernels.op.HostData;
 import dev.gyre.model.files.FormatException;
 import dev.gyre.model.files.Inputs;
@@ -31,7 +32,7 @@ import tools.jackson.databind.node.ObjectNode;
 /// little-endian, without gap or overlap. Everything the header claims is checked when the file is opened, before
 /// anything of a claimed size is allocated. Reads go in pieces of one MiB straight into the resulting array; nothing
 /// stays mapped or cached. Reading from several threads is fine.
-public final class SafeTensors implements AutoCloseable {
+public final class SafeTensors implements WeightFile {
     static final long HEADER_LIMIT = 100_000_000;
     private static final int PIECE = 1 << 20;
     static final ValueLayout.OfFloat F32 = ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
@@ -193,6 +194,7 @@ public final class SafeTensors implements AutoCloseable {
         return new FormatException(file, place + problem + "; get or write the file again");
     }
 
+    @Override
     public Path file() {
         return file;
     }
@@ -221,6 +223,7 @@ public final class SafeTensors implements AutoCloseable {
         return metadata;
     }
 
+    @Override
     public TensorInfo info(String name) {
         TensorInfo t = tensors.get(name);
         if (t == null)
@@ -233,7 +236,7 @@ public final class SafeTensors implements AutoCloseable {
         return f32(name, float[]::new);
     }
 
-    /// @param array gives an array of the length asked for
+    @Override
     public float[] f32(String name, IntFunction<float[]> array) {
         TensorInfo t = info(name);
         float[] values = array.apply(length(t, "F32, F16 or BF16", TensorType.F32, TensorType.F16, TensorType.BF16));
@@ -259,12 +262,22 @@ public final class SafeTensors implements AutoCloseable {
         return bf16(name, short[]::new);
     }
 
-    /// @param array gives an array of the length asked for
+    @Override
     public short[] bf16(String name, IntFunction<short[]> array) {
         TensorInfo t = info(name);
         short[] bits = array.apply(length(t, "BF16", TensorType.BF16));
         read(t, (s, n, at) -> MemorySegment.copy(s, I16, 0, bits, at, n));
         return bits;
+    }
+
+    /// An F32, F16 or BF16 tensor that stays in the file, readable after this is closed.
+    ///
+    /// @param dtype F32, or BF16 for a BF16 tensor
+    HostData.Stored stored(String name, DType dtype) {
+        TensorInfo t = info(name);
+        int n = dtype == DType.BF16 ? length(t, "BF16", TensorType.BF16)
+                : length(t, "F32, F16 or BF16", TensorType.F32, TensorType.F16, TensorType.BF16);
+        return new HostData.Stored(n, dtype, StoredTensor.of(file, t, dtype));
     }
 
     public double[] f64(String name) {
@@ -296,6 +309,7 @@ public final class SafeTensors implements AutoCloseable {
     }
 
     /// The stored bytes of a tensor of any type.
+    @Override
     public byte[] bytes(String name) {
         TensorInfo t = info(name);
         if (t.bytes() > Integer.MAX_VALUE - 8)
@@ -329,6 +343,7 @@ public final class SafeTensors implements AutoCloseable {
     }
 
     /// Copies the stored bytes of a tensor, a piece at a time.
+    @Override
     public void copyTo(String name, WritableByteChannel out) throws IOException {
         TensorInfo t = info(name);
         ByteBuffer piece = ByteBuffer.allocateDirect((int) Math.min(PIECE, Math.max(1, t.bytes())));
@@ -383,7 +398,7 @@ public final class SafeTensors implements AutoCloseable {
         }
     }
 
-    private static void fully(Path file, FileChannel channel, ByteBuffer into, long position) throws IOException {
+    static void fully(Path file, FileChannel channel, ByteBuffer into, long position) throws IOException {
         while (into.hasRemaining()) {
             int n = channel.read(into, position);
             if (n < 0)

@@ -80,7 +80,7 @@ public final class SafeTensorsWriter {
                     (s, i, n) -> MemorySegment.copy(values, i, s, ValueLayout.JAVA_BYTE, 0, n)));
         }
 
-        static Entry copy(SafeTensors source, String name) {
+        static Entry copy(WeightFile source, String name) {
             TensorInfo t = source.info(name);
             return new Entry(name, t.type(), t.shape(), t.bytes(), out -> source.copyTo(name, out));
         }

@@ -310,7 +310,10 @@ public final class TaskDir implements AutoCloseable {
             if (!names.containsKey(name))
                 w.tensor(name, TensorType.F32, () -> values.apply(name), Arrays.stream(shape).asLongStream().toArray());
         });
-        w.filesFrom(directory).write(to);
+        w.filesFrom(directory);
+        if (config.head().problem() == Problem.EMBEDDING)
+            w.sentencesFrom(directory);
+        w.write(to);
     }
 
     @Override

@@ -160,6 +160,11 @@ public final class ChatTemplate {
         return node.isString() ? of(file, node.stringValue(), variables, date) : null;
     }
 
+    /// The template itself.
+    public String source() {
+        return source;
+    }
+
     /// The conversation as text; with `addGenerationPrompt`, up to where the assistant begins to speak.
     ///
     /// @throws InputException when the template refuses the conversation

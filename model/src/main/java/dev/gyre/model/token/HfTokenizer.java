@@ -27,6 +27,7 @@ import tools.jackson.core.JsonToken;
 import tools.jackson.core.StreamReadConstraints;
 import tools.jackson.core.json.JsonFactory;
 import tools.jackson.databind.json.JsonMapper;
+import tools.jackson.databind.node.ObjectNode;
 
 /// A `tokenizer.json`, run by Hugging Face's own library through DJL's binding.
 ///
@@ -68,33 +69,51 @@ public final class HfTokenizer implements Tokenizer {
         this.pad = pad;
     }
 
+    /// What the files of a tokenizer say before the library gets them.
+    ///
+    /// @param ids of the tokens asked for
+    /// @param changed what the library is given in place of the file; null: the file itself
+    private record Checked(Map<String, String> named, Map<String, Integer> ids, Components parts, int size,
+            @Nullable String changed) {
+        static Checked of(Path file) {
+            Path directory = file.resolveSibling("");
+            Map<String, String> named = SpecialTokens.named(directory);
+            Set<String> needed = SpecialTokens.added(directory);
+            for (String name : List.of("bos_token", "eos_token"))
+                needed.add(named.getOrDefault(name, ""));
+            needed.remove("");
+            Set<String> wanted = new HashSet<>(needed);
+            wanted.addAll(named.values());
+            Set<String> added = Set.copyOf(wanted);
+            wanted.addAll(PROBES);
+            var ids = new HashMap<String, Integer>();
+            var parts = new Components();
+            int size = readVocabulary(file, wanted, ids, parts);
+            for (String token : needed)
+                if (!ids.containsKey(token))
+                    throw new FormatException(file, "does not have the token '" + token
+                            + "', which another tokenizer file names;"
+                            + " write it again with transformers: AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)");
+            return new Checked(named, ids, parts, size,
+                    AddedTokens.changed(file, Set.copyOf(named.values()), added, ids));
+        }
+    }
+
     /// Opens `tokenizer.json`; the special tokens are those that `tokenizer_config.json` in the same folder names.
     public static HfTokenizer open(Path file) {
-        Path directory = file.resolveSibling("");
-        Map<String, String> named = SpecialTokens.named(directory);
-        Set<String> needed = SpecialTokens.added(directory);
-        for (String name : List.of("bos_token", "eos_token"))
-            needed.add(named.getOrDefault(name, ""));
-        needed.remove("");
-        Set<String> wanted = new HashSet<>(needed);
-        wanted.addAll(named.values());
-        Set<String> added = Set.copyOf(wanted);
-        wanted.addAll(PROBES);
-        var ids = new HashMap<String, Integer>();
-        var parts = new Components();
-        int size = readVocabulary(file, wanted, ids, parts);
+        Checked c = Checked.of(file);
         int[] special = new int[3];
         String[] names = {"bos_token", "eos_token", "pad_token"};
         for (int i = 0; i < 3; i++)
-            special[i] = ids.getOrDefault(named.getOrDefault(names[i], ""), -1);
-        for (String token : needed)
-            if (!ids.containsKey(token))
-                throw new FormatException(file, "does not have the token '" + token
-                        + "', which another tokenizer file names;"
-                        + " write it again with transformers: AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)");
-        String changed = AddedTokens.changed(file, Set.copyOf(named.values()), added, ids);
-        return new HfTokenizer(file, load(file, changed), parts.longestRun(), size, special[0], special[1], special[2],
-                PROBES.stream().filter(ids::containsKey).mapToInt(ids::get).toArray());
+            special[i] = c.ids.getOrDefault(c.named.getOrDefault(names[i], ""), -1);
+        return new HfTokenizer(file, load(file, c.changed), c.parts.longestRun(), c.size, special[0], special[1],
+                special[2], PROBES.stream().filter(c.ids::containsKey).mapToInt(c.ids::get).toArray());
+    }
+
+    /// `tokenizer.json` as the files beside it change it.
+    public static ObjectNode json(Path file) {
+        String changed = Checked.of(file).changed;
+        return changed == null ? Json.readObject(file) : Json.parseObject(file, changed);
     }
 
     /// @param changed what the library is given in place of the file

@@ -214,6 +214,11 @@ public abstract class LearningSession<B> implements Trainable<B> {
         return session.compiled();
     }
 
+    /// What the device was given so far; null on the CPU.
+    public Session.@Nullable Launched launched() {
+        return session.launched();
+    }
+
     /// What the operations took since `time(true)`.
     public List<OpTime> timings() {
         return session.timings();

@@ -29,13 +29,15 @@ public final class PlannedModel implements Buffers.Source, Sites {
     private final Map<String, int[]> dims;
 
     private final long bytes;
+    private final long inFiles;
     private final boolean doubled;
 
-    private PlannedModel(ModelConfig config, Map<String, DType> types, long bytes, boolean doubled) {
+    private PlannedModel(ModelConfig config, Map<String, DType> types, long bytes, long inFiles, boolean doubled) {
         this.config = config;
         this.types = types;
         this.dims = Transformer.shapes(config);
         this.bytes = bytes;
+        this.inFiles = inFiles;
         this.doubled = doubled;
     }
 
@@ -52,13 +54,19 @@ public final class PlannedModel implements Buffers.Source, Sites {
     private static PlannedModel of(ModelConfig config, Storage storage, Function<String, DType> files) {
         Map<String, DType> types = new LinkedHashMap<>();
         long bytes = 0;
+        long inFiles = 0;
         for (var e : Transformer.shapes(config).entrySet()) {
             String name = e.getKey();
             int rank = e.getValue().length;
-            types.put(name, storage.type(name, rank, files.apply(name)));
-            bytes += storage.bytes(name, rank, files.apply(name), size(e.getValue()));
+            DType found = files.apply(name);
+            DType held = storage.type(name, rank, found);
+            long n = storage.bytes(name, rank, found, size(e.getValue()));
+            types.put(name, held);
+            bytes += n;
+            if (rank == 2 && held == found && held != DType.NF4)
+                inFiles += n;
         }
-        return new PlannedModel(config, types, bytes, storage == Storage.NF4_DOUBLE);
+        return new PlannedModel(config, types, bytes, inFiles, storage == Storage.NF4_DOUBLE);
     }
 
     public ModelConfig config() {
@@ -73,6 +81,11 @@ public final class PlannedModel implements Buffers.Source, Sites {
     /// Bytes of all weights as they are held.
     public long bytes() {
         return bytes;
+    }
+
+    /// Of [#bytes], what stays in its files for a session on a device ([Transformer#load(ModelDir,Storage,boolean)]).
+    public long bytesInFiles() {
+        return inFiles;
     }
 
     /// Bytes of all weights as a [dev.gyre.kernels.MemoryPlan] counts them, which takes every NF4 maximum for a float.
@@ -120,6 +133,14 @@ public final class PlannedModel implements Buffers.Source, Sites {
         return doubled;
     }
 
+    /// The programs of a [BatchDecoder].
+    ///
+    /// @param models each with the adapters on it, outermost first
+    public List<Program> server(List<List<Adapter>> models, int slots, int positions) {
+        return BatchDecoder.emit(config, models.stream().map(a -> new BatchDecoder.Variant(this, a)).toList(), slots,
+                positions).programs();
+    }
+
     /// The programs of a [Decoder].
     ///
     /// @param adapter null: none, or all weights are trained
@@ -150,6 +171,11 @@ public final class PlannedModel implements Buffers.Source, Sites {
         if (dims(name).length != 1)
             throw new IllegalStateException(name + " is planned only and has no values");
         return new HostData.F32(new float[dims(name)[0]]);
+    }
+
+    @Override
+    public boolean shares(String name, Buffers.Source other) {
+        return other instanceof PlannedModel && dtype(name) == other.dtype(name);
     }
 
     @Override

@@ -61,20 +61,47 @@ public final class Sampler {
         return best;
     }
 
+    /// The likeliest come off a heap, until they are enough: a vocabulary of 150 000 need not be sorted for each token.
     private int nucleus(double[] p, double sum, double draw, int best) {
-        Integer[] order = new Integer[p.length];
-        Arrays.setAll(order, i -> i);
-        Arrays.sort(order, (a, b) -> p[a] != p[b] ? Double.compare(p[b], p[a]) : Integer.compare(a, b));
+        int[] heap = new int[p.length];
+        Arrays.setAll(heap, i -> i);
+        for (int i = heap.length / 2 - 1; i >= 0; i--)
+            sink(heap, i, heap.length, p);
         double mass = 0;
-        int n = 0;
-        while (n < order.length && mass < topP)
-            mass += p[order[n++]] / sum;
+        int left = heap.length;
+        while (left > 0 && mass < topP) {
+            int top = heap[0];
+            heap[0] = heap[--left];
+            heap[left] = top;
+            sink(heap, 0, left, p);
+            mass += p[top] / sum;
+        }
         double at = 0;
-        for (int i = 0; i < n; i++) {
-            at += p[order[i]] / sum / mass;
+        for (int i = heap.length - 1; i >= left; i--) {
+            at += p[heap[i]] / sum / mass;
             if (draw < at)
-                return order[i];
+                return heap[i];
         }
         return best;
+    }
+
+    /// Moves the element at i down to where it belongs in a heap of n, the likeliest on top, of equal ones the first.
+    private static void sink(int[] heap, int i, int n, double[] p) {
+        int moved = heap[i];
+        int at = i;
+        while (2 * at + 1 < n) {
+            int child = 2 * at + 1;
+            if (child + 1 < n && before(heap[child + 1], heap[child], p))
+                child++;
+            if (!before(heap[child], moved, p))
+                break;
+            heap[at] = heap[child];
+            at = child;
+        }
+        heap[at] = moved;
+    }
+
+    private static boolean before(int a, int b, double[] p) {
+        return p[a] != p[b] ? p[a] > p[b] : a < b;
     }
 }

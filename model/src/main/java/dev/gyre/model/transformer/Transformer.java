@@ -67,12 +67,18 @@ public final class Transformer implements Buffers.Source, Sites {
 
     /// As [#load(ModelDir)] and [#store], weight by weight, so that the model is never held twice.
     public static Transformer load(ModelDir dir, Storage storage) {
+        return load(dir, storage, false);
+    }
+
+    /// @param inFiles whether matrices that need no other type stay in their files, for sessions on a device
+    public static Transformer load(ModelDir dir, Storage storage, boolean inFiles) {
         ModelDir.Arrays reused = ModelDir.Arrays.reused();
         Map<String, HostData> w = new LinkedHashMap<>();
         shapes(dir.config()).forEach((name, shape) -> {
             DType type = dir.type(name);
             boolean kept = storage.type(name, shape.length, type) == type;
-            w.put(name, storage.of(name, shape.length, dir.weight(name, kept ? ModelDir.Arrays.FRESH : reused)));
+            w.put(name, storage.of(name, shape.length, kept && inFiles ? dir.stored(name)
+                    : dir.weight(name, kept ? ModelDir.Arrays.FRESH : reused)));
         });
         return new Transformer(dir.config(), w);
     }
@@ -130,6 +136,11 @@ public final class Transformer implements Buffers.Source, Sites {
 
     public ModelConfig config() {
         return config;
+    }
+
+    /// The same weights, in the same memory, without adapters: for adapters that are not nested but chosen from.
+    public Transformer bare() {
+        return new Transformer(config, weights);
     }
 
     /// All weights by their Hugging Face names.

@@ -384,8 +384,17 @@ final class TransformerProgram {
                 v.view("v", at, n), hp, norm, decay));
     }
 
-    /// Buffers of a cached decoding program: T tokens in, logits of the last one out.
-    record Decoding(Program program, Buf ids, Buf positions, Buf start, Buf logits) {
+    /// What a decoding program is told of its T tokens: ids, rows of the rotary tables, and where in the caches they belong
+    /// ([AttentionOps.CachedAttention]).
+    record Tokens(int T, Buf ids, Buf positions, Buf rows) {
+        static Tokens of(int T) {
+            return new Tokens(T, Buf.input("ids d" + T, DType.I32, T), Buf.input("positions d" + T, DType.I32, T),
+                    Buf.input("rows d" + T, DType.I32, 2, T));
+        }
+    }
+
+    /// A cached decoding program and its inputs.
+    record Decoding(Program program, Tokens tokens) {
     }
 
     /// Key and value caches of all layers, (P, KV*D) each.
@@ -401,36 +410,37 @@ final class TransformerProgram {
         }
     }
 
-    /// Feeds T tokens of one sequence, whose first sits at position `start[0]`, through the caches.
-    Decoding decoding(Caches caches, int T) {
-        Emitter e = new Emitter("decode " + T, store, false);
-        Buf ids = Buf.input("ids d" + T, DType.I32, T);
-        Buf positions = Buf.input("positions d" + T, DType.I32, T);
-        Buf start = Buf.input("start d" + T, DType.I32, 1);
-        Buf logits = Buf.output("logits d" + T, V);
+    /// Feeds T tokens, of one sequence or of several, through the caches.
+    ///
+    /// @param logits whose first T rows become those of the tokens, (T,V) or more; null: nobody wants them
+    Decoding decoding(Caches caches, Tokens tokens, @Nullable Buf logits) {
+        int T = tokens.T;
+        Emitter e = new Emitter((logits == null ? "feed " : "decode ") + T, store, false);
         int H = c.attention().heads();
         int KV = c.attention().kvHeads();
         int D = c.attention().headDim();
-        Buf x = new Embedding().forward(e, ids, T);
-        List<DecoderLayer> layers = layers(positions, this.positions);
+        Buf x = new Embedding().forward(e, tokens.ids, T);
+        List<DecoderLayer> layers = layers(tokens.positions, this.positions);
         for (int i = 0; i < layers.size(); i++) {
             e.mark();
             Buf kc = caches.keys.get(i);
             Buf vc = caches.values.get(i);
             x = layers.get(i).forward(e, x, T, (em, q, k, v, window) -> {
                 Buf out = em.act("attention", T, H * D);
-                em.add(new AttentionOps.CacheStore(k, v, kc, vc, start, T, caches.P, KV * D));
-                em.add(new AttentionOps.CachedAttention(q, kc, vc, start, out, T, caches.P, H, KV, D,
+                em.add(new AttentionOps.CacheStore(k, v, kc, vc, tokens.rows, T, caches.P, KV * D));
+                em.add(new AttentionOps.CachedAttention(q, kc, vc, tokens.rows, out, T, caches.P, H, KV, D,
                         c.attention().scale(), window, c.attention().softCap()));
                 return out;
             });
         }
+        if (logits == null)
+            return new Decoding(e.build().withoutUnread(), tokens);
         e.mark();
-        Buf last = x.view("last row", (long) (T - 1) * C, 1, C);
-        Buf h = Norms.forward(e, store, ModelConfig.FINAL_NORM, last, 1, C, c.norms()).y();
+        Buf h = Norms.forward(e, store, ModelConfig.FINAL_NORM, x, T, C, c.norms()).y();
         e.scope(ModelConfig.HEAD);
-        head().forward(e, h, logits, 1);
-        finish(e, logits, false);
-        return new Decoding(e.build(), ids, positions, start, logits);
+        Buf z = logits.view("logits", 0, T, V);
+        head().forward(e, h, z, T);
+        finish(e, z, false);
+        return new Decoding(e.build(), tokens);
     }
 }

@@ -5,10 +5,18 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.adapter.PeftConfig;
 import dev.gyre.model.family.HfConfig;
+import dev.gyre.model.family.ModelConfig;
 import dev.gyre.model.files.Json;
+import dev.gyre.model.format.GgufDir;
 import dev.gyre.model.format.Golden;
 import dev.gyre.model.format.ModelDir;
 import dev.gyre.model.format.SafeTensors;
+import dev.gyre.model.gguf.GgufFile;
+import dev.gyre.model.gguf.GgufLayout;
+import dev.gyre.model.gguf.GgufType;
+import dev.gyre.model.gguf.GgufWriter;
+import dev.gyre.model.onnx.OnnxBert;
+import dev.gyre.model.onnx.OnnxBertTest;
 import dev.gyre.model.token.ChatTemplate;
 import dev.gyre.model.token.HfTokenizer;
 import dev.gyre.model.token.Tokenizer;
@@ -24,6 +32,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.LocalDateTime;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
@@ -115,6 +124,40 @@ class FuzzTest {
                 });
     }
 
+    /// Bytes of an ONNX graph changed, moved and cut.
+    @Test
+    void onnx() throws IOException {
+        Path file = dir.resolve("model.onnx");
+        List<byte[]> seeds = List.of(OnnxBertTest.graph("ts14-eager"), OnnxBertTest.graph("dyn18-sdpa"));
+        Fuzz.run("model.onnx", 300, random -> damaged(seeds.get(random.nextInt(seeds.size())), random), input -> {
+            Files.write(file, input);
+            OnnxBert bert = OnnxBert.read(file);
+            for (String t : bert.tensors())
+                assertThat(bert.values(t)).hasSize(Arrays.stream(bert.shape(t)).reduce(1, (a, b) -> a * b));
+        });
+    }
+
+    private static byte[] damaged(byte[] seed, SplittableRandom random) {
+        byte[] b = seed.clone();
+        for (int n = random.nextInt(4); n > 0; n--) {
+            int at = random.nextInt(b.length);
+            switch (random.nextInt(5)) {
+                case 0 -> b[at] = (byte) random.nextInt();
+                case 1 -> b[at] ^= (byte) (1 << random.nextInt(8));
+                case 2 -> Arrays.fill(b, at, Math.min(b.length, at + 1 + random.nextInt(12)), (byte) 0xff);
+                case 3 -> {
+                    int from = random.nextInt(b.length);
+                    int length = Math.min(random.nextInt(200), b.length - Math.max(at, from));
+                    System.arraycopy(seed, from, b, at, length);
+                }
+                default -> b = random.nextInt(3) == 0 ? Arrays.copyOf(b, at) : b;
+            }
+            if (b.length == 0)
+                break;
+        }
+        return b;
+    }
+
     @Test
     void configurations() throws IOException {
         Path file = dir.resolve("config.json");
@@ -139,6 +182,77 @@ class FuzzTest {
                     c.options().targets().matches("model.layers.0.self_attn.q_proj");
                     c.toJson();
                 });
+    }
+
+    /// Bytes that are changed anywhere, most of them in lengths, counts, types and places.
+    @Test
+    void ggufFiles() throws IOException {
+        Path source = dir.resolve("model.gguf");
+        tinyGguf(source);
+        List<byte[]> whole = List.of(Files.readAllBytes(source), golden("gguf/types.gguf"));
+        Path file = dir.resolve("fuzz.gguf");
+        long[] hard = {0, 1, -1, 255, 65536, 1L << 31, (1L << 31) - 1, 1L << 60, Long.MAX_VALUE, Long.MIN_VALUE};
+        Fuzz.run("GGUF", 700, random -> {
+            byte[] b = whole.get(random.nextInt(whole.size())).clone();
+            ByteBuffer view = ByteBuffer.wrap(b).order(ByteOrder.LITTLE_ENDIAN);
+            for (int n = random.nextInt(4); n > 0; n--) {
+                int at = random.nextInt(Math.min(b.length, 6000) - 8);
+                switch (random.nextInt(4)) {
+                    case 0 -> view.putLong(at, hard[random.nextInt(hard.length)]);
+                    case 1 -> view.putInt(at, (int) hard[random.nextInt(hard.length)]);
+                    case 2 -> b[at] = (byte) random.nextInt();
+                    default -> b[at] += (byte) (random.nextBoolean() ? 1 : -1);
+                }
+            }
+            return random.nextInt(8) == 0 ? Arrays.copyOf(b, random.nextInt(b.length)) : b;
+        }, input -> {
+            Files.write(file, input);
+            Path made;
+            try (GgufFile f = GgufFile.open(file)) {
+                f.tensors().values().stream().limit(3).forEach(t -> {
+                    if (t.rows() * (long) t.columns() < 1 << 20)
+                        f.read(t, new float[t.rows() * t.columns()], r -> r);
+                });
+                if (f.text("general.architecture", "").equals("test"))
+                    return;
+            }
+            made = GgufDir.of(file, dir.resolve("made"));
+            try (ModelDir m = ModelDir.open(made)) {
+                m.tensors().keySet().forEach(n -> m.weight(n));
+            }
+            if (Files.exists(made.resolve("tokenizer.json")))
+                try (Tokenizer t = Tokenizers.load(made)) {
+                    use(t);
+                }
+        });
+    }
+
+    /// A Llama of one layer with a small vocabulary of pieces.
+    private static void tinyGguf(Path file) {
+        List<String> tokens = new ArrayList<>(List.of("<unk>", "<s>", "</s>"));
+        for (int i = 0; i < 256; i++)
+            tokens.add(String.format(java.util.Locale.ROOT, "<0x%02X>", i));
+        tokens.addAll(List.of("\u2581", "a", "b", "ab", "\u2581ab"));
+        int V = tokens.size();
+        int[] types = new int[V];
+        float[] scores = new float[V];
+        for (int i = 0; i < V; i++) {
+            types[i] = i == 0 ? 2 : i < 3 ? 3 : i < 259 ? 6 : 1;
+            scores[i] = -i;
+        }
+        ModelConfig c = ModelConfig.llama(V, 8, 8, 1, 2, 1, 16, true, 1, List.of(2), null);
+        GgufLayout layout = GgufLayout.of(c);
+        GgufWriter w = new GgufWriter().text("general.architecture", layout.architecture());
+        layout.describe(w);
+        w.text("tokenizer.ggml.model", "llama").texts("tokenizer.ggml.tokens", tokens)
+                .f32s("tokenizer.ggml.scores", scores).i32s("tokenizer.ggml.token_type", types);
+        c.tensorShapes().forEach((name, shape) -> {
+            long[] dims = shape.stream().mapToLong(Long::longValue).toArray();
+            w.tensor(layout.name(name), GgufType.F32,
+                    () -> new float[(int) Arrays.stream(dims).reduce(1, (a, b) -> a * b)],
+                    dims);
+        });
+        w.write(file);
     }
 
     /// Configuration and weights together, on a model.

@@ -12,6 +12,7 @@ final class Commands {
         return List.of(
                 new QuickstartCommand(),
                 new DownloadCommand(),
+                new ImportCommand(),
                 new InitCommand(),
                 new CheckCommand(),
                 new PlanCommand(),
@@ -22,6 +23,7 @@ final class Commands {
                 new EvalCommand(),
                 new GenerateCommand(),
                 new ChatCommand(),
+                new ServeCommand(),
                 new ClassifyCommand(),
                 new EmbedCommand(),
                 new ReportCommand(),
@@ -34,6 +36,7 @@ final class Commands {
                 new KernelsCommand(), new BundleCommand(),
                 new PretrainCommand(),
                 new SkillsCommand(),
+                new ExampleCommand(),
                 new DoctorCommand());
         // @formatter:on
     }

@@ -15,15 +15,20 @@ import picocli.CommandLine.Option;
 
 /// `gyre merge`: folds adapters into the weights.
 @Command(name = "merge",
-        description = "Fold adapters into the weights and write a model directory that transformers loads; or, with --undo, take them out again.")
+        description = "Fold adapters into the weights and write a model directory that transformers loads, or with --onnx the graph that the model was imported from; or, with --undo, take them out again.")
 final class MergeCommand extends GyreCommand {
     @Mixin
     ModelArgs model = new ModelArgs();
 
     @Option(names = "--out", required = true, paramLabel = "DIR",
-            description = "Model directory to write; must not exist or be empty.")
+            description = "Model directory to write; must not exist or be empty. With --onnx, the .onnx file to write.")
     @SuppressWarnings("NullAway.Init") // required, set by picocli
     Path out;
+
+    @Option(names = "--onnx", paramLabel = "FILE.onnx",
+            description = "Write this graph again, from which gyre import made the model, with the merged weights in it; every other byte stays.")
+    @Nullable
+    Path onnx;
 
     @Option(names = "--dtype", paramLabel = "TYPE",
             description = "Store merged weights as f32, f16 or bf16 (default: as the base model stores them; 16 bits for 4-bit weights).")
@@ -54,13 +59,25 @@ final class MergeCommand extends GyreCommand {
         if (TaskUse.is(model.model)) {
             if (undo || dtype != null || verify || limit != null)
                 throw new UsageException(model.model + " is a model with a head; of the options merge takes --out,"
-                        + " --adapter, --base and --device");
+                        + " --adapter, --onnx, --base and --device");
             try (TaskUse use = TaskUse.open(model.model, model.adapters, model.base,
                     Devices.open(model.device).backend(), screen()::note)) {
+                if (onnx != null) {
+                    TaskUse.IntoGraph r = use.merge(onnx, out);
+                    if (!r.left().isEmpty())
+                        screen().note(onnx + ": has no place for what else was trained, which is left out: "
+                                + String.join(", ", r.left().subList(0, Math.min(4, r.left().size())))
+                                + (r.left().size() > 4 ? ", ..." : ""));
+                    screen().result("wrote " + out + ": " + Text.many(r.weights(), "weight") + " of " + onnx
+                            + " replaced");
+                    return ExitCode.OK;
+                }
                 screen().result("wrote " + out + ": " + Text.many(use.merge(out), "weight") + " merged");
             }
             return ExitCode.OK;
         }
+        if (onnx != null)
+            throw new UsageException("--onnx: " + model.model + " is a decoder; --onnx takes models of gyre import");
         Merging.Options options = new Merging.Options(undo, dtype == null ? null : type(dtype), verify, limit, seed);
         Merging.Result r = Merging.run(model.ref(), out, options, Devices.open(model.device).backend(),
                 screen()::note, name -> screen().status((undo ? "undoing " : "merging ") + name));

@@ -12,7 +12,7 @@ import picocli.CommandLine.Parameters;
 /// `MODEL [--adapter DIR]... [--device D]`, for the commands that use a finished model.
 final class ModelArgs {
     @Parameters(index = "0", paramLabel = "MODEL",
-            description = "Hugging Face model directory, a name of its hub such as Qwen/Qwen3-0.6B, or a run directory (its base model with the adapter it made).")
+            description = "Hugging Face model directory, a name of its hub such as Qwen/Qwen3-0.6B, a GGUF file, or a run directory (its base model with the adapter it made).")
     @SuppressWarnings("NullAway.Init") // required, set by picocli
     Path model;
 

@@ -1,6 +1,11 @@
 package dev.gyre.trainer.cli;
 
 import dev.gyre.kernels.InputException;
+import dev.gyre.model.adapter.Adapter;
+import dev.gyre.model.adapter.AdapterOptions;
+import dev.gyre.model.format.ModelDir;
+import dev.gyre.model.transformer.PlannedModel;
+import dev.gyre.model.transformer.Transformer;
 import dev.gyre.trainer.cli.screen.ExitCode;
 import dev.gyre.trainer.cli.screen.PlanTable;
 import dev.gyre.trainer.cli.screen.Text;
@@ -9,8 +14,11 @@ import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.data.DataSets;
 import dev.gyre.trainer.data.RunData;
+import dev.gyre.trainer.measure.ModelRef;
 import dev.gyre.trainer.plan.MemoryEstimate;
 import dev.gyre.trainer.plan.RunPlan;
+import dev.gyre.trainer.serve.ServeMemory;
+import dev.gyre.trainer.serve.ServeOptions;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -26,7 +34,8 @@ import picocli.CommandLine.Parameters;
 @Command(name = "plan",
         description = "Peak memory of a run before it starts, by part, for every method and base side by side. Reads config.json and the headers of the weight files, no weights.")
 final class PlanCommand extends GyreCommand {
-    @Parameters(index = "0", paramLabel = "RUN.yaml", description = "The run's configuration.")
+    @Parameters(index = "0", paramLabel = "RUN.yaml",
+            description = "The run's configuration; with --serve also a model directory, a run directory or a hub name.")
     @SuppressWarnings("NullAway.Init") // required, set by picocli
     Path file;
 
@@ -41,8 +50,23 @@ final class PlanCommand extends GyreCommand {
     @Option(names = "--workers", paramLabel = "N", description = "Memory of each of N workers, and what they exchange.")
     int workers = 1;
 
+    @Option(names = "--serve", paramLabel = "N",
+            description = "Memory of gyre serve with N slots instead: the base, the run's adapter, and the cache.")
+    @Nullable
+    Integer serve;
+
+    @Option(names = "--context", paramLabel = "TOKENS",
+            description = "With --serve: longest prompt and answer together (default: " + ServeOptions.CONTEXT
+                    + ", or the model's own if that is shorter).")
+    @Nullable
+    Integer context;
+
     @Override
     protected int run() {
+        if (serve != null)
+            return serve(serve);
+        if (context != null)
+            throw new UsageException("--context belongs to --serve N");
         if (ConfigReader.has(file, "task")) {
             if (limit != null || workers != 1)
                 throw new UsageException(file + ": --limit and --workers plan runs of language models; this one has a"
@@ -78,6 +102,33 @@ final class PlanCommand extends GyreCommand {
             }
             return ExitCode.OK;
         });
+    }
+
+    private int serve(int slots) {
+        if (slots < 1 || context != null && context < 1)
+            throw new UsageException("--serve and --context must be at least 1");
+        boolean configured = file.toString().endsWith(".yaml") || file.toString().endsWith(".yml");
+        RunConfig c = configured ? ConfigReader.read(file, RunConfig.class, set) : null;
+        ModelRef ref = c != null ? new ModelRef(c.model().directory(), List.of(), c.model().base())
+                : ModelRef.of(file, List.of());
+        try (ModelDir files = ModelDir.open(ref.model())) {
+            int longest = files.config().maxPositionEmbeddings();
+            if (context != null && context > longest)
+                throw new InputException("--context " + context + ": the model's context is " + longest);
+            int tokens = context != null ? context : Math.min(longest, ServeOptions.CONTEXT);
+            PlannedModel model = PlannedModel.of(files, ref.base());
+            List<List<Adapter>> models = new ArrayList<>(List.of(List.of()));
+            if (c != null && c.adapter() instanceof AdapterOptions options)
+                models.add(List.of(model.adapter(options)));
+            for (Path a : ref.adapters())
+                models.add(List.of(Adapter.read(a, Transformer.reading(files))));
+            int threads = Runtime.getRuntime().availableProcessors();
+            ServeMemory m = ServeMemory.of(model, models, slots, tokens, ServeOptions.QUEUE, threads,
+                    MemoryEstimate.beside(0, 0, threads));
+            screen().result("memory of gyre serve with " + slots + " slots of " + tokens + " tokens:");
+            PlanTable.serving(m).forEach(screen()::result);
+        }
+        return ExitCode.OK;
     }
 
     private void fit(RunPlan plan, String where, long most, RunPlan.Measure measure,

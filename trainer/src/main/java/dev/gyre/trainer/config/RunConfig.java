@@ -49,8 +49,8 @@ public record RunConfig(
     }
 
     public record Model(
-            @Key(doc = "Hugging Face model directory (config.json, model.safetensors or shards, tokenizer), or the name of"
-                    + " a model on its hub: Qwen/Qwen3-0.6B, Qwen/Qwen3-0.6B@REVISION",
+            @Key(doc = "Hugging Face model directory (config.json, model.safetensors or shards, tokenizer), the name of"
+                    + " a model on its hub (Qwen/Qwen3-0.6B, Qwen/Qwen3-0.6B@REVISION), or a GGUF file",
                     example = "examples/small-llama", input = true, model = true) String path,
             @Key(doc = "how frozen weights are stored: as_stored, f32, bf16, nf4 (QOFT, QLoRA) or nf4_double",
                     def = "as_stored") Storage base) {

@@ -85,7 +85,8 @@ public final class Skills {
     /// The side of the split on which a task falls: one of sixteen is held out.
     static Part part(Example e) {
         String task = switch (e) {
-            case Example.Completion c -> c.prompt();
+            // the space after the prompt counts as it did when the shipped model was trained: its held-out tasks stay so
+            case Example.Completion c -> c.prompt() + " ";
             case Example.Text t -> t.text();
             case Example.Chat c -> String.valueOf(c);
         };
@@ -130,8 +131,10 @@ public final class Skills {
         };
     }
 
+    /// The space between task and answer belongs to the answer: tokenizers join it with the word that follows, so a prompt
+    /// that ends in one is asked otherwise than it was trained.
     private static Example task(Skill skill, String question, String answer) {
-        return new Example.Completion(skill.word() + " " + question + " = ", answer);
+        return new Example.Completion(skill.word() + " " + question + " =", " " + answer);
     }
 
     private static char after(char c) {

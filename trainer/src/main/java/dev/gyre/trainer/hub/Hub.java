@@ -1,5 +1,8 @@
 package dev.gyre.trainer.hub;
 
+import dev.gyre.model.format.GgufDir;
+import dev.gyre.model.gguf.GgufFile;
+import java.io.File;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.HashSet;
@@ -97,7 +100,27 @@ public final class Hub {
     /// @throws HubException for a name of the hub that is not in the cache
     public static Path directory(Path given) {
         HubName name = HubName.of(given);
-        return name == null ? given : current().directory(given, name);
+        Path found = name == null ? given : current().directory(given, name);
+        return GgufFile.isNamed(found) ? gguf(found) : found;
+    }
+
+    /// The directory that stands for a GGUF file, itself or one of a model in the cache: `ORG/NAME/FILE.gguf`.
+    private static Path gguf(Path given) {
+        Hub hub = current();
+        Path file = given;
+        HubName.GgufName name = Files.exists(given) || given.isAbsolute() ? null
+                : HubName.GgufName.of(given.toString().replace(File.separatorChar, '/'));
+        if (name != null) {
+            Path cached = hub.cache().file(name.model(), name.file());
+            if (cached == null)
+                throw new HubException(given + ": no such file, and none of this name in the Hugging Face cache ("
+                        + hub.cache().root() + "); correct the path, or download it: " + hub.guide.called()
+                        + " download " + name);
+            file = cached;
+        }
+        if (Files.isDirectory(file))
+            return file;
+        return GgufDir.of(file, hub.known().cache().resolve("gyre-gguf"));
     }
 
     /// The same model, whatever a branch points to later: a name of the hub with the commit that it stands for now.
@@ -139,6 +162,11 @@ public final class Hub {
                     + name.id() + (name.revision() == null ? "" : " --revision " + name.revision()));
         told.add(fetched);
         return fetched;
+    }
+
+    /// A GGUF file that is in the cache already; null if it is not.
+    public static @Nullable Path cached(HubName.GgufName name) {
+        return current().cache().file(name.model(), name.file());
     }
 
     /// A model that is in the cache already, for when the hub cannot be reached; null if it is not.

@@ -63,6 +63,14 @@ final class HubCache {
         return snapshot != null && missing(snapshot) == null ? snapshot : null;
     }
 
+    /// One file of a model; null if it is not here.
+    @Nullable
+    Path file(HubName name, String file) {
+        String commit = commit(name);
+        Path at = commit == null ? null : snapshot(name, commit).resolve(file);
+        return at != null && Files.isRegularFile(at) ? at : null;
+    }
+
     /// The commit that a name stands for as far as this machine knows.
     @Nullable
     String commit(HubName name) {

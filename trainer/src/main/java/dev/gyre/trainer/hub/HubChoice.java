@@ -24,6 +24,10 @@ final class HubChoice {
         if (weights.isEmpty()) {
             List<String> has = all.stream().map(HubFile::path).filter(p -> WEIGHTS.matcher(p).matches()).limit(3)
                     .toList();
+            for (HubFile f : all)
+                if (f.path().endsWith(".gguf"))
+                    throw new HubException(name + " has no safetensors, but GGUF files; name the one to use: " + name
+                            + "/" + f.path());
             throw new HubException(name + " has no safetensors, the only weights that Gyre reads (it has "
                     + (has.isEmpty() ? "no weights" : String.join(", ", has)) + "); look for the model that it was"
                     + " made from, or convert it with transformers: save_pretrained");
@@ -33,6 +37,17 @@ final class HubChoice {
             if (SMALL.matcher(f.path()).matches() && !OTHER.matcher(f.path()).matches() || weights.contains(f))
                 out.add(f);
         return out;
+    }
+
+    /// One GGUF file.
+    ///
+    /// @throws HubException if there is none of this name
+    static List<HubFile> gguf(HubName name, String file, List<HubFile> all) {
+        List<HubFile> found = all.stream().filter(f -> f.path().equals(file)).toList();
+        if (found.isEmpty())
+            throw new HubException(name + " has no file " + file + "; its GGUF files: "
+                    + all.stream().map(HubFile::path).filter(p -> p.endsWith(".gguf")).limit(20).toList());
+        return found;
     }
 
     private static List<HubFile> weights(List<HubFile> all) {

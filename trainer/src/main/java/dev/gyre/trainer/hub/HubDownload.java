@@ -132,6 +132,13 @@ public final class HubDownload implements AutoCloseable {
     /// @throws HubException if there is no such model or revision, or not for us
     /// @throws UncheckedIOException if the hub cannot be reached
     public Listing list(HubName name) {
+        return list(name, null);
+    }
+
+    /// Asks the hub for one GGUF file of a model.
+    ///
+    /// @param gguf its name; null: all that Gyre needs of the model
+    public Listing list(HubName name, @Nullable String gguf) {
         if (settings.offline())
             throw new HubException("HF_HUB_OFFLINE is set, and " + name + " is not in the cache (" + cache.root()
                     + "); unset it to download");
@@ -141,7 +148,8 @@ public final class HubDownload implements AutoCloseable {
         String commit = info.path("sha").asString("");
         if (!HubName.isCommit(commit))
             throw new HubException(settings.host() + " names no commit of " + name + "; is HF_ENDPOINT right?");
-        List<HubFile> chosen = new ArrayList<>(HubChoice.of(name, tree(name, commit)));
+        List<HubFile> chosen = new ArrayList<>(gguf == null ? HubChoice.of(name, tree(name, commit))
+                : HubChoice.gguf(name, gguf, tree(name, commit)));
         chosen.sort(HubChoice::order);
         List<String> tags = new ArrayList<>();
         info.path("tags").forEach(t -> tags.add(t.asString("")));

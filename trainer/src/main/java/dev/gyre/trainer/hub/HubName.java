@@ -2,6 +2,7 @@ package dev.gyre.trainer.hub;
 
 import java.io.File;
 import java.nio.file.Path;
+import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
@@ -17,6 +18,8 @@ public record HubName(String id, @Nullable String revision) {
             Pattern.compile("(?!.*(?:--|\\.\\.))[A-Za-z0-9_][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9_][A-Za-z0-9_.-]{0,95}");
     private static final Pattern REVISION = Pattern.compile("(?!.*(?:\\.\\.|//))[A-Za-z0-9_][A-Za-z0-9_./-]{0,199}");
     private static final Pattern COMMIT = Pattern.compile("[0-9a-f]{40}");
+    private static final Pattern GGUF =
+            Pattern.compile("([^/]+/[^/]+?)(?:@([^/]+))?(?:/(?:blob|resolve)/([^/]+))?/([\\w][\\w.+-]*\\.gguf)");
     private static final Pattern PAGE = Pattern.compile("https?://(?:www\\.)?(?:huggingface\\.co|hf\\.co)/");
 
     /// The name in `text`; null if it is none.
@@ -31,6 +34,25 @@ public record HubName(String id, @Nullable String revision) {
     /// The name that was given where a path may stand as well; null if it is none.
     public static @Nullable HubName of(Path given) {
         return given.isAbsolute() ? null : of(given.toString().replace(File.separatorChar, '/'));
+    }
+
+    /// One GGUF file of a model: `Qwen/Qwen3-0.6B-GGUF/Qwen3-0.6B-Q8_0.gguf`.
+    public record GgufName(HubName model, String file) {
+        /// The name in `text`, which may be a copied address of the file's page; null if it is none.
+        public static @Nullable GgufName of(String text) {
+            Matcher m = GGUF.matcher(PAGE.matcher(text.strip()).replaceFirst(""));
+            HubName model = m.matches() ? HubName.of(m.group(1)) : null;
+            String revision = model == null ? null : m.group(2) == null ? m.group(3) : m.group(2);
+            if (model == null || revision != null && !isRevision(revision))
+                return null;
+            return new GgufName(revision == null ? model : new HubName(model.id, revision), m.group(4));
+        }
+
+        /// `org/name/file`, or `org/name@revision/file`.
+        @Override
+        public String toString() {
+            return model + "/" + file;
+        }
     }
 
     /// As [#of], of what can be nothing else; a copied address of a model's page will do.

@@ -22,15 +22,15 @@ import org.jspecify.annotations.Nullable;
 /// @param optimiser AdamW's moments
 /// @param activations arena, inputs and outputs of the programs
 /// @param workspace what kernels pack and unpack into
-/// @param host copies on the host: trainable parameters for files and for rotation metrics, a checkpoint being written,
-///     and on a device the model that it was loaded from
+/// @param host copies on the host: trainable parameters for files and for rotation metrics, a checkpoint being written
 /// @param decoder what answers the tasks of `eval.samples` while training: caches, arena, a copy of the adapter's parameters
 /// @param data examples as tokens, validation batches
 /// @param runtime the JVM: code, classes, threads, and the young generation
 /// @param device what sessions take on a device, exact: weights, activations, workspaces of its kernels; the session that
 ///     answers while training has weights of its own there
+/// @param inFiles of the weights, those that a run on a device copies there from their files and does not hold
 public record MemoryEstimate(long weights, long adapter, long optimiser, long activations, long workspace, long host,
-        long decoder, long data, long runtime, long device) {
+        long decoder, long data, long runtime, long device, long inFiles) {
     /// JVM without its heap: 25 classes' metadata, compiled code, compiler threads at work. Measured, see docs/memory.md.
     static final long JVM = 128_000_000;
     /// Packing buffers of matrix products and attention: bounded by block sizes that fit caches, not by the model.
@@ -55,7 +55,7 @@ public record MemoryEstimate(long weights, long adapter, long optimiser, long ac
                 get(by, Role.ACTIVATION) + get(by, Role.INPUT) + get(by, Role.OUTPUT),
                 threads * WORKSPACE_PER_THREAD,
                 HOST_PER_NUMBER * plan.trainable(), load.room() == 0 ? 0 : model.decoderBytes(adapter, load.room()),
-                load.bytes(), HeapTrim.YOUNG + JVM, there);
+                load.bytes(), HeapTrim.YOUNG + JVM, there, full ? 0 : model.bytesInFiles());
     }
 
     /// What comes on top of the programs' own memory.
@@ -67,15 +67,14 @@ public record MemoryEstimate(long weights, long adapter, long optimiser, long ac
         return by.getOrDefault(role, 0L);
     }
 
-    /// Of the process when a device computes, without what the device's driver takes: the model as it was read, copies on the
-    /// host, and the small arrays through which the device is read and written (at most 16 MB each).
+    /// Of the process when a device computes, without what the device's driver takes: weights that do not stay in their files,
+    /// copies on the host, and the small arrays through which the device is read and written (at most 16 MB each).
     ///
-    /// @param checked whether the CPU computes the first step as well: that takes what a run on the CPU takes, apart from the
-    ///        weights, which both read from the same memory
+    /// @param checked whether the CPU computes the first step as well: that takes what a run on the CPU takes
     public long besideDevice(boolean checked) {
         long doors = Math.min(4L * (16 << 20), 2 * device);
         return weights + host + data + runtime + doors
-                + (checked ? adapter + optimiser + activations + workspace : 0);
+                + (checked ? adapter + optimiser + activations + workspace : -inFiles);
     }
 
     /// Of the whole process on the host.

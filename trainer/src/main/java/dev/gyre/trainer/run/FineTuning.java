@@ -1,6 +1,7 @@
 package dev.gyre.trainer.run;
 
 import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.adapter.AdapterOptions;
 import dev.gyre.model.adapter.BaseWeights;
@@ -38,14 +39,15 @@ public final class FineTuning {
     public static LanguageTraining training(RunConfig c, Backend backend) {
         ModelText text = ModelText.load(c);
         RunData data = RunData.readAll(c, text);
-        return new LanguageTraining(c, adapt(c, load(c), text, data.steps(), backend), data);
+        return new LanguageTraining(c, adapt(c, load(c, backend), text, data.steps(), backend), data);
     }
 
-    /// The base model, its weights stored as the configuration says.
-    public static Transformer load(RunConfig c) {
+    /// The base model, its weights stored as the configuration says. For a device they stay in their files where they can: the
+    /// host needs them in memory only for the first step's check on the CPU.
+    public static Transformer load(RunConfig c, Backend backend) {
         try (ModelDir dir = ModelDir.open(c.model().directory())) {
             return c.adapter() instanceof Full ? Transformer.load(dir)
-                    : Transformer.load(dir, c.model().base());
+                    : Transformer.load(dir, c.model().base(), !(backend instanceof CpuBackend));
         }
     }
 
@@ -98,7 +100,7 @@ public final class FineTuning {
 
     private static TrainSession session(RunConfig c, RunConfig.Train t, ModelText text, long steps, Backend backend) {
         HeapTrim.collectAll(); // what was planned and read before
-        Trained trained = adapt(c, load(c), text, steps, backend);
+        Trained trained = adapt(c, load(c, backend), text, steps, backend);
         HeapTrim.collect(); // what reading, rounding and decomposing the weights left behind
         TrainSession s = new TrainSession(trained.model(), backend, RunData.shapes(t), trained.full(), t.uses(),
                 c.seed(), t.accumulate());

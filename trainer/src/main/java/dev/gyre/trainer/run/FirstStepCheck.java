@@ -117,7 +117,7 @@ final class FirstStepCheck<B> implements Trainable<B> {
         LoopSettings config = training.config();
         if (!config.checkDevice() || backend instanceof CpuBackend)
             return session;
-        String why = tooLarge(session, step);
+        String why = tooLarge(session, training, step);
         if (why != null) {
             skipped.accept(why);
             return session;
@@ -128,11 +128,11 @@ final class FirstStepCheck<B> implements Trainable<B> {
     }
 
     /// Why the first step cannot be computed on the CPU as well: the JVM has not the memory that a session takes there beside
-    /// the weights. A run that is possible without the check is not made impossible by it.
-    private static @Nullable String tooLarge(LearningSession<?> session, long step) {
+    /// the weights that are in memory already. A run that is possible without the check is not made impossible by it.
+    private static @Nullable String tooLarge(LearningSession<?> session, Training<?> training, long step) {
         Runtime jvm = Runtime.getRuntime();
         long have = jvm.maxMemory() - (jvm.totalMemory() - jvm.freeMemory());
-        long need = 0;
+        long need = training.unread();
         for (Map.Entry<Buf.Role, Long> e : session.bytesByRole().entrySet())
             if (e.getKey() != Buf.Role.WEIGHT)
                 need += e.getValue();

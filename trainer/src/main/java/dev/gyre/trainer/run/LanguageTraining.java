@@ -51,6 +51,12 @@ public final class LanguageTraining implements Training<Batch> {
         return trained.model();
     }
 
+    @Override
+    public long unread() {
+        return trained.model().weights().values().stream().filter(HostData.Stored.class::isInstance)
+                .mapToLong(HostData::bytes).sum();
+    }
+
     public RunData data() {
         return data;
     }

@@ -60,6 +60,11 @@ public interface Training<B> extends AutoCloseable {
     /// Bytes that the process takes at its peak on the CPU.
     long expectedPeak(LearningSession<B> session);
 
+    /// Bytes of weights that are still in their files, and that the CPU would have to read into memory.
+    default long unread() {
+        return 0;
+    }
+
     /// Listeners of its own.
     ///
     /// @param others that they may tell

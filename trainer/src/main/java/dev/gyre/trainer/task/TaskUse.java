@@ -2,13 +2,18 @@ package dev.gyre.trainer.task;
 
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.InputException;
+import dev.gyre.kernels.op.HostData;
 import dev.gyre.model.adapter.Adapter;
+import dev.gyre.model.family.Bert;
+import dev.gyre.model.family.EncoderConfig;
 import dev.gyre.model.family.EncoderConfig.Head;
 import dev.gyre.model.family.EncoderConfig.Pooling;
 import dev.gyre.model.family.EncoderConfig.Problem;
 import dev.gyre.model.files.AtomicFiles;
 import dev.gyre.model.files.FormatException;
 import dev.gyre.model.files.Json;
+import dev.gyre.model.onnx.OnnxBert;
+import dev.gyre.model.task.TaskConfig;
 import dev.gyre.model.task.TaskDir;
 import dev.gyre.model.task.TaskMerge;
 import dev.gyre.model.task.TaskModel;
@@ -25,9 +30,11 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.function.Consumer;
@@ -48,6 +55,7 @@ public final class TaskUse implements AutoCloseable {
     private final @Nullable Tokenizer tokenizer;
     private final TaskRunConfig.Data columns;
     private final Backend backend;
+    private final Storage held;
 
     /// What the model says about one text or image.
     ///
@@ -57,13 +65,14 @@ public final class TaskUse implements AutoCloseable {
     }
 
     private TaskUse(TaskDir dir, TaskModel model, TaskRunConfig.Kind kind, List<String> names,
-            TaskRunConfig.Data columns, Backend backend) {
+            TaskRunConfig.Data columns, Backend backend, Storage held) {
         this.dir = dir;
         this.model = model;
         this.kind = kind;
         this.names = names;
         this.columns = columns;
         this.backend = backend;
+        this.held = held;
         this.tokenizer = model.config().images() ? null : Tokenizers.load(dir.directory());
     }
 
@@ -125,7 +134,7 @@ public final class TaskUse implements AutoCloseable {
             kind = kind(model.config().head());
             names = labels(model);
         }
-        return new TaskUse(dir, model, kind, names, columns, backend);
+        return new TaskUse(dir, model, kind, names, columns, backend, held);
     }
 
     private static TaskRunConfig.Kind kind(Head head) {
@@ -296,6 +305,65 @@ public final class TaskUse implements AutoCloseable {
         dir.write(out, changed, name -> changed.contains(name) ? TaskMerge.weight(model, backend, name)
                 : model.values(name));
         return changed.size();
+    }
+
+    /// What a merge into an ONNX graph did.
+    ///
+    /// @param weights number of tensors of the graph that were written anew
+    /// @param left tensors that the adapters changed and the graph does not have: those of a head
+    public record IntoGraph(int weights, List<String> left) {
+    }
+
+    /// Writes an ONNX graph of the same model again, with the adapters folded into its weights; a model that was trained
+    /// whole brings all of its own. Everything else in the file stays as it is.
+    public IntoGraph merge(Path onnx, Path out) {
+        AtomicFiles.requireNewFile(out);
+        OnnxBert graph = OnnxBert.read(onnx);
+        if (!(model.config() instanceof TaskConfig.OfEncoder(EncoderConfig e))
+                || !(e.family() instanceof Bert))
+            throw new InputException(dir.directory() + " is no BERT, and the graph " + onnx + " is one");
+        for (String key : List.of("num_hidden_layers", "num_attention_heads", "hidden_act", "layer_norm_eps"))
+            if (!graph.config().path(key).equals(model.config().json().path(key)))
+                throw other(onnx, key + " is " + graph.config().path(key) + " there and "
+                        + model.config().json().path(key) + " here");
+        Map<String, String> names = new LinkedHashMap<>();
+        for (String t : graph.tensors()) {
+            String own = e.prefix() + t;
+            if (model.weights().containsKey(own)) {
+                names.put(t, own);
+                if (!Arrays.equals(model.dims(own), graph.shape(t)))
+                    throw other(onnx, own + " is " + Arrays.toString(graph.shape(t)) + " there and "
+                            + Arrays.toString(model.dims(own)) + " here");
+            }
+        }
+        Set<String> changed = TaskMerge.changed(model);
+        if (!changed.isEmpty())
+            names.forEach((t, own) -> {
+                if (dir.contains(own) && !Arrays.equals(graph.values(t), decoded(dir.weight(own, false))))
+                    throw other(onnx, own + " has other values");
+            });
+        // weights in 4 bits are others than those that the graph holds, whether they were adapted or not
+        boolean all = changed.isEmpty() || held != Storage.AS_STORED && held != Storage.F32;
+        Set<String> written = new LinkedHashSet<>();
+        names.forEach((t, own) -> {
+            if (all || changed.contains(own))
+                written.add(t);
+        });
+        graph.write(out, written, t -> {
+            String own = Objects.requireNonNull(names.get(t));
+            return changed.contains(own) ? TaskMerge.weight(model, backend, own) : model.values(own);
+        });
+        return new IntoGraph(written.size(),
+                changed.stream().filter(c -> !names.containsValue(c)).sorted().toList());
+    }
+
+    private static float[] decoded(HostData w) {
+        return w.decode(0, Math.toIntExact(w.size()));
+    }
+
+    private InputException other(Path onnx, String difference) {
+        return new InputException(onnx + " is of another model than " + dir.directory() + ": " + difference
+                + "; give the graph that the model was imported from");
     }
 
     @Override

@@ -206,7 +206,7 @@ class EndToEndTest {
         Path train = data.resolve("train.jsonl");
         byte[] was = Files.readAllBytes(train);
         try {
-            Files.writeString(train, Files.readString(train).replaceFirst("= ", "= ?"));
+            Files.writeString(train, Files.readString(train).replaceFirst("=\"", "=?\""));
             Cli changed = Cli.gyre("train", file, "--resume", "--set", "train.steps=7");
             assertThat(changed.code).isEqualTo(ExitCode.USAGE);
             assertThat(changed.err).contains("train.jsonl: changed since the run in");
@@ -301,7 +301,7 @@ class EndToEndTest {
     @Test
     void patienceEndsARunAndTheBestNumbersBecomeTheResult() throws IOException {
         Path file = config("patient", "");
-        Cli c = Cli.gyre("train", file, "--set", "train.steps=40", "--set", "train.lr=0.5", "--set",
+        Cli c = Cli.gyre("train", file, "--set", "train.steps=40", "--set", "train.lr=2", "--set",
                 "adapter.cayley=exact", "--set", "eval.every=1",
                 "--set", "eval.patience=2", "--set", "eval.result=best", "--set",
                 "data.also_valid={same: " + data.resolve("valid.jsonl") + "}");
@@ -320,7 +320,7 @@ class EndToEndTest {
                 .matcher(Files.readString(run.resolve("metrics.jsonl")));
         assertThat(e.find()).isTrue();
         assertThat(e.group(1)).isEqualTo(e.group(2));
-        Cli again = Cli.gyre("train", file, "--set", "train.steps=40", "--set", "train.lr=0.5", "--set",
+        Cli again = Cli.gyre("train", file, "--set", "train.steps=40", "--set", "train.lr=2", "--set",
                 "adapter.cayley=exact", "--set", "eval.every=1",
                 "--set", "eval.patience=2", "--set", "eval.result=best", "--set",
                 "data.also_valid={same: " + data.resolve("valid.jsonl") + "}", "--resume");

@@ -69,15 +69,21 @@ class MpiTest {
         if (library.equals("openmpi"))
             command.addAll(List.of("--allow-run-as-root", "--oversubscribe", "--bind-to", "none", "--mca",
                     "mpi_yield_when_idle", "1"));
-        command.addAll(List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "--add-modules",
+        command.addAll(train(run, jvm, more));
+        return new ProcessBuilder(command).redirectErrorStream(true)
+                .redirectOutput(dir.resolve(run.getFileName() + ".txt").toFile()).start();
+    }
+
+    private static List<String> train(Path run, List<String> jvm, String... more) {
+        List<String> command = new ArrayList<>(List.of(
+                Path.of(System.getProperty("java.home"), "bin", "java").toString(), "--add-modules",
                 "jdk.incubator.vector", "--enable-native-access=ALL-UNNAMED", "-XX:+UseSerialGC", "-Xmx200m",
                 "-XX:TieredStopAtLevel=1"));
         command.addAll(jvm);
         command.addAll(List.of("-cp", System.getProperty("java.class.path"), "dev.gyre.trainer.cli.Main", "train",
                 file.toString(), "--set", "output.dir=" + run));
         command.addAll(Arrays.asList(more));
-        return new ProcessBuilder(command).redirectErrorStream(true)
-                .redirectOutput(dir.resolve(run.getFileName() + ".txt").toFile()).start();
+        return command;
     }
 
     private static String shown(Path run) throws IOException {
@@ -105,6 +111,7 @@ class MpiTest {
     }
 
     @Tag("slow")
+    @Timeout(value = 90, unit = TimeUnit.MINUTES)
     @ParameterizedTest
     @ValueSource(strings = {"openmpi", "mpich"})
     void fourProcessesHaveTheBitsOfOne(String library) throws Exception {
@@ -155,10 +162,11 @@ class MpiTest {
     }
 
     @Tag("slow")
+    @Timeout(value = 90, unit = TimeUnit.MINUTES)
     @ParameterizedTest
     @ValueSource(strings = {"openmpi", "mpich"})
     void aWorkerMayBeKilledAtAnyMoment(String library) throws Exception {
-        kill(library, 10);
+        kill(library, 20);
     }
 
     private static void kill(String library, int kills) throws Exception {
@@ -219,6 +227,96 @@ class MpiTest {
         assertThat(p.exitValue()).isNotZero();
         assertThat(shown(run)).containsPattern("gyre: worker \\d has waited \\d+ s for (worker \\d|the other workers),"
                 + " which hangs or is cut off; all workers end, --resume goes on from the last checkpoint");
+    }
+
+    /// Two network namespaces stand for two hosts, each with its own name and address; the link between them is cut.
+    @Tag("slow")
+    @Timeout(value = 90, unit = TimeUnit.MINUTES)
+    @ParameterizedTest
+    @ValueSource(strings = {"openmpi", "mpich"})
+    void aLinkThatIsCutEndsAllAndTheRunGoesOn(String library) throws Exception {
+        assumeThat(mpirun(library)).exists();
+        assumeThat(shell(HOSTS)).as("needs root and iproute2").isZero();
+        Path agent = dir.resolve("agent");
+        Files.writeString(agent, """
+                #!/bin/sh
+                h=$1; shift
+                while [ "${h#-}" != "$h" ]; do h=$1; shift; done
+                exec ip netns exec "gyre-${h##*.}" unshare --uts sh -c "hostname gyre-${h##*.}; $*"
+                """);
+        assertThat(agent.toFile().setExecutable(true)).isTrue();
+        List<String> mpirun = library.equals("openmpi")
+                // mpirun itself misses a lost host by the keep-alive of its connections: by default after 8 minutes
+                ? List.of("--allow-run-as-root", "--bind-to", "none", "--host", "10.77.0.1:1,10.77.0.2:1", "--mca",
+                        "plm_rsh_agent", agent.toString(), "--mca", "btl", "tcp,self", "--mca", "oob_tcp_if_include",
+                        "10.77.0.0/24", "--mca", "btl_tcp_if_include", "10.77.0.0/24", "--mca",
+                        "oob_tcp_keepalive_time", "5", "--mca", "oob_tcp_keepalive_intvl", "2", "--mca",
+                        "oob_tcp_keepalive_probes", "3")
+                : List.of("-launcher", "ssh", "-launcher-exec", agent.toString(), "-hosts", "10.77.0.1,10.77.0.2",
+                        "-n", "2", "-genv", "UCX_TLS", "tcp,self");
+        String[] longer = {"--set", "train.steps=400", "--set", "eval.every=50", "--set",
+                "train.lr=1e-3"};
+        Path unbroken = dir.resolve("unbroken-" + library);
+        List<String> one = new ArrayList<>(List.of("train", file.toString(), "--set", "output.dir=" + unbroken));
+        one.addAll(Arrays.asList(longer));
+        Cli u = Cli.gyre(one.toArray());
+        assertThat(u.code).as(u.toString()).isZero();
+        Random random = new Random(20_261_130);
+        try {
+            for (int cut = 0; cut < 5; cut++) {
+                assertThat(shell(HOSTS)).isZero();
+                Path run = dir.resolve("cut-" + library + cut);
+                List<String> command = new ArrayList<>(List.of("ip", "netns", "exec", "gyre-1", "unshare", "--uts",
+                        "sh", "-c", "hostname gyre-1; exec \"$@\"", "sh", mpirun(library).toString()));
+                command.addAll(mpirun);
+                command.addAll(train(run, List.of("-Dgyre.dist.patience=3"), longer));
+                Process p = new ProcessBuilder(command).redirectErrorStream(true)
+                        .redirectOutput(dir.resolve(run.getFileName() + ".txt").toFile()).start();
+                begun(p, run, random);
+                assertThat(p.isAlive()).as(shown(run)).isTrue();
+                assertThat(shell("ip netns exec gyre-2 ip link set gyre-v2 down")).isZero();
+                long begun = System.nanoTime();
+                try {
+                    assertThat(p.waitFor(180, TimeUnit.SECONDS)).as(shown(run)).isTrue();
+                    while (shell("pgrep -f '[o]utput.dir=" + run + "' >&2") == 0) {
+                        assertThat((System.nanoTime() - begun) / 1e9).as("seconds until all ended").isLessThan(240);
+                        Thread.sleep(100);
+                    }
+                } finally {
+                    shell("pkill -9 -f '[o]utput.dir=" + run + "'");
+                }
+                System.out.printf("%s, cut %d: all ended after %.1f s%n", library, cut,
+                        (System.nanoTime() - begun) / 1e9);
+                assertThat(p.exitValue()).as(shown(run)).isNotZero();
+                List<String> again = new ArrayList<>(List.of("train", file.toString(), "--set", "output.dir=" + run));
+                again.addAll(Arrays.asList(longer));
+                again.add("--resume");
+                Cli c = Cli.gyre(again.toArray());
+                assertThat(c.code).as(c.toString()).isZero();
+                for (String f : List.of(ADAPTER, "checkpoint-400/trainer_state.safetensors"))
+                    assertThat(run.resolve(f)).as(f).hasSameBinaryContentAs(unbroken.resolve(f));
+                assertThat(metrics(run)).isEqualTo(metrics(unbroken));
+            }
+        } finally {
+            shell("ip netns del gyre-1; ip netns del gyre-2");
+        }
+    }
+
+    private static final String HOSTS = """
+            for i in 1 2; do ip netns del gyre-$i; done 2>/dev/null
+            set -e
+            for i in 1 2; do ip netns add gyre-$i; ip netns exec gyre-$i ip link set lo up; done
+            ip link add gyre-v1 netns gyre-1 type veth peer name gyre-v2 netns gyre-2
+            for i in 1 2; do
+                ip netns exec gyre-$i ip addr add 10.77.0.$i/24 dev gyre-v$i
+                ip netns exec gyre-$i ip link set gyre-v$i up
+            done
+            """;
+
+    private static int shell(String script) throws IOException, InterruptedException {
+        Process p = new ProcessBuilder("sh", "-c", script).redirectErrorStream(true).start();
+        p.getInputStream().readAllBytes();
+        return p.waitFor();
     }
 
     /// The JVM finds null by SIGSEGV, for which UCX, which MPICH may bring, has a handler of its own.

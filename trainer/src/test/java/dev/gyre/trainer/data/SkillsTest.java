@@ -44,7 +44,18 @@ class SkillsTest {
         for (Skill skill : Skill.values())
             for (Example e : Skills.make(skill, Part.TRAIN, 300, 8))
                 if (e instanceof Example.Completion c)
-                    assertThat(c.completion()).as(c.prompt()).isEqualTo(answer(c.prompt()));
+                    assertThat(c.completion()).as(c.prompt()).isEqualTo(" " + answer(c.prompt()));
+    }
+
+    /// A prompt that ends in white space is tokenised otherwise when it is asked than when it was trained.
+    @ParameterizedTest
+    @EnumSource(Skill.class)
+    void noPromptEndsInWhiteSpace(Skill skill) {
+        for (Example e : Skills.make(skill, Part.TRAIN, 100, 3))
+            if (e instanceof Example.Completion c) {
+                assertThat(c.prompt()).isEqualTo(c.prompt().stripTrailing());
+                assertThat(c.completion()).isEqualTo(" " + c.completion().strip());
+            }
     }
 
     /// A second way to each answer, from the text of the task.

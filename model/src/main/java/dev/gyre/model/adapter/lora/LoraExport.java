@@ -21,7 +21,7 @@ public final class LoraExport {
         List<AdapterLayer> layers = new ArrayList<>();
         int rank = 1;
         for (AdapterLayer m : adapter.modules()) {
-            AdapterLayer.LowRank u = m.lowRank(backend);
+            AdapterLayer.LowRank u = adapter.options() instanceof Lora ? null : m.lowRank(backend);
             if (u == null)
                 throw new InputException("only a psoft adapter has an exact LoRA form, this one is "
                         + adapter.options().title());

@@ -67,6 +67,17 @@ final class LoraLayer implements AdapterLayer {
         return bias == null ? null : new OutputBias(bias, scale);
     }
 
+    /// `A` and `s B`; a bias of the output and a base of its own have no place in it.
+    @Override
+    public @Nullable LowRank lowRank(Backend backend) {
+        if (bias != null || base != null)
+            return null;
+        float[] scaled = b.values().clone();
+        for (int i = 0; i < scaled.length; i++)
+            scaled[i] = (float) (scale * scaled[i]);
+        return new LowRank(r, a.values().clone(), scaled);
+    }
+
     @Override
     public float @Nullable [] ownBase() {
         return base;

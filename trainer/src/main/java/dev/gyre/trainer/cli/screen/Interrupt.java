@@ -43,6 +43,13 @@ public final class Interrupt implements AutoCloseable {
         }, "INT", "TERM", "HUP");
     }
 
+    /// Of a server, which answers what it was asked before it ends; being asked to terminate is the same.
+    public static Interrupt ofServer(Screen screen) {
+        return new Interrupt(
+                () -> screen.note("answering what was asked, then ending; press Ctrl-C again to stop at once"), "INT",
+                "TERM");
+    }
+
     /// Of an answer, which ends where it is.
     public static Interrupt ofAnswer() {
         return new Interrupt(() -> {

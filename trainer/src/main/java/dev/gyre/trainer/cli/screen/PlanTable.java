@@ -6,6 +6,7 @@ import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.plan.MemoryEstimate;
 import dev.gyre.trainer.plan.RunPlan;
+import dev.gyre.trainer.serve.ServeMemory;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
@@ -51,6 +52,17 @@ public final class PlanTable {
                 part("with check", m.besideDevice(true),
                         "the same while check_device compares the first step with the CPU")));
         return out;
+    }
+
+    /// The parts of what a server takes, a line each.
+    public static List<String> serving(ServeMemory m) {
+        return List.of(part("weights", m.weights(), "of the base, once for all adapters, with tables"),
+                part("adapters", m.adapters(), "their tensors, as read and as computed with"),
+                part("cache", m.cache(), "keys and values of all slots"),
+                part("working", m.working(), "one arena, logits, scores"),
+                part("requests", m.requests(), "bodies, texts and tokens, at most"),
+                part("runtime", m.runtime(), "the JVM: code, classes, young generation, measured"),
+                part("process", m.total(), "at most, whatever is asked"));
     }
 
     private static String part(String name, long bytes, String what) {
