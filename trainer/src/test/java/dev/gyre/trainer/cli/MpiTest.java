@@ -255,7 +255,7 @@ class MpiTest {
                 : List.of("-launcher", "ssh", "-launcher-exec", agent.toString(), "-hosts", "10.77.0.1,10.77.0.2",
                         "-n", "2", "-genv", "UCX_TLS", "tcp,self");
         String[] longer = {"--set", "train.steps=400", "--set", "eval.every=50", "--set",
-                "train.lr=1e-3"};
+            "train.lr=1e-3"};
         Path unbroken = dir.resolve("unbroken-" + library);
         List<String> one = new ArrayList<>(List.of("train", file.toString(), "--set", "output.dir=" + unbroken));
         one.addAll(Arrays.asList(longer));
