@@ -7,6 +7,7 @@ import dev.gyre.model.adapter.Methods;
 import dev.gyre.trainer.cli.screen.ExitCode;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.ConfigWriter;
+import dev.gyre.trainer.config.PreferenceRunConfig;
 import dev.gyre.trainer.config.Preset;
 import dev.gyre.trainer.config.PretrainConfig;
 import dev.gyre.trainer.config.RunConfig;
@@ -127,10 +128,12 @@ class PresetTest {
     @ParameterizedTest
     @MethodSource("samples")
     void everySampleOfTheRepositoryRunsTwoSteps(Path file) throws IOException {
-        if (ConfigReader.has(file, "task")) { // its model is not here: read, and written back
-            TaskRunConfig read = ConfigReader.read(file, TaskRunConfig.class, List.of());
-            assertThat(ConfigReader.parse("resolved", ConfigWriter.resolved(read), TaskRunConfig.class, List.of()))
-                    .isEqualTo(read);
+        if (ConfigReader.has(file, "task")) { // its model is not here, nor are the pairs of the next
+            isReadAndWrittenBack(file, TaskRunConfig.class);
+            return;
+        }
+        if (ConfigReader.has(file, "preference")) {
+            isReadAndWrittenBack(file, PreferenceRunConfig.class);
             return;
         }
         boolean tunes = Pattern.compile("(?m)^adapter:").matcher(Files.readString(file)).find();
@@ -139,6 +142,11 @@ class PresetTest {
         else
             ConfigReader.read(file, PretrainConfig.class, List.of());
         runs(file, tunes, "sample-" + file.getFileName());
+    }
+
+    private static <T extends Record> void isReadAndWrittenBack(Path file, Class<T> type) {
+        T read = ConfigReader.read(file, type, List.of());
+        assertThat(ConfigReader.parse("resolved", ConfigWriter.resolved(read), type, List.of())).isEqualTo(read);
     }
 
     @Test
