@@ -146,7 +146,7 @@ final class VectorActivations implements SimdActivations {
     public void slope(Activation f, float[] x, int xo, float[] g, int go, float[] d, int to, int n) {
         switch (f) {
             case GELU -> {
-                // erf and exp in one loop are more than C2 inlines: sixteen times as slow
+                // erf and exp in one loop are more than C2 inlines
                 float[] normal = new float[Math.min(n, BLOCK)];
                 for (int i = 0; i < n; i += BLOCK) {
                     int m = Math.min(BLOCK, n - i);

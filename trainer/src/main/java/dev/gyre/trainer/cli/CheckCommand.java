@@ -3,6 +3,7 @@ package dev.gyre.trainer.cli;
 import dev.gyre.kernels.devices.Devices;
 import dev.gyre.trainer.cli.screen.ExitCode;
 import dev.gyre.trainer.cli.screen.PlanTable;
+import dev.gyre.trainer.cli.screen.Screen;
 import dev.gyre.trainer.cli.screen.Text;
 import dev.gyre.trainer.config.ConfigException;
 import dev.gyre.trainer.config.ConfigReader;
@@ -76,13 +77,7 @@ final class CheckCommand extends GyreCommand {
             notes.addAll(ModelRef.warnings(c.model().directory()));
         }
         if (steps > 0) {
-            FineTuning.trial(c, device.backend(), steps, List.of(new TrainListener() {
-                @Override
-                public void onStep(Step s) {
-                    screen().line(Text.format("step %d     loss %.4f · |grad| %.3f · %.2f s", s.t(), s.loss(),
-                            s.gradNorm(), s.seconds()));
-                }
-            }));
+            FineTuning.trial(c, device.backend(), steps, List.of(steps(screen())));
             screen().line("steps     " + steps + " ran; nothing was written · peak of this process "
                     + Text.bytes(ProcessMemory.peakResident()));
         }
@@ -204,5 +199,16 @@ final class CheckCommand extends GyreCommand {
                 + " tokens = " + Text.count((long) t.microBatch() * t.accumulate() * t.seqLen()) + " tokens/step");
         screen().result(file + ": ok, a configuration of gyre pretrain");
         return ExitCode.OK;
+    }
+
+    /// Shows each step that is tried.
+    static TrainListener steps(Screen screen) {
+        return new TrainListener() {
+            @Override
+            public void onStep(Step s) {
+                screen.line(Text.format("step %d     loss %.4f · |grad| %.3f · %.2f s", s.t(), s.loss(), s.gradNorm(),
+                        s.seconds()));
+            }
+        };
     }
 }

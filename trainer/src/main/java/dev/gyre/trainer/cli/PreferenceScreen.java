@@ -5,7 +5,6 @@ import dev.gyre.kernels.devices.Devices;
 import dev.gyre.model.adapter.Full;
 import dev.gyre.model.transformer.PairBatch;
 import dev.gyre.trainer.cli.screen.ExitCode;
-import dev.gyre.trainer.cli.screen.Interrupt;
 import dev.gyre.trainer.cli.screen.RunScreen;
 import dev.gyre.trainer.cli.screen.Screen;
 import dev.gyre.trainer.cli.screen.Text;
@@ -14,10 +13,8 @@ import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.ConfigWriter;
 import dev.gyre.trainer.config.PreferenceRunConfig;
 import dev.gyre.trainer.config.RunConfig;
-import dev.gyre.trainer.loop.TrainListener;
 import dev.gyre.trainer.preference.PreferenceTraining;
 import dev.gyre.trainer.record.RunDir;
-import dev.gyre.trainer.run.Follower;
 import dev.gyre.trainer.run.TrainingRun;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -36,11 +33,7 @@ final class PreferenceScreen {
         PreferenceRunConfig c = ConfigReader.readWithInputs(file, PreferenceRunConfig.class, set);
         Devices.Chosen device = Devices.open(Launcher.device(c.device()), c.precision());
         if (workers.rank() > 0)
-            try (PreferenceTraining training = new PreferenceTraining(c, device.backend());
-                    Interrupt interrupt = Interrupt.ofWorker()) {
-                        return Follower.run(training, device.backend(), workers, Version.number(), interrupt::requested)
-                                .finished() ? ExitCode.OK : ExitCode.INTERRUPTED;
-                    }
+            return TrainCommand.follow(new PreferenceTraining(c, device.backend()), device.backend(), workers);
         try (LivePage page = watch == null ? null : new LivePage(watch, c)) {
             return train(screen, c, device, resume, page, workers);
         }
@@ -107,13 +100,7 @@ final class PreferenceScreen {
             screen.line("data      " + data(run) + " · " + Text.many(run.steps(), "step"));
             screen.line("loss      " + loss(c));
             if (steps > 0) {
-                run.trial(device.backend(), steps, List.of(new TrainListener() {
-                    @Override
-                    public void onStep(Step s) {
-                        screen.line(Text.format("step %d     loss %.4f · |grad| %.3f · %.2f s", s.t(), s.loss(),
-                                s.gradNorm(), s.seconds()));
-                    }
-                }));
+                run.trial(device.backend(), steps, List.of(CheckCommand.steps(screen)));
                 screen.line("steps     " + steps + " ran; nothing was written");
             }
         }

@@ -8,7 +8,6 @@ import dev.gyre.kernels.op.Buf.Role;
 import dev.gyre.model.task.TaskBatch;
 import dev.gyre.model.task.TaskPlan;
 import dev.gyre.trainer.cli.screen.ExitCode;
-import dev.gyre.trainer.cli.screen.Interrupt;
 import dev.gyre.trainer.cli.screen.PlanTable;
 import dev.gyre.trainer.cli.screen.RunScreen;
 import dev.gyre.trainer.cli.screen.Screen;
@@ -19,11 +18,9 @@ import dev.gyre.trainer.config.ConfigWriter;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.config.TaskRunConfig;
 import dev.gyre.trainer.config.TuningSettings;
-import dev.gyre.trainer.loop.TrainListener;
 import dev.gyre.trainer.record.RunDir;
 import dev.gyre.trainer.report.Report;
 import dev.gyre.trainer.report.Results;
-import dev.gyre.trainer.run.Follower;
 import dev.gyre.trainer.run.TrainingRun;
 import dev.gyre.trainer.task.TaskScores;
 import dev.gyre.trainer.task.TaskTraining;
@@ -45,11 +42,7 @@ final class TaskScreen {
         TaskRunConfig c = ConfigReader.readWithInputs(file, TaskRunConfig.class, set);
         Devices.Chosen device = Devices.open(Launcher.device(c.device()), c.precision());
         if (workers.rank() > 0)
-            try (TaskTraining training = new TaskTraining(c, device.backend());
-                    Interrupt interrupt = Interrupt.ofWorker()) {
-                        return Follower.run(training, device.backend(), workers, Version.number(), interrupt::requested)
-                                .finished() ? ExitCode.OK : ExitCode.INTERRUPTED;
-                    }
+            return TrainCommand.follow(new TaskTraining(c, device.backend()), device.backend(), workers);
         try (LivePage page = watch == null ? null : new LivePage(watch, c)) {
             return train(screen, c, device, resume, page, workers);
         }
@@ -124,13 +117,7 @@ final class TaskScreen {
             screen.line("memory    " + Text.bytes(plan.memory().bytes()) + " planned · " + Text.big(plan.flops())
                     + " flop a step");
             if (steps > 0) {
-                run.trial(device.backend(), steps, List.of(new TrainListener() {
-                    @Override
-                    public void onStep(Step s) {
-                        screen.line(Text.format("step %d     loss %.4f · |grad| %.3f · %.2f s", s.t(), s.loss(),
-                                s.gradNorm(), s.seconds()));
-                    }
-                }));
+                run.trial(device.backend(), steps, List.of(CheckCommand.steps(screen)));
                 screen.line("steps     " + steps + " ran; nothing was written");
             }
         }

@@ -23,6 +23,7 @@ import dev.gyre.trainer.report.Results;
 import dev.gyre.trainer.run.FineTuning;
 import dev.gyre.trainer.run.Follower;
 import dev.gyre.trainer.run.LanguageTraining;
+import dev.gyre.trainer.run.Training;
 import dev.gyre.trainer.run.TrainingRun;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -96,7 +97,7 @@ final class TrainCommand extends GyreCommand {
         RunConfig config = ConfigReader.readWithInputs(file, RunConfig.class, set);
         Devices.Chosen device = RunDevice.open(config, Launcher.device(config.device()));
         if (all.rank() > 0)
-            return follow(config, device.backend(), all);
+            return follow(FineTuning.training(config, device.backend()), device.backend(), all);
         try (LivePage page = watch == null ? null : new LivePage(watch, config)) {
             return run(config, device, all, page);
         }
@@ -130,9 +131,9 @@ final class TrainCommand extends GyreCommand {
     private record Outcome(int code, Path dir, Results.Training training, boolean trained, boolean sampled) {
     }
 
-    private int follow(RunConfig config, Backend backend, Collective all) {
-        LanguageTraining training = FineTuning.training(config, backend);
-        try (Interrupt interrupt = Interrupt.ofWorker()) {
+    /// The part in a run of a worker that is not the first.
+    static <B> int follow(Training<B> training, Backend backend, Collective all) {
+        try (training; Interrupt interrupt = Interrupt.ofWorker()) {
             return Follower.run(training, backend, all, Version.number(), interrupt::requested).finished()
                     ? ExitCode.OK : ExitCode.INTERRUPTED;
         }
