@@ -15,6 +15,9 @@ import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
 import java.util.HexFormat;
 import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ConcurrentNavigableMap;
+import java.util.concurrent.ConcurrentSkipListMap;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
@@ -234,7 +237,8 @@ public final class HubDownload implements AutoCloseable {
         private final AtomicLong here = new AtomicLong();
         private final AtomicLong fetched = new AtomicLong();
         private final AtomicInteger complete = new AtomicInteger();
-        private volatile @Nullable String waiting;
+        /// Why a file is waited for, by its path: what one says, another that goes on must not take back.
+        private final ConcurrentNavigableMap<String, String> waiting = new ConcurrentSkipListMap<>();
 
         Run(Listing listing) {
             this.listing = listing;
@@ -287,9 +291,9 @@ public final class HubDownload implements AutoCloseable {
                     f.get(200, TimeUnit.MILLISECONDS);
                     return;
                 } catch (TimeoutException e) {
-                    String why = waiting;
+                    Map.Entry<String, String> why = waiting.firstEntry();
                     if (why != null)
-                        listener.waiting(why);
+                        listener.waiting(why.getValue());
                     else
                         listener.progress(here.get(), listing.bytes, fetched.get(), complete.get(), files.size());
                 }
@@ -298,8 +302,9 @@ public final class HubDownload implements AutoCloseable {
         private void one(HubFile f) throws IOException, InterruptedException {
             if (!cache.has(listing.name, listing.commit, f))
                 try (HubCache.Lock _ = cache.lock(listing.name, f,
-                        () -> waiting = "another process fetches " + f.path() + "; waiting for it")) {
-                            waiting = null;
+                        () -> waiting.put(f.path(),
+                                "another process fetches " + f.path() + "; waiting for it"))) {
+                            waiting.remove(f.path());
                             if (!cache.hasBlob(listing.name, f) && !cache.has(listing.name, listing.commit, f))
                                 content(f);
                             if (!cache.has(listing.name, listing.commit, f))
@@ -347,8 +352,8 @@ public final class HubDownload implements AutoCloseable {
                         if (failures == HubHttp.TRIES)
                             throw new UncheckedIOException(new IOException(e.getMessage() + "; " + gb(before) + " of "
                                     + f.path() + " are kept, the same command goes on there", e));
-                        http.pause(e, failures, why -> waiting = why);
-                        waiting = null;
+                        http.pause(e, failures, why -> waiting.put(f.path(), why));
+                        waiting.remove(f.path());
                     }
                 }
                 out.force(true);

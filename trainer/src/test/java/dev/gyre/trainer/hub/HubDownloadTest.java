@@ -25,6 +25,7 @@ import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -545,16 +546,13 @@ class HubDownloadTest {
     void whoWaitsForAnotherProcessIsTold() throws Exception {
         hub.usual();
         Path locks = Files.createDirectories(cache().resolve(".locks/models--org--tiny-model"));
-        Path file = locks.resolve(FakeHub.hash(hub.files.get("model.safetensors")) + ".lock");
-        try (FileChannel c = FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.WRITE)) {
-            var lock = c.lock();
+        try (FileChannel c = locked(locks, "model.safetensors")) {
             HubDownload.Listener listener = new HubDownload.Listener() {
                 @Override
                 public void waiting(String why) {
                     told.add(why);
                     try {
-                        if (lock.isValid())
-                            lock.release();
+                        c.close();
                     } catch (IOException e) {
                         throw new UncheckedIOException(e);
                     }
@@ -565,6 +563,42 @@ class HubDownloadTest {
             }
         }
         assertThat(told).contains("another process fetches model.safetensors; waiting for it");
+    }
+
+    @Test
+    @Timeout(60)
+    void aFileThatGoesOnDoesNotHideThatAnotherWaits() throws Exception {
+        hub.usual();
+        Path locks = Files.createDirectories(cache().resolve(".locks/models--org--tiny-model"));
+        String weights = "another process fetches model.safetensors; waiting for it";
+        try (FileChannel first = locked(locks, "tokenizer.json"); FileChannel second = locked(locks, "model.safetensors")) {
+            HubDownload.Listener listener = new HubDownload.Listener() {
+                @Override
+                public void waiting(String why) {
+                    try {
+                        first.close();
+                        boolean gone = Files.exists(model().resolve("snapshots/" + FakeHub.COMMIT + "/tokenizer.json"));
+                        if (gone && why.equals(weights)) {
+                            told.add(why);
+                            second.close();
+                        }
+                    } catch (IOException e) {
+                        throw new UncheckedIOException(e);
+                    }
+                }
+            };
+            try (HubDownload d = new HubDownload(hub.settings(cache()), listener)) {
+                assertThat(d.fetch(d.list(NAME)).resolve("model.safetensors")).exists();
+            }
+        }
+        assertThat(told).containsExactly(weights);
+    }
+
+    private FileChannel locked(Path locks, String file) throws IOException {
+        FileChannel c = FileChannel.open(locks.resolve(FakeHub.hash(hub.files.get(file)) + ".lock"),
+                StandardOpenOption.CREATE, StandardOpenOption.WRITE);
+        c.lock();
+        return c;
     }
 
     @ParameterizedTest
