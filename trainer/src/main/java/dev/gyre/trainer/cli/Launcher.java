@@ -64,8 +64,11 @@ public final class Launcher {
             if ("root".equals(System.getProperty("user.name")))
                 command.add("--allow-run-as-root");
         }
-        // before other options, of which one may say the same
+        // Open MPI's mpirun takes a program named java for one of its own Java programs: every argument that contains "cp",
+        // such as device=cpu, is to it a class path, which it changes
+        command.add("env");
         command.add(me.command().orElse("java"));
+        // before other options, of which one may say the same
         command.add("-XX:ActiveProcessorCount=" + Math.max(1, Runtime.getRuntime().availableProcessors() / n));
         for (int i = 0; i < arguments.length; i++) {
             if (arguments[i].equals("--workers"))

@@ -128,6 +128,23 @@ class MpiTest {
         assertThat(Files.readString(run.resolve("provenance.json"))).contains("\"workers\"");
     }
 
+    /// By the option, whose mpirun must leave the arguments as they are.
+    @Test
+    void workersOfThisMachineHaveTheBitsOfOne() throws Exception {
+        assumeThat(mpirun("openmpi")).as("install openmpi-bin for this test").exists();
+        Path run = dir.resolve("option");
+        List<String> command = train(run, List.of(), "--workers", "2", "--set", "device=cpu:1");
+        int cp = command.indexOf("-cp");
+        ProcessBuilder b = new ProcessBuilder(Stream.concat(command.subList(0, cp).stream(),
+                command.subList(cp + 2, command.size()).stream()).toList());
+        b.environment().put("CLASSPATH", command.get(cp + 1));
+        Process p = b.redirectErrorStream(true).redirectOutput(dir.resolve(run.getFileName() + ".txt").toFile())
+                .start();
+        end(p, run);
+        assertThat(p.exitValue()).as(shown(run)).isZero();
+        assertWhole(run);
+    }
+
     private static Set<Long> workers(Process launcher) {
         return launcher.descendants()
                 .filter(h -> h.info().command().map(c -> c.endsWith("/java")).orElse(false) && h.isAlive())
