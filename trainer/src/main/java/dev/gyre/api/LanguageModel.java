@@ -90,7 +90,7 @@ public final class LanguageModel implements AutoCloseable {
     public static LanguageModel load(Path directory, String device, @Nullable LocalDateTime date) {
         Backend backend = Devices.open(device).backend();
         ModelRef ref = ModelRef.of(directory, List.of());
-        return new LanguageModel(ref.model(), ref.load(), ModelText.load(ref.model(), date), backend,
+        return new LanguageModel(ref.model(), ref.load(backend), ModelText.load(ref.model(), date), backend,
                 ref.base() != Storage.AS_STORED);
     }
 

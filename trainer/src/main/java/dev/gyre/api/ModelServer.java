@@ -1,5 +1,6 @@
 package dev.gyre.api;
 
+import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.devices.Devices;
 import dev.gyre.trainer.data.ModelText;
 import dev.gyre.trainer.measure.ModelRef;
@@ -59,10 +60,11 @@ public final class ModelServer implements AutoCloseable {
         ModelRef ref = ModelRef.of(model, List.of());
         ModelText text = ModelText.load(ref.model(),
                 ModelRef.date(Stream.concat(Stream.of(model), adapters.values().stream()).toList()));
-        Served served = Served.load(ref, model, new LinkedHashMap<>(adapters), text, _ -> {
+        Backend backend = Devices.open(device).backend();
+        Served served = Served.load(ref, model, new LinkedHashMap<>(adapters), text, backend, _ -> {
         });
         return new ModelServer(
-                ApiServer.open(served, Devices.open(device).backend(),
+                ApiServer.open(served, backend,
                         ServeOptions.local(port, slots, Math.min(context, served.context())).withKey(key)),
                 served.names());
     }

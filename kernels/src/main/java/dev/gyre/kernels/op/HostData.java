@@ -2,6 +2,7 @@ package dev.gyre.kernels.op;
 
 import java.lang.foreign.MemorySegment;
 import java.lang.ref.WeakReference;
+import java.util.Collection;
 import org.jspecify.annotations.Nullable;
 
 /// The values of one frozen weight, in host memory or ([Stored]) in a file. Arrays are not copied: a caller hands them to
@@ -141,6 +142,11 @@ public sealed interface HostData {
             this.size = size;
             this.dtype = dtype;
             this.source = source;
+        }
+
+        /// Of all weights among these that are stored.
+        public static long bytes(Collection<HostData> weights) {
+            return weights.stream().filter(Stored.class::isInstance).mapToLong(HostData::bytes).sum();
         }
 
         @Override

@@ -66,8 +66,6 @@ class CudaCodeTest {
             }
         Map<String, Map<String, Use>> used = read(Path.of(code));
         assertThat(used).containsKeys("tick", "toBf16", "rotateRows");
-        if ("write".equals(System.getProperty("gyre.docs")))
-            Files.writeString(TABLE, table(used));
         used.forEach((kernel, by) -> {
             assertThat(by.keySet()).as(kernel).containsExactlyInAnyOrderElementsOf(ARCHITECTURES);
             by.forEach((architecture, u) -> {
@@ -76,6 +74,8 @@ class CudaCodeTest {
                         .isLessThanOrEqualTo(SHARED);
             });
         });
+        if ("write".equals(System.getProperty("gyre.docs")))
+            Files.writeString(TABLE, table(used));
     }
 
     /// Those of a layer, and an odd size of each operation that it does not have.

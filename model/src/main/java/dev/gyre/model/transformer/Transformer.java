@@ -148,6 +148,11 @@ public final class Transformer implements Buffers.Source, Sites {
         return Collections.unmodifiableMap(weights);
     }
 
+    /// Bytes of the weights that are still in their files.
+    public long bytesInFiles() {
+        return HostData.Stored.bytes(weights.values());
+    }
+
     /// Number of parameters without adapters; a tied output head counts once.
     public long parameters() {
         return weights.values().stream().mapToLong(HostData::size).sum();

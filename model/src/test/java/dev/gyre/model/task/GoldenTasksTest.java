@@ -5,7 +5,6 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.kernels.cpu.SimdChoice;
-import dev.gyre.kernels.tornado.TornadoBackend;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.emit.Tensor;
 import dev.gyre.model.family.EncoderConfig.Image;
@@ -17,6 +16,7 @@ import dev.gyre.model.format.TensorType;
 import dev.gyre.model.transformer.Batch;
 import dev.gyre.model.transformer.DoubleBackend;
 import dev.gyre.model.transformer.LearningSession.Use;
+import dev.gyre.model.transformer.TestDevice;
 import dev.gyre.model.weights.Storage;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -182,7 +182,7 @@ class GoldenTasksTest {
     @MethodSource("models")
     void agreesThroughTaskGraphs(String name) {
         for (String method : List.of("oft", "lora"))
-            agrees(name, method, TornadoBackend.open("jvm"));
+            agrees(name, method, TestDevice.open());
     }
 
     private static void agrees(String name, String method, Backend backend) {

@@ -10,7 +10,6 @@ import dev.gyre.kernels.op.AttentionOps;
 import dev.gyre.kernels.op.CayleyOps;
 import dev.gyre.kernels.op.Op;
 import dev.gyre.kernels.op.RopeOps;
-import dev.gyre.kernels.tornado.TornadoBackend;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.adapter.AdapterOptions;
 import dev.gyre.model.adapter.BaseWeights;
@@ -128,7 +127,7 @@ class BatchDecoderTest {
         for (int i = 0; i < 4; i++)
             models.add(adapted(base, methods.get(i * (methods.size() - 1) / 3), 7 + i));
         sameTogether(models, new CpuBackend(2));
-        sameTogether(models.subList(0, 2), TornadoBackend.open("jvm"));
+        sameTogether(models.subList(0, 2), TestDevice.open());
     }
 
     /// Every slot can be used again, by another model; what of a prompt is there already is not fed again.

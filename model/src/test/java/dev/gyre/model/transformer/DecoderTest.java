@@ -4,7 +4,6 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.cpu.CpuBackend;
-import dev.gyre.kernels.tornado.TornadoBackend;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.adapter.Targets;
 import dev.gyre.model.adapter.oft.Oft;
@@ -18,7 +17,7 @@ import org.junit.jupiter.params.provider.MethodSource;
 
 class DecoderTest {
     static Stream<Backend> backends() {
-        return Stream.of(new CpuBackend(1), TornadoBackend.open("jvm"));
+        return Stream.of(new CpuBackend(1), TestDevice.open());
     }
 
     /// A decoder that is kept while its adapter trains answers like a new one, and not like before.

@@ -97,7 +97,7 @@ class DepthOnDevicesTest {
         double[] losses = new double[2];
         float[][] gradients = new float[2][];
         for (int i = 0; i < 2; i++)
-            try (TrainSession s = new TrainSession(m, i == 0 ? new CpuBackend(1) : TornadoBackend.open("jvm"),
+            try (TrainSession s = new TrainSession(m, i == 0 ? new CpuBackend(1) : TestDevice.open(),
                     List.of(batch.shape()), false, EnumSet.of(TrainSession.Use.TRAIN))) {
                         losses[i] = s.microBatch(batch, 0.25f);
                         gradients[i] = s.gradients().values().iterator().next();

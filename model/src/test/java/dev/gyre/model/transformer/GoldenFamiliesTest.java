@@ -6,7 +6,6 @@ import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.kernels.cpu.SimdChoice;
 import dev.gyre.kernels.op.Buf;
-import dev.gyre.kernels.tornado.TornadoBackend;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.adapter.Targets;
 import dev.gyre.model.adapter.lora.Lora;
@@ -137,7 +136,7 @@ class GoldenFamiliesTest {
     @MethodSource("adapters")
     void agreesThroughTaskGraphs(String family, String method) {
         try (Case c = Case.open(family, method)) {
-            agrees(c, TornadoBackend.open("jvm"));
+            agrees(c, TestDevice.open());
         }
     }
 

@@ -6,8 +6,6 @@ import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.kernels.cpu.SimdChoice;
 import dev.gyre.kernels.ref.RefBackend;
-import dev.gyre.kernels.tornado.TornadoBackend;
-import dev.gyre.kernels.tornado.TornadoDevices;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.emit.Tensor;
 import dev.gyre.model.files.Json;
@@ -128,14 +126,11 @@ class GoldenModelTest {
         }
     }
 
-    /// The task graphs of the TornadoVM backend, on its stand-in or, with an SDK on the module path, on the device that
-    /// `gyre.test.device` names or else the first one (`.ci/sdk`).
     @ParameterizedTest
     @CsvSource({"tiny-llama,oft", "tiny-llama-nf4,oft", "tiny-llama,dora", "tiny-llama-nf4,adalora"})
     void agreesThroughTaskGraphs(String name, String kind) {
         try (Golden g = Golden.open(name, kind)) {
-            agreesInFloat(g, TornadoBackend
-                    .open(System.getProperty("gyre.test.device", TornadoDevices.list().getFirst().name())));
+            agreesInFloat(g, TestDevice.open());
         }
     }
 

@@ -75,7 +75,7 @@ class MethodsOnDevicesTest {
         model.store(base);
         model.attach(a);
         List<float[]> cpu = values(model, new CpuBackend(1), false);
-        List<float[]> graphs = values(model, TornadoBackend.open("jvm"), base == Storage.NF4_DOUBLE);
+        List<float[]> graphs = values(model, TestDevice.open(), base == Storage.NF4_DOUBLE);
         assertThat(graphs).hasSize(cpu.size());
         for (int k = 0; k < cpu.size(); k++) {
             double top = 0;

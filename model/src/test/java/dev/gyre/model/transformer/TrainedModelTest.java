@@ -5,7 +5,6 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.kernels.cpu.SimdChoice;
-import dev.gyre.kernels.tornado.TornadoBackend;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.adapter.AdapterOptions;
 import dev.gyre.model.adapter.BaseWeights;
@@ -85,7 +84,7 @@ class TrainedModelTest {
     @Test
     void logitsAndLossAreTransformers() {
         for (Backend b : List.of(new CpuBackend(2, SimdChoice.VECTOR), new CpuBackend(1, SimdChoice.SCALAR),
-                TornadoBackend.open("jvm")))
+                TestDevice.open()))
             near(b.name(), logits(model(), b, 0.7342));
     }
 

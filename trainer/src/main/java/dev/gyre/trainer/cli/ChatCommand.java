@@ -56,13 +56,13 @@ final class ChatCommand extends GyreCommand {
         ModelText text = date.text(model, ref);
         if (system != null && !text.hasTemplate())
             throw new UsageException("--system needs a chat template, which " + ref.model() + " does not have");
-        Transformer llama = ref.load(screen()::note);
+        Backend backend = Devices.open(model.device).backend();
+        Transformer llama = ref.load(backend, screen()::note);
         int context = llama.config().maxPositionEmbeddings();
         Sampler sampler = sampling.sampler(text.tokenizer().vocabSize());
         screen().line(text.hasTemplate() ? "/reset forgets the conversation, /exit ends it"
                 : "this model has no chat template: each line is a text that it continues by itself; /exit ends");
         BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
-        Backend backend = Devices.open(model.device).backend();
         try (Talk talk = new Talk(text, n -> new Decoder(llama, backend, n), sampler, context)) {
             for (String line = ask(in); line != null; line = ask(in))
                 switch (line.strip()) {

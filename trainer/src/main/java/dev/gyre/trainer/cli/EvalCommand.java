@@ -129,9 +129,9 @@ final class EvalCommand extends GyreCommand {
         Backend backend = Devices.open(model.device).backend();
         List<Path> files = forgetting == null ? List.of(file) : List.of(file, forgetting);
         List<Measured> first =
-                twice ? measure(new ModelRef(ref.model(), List.of(), ref.base()).load(), text, backend, files)
+                twice ? measure(new ModelRef(ref.model(), List.of(), ref.base()).load(backend), text, backend, files)
                         : List.of();
-        Transformer llama = ref.load(screen()::note);
+        Transformer llama = ref.load(backend, screen()::note);
         List<Measured> now = measure(llama, text, backend, files);
         List<WeightGeometry> rotations = geometry ? WeightGeometry.of(llama, backend) : List.of();
         Measured main = now.getFirst();

@@ -1,5 +1,6 @@
 package dev.gyre.trainer.cli;
 
+import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.devices.Devices;
 import dev.gyre.model.token.ChatTemplate;
 import dev.gyre.model.token.StreamDecoder;
@@ -48,7 +49,8 @@ final class GenerateCommand extends GyreCommand {
             throw new UsageException("--max-tokens must be at least 1");
         ModelRef ref = model.ref();
         ModelText text = date.text(model, ref);
-        Transformer llama = ref.load(screen()::note);
+        Backend backend = Devices.open(model.device).backend();
+        Transformer llama = ref.load(backend, screen()::note);
         Sampler sampler = sampling.sampler(text.tokenizer().vocabSize());
         int[] tokens = chat ? text.prompt(List.of(new ChatTemplate.Message("user", prompt)))
                 : text.prompt(prompt);
@@ -58,7 +60,7 @@ final class GenerateCommand extends GyreCommand {
         if (tokens.length >= context)
             throw new UsageException("the prompt has " + tokens.length + " tokens, the model's context is " + context);
         int limit = Math.min(most, context - tokens.length);
-        try (Decoder decoder = new Decoder(llama, Devices.open(model.device).backend(), tokens.length + limit)) {
+        try (Decoder decoder = new Decoder(llama, backend, tokens.length + limit)) {
             StreamDecoder stream = text.stream();
             Generator.run(decoder, tokens, limit, ignoreEos ? Set.of() : text.stops(), sampler, token -> {
                 screen().part(stream.add(token));

@@ -1,6 +1,7 @@
 package dev.gyre.trainer.cli;
 
 import dev.gyre.kernels.InputException;
+import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.devices.Devices;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.format.ModelDir;
@@ -120,7 +121,8 @@ final class ServeCommand extends GyreCommand {
             memory(PlannedModel.of(files, ref.base()), List.of(List.of()), options)
                     .require(Runtime.getRuntime().maxMemory(), options.slots(), options.context());
         }
-        Served served = Served.load(ref, model, adapters, text(ref), screen()::note);
+        Backend backend = Devices.open(device).backend();
+        Served served = Served.load(ref, model, adapters, text(ref), backend, screen()::note);
         try (ModelDir files = ModelDir.open(ref.model())) {
             List<List<Adapter>> all = new ArrayList<>();
             served.models().forEach(m -> all.add(m.adapters()));
@@ -131,7 +133,7 @@ final class ServeCommand extends GyreCommand {
                     + options.context() + " tokens");
         }
         try (Interrupt end = Interrupt.ofServer(screen());
-                ApiServer server = ApiServer.open(served, Devices.open(device).backend(), options)) {
+                ApiServer server = ApiServer.open(served, backend, options)) {
             screen().result("serving " + String.join(", ", served.names()) + " at " + server.address()
                     + "v1 (Ctrl-C ends it)");
             while (!end.requested())

@@ -47,7 +47,7 @@ public final class LogitsFile {
         Tokens in = Tokens.read(tokens);
         if (required && in.trained == 0)
             throw new InputException(tokens + ": --gradients needs labels that count (not -100) after the shift");
-        Transformer model = ref.load(warnings);
+        Transformer model = ref.load(backend, warnings);
         int V = model.config().vocabSize();
         boolean gradients =
                 required || in.trained > 0 && model.adapters().stream().anyMatch(a -> a.parameters() > 0);

@@ -1,5 +1,7 @@
 package dev.gyre.trainer.measure;
 
+import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.files.FormatException;
 import dev.gyre.model.format.ModelDir;
@@ -129,12 +131,35 @@ public record ModelRef(Path model, List<Path> adapters, Storage base) {
     ///
     /// @param warnings gets each warning about the files
     public Transformer load(Consumer<String> warnings) {
+        return load(false, warnings);
+    }
+
+    /// Reads model and adapters, which are known to be in order, for sessions of this backend.
+    public Transformer load(Backend backend) {
+        return load(backend, _ -> {
+        });
+    }
+
+    /// Reads model and adapters, for sessions of this backend.
+    ///
+    /// @param warnings gets each warning about the files
+    public Transformer load(Backend backend, Consumer<String> warnings) {
+        return load(staysInFiles(backend), warnings);
+    }
+
+    /// Whether weights stay in their files where they can: a device gets them from there piece by piece, and the host need not
+    /// hold them.
+    public static boolean staysInFiles(Backend backend) {
+        return !(backend instanceof CpuBackend);
+    }
+
+    private Transformer load(boolean inFiles, Consumer<String> warnings) {
         Storage held = base;
         Transformer llama;
         try (ModelDir dir = ModelDir.open(model)) {
             dir.warnings().forEach(warnings);
             HeapTrim.collectAll();
-            llama = Transformer.load(dir, held);
+            llama = Transformer.load(dir, held, inFiles);
         }
         for (Path a : adapters) {
             String name = name(a);

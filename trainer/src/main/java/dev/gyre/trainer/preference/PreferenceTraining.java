@@ -27,6 +27,7 @@ import dev.gyre.trainer.loop.TrainListener;
 import dev.gyre.trainer.loop.TrainLoop;
 import dev.gyre.trainer.loop.Validation;
 import dev.gyre.trainer.measure.HeapTrim;
+import dev.gyre.trainer.measure.ModelRef;
 import dev.gyre.trainer.plan.MemoryEstimate;
 import dev.gyre.trainer.run.Trained;
 import dev.gyre.trainer.run.Training;
@@ -106,7 +107,7 @@ public final class PreferenceTraining implements Training<PairBatch> {
         Path from = c.model().directory();
         this.text = ModelText.load(from);
         try (ModelDir dir = ModelDir.open(from)) {
-            this.model = c.adapter() instanceof Full ? Transformer.load(dir) : Transformer.load(dir, c.model().base());
+            this.model = c.adapter() instanceof Full ? Transformer.load(dir) : Transformer.load(dir, c.model().base(), ModelRef.staysInFiles(backend));
         }
         List<Integer> all = new ArrayList<>(c.train().buckets().stream().filter(b -> b < c.train().seqLen()).toList());
         all.add(c.train().seqLen());
@@ -285,6 +286,11 @@ public final class PreferenceTraining implements Training<PairBatch> {
     @Override
     public void write(Path to) {
         trained.write(to);
+    }
+
+    @Override
+    public long unread() {
+        return model.bytesInFiles();
     }
 
     @Override

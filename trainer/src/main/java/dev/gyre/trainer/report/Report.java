@@ -75,7 +75,7 @@ public final class Report {
         ModelText text = ModelText.load(c);
         data(c, text, o.putObject("data"));
         samples(c, dir, text, backend, o.putArray("samples"));
-        Transformer result = ModelRef.of(dir, List.of()).load();
+        Transformer result = ModelRef.of(dir, List.of()).load(backend);
         ArrayNode energy = o.putArray("energy");
         if (!result.adapters().isEmpty()) {
             for (WeightGeometry w : WeightGeometry.of(result, backend))
@@ -153,8 +153,8 @@ public final class Report {
         if (tasks.isEmpty())
             return;
         List<String> before = Evaluation.given(
-                new ModelRef(c.model().directory(), List.of(), c.model().base()).load(), backend, tasks, text);
-        List<String> after = Evaluation.given(ModelRef.of(dir, List.of()).load(), backend, tasks, text);
+                new ModelRef(c.model().directory(), List.of(), c.model().base()).load(backend), backend, tasks, text);
+        List<String> after = Evaluation.given(ModelRef.of(dir, List.of()).load(backend), backend, tasks, text);
         for (int i = 0; i < tasks.size(); i++)
             out.addObject().put("prompt", tasks.get(i).asked()).put("expected", tasks.get(i).expected())
                     .put("before", before.get(i)).put("after", after.get(i));

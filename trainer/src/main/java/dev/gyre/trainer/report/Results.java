@@ -113,8 +113,8 @@ public record Results(String method, String base, String model, String device, l
         Path base = c.model().directory();
         ModelText text = ModelText.load(c);
         // one model after the other: neither is reachable while the other is read
-        Scores before = scores(c, new ModelRef(base, List.of(), c.model().base()).load(), text, backend);
-        Transformer result = ModelRef.of(dir, List.of()).load();
+        Scores before = scores(c, new ModelRef(base, List.of(), c.model().base()).load(backend), text, backend);
+        Transformer result = ModelRef.of(dir, List.of()).load(backend);
         long parameters = result.parameters();
         Scores after = scores(c, result, text, backend);
         return write(c, dir, t, backend, parameters, before, after, result.adapters());

@@ -1,7 +1,6 @@
 package dev.gyre.trainer.run;
 
 import dev.gyre.kernels.Backend;
-import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.adapter.AdapterOptions;
 import dev.gyre.model.adapter.BaseWeights;
@@ -16,6 +15,7 @@ import dev.gyre.trainer.data.RunData;
 import dev.gyre.trainer.loop.TrainListener;
 import dev.gyre.trainer.loop.TrainLoop;
 import dev.gyre.trainer.measure.HeapTrim;
+import dev.gyre.trainer.measure.ModelRef;
 import dev.gyre.trainer.record.RunDir;
 import java.nio.file.Path;
 import java.util.List;
@@ -47,7 +47,7 @@ public final class FineTuning {
     public static Transformer load(RunConfig c, Backend backend) {
         try (ModelDir dir = ModelDir.open(c.model().directory())) {
             return c.adapter() instanceof Full ? Transformer.load(dir)
-                    : Transformer.load(dir, c.model().base(), !(backend instanceof CpuBackend));
+                    : Transformer.load(dir, c.model().base(), ModelRef.staysInFiles(backend));
         }
     }
 

@@ -53,8 +53,7 @@ public final class LanguageTraining implements Training<Batch> {
 
     @Override
     public long unread() {
-        return trained.model().weights().values().stream().filter(HostData.Stored.class::isInstance)
-                .mapToLong(HostData::bytes).sum();
+        return trained.model().bytesInFiles();
     }
 
     public RunData data() {

@@ -1,5 +1,6 @@
 package dev.gyre.trainer.serve;
 
+import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.InputException;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.transformer.Transformer;
@@ -32,12 +33,13 @@ public record Served(List<String> names, List<Transformer> models, ModelText tex
     /// @param ref the base, and the adapter of a run
     /// @param named what the user named: a model, or a run
     /// @param adapters directories in PEFT layout, or runs, by name; each is alone on the base
+    /// @param backend that will decode
     /// @param warnings gets each warning about the files
-    public static Served load(ModelRef ref, Path named, Map<String, Path> adapters, ModelText text,
+    public static Served load(ModelRef ref, Path named, Map<String, Path> adapters, ModelText text, Backend backend,
             Consumer<String> warnings) {
         List<String> names = new ArrayList<>();
         List<Transformer> models = new ArrayList<>();
-        Transformer base = new ModelRef(ref.model(), List.of(), ref.base()).load(warnings);
+        Transformer base = new ModelRef(ref.model(), List.of(), ref.base()).load(backend, warnings);
         if (!ref.adapters().isEmpty()) {
             Transformer made = base.bare();
             for (Path a : ref.adapters())
