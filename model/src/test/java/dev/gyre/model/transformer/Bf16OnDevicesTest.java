@@ -25,7 +25,6 @@ import java.util.Set;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
-import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
@@ -93,7 +92,7 @@ class Bf16OnDevicesTest {
         return out;
     }
 
-    /// Relative to the reference, in double precision with the same weights: the loss to 2e-3, the gradient as one vector to 3 %,
+    /// Relative to the reference, in double precision with the same weights: the loss to 5e-4, the gradient as one vector to 1.5 %,
     /// where a factor rounded to BF16 is off by up to 0.4 %.
     @ParameterizedTest
     @MethodSource("cases")
@@ -101,7 +100,7 @@ class Bf16OnDevicesTest {
         Transformer model = model(spec, base, 2);
         List<float[]> reference = step(model, new RefBackend());
         List<float[]> device = step(model, bf16());
-        assertThat(device.get(0)[0] / reference.get(0)[0]).isBetween(0.998f, 1.002f);
+        assertThat(device.get(0)[0] / reference.get(0)[0]).isBetween(0.9995f, 1.0005f);
         double difference = 0;
         double size = 0;
         for (int k = 1; k < reference.size(); k++)
@@ -110,8 +109,7 @@ class Bf16OnDevicesTest {
                 size += Math.pow(reference.get(k)[i], 2);
             }
         // and it must be seen that something was rounded
-        System.out.println(spec.getClass().getSimpleName() + " " + base + " loss " + device.get(0)[0] / reference.get(0)[0] + " grad " + Math.sqrt(difference / size));
-        assertThat(Math.sqrt(difference / size)).isBetween(1e-4, 0.03);
+        assertThat(Math.sqrt(difference / size)).isBetween(1e-3, 0.015);
     }
 
     private static List<float[]> step(Transformer model, Backend backend) {
@@ -133,25 +131,5 @@ class Bf16OnDevicesTest {
     private static List<Program> programs(Transformer model, BatchShape shape, int logits) {
         return new StepPlan(model.config(), model, List.of(), model.adapters(), List.of(shape), TRAIN, 1, logits)
                 .programs();
-    }
-
-    /// What a further layer keeps for the backward pass: residual stream at two places and the statistics in F32, 2 C + 2 and H
-    /// numbers, and in BF16 q, k, v, the attention's output (3 C / 2 with one of two heads for keys, C), gate and up.
-    @Test
-    void aLayerKeepsHalfOfWhatItKeptInF32() {
-        BatchShape shape = new BatchShape(4, 256);
-        Transformer two = model(MethodsOnDevicesTest.methods().getFirst(), Storage.BF16, 2);
-        Transformer three = model(MethodsOnDevicesTest.methods().getFirst(), Storage.BF16, 3);
-        long[] bytes = new long[2];
-        for (int i = 0; i < 2; i++) {
-            Precision p = i == 0 ? Precision.BF16 : Precision.TF32;
-            bytes[i] = TornadoBackend.bytesOnGpu(programs(three, shape, Backend.LOGITS), false, p)
-                    - TornadoBackend.bytesOnGpu(programs(two, shape, Backend.LOGITS), false, p);
-            System.out.println(p + " " + bytes[i] / shape.tokens());
-        }
-        int C = 32;
-        int I = 48;
-        long inBf16 = shape.tokens() * (C + C / 2 + C / 2 + C + 2 * I);
-        assertThat(bytes[1] - bytes[0]).isEqualTo(2 * inBf16);
     }
 }
