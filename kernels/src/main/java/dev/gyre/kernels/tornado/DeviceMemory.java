@@ -584,7 +584,6 @@ final class DeviceMemory {
         List<Object> all = new ArrayList<>(floats.arrays);
         all.addAll(shorts.arrays);
         all.addAll(pairs.arrays);
-        all.addAll(pairs.arrays);
         all.addAll(bytes.arrays);
         all.add(out.array(0));
         return all.toArray();
