@@ -38,6 +38,11 @@ public interface Backend {
         return precision();
     }
 
+    /// Precision of activations between operations that allow BF16: those that products read and write.
+    default Precision activationPrecision() {
+        return Precision.F32;
+    }
+
     /// Precision of the factors of attention over whole sequences, BF16 on tensor cores.
     ///
     /// @param D numbers per head

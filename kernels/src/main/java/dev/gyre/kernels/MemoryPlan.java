@@ -17,6 +17,7 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
 import java.util.function.ToIntFunction;
+import java.util.function.ToLongFunction;
 
 /// Where every buffer of some programs lives. Activations of one program share an arena: two of them may overlap when
 /// their lifetimes (first write to last read) do not. The programs run one after another, so they share the arena as
@@ -49,20 +50,24 @@ public final class MemoryPlan {
     private final List<Integer> lanes = new ArrayList<>();
     private final long maxSlab;
     private final ToIntFunction<Buf> lane;
+    private final ToLongFunction<Buf> elements;
 
-    private MemoryPlan(long maxSlab, ToIntFunction<Buf> lane) {
+    private MemoryPlan(long maxSlab, ToIntFunction<Buf> lane, ToLongFunction<Buf> elements) {
         this.maxSlab = maxSlab;
         this.lane = lane;
+        this.elements = elements;
     }
 
     public static MemoryPlan of(List<Program> programs) {
-        return of(programs, MAX_SLAB, _ -> 0);
+        return of(programs, MAX_SLAB, _ -> 0, Buf::size);
     }
 
     /// @param maxSlab most elements of an arena part, below 2^31
     /// @param lane activations of different lanes share no part
-    public static MemoryPlan of(List<Program> programs, long maxSlab, ToIntFunction<Buf> lane) {
-        MemoryPlan plan = new MemoryPlan(maxSlab, lane);
+    /// @param elements of an arena part that an activation takes, four bytes each
+    public static MemoryPlan of(List<Program> programs, long maxSlab, ToIntFunction<Buf> lane,
+            ToLongFunction<Buf> elements) {
+        MemoryPlan plan = new MemoryPlan(maxSlab, lane, elements);
         for (Program p : programs)
             plan.place(p);
         return plan;
@@ -87,7 +92,7 @@ public final class MemoryPlan {
             i++;
         }
         List<Buf> order = new ArrayList<>(life.keySet());
-        order.sort(Comparator.comparingLong(Buf::size).reversed());
+        order.sort(Comparator.comparingLong(elements).reversed());
         List<Buf> placed = new ArrayList<>();
         for (Buf b : order) {
             if (lifetimes.containsKey(b))
@@ -101,12 +106,12 @@ public final class MemoryPlan {
                 slabs.add(0L);
                 lanes.add(lane.applyAsInt(b));
             }
-            slabs.set(where.slab(), Math.max(slabs.get(where.slab()), where.offset() + aligned(b.size())));
+            slabs.set(where.slab(), Math.max(slabs.get(where.slab()), where.offset() + aligned(elements.applyAsLong(b))));
         }
     }
 
     private Place lowestFree(Buf b, List<Buf> placed) {
-        long need = aligned(b.size());
+        long need = aligned(elements.applyAsLong(b));
         long most = Math.min(MAX_SLAB, maxSlab);
         if (need > most)
             throw new InputException(b + " exceeds " + most
@@ -119,7 +124,7 @@ public final class MemoryPlan {
             for (Buf o : placed) {
                 Place p = places.get(o);
                 if (p != null && p.slab() == slab && mine.meets(Objects.requireNonNull(lifetimes.get(o))))
-                    taken.add(new long[] {p.offset(), p.offset() + aligned(o.size())});
+                    taken.add(new long[] {p.offset(), p.offset() + aligned(elements.applyAsLong(o))});
             }
             taken.sort(Comparator.comparingLong(t -> t[0]));
             long at = 0;

@@ -30,6 +30,7 @@ import dev.gyre.trainer.run.FineTuning;
 import dev.gyre.trainer.run.LrFinder;
 import dev.gyre.trainer.run.Pretraining;
 import dev.gyre.trainer.run.TrainingRun;
+import dev.gyre.trainer.task.TaskDraft;
 import dev.gyre.trainer.task.TaskTraining;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
@@ -168,7 +169,9 @@ public final class Runs {
     /// @param data files, folders or patterns of examples
     /// @return a run.yaml that is ready to run, each choice with its reason as a comment
     public static String draft(String model, List<String> data) {
-        return RunDraft.of(model, data, null, List.of(), RunDraft.Machine.here()).yaml("run.yaml", "gyre");
+        return TaskDraft.is(model, List.of())
+                ? TaskDraft.of(model, data, null, List.of(), RunDraft.Machine.here()).yaml("run.yaml", "gyre")
+                : RunDraft.of(model, data, null, List.of(), RunDraft.Machine.here()).yaml("run.yaml", "gyre");
     }
 
     /// Checks a run.yaml with everything that it names, and reads all examples.
@@ -231,6 +234,12 @@ public final class Runs {
     /// @param bytes the limit
     /// @return rows; 0 when not even one fits
     public static int largestBatch(Path config, RunOptions options, long bytes) {
+        if (ConfigReader.has(config, "task")) {
+            TaskRunConfig task = ConfigReader.readWithInputs(config, TaskRunConfig.class, options.settings());
+            try (TaskTraining t = new TaskTraining(task, Devices.open(task.device(), task.precision()).backend())) {
+                return t.largestBatch(bytes);
+            }
+        }
         RunConfig c = ConfigReader.readWithInputs(config, RunConfig.class, options.settings());
         RunData.Load load = RunPlan.load(c);
         return RunPlan.with(c, threads(), plan -> plan.largestBatch(bytes, MemoryEstimate::total, load));
@@ -251,6 +260,14 @@ public final class Runs {
     /// @return the curve, where it falls fastest and where it is lowest
     public static LrFinder.Found findLearningRate(Path config, RunOptions options, int steps, double from, double to,
             Consumer<TrainListener.Step> onStep) {
+        if (ConfigReader.has(config, "task")) {
+            TaskRunConfig task = ConfigReader.readWithInputs(config, TaskRunConfig.class, options.settings());
+            Backend backend = Devices.open(task.device(), task.precision()).backend();
+            try (TaskTraining t = new TaskTraining(task, backend)) {
+                return LrFinder.find((n, lr, listeners, stop) -> t.ramp(backend, n, lr, listeners, stop), steps, from,
+                        to, onStep);
+            }
+        }
         RunConfig c = ConfigReader.readWithInputs(config, RunConfig.class, options.settings());
         return LrFinder.find(c, backend(c), steps, from, to, onStep);
     }

@@ -1,6 +1,7 @@
 package dev.gyre.kernels.check;
 
 import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.Precision;
 import dev.gyre.kernels.Program;
 import dev.gyre.kernels.op.AttentionOps;
 import dev.gyre.kernels.op.Buf;
@@ -58,7 +59,12 @@ public interface OpCase {
     }
 
     default Setup setup(Layout layout) {
-        Setup s = new Setup(layout, new Random(name().hashCode()));
+        return setup(layout, Precision.F32);
+    }
+
+    /// @param activations their precision on the backend that will run it, to which inputs are rounded in [Layout#ARENA]
+    default Setup setup(Layout layout, Precision activations) {
+        Setup s = new Setup(layout, activations, new Random(name().hashCode()));
         emit(s);
         return s;
     }
@@ -95,6 +101,7 @@ public interface OpCase {
         private static final int AFTER = 37;
 
         private final Layout layout;
+        private final Precision activations;
         private final Random random;
         private final List<Operand> operands = new ArrayList<>();
         private final Map<Buf, int[]> ints = new LinkedHashMap<>();
@@ -107,8 +114,9 @@ public interface OpCase {
         private final List<Op> backward = new ArrayList<>();
         private boolean inBackward;
 
-        private Setup(Layout layout, Random random) {
+        private Setup(Layout layout, Precision activations, Random random) {
             this.layout = layout;
+            this.activations = layout == Layout.ARENA ? activations : Precision.F32;
             this.random = random;
         }
 
@@ -135,8 +143,9 @@ public interface OpCase {
             return operand(name, Buf.Role.STATE, values, tol, dims);
         }
 
-        private Buf operand(String name, Buf.Role role, float @Nullable [] values, @Nullable Tol tol, int... dims) {
+        private Buf operand(String name, Buf.Role role, float @Nullable [] given, @Nullable Tol tol, int... dims) {
             int n = size(dims);
+            float[] values = given == null || activations == Precision.F32 ? given : inBf16(given);
             return switch (layout) {
                 case GRADIENT -> {
                     Buf used = Buf.state(name, dims);
@@ -189,6 +198,8 @@ public interface OpCase {
                     else
                         if (tol != null && op instanceof AttentionOps.Attention attention)
                             tol = tol.attention(on.attentionPrecision(attention.D()));
+                if (tol != null)
+                    tol = tol.stored(activations);
                 out.add(new Operand(o.name(), o.host(), o.result(), o.initial(), o.from(), o.size(), tol));
             }
             return out;
@@ -232,6 +243,15 @@ public interface OpCase {
             Buf b = Buf.weight(name, DType.NF4, dims);
             weights.put(b, data);
             return b;
+        }
+
+        private static float[] inBf16(float[] values) {
+            float[] out = new float[values.length];
+            for (int i = 0; i < out.length; i++) {
+                int bits = Float.floatToRawIntBits(values[i]);
+                out[i] = Float.intBitsToFloat(bits + 0x7fff + (bits >>> 16 & 1) & 0xffff0000);
+            }
+            return out;
         }
 
         private static short[] upperHalves(float[] values) {

@@ -47,9 +47,9 @@ public final class OpCheck {
     /// @throws AssertionError as [#check]
     public static Deviation deviation(Backend backend, OpCase c, Layout layout) {
         String where = c.name() + " (" + layout + ") on " + backend.name();
-        Setup expected = c.setup(layout);
+        Setup expected = c.setup(layout, backend.activationPrecision());
         List<double[]> reference = reference(expected);
-        Setup setup = c.setup(layout);
+        Setup setup = c.setup(layout, backend.activationPrecision());
         List<float[]> first;
         List<float[]> second;
         Program program = setup.program(c.name());

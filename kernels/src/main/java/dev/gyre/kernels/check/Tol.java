@@ -48,6 +48,11 @@ public record Tol(double atol, double rtol, String why) {
                 : new Tol(atol * 0x1p15, rtol + 0x1p-6, why + ", factors and probabilities in BF16");
     }
 
+    /// The same for a result that is held in this precision, and may have been made of one that was.
+    Tol stored(Precision precision) {
+        return precision == Precision.F32 ? this : new Tol(atol, rtol + 0x1p-7, why + ", held in BF16");
+    }
+
     public double allowed(double maxReference) {
         return atol + rtol * maxReference;
     }

@@ -8,15 +8,14 @@ import org.jspecify.annotations.Nullable;
 ///
 /// Keys are processed in tiles; only the scores of one tile of queries against one tile of keys are stored. Scores are
 /// transposed, a row per key and a column per query: then maxima and sums of the softmax run down the columns in full
-/// vectors, and a tile of scores is already the packed right operand of the next product. All products run on packed
-/// operands, [SimdTiles#strips]; keys after the last query of a panel are skipped.
+/// vectors, and the next product reads the columns of the tile as its rows. Left operands are copied or read where they are,
+/// right ones packed; keys after the last query of a panel are skipped.
 final class AttentionCpu {
     /// Queries of a tile. Forward tiles may have fewer, so that the query heads of a group fill [#COLUMNS].
     private static final int QUERIES = 64;
     private static final int COLUMNS = 192;
-    /// Keys of a tile, whole groups at any width: their rows, the values and the scores of a panel fit the first-level
-    /// cache together.
-    private static final int KEYS = 60;
+    /// Keys of a tile: their rows, the values and the scores of a panel fit the first-level cache together.
+    private static final int KEYS = 64;
     /// Keys and queries of a chunk of the gradient at most.
     private static final int LONGEST = 960;
     /// Floats before the first operand: with the 16 bytes of the array header they fill a cache line.
@@ -96,16 +95,19 @@ final class AttentionCpu {
         int columns = s.group() * rows;
         int NR = simd.tiles().tileCols();
         int panels = (columns + NR - 1) / NR;
-        int high = simd.tiles().writtenRows(D);
-        // per column: the query in panels, the sum of values, what the softmax keeps, and a row
+        int wide = wide(simd, D);
+        // per column: the query in panels, the sum of values as a row, what the softmax keeps, and a row
         int queries = ALIGN;
         int sums = queries + panels * NR * D;
-        int stats = sums + panels * NR * high;
+        int stats = sums + panels * NR * wide;
         int lines = stats + 3 * panels * NR;
         int scores = lines + panels * NR * D;
-        int keys = scores + simd.tiles().writtenRows(KEYS) * NR;
-        int values = keys + groupsSize(simd, KEYS, D);
-        float[] w = pool.scratch(worker, 0, values + groupsSize(simd, D, KEYS));
+        int keys = scores + KEYS * NR;
+        int values = keys + KEYS * D;
+        float[] w = pool.scratch(worker, 0, values + KEYS * wide);
+        float[] tile = pool.scratch(worker, 1, simd.tiles().tileRows() * NR);
+        if (wide > D)
+            Arrays.fill(w, values, values + KEYS * wide, 0f);
         Arrays.fill(w, sums, stats, 0f);
         for (int c = 0; c < columns; c++) {
             int at = q.off() + (row0 + i0 + c % rows) * qd + (kv * s.group() + c / rows) * D;
@@ -131,8 +133,8 @@ final class AttentionCpu {
         for (int j0 = low; j0 < longest; j0 += KEYS) {
             int n = Math.min(KEYS, longest - j0);
             int at = (row0 + j0) * kd + kv * D;
-            groups(simd, k.f(), k.off() + at, kd, n, D, w, keys);
-            groupsOfTransposed(simd, v.f(), v.off() + at, kd, n, D, w, values);
+            simd.layout().copy(k.f(), k.off() + at, kd, n, D, w, keys, D);
+            simd.layout().copy(v.f(), v.off() + at, kd, n, D, w, values, wide);
             for (int p = 0; p < panels; p++) {
                 int c0 = p * NR;
                 int some = Math.min(NR, columns - c0);
@@ -141,53 +143,40 @@ final class AttentionCpu {
                 int seen = end != null ? n : Math.min(n, last + 1 - j0);
                 if (seen <= 0)
                     continue;
-                simd.tiles().strips(seen, D, w, keys, D, w, queries + c0 * D, w, scores, NR, false);
+                simd.tiles().product(seen, NR, D, w, keys, D, w, queries + c0 * D, w, scores, NR, false, tile);
                 if (s.cap > 0)
                     simd.activations().cap(s.cap, w, scores, seen * NR);
                 boolean all = j0 >= highest && j0 + seen <= shortest;
                 if (!all && !mask(s, w, scores, NR, c0, some, rows, start, end, row0 + i0, i0, j0, seen))
                     continue;
-                simd.softmax().step(seen, w, scores, stats + 3 * c0, sums + c0 * high, D);
-                simd.tiles().strips(D, seen, w, values, n, w, scores, w, sums + c0 * high, NR, true);
+                simd.softmax().step(seen, w, scores, stats + 3 * c0, sums + c0 * wide, wide);
+                simd.tiles().mulAdd(some, wide, seen, w, scores, 1, NR, w, values, wide, w, sums + c0 * wide, wide,
+                        true);
             }
         }
         for (int p = 0; p < panels; p++) {
             int max = stats + 3 * p * NR;
             int some = Math.min(NR, columns - p * NR);
-            simd.layout().transpose(w, sums + p * NR * high, NR, D, some, w, lines + p * NR * D, D);
             for (int c = 0; c < some; c++) {
                 int row = row0 + i0 + (p * NR + c) % rows;
                 int h = kv * s.group() + (p * NR + c) / rows;
                 float den = w[max + NR + c];
-                simd.elements().scale(1 / den, w, lines + (p * NR + c) * D, out.f(), out.off() + row * qd + h * D, D);
+                simd.elements().scale(1 / den, w, sums + (p * NR + c) * wide, out.f(), out.off() + row * qd + h * D, D);
                 lse.f()[lse.off() + row * s.H() + h] = (float) (w[max + c] + Math.log(den));
             }
         }
     }
 
-    // left operands of small products: groups of rows as [Simd#group] takes them, group after group
-
-    /// Elements in the groups of M rows of K.
-    private static int groupsSize(Simd simd, int M, int K) {
-        return (M + simd.tiles().groupRows() - 1) / simd.tiles().groupRows() * simd.tiles().groupStride() * K;
-    }
-
-    /// From a (M,K), rows `lda` apart. Elements beyond the rows of a group are never used.
-    private static void groups(Simd simd, float[] a, int ao, int lda, int M, int K, float[] to, int at) {
-        int step = simd.tiles().groupStride();
-        for (int i = 0; i < M; i += simd.tiles().groupRows(), at += step * K)
-            simd.layout().transpose(a, ao + i * lda, lda, Math.min(step, M - i), K, to, at, step);
-    }
-
-    /// From the transpose of a: a (K,M), rows `lda` apart.
-    private static void groupsOfTransposed(Simd simd, float[] a, int ao, int lda, int K, int M, float[] to, int at) {
-        int step = simd.tiles().groupStride();
-        for (int i = 0; i < M; i += simd.tiles().groupRows(), at += step * K)
-            simd.layout().copy(a, ao + i, lda, K, Math.min(step, M - i), to, at, step);
+    /// Elements of a row of D in whole panels.
+    private static int wide(Simd simd, int D) {
+        int NR = simd.tiles().tileCols();
+        return (D + NR - 1) / NR * NR;
     }
 
     /// Sets the scores of the keys j0..j0+n-1 that a column does not see to -Infinity; false if no column sees any.
-    private static boolean mask(Heads s, float[] w, int scores, int NR, int c0, int columns, int rows,
+    ///
+    /// @param ld distance of the scores of two keys
+    private static boolean mask(Heads s, float[] w, int scores, int ld, int c0, int columns, int rows,
             Operand start, @Nullable Operand end, int row, int first, int j0, int n) {
         boolean any = false;
         for (int c = 0; c < columns; c++) {
@@ -196,9 +185,9 @@ final class AttentionCpu {
             int to = Math.clamp(s.high(first + i, end, row + i) - j0, from, n);
             any |= from < to;
             for (int j = 0; j < from; j++)
-                w[scores + j * NR + c] = Float.NEGATIVE_INFINITY;
+                w[scores + j * ld + c] = Float.NEGATIVE_INFINITY;
             for (int j = to; j < n; j++)
-                w[scores + j * NR + c] = Float.NEGATIVE_INFINITY;
+                w[scores + j * ld + c] = Float.NEGATIVE_INFINITY;
         }
         return any;
     }
@@ -248,67 +237,51 @@ final class AttentionCpu {
             int count = k1 - k0;
             int own = (row0 + k0) * kd + kv * D;
             boolean first = q0 == k0;
-            // left operands: keys and values, and transposed keys for each tile of them; then dK and dV as rows
-            int size = groupsSize(simd, chunk, D);
-            int turn = groupsSize(simd, D, KEYS);
-            int wideD = wideD();
-            int values = ALIGN + size;
-            int turned = values + size;
-            int dKeys = turned + (chunk + KEYS - 1) / KEYS * turn;
-            int high = simd.tiles().writtenRows(count);
-            int dValues = dKeys + high * wideD;
-            float[] near = pool.scratch(worker, 2, dValues + high * wideD);
-            groups(simd, k.f(), k.off() + own, kd, count, D, near, ALIGN);
-            groups(simd, v.f(), v.off() + own, kd, count, D, near, values);
-            for (int j = 0; j < count; j += KEYS)
-                groupsOfTransposed(simd, k.f(), k.off() + own + j * kd, kd, Math.min(KEYS, count - j), D, near,
-                        turned + j / KEYS * turn);
+            // keys, values, dK and dV as rows of whole panels
+            int wideD = wide(simd, D);
+            int values = ALIGN + chunk * wideD;
+            int dKeys = values + chunk * wideD;
+            int dValues = dKeys + chunk * wideD;
+            float[] near = pool.scratch(worker, 2, dValues + chunk * wideD);
+            if (wideD > D)
+                Arrays.fill(near, ALIGN, dKeys, 0f);
+            simd.layout().copy(k.f(), k.off() + own, kd, count, D, near, ALIGN, wideD);
+            simd.layout().copy(v.f(), v.off() + own, kd, count, D, near, values, wideD);
             if (first) {
-                Arrays.fill(near, dKeys, dValues + high * wideD, 0f);
+                Arrays.fill(near, dKeys, dValues + count * wideD, 0f);
             } else {
                 simd.layout().copy(dK.f(), dK.off() + own, kd, count, D, near, dKeys, wideD);
                 simd.layout().copy(dV.f(), dV.off() + own, kd, count, D, near, dValues, wideD);
             }
             for (int i0 = q0; i0 < q1; i0 += QUERIES)
-                queries(near, values, turned, dKeys, dValues, kv, row0, k0, k1, i0, Math.min(QUERIES, q1 - i0), first,
+                queries(near, values, dKeys, dValues, kv, row0, k0, k1, i0, Math.min(QUERIES, q1 - i0), first,
                         worker);
             simd.layout().copy(near, dKeys, wideD, count, D, dK.f(), dK.off() + own, kd);
             simd.layout().copy(near, dValues, wideD, count, D, dV.f(), dV.off() + own, kd);
         }
 
-        /// Distance of rows of dK and dV: whole panels.
-        private int wideD() {
-            return (s.D() + simd.tiles().tileCols() - 1) / simd.tiles().tileCols() * simd.tiles().tileCols();
-        }
-
         /// One tile of queries, head by head, against the keys k0..k1-1.
-        private void queries(float[] near, int values, int turned, int dKeys, int dValues, int kv, int row0, int k0,
-                int k1, int i0, int rows, boolean first, int worker) {
+        private void queries(float[] near, int values, int dKeys, int dValues, int kv, int row0, int k0, int k1, int i0, int rows, boolean first, int worker) {
             int D = s.D();
             int G = s.group();
             int qd = s.H() * D;
             int NR = simd.tiles().tileCols();
-            int MR = simd.tiles().groupRows();
-            int step = simd.tiles().groupStride();
-            int turn = groupsSize(simd, D, KEYS);
             int panels = (rows + NR - 1) / NR;
             int wide = (QUERIES + NR - 1) / NR * NR;
-            int wideD = wideD();
-            int high = simd.tiles().writtenRows(D);
-            // q^T (scaled), dOut^T, q and dOut in panels, dQ^T; statistics; a panel of scores and of their
-            // gradients, both for all panels as left operands
+            int wideD = wide(simd, D);
+            // q^T (scaled), dOut^T, q and dOut in panels, dQ as rows; statistics; scores and their gradients, a row for
+            // each key
             int qT = ALIGN;
             int gT = qT + wide * D;
             int qP = gT + wide * D;
             int gP = qP + wide * wideD;
             int sums = gP + wide * wideD;
-            int stats = sums + wide * high;
+            int stats = sums + wide * wideD;
             int probs = stats + 3 * wide;
-            int grads = probs + (KEYS + step) * NR;
-            int left = grads + (KEYS + step) * NR;
-            int leftGrads = left + groupsSize(simd, KEYS, wide);
-            int slopes = leftGrads + groupsSize(simd, KEYS, wide);
-            float[] w = pool.scratch(worker, 0, s.cap > 0 ? slopes + (KEYS + step) * NR : slopes);
+            int grads = probs + KEYS * wide;
+            int slopes = grads + KEYS * wide;
+            float[] w = pool.scratch(worker, 0, s.cap > 0 ? slopes + KEYS * wide : slopes);
+            float[] tile = pool.scratch(worker, 1, simd.tiles().tileRows() * NR);
             int low = Integer.MAX_VALUE;
             int highest = 0;
             int shortest = Integer.MAX_VALUE;
@@ -335,57 +308,52 @@ final class AttentionCpu {
                 Panels.ofTransposed(simd, q.f(), q.off() + at, qd, D, rows, w, qT);
                 simd.elements().scale(s.scale(), w, qT, w, qT, panels * NR * D);
                 Panels.ofTransposed(simd, dOut.f(), dOut.off() + at, qd, D, rows, w, gT);
-                Arrays.fill(w, sums, sums + panels * NR * high, 0f);
+                Arrays.fill(w, sums, sums + rows * wideD, 0f);
                 for (int j0 = begin; j0 < stop; j0 += KEYS) {
                     int n = Math.min(KEYS, k1 - j0);
-                    int key = (j0 - k0) / MR * step * D;
+                    int key = (j0 - k0) * wideD;
                     for (int p = causal ? Math.max(0, j0 - i0) / NR : 0; p < panels; p++) {
                         int i = i0 + p * NR;
-                        // whole groups of keys, so that all panels from the first that needs a group on have it
-                        int seen = causal ? Math.min(n, (Math.min(i0 + rows, i + NR) - j0 + MR - 1) / MR * MR) : n;
-                        simd.tiles().strips(seen, D, near, ALIGN + key, D, w, qT + p * NR * D, w, probs, NR, false);
-                        simd.tiles().strips(seen, D, near, values + key, D, w, gT + p * NR * D, w, grads, NR, false);
-                        if (s.cap > 0)
-                            simd.activations().capSlope(s.cap, w, probs, w, slopes, seen * NR);
+                        int some = Math.min(NR, rows - p * NR);
+                        int seen = causal ? Math.min(n, i + some - j0) : n;
+                        int prob = probs + p * NR;
+                        int grad = grads + p * NR;
+                        simd.tiles().product(seen, NR, D, near, ALIGN + key, wideD, w, qT + p * NR * D, w, prob, wide,
+                                false, tile);
+                        simd.tiles().product(seen, NR, D, near, values + key, wideD, w, gT + p * NR * D, w, grad,
+                                wide, false, tile);
+                        for (int j = 0; s.cap > 0 && j < seen; j++)
+                            simd.activations().capSlope(s.cap, w, prob + j * wide, w, slopes + j * NR, NR);
                         if (j0 < highest || (causal ? j0 + seen - 1 > i : j0 + seen > shortest))
-                            mask(s, w, probs, NR, p * NR, Math.min(NR, rows - p * NR), rows, start, end, row0 + i0, i0,
-                                    j0, seen);
-                        simd.softmax().grad(seen, s.scale(), w, probs, grads, stats + 3 * p * NR);
-                        if (s.cap > 0)
-                            simd.elements().mul(1f, w, grads, w, slopes, w, grads, seen * NR);
-                        simd.tiles().strips(D, seen, near, turned + (j0 - k0) / KEYS * turn, n, w, grads, w,
-                                sums + p * NR * high, NR, true);
-                        for (int j = 0; j < seen; j += MR) {
-                            int to = j / MR * step * wide + p * NR * step;
-                            simd.layout().transpose(w, probs + j * NR, NR, step, NR, w, left + to, step);
-                            simd.layout().transpose(w, grads + j * NR, NR, step, NR, w, leftGrads + to, step);
-                        }
+                            mask(s, w, prob, wide, p * NR, some, rows, start, end, row0 + i0, i0, j0, seen);
+                        simd.softmax().grad(seen, wide, s.scale(), w, prob, grad, stats + 3 * p * NR);
+                        for (int j = 0; s.cap > 0 && j < seen; j++)
+                            simd.elements().mul(1f, w, grad + j * wide, w, slopes + j * NR, w, grad + j * wide, NR);
+                        simd.tiles().mulAdd(some, wideD, seen, w, grad, 1, wide, near, ALIGN + key, wideD, w,
+                                sums + p * NR * wideD, wideD, true);
                     }
-                    for (int j = 0; j < (causal ? Math.min(n, i0 + rows - j0) : n); j += MR) {
+                    // keys that the same panels of queries see, from query r on
+                    int tall = causal ? Math.min(n, i0 + rows - j0) : n;
+                    for (int j = 0, next; j < tall; j = next) {
                         int r = causal ? Math.max(0, j0 + j - i0) / NR * NR : 0;
-                        int from = j / MR * step * wide + r * step;
-                        int own = Math.min(MR, n - j);
+                        next = causal ? Math.min(tall, i0 + r + NR - j0) : tall;
+                        int from = j * wide + r;
                         for (int c = 0; c < D; c += NR) {
                             int panel = c * rows + r * NR;
                             int to = (j0 - k0 + j) * wideD + c;
-                            simd.tiles().strips(own, rows - r, w, left + from, 0, w, gP + panel, near, dValues + to,
-                                    wideD, true);
-                            simd.tiles().strips(own, rows - r, w, leftGrads + from, 0, w, qP + panel, near, dKeys + to,
-                                    wideD, true);
+                            simd.tiles().product(next - j, NR, rows - r, w, probs + from, wide, w, gP + panel, near,
+                                    dValues + to, wideD, true, tile);
+                            simd.tiles().product(next - j, NR, rows - r, w, grads + from, wide, w, qP + panel, near,
+                                    dKeys + to, wideD, true, tile);
                         }
                     }
                 }
-                for (int p = 0; p < panels; p++) {
-                    int some = Math.min(NR, rows - p * NR);
-                    int to = at + p * NR * qd;
-                    // q^T is no longer needed: the rows of dQ overwrite it
-                    simd.layout().transpose(w, sums + p * NR * high, NR, D, some, w, qT, D);
-                    for (int r = 0; r < some; r++)
-                        if (first)
-                            System.arraycopy(w, qT + r * D, dQ.f(), dQ.off() + to + r * qd, D);
-                        else
-                            simd.elements().add(dQ.f(), dQ.off() + to + r * qd, w, qT + r * D, dQ.f(),
-                                    dQ.off() + to + r * qd, D);
+                for (int r = 0; r < rows; r++) {
+                    int to = dQ.off() + at + r * qd;
+                    if (first)
+                        System.arraycopy(w, sums + r * wideD, dQ.f(), to, D);
+                    else
+                        simd.elements().add(dQ.f(), to, w, sums + r * wideD, dQ.f(), to, D);
                 }
             }
         }

@@ -40,16 +40,17 @@ final class ScalarSoftmax implements SimdSoftmax {
             }
             w[stats + NR + c] = sum;
             for (int d = 0; d < D; d++)
-                w[sums + d * NR + c] *= shrink;
+                w[sums + c * D + d] *= shrink;
         }
     }
 
     @Override
-    public void grad(int n, float a, float[] w, int p, int d, int stats) {
-        for (int j = 0; j < n * NR; j++) {
-            w[p + j] = exp(w[p + j] - w[stats + j % NR]);
-            w[d + j] = a * w[p + j] * (w[d + j] - w[stats + NR + j % NR]);
-        }
+    public void grad(int n, int ld, float a, float[] w, int p, int d, int stats) {
+        for (int j = 0; j < n * ld; j += ld)
+            for (int c = 0; c < NR; c++) {
+                w[p + j + c] = exp(w[p + j + c] - w[stats + c]);
+                w[d + j + c] = a * w[p + j + c] * (w[d + j + c] - w[stats + NR + c]);
+            }
     }
 
     /// Zero below the smallest normal number, as in [VectorSoftmax].

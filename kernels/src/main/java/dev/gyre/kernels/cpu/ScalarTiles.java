@@ -27,7 +27,7 @@ final class ScalarTiles implements SimdTiles {
             boolean accumulate, float[] tile) {
         for (int j = 0; j < N; j += NR)
             for (int i = 0; i < M; i += MR) {
-                fromRows(K, a, ao + i * lda, lda, 1, M - i, b, bo + j * K, tile, 0, false);
+                fromRows(K, a, ao + i * lda, lda, M - i, b, bo + j * K, tile);
                 addTile(tile, c, co + i * ldc + j, ldc, Math.min(MR, M - i), Math.min(NR, N - j), accumulate);
             }
     }
@@ -82,38 +82,11 @@ final class ScalarTiles implements SimdTiles {
     @Override
     public void strip(int kc, float[] a, float[][] b, int bi, float[] c, int co, int ldc, int rows, int cols,
             boolean accumulate, float[] tile) {
-        fromRows(kc, a, 0, DEPTH, 1, MR, b[bi], 0, tile, 0, false);
+        fromRows(kc, a, 0, DEPTH, MR, b[bi], 0, tile);
         addTile(tile, c, co, ldc, rows, cols, accumulate);
     }
 
-    @Override
-    public int groupRows() {
-        return MR;
-    }
-
-    @Override
-    public int groupStride() {
-        return MR;
-    }
-
-    @Override
-    public int writtenRows(int M) {
-        return M;
-    }
-
-    @Override
-    public void strips(int M, int kc, float[] a, int ao, int deep, float[] b, int bo, float[] c, int co, int ldc,
-            boolean accumulate) {
-        float[] tile = new float[MR * NR];
-        for (int i = 0; i < M; i += MR) {
-            fromRows(kc, a, ao + i * deep, 1, MR, MR, b, bo, tile, 0, false);
-            addTile(tile, c, co + i * ldc, ldc, Math.min(MR, M - i), NR, accumulate);
-        }
-    }
-
-    /// @param lda distance of rows in a, `step` that of the elements of a row
-    private static void fromRows(int kc, float[] a, int ao, int lda, int step, int rows, float[] b, int bo,
-            float[] tile, int to, boolean accumulate) {
+    private static void fromRows(int kc, float[] a, int ao, int lda, int rows, float[] b, int bo, float[] tile) {
         int last = ao + (rows - 1) * lda;
         int a1 = Math.min(last, ao + lda);
         int a2 = Math.min(last, ao + 2 * lda);
@@ -139,43 +112,43 @@ final class ScalarTiles implements SimdTiles {
             float b1 = b[bo + NR * k + 1];
             float b2 = b[bo + NR * k + 2];
             float b3 = b[bo + NR * k + 3];
-            float x = a[ao + k * step];
+            float x = a[ao + k];
             c00 += x * b0;
             c01 += x * b1;
             c02 += x * b2;
             c03 += x * b3;
-            x = a[a1 + k * step];
+            x = a[a1 + k];
             c10 += x * b0;
             c11 += x * b1;
             c12 += x * b2;
             c13 += x * b3;
-            x = a[a2 + k * step];
+            x = a[a2 + k];
             c20 += x * b0;
             c21 += x * b1;
             c22 += x * b2;
             c23 += x * b3;
-            x = a[a3 + k * step];
+            x = a[a3 + k];
             c30 += x * b0;
             c31 += x * b1;
             c32 += x * b2;
             c33 += x * b3;
         }
-        tile[to] = accumulate ? tile[to] + c00 : c00;
-        tile[to + 1] = accumulate ? tile[to + 1] + c01 : c01;
-        tile[to + 2] = accumulate ? tile[to + 2] + c02 : c02;
-        tile[to + 3] = accumulate ? tile[to + 3] + c03 : c03;
-        tile[to + 4] = accumulate ? tile[to + 4] + c10 : c10;
-        tile[to + 5] = accumulate ? tile[to + 5] + c11 : c11;
-        tile[to + 6] = accumulate ? tile[to + 6] + c12 : c12;
-        tile[to + 7] = accumulate ? tile[to + 7] + c13 : c13;
-        tile[to + 8] = accumulate ? tile[to + 8] + c20 : c20;
-        tile[to + 9] = accumulate ? tile[to + 9] + c21 : c21;
-        tile[to + 10] = accumulate ? tile[to + 10] + c22 : c22;
-        tile[to + 11] = accumulate ? tile[to + 11] + c23 : c23;
-        tile[to + 12] = accumulate ? tile[to + 12] + c30 : c30;
-        tile[to + 13] = accumulate ? tile[to + 13] + c31 : c31;
-        tile[to + 14] = accumulate ? tile[to + 14] + c32 : c32;
-        tile[to + 15] = accumulate ? tile[to + 15] + c33 : c33;
+        tile[0] = c00;
+        tile[1] = c01;
+        tile[2] = c02;
+        tile[3] = c03;
+        tile[4] = c10;
+        tile[5] = c11;
+        tile[6] = c12;
+        tile[7] = c13;
+        tile[8] = c20;
+        tile[9] = c21;
+        tile[10] = c22;
+        tile[11] = c23;
+        tile[12] = c30;
+        tile[13] = c31;
+        tile[14] = c32;
+        tile[15] = c33;
     }
 
     @Override

@@ -52,20 +52,6 @@ interface SimdTiles {
     void strip(int kc, float[] a, float[][] b, int bi, float[] c, int co, int ldc, int rows, int cols,
             boolean accumulate, float[] tile);
 
-    /// Rows of a in a packed group of [#strips].
-    int groupRows();
-
-    /// Elements of a packed group of rows of a for each k: [#groupRows], and possibly padding.
-    int groupStride();
-
-    /// Rows of c that [#strips] writes for M rows of a: possibly more than M; the surplus is undefined.
-    int writtenRows(int M);
-
-    /// Small product `c (+)= a b`: a (M,K) in groups with `deep` elements per row, of which the first kc are used, b
-    /// one packed panel ([#tileCols] elements per k), [#writtenRows] rows of c written.
-    void strips(int M, int kc, float[] a, int ao, int deep, float[] b, int bo, float[] c, int co, int ldc,
-            boolean accumulate);
-
     /// `c (+)= tile` for the upper left `rows x cols` of tiles stored one below the other.
     void addTile(float[] tile, float[] c, int co, int ldc, int rows, int cols, boolean accumulate);
 }

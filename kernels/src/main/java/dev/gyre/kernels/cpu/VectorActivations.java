@@ -3,11 +3,13 @@ package dev.gyre.kernels.cpu;
 import static dev.gyre.kernels.cpu.VectorSoftmax.ONE;
 import static dev.gyre.kernels.cpu.VectorSoftmax.ZERO;
 import static dev.gyre.kernels.cpu.VectorSoftmax.exp;
+import static dev.gyre.kernels.cpu.VectorSoftmax.expBelow;
 import static dev.gyre.kernels.cpu.Vectors.L;
 import static dev.gyre.kernels.cpu.Vectors.S;
 import static dev.gyre.kernels.cpu.Vectors.at;
 import static dev.gyre.kernels.cpu.Vectors.first;
 import static dev.gyre.kernels.cpu.Vectors.fma;
+import static dev.gyre.kernels.cpu.Vectors.whole;
 
 import dev.gyre.kernels.op.Activation;
 import jdk.incubator.vector.FloatVector;
@@ -77,15 +79,15 @@ final class VectorActivations implements SimdActivations {
 
     private static void normals(float[] x, int xo, float[] y, int n) {
         for (int i = 0; i < n; i += L)
-            put(normal(get(x, xo + i, n - i)), y, i, n - i);
+            normal(at(x, xo + i)).intoArray(y, i);
     }
 
     /// `d = g (normal(x) + x density(x))`.
     private static void geluSlopes(float[] x, int xo, float[] normal, float[] g, int go, float[] d, int to, int n) {
         for (int i = 0; i < n; i += L) {
-            FloatVector v = get(x, xo + i, n - i);
-            FloatVector slope = fma(v.mul(DENSITY), exp(v.mul(v).mul(-0.5f)), get(normal, i, n - i));
-            put(get(g, go + i, n - i).mul(slope), d, to + i, n - i);
+            FloatVector v = at(x, xo + i);
+            FloatVector slope = fma(v.mul(DENSITY), expBelow(v.mul(v).mul(-0.5f)), at(normal, i));
+            at(g, go + i).mul(slope).intoArray(d, to + i);
         }
     }
 
@@ -146,12 +148,22 @@ final class VectorActivations implements SimdActivations {
     public void slope(Activation f, float[] x, int xo, float[] g, int go, float[] d, int to, int n) {
         switch (f) {
             case GELU -> {
-                // erf and exp in one loop are more than C2 inlines
-                float[] normal = new float[Math.min(n, BLOCK)];
-                for (int i = 0; i < n; i += BLOCK) {
-                    int m = Math.min(BLOCK, n - i);
+                // erf and exp in one loop, or a branch for the last elements in it, are more than C2 inlines: it leaves calls
+                // then, each of which makes an object of a vector
+                float[] normal = new float[Math.min(n + L, BLOCK)];
+                int end = whole(n);
+                for (int i = 0; i < end; i += BLOCK) {
+                    int m = Math.min(BLOCK, end - i);
                     normals(x, xo + i, normal, m);
                     geluSlopes(x, xo + i, normal, g, go + i, d, to + i, m);
+                }
+                if (end < n) {
+                    float[] last = new float[2 * L];
+                    System.arraycopy(x, xo + end, last, 0, n - end);
+                    System.arraycopy(g, go + end, last, L, n - end);
+                    normals(last, 0, normal, L);
+                    geluSlopes(last, 0, normal, last, L, last, 0, L);
+                    System.arraycopy(last, 0, d, to + end, n - end);
                 }
             }
             case GELU_TANH -> {

@@ -41,7 +41,7 @@ final class VectorSoftmax implements SimdSoftmax {
     }
 
     /// [#exp] for x up to [#EXP_MAX], as in a softmax.
-    private static FloatVector expBelow(FloatVector x) {
+    static FloatVector expBelow(FloatVector x) {
         FloatVector t = fma(x, LOG2E, ROUND);
         FloatVector n = t.sub(ROUND);
         FloatVector r = fma(n, LN2_LO, fma(n, LN2_HI, x));
@@ -82,7 +82,7 @@ final class VectorSoftmax implements SimdSoftmax {
             int end = Math.min(n, from + SUM_BLOCK);
             int pairs = (end - from) / (2 * L);
             Arrays.fill(work, 0, 2 * L, 0f);
-            exps(pairs, x, xo + from, work, 2 * L, work, 0);
+            exps(pairs, 2 * L, x, xo + from, work, 2 * L, work, 0);
             FloatVector v = at(work, 0).add(at(work, L));
             for (int i = from + 2 * L * pairs; i < end; i += L) {
                 VectorMask<Float> m = first(end - i);
@@ -119,7 +119,7 @@ final class VectorSoftmax implements SimdSoftmax {
             expBelow(old1.sub(max1)).intoArray(w, stats + 5 * L);
             rescale(w, stats, sums, D);
         }
-        exps(n, w, scores, w, stats, w, stats + 2 * L);
+        exps(n, 2 * L, w, scores, w, stats, w, stats + 2 * L);
     }
 
     private static void rescale(float[] w, int stats, int sums, int D) {
@@ -127,22 +127,23 @@ final class VectorSoftmax implements SimdSoftmax {
         FloatVector shrink1 = at(w, stats + 5 * L);
         at(w, stats + 2 * L).mul(shrink0).intoArray(w, stats + 2 * L);
         at(w, stats + 3 * L).mul(shrink1).intoArray(w, stats + 3 * L);
-        for (int d = sums; d < sums + 2 * L * D; d += 2 * L) {
-            at(w, d).mul(shrink0).intoArray(w, d);
-            at(w, d + L).mul(shrink1).intoArray(w, d + L);
+        for (int c = 0; c < 2 * L; c++) {
+            FloatVector shrink = FloatVector.broadcast(S, w[stats + 4 * L + c]);
+            for (int d = sums + c * D; d < sums + (c + 1) * D; d += L)
+                at(w, d).mul(shrink).intoArray(w, d);
         }
     }
 
-    /// `x <- exp(x - base)` for n rows of 2 L elements, with a base for each column; adds their sums to `sum`. Repeats
+    /// `x <- exp(x - base)` for n rows of 2 L elements, `ld` apart, with a base for each column; adds their sums to `sum`. Repeats
     /// the lines of [#expBelow] twice, so that it is long enough for C2 to compile on its own: inlined into a long
     /// caller it would exceed the inlining budget, and calls that are left box every vector.
-    private static void exps(int n, float[] x, int xo, float[] base, int bo, float[] sum, int so) {
+    private static void exps(int n, int ld, float[] x, int xo, float[] base, int bo, float[] sum, int so) {
         FloatVector from0 = at(base, bo);
         FloatVector from1 = at(base, bo + L);
         FloatVector s0 = at(sum, so);
         FloatVector s1 = at(sum, so + L);
-        int end = xo + 2 * L * n;
-        for (int i = xo; i < end; i += 2 * L) {
+        int end = xo + ld * n;
+        for (int i = xo; i < end; i += ld) {
             FloatVector v = at(x, i).sub(from0);
             FloatVector t = fma(v, LOG2E, ROUND);
             FloatVector m = t.sub(ROUND);
@@ -168,13 +169,13 @@ final class VectorSoftmax implements SimdSoftmax {
     }
 
     @Override
-    public void grad(int n, float a, float[] w, int p, int d, int stats) {
-        exps(n, w, p, w, stats, w, stats + 4 * L);
+    public void grad(int n, int ld, float a, float[] w, int p, int d, int stats) {
+        exps(n, ld, w, p, w, stats, w, stats + 4 * L);
         FloatVector less0 = at(w, stats + 2 * L);
         FloatVector less1 = at(w, stats + 3 * L);
         int by = p - d;
-        int end = d + 2 * L * n;
-        for (int i = d; i < end; i += 2 * L) {
+        int end = d + ld * n;
+        for (int i = d; i < end; i += ld) {
             at(w, i).sub(less0).mul(a).mul(at(w, by + i)).intoArray(w, i);
             at(w, i + L).sub(less1).mul(a).mul(at(w, by + i + L)).intoArray(w, i + L);
         }

@@ -12,9 +12,7 @@ import static dev.gyre.kernels.cpu.VectorStrips.addTile6;
 import static dev.gyre.kernels.cpu.VectorStrips.copyTile6;
 import static dev.gyre.kernels.cpu.VectorStrips.strip12;
 import static dev.gyre.kernels.cpu.VectorStrips.strip4;
-import static dev.gyre.kernels.cpu.VectorStrips.strip5To;
 import static dev.gyre.kernels.cpu.VectorStrips.strip6;
-import static dev.gyre.kernels.cpu.VectorStrips.tile12;
 import static dev.gyre.kernels.cpu.Vectors.L;
 import static dev.gyre.kernels.cpu.Vectors.WIDE;
 import static dev.gyre.kernels.cpu.Vectors.at;
@@ -149,48 +147,6 @@ final class VectorTiles implements SimdTiles {
                 addTile6(tile, c, co, ldc);
             else
                 copyTile6(tile, c, co, ldc);
-    }
-
-    @Override
-    public int groupRows() {
-        return WIDE ? 12 : 2 * L / 5 * 5;
-    }
-
-    /// As many elements per k as a panel of b has, see [VectorStrips#strip5To].
-    @Override
-    public int groupStride() {
-        return WIDE ? 12 : 2 * L;
-    }
-
-    @Override
-    public int writtenRows(int M) {
-        return WIDE ? M : (M + 4) / 5 * 5;
-    }
-
-    @Override
-    public void strips(int M, int kc, float[] a, int ao, int deep, float[] b, int bo, float[] c, int co, int ldc,
-            boolean accumulate) {
-        if (WIDE) {
-            float[] tile = new float[24 * L];
-            for (int i = 0; i < M; i += 12) {
-                if (!accumulate && i + 12 <= M) {
-                    tile12(kc, a, ao + i * deep, b, bo, c, co + i * ldc, ldc);
-                    continue;
-                }
-                tile12(kc, a, ao + i * deep, b, bo, tile, 0, 2 * L);
-                addTile(tile, c, co + i * ldc, ldc, Math.min(12, M - i), 2 * L, accumulate);
-            }
-            return;
-        }
-        int rows = groupRows();
-        for (int i = 0; i < M; i += rows, ao += 2 * L * deep)
-            for (int r = 0; r < Math.min(rows, M - i); r += 5) {
-                int at = co + (i + r) * ldc;
-                if (accumulate)
-                    strip5To(kc, a, ao + r, b, bo, c, at, ldc, c, at, ldc);
-                else
-                    strip5To(kc, a, ao + r, b, bo, ZEROS, 0, 0, c, at, ldc);
-            }
     }
 
     @Override

@@ -27,7 +27,7 @@ final class AttentionMma extends OpLowering {
         Ints v = rounded(o.v());
         Ints start = i(o.start());
         Floats lse = f(o.lse());
-        Floats out = f(o.out());
+        Floats out = result(o.out(), lse);
         int tiles = AttentionMmaKernels.rowTiles(o.D());
         Floats scratch = scratchApart(scores(o.T(), o.B() * o.H(), tiles), lse, out);
         Grid grid = grid(o.T(), o.B() * o.H(), tiles);
@@ -39,9 +39,10 @@ final class AttentionMma extends OpLowering {
                 at(q.at(), k.at(), v.at(), start.at(), lse.at(), out.at(), scratch.at(), o.D() / K, tiles), q.array(),
                 k.array(), v.array(), start.array(), lse.array(), out.array(), scratch.array(), o.T(), o.H(), o.KV(),
                 o.D(), (float) o.scale(), o.window(), tiles);
+        settle(out, o.out());
     }
 
-    /// `delta` is there.
+    /// The gradient of queries, keys and values; `delta` too.
     void gradient(AttentionOps.AttentionGrad o) {
         Ints q = rounded(o.q());
         Ints k = rounded(o.k());
@@ -50,10 +51,16 @@ final class AttentionMma extends OpLowering {
         Ints start = i(o.start());
         Floats lse = f(o.lse());
         Floats delta = f(o.delta());
-        Floats dQ = f(o.dQ());
-        Floats dK = f(o.dK());
-        int values = o.v().length();
-        Floats dV = apart(f(o.dV()), values, dK);
+        Floats dQ = result(o.dQ());
+        Floats dK = result(o.dK());
+        Floats dV = result(o.dV(), dK);
+        if (packed(o.out()) || packed(o.dOut())) {
+            Ints out = rounded(o.out());
+            int rows = o.B() * o.T() * o.H();
+            tasks.task("outputDotOfPairs", items(rows), AttentionPairKernels::outputDotOfPairs,
+                    at(out.at(), dOut.at(), delta.at()), out.array(), dOut.array(), delta.array(), rows, o.D());
+        } else
+            outputDot(o);
         int tiles = AttentionMmaKernels.rowTiles(o.D());
         long n = scores(o.T(), o.B() * o.H(), tiles);
         Floats scratch = scratchApart(n, dK, dV);
@@ -68,16 +75,24 @@ final class AttentionMma extends OpLowering {
                         o.D() / K, tiles),
                 q.array(), k.array(), v.array(), dOut.array(), start.array(), lse.array(), delta.array(), dK.array(),
                 dV.array(), scratch.array(), o.T(), o.H(), o.KV(), o.D(), (float) o.scale(), o.window(), tiles);
-        settle(dV, f(o.dV()), values);
+        settle(dQ, o.dQ());
+        settle(dK, o.dK());
+        settle(dV, o.dV());
     }
 
-    private Ints rounded(Buf x) {
-        Floats from = f(x);
-        int n = x.length() / 2;
-        Ints to = memory.pairScratch(n);
-        tasks.task("brainPairs", items(n), AttentionMmaKernels::brainPairs, at(from.at(), to.at()), from.array(),
-                to.array(), n);
-        return to;
+    /// Where a kernel puts a result, which accumulators can leave in F32 only.
+    private Floats result(Buf b, Floats... before) {
+        if (packed(b))
+            return before.length == 0 ? scratch(b.length()) : scratchApart(b.length(), before);
+        return apart(f(b), b.length(), before);
+    }
+
+    /// A result to where it belongs.
+    private void settle(Floats result, Buf b) {
+        if (packed(b))
+            round(result, pairs(b), b.length());
+        else
+            settle(result, f(b), b.length());
     }
 
     /// Length of a workspace with a part for each warp.

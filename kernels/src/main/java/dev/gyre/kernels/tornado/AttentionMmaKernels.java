@@ -1,13 +1,11 @@
 package dev.gyre.kernels.tornado;
 
 import static dev.gyre.kernels.tornado.AttentionKernels.firstKey;
-import static dev.gyre.kernels.tornado.TaskGraphs.ALL;
+import static dev.gyre.kernels.tornado.ElementPairKernels.pair;
 import static uk.ac.manchester.tornado.api.enums.MMAShape.M16N8K16;
 
 import uk.ac.manchester.tornado.api.KernelContext;
-import uk.ac.manchester.tornado.api.annotations.Parallel;
 import uk.ac.manchester.tornado.api.math.TornadoMath;
-import uk.ac.manchester.tornado.api.types.BFloat16;
 import uk.ac.manchester.tornado.api.types.HalfFloat;
 import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
 import uk.ac.manchester.tornado.api.types.arrays.IntArray;
@@ -48,13 +46,6 @@ final class AttentionMmaKernels {
         return D <= 128 ? 4 : D <= 192 ? 2 : 1;
     }
 
-    /// Two numbers rounded to BF16 in an int. In longs, because TornadoVM keeps the bits in a variable of 16 bits until they
-    /// are converted.
-    private static int pair(float low, float high) {
-        long bits = BFloat16.bf16FromFloat(low) & 0xffffL | (long) BFloat16.bf16FromFloat(high) << 16;
-        return (int) bits;
-    }
-
     /// Where in an array of left factors the pair of numbers `pair` (of eight) of a row and a step of 16 columns is.
     private static int left(int row, int step, int steps, int pair) {
         return ((row >> 4) * steps + step) * 128 + ((pair >> 2) * 2 + (row >> 3 & 1)) * 32 + (row & 7) * 4 + (pair & 3);
@@ -76,14 +67,6 @@ final class AttentionMmaKernels {
             out.set(to + eight, scratch.get(mine + 64));
             out.set(to + eight + 1, scratch.get(mine + 65));
         }
-    }
-
-    /// `y = round(x)` to BF16, two numbers in an int; n of these.
-    static void brainPairs(IntArray at, int slot, FloatArray x, IntArray y, int n) {
-        int xAt = at.get(slot);
-        int yAt = at.get(slot + 1);
-        for (@Parallel int i = 0; i < (n & ALL); i++)
-            y.set(yAt + i, pair(x.get(xAt + 2 * i), x.get(xAt + 2 * i + 1)));
     }
 
     private static float score(float product, float scale, int j, int first, int i) {

@@ -3,30 +3,26 @@ package dev.gyre.kernels.tornado;
 import static dev.gyre.kernels.tornado.TaskGraphs.items;
 
 import dev.gyre.kernels.op.AttentionOps;
-import dev.gyre.kernels.op.Buf;
 import dev.gyre.kernels.tornado.DeviceMemory.Floats;
 import dev.gyre.kernels.tornado.DeviceMemory.Ints;
 import dev.gyre.kernels.tornado.Lowering.Choice;
 import dev.gyre.kernels.tornado.TaskGraphs.Grid;
-import org.jspecify.annotations.Nullable;
 
 /// Lowering of [dev.gyre.kernels.op.AttentionOps].
 final class AttentionTornado extends OpLowering {
-    private final boolean tensorCores;
+    private final Choice choice;
 
     AttentionTornado(TaskGraphs tasks, DeviceMemory memory, Choice choice) {
         super(tasks, memory, choice);
-        tensorCores = choice.tensorCores();
+        this.choice = choice;
     }
 
     void lower(AttentionOps op) {
         switch (op) {
-            case AttentionOps.Attention o when onTensorCores(o.D(), o.end(), o.softCap()) ->
+            case AttentionOps.Attention o when onTensorCores(choice, o) ->
                     new AttentionMma(tasks, memory, workGroups).attention(o);
-            case AttentionOps.AttentionGrad o when onTensorCores(o.D(), o.end(), o.softCap()) -> {
-                outputDot(o);
-                new AttentionMma(tasks, memory, workGroups).gradient(o);
-            }
+            case AttentionOps.AttentionGrad o when onTensorCores(choice, o) ->
+                    new AttentionMma(tasks, memory, workGroups).gradient(o);
             case AttentionOps.Attention o -> {
                 Floats q = f(o.q());
                 Floats k = f(o.k());
@@ -91,8 +87,12 @@ final class AttentionTornado extends OpLowering {
     }
 
     /// Causal attention without a cap on the scores; all else is computed in F32.
-    private boolean onTensorCores(int D, @Nullable Buf end, double softCap) {
-        return tensorCores && end == null && softCap == 0 && AttentionMma.takes(D);
+    static boolean onTensorCores(Choice choice, AttentionOps.Attention o) {
+        return choice.tensorCores() && o.end() == null && o.softCap() == 0 && AttentionMma.takes(o.D());
+    }
+
+    static boolean onTensorCores(Choice choice, AttentionOps.AttentionGrad o) {
+        return choice.tensorCores() && o.end() == null && o.softCap() == 0 && AttentionMma.takes(o.D());
     }
 
     private void attentionGrad(AttentionOps.AttentionGrad o) {
@@ -149,15 +149,6 @@ final class AttentionTornado extends OpLowering {
                 v.array(), start.array(), lse.array(), dOut.array(), delta.array(), dK.array(), dV.array(), N, o.T(),
                 o.H(), o.KV(), o.D(), (float) o.scale(), o.window());
         settle(dV, f(o.dV()), values);
-    }
-
-    private void outputDot(AttentionOps.AttentionGrad o) {
-        Floats out = f(o.out());
-        Floats dOut = f(o.dOut());
-        Floats delta = f(o.delta());
-        int rows = o.B() * o.T() * o.H();
-        tasks.task("outputDot", items(rows), AttentionKernels::outputDot, at(out.at(), dOut.at(), delta.at()),
-                out.array(), dOut.array(), delta.array(), rows, o.D());
     }
 
     private void cacheRows(Floats x, Floats cache, Ints rows, int T, int C) {

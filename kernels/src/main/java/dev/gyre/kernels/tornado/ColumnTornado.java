@@ -15,6 +15,12 @@ final class ColumnTornado extends OpLowering {
 
     void lower(ColumnOps op) {
         switch (op) {
+            case ColumnOps.AddBias o when packed(o.y()) -> {
+                Floats bias = f(o.bias());
+                Ints y = pairs(o.y());
+                tasks.task("addBiasToPairs", items(o.N() * o.C() / 2), ColumnPairKernels::addBiasToPairs,
+                        at(bias.at(), y.at()), bias.array(), y.array(), o.N(), o.C());
+            }
             case ColumnOps.AddBias o -> {
                 Floats y = f(o.y());
                 Floats bias = f(o.bias());

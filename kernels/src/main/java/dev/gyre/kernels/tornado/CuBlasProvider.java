@@ -22,6 +22,7 @@ import uk.ac.manchester.tornado.runtime.library.spi.TornadoNativeStreamSupport;
 /// |---|---|
 /// | FloatArray | F32 |
 /// | ShortArray | BF16, as bits |
+/// | IntArray | BF16, two numbers in an int: elements are pairs, leading dimensions numbers |
 ///
 /// The matrices begin at the elements that the host's copy of an IntArray holds, from a slot on, when the call is made.
 public final class CuBlasProvider implements TornadoLibraryProvider {
@@ -90,7 +91,7 @@ public final class CuBlasProvider implements TornadoLibraryProvider {
     private static int type(LibraryInvocation call, int argument) {
         return switch (call.getArg(argument)) {
             case FloatArray _ -> CuBlas.R_32F;
-            case ShortArray _ -> CuBlas.R_16BF;
+            case ShortArray _, IntArray _ -> CuBlas.R_16BF;
             default -> throw new TornadoRuntimeException(NAME + " multiplies no " + call.getArg(argument).getClass());
         };
     }

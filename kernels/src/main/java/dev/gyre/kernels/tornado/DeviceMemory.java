@@ -13,6 +13,7 @@ import java.util.HashMap;
 import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.function.LongFunction;
 import org.jspecify.annotations.Nullable;
 import uk.ac.manchester.tornado.api.types.arrays.ByteArray;
@@ -27,7 +28,7 @@ import uk.ac.manchester.tornado.api.types.arrays.TornadoNativeArray;
 /// |---|---|---|
 /// | F32, in parts | activations, F32 weights, parameters, gradients, state, large inputs and outputs, workspaces | not touched |
 /// | BF16, in parts | BF16 weights and workspaces | not touched |
-/// | pairs of BF16 numbers | a workspace of kernels for tensor cores | not touched |
+/// | pairs of BF16 numbers, in parts | activations in BF16 ([PackedActivations]), and a workspace | not touched |
 /// | bytes, in parts | codes of NF4 weights | not touched |
 /// | `ints` | I32 inputs, constants | the inputs' values |
 /// | `in` | small F32 inputs | their values |
@@ -37,7 +38,7 @@ import uk.ac.manchester.tornado.api.types.arrays.TornadoNativeArray;
 /// A part is as long as an index and the device allow, so a session has one of each kind unless it takes more than 8 GB.
 /// A task must not name an array again after an argument that it writes: TornadoVM would wait for the task before it starts the
 /// task, and never return. So kernels write their last arguments, and where they write several, these are in different
-/// arrays: F32 has three lanes, each with parts of its own ([Lanes]).
+/// arrays: F32 and pairs have lanes, each with parts of its own ([Lanes]).
 ///
 /// Activations lie where [MemoryPlan] puts them. One workspace for each type is shared by all operations, which run one after
 /// another.
@@ -198,15 +199,18 @@ final class DeviceMemory {
     private final long[] scratchNeed = new long[Lanes.COUNT + 1];
     /// Where the workspaces begin; found by [#measured].
     private final Place[] scratch = new Place[Lanes.COUNT + 1];
-    /// The same for [#pairs], which has nothing else.
+    /// The same for the workspace in [#pairs].
     private int pairTop;
+    private Place pairScratch = new Place(0, 0);
+    /// Activations in BF16.
+    private final Set<Buf> packed;
     private long pairNeed;
     private boolean usesPowers;
     private FloatArray powers = new FloatArray(1);
     private IntArray ticks = new IntArray(1);
 
     /// @param maxBytes most bytes of an array that the device allows
-    DeviceMemory(List<Program> programs, Forms forms, long maxBytes) {
+    DeviceMemory(List<Program> programs, Lowering.Choice choice, Forms forms, long maxBytes) {
         this.forms = forms;
         floats = new Pool<>("F32", Float.BYTES, maxBytes, Untouched::floats);
         shorts = new Pool<>("BF16", Short.BYTES, maxBytes, Untouched::shorts);
@@ -217,7 +221,10 @@ final class DeviceMemory {
         out = new Pool<>("F32", Float.BYTES, maxBytes, n -> new FloatArray(Math.toIntExact(n)));
         lanes = Lanes.of(programs);
         scratch[Lanes.COUNT] = new Place(0, 0);
-        plan = MemoryPlan.of(programs, floats.maxPart, lanes::of);
+        packed = PackedActivations.of(programs, choice);
+        // an int has two numbers in BF16
+        plan = MemoryPlan.of(programs, floats.maxPart, b -> packed.contains(b) ? Lanes.COUNT + lanes.of(b) : lanes.of(b),
+                b -> packed.contains(b) ? b.size() / 2 : b.size());
         placeAll();
     }
 
@@ -230,11 +237,12 @@ final class DeviceMemory {
         List<Place> arenas = new ArrayList<>();
         long[] slabs = plan.slabs();
         for (int i = 0; i < slabs.length; i++)
-            arenas.add(floats.place("arena " + i, slabs[i], plan.lane(i)));
+            arenas.add(plan.lane(i) < Lanes.COUNT ? floats.place("arena " + i, slabs[i], plan.lane(i))
+                    : pairs.place("arena " + i, slabs[i], plan.lane(i) - Lanes.COUNT));
         for (Buf b : plan.activations()) {
             MemoryPlan.Place p = plan.place(b);
             Place arena = arenas.get(p.slab());
-            places.put(b, new Located(floats, new Place(arena.part, arena.at + p.offset())));
+            places.put(b, new Located(packed.contains(b) ? pairs : floats, new Place(arena.part, arena.at + p.offset())));
         }
         List<Buf> zero = new ArrayList<>();
         for (Buf b : plan.persistent())
@@ -310,7 +318,7 @@ final class DeviceMemory {
         if (scratchNeed[Lanes.COUNT] > 0)
             scratch[Lanes.COUNT] = shorts.place("the workspace", scratchNeed[Lanes.COUNT]);
         if (pairNeed > 0)
-            pairs.place("the workspace", pairNeed);
+            pairScratch = pairs.place("the workspace", pairNeed);
         tooLong = tooLong();
         if (tooLong != null)
             throw new DeviceException(tooLong);
@@ -437,6 +445,21 @@ final class DeviceMemory {
         return new Floats((FloatArray) array(b.root()), at(b.root()) + (int) b.offset());
     }
 
+    /// Whether an activation is in BF16.
+    boolean packed(Buf b) {
+        return packed.contains(b.root());
+    }
+
+    /// A part of an activation in BF16, from its first pair on.
+    Ints pairs(Buf b) {
+        return new Ints((IntArray) array(b.root()), at(b.root()) + (int) (b.offset() / 2));
+    }
+
+    /// An operand that a task does not have.
+    Floats nothing() {
+        return new Floats(in.array(0), 0);
+    }
+
     Ints ints(Buf b) {
         return new Ints((IntArray) array(b.root()), at(b.root()) + (int) b.offset());
     }
@@ -492,7 +515,7 @@ final class DeviceMemory {
         long top = at + Math.ceilDiv(n, MemoryPlan.ALIGN) * (long) MemoryPlan.ALIGN;
         pairTop = within(top);
         pairNeed = Math.max(pairNeed, top);
-        return new Ints(pairs.parts() == 0 ? new IntArray(1) : pairs.array(0), at);
+        return new Ints(pairs.parts() == 0 ? new IntArray(1) : pairs.array(pairScratch.part), pairScratch.at + at);
     }
 
     private int grow(int type, long n) {

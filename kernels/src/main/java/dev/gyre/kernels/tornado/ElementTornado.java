@@ -16,6 +16,7 @@ final class ElementTornado extends OpLowering {
     void lower(ElementOps op) {
         switch (op) {
             case ElementOps.Fill o -> fill(f(o.x()), o.x().length(), (float) o.value());
+            case ElementOps.Copy o when packed(o.x()) || packed(o.y()) -> copyPairs(o);
             case ElementOps.Copy o -> copy(f(o.x()), f(o.y()), o.x().length());
             case ElementOps.Add o -> {
                 Floats x = f(o.x());
@@ -37,12 +38,24 @@ final class ElementTornado extends OpLowering {
                             a);
                 }
             }
+            case ElementOps.SwiGlu o when packed(o.gate()) -> swiGluOfPairs(o);
             case ElementOps.SwiGlu o -> {
                 Floats gate = f(o.gate());
                 Floats up = f(o.up());
                 Floats out = f(o.out());
                 tasks.task("swiGlu", items(o.gate().length()), ElementKernels::swiGlu, at(gate.at(), up.at(), out.at()),
                         gate.array(), up.array(), out.array(), o.gate().length());
+            }
+            case ElementOps.SwiGluGrad o when packed(o.gate()) -> {
+                boolean packed = packed(o.dOut());
+                Floats dOut = packed ? memory.nothing() : f(o.dOut());
+                Ints gate = pairs(o.gate());
+                Ints up = pairs(o.up());
+                Ints dOutPairs = packed ? pairs(o.dOut()) : gate;
+                int n = o.gate().length() / 2;
+                tasks.task("swiGluGradOfPairs", items(n), ElementPairKernels::swiGluGradOfPairs,
+                        at(dOut.at(), dOutPairs.at(), gate.at(), up.at()), dOut.array(), dOutPairs.array(),
+                        gate.array(), up.array(), n, flag(packed));
             }
             case ElementOps.SwiGluGrad o -> swiGluGrad(o);
             case ElementOps.Dropout o -> {
@@ -53,6 +66,37 @@ final class ElementTornado extends OpLowering {
                         at(x.at(), seed.at(), y.at(), o.salt()), x.array(), seed.array(), y.array(), o.x().length(),
                         (float) o.p(), (float) (1 / (1 - o.p())), flag(o.accumulate()));
             }
+        }
+    }
+
+    private void copyPairs(ElementOps.Copy o) {
+        int n = o.x().length() / 2;
+        if (!packed(o.x()))
+            round(f(o.x()), pairs(o.y()), 2 * n);
+        else {
+            Ints x = pairs(o.x());
+            if (packed(o.y())) {
+                Ints y = pairs(o.y());
+                tasks.task("copyPairs", items(n), ElementPairKernels::copyPairs, at(x.at(), y.at()), x.array(), y.array(), n);
+            } else {
+                Floats y = f(o.y());
+                tasks.task("fromPairs", items(n), ElementPairKernels::fromPairs, at(x.at(), y.at()), x.array(), y.array(), n);
+            }
+        }
+    }
+
+    private void swiGluOfPairs(ElementOps.SwiGlu o) {
+        Ints gate = pairs(o.gate());
+        Ints up = pairs(o.up());
+        int n = o.gate().length() / 2;
+        if (packed(o.out())) {
+            Ints out = pairs(o.out());
+            tasks.task("swiGluToPairs", items(n), ElementPairKernels::swiGluToPairs, at(gate.at(), up.at(), out.at()),
+                    gate.array(), up.array(), out.array(), n);
+        } else {
+            Floats out = f(o.out());
+            tasks.task("swiGluFromPairs", items(n), ElementPairKernels::swiGluFromPairs, at(gate.at(), up.at(), out.at()),
+                    gate.array(), up.array(), out.array(), n);
         }
     }
 

@@ -4,6 +4,7 @@ import static dev.gyre.kernels.tornado.TaskGraphs.items;
 
 import dev.gyre.kernels.op.NormOps;
 import dev.gyre.kernels.tornado.DeviceMemory.Floats;
+import dev.gyre.kernels.tornado.DeviceMemory.Ints;
 import dev.gyre.kernels.tornado.Lowering.Choice;
 import dev.gyre.kernels.tornado.TaskGraphs.Grid;
 
@@ -19,13 +20,20 @@ final class NormTornado extends OpLowering {
                 Floats x = f(o.x());
                 Floats rstd = f(o.rstd());
                 Floats w = f(o.weight());
-                Floats y = f(o.y());
                 if (workGroups) {
                     tasks.groupTask("inverseRmsOfRow", rows(o.N()), NormRowKernels::inverseRmsOfRow,
                             at(x.at(), rstd.at()), x.array(), rstd.array(), o.C(), (float) o.eps());
                 } else
                     tasks.task("inverseRms", items(o.N()), NormKernels::inverseRms, at(x.at(), rstd.at()), x.array(),
                             rstd.array(), o.N(), o.C(), (float) o.eps());
+                if (packed(o.y())) {
+                    Ints y = pairs(o.y());
+                    tasks.task("normaliseToPairs", items(o.N() * o.C() / 2), NormPairKernels::normaliseToPairs,
+                            at(x.at(), rstd.at(), w.at(), y.at()), x.array(), rstd.array(), w.array(), y.array(),
+                            o.N(), o.C(), (float) o.offset());
+                    return;
+                }
+                Floats y = f(o.y());
                 tasks.task("normalise", items(o.N() * o.C()), NormKernels::normalise,
                         at(x.at(), rstd.at(), w.at(), y.at()), x.array(), rstd.array(), w.array(), y.array(), o.N(),
                         o.C(), (float) o.offset());

@@ -2,6 +2,7 @@ package dev.gyre.kernels.tornado;
 
 import static dev.gyre.kernels.tornado.TaskGraphs.items;
 
+import dev.gyre.kernels.op.AttentionOps;
 import dev.gyre.kernels.op.Buf;
 import dev.gyre.kernels.tornado.DeviceMemory.Floats;
 import dev.gyre.kernels.tornado.DeviceMemory.Ints;
@@ -41,6 +42,29 @@ abstract class OpLowering {
 
     final Ints i(Buf b) {
         return memory.ints(b);
+    }
+
+    /// Whether an operand is in BF16, as pairs.
+    final boolean packed(Buf b) {
+        return memory.packed(b);
+    }
+
+    final Ints pairs(Buf b) {
+        return memory.pairs(b);
+    }
+
+    /// The pairs of an operand; of one in F32 in a workspace.
+    final Ints rounded(Buf x) {
+        if (packed(x))
+            return pairs(x);
+        Ints to = memory.pairScratch(x.length() / 2);
+        round(f(x), to, x.length());
+        return to;
+    }
+
+    /// Rounds `n` numbers to BF16, an even number.
+    final void round(Floats x, Ints to, int n) {
+        tasks.task("toPairs", items(n / 2), ElementPairKernels::toPairs, at(x.at(), to.at()), x.array(), to.array(), n / 2);
     }
 
     /// A workspace of at least `n` floats, free again after the current operation.
@@ -112,5 +136,15 @@ abstract class OpLowering {
     final void addParts(Floats partial, Floats out, int C, int parts, boolean accumulate) {
         tasks.task("addParts", items(C), ColumnKernels::addParts, at(partial.at(), out.at()), partial.array(),
                 out.array(), C, parts, flag(accumulate));
+    }
+
+    /// `delta = out dOut` for each row and head.
+    final void outputDot(AttentionOps.AttentionGrad o) {
+        Floats out = f(o.out());
+        Floats dOut = f(o.dOut());
+        Floats delta = f(o.delta());
+        int rows = o.B() * o.T() * o.H();
+        tasks.task("outputDot", items(rows), AttentionKernels::outputDot, at(out.at(), dOut.at(), delta.at()),
+                out.array(), dOut.array(), delta.array(), rows, o.D());
     }
 }

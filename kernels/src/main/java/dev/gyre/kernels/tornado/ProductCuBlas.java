@@ -8,6 +8,7 @@ import dev.gyre.kernels.op.DType;
 import dev.gyre.kernels.op.ProductOps;
 import dev.gyre.kernels.tornado.CuBlasProvider.Matrix;
 import dev.gyre.kernels.tornado.DeviceMemory.Floats;
+import dev.gyre.kernels.tornado.DeviceMemory.Ints;
 import dev.gyre.kernels.tornado.DeviceMemory.Nf4;
 import dev.gyre.kernels.tornado.DeviceMemory.Shorts;
 import uk.ac.manchester.tornado.api.types.arrays.TornadoNativeArray;
@@ -19,7 +20,7 @@ import uk.ac.manchester.tornado.api.types.arrays.TornadoNativeArray;
 /// | precision | a | b | c |
 /// |---|---|---|---|
 /// | F32, TF32 | as it is | decoded to F32 | F32, written or added to |
-/// | BF16 | rounded into a workspace | as it is (BF16), or rounded into a workspace | F32, written or added to |
+/// | BF16 | as it is (BF16), or rounded into a workspace | as it is (BF16), or rounded into a workspace | F32 or BF16, written or added to |
 ///
 /// cuBLAS has column-major matrices, so the row-major `c = op(a) op(b)` is computed as `c^T = op(b)^T op(a)^T`.
 final class ProductCuBlas extends OpLowering {
@@ -43,31 +44,22 @@ final class ProductCuBlas extends OpLowering {
     }
 
     void product(ProductOps.MatMul o) {
-        Floats x = f(o.a());
-        product(o, precision == Precision.BF16 ? rounded(x, o.a().length()) : new Part(x.array(), x.at()));
-    }
-
-    /// The product with `a` in BF16, which is not where its buffer is.
-    void product(ProductOps.MatMul o, Shorts a) {
-        product(o, new Part(a.array(), a.at()));
-    }
-
-    private void product(ProductOps.MatMul o, Part a) {
         boolean brain = precision == Precision.BF16;
-        Part b = brain ? roundedWeight(o.b()) : decoded(o.b());
-        Floats c = f(o.c());
+        Part a = brain ? inBf16(o.a()) : part(f(o.a()));
+        Part b = brain ? inBf16(o.b()) : decoded(o.b());
+        Part c = packed(o.c()) ? part(pairs(o.c())) : part(f(o.c()));
         boolean nt = o.form() == ProductOps.MatMul.Form.NT;
         boolean tn = o.form() == ProductOps.MatMul.Form.TN;
         Matrix first = new Matrix(b.array, nt ? o.K() : o.N(), nt);
         Matrix second = new Matrix(a.array, tn ? o.M() : o.K(), tn);
-        Matrix result = new Matrix(c.array(), o.N(), false);
+        Matrix result = new Matrix(c.array, o.N(), false);
         float alpha = (float) o.alpha();
         float beta = o.accumulate() ? 1f : 0f;
         int compute = precision == Precision.TF32 ? CuBlas.COMPUTE_32F_FAST_TF32 : CuBlas.COMPUTE_32F;
-        tasks.library("gemm", at(b.at, a.at, c.at()),
+        tasks.library("gemm", at(b.at, a.at, c.at),
                 (at, slot) -> CuBlasProvider.gemm(o.N(), o.M(), o.K(), alpha, first, second, beta, result, at, slot,
                         compute),
-                b.array, a.array, c.array(), o.form(), o.M(), o.N(), o.K(), alpha, beta, compute);
+                b.array, a.array, c.array, o.form(), o.M(), o.N(), o.K(), alpha, beta, compute);
     }
 
     private Part decoded(Buf b) {
@@ -78,22 +70,32 @@ final class ProductCuBlas extends OpLowering {
             w = scratch(b.length());
             own.decode(b, w);
         }
-        return new Part(w.array(), w.at());
+        return part(w);
     }
 
-    private Part rounded(Floats x, int n) {
+    private static Part part(Floats x) {
+        return new Part(x.array(), x.at());
+    }
+
+    private static Part part(Ints pairs) {
+        return new Part(pairs.array(), pairs.at());
+    }
+
+    private Part toBf16(Floats x, int n) {
         Shorts y = memory.shortScratch(n);
         tasks.task("toBf16", items(n), ProductBf16Kernels::toBf16, at(x.at(), y.at()), x.array(), y.array(), n);
         return new Part(y.array(), y.at());
     }
 
-    private Part roundedWeight(Buf b) {
+    private Part inBf16(Buf b) {
+        if (packed(b))
+            return part(pairs(b));
         return switch (b.dtype()) {
             case BF16 -> {
                 Shorts w = memory.shorts(b);
                 yield new Part(w.array(), w.at());
             }
-            case F32 -> rounded(f(b), b.length());
+            case F32 -> toBf16(f(b), b.length());
             case NF4 -> {
                 Nf4 q = memory.nf4(b);
                 Shorts y = memory.shortScratch(b.length());

@@ -1,10 +1,8 @@
 package dev.gyre.kernels.tornado;
 
 import uk.ac.manchester.tornado.api.KernelContext;
-import uk.ac.manchester.tornado.api.types.BFloat16;
 import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
 import uk.ac.manchester.tornado.api.types.arrays.IntArray;
-import uk.ac.manchester.tornado.api.types.arrays.ShortArray;
 
 /// [RotateKernels] for GPUs: a matrix product for each block, whose b is far too small for the tiles of
 /// [ProductTileKernels]. Each item has 4 x 4 results in registers, so that two reads of local memory feed four
@@ -30,7 +28,7 @@ final class RotateTileKernels {
             y.set(row + c, accumulate != 0 ? y.get(row + c) + value : value);
     }
 
-    private static void put(FloatArray y, int row, int c, int step, int width, float v0, float v1, float v2, float v3,
+    static void put(FloatArray y, int row, int c, int step, int width, float v0, float v1, float v2, float v3,
             int accumulate) {
         put(y, row, c, width, v0, accumulate);
         put(y, row, c + step, width, v1, accumulate);
@@ -107,88 +105,6 @@ final class RotateTileKernels {
             put(y, row + HEIGHT * d, c, WIDTH, t + HEIGHT < N ? b : 0, s10, s11, s12, s13, accumulate);
             put(y, row + 2 * HEIGHT * d, c, WIDTH, t + 2 * HEIGHT < N ? b : 0, s20, s21, s22, s23, accumulate);
             put(y, row + 3 * HEIGHT * d, c, WIDTH, t + 3 * HEIGHT < N ? b : 0, s30, s31, s32, s33, accumulate);
-        }
-    }
-
-    private static void put(ShortArray y, int row, int c, int width, float value) {
-        if (c < width)
-            y.set(row + c, BFloat16.bf16FromFloat(value));
-    }
-
-    private static void put(ShortArray y, int row, int c, int step, int width, float v0, float v1, float v2, float v3) {
-        put(y, row, c, width, v0);
-        put(y, row, c + step, width, v1);
-        put(y, row, c + 2 * step, width, v2);
-        put(y, row, c + 3 * step, width, v3);
-    }
-
-    /// [#rotateRows] whose results are rounded to BF16, for a product that would round them otherwise.
-    static void rotateRowsBf16(KernelContext context, IntArray at, int slot, FloatArray x, FloatArray r, ShortArray y,
-            int N, int d, int b, int stored, int transpose) {
-        int pitch = (b + 31 & ~31) + 1;
-        int rowPitch = b | 1;
-        float[] rotation = context.allocateFloatLocalArray(b * pitch);
-        float[] rows = context.allocateFloatLocalArray(ROWS * rowPitch);
-        int lane = context.localIdx;
-        int line = context.localIdy;
-        int block = context.groupIdx;
-        int t0 = context.groupIdy * ROWS;
-        int rAt = at.get(slot + 1) + (stored == 1 ? 0 : block * b * b);
-        int xAt = at.get(slot) + t0 * d + block * b;
-        for (int e = line * WIDTH + lane; e < b * b; e += WIDTH * HEIGHT)
-            rotation[transpose != 0 ? e % b * pitch + e / b : e / b * pitch + e % b] = r.get(rAt + e);
-        for (int e = line * WIDTH + lane; e < ROWS * b; e += WIDTH * HEIGHT)
-            rows[e / b * rowPitch + e % b] = t0 + e / b < N ? x.get(xAt + e / b * d + e % b) : 0f;
-        context.localBarrier();
-        for (int c = lane; c < b; c += 4 * WIDTH) {
-            float s00 = 0f;
-            float s01 = 0f;
-            float s02 = 0f;
-            float s03 = 0f;
-            float s10 = 0f;
-            float s11 = 0f;
-            float s12 = 0f;
-            float s13 = 0f;
-            float s20 = 0f;
-            float s21 = 0f;
-            float s22 = 0f;
-            float s23 = 0f;
-            float s30 = 0f;
-            float s31 = 0f;
-            float s32 = 0f;
-            float s33 = 0f;
-            for (int k = 0; k < b; k++) {
-                float x0 = rows[line * rowPitch + k];
-                float x1 = rows[(line + HEIGHT) * rowPitch + k];
-                float x2 = rows[(line + 2 * HEIGHT) * rowPitch + k];
-                float x3 = rows[(line + 3 * HEIGHT) * rowPitch + k];
-                float r0 = rotation[k * pitch + c];
-                float r1 = rotation[k * pitch + c + WIDTH];
-                float r2 = rotation[k * pitch + c + 2 * WIDTH];
-                float r3 = rotation[k * pitch + c + 3 * WIDTH];
-                s00 += x0 * r0;
-                s01 += x0 * r1;
-                s02 += x0 * r2;
-                s03 += x0 * r3;
-                s10 += x1 * r0;
-                s11 += x1 * r1;
-                s12 += x1 * r2;
-                s13 += x1 * r3;
-                s20 += x2 * r0;
-                s21 += x2 * r1;
-                s22 += x2 * r2;
-                s23 += x2 * r3;
-                s30 += x3 * r0;
-                s31 += x3 * r1;
-                s32 += x3 * r2;
-                s33 += x3 * r3;
-            }
-            int t = t0 + line;
-            int row = at.get(slot + 2) + t * d + block * b;
-            put(y, row, c, WIDTH, t < N ? b : 0, s00, s01, s02, s03);
-            put(y, row + HEIGHT * d, c, WIDTH, t + HEIGHT < N ? b : 0, s10, s11, s12, s13);
-            put(y, row + 2 * HEIGHT * d, c, WIDTH, t + 2 * HEIGHT < N ? b : 0, s20, s21, s22, s23);
-            put(y, row + 3 * HEIGHT * d, c, WIDTH, t + 3 * HEIGHT < N ? b : 0, s30, s31, s32, s33);
         }
     }
 

@@ -4,7 +4,7 @@ import static dev.gyre.kernels.tornado.TaskGraphs.items;
 
 import dev.gyre.kernels.op.RotateOps;
 import dev.gyre.kernels.tornado.DeviceMemory.Floats;
-import dev.gyre.kernels.tornado.DeviceMemory.Shorts;
+import dev.gyre.kernels.tornado.DeviceMemory.Ints;
 import dev.gyre.kernels.tornado.Lowering.Choice;
 import dev.gyre.kernels.tornado.TaskGraphs.Grid;
 
@@ -16,6 +16,7 @@ final class RotateTornado extends OpLowering {
 
     void lower(RotateOps op) {
         switch (op) {
+            case RotateOps.BlockRotate o when packed(o.x()) || packed(o.y()) -> rotatePairs(o);
             case RotateOps.BlockRotate o -> {
                 Floats x = f(o.x());
                 Floats r = f(o.r());
@@ -49,14 +50,17 @@ final class RotateTornado extends OpLowering {
         }
     }
 
-    /// The result rounded to BF16 in a workspace, instead of the result.
-    Shorts rounded(RotateOps.BlockRotate o) {
-        Floats x = f(o.x());
+    private void rotatePairs(RotateOps.BlockRotate o) {
         Floats r = f(o.r());
-        Shorts y = memory.shortScratch(o.y().length());
-        tasks.groupTask("rotateRowsBf16", rows(o), RotateTileKernels::rotateRowsBf16, at(x.at(), r.at(), y.at()),
-                x.array(), r.array(), y.array(), o.N(), o.d(), o.b(), o.stored(), flag(o.transpose()));
-        return y;
+        // of two arrays, the one that does not hold the operand is one that the task has anyway
+        Floats x = packed(o.x()) ? r : f(o.x());
+        Floats y = packed(o.y()) ? r : f(o.y());
+        Ints xPairs = pairs(packed(o.x()) ? o.x() : o.y());
+        Ints yPairs = pairs(packed(o.y()) ? o.y() : o.x());
+        tasks.groupTask("rotatePairs", rows(o), RotatePairKernels::rotatePairs,
+                at(x.at(), xPairs.at(), r.at(), y.at(), yPairs.at()), x.array(), xPairs.array(), r.array(), y.array(),
+                yPairs.array(), o.N(), o.d(), o.b(), o.stored(), flag(o.transpose()), flag(packed(o.x())),
+                flag(packed(o.y())), flag(o.accumulate()));
     }
 
     private static Grid rows(RotateOps.BlockRotate o) {
@@ -68,19 +72,27 @@ final class RotateTornado extends OpLowering {
     /// The rows are divided into parts, each of several tiles, so that few blocks still give enough work groups. The parts are
     /// added afterwards; so are the gradients of blocks that share one rotation.
     private void blockRotateGrad(RotateOps.BlockRotateGrad o) {
-        Floats x = f(o.x());
-        Floats dY = f(o.dY());
+        boolean packedX = packed(o.x());
+        boolean packedY = packed(o.dY());
         int size = o.stored() * o.b() * o.b();
         int shares = o.d() / o.b() / o.stored();
         int parts = workGroups ? Math.clamp(o.N() / (4 * RotateTileKernels.TILE), 1, 16) : 1;
         boolean summed = parts * shares > 1;
         Floats dR = summed ? scratch((long) parts * o.d() * o.b()) : f(o.dR());
+        Floats x = packedX ? dR : f(o.x());
+        Floats dY = packedY ? dR : f(o.dY());
         int[] at = at(x.at(), dY.at(), dR.at());
-        if (workGroups) {
-            int side = RotateTileKernels.SIDE;
-            int tiles = Math.ceilDiv(o.b(), RotateTileKernels.TILE);
-            tasks.groupTask("rotateGradTile", new Grid(o.d() / o.b() * tiles * tiles * side, parts * side, side, side),
-                    RotateTileKernels::rotateGradTile, at, x.array(), dY.array(), dR.array(), o.N(), o.d(), o.b(),
+        int side = RotateTileKernels.SIDE;
+        int tiles = Math.ceilDiv(o.b(), RotateTileKernels.TILE);
+        Grid grid = new Grid(o.d() / o.b() * tiles * tiles * side, parts * side, side, side);
+        if (packedX || packedY) {
+            Ints xPairs = pairs(packedX ? o.x() : o.dY());
+            Ints dYPairs = pairs(packedY ? o.dY() : o.x());
+            tasks.groupTask("rotateGradPairs", grid, RotatePairKernels::rotateGradPairs,
+                    at(x.at(), xPairs.at(), dY.at(), dYPairs.at(), dR.at()), x.array(), xPairs.array(), dY.array(),
+                    dYPairs.array(), dR.array(), o.N(), o.d(), o.b(), tiles, parts, flag(packedX), flag(packedY));
+        } else if (workGroups) {
+            tasks.groupTask("rotateGradTile", grid, RotateTileKernels::rotateGradTile, at, x.array(), dY.array(), dR.array(), o.N(), o.d(), o.b(),
                     tiles, parts);
         } else
             tasks.task("blockRotateGrad", items(o.d() * o.b()), RotateKernels::blockRotateGrad, at, x.array(),

@@ -21,6 +21,9 @@ public final class TornadoBackend implements Backend {
     private static final String WORK_GROUPS = "gyre.device.groups";
     /// `false`: attention in F32 also where `precision: bf16`, for GPUs older than compute capability 8.0 and for comparisons.
     private static final String TENSOR_CORES = "gyre.device.tensorcores";
+    /// `true`: products by cuBLAS, attention on tensor cores and activations in BF16 on the stand-in too, with the library that
+    /// `gyre.cublas` names; for tests.
+    private static final String ON_STAND_IN = "gyre.device.standin.cublas";
     /// `true`: launch task graphs on `cuda:N` as CUDA graphs. Off by default: so far run on an emulated device only.
     private static final String CUDA_GRAPHS = "gyre.device.cudagraphs";
     /// [#logits()] of a GPU with at least 64 GiB.
@@ -55,7 +58,8 @@ public final class TornadoBackend implements Backend {
         boolean workGroups = asked == null
                 ? device.getDeviceType() == TornadoDeviceType.GPU && device.getDeviceLocalMemorySize() >= GROUP_MEMORY
                 : Boolean.parseBoolean(asked);
-        if (device.getTornadoVMBackend() != TornadoVMBackendType.CUDA) {
+        boolean standsIn = Boolean.getBoolean(ON_STAND_IN) && !TornadoDevices.sdkPresent();
+        if (device.getTornadoVMBackend() != TornadoVMBackendType.CUDA && !standsIn) {
             if (precision != Precision.F32)
                 throw new DeviceException(
                         "precision " + text(precision) + " needs cuBLAS, which only devices cuda:N have;"
@@ -65,7 +69,7 @@ public final class TornadoBackend implements Backend {
         String missing = CuBlas.missing();
         if (missing == null)
             return new TornadoBackend(name, device,
-                    new Lowering.Choice(workGroups, precision, precision == Precision.BF16 && tensorCores(),
+                    new Lowering.Choice(workGroups || standsIn, precision, precision == Precision.BF16 && tensorCores(),
                             cudaGraphs()),
                     ", products by cuBLAS in " + text(precision));
         if (precision != Precision.F32)
@@ -97,6 +101,12 @@ public final class TornadoBackend implements Backend {
         return new TornadoBackend(name, TornadoDevices.find(name),
                 new Lowering.Choice(true, precision, false, cudaGraphs()),
                 "");
+    }
+
+    /// As `precision: bf16` on a GPU with cuBLAS and tensor cores, whatever its type.
+    static TornadoBackend inBf16(String name) {
+        return new TornadoBackend(name, TornadoDevices.find(name),
+                new Lowering.Choice(true, Precision.BF16, true, cudaGraphs()), "");
     }
 
     /// The device of that name with attention on tensor cores, whatever its type; the stand-in executes their instructions.
@@ -133,6 +143,11 @@ public final class TornadoBackend implements Backend {
     public Precision precision(ProductOps.MatMul product) {
         Precision p = choice.cuBlas();
         return p != null && ProductCuBlas.takes(product) ? p : Precision.F32;
+    }
+
+    @Override
+    public Precision activationPrecision() {
+        return choice.packs() ? Precision.BF16 : Precision.F32;
     }
 
     @Override
@@ -187,14 +202,15 @@ public final class TornadoBackend implements Backend {
 
     private static DevicePlan outline(List<Program> programs, boolean doubled, Lowering.Choice choice, long maxArray) {
         return DevicePlan.outline(programs,
-                new DeviceMemory(programs, _ -> DeviceMemory.Nf4Form.of(doubled), maxArray), choice);
+                new DeviceMemory(programs, choice, _ -> DeviceMemory.Nf4Form.of(doubled), maxArray), choice);
     }
 
     @Override
     public Session open(List<Program> programs) {
         // whether NF4 weights are double-quantised is known only when they are bound; the session checks again then
         DeviceMemory memory =
-                new DeviceMemory(programs, _ -> DeviceMemory.Nf4Form.of(true), TornadoDevices.maxArray(device));
+                new DeviceMemory(programs, choice, _ -> DeviceMemory.Nf4Form.of(true),
+                        TornadoDevices.maxArray(device));
         requireMemory(name, device, memory.residentBytes()); // first: a buffer longer than any array cannot be lowered
         DevicePlan outline = DevicePlan.outline(programs, memory, choice);
         requireMemory(name, device, outline.bytes());

@@ -252,7 +252,7 @@ final class TornadoSession implements Session {
             return p;
         if (!unbound.isEmpty())
             throw new IllegalStateException("weights without values: " + unbound);
-        p = DevicePlan.of(programs, new DeviceMemory(programs,
+        p = DevicePlan.of(programs, new DeviceMemory(programs, choice,
                 w -> DeviceMemory.Nf4Form.of((HostData.NF4) Objects.requireNonNull(weights.get(w))),
                 TornadoDevices.maxArray(device)), choice);
         // only now is known how NF4 weights are stored

@@ -53,19 +53,15 @@ class CudaCodeTest {
         String code = System.getenv("GYRE_CUDA_CODE");
         assumeTrue(code != null && TornadoDevices.list().getFirst().name().equals("cuda:0"), "run by .ci/cuda");
         HostCuBlas.load(); // a library that needs no GPU, so that what surrounds its calls is compiled
-        List<TornadoBackend> backends =
-                List.of(TornadoBackend.withWorkGroups("cuda:0"), TornadoBackend.open("cuda:0", Precision.BF16));
-        for (OpCase c : cases())
-            for (TornadoBackend b : backends) {
-                OpCase.Setup setup = c.setup(Layout.PLAIN);
-                Program p = setup.program(c.name());
-                try (Session s = b.open(List.of(p))) {
-                    setup.weights().forEach(s::bind);
-                    s.run(p);
-                }
-            }
+        TornadoBackend f32 = TornadoBackend.withWorkGroups("cuda:0");
+        TornadoBackend bf16 = TornadoBackend.open("cuda:0", Precision.BF16);
+        for (OpCase c : cases()) {
+            compile(c, Layout.PLAIN, f32);
+            compile(c, Layout.PLAIN, bf16);
+            compile(c, Layout.ARENA, bf16);
+        }
         Map<String, Map<String, Use>> used = read(Path.of(code));
-        assertThat(used).containsKeys("tick", "toBf16", "rotateRows");
+assertThat(used).containsKeys("tick", "toBf16", "rotateRows", "rotatePairs");
         used.forEach((kernel, by) -> {
             assertThat(by.keySet()).as(kernel).containsExactlyInAnyOrderElementsOf(ARCHITECTURES);
             by.forEach((architecture, u) -> {
@@ -76,6 +72,15 @@ class CudaCodeTest {
         });
         if ("write".equals(System.getProperty("gyre.docs")))
             Files.writeString(TABLE, table(used));
+    }
+
+    private static void compile(OpCase c, Layout layout, TornadoBackend on) {
+        OpCase.Setup setup = c.setup(layout);
+        Program p = setup.program(c.name());
+        try (Session s = on.open(List.of(p))) {
+            setup.weights().forEach(s::bind);
+            s.run(p);
+        }
     }
 
     /// Those of a layer, and an odd size of each operation that it does not have.

@@ -15,6 +15,8 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 /// Loops over more than 2^30 elements, as `full` fine-tuning of 1.07 billion weights has them. Nothing of that size is allocated.
 class LongLoopsTest {
+    private static final Lowering.Choice CHOICE = new Lowering.Choice(true, null, false, false);
+
     /// The loop that TornadoVM makes of `for (@Parallel int i = 0; i < n; i++)`, of the last work items, in the same `int`s.
     @ParameterizedTest
     @ValueSource(ints = {1, 1000, (1 << 30) - 1, 1 << 30, (1 << 30) + 1, 1_200_000_000, DeviceMemory.MAX_PART})
@@ -48,8 +50,7 @@ class LongLoopsTest {
                 .add(new ElementOps.Copy(p, m)).add(new ElementOps.Axpy(2f, p, g)).add(new ElementOps.Scale(2f, p, v))
                 .add(new ElementOps.Scale(2f, p, p)).add(new ElementOps.Add(p, g, m)).build());
         DevicePlan plan = DevicePlan.outline(programs,
-                new DeviceMemory(programs, _ -> DeviceMemory.Nf4Form.of(true), Long.MAX_VALUE),
-                new Lowering.Choice(true, null, false, false));
+                new DeviceMemory(programs, CHOICE, _ -> DeviceMemory.Nf4Form.of(true), Long.MAX_VALUE), CHOICE);
         int grids = 0;
         for (TaskGraphs.Graph graph : plan.tasks.graphs())
             for (String id : graph.names()) {

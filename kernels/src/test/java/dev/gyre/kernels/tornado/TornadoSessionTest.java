@@ -162,7 +162,8 @@ class TornadoSessionTest {
             s.run(chain);
             assertThat(s.read(end)).containsOnly(1f);
             long activations = 4L * 2 * 5000;
-            assertThat(new DeviceMemory(List.of(chain), _ -> DeviceMemory.Nf4Form.of(true), Long.MAX_VALUE).floats
+            assertThat(new DeviceMemory(List.of(chain), new Lowering.Choice(true, null, false, false),
+                    _ -> DeviceMemory.Nf4Form.of(true), Long.MAX_VALUE).floats
                     .bytes()).isBetween(activations, activations + 400);
         }
     }

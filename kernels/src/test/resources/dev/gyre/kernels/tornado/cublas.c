@@ -81,13 +81,12 @@ int cublasGemmEx(context *handle, int transa, int transb, int m, int n, int k, c
         return INVALID_VALUE;
     int floats = atype == R_32F && (compute == COMPUTE_32F || compute == COMPUTE_32F_FAST_TF32);
     int brains = atype == R_16BF && compute == COMPUTE_32F;
-    if (atype != btype || ctype != R_32F || !(floats || brains) || algo != GEMM_DEFAULT)
+    if (atype != btype || !(ctype == R_32F || (ctype == R_16BF && brains)) || !(floats || brains) || algo != GEMM_DEFAULT)
         return NOT_SUPPORTED;
     if (complaints && complaints--)
         printf("multiplying\n[TornadoVM-CUDA-JNI] ERROR : cuLaunchKernel -> Returned: 700 (CUDA_ERROR_ILLEGAL_ADDRESS)\n");
     int tf32 = compute == COMPUTE_32F_FAST_TF32;
     float factor = *(const float *) alpha, old = *(const float *) beta;
-    float *out = c;
     for (long j = 0; j < n; j++)
         for (long i = 0; i < m; i++) {
             float sum = 0;
@@ -96,8 +95,16 @@ int cublasGemmEx(context *handle, int transa, int transb, int m, int n, int k, c
                 float y = element(b, btype, transb ? j + p * ldb : p + j * ldb);
                 sum += tf32 ? rounded(x, 10) * rounded(y, 10) : x * y;
             }
-            float *at = out + i + j * ldc;
-            *at = factor * sum + (old == 0 ? 0 : old * *at);
+            long at = i + j * ldc;
+            float value = factor * sum + (old == 0 ? 0 : old * element(c, ctype, at));
+            if (ctype == R_32F) {
+                ((float *) c)[at] = value;
+            } else {
+                uint32_t bits;
+                value = rounded(value, 7);
+                memcpy(&bits, &value, 4);
+                ((uint16_t *) c)[at] = (uint16_t) (bits >> 16);
+            }
         }
     return SUCCESS;
 }

@@ -42,6 +42,7 @@ public final class TaskDir implements AutoCloseable {
 
     private final Path directory;
     private final TaskConfig config;
+    private final SentenceFiles sentences;
     private final List<SafeTensors> files;
     private final Map<String, SafeTensors> stored;
     /// Names in the files, by those in the model.
@@ -58,9 +59,11 @@ public final class TaskDir implements AutoCloseable {
         }
     }
 
-    private TaskDir(Path directory, TaskConfig config, List<SafeTensors> files, Map<String, SafeTensors> stored) {
+    private TaskDir(Path directory, TaskConfig config, SentenceFiles sentences, List<SafeTensors> files,
+            Map<String, SafeTensors> stored) {
         this.directory = directory;
         this.config = config;
+        this.sentences = sentences;
         this.files = files;
         this.stored = stored;
     }
@@ -98,7 +101,8 @@ public final class TaskDir implements AutoCloseable {
                     + " transformers then takes them as probabilities of classes in DeBERTa, which Gyre does not train;"
                     + " write \"problem_type\": \"multi_label_classification\"");
         TaskDir other = new TaskDir(directory,
-                dir.config.with(new Head(h.pooling(), h.stages(), otherwise, h.outputs())), dir.files, dir.stored);
+                dir.config.with(new Head(h.pooling(), h.stages(), otherwise, h.outputs())), dir.sentences, dir.files,
+                dir.stored);
         other.names.putAll(dir.names);
         other.warnings.addAll(dir.warnings);
         return other;
@@ -112,10 +116,14 @@ public final class TaskDir implements AutoCloseable {
         if (json.hasNonNull("quantization_config"))
             throw new FormatException(file, "quantization_config: quantised models of this kind are not read; give the"
                     + " model in 16 or 32 bits, and let Gyre quantise it (model.base)");
-        TaskConfig config = pooled(directory, config(file, json, head));
+        TaskConfig given = config(file, json, head);
+        boolean embeds = given.head().problem() == Problem.EMBEDDING;
+        SentenceFiles sentences = embeds ? SentenceFiles.of(directory) : SentenceFiles.NONE;
+        TaskConfig config = sentences.pooling() == null ? given
+                : given.with(new Head(sentences.pooling(), List.of(), Problem.EMBEDDING, given.hiddenSize()));
         List<SafeTensors> files = new ArrayList<>();
         try {
-            TaskDir opened = new TaskDir(directory, config, files, ModelDir.locate(directory, files));
+            TaskDir opened = new TaskDir(directory, config, sentences, files, ModelDir.locate(directory, files));
             opened.name(head != null);
             files = List.of();
             return opened;
@@ -170,18 +178,6 @@ public final class TaskDir implements AutoCloseable {
                 default -> "single_label_classification";
             });
         return o;
-    }
-
-    /// sentence-transformers says in a file of its own how it pools.
-    private static TaskConfig pooled(Path directory, TaskConfig c) {
-        Path file = directory.resolve("1_Pooling").resolve(CONFIG);
-        if (c.head().problem() != Problem.EMBEDDING || !Files.isRegularFile(file))
-            return c;
-        ObjectNode json = Json.readObject(file);
-        Pooling pooling = json.path("pooling_mode_cls_token").asBoolean(false) ? Pooling.FIRST
-                : json.path("pooling_mode_lasttoken").asBoolean(false) ? Pooling.LAST : Pooling.MEAN;
-        Head head = new Head(pooling, List.of(), Problem.EMBEDDING, c.hiddenSize());
-        return c.with(head);
     }
 
     /// Finds each tensor under one of its names.
@@ -267,6 +263,17 @@ public final class TaskDir implements AutoCloseable {
 
     public TaskConfig config() {
         return config;
+    }
+
+    /// Most tokens of a text: those that the model has positions for, or fewer where sentence-transformers cuts the texts
+    /// that it embeds (`max_seq_length`).
+    public int longestText() {
+        return Math.min(config.maxPositions(), sentences.longest());
+    }
+
+    /// Whether texts are put into lower case before they are embedded, as sentence-transformers does where its files say so.
+    public boolean lowerCase() {
+        return sentences.lowerCase();
     }
 
     public List<String> warnings() {

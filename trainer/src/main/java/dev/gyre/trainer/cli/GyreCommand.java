@@ -44,7 +44,7 @@ public abstract class GyreCommand implements Callable<Integer> {
         if (!hasWorkers() && Mpi.isLaunched(System.getenv()))
             throw new UsageException(
                     "this command was started as one of several workers, by mpirun or srun, and only gyre"
-                            + " train has workers; start it by itself");
+                            + " train and gyre pretrain have workers; start it by itself");
         return Reading.within(screen()::status, this::run);
     }
 }

@@ -8,7 +8,9 @@ import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.ConfigWriter;
 import dev.gyre.trainer.config.Preset;
 import dev.gyre.trainer.config.RunConfig;
+import dev.gyre.trainer.config.TaskRunConfig;
 import dev.gyre.trainer.plan.RunDraft;
+import dev.gyre.trainer.task.TaskDraft;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -99,17 +101,28 @@ final class InitCommand extends GyreCommand {
         if (!print)
             AtomicFiles.requireNewFile(to);
         screen().status("looking at the model and the examples ...");
-        RunDraft draft = RunDraft.of(model, data, valid, set, RunDraft.Machine.here());
-        screen().done();
-        String yaml = draft.yaml(print ? "run.yaml" : to.toString(), Version.called());
+        String name = print ? "run.yaml" : to.toString();
+        String yaml;
+        List<String> summary;
         // what is written is what was planned
-        ConfigReader.parseWithInputs(to.toString(), yaml, RunConfig.class, List.of());
+        if (TaskDraft.is(model, set)) {
+            TaskDraft draft = TaskDraft.of(model, data, valid, set, RunDraft.Machine.here());
+            yaml = draft.yaml(name, Version.called());
+            summary = draft.summary();
+            ConfigReader.parseWithInputs(to.toString(), yaml, TaskRunConfig.class, List.of());
+        } else {
+            RunDraft draft = RunDraft.of(model, data, valid, set, RunDraft.Machine.here());
+            yaml = draft.yaml(name, Version.called());
+            summary = draft.summary();
+            ConfigReader.parseWithInputs(to.toString(), yaml, RunConfig.class, List.of());
+        }
+        screen().done();
         if (print) {
             screen().part(yaml);
             return ExitCode.OK;
         }
         AtomicFiles.write(to, yaml);
-        screen().line(String.join(" · ", draft.summary()));
+        screen().line(String.join(" · ", summary));
         screen().result("wrote " + to + "; start it: " + Version.called() + " train " + to);
         return ExitCode.OK;
     }

@@ -17,6 +17,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.function.ToIntFunction;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
@@ -44,7 +45,7 @@ public final class Launcher {
     }
 
     /// Starts this command again as `n` workers with the machine's `mpirun`, and waits for them.
-    static int start(int n) {
+    private static int start(int n) {
         if (n < 1)
             throw new InputException("--workers " + n + ": give at least 1");
         Path mpirun = find("mpirun", "mpiexec", "mpirun.openmpi", "mpirun.mpich");
@@ -63,8 +64,11 @@ public final class Launcher {
             if ("root".equals(System.getProperty("user.name")))
                 command.add("--allow-run-as-root");
         }
-        // before other options, of which one may say the same
+        // Open MPI's mpirun takes a program named java for one of its own Java programs: every argument that contains "cp",
+        // such as device=cpu, is to it a class path, which it changes
+        command.add("env");
         command.add(me.command().orElse("java"));
+        // before other options, of which one may say the same
         command.add("-XX:ActiveProcessorCount=" + Math.max(1, Runtime.getRuntime().availableProcessors() / n));
         for (int i = 0; i < arguments.length; i++) {
             if (arguments[i].equals("--workers"))
@@ -109,7 +113,7 @@ public final class Launcher {
     }
 
     /// The workers that a launcher has started along with this process; alone without one.
-    static Collective join(Screen screen) {
+    private static Collective join(Screen screen) {
         Map<String, String> environment = System.getenv();
         try {
             return Mpi.join(environment, line -> screen.note("gyre: " + line));
@@ -129,8 +133,25 @@ public final class Launcher {
         return configured;
     }
 
+    /// Runs a command as one of several workers, if a launcher started them or the user asks for them.
+    ///
+    /// @param workers that the user asks for; with more than one this process only starts them
+    static int among(int workers, Screen screen, ToIntFunction<Collective> command) {
+        if (workers != 1)
+            return start(workers);
+        try (Collective all = join(screen)) {
+            try {
+                return command.applyAsInt(all);
+            } catch (RuntimeException | Error e) {
+                if (all.size() > 1)
+                    end(e, all, screen);
+                throw e;
+            }
+        }
+    }
+
     /// Ends all workers because this one failed. What all have seen alike the first one says.
-    static void end(Throwable e, Collective all, Screen screen) {
+    private static void end(Throwable e, Collective all, Screen screen) {
         if (all.rank() > 0 && e instanceof GyreException)
             try {
                 Thread.sleep(FIRST_SPEAKS);

@@ -1,12 +1,16 @@
 package dev.gyre.trainer.cli;
 
+import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.devices.Devices;
 import dev.gyre.trainer.cli.screen.ExitCode;
 import dev.gyre.trainer.cli.screen.Text;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.RunConfig;
+import dev.gyre.trainer.config.TaskRunConfig;
+import dev.gyre.trainer.loop.TrainListener;
 import dev.gyre.trainer.plan.RunDevice;
 import dev.gyre.trainer.run.LrFinder;
+import dev.gyre.trainer.task.TaskTraining;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -44,10 +48,26 @@ final class LrFindCommand extends GyreCommand {
 
     @Override
     protected int run() {
+        if (ConfigReader.has(file, "task")) {
+            TaskRunConfig c = ConfigReader.readWithInputs(file, TaskRunConfig.class, set);
+            Backend backend = Devices.open(c.device(), c.precision()).backend();
+            try (TaskTraining t = new TaskTraining(c, backend)) {
+                show(LrFinder.find((n, lr, listeners, stop) -> t.ramp(backend, n, lr, listeners, stop), steps, from, to,
+                        this::status), c.train().lr());
+            }
+            return ExitCode.OK;
+        }
         RunConfig c = ConfigReader.readWithInputs(file, RunConfig.class, set);
-        Devices.Chosen device = RunDevice.open(c);
-        LrFinder.Found f = LrFinder.find(c, device.backend(), steps, from, to, s -> screen().status(
-                Text.format("step %d of %d · lr %.1e · loss %.4f", s.t(), steps, s.lr(), s.loss())));
+        show(LrFinder.find(c, RunDevice.open(c).backend(), steps, from, to, this::status), c.train().lr());
+        return ExitCode.OK;
+    }
+
+    private void status(TrainListener.Step s) {
+        screen().status(Text.format("step %d of %d · lr %.1e · loss %.4f", s.t(), steps, s.lr(), s.loss()));
+    }
+
+    /// @param now learning rate of the run
+    private void show(LrFinder.Found f, double now) {
         screen().done();
         table(f.points());
         screen().result("");
@@ -58,12 +78,11 @@ final class LrFindCommand extends GyreCommand {
                         f.lowest() < to / 2 ? Text.format("; it rises slowly after %.1e", f.lowest()) : ""));
         if (Double.isNaN(f.steepest())) {
             screen().result("it never fell: start lower (--from), take more steps (--steps), or larger batches");
-            return ExitCode.OK;
+            return;
         }
         screen().result(
                 Text.format("it falls fastest at %.1e: a train.lr to try (now %.1e); it is lowest at %.1e, which is"
-                        + " too high for a run", f.steepest(), c.train().lr(), f.lowest()));
-        return ExitCode.OK;
+                        + " too high for a run", f.steepest(), now, f.lowest()));
     }
 
     private void table(List<LrFinder.Point> points) {

@@ -68,10 +68,10 @@ final class PlanCommand extends GyreCommand {
         if (context != null)
             throw new UsageException("--context belongs to --serve N");
         if (ConfigReader.has(file, "task")) {
-            if (limit != null || workers != 1)
-                throw new UsageException(file + ": --limit and --workers plan runs of language models; this one has a"
-                        + " task");
-            return TaskScreen.plan(screen(), file, set);
+            if (workers != 1)
+                throw new UsageException(file + ": --workers plans runs of language models; this one has a task, and"
+                        + " each of its workers takes what is shown without it");
+            return TaskScreen.plan(screen(), file, set, limit);
         }
         RunConfig c = ConfigReader.read(file, RunConfig.class, set);
         long most = limit == null ? 0 : size(limit);

@@ -1,5 +1,6 @@
 package dev.gyre.trainer.cli;
 
+import dev.gyre.dist.Collective;
 import dev.gyre.kernels.devices.Devices;
 import dev.gyre.trainer.cli.screen.RunScreen;
 import dev.gyre.trainer.cli.screen.Text;
@@ -51,10 +52,24 @@ final class PretrainCommand extends GyreCommand {
             description = "Print one JSON object a line, as in metrics.jsonl, in place of text; the log keeps the text.")
     boolean json;
 
+    @Option(names = "--workers", paramLabel = "N",
+            description = "Share each step among N processes on this machine, started by mpirun; same result. Several"
+                    + " machines: start gyre pretrain with mpirun or srun.")
+    int workers = 1;
+
+    @Override
+    protected boolean hasWorkers() {
+        return true;
+    }
+
     @Override
     protected int run() {
         if (json)
             screen().json();
+        return Launcher.among(workers, screen(), this::run);
+    }
+
+    private int run(Collective workers) {
         List<String> all = new ArrayList<>();
         add(all, "model.preset", preset);
         add(all, "data.train", data);
@@ -65,10 +80,12 @@ final class PretrainCommand extends GyreCommand {
         PretrainConfig c = file == null
                 ? ConfigReader.parseWithInputs("command line", "", PretrainConfig.class, all)
                 : ConfigReader.readWithInputs(file, PretrainConfig.class, all);
-        Devices.Chosen device = Devices.open(c.device(), c.precision());
+        Devices.Chosen device = Devices.open(Launcher.device(c.device()), c.precision());
+        if (workers.rank() > 0)
+            return TrainCommand.follow(Pretraining.training(c), device.backend(), workers);
         RunDir.check(Path.of(c.output().dir()), resume);
         LanguageTraining training = Pretraining.training(c);
-        try (TrainingRun<?> run = TrainingRun.open(training, resume, device.backend(), Version.number())) {
+        try (TrainingRun<?> run = TrainingRun.open(training, resume, device.backend(), Version.number(), workers)) {
             var m = training.model().config();
             String model = "new, " + Text.big(training.model().parameters()) + " parameters · " + m.shape().layers()
                     + " layers of width "

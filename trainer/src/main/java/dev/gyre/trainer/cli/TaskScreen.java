@@ -125,7 +125,9 @@ final class TaskScreen {
         return ExitCode.OK;
     }
 
-    static int plan(Screen screen, Path file, List<String> set) {
+    /// @param limit a size, for the largest batch and length within it; or null
+    static int plan(Screen screen, Path file, List<String> set, @Nullable String limit) {
+        long most = limit == null ? 0 : PlanCommand.size(limit);
         TaskRunConfig c = ConfigReader.readWithInputs(file, TaskRunConfig.class, set);
         Backend backend = new CpuBackend();
         try (TaskTraining t = new TaskTraining(c, backend)) {
@@ -146,8 +148,25 @@ final class TaskScreen {
                         Text.bytes(of(by, Role.PARAM) + of(by, Role.GRAD) + of(by, Role.STATE)),
                         Text.bytes(of(by, Role.ACTIVATION)), Text.bytes(plan.memory().bytes())));
             }
+            screen.result("");
+            screen.result("the process of this run: " + Text.bytes(t.peak()));
+            if (limit != null)
+                screen.result("within " + limit + ": " + fitting(t, c, most));
         }
         return ExitCode.OK;
+    }
+
+    private static String fitting(TaskTraining t, TaskRunConfig c, long most) {
+        boolean images = t.model().config().images();
+        int batch = t.largestBatch(most);
+        String at = images ? "" : " at seq_len " + t.longest();
+        String batches = batch == 0 ? "no micro_batch fits" + at
+                : "train.micro_batch " + batch + at + (batch == t.trainExamples() ? " (all examples)" : "");
+        if (images)
+            return batches;
+        int length = t.largestLength(most);
+        return batches + (length == 0 ? "; no seq_len fits at micro_batch " + c.train().microBatch()
+                : "; train.seq_len " + length + " at micro_batch " + c.train().microBatch());
     }
 
     private static long of(Map<Role, Long> by, Role role) {

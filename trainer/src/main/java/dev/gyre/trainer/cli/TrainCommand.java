@@ -72,20 +72,12 @@ final class TrainCommand extends GyreCommand {
             screen().json();
         if (withParent)
             endWithParent();
-        if (workers != 1)
-            return Launcher.start(workers);
-        try (Collective all = Launcher.join(screen())) {
-            try {
-                if (ConfigReader.has(file, "preference"))
-                    return PreferenceScreen.train(screen(), file, set, resume, watch, all);
-                return ConfigReader.has(file, "task")
-                        ? TaskScreen.train(screen(), file, set, resume, watch, all) : run(all);
-            } catch (RuntimeException | Error e) {
-                if (all.size() > 1)
-                    Launcher.end(e, all, screen());
-                throw e;
-            }
-        }
+        return Launcher.among(workers, screen(), all -> {
+            if (ConfigReader.has(file, "preference"))
+                return PreferenceScreen.train(screen(), file, set, resume, watch, all);
+            return ConfigReader.has(file, "task")
+                    ? TaskScreen.train(screen(), file, set, resume, watch, all) : run(all);
+        });
     }
 
     @Override

@@ -6,6 +6,7 @@ import dev.gyre.model.adapter.Tuning;
 import dev.gyre.model.options.Conflict;
 import dev.gyre.model.options.Key;
 import dev.gyre.model.weights.Storage;
+import java.nio.file.Path;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
@@ -67,12 +68,26 @@ public record TaskRunConfig(
     public record Data(
             @Key(doc = "training examples: .jsonl or .csv, a folder of images by class, or an IDX file of images",
                     example = "data/train.jsonl", input = true) String train,
-            @Key(doc = "validation examples; without them nothing is evaluated", def = "null",
-                    example = "data/valid.jsonl", input = true) @Nullable String valid,
+            @Key(doc = "validation examples: a file or folder, or how many of the training examples are held out for it,"
+                    + " such as 10% or 200; without them nothing is evaluated", def = "null",
+                    example = "data/valid.jsonl", input = true) @Nullable DataFiles valid,
             @Key(doc = "key or column of the text, or of the list of words of a row", def = "text") String text,
             @Key(doc = "key or column of a second text; null: none", def = "null") @Nullable String pair,
             @Key(doc = "key or column of the label, labels or number", def = "label") String label,
             @Key(doc = "images are mirrored at random while training", def = "false") boolean flip) {
+        public Data {
+            DataFiles.Split s = valid == null ? null : valid.split();
+            if (s != null && (s.count() < 0 || s.count() == 0 && !(s.share() > 0 && s.share() < 1)))
+                throw new Conflict("valid", "valid: " + valid + " must be above 0 % and below 100 %, or a number of"
+                        + " examples above 0");
+            if (valid != null && valid.names().size() > 1)
+                throw new Conflict("valid", "valid: " + valid + ": give one file, or one folder of images");
+        }
+
+        /// The file or folder of validation examples; null where there is none.
+        public @Nullable Path validFile() {
+            return valid == null || valid.split() != null ? null : Path.of(valid.names().getFirst());
+        }
     }
 
     public record Eval(

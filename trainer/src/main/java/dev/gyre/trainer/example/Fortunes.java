@@ -32,6 +32,9 @@ public final class Fortunes {
     private static final int PAIRS = 300;
     private static final int SHORTEST = 20;
     private static final int LONGEST = 200;
+    /// Of texts that are cut in half: with less in them, the halves have nothing in common that a model could see.
+    private static final int SHORTEST_HALVED = 240;
+    private static final int LONGEST_HALVED = 800;
 
     private Fortunes() {
     }
@@ -54,7 +57,7 @@ public final class Fortunes {
         Set<String> twice = new HashSet<>();
         for (String c : CATEGORIES)
             if (Files.isRegularFile(from.resolve(c))) {
-                List<String> texts = texts(from.resolve(c));
+                List<String> texts = texts(from.resolve(c), SHORTEST, LONGEST);
                 texts.forEach(t -> {
                     if (!seen.add(t))
                         twice.add(t);
@@ -82,6 +85,9 @@ public final class Fortunes {
         List<String> first = new ArrayList<>();
         List<String> second = new ArrayList<>();
         halves(from, first, second);
+        if (first.isEmpty())
+            throw new InputException(from + ": has no texts of " + SHORTEST_HALVED + " to " + LONGEST_HALVED
+                    + " characters in " + String.join(", ", OTHERS) + "; install the package: apt-get install fortunes");
         return new Data(train, valid, lessons.size(), held.size(), List.copyOf(all.keySet()), first, second);
     }
 
@@ -93,8 +99,7 @@ public final class Fortunes {
         List<String> texts = new ArrayList<>();
         for (String c : OTHERS)
             if (Files.isRegularFile(from.resolve(c)))
-                texts.addAll(texts(from.resolve(c)));
-        texts.removeIf(t -> t.length() < 4 * SHORTEST);
+                texts.addAll(texts(from.resolve(c), SHORTEST_HALVED, LONGEST_HALVED));
         Collections.shuffle(texts, new Random(2));
         for (String t : texts.subList(0, Math.min(PAIRS, texts.size()))) {
             int at = t.indexOf(' ', t.length() / 2);
@@ -106,13 +111,13 @@ public final class Fortunes {
     }
 
     /// The texts of a file, which lines of one per cent sign part, each on one line.
-    private static List<String> texts(Path file) {
+    private static List<String> texts(Path file, int shortest, int longest) {
         try {
             List<String> out = new ArrayList<>();
             String all = new String(Files.readAllBytes(file), StandardCharsets.UTF_8);
             for (String t : all.split("(?m)^%\\s*$")) {
                 String line = t.replaceAll("\\s+", " ").strip();
-                if (line.length() >= SHORTEST && line.length() <= LONGEST && !out.contains(line))
+                if (line.length() >= shortest && line.length() <= longest && !out.contains(line))
                     out.add(line);
             }
             return out;

@@ -304,12 +304,12 @@ public final class HubDownload implements AutoCloseable {
                 try (HubCache.Lock _ = cache.lock(listing.name, f,
                         () -> waiting.put(f.path(),
                                 "another process fetches " + f.path() + "; waiting for it"))) {
-                            waiting.remove(f.path());
-                            if (!cache.hasBlob(listing.name, f) && !cache.has(listing.name, listing.commit, f))
-                                content(f);
-                            if (!cache.has(listing.name, listing.commit, f))
-                                cache.link(listing.name, listing.commit, f);
-                        }
+                                    waiting.remove(f.path());
+                                    if (!cache.hasBlob(listing.name, f) && !cache.has(listing.name, listing.commit, f))
+                                        content(f);
+                                    if (!cache.has(listing.name, listing.commit, f))
+                                        cache.link(listing.name, listing.commit, f);
+                                }
             complete.incrementAndGet();
         }
 

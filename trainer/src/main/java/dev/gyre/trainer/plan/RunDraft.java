@@ -11,14 +11,10 @@ import dev.gyre.trainer.data.ModelText;
 import dev.gyre.trainer.data.RunData;
 import dev.gyre.trainer.data.TokenCache;
 import dev.gyre.trainer.data.TokenizedSet;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
-import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /// A run.yaml that needs no editing: looks at the model, the examples and the memory of the machine, and chooses each key
@@ -41,14 +37,7 @@ public final class RunDraft {
     private final String model;
     private final List<String> data;
     private final @Nullable String valid;
-    private final List<String> settings;
-    private final Map<String, Choice> choices = new LinkedHashMap<>();
-    private final List<String> summary = new ArrayList<>();
-
-    /// @param value in YAML
-    /// @param reason one line; "" where the key speaks for itself
-    private record Choice(String value, String reason) {
-    }
+    private final Draft draft;
 
     /// What the machine has.
     ///
@@ -69,7 +58,7 @@ public final class RunDraft {
         this.model = model;
         this.data = data;
         this.valid = valid;
-        this.settings = settings;
+        this.draft = new Draft(settings);
     }
 
     /// @param model a model directory or a name of the Hugging Face hub
@@ -85,15 +74,12 @@ public final class RunDraft {
     }
 
     private void put(String key, Object value, String reason) {
-        choices.put(key, new Choice(ConfigWriter.yaml(value), reason));
+        draft.put(key, value, reason);
     }
 
     /// The run as far as it is chosen.
     private RunConfig config() {
-        List<String> all = new ArrayList<>();
-        choices.forEach((key, c) -> all.add(key + "=" + c.value));
-        all.addAll(settings);
-        return ConfigReader.parseWithInputs("gyre init", "", RunConfig.class, all);
+        return ConfigReader.parseWithInputs("gyre init", "", RunConfig.class, draft.all());
     }
 
     private void choose(Machine machine) {
@@ -117,14 +103,14 @@ public final class RunDraft {
             length(set, context);
             batches(set, parameters);
             validation(set, parameters);
-            put("output.dir", folder(), "");
+            put("output.dir", Draft.folder(model, data.getFirst()), "");
             fit(machine, files);
             steps(text);
         }
     }
 
     private void method(ModelDir files, long parameters) {
-        summary.add(files.config().family().modelType() + ", " + big(parameters) + " parameters");
+        draft.say(files.config().family().modelType() + ", " + big(parameters) + " parameters");
         if (given("adapter.method") && !chosen("adapter.method").equals("oft"))
             return;
         put("adapter.method", "oft",
@@ -167,7 +153,7 @@ public final class RunDraft {
                             + ") and are cut there";
         }
         put("train.seq_len", T, why);
-        summary.add(many(set.size(), running ? "piece of text" : "example") + ", median "
+        draft.say(many(set.size(), running ? "piece of text" : "example") + ", median "
                 + lengths[lengths.length / 2] + ", longest " + longest + " tokens, "
                 + Math.round(100.0 * set.targets() / Math.max(1, set.tokens())) + " % of them trained");
     }
@@ -223,21 +209,6 @@ public final class RunDraft {
             put("results.answers", 20, "answers that are compared at the end; each takes a while with this model");
     }
 
-    private String folder() {
-        String name = word(Path.of(model)) + "-" + word(Path.of(data.getFirst()));
-        String dir = "runs/" + name;
-        for (int i = 2; Files.exists(Path.of(dir)); i++)
-            dir = "runs/" + name + "-" + i;
-        return dir;
-    }
-
-    private static String word(Path p) {
-        String name = String.valueOf(p.toAbsolutePath().normalize().getFileName()).replaceFirst("@.*", "")
-                .replaceFirst("\\.(jsonl|ndjson|json|csv|tsv|parquet|txt|text|md)(\\.gz)?$", "");
-        String plain = name.toLowerCase(Locale.ROOT).replaceAll("[^a-z0-9._-]+", "-");
-        return plain.isEmpty() || plain.startsWith(".") ? "run" : plain;
-    }
-
     /// Weights as they are stored if they fit, else in 4 bits; then layers that are computed twice.
     private void fit(Machine machine, ModelDir files) {
         RunData.Load load = RunPlan.load(config());
@@ -271,7 +242,7 @@ public final class RunDraft {
                                     + " that it may have here"
                             : "weights in 4 bits (QOFT): the run takes " + gb(e.total())
                                     + ", and as they are stored would not fit into " + gb(machine.memory));
-                    summary.add("memory " + gb(e.total()) + " of " + gb(machine.memory));
+                    draft.say("memory " + gb(e.total()) + " of " + gb(machine.memory));
                     return;
                 }
             }
@@ -285,30 +256,24 @@ public final class RunDraft {
     private void steps(ModelText text) {
         long steps = RunData.read(config(), text).steps();
         put("train.warmup", Math.min(50, steps / 20), "steps in which the learning rate rises; the run has " + steps);
-        if (choices.containsKey("data.valid"))
+        if (draft.has("data.valid"))
             put("eval.every", Math.max(1, steps / 10), "steps between evaluations: ten in all");
         put("output.checkpoint_every", Math.clamp(steps / 5, 10, 200),
                 "steps after which an interrupted run can go on");
-        summary.add(steps + " steps");
+        draft.say(steps + " steps");
     }
 
     private boolean given(String key) {
-        return settings.stream().anyMatch(s -> s.startsWith(key + "="));
+        return draft.given(key);
     }
 
     private String chosen(String key) {
-        for (String s : settings.reversed())
-            if (s.startsWith(key + "="))
-                return s.substring(key.length() + 1).strip();
-        Choice c = choices.get(key);
-        if (c == null)
-            throw new IllegalStateException(key);
-        return c.value;
+        return draft.chosen(key);
     }
 
     /// What was found, in a few words each.
     public List<String> summary() {
-        return List.copyOf(summary);
+        return draft.summary();
     }
 
     /// The file.
@@ -316,41 +281,7 @@ public final class RunDraft {
     /// @param file its name, for the commands in its head
     /// @param called how Gyre is called
     public String yaml(String file, String called) {
-        Map<String, Choice> all = new LinkedHashMap<>(choices);
-        for (String s : settings) {
-            int eq = s.indexOf('=');
-            all.put(s.substring(0, eq).strip(), new Choice(s.substring(eq + 1).strip(), "as given to gyre init"));
-        }
-        Map<String, Map<String, Choice>> sections = new LinkedHashMap<>();
-        for (String section : List.of("model", "adapter", "data", "train", "eval", "results", "output"))
-            sections.put(section, new LinkedHashMap<>());
-        all.forEach((key, c) -> {
-            int dot = key.indexOf('.');
-            sections.computeIfAbsent(dot < 0 ? "" : key.substring(0, dot), _ -> new LinkedHashMap<>())
-                    .put(key.substring(dot + 1), c);
-        });
-        StringBuilder out = new StringBuilder("# Written by gyre init; ready to run:\n#\n");
-        for (String command : List.of("train", "plan", "data", "check"))
-            out.append(String.format("#   %s %-5s %s%s%n", called, command, file, switch (command) {
-                case "plan" -> "     memory of every method over every base";
-                case "data" -> "     the examples as the model sees them";
-                case "check" -> "     every key with its value";
-                default -> "";
-            }));
-        out.append("#\n# ").append(String.join(" · ", summary)).append('\n');
-        sections.forEach((name, keys) -> {
-            if (keys.isEmpty())
-                return;
-            String indent = name.isEmpty() ? "" : "  ";
-            if (!name.isEmpty())
-                out.append(name).append(":\n");
-            keys.forEach((key, c) -> {
-                if (!c.reason.isEmpty())
-                    out.append(indent).append("# ").append(c.reason).append('\n');
-                out.append(indent).append(key).append(": ").append(c.value).append('\n');
-            });
-        });
-        return out.toString();
+        return draft.yaml(file, called, List.of("train", "plan", "data", "check"));
     }
 
     private static String gb(long bytes) {

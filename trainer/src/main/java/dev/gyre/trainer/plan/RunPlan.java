@@ -17,7 +17,7 @@ import dev.gyre.trainer.data.RunData;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.function.IntFunction;
+import java.util.function.IntPredicate;
 import org.jspecify.annotations.Nullable;
 
 /// What a run will need, from its configuration, `config.json` and the headers of the weight files; no weight is read.
@@ -164,14 +164,13 @@ public final class RunPlan {
     ///
     /// @param measure which of an estimate's figures the limit is for
     public int largestBatch(long limit, Measure measure, RunData.Load load) {
-        return largest(65536, n -> new BatchShape(n, config.train().seqLen()), limit, measure, load);
+        return largest(65536, n -> fits(new BatchShape(n, config.train().seqLen()), limit, measure, load));
     }
 
     /// The largest `seq_len` at the configured `micro_batch`, at most the model's context.
     public int largestSequence(long limit, Measure measure, RunData.Load load) {
-        return largest(files.config().maxPositionEmbeddings(), n -> new BatchShape(config.train().microBatch(), n),
-                limit,
-                measure, load);
+        return largest(files.config().maxPositionEmbeddings(),
+                n -> fits(new BatchShape(config.train().microBatch(), n), limit, measure, load));
     }
 
     /// Picks what a limit is about.
@@ -179,34 +178,38 @@ public final class RunPlan {
         long bytes(MemoryEstimate e);
     }
 
-    /// Memory grows with the shape: doubling, then halving the interval finds the border.
-    private int largest(int most, IntFunction<BatchShape> shape, long limit, Measure measure,
-            RunData.Load load) {
-        int fits = 0;
+    /// The largest number up to `most` that fits, 0 if none does. Memory grows with the shape: doubling, then halving the
+    /// interval finds the border. What is too large for an array does not fit.
+    public static int largest(int most, IntPredicate fits) {
+        return border(most, n -> {
+            try {
+                return fits.test(n);
+            } catch (ArithmeticException e) {
+                return false;
+            }
+        });
+    }
+
+    private static int border(int most, IntPredicate fits) {
+        int largest = 0;
         int tooMany = 1;
-        while (tooMany <= most && fits(shape, tooMany, limit, measure, load)) {
-            fits = tooMany;
+        while (tooMany <= most && fits.test(tooMany)) {
+            largest = tooMany;
             tooMany *= 2;
         }
         tooMany = Math.min(tooMany, most + 1);
-        while (tooMany - fits > 1) {
-            int middle = (fits + tooMany) / 2;
-            if (fits(shape, middle, limit, measure, load))
-                fits = middle;
+        while (tooMany - largest > 1) {
+            int middle = (largest + tooMany) / 2;
+            if (fits.test(middle))
+                largest = middle;
             else
                 tooMany = middle;
         }
-        return fits;
+        return largest;
     }
 
-    private boolean fits(IntFunction<BatchShape> shape, int n, long limit, Measure measure,
-            RunData.Load load) {
-        try {
-            Row r = row(config.adapter(), config.model().base(), shape.apply(n), load);
-            MemoryEstimate m = r.memory();
-            return m != null && measure.bytes(m) <= limit;
-        } catch (ArithmeticException e) {
-            return false;
-        }
+    private boolean fits(BatchShape shape, long limit, Measure measure, RunData.Load load) {
+        MemoryEstimate m = row(config.adapter(), config.model().base(), shape, load).memory();
+        return m != null && measure.bytes(m) <= limit;
     }
 }

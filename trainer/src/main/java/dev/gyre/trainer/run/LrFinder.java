@@ -7,7 +7,9 @@ import dev.gyre.trainer.loop.NumericException;
 import dev.gyre.trainer.loop.TrainListener;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
+import java.util.function.LongToDoubleFunction;
 
 /// Learning-rate range test (Smith 2017, "Cyclical Learning Rates for Training Neural Networks", 3.3): the run's own steps,
 /// with a learning rate that grows from step to step by the same factor, until the loss climbs away. Nothing is written.
@@ -37,11 +39,29 @@ public final class LrFinder {
     public record Found(List<Point> points, double steepest, double lowest, boolean climbed) {
     }
 
+    /// Takes the steps of a run without validation, and writes nothing.
+    public interface Ramp {
+        /// @param steps how many, however often that takes the data
+        /// @param lr learning rate of each
+        /// @param stop asked after each step
+        void run(int steps, LongToDoubleFunction lr, List<TrainListener> listeners, BooleanSupplier stop);
+    }
+
+    /// The test on a run of a language model.
+    ///
     /// @param from learning rate of the first step
     /// @param to learning rate of the last step
     /// @param seen called after each step
     public static Found find(RunConfig c, Backend backend, int steps, double from, double to,
             Consumer<TrainListener.Step> seen) {
+        return find((n, lr, listeners, stop) -> FineTuning.ramp(c, backend, n, lr, listeners, stop), steps, from, to,
+                seen);
+    }
+
+    /// @param from learning rate of the first step
+    /// @param to learning rate of the last step
+    /// @param seen called after each step
+    public static Found find(Ramp ramp, int steps, double from, double to, Consumer<TrainListener.Step> seen) {
         if (steps < 10 || !(from > 0) || !(to > from))
             throw new InputException("a ramp of " + steps + " steps from a learning rate of " + from + " to "
                     + to + ": needs 10 steps at least, and rates that grow from above 0");
@@ -57,7 +77,7 @@ public final class LrFinder {
             }
         };
         try {
-            FineTuning.ramp(c, backend, steps, t -> from * Math.pow(to / from, (t - 1) / (steps - 1.0)),
+            ramp.run(steps, t -> from * Math.pow(to / from, (t - 1) / (steps - 1.0)),
                     List.of(watch), () -> climbed[0]);
         } catch (NumericException e) {
             climbed[0] = true;

@@ -4,16 +4,17 @@ import dev.gyre.kernels.InputException;
 import dev.gyre.model.family.EncoderConfig.Image;
 import dev.gyre.model.task.TaskBatch;
 import dev.gyre.model.task.TaskConfig;
+import dev.gyre.model.task.TaskDir;
 import dev.gyre.model.task.TaskShape;
 import dev.gyre.model.token.HfTokenizer;
 import dev.gyre.model.token.Tokenizer;
 import dev.gyre.model.transformer.Batch;
 import dev.gyre.trainer.config.TaskRunConfig;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
+import java.util.Locale;
 import java.util.Random;
 import org.jspecify.annotations.Nullable;
 
@@ -34,17 +35,17 @@ public final class TaskData {
     }
 
     /// @param tokenizer null for images
-    /// @param directory of the model
+    /// @param dir of the model
     /// @param lengths in ascending order; longer texts are cut
     TaskData(TaskConfig config, TaskRunConfig.Kind kind, List<String> names, List<Integer> lengths,
-            @Nullable Tokenizer tokenizer, Path directory, List<TaskExample> examples) {
+            @Nullable Tokenizer tokenizer, TaskDir dir, List<TaskExample> examples) {
         this.config = config;
         this.kind = kind;
         this.names = names;
         this.lengths = lengths;
         this.examples = examples;
         this.images = config instanceof TaskConfig.OfEncoder e && e.encoder().input() instanceof Image i
-                ? ImageInput.of(directory, i) : null;
+                ? ImageInput.of(dir.directory(), i) : null;
         for (TaskExample e : examples) {
             boolean image = e.image() != null || e.pixels() != null;
             if (image != (images != null))
@@ -59,10 +60,14 @@ public final class TaskData {
             else
                 if (kind == TaskRunConfig.Kind.PAIRS || kind == TaskRunConfig.Kind.SIMILARITY)
                     for (String text : e.texts())
-                        rows.add(row(tokenizer, List.of(text), most));
+                        rows.add(row(tokenizer, cased(dir, List.of(text)), most));
                 else
-                    rows.add(row(tokenizer, e.texts(), most));
+                    rows.add(row(tokenizer, cased(dir, e.texts()), most));
         }
+    }
+
+    private static List<String> cased(TaskDir dir, List<String> texts) {
+        return dir.lowerCase() ? texts.stream().map(t -> t.toLowerCase(Locale.ROOT)).toList() : texts;
     }
 
     private static Row row(Tokenizer tokenizer, List<String> texts, int most) {
@@ -135,6 +140,11 @@ public final class TaskData {
 
     TaskRunConfig.Kind kind() {
         return kind;
+    }
+
+    /// Tokens of each row, in ascending order.
+    int[] tokens() {
+        return rows.stream().mapToInt(r -> r.ids().length).sorted().toArray();
     }
 
     /// The lengths that its rows need.

@@ -3,20 +3,23 @@ package dev.gyre.trainer.task;
 import dev.gyre.kernels.InputException;
 import dev.gyre.model.files.FormatException;
 import dev.gyre.model.files.Json;
+import dev.gyre.trainer.config.DataFiles;
 import dev.gyre.trainer.config.TaskRunConfig;
+import dev.gyre.trainer.data.Content;
+import dev.gyre.trainer.data.CsvTable;
 import dev.gyre.trainer.data.DataException;
+import java.io.BufferedInputStream;
 import java.io.ByteArrayInputStream;
 import java.io.DataInputStream;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Comparator;
-import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
-import java.util.Map;
 import java.util.stream.Stream;
 import java.util.zip.GZIPInputStream;
 import org.jspecify.annotations.Nullable;
@@ -44,25 +47,111 @@ final class TaskReader {
         }
     }
 
+    /// What a run trains on and what it validates on.
+    ///
+    /// @param all of `data.train`, also those that are held out
+    /// @param valid null without validation
+    record Sets(List<TaskExample> all, List<TaskExample> train, @Nullable List<TaskExample> valid) {
+    }
+
+    /// @param seed of what is held out
+    static Sets sets(TaskRunConfig.Task task, TaskRunConfig.Data data, long seed) {
+        Path from = Path.of(data.train());
+        List<TaskExample> all = read(from, task, data);
+        Path file = data.validFile();
+        DataFiles.Split split = data.valid() == null ? null : data.valid().split();
+        if (split == null)
+            return new Sets(all, all, file == null ? null : read(file, task, data));
+        long wanted = split.count() > 0 ? split.count() : Math.max(1, Math.round(split.share() * all.size()));
+        if (wanted >= all.size())
+            throw new DataException(from, "data.valid takes " + wanted + " of its " + all.size()
+                    + " examples, and none would be left to train on; hold out fewer");
+        long[] ranks = all.stream().mapToLong(e -> rank(e, seed)).toArray();
+        long[] sorted = ranks.clone();
+        Arrays.sort(sorted);
+        // equal ones are on the same side
+        long last = sorted[(int) wanted - 1];
+        List<TaskExample> train = new ArrayList<>();
+        List<TaskExample> valid = new ArrayList<>();
+        for (int i = 0; i < ranks.length; i++)
+            (ranks[i] <= last ? valid : train).add(all.get(i));
+        if (train.isEmpty())
+            throw new DataException(from, "has examples too much alike to hold some out: equal ones stay together;"
+                    + " name a file for data.valid");
+        return new Sets(all, train, valid);
+    }
+
+    /// Depends on nothing but what the example shows, not on its label or place.
+    private static long rank(TaskExample e, long seed) {
+        long h = seed + 1;
+        for (String t : e.texts())
+            h = Content.with(h, t);
+        if (e.image() != null)
+            h = Content.with(h, String.valueOf(e.image().getFileName()));
+        if (e.pixels() != null)
+            for (byte b : e.pixels().values())
+                h = Content.with(h, b);
+        return Content.mixed(h);
+    }
+
     private static List<TaskExample> file(Path from, TaskRunConfig.Task task, TaskRunConfig.Data data)
             throws IOException {
         String name = String.valueOf(from.getFileName()).toLowerCase(Locale.ROOT);
         if (name.contains("idx3-ubyte"))
             return idx(from);
         List<TaskExample> out = new ArrayList<>();
-        int line = 0;
-        if (name.endsWith(".csv") || name.endsWith(".tsv")) {
-            List<List<String>> rows = csv(Files.readString(from), name.endsWith(".tsv") ? '\t' : ',');
-            for (List<String> row : rows.subList(Math.min(1, rows.size()), rows.size())) {
-                Map<String, String> values = new LinkedHashMap<>();
-                for (int i = 0; i < Math.min(row.size(), rows.getFirst().size()); i++)
-                    values.put(rows.getFirst().get(i), row.get(i));
-                ObjectNode o = JsonNodeFactory.instance.objectNode();
-                values.forEach(o::put);
-                out.add(example(from, ++line + 1, o, task, data));
-            }
-            return out;
+        rows(from, (o, absent, line) -> {
+            if (task.kind() == TaskRunConfig.Kind.LABELS && absent.contains(data.label()))
+                o.put(data.label(), ""); // a row with none of the labels
+            out.add(example(from, line, o, task, data));
+            return true;
+        });
+        return out;
+    }
+
+    /// Gets the rows of a file.
+    private interface Seen {
+        /// @param absent columns that have nothing in this row
+        /// @return whether to go on
+        boolean row(ObjectNode o, List<String> absent, int line);
+    }
+
+    /// The first rows of a file of texts.
+    static List<ObjectNode> head(Path from, int most) {
+        List<ObjectNode> out = new ArrayList<>();
+        try {
+            rows(from, (o, _, _) -> {
+                out.add(o);
+                return out.size() < most;
+            });
+        } catch (IOException e) {
+            throw FormatException.unreadable(from, e);
         }
+        return out;
+    }
+
+    private static void rows(Path from, Seen seen) throws IOException {
+        String name = String.valueOf(from.getFileName()).toLowerCase(Locale.ROOT);
+        if (name.endsWith(".csv") || name.endsWith(".tsv")) {
+            try (CsvTable table = new CsvTable(from, new BufferedInputStream(Files.newInputStream(from)))) {
+                List<String> columns = table.columns();
+                for (CsvTable.Record r = table.next(); r != null; r = table.next()) {
+                    ObjectNode o = JsonNodeFactory.instance.objectNode();
+                    List<String> absent = new ArrayList<>();
+                    for (int i = 0; i < columns.size(); i++) {
+                        String cell = r.cells().get(i);
+                        if (cell != null)
+                            o.put(columns.get(i), cell);
+                        else
+                            absent.add(columns.get(i));
+                    }
+                    if (!seen.row(o, absent, r.line()))
+                        return;
+                }
+            }
+            return;
+        }
+        int line = 0;
         for (String text : Files.readAllLines(from)) {
             line++;
             if (text.isBlank())
@@ -70,12 +159,12 @@ final class TaskReader {
             try {
                 if (!(Json.MAPPER.readTree(text) instanceof ObjectNode o))
                     throw new DataException(from, line, "is not a JSON object");
-                out.add(example(from, line, o, task, data));
+                if (!seen.row(o, List.of(), line))
+                    return;
             } catch (JacksonException e) {
                 throw new DataException(from, line, "is not JSON: " + e.getOriginalMessage());
             }
         }
-        return out;
     }
 
     private static TaskExample example(Path from, int line, ObjectNode o, TaskRunConfig.Task task,
@@ -142,51 +231,6 @@ final class TaskReader {
         return n;
     }
 
-    /// Records of a CSV file, quotes and line ends in quotes included.
-    static List<List<String>> csv(String text, char separator) {
-        List<List<String>> rows = new ArrayList<>();
-        List<String> row = new ArrayList<>();
-        StringBuilder cell = new StringBuilder();
-        boolean quoted = false;
-        boolean any = false;
-        for (int i = 0; i < text.length(); i++) {
-            char c = text.charAt(i);
-            if (quoted) {
-                if (c != '"')
-                    cell.append(c);
-                else
-                    if (i + 1 < text.length() && text.charAt(i + 1) == '"') {
-                        cell.append('"');
-                        i++;
-                    } else
-                        quoted = false;
-            } else
-                if (c == '"' && cell.isEmpty())
-                    quoted = true;
-                else
-                    if (c == separator || c == '\n' || c == '\r') {
-                        any |= c == separator || !cell.isEmpty();
-                        if (c == '\r' && i + 1 < text.length() && text.charAt(i + 1) == '\n')
-                            continue;
-                        if (c == separator || any) {
-                            row.add(cell.toString());
-                            cell.setLength(0);
-                        }
-                        if (c != separator && any) {
-                            rows.add(row);
-                            row = new ArrayList<>();
-                            any = false;
-                        }
-                    } else
-                        cell.append(c);
-        }
-        if (any || !cell.isEmpty()) {
-            row.add(cell.toString());
-            rows.add(row);
-        }
-        return rows;
-    }
-
     private static List<TaskExample> folders(Path root) throws IOException {
         List<TaskExample> out = new ArrayList<>();
         try (Stream<Path> classes = Files.list(root)) {
@@ -200,6 +244,12 @@ final class TaskReader {
             throw new DataException(root, "has no folders with images (" + String.join(", ", IMAGES)
                     + "); a folder of images has one folder for each class");
         return out;
+    }
+
+    /// Whether the examples are images: a folder of them, or an IDX file.
+    static boolean images(Path from) {
+        return Files.isDirectory(from) || String.valueOf(from.getFileName()).toLowerCase(Locale.ROOT)
+                .contains("idx3-ubyte");
     }
 
     static boolean isImage(Path f) {

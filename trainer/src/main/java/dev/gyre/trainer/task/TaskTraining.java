@@ -31,6 +31,7 @@ import dev.gyre.trainer.loop.TrainListener;
 import dev.gyre.trainer.loop.TrainLoop;
 import dev.gyre.trainer.loop.Validation;
 import dev.gyre.trainer.plan.MemoryEstimate;
+import dev.gyre.trainer.plan.RunPlan;
 import dev.gyre.trainer.report.Report;
 import dev.gyre.trainer.report.Results;
 import dev.gyre.trainer.run.Training;
@@ -44,6 +45,8 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
+import java.util.function.BooleanSupplier;
+import java.util.function.LongToDoubleFunction;
 import org.jspecify.annotations.Nullable;
 import tools.jackson.databind.node.ObjectNode;
 
@@ -69,19 +72,18 @@ public final class TaskTraining implements Training<TaskBatch> {
     public TaskTraining(TaskRunConfig c, Backend backend) {
         this.c = c;
         Path from = c.model().directory();
-        List<TaskExample> examples = TaskReader.read(Path.of(c.data().train()), c.task(), c.data());
-        this.names = c.task().labels().isEmpty() ? TaskReader.names(examples) : c.task().labels();
+        TaskReader.Sets sets = TaskReader.sets(c.task(), c.data(), c.seed());
+        this.names = c.task().labels().isEmpty() ? TaskReader.names(sets.all()) : c.task().labels();
         this.dir = TaskDir.open(from, head(c.task().kind(), names));
         this.model = TaskModel.load(dir, c.adapter() instanceof Full ? Storage.AS_STORED
                 : c.model().base(), c.seed());
         this.tokenizer = model.config().images() ? null : Tokenizers.load(from);
-        int longest = Math.min(c.train().seqLen(), model.config().maxPositions());
+        int longest = Math.min(c.train().seqLen(), dir.longestText());
         List<Integer> all = new ArrayList<>(c.train().buckets().stream().filter(b -> b < longest).toList());
         all.add(longest);
         this.lengths = List.copyOf(all);
-        this.train = data(examples);
-        this.valid = c.data().valid() == null ? null
-                : data(TaskReader.read(Path.of(c.data().valid()), c.task(), c.data()));
+        this.train = data(sets.train());
+        this.valid = sets.valid() == null ? null : data(sets.valid());
         this.batches = new TaskStream(train, c.data().train(), c.train().microBatch(), c.data().flip(), c.seed());
         this.steps = stepsOf();
         this.adapter = c.adapter() instanceof AdapterOptions options ? adapted(options, model, backend) : null;
@@ -106,7 +108,7 @@ public final class TaskTraining implements Training<TaskBatch> {
     }
 
     private TaskData data(List<TaskExample> examples) {
-        return new TaskData(model.config(), c.task().kind(), names, lengths, tokenizer, dir.directory(), examples);
+        return new TaskData(model.config(), c.task().kind(), names, lengths, tokenizer, dir, examples);
     }
 
     private long stepsOf() {
@@ -168,6 +170,16 @@ public final class TaskTraining implements Training<TaskBatch> {
         return steps;
     }
 
+    /// Tokens of each row of the training examples, in ascending order; none of images.
+    int[] tokens() {
+        return train.tokens();
+    }
+
+    /// Whether the model gives embeddings as its files have it, without a task.
+    static boolean embeds(Path model) {
+        return TaskDir.is(model) && Files.isRegularFile(model.resolve("modules.json"));
+    }
+
     public int trainExamples() {
         return train.size();
     }
@@ -186,6 +198,9 @@ public final class TaskTraining implements Training<TaskBatch> {
     public List<String> notes() {
         List<String> notes = new ArrayList<>(dir.warnings());
         model.adapters().forEach(a -> notes.addAll(a.remarks()));
+        if (!model.config().images() && dir.longestText() < c.train().seqLen())
+            notes.add("texts are cut at " + dir.longestText() + " tokens, the most that the model in " + dir.directory()
+                    + " takes, not at train.seq_len " + c.train().seqLen());
         return notes;
     }
 
@@ -196,8 +211,8 @@ public final class TaskTraining implements Training<TaskBatch> {
 
     @Override
     public List<Path> examples() {
-        return c.data().valid() == null ? List.of(Path.of(c.data().train()))
-                : List.of(Path.of(c.data().train()), Path.of(c.data().valid()));
+        Path file = c.data().validFile();
+        return file == null ? List.of(Path.of(c.data().train())) : List.of(Path.of(c.data().train()), file);
     }
 
     private List<TaskShape> shapes() {
@@ -294,10 +309,7 @@ public final class TaskTraining implements Training<TaskBatch> {
 
     @Override
     public long expectedPeak(LearningSession<TaskBatch> session) {
-        long stored = full() ? model.weights().values().stream().mapToLong(HostData::bytes).sum() : 0;
-        return stored + session.plannedBytes()
-                + MemoryEstimate.beside(session.trainableParameters(), train.bytes() + (valid == null ? 0
-                        : valid.bytes()), Runtime.getRuntime().availableProcessors());
+        return peak(session.plannedBytes(), session.trainableParameters());
     }
 
     /// Measures the model before the first step, or reads what was measured when the run began; null without validation.
@@ -333,6 +345,54 @@ public final class TaskTraining implements Training<TaskBatch> {
             return new TrainLoop<>(session, batches, Math.min(most, steps), null, c.train()).listening(listeners)
                     .run();
         }
+    }
+
+    /// Trains exactly `steps` steps without validation, however often that takes the data, and writes nothing.
+    ///
+    /// @param lr learning rate of each
+    /// @param stop asked after each step
+    public TrainLoop.Result ramp(Backend backend, int steps, LongToDoubleFunction lr, List<TrainListener> listeners,
+            BooleanSupplier stop) {
+        try (TaskSession session = session(backend, uses(), c.train().accumulate())) {
+            return new TrainLoop<>(session, batches, steps, null, c.train()).learningRate(lr).listening(listeners)
+                    .stopping(stop).run();
+        }
+    }
+
+    /// Memory that the process needs for the run with this many examples at once; a part of it is the JVM's own.
+    ///
+    /// @param longest tokens of the longest rows
+    private long peak(int microBatch, int longest) {
+        List<Integer> all = new ArrayList<>(c.train().buckets().stream().filter(b -> b < longest).toList());
+        all.add(longest);
+        TaskPlan plan = TaskPlan.of(model, TaskData.shapes(model.config(), c.task().kind(), all, microBatch), full(),
+                uses(), similarity(), c.train().accumulate());
+        return peak(plan.memory().bytes(), plan.trainable());
+    }
+
+    private long peak(long planned, int trainable) {
+        long stored = full() ? model.weights().values().stream().mapToLong(HostData::bytes).sum() : 0;
+        return stored + planned + MemoryEstimate.beside(trainable, train.bytes() + (valid == null ? 0 : valid.bytes()),
+                Runtime.getRuntime().availableProcessors());
+    }
+
+    /// Memory that the process needs for the run.
+    public long peak() {
+        TaskPlan plan = plan();
+        return peak(plan.memory().bytes(), plan.trainable());
+    }
+
+    /// The largest `train.micro_batch` whose run stays within so many bytes, at most the number of training examples; 0
+    /// where not even one fits.
+    public int largestBatch(long limit) {
+        return RunPlan.largest(train.size(), n -> peak(n, longest()) <= limit);
+    }
+
+    /// The largest `train.seq_len` at the configured `micro_batch`, at most what the model takes; 0 where none fits, and for
+    /// images.
+    public int largestLength(long limit) {
+        return model.config().images() ? 0
+                : RunPlan.largest(dir.longestText(), n -> peak(c.train().microBatch(), n) <= limit);
     }
 
     private ObjectNode described(@Nullable TaskScores first, @Nullable TaskScores last) {

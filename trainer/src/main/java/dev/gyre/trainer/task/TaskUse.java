@@ -24,6 +24,7 @@ import dev.gyre.model.transformer.LearningSession.Use;
 import dev.gyre.model.weights.Storage;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.TaskRunConfig;
+import dev.gyre.trainer.hub.Hub;
 import dev.gyre.trainer.report.Report;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -78,7 +79,8 @@ public final class TaskUse implements AutoCloseable {
 
     /// Whether a path is a model with a head, or the run directory of one.
     public static boolean is(Path given) {
-        return isRun(given) || TaskDir.is(given);
+        Path found = Hub.directory(given);
+        return isRun(found) || TaskDir.is(found);
     }
 
     private static boolean isRun(Path given) {
@@ -86,12 +88,13 @@ public final class TaskUse implements AutoCloseable {
         return Files.isRegularFile(file) && ConfigReader.has(file, "task");
     }
 
-    /// @param given a model directory or the run directory of a task
+    /// @param named a model directory, the run directory of a task, or a name of the Hugging Face hub
     /// @param adapters adapter directories, or run directories for their results
     /// @param storage how the base model's weights are held; null for a run's own, or as stored
     /// @param warnings gets each warning about the files
-    public static TaskUse open(Path given, List<Path> adapters, @Nullable Storage storage, Backend backend,
+    public static TaskUse open(Path named, List<Path> adapters, @Nullable Storage storage, Backend backend,
             Consumer<String> warnings) {
+        Path given = Hub.directory(named);
         List<Path> all = new ArrayList<>();
         Path from = given;
         Storage held = storage == null ? Storage.AS_STORED : storage;
@@ -121,7 +124,7 @@ public final class TaskUse implements AutoCloseable {
             }
         }
         for (Path a : adapters)
-            all.add(isRun(a) ? a.resolve("adapter") : a);
+            all.add(isRun(a) ? a.resolve("adapter") : Hub.directory(a));
         TaskDir dir = TaskDir.open(from, head);
         dir.warnings().forEach(warnings);
         TaskModel model = TaskModel.load(dir, held, 0);
@@ -183,10 +186,15 @@ public final class TaskUse implements AutoCloseable {
         return answers(files.stream().map(f -> new TaskExample(List.of(), List.of(), Float.NaN, f, null)).toList());
     }
 
-    private List<Answer> answers(List<TaskExample> examples) {
+    /// @throws InputException unless the model says something about whole texts or images
+    public void requireClassifies() {
         if (embeds() || kind == TaskRunConfig.Kind.TOKENS)
             throw new InputException("the model " + (embeds() ? "gives embeddings: use gyre embed"
                     : "labels each word; gyre classify takes models that classify whole texts"));
+    }
+
+    private List<Answer> answers(List<TaskExample> examples) {
+        requireClassifies();
         float[] out = outputs(examples);
         int V = model.config().head().outputs();
         List<Answer> answers = new ArrayList<>();
@@ -248,12 +256,11 @@ public final class TaskUse implements AutoCloseable {
     public static Path report(Path run, Backend backend, Consumer<String> warnings) {
         TaskRunConfig c = ConfigReader.read(run.resolve("run.yaml"), TaskRunConfig.class, List.of());
         Path page = run.resolve(Report.PAGE);
-        String file = c.data().valid();
-        if (file == null)
+        if (c.data().valid() == null)
             throw new InputException(run + ": the run has no data.valid, so there is nothing to show of its result");
         try (TaskUse use = open(run, List.of(), null, backend, warnings)) {
-            TaskData valid = use.data(TaskReader.read(Path.of(file), new TaskRunConfig.Task(use.kind, use.names),
-                    c.data()), use.kind);
+            TaskData valid = use.data(Objects.requireNonNull(TaskReader.sets(new TaskRunConfig.Task(use.kind, use.names),
+                    c.data(), c.seed()).valid()), use.kind);
             try (TaskSession s = use.session(valid)) {
                 TaskEvaluation e = TaskEvaluation.of(s, use.model.config(), use.kind, valid, BATCH);
                 AtomicFiles.write(page, TaskReport.html(c, use.names, valid,
@@ -282,12 +289,12 @@ public final class TaskUse implements AutoCloseable {
     }
 
     private TaskData data(List<TaskExample> examples, TaskRunConfig.Kind as) {
-        int most = model.config().maxPositions();
+        int most = dir.longestText();
         Set<Integer> lengths = new TreeSet<>();
         for (int l = ROUND; l < most; l *= 2)
             lengths.add(l);
         lengths.add(most);
-        return new TaskData(model.config(), as, names, List.copyOf(lengths), tokenizer, dir.directory(), examples);
+        return new TaskData(model.config(), as, names, List.copyOf(lengths), tokenizer, dir, examples);
     }
 
     private TaskSession session(TaskData data) {

@@ -128,6 +128,23 @@ class MpiTest {
         assertThat(Files.readString(run.resolve("provenance.json"))).contains("\"workers\"");
     }
 
+    /// By the option, whose mpirun must leave the arguments as they are.
+    @Test
+    void workersOfThisMachineHaveTheBitsOfOne() throws Exception {
+        assumeThat(mpirun("openmpi")).as("install openmpi-bin for this test").exists();
+        Path run = dir.resolve("option");
+        List<String> command = train(run, List.of(), "--workers", "2", "--set", "device=cpu:1");
+        int cp = command.indexOf("-cp");
+        ProcessBuilder b = new ProcessBuilder(Stream.concat(command.subList(0, cp).stream(),
+                command.subList(cp + 2, command.size()).stream()).toList());
+        b.environment().put("CLASSPATH", command.get(cp + 1));
+        Process p = b.redirectErrorStream(true).redirectOutput(dir.resolve(run.getFileName() + ".txt").toFile())
+                .start();
+        end(p, run);
+        assertThat(p.exitValue()).as(shown(run)).isZero();
+        assertWhole(run);
+    }
+
     private static Set<Long> workers(Process launcher) {
         return launcher.descendants()
                 .filter(h -> h.info().command().map(c -> c.endsWith("/java")).orElse(false) && h.isAlive())
@@ -246,11 +263,12 @@ class MpiTest {
                 """);
         assertThat(agent.toFile().setExecutable(true)).isTrue();
         List<String> mpirun = library.equals("openmpi")
-                // mpirun itself misses a lost host by the keep-alive of its connections: by default after 8 minutes
+                // mpirun itself misses a lost host by the keep-alive of its connections: by default after 8 minutes, and
+                // only if nothing was sent meanwhile, so before a worker's patience ends and the end of all is sent
                 ? List.of("--allow-run-as-root", "--bind-to", "none", "--host", "10.77.0.1:1,10.77.0.2:1", "--mca",
                         "plm_rsh_agent", agent.toString(), "--mca", "btl", "tcp,self", "--mca", "oob_tcp_if_include",
                         "10.77.0.0/24", "--mca", "btl_tcp_if_include", "10.77.0.0/24", "--mca",
-                        "oob_tcp_keepalive_time", "5", "--mca", "oob_tcp_keepalive_intvl", "2", "--mca",
+                        "oob_tcp_keepalive_time", "2", "--mca", "oob_tcp_keepalive_intvl", "1", "--mca",
                         "oob_tcp_keepalive_probes", "3")
                 : List.of("-launcher", "ssh", "-launcher-exec", agent.toString(), "-hosts", "10.77.0.1,10.77.0.2",
                         "-n", "2", "-genv", "UCX_TLS", "tcp,self");
@@ -269,7 +287,7 @@ class MpiTest {
                 List<String> command = new ArrayList<>(List.of("ip", "netns", "exec", "gyre-1", "unshare", "--uts",
                         "sh", "-c", "hostname gyre-1; exec \"$@\"", "sh", mpirun(library).toString()));
                 command.addAll(mpirun);
-                command.addAll(train(run, List.of("-Dgyre.dist.patience=3"), longer));
+                command.addAll(train(run, List.of("-Dgyre.dist.patience=10"), longer));
                 Process p = new ProcessBuilder(command).redirectErrorStream(true)
                         .redirectOutput(dir.resolve(run.getFileName() + ".txt").toFile()).start();
                 begun(p, run, random);
@@ -310,6 +328,10 @@ class MpiTest {
             for i in 1 2; do
                 ip netns exec gyre-$i ip addr add 10.77.0.$i/24 dev gyre-v$i
                 ip netns exec gyre-$i ip link set gyre-v$i up
+            done
+            for t in 1 2 3 4 5 6 7 8 9; do # MPICH does not wait until the link is up
+                ip netns exec gyre-1 ping -c 1 -W 1 10.77.0.2 && ip netns exec gyre-2 ping -c 1 -W 1 10.77.0.1 && break
+                sleep 0.5
             done
             """;
 

@@ -11,6 +11,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Objects;
+import java.util.stream.Collectors;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -90,11 +91,83 @@ class TaskEverywhereTest {
     }
 
     @Test
+    void theLargestBatchAndTheRateAreFound() {
+        Cli plan = Cli.gyre("plan", yaml, "--limit", "1TB");
+        assertThat(plan.code).as(plan + plan.err).isZero();
+        assertThat(plan.out).contains("within 1TB: train.micro_batch 40 (all examples)");
+        assertThat(Cli.gyre("plan", yaml, "--limit", "1MB").out).contains("within 1MB: no micro_batch fits");
+        assertThat(Runs.largestBatch(yaml, RunOptions.DEFAULT, 1L << 40)).isEqualTo(40);
+        Cli find = Cli.gyre("lr-find", yaml, "--steps", "12", "--from", "1e-4", "--to", "1e-1");
+        assertThat(find.code).as(find + find.err).isZero();
+        assertThat(find.out).contains("1.00e-04", "averaged");
+        assertThat(dir.resolve("out")).doesNotExist();
+    }
+
+    @Test
+    void aPartOfTheExamplesIsHeldOutAndTheReportShowsTheSame() throws IOException {
+        Cli c = Cli.gyre("train", yaml, "--set", "data.valid=20%");
+        assertThat(c.code).as(c + c.err).isZero();
+        assertThat(c.out).contains("32 images", "8 images");
+        byte[] page = Files.readAllBytes(dir.resolve("out/report.html"));
+        assertThat(Cli.gyre("report", dir.resolve("out")).code).isZero();
+        assertThat(dir.resolve("out/report.html")).hasBinaryContent(page);
+        Cli all = Cli.gyre("check", yaml, "--set", "data.valid=40");
+        assertThat(all.err).contains("data.valid takes 40 of its 40 examples");
+        assertThat(Cli.gyre("check", yaml, "--set", "data.valid=0").err).contains("must be above 0 %");
+    }
+
+    @Test
+    void aRunIsDraftedFromTheColumns() throws IOException {
+        Path model = TinyEncoder.in("bert-embedding", dir.resolve("model"));
+        StringBuilder s = new StringBuilder("id;Review;Sentiment\n");
+        for (int i = 0; i < 40; i++)
+            s.append(i).append(";good film ").append(i % 9).append(i % 3 == 0 ? ";yes\n" : ";no\n");
+        Path data = Files.writeString(dir.resolve("reviews.csv"), s);
+        Path file = dir.resolve("draft.yaml");
+        Cli c = Cli.gyre("init", "--model", model, "--data", data, "--out", file, "--set", "output.dir="
+                + dir.resolve("drafted"), "--set", "train.epochs=1");
+        assertThat(c.code).as(c + c.err).isZero();
+        assertThat(c.out).contains("40 examples, 2 labels", "start it: gyre train " + file);
+        assertThat(Files.readString(file)).contains("kind: class", "text: Review", "label: Sentiment", "valid: \"10%\"",
+                "block_size: 8", "# held out of the training examples");
+        Cli train = Cli.gyre("train", file);
+        assertThat(train.code).as(train + train.err).isZero();
+        assertThat(dir.resolve("drafted/report.html")).exists();
+    }
+
+    private String kind(String name, String rows) throws IOException {
+        Path model = dir.resolve("model");
+        if (!Files.exists(model))
+            TinyEncoder.in("bert-embedding", model);
+        Cli c = Cli.gyre("init", "--model", model, "--data", Files.writeString(dir.resolve(name), rows), "--out", "-");
+        assertThat(c.code).as(c + c.err).isZero();
+        return c.out.lines().filter(l -> l.startsWith("  kind: ") || l.startsWith("  pair: ")).map(String::strip)
+                .collect(Collectors.joining(" "));
+    }
+
+    @Test
+    void theKindOfATaskIsToldByItsLabels() throws IOException {
+        assertThat(kind("a.jsonl", "{\"text\": \"a\", \"labels\": [\"x\", \"y\"]}\n{\"text\": \"b\", \"labels\": [\"x\"]}"))
+                .isEqualTo("kind: labels");
+        assertThat(kind("b.jsonl", "{\"tokens\": [\"a\", \"b\"], \"tags\": [\"O\", \"B\"]}")).isEqualTo("kind: tokens");
+        assertThat(kind("c.csv", "sentence1,sentence2,score\na,b,0.5\nc,d,4.2\n"))
+                .isEqualTo("kind: number pair: sentence2");
+        assertThat(kind("d.csv", "anchor,positive\na,b\nc,d\n")).isEqualTo("kind: pairs pair: positive");
+        assertThat(kind("e.csv", "premise,hypothesis,label\na,b,0\nc,d,2\n"))
+                .isEqualTo("kind: class pair: hypothesis");
+        Files.writeString(dir.resolve("model/modules.json"), "[]");
+        assertThat(kind("f.csv", "text,text2,similarity\na,b,0.5\nc,d,1\n"))
+                .isEqualTo("kind: similarity pair: text2");
+        Cli c = Cli.gyre("init", "--model", dir.resolve("model"), "--data",
+                Files.writeString(dir.resolve("g.csv"), "a,b\nx,y\n"), "--out", "-");
+        assertThat(c.err).contains("has the columns a, b; name the one with the text: --set data.text=COLUMN");
+    }
+
+    @Test
     void whatIsNotForTasksIsSaidInALine() {
-        for (List<Object> words : List.<List<Object>>of(List.of("lr-find", yaml), List.of("data", yaml),
-                List.of("plan", yaml, "--limit", "1GB"),
+        for (List<Object> words : List.<List<Object>>of(List.of("data", yaml),
+                List.of("plan", yaml, "--workers", "2"),
                 List.of("quantize", GOLDEN.resolve("bert-3way"), "--out", dir.resolve("q")),
-                List.of("init", "--model", GOLDEN.resolve("bert-3way"), "--data", yaml, "--out", "-"),
                 List.of("generate", GOLDEN.resolve("bert-3way"), "--prompt", "x"))) {
             Cli c = Cli.gyre(words.toArray());
             assertThat(c.code).as(words + ": " + c).isEqualTo(ExitCode.USAGE);

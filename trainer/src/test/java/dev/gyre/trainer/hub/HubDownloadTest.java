@@ -571,7 +571,8 @@ class HubDownloadTest {
         hub.usual();
         Path locks = Files.createDirectories(cache().resolve(".locks/models--org--tiny-model"));
         String weights = "another process fetches model.safetensors; waiting for it";
-        try (FileChannel first = locked(locks, "tokenizer.json"); FileChannel second = locked(locks, "model.safetensors")) {
+        try (FileChannel first = locked(locks, "tokenizer.json");
+                FileChannel second = locked(locks, "model.safetensors")) {
             HubDownload.Listener listener = new HubDownload.Listener() {
                 @Override
                 public void waiting(String why) {

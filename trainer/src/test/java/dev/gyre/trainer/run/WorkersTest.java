@@ -10,6 +10,8 @@ import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.cpu.CpuBackend;
 import dev.gyre.trainer.cli.TinyModel;
 import dev.gyre.trainer.config.ConfigReader;
+import dev.gyre.trainer.config.LoopSettings;
+import dev.gyre.trainer.config.PretrainConfig;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.loop.TrainListener;
 import dev.gyre.trainer.loop.TrainLoop;
@@ -55,9 +57,11 @@ class WorkersTest {
                 """.formatted(tiny.model(), adapter, tiny.train(), tiny.valid(), out), RunConfig.class, List.of(set));
     }
 
-    private static TrainLoop.Result work(RunConfig c, Collective all, boolean resume, List<TrainListener> listeners) {
+    private static TrainLoop.Result work(LoopSettings c, Collective all, boolean resume,
+            List<TrainListener> listeners) {
         Backend backend = new CpuBackend(1);
-        LanguageTraining t = FineTuning.training(c, backend);
+        LanguageTraining t = c instanceof PretrainConfig p ? Pretraining.training(p)
+                : FineTuning.training((RunConfig) c, backend);
         if (all.rank() > 0)
             return Follower.run(t, backend, all, "test", () -> false);
         try (TrainingRun<?> run = TrainingRun.open(t, resume, backend, "test", all)) {
@@ -66,7 +70,7 @@ class WorkersTest {
     }
 
     /// All workers of a run; the first failure of one is thrown, that of a worker that only heard of it is not.
-    private static List<TrainLoop.Result> run(int workers, RunConfig c, boolean resume) throws InterruptedException {
+    private static List<TrainLoop.Result> run(int workers, LoopSettings c, boolean resume) throws InterruptedException {
         List<Future<TrainLoop.Result>> futures = new ArrayList<>();
         try (ExecutorService pool = Executors.newFixedThreadPool(workers)) {
             for (Collective one : Threads.of(workers))
@@ -135,6 +139,23 @@ class WorkersTest {
         assertThat(dir.resolve("full/2/checkpoint-4/trainer_state.safetensors"))
                 .hasSameBinaryContentAs(dir.resolve("full/1/checkpoint-4/trainer_state.safetensors"));
         assertThat(metrics(dir.resolve("full/2"))).isEqualTo(metrics(dir.resolve("full/1")));
+    }
+
+    @Test
+    void aNewModelHasTheBitsOfOneWorker() throws Exception {
+        for (int n : new int[] {1, 2})
+            run(n, ConfigReader.parse("pretrain.yaml", """
+                    model: {preset: tiny, hidden_size: 24, intermediate_size: 40, heads: 3, kv_heads: 1}
+                    data: {train: %s, valid: %s}
+                    train: {steps: 4, seq_len: 24, micro_batch: 1, accumulate: 4, lr: 1e-2}
+                    eval: {every: 2}
+                    output: {dir: %s, checkpoint_every: 2, tensorboard: false}
+                    """.formatted(tiny.train(), tiny.valid(), dir.resolve("new/" + n)), PretrainConfig.class,
+                    List.of()), false);
+        for (String f : List.of("model/model.safetensors", "checkpoint-2/trainer_state.safetensors",
+                "checkpoint-4/trainer_state.safetensors"))
+            assertThat(dir.resolve("new/2").resolve(f)).as(f).hasSameBinaryContentAs(dir.resolve("new/1").resolve(f));
+        assertThat(metrics(dir.resolve("new/2"))).isEqualTo(metrics(dir.resolve("new/1")));
     }
 
     @Test
