@@ -1,7 +1,7 @@
 package dev.gyre.trainer.cli;
 
-import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.Backend;
+import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.devices.Devices;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.format.ModelDir;

@@ -107,7 +107,8 @@ public final class PreferenceTraining implements Training<PairBatch> {
         Path from = c.model().directory();
         this.text = ModelText.load(from);
         try (ModelDir dir = ModelDir.open(from)) {
-            this.model = c.adapter() instanceof Full ? Transformer.load(dir) : Transformer.load(dir, c.model().base(), ModelRef.staysInFiles(backend));
+            this.model = c.adapter() instanceof Full ? Transformer.load(dir)
+                    : Transformer.load(dir, c.model().base(), ModelRef.staysInFiles(backend));
         }
         List<Integer> all = new ArrayList<>(c.train().buckets().stream().filter(b -> b < c.train().seqLen()).toList());
         all.add(c.train().seqLen());
