@@ -261,7 +261,8 @@ final class AttentionCpu {
         }
 
         /// One tile of queries, head by head, against the keys k0..k1-1.
-        private void queries(float[] near, int values, int dKeys, int dValues, int kv, int row0, int k0, int k1, int i0, int rows, boolean first, int worker) {
+        private void queries(float[] near, int values, int dKeys, int dValues, int kv, int row0, int k0, int k1, int i0,
+                int rows, boolean first, int worker) {
             int D = s.D();
             int G = s.group();
             int qd = s.H() * D;
