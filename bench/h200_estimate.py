@@ -35,26 +35,31 @@ def attention(s):
             "attention: forward": steps * (scores + passing + 4 + product + transposed + tile) / SHARED,
             "attention: dQ": steps * (2 * (scores + passing + transposed) + 4 + product + tile) / SHARED,
             "attention: dK, dV": steps * (2 * (scores + passing + transposed + product + tile) + 8 + 12) / SHARED,
-            "attention: q, k, v, dO to BF16": streamed(s, 6 * (3 * s.C + 4 * s.kv))}
+            "attention: output, dQ, dK, dV to BF16, O dO": streamed(s, 6 * (2 * s.C + 2 * s.kv) + 4 * s.C)}
 
 
 def step(s, precision):
     rows = {f"products by cuBLAS in {precision}: forward, dX": 4 * s.weights * s.layers * s.N / PRODUCTS[precision],
             f"output head in {precision}: forward, dX": 4 * s.C * s.V * s.N / PRODUCTS[precision]}
-    if precision == "bf16":
-        # the rotations of the forward pass write BF16 themselves
-        rows["factors to BF16: 4 bytes read, 2 written"] = streamed(s, 6 * s.outputs)
+    packed = precision == "bf16"
+    a = 2 if packed else 4  # bytes of an activation that products read or write
+    if packed:
+        # the gradient of the residual stream, for o and down; all else is written in BF16
+        rows["factors to BF16: 4 bytes read, 2 written"] = streamed(s, 6 * 2 * s.C)
     else:
         rows["weights decoded to F32, twice"] = 2 * s.layers * 6 * s.weights / BYTES
     rows |= attention(s)
-    rows["SwiGLU, its gradient, once more"] = streamed(s, (12 + 20 + 12) * s.F)
-    tiles = s.N * s.inputs * s.layers * 32 / 16 * 8 / 32  # of a lane: 32 multiply-adds an element, 8 loads for 16 of them
-    rows["rotations: forward"] = max(streamed(s, 8 * s.inputs), tiles / SHARED)
-    rows["rotations: back"] = max(streamed(s, 8 * s.inputs), tiles / SHARED)
-    rows["rotations: dR"] = max(streamed(s, 8 * s.inputs), tiles / SHARED)
-    rows["RMSNorm, gradients, once more: two passes each"] = streamed(s, 2 * (12 + 20 + 12) * s.C)
-    rows["Cayley: 10 us a launch, 5 launches for each rotation"] = s.layers * 7 * 5 * 10e-6
-    rows["RoPE, residual sums, cross entropy"] = streamed(s, 16 * (s.C + s.kv) + 24 * s.C) + 12 * s.N * s.V / BYTES
+    rows["SwiGLU, its gradient, once more"] = streamed(s, (3 + 5 + 3) * a * s.F)
+    # of a lane: 32 multiply-adds an element, 16 loads for 64 of them, in F32 8 for 16
+    tiles = s.N * s.inputs * s.layers * 32 * (16 / 64 if packed else 8 / 16) / 32
+    rows["rotations: forward"] = max(streamed(s, 2 * a * s.inputs), tiles / SHARED)
+    # to F32 in sums of three and two, else as it came
+    back = a * s.inputs + (4 + 8 + 8 + 4 + 8) * s.C + a * (s.C + s.F)
+    rows["rotations: back"] = max(streamed(s, back), tiles / SHARED)
+    rows["rotations: dR"] = max(streamed(s, 2 * a * s.inputs), tiles / SHARED)
+    rows["RMSNorm, gradients, once more"] = streamed(s, 2 * (2 * (4 + a) + 16) * s.C)
+    rows["Cayley: 10 us a launch, 2 launches for each rotation"] = s.layers * 7 * 2 * 10e-6
+    rows["RoPE, residual sums, cross entropy"] = streamed(s, 4 * a * (s.C + s.kv) + 2 * (8 + a) * s.C) + 12 * s.N * s.V / BYTES
     return rows
 
 

@@ -78,6 +78,12 @@ make("distilbert-4way", tf.DistilBertForSequenceClassification, tf.DistilBertCon
 deb = dict(vocab_size=61, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=48, max_position_embeddings=24, pad_token_id=0, relative_attention=True, **E)
 make("deberta-own-projections", tf.DebertaV2ForSequenceClassification, tf.DebertaV2Config(num_labels=3, pos_att_type=["c2p", "p2c"], share_att_key=False, position_buckets=-1, max_relative_positions=6, position_biased_input=True, type_vocab_size=2, norm_rel_ebd="none", pooler_hidden_act="tanh", embedding_size=16, problem_type="single_label_classification", **deb), "cls", ["query_proj", "value_proj", "pos_key_proj", "pos_query_proj", "dense"], "SEQ_CLS")
 make("deberta-c2p-tokens", tf.DebertaV2ForTokenClassification, tf.DebertaV2Config(num_labels=4, pos_att_type="c2p", share_att_key=True, position_buckets=4, position_biased_input=False, norm_rel_ebd="layer_norm", **deb), "tok", ["query_proj", "key_proj", "value_proj"], "TOKEN_CLS")
+make("deberta-conv-3way", tf.DebertaV2ForSequenceClassification, tf.DebertaV2Config(num_labels=3, pos_att_type=["p2c", "c2p"], share_att_key=True, position_buckets=4, position_biased_input=False, norm_rel_ebd="layer_norm", conv_kernel_size=3, conv_act="gelu", problem_type="single_label_classification", **deb), "cls", ["query_proj", "value_proj", "dense"], "SEQ_CLS")
+# gradients of weights themselves, of what the convolution adds
+folder = os.path.join(out, "deberta-conv-3way")
+m = tf.DebertaV2ForSequenceClassification.from_pretrained(folder, attn_implementation="eager").eval()
+m(**inputs("deberta-conv-3way", m.config, "cls", False, None)).loss.backward()
+save_file({"grad/"+n: p.grad.clone().contiguous() for n, p in m.named_parameters() if ".conv." in n or "word_embeddings" in n or "layer.0.attention.self.query" in n}, os.path.join(folder, "reference_full.safetensors"))
 mod = dict(vocab_size=61, hidden_size=32, intermediate_size=24, num_hidden_layers=4, num_attention_heads=2, max_position_embeddings=32, pad_token_id=0, bos_token_id=1, eos_token_id=2, cls_token_id=1, sep_token_id=2, local_attention=4)
 make("modernbert-tokens", tf.ModernBertForTokenClassification, tf.ModernBertConfig(num_labels=4, attention_bias=True, mlp_bias=True, norm_bias=True, classifier_bias=True, **mod), "tok", ["Wqkv", "Wo", "Wi"], "TOKEN_CLS")
 make("modernbert-cls", tf.ModernBertForSequenceClassification, tf.ModernBertConfig(num_labels=3, classifier_pooling="cls", **mod), "multi", ["Wqkv", "Wo", "Wi"], "SEQ_CLS")

@@ -42,13 +42,15 @@ final class LayerNormCpu {
         int C = op.C();
         return ColumnCpu.rows(pool, op.N(), C, (from, to, worker) -> {
             float[] w = weight.f();
+            float[] sums = new float[2];
             for (int t = from; t < to; t++) {
                 int xAt = x.off() + t * C;
                 int gAt = dY.off() + t * C;
                 float m = mean.f()[mean.off() + t];
                 float r = rstd.f()[rstd.off() + t];
-                float g = simd.elements().dot(dY.f(), gAt, w, weight.off(), C) / C;
-                float gh = simd.layerNorm().dot(x.f(), xAt, m, dY.f(), gAt, w, weight.off(), C) / C;
+                simd.layerNorm().dots(x.f(), xAt, m, dY.f(), gAt, w, weight.off(), C, sums);
+                float g = sums[0] / C;
+                float gh = sums[1] / C;
                 simd.layerNorm().grad(r, w, weight.off(), dY.f(), gAt, -r * r * r * gh, x.f(), xAt, m, -r * g, dX.f(),
                         dX.off() + t * C, C, op.accumulate());
             }

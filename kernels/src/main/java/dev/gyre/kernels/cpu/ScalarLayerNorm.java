@@ -28,11 +28,16 @@ final class ScalarLayerNorm implements SimdLayerNorm {
     }
 
     @Override
-    public float dot(float[] x, int xo, float mean, float[] y, int yo, float[] w, int wo, int n) {
+    public void dots(float[] x, int xo, float mean, float[] y, int yo, float[] w, int wo, int n, float[] sums) {
         double s = 0;
-        for (int i = 0; i < n; i++)
-            s += (x[xo + i] - mean) * y[yo + i] * w[wo + i];
-        return (float) s;
+        double t = 0;
+        for (int i = 0; i < n; i++) {
+            float v = y[yo + i] * w[wo + i];
+            s += v;
+            t += (x[xo + i] - mean) * v;
+        }
+        sums[0] = (float) s;
+        sums[1] = (float) t;
     }
 
     @Override

@@ -13,8 +13,8 @@ interface SimdLayerNorm {
     void normalise(float mean, float r, float[] x, int xo, float[] w, int wo, float @Nullable [] b, int bo, float[] y,
             int yo, int n);
 
-    /// `sum (x - mean) y w`.
-    float dot(float[] x, int xo, float mean, float[] y, int yo, float[] w, int wo, int n);
+    /// `sum y w` and `sum (x - mean) y w`, the first two elements of `sums`.
+    void dots(float[] x, int xo, float mean, float[] y, int yo, float[] w, int wo, int n, float[] sums);
 
     /// `z (+)= w (a y) + b (x - mean) + c`.
     void grad(float a, float[] w, int wo, float[] y, int yo, float b, float[] x, int xo, float mean, float c, float[] z,

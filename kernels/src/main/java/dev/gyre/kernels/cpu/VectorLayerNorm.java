@@ -58,18 +58,30 @@ final class VectorLayerNorm implements SimdLayerNorm {
     }
 
     @Override
-    public float dot(float[] x, int xo, float mean, float[] y, int yo, float[] w, int wo, int n) {
+    public void dots(float[] x, int xo, float mean, float[] y, int yo, float[] w, int wo, int n, float[] sums) {
+        FloatVector m = FloatVector.broadcast(S, mean);
         FloatVector s0 = FloatVector.zero(S);
         FloatVector s1 = s0;
+        FloatVector t0 = s0;
+        FloatVector t1 = s0;
         int i = 0;
         for (int end = n - n % (2 * L); i < end; i += 2 * L) {
-            s0 = fma(at(x, xo + i).sub(mean).mul(at(y, yo + i)), at(w, wo + i), s0);
-            s1 = fma(at(x, xo + i + L).sub(mean).mul(at(y, yo + i + L)), at(w, wo + i + L), s1);
+            FloatVector v = at(y, yo + i).mul(at(w, wo + i));
+            s0 = s0.add(v);
+            t0 = fma(v, at(x, xo + i).sub(m), t0);
+            v = at(y, yo + i + L).mul(at(w, wo + i + L));
+            s1 = s1.add(v);
+            t1 = fma(v, at(x, xo + i + L).sub(m), t1);
         }
         float s = Vectors.sum(s0.add(s1));
-        for (; i < n; i++)
-            s += (x[xo + i] - mean) * y[yo + i] * w[wo + i];
-        return s;
+        float t = Vectors.sum(t0.add(t1));
+        for (; i < n; i++) {
+            float v = y[yo + i] * w[wo + i];
+            s += v;
+            t += (x[xo + i] - mean) * v;
+        }
+        sums[0] = s;
+        sums[1] = t;
     }
 
     @Override
@@ -86,7 +98,8 @@ final class VectorLayerNorm implements SimdLayerNorm {
         }
     }
 
-    // two loops without a branch or a shared helper: else C2 leaves a call in them, which makes an object of each vector
+    // two loops, each as short as can be: inlined with the sums before it, a longer one exceeds what C2 inlines into one
+    // method, and each call that is left makes an object of a vector
 
     private static void grads(float a, float[] w, int wo, float[] y, int yo, float b, float[] x, int xo, float mean,
             float c, float[] z, int zo, int n) {

@@ -9,7 +9,8 @@ import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 /// in local memory through all steps. An item computes 2 x 2 elements of a product at a time (all of its share where b is at
 /// most 32). Items beyond the last row or column repeat the last one, with the same result. No pitch is needed: a row of
 /// items reads adjacent elements of one matrix and one element of the other. `at` also holds b and p: as constants they
-/// would make TornadoVM unroll the loops.
+/// would make TornadoVM unroll the loops. With `packed`, q is the parameter in packed form, and the gradient is added to the
+/// parameter's.
 final class CayleyBlockKernels {
     /// Items along each side of a work group.
     static final int SIDE = 16;
@@ -19,9 +20,30 @@ final class CayleyBlockKernels {
     private CayleyBlockKernels() {
     }
 
+    /// Where element i, j above the diagonal of a block is among the packed ones.
+    private static int stored(int block, int i, int j, int b) {
+        return block * (b * (b - 1) >> 1) + i * b - (i * (i + 1) >> 1) + j - i - 1;
+    }
+
+    /// Element e of a block of Q: of whole blocks, or as [CayleyKernels#skewOfPacked] has it.
+    private static float element(FloatArray q, int qAt, int block, int e, int b, int packed) {
+        float v;
+        if (packed == 0)
+            v = q.get(qAt + block * b * b + e);
+        else {
+            int i = e / b;
+            int j = e % b;
+            int lo = TornadoMath.min(i, j);
+            int hi = TornadoMath.max(i, j);
+            float x = lo == hi ? 0f : q.get(qAt + TornadoMath.max(stored(block, lo, hi, b), 0));
+            v = i < j ? x : -x;
+        }
+        return v;
+    }
+
     /// [CayleyKernels#polynomialRows] for blocks of b x b = size elements.
     static void polynomialBlock(KernelContext context, IntArray at, int slot, FloatArray q, FloatArray r, int size,
-            float last) {
+            float last, int packed) {
         int qAt = at.get(slot);
         int rAt = at.get(slot + 1);
         int b = at.get(slot + 2);
@@ -32,7 +54,7 @@ final class CayleyBlockKernels {
         int line = context.localIdy;
         int block = context.groupIdx * size;
         for (int e = line * SIDE + lane; e < size; e += SIDE * SIDE) {
-            float v = q.get(qAt + block + e);
+            float v = element(q, qAt, context.groupIdx, e, b, packed);
             own[e] = v;
             x[e] = last * v + (e / b == e % b ? 2f : 0f);
         }
@@ -74,7 +96,7 @@ final class CayleyBlockKernels {
     /// [CayleyKernels#polynomialGradRows] and [CayleyKernels#polynomialGradColumns]. The matrices A are kept in a (p, blocks, b, b);
     /// each element is read by the item that wrote it.
     static void polynomialGradBlock(KernelContext context, IntArray at, int slot, FloatArray q, FloatArray dR,
-            FloatArray a, FloatArray dQ, int blocks, int size, float last) {
+            FloatArray a, FloatArray dQ, int blocks, int size, float last, int packed) {
         int qAt = at.get(slot);
         int dRAt = at.get(slot + 1);
         int aAt = at.get(slot + 2);
@@ -87,7 +109,7 @@ final class CayleyBlockKernels {
         int line = context.localIdy;
         int block = context.groupIdx * size;
         for (int e = line * SIDE + lane; e < size; e += SIDE * SIDE) {
-            own[e] = q.get(qAt + block + e);
+            own[e] = element(q, qAt, context.groupIdx, e, b, packed);
             x[e] = last * dR.get(dRAt + block + e);
         }
         context.localBarrier();
@@ -160,7 +182,16 @@ final class CayleyBlockKernels {
             context.localBarrier();
         }
         int result = (1 - (p & 1)) * size;
-        for (int e = line * SIDE + lane; e < size; e += SIDE * SIDE)
-            dQ.set(dQAt + block + e, x[result + e]);
+        for (int e = line * SIDE + lane; e < size; e += SIDE * SIDE) {
+            int i = e / b;
+            int j = e % b;
+            if (packed == 0)
+                dQ.set(dQAt + block + e, x[result + e]);
+            else
+                if (i < j) {
+                    int k = dQAt + stored(context.groupIdx, i, j, b);
+                    dQ.set(k, dQ.get(k) + x[result + e] - x[result + j * b + i]);
+                }
+        }
     }
 }

@@ -25,8 +25,19 @@ final class CayleyTasks extends OpLowering {
         this.norms = memory.scratch(blocks);
     }
 
+    /// Whether one kernel does all from the packed parameter.
+    private boolean fromPacked() {
+        return workGroups && map.skew() == Skew.PACKED && map.maxNorm() == 0
+                && (map.form() == Form.NEUMANN || map.form() == Form.NEUMANN_LEGACY)
+                && map.coefficients().length > 2;
+    }
+
     /// Computes R from the stored blocks v.
     void rotation(Floats v, Floats r) {
+        if (fromPacked()) {
+            polynomialBlock(v, r, true);
+            return;
+        }
         skew(v);
         limit();
         rotation(r);
@@ -34,6 +45,10 @@ final class CayleyTasks extends OpLowering {
 
     /// Adds the gradient for v to dV.
     void gradient(Floats v, Floats dR, Floats dV) {
+        if (fromPacked()) {
+            polynomialGradBlock(v, dR, dV, true);
+            return;
+        }
         skew(v);
         limit();
         Floats dQ = gradient(dR);
@@ -130,14 +145,29 @@ final class CayleyTasks extends OpLowering {
             affine(q, r, p == 0 ? 0f : c[1], c[0]);
         else
             if (workGroups)
-                tasks.groupTask("polynomialBlock", group(), CayleyBlockKernels::polynomialBlock,
-                        at(q.at(), r.at(), b, p), q.array(), r.array(), b * b, c[p]);
+                polynomialBlock(q, r, false);
             else {
                 int rows = blocks * b;
                 Floats x = scratchApart(2L * rows * b, r);
                 tasks.task("polynomialRows", items(rows), CayleyKernels::polynomialRows,
                         at(q.at(), x.at(), r.at(), b, p), q.array(), x.array(), r.array(), rows, c[p]);
             }
+    }
+
+    private void polynomialBlock(Floats from, Floats r, boolean packed) {
+        float[] c = map.coefficients();
+        int p = c.length - 1;
+        tasks.groupTask("polynomialBlock", group(), CayleyBlockKernels::polynomialBlock, at(from.at(), r.at(), b, p),
+                from.array(), r.array(), b * b, c[p], flag(packed));
+    }
+
+    private void polynomialGradBlock(Floats from, Floats dR, Floats to, boolean packed) {
+        float[] c = map.coefficients();
+        int p = c.length - 1;
+        Floats a = scratchApart((long) p * blocks * b * b, to);
+        tasks.groupTask("polynomialGradBlock", group(), CayleyBlockKernels::polynomialGradBlock,
+                at(from.at(), dR.at(), a.at(), to.at(), b, p), from.array(), dR.array(), a.array(), to.array(), blocks,
+                b * b, c[p], flag(packed));
     }
 
     /// `(I - Q)^-1` for the plus form, `(I + Q)^-1` for the minus form.
@@ -204,13 +234,11 @@ final class CayleyTasks extends OpLowering {
                     dQ.array(), blocks, b, p == 0 ? 0f : c[1], 0f);
             return dQ;
         }
-        Floats a = scratchApart((long) p * rows * b, dQ);
         if (workGroups) {
-            tasks.groupTask("polynomialGradBlock", group(), CayleyBlockKernels::polynomialGradBlock,
-                    at(q.at(), dR.at(), a.at(), dQ.at(), b, p), q.array(), dR.array(), a.array(), dQ.array(), blocks,
-                    b * b, c[p]);
+            polynomialGradBlock(q, dR, dQ, false);
             return dQ;
         }
+        Floats a = scratchApart((long) p * rows * b, dQ);
         tasks.task("polynomialGradRows", items(rows), CayleyKernels::polynomialGradRows,
                 at(q.at(), dR.at(), a.at(), b, p), q.array(), dR.array(), a.array(), rows, c[p]);
         Floats x = scratchApart(2L * rows * b, dQ);

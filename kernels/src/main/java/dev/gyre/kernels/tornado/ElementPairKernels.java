@@ -55,6 +55,18 @@ final class ElementPairKernels {
             y.set(yAt + i, x.get(xAt + i));
     }
 
+    /// `out = x + y`, n pairs of y.
+    static void addPairs(IntArray at, int slot, FloatArray x, IntArray y, FloatArray out, int n) {
+        int xAt = at.get(slot);
+        int yAt = at.get(slot + 1);
+        int outAt = at.get(slot + 2);
+        for (@Parallel int i = 0; i < (n & ALL); i++) {
+            int two = y.get(yAt + i);
+            out.set(outAt + 2 * i, x.get(xAt + 2 * i) + low(two));
+            out.set(outAt + 2 * i + 1, x.get(xAt + 2 * i + 1) + high(two));
+        }
+    }
+
     private static float swiGlu(float gate, float up) {
         return gate * ElementKernels.sigmoid(gate) * up;
     }

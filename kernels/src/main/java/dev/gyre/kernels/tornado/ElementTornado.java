@@ -18,6 +18,14 @@ final class ElementTornado extends OpLowering {
             case ElementOps.Fill o -> fill(f(o.x()), o.x().length(), (float) o.value());
             case ElementOps.Copy o when packed(o.x()) || packed(o.y()) -> copyPairs(o);
             case ElementOps.Copy o -> copy(f(o.x()), f(o.y()), o.x().length());
+            case ElementOps.Add o when packed(o.y()) -> {
+                Floats x = f(o.x());
+                Ints y = pairs(o.y());
+                Floats out = f(o.out());
+                int n = o.x().length() / 2;
+                tasks.task("addPairs", items(n), ElementPairKernels::addPairs, at(x.at(), y.at(), out.at()), x.array(),
+                        y.array(), out.array(), n);
+            }
             case ElementOps.Add o -> {
                 Floats x = f(o.x());
                 Floats y = f(o.y());

@@ -7,6 +7,7 @@ import dev.gyre.kernels.op.Buf;
 import dev.gyre.kernels.op.DisentangledOps;
 import dev.gyre.kernels.op.ElementOps;
 import dev.gyre.kernels.op.LayerNormOps;
+import dev.gyre.kernels.op.NormOps;
 import dev.gyre.kernels.op.Op;
 import dev.gyre.kernels.op.OptimiserOps;
 import java.util.IdentityHashMap;
@@ -39,6 +40,7 @@ final class Lanes {
             case ElementOps.SwiGluGrad o -> put(o.dUp(), 1);
             case ActivationOps.GatedGrad o -> put(o.dUp(), 1);
             case LayerNormOps.LayerNorm o -> put(o.rstd(), 1);
+            case NormOps.RmsNorm o -> put(o.rstd(), 1);
             case DisentangledOps.DisentangledAttention o -> put(o.lse(), 1);
             case DisentangledOps.DisentangledAttentionGrad o -> put(o.dV(), 1);
             case OptimiserOps.AdamW o -> {

@@ -1,29 +1,48 @@
 package dev.gyre.kernels.tornado;
 
 import static dev.gyre.kernels.tornado.ElementPairKernels.pair;
+import static dev.gyre.kernels.tornado.NormRowKernels.GROUP;
 
-import uk.ac.manchester.tornado.api.annotations.Parallel;
+import uk.ac.manchester.tornado.api.KernelContext;
+import uk.ac.manchester.tornado.api.math.TornadoMath;
 import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
 import uk.ac.manchester.tornado.api.types.arrays.IntArray;
 
-/// [NormKernels] whose results are in BF16.
+/// [NormRowKernels] whose results are in BF16.
 final class NormPairKernels {
     private NormPairKernels() {
     }
 
-    /// [NormKernels#normalise], C even.
-    static void normaliseToPairs(IntArray at, int slot, FloatArray x, FloatArray rstd, FloatArray weight, IntArray y,
-            int N, int C, float offset) {
+    /// [NormRowKernels#normaliseRow], C even.
+    static void normaliseRowToPairs(KernelContext context, IntArray at, int slot, FloatArray x, FloatArray weight,
+            FloatArray rstd, IntArray y, int C, float eps, float offset) {
         int xAt = at.get(slot);
-        int rstdAt = at.get(slot + 1);
-        int weightAt = at.get(slot + 2);
+        int weightAt = at.get(slot + 1);
+        int rstdAt = at.get(slot + 2);
         int yAt = at.get(slot + 3);
-        for (@Parallel int i = 0; i < N * (C >> 1); i++) {
-            float r = rstd.get(rstdAt + i / (C >> 1));
-            int w = weightAt + i % (C >> 1) * 2;
-            int v = xAt + 2 * i;
-            y.set(yAt + i, pair(x.get(v) * r * (offset + weight.get(w)),
-                    x.get(v + 1) * r * (offset + weight.get(w + 1))));
+        float[] part = context.allocateFloatLocalArray(GROUP);
+        int lane = context.localIdx;
+        int row = context.groupIdx;
+        float sum = 0f;
+        for (int c = lane; c < C; c += GROUP) {
+            float v = x.get(xAt + row * C + c);
+            sum += v * v;
+        }
+        part[lane] = sum;
+        context.localBarrier();
+        for (int s = GROUP / 2; s > 0; s >>= 1) {
+            if (lane < s)
+                part[lane] += part[lane + s];
+            context.localBarrier();
+        }
+        float r = 1f / TornadoMath.sqrt(part[0] / C + eps);
+        if (lane == 0)
+            rstd.set(rstdAt + row, r);
+        for (int c = lane; c < C >> 1; c += GROUP) {
+            int from = xAt + row * C + 2 * c;
+            int w = weightAt + 2 * c;
+            y.set(yAt + row * (C >> 1) + c, pair(x.get(from) * r * (offset + weight.get(w)),
+                    x.get(from + 1) * r * (offset + weight.get(w + 1))));
         }
     }
 }

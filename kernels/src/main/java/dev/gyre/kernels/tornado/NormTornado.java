@@ -16,24 +16,30 @@ final class NormTornado extends OpLowering {
 
     void lower(NormOps op) {
         switch (op) {
+            case NormOps.RmsNorm o when packed(o.y()) -> {
+                Floats x = f(o.x());
+                Floats w = f(o.weight());
+                Floats rstd = f(o.rstd());
+                Ints y = pairs(o.y());
+                tasks.groupTask("normaliseRowToPairs", rows(o.N()), NormPairKernels::normaliseRowToPairs,
+                        at(x.at(), w.at(), rstd.at(), y.at()), x.array(), w.array(), rstd.array(), y.array(), o.C(),
+                        (float) o.eps(), (float) o.offset());
+            }
             case NormOps.RmsNorm o -> {
                 Floats x = f(o.x());
-                Floats rstd = f(o.rstd());
                 Floats w = f(o.weight());
+                Floats y = f(o.y());
                 if (workGroups) {
-                    tasks.groupTask("inverseRmsOfRow", rows(o.N()), NormRowKernels::inverseRmsOfRow,
-                            at(x.at(), rstd.at()), x.array(), rstd.array(), o.C(), (float) o.eps());
-                } else
-                    tasks.task("inverseRms", items(o.N()), NormKernels::inverseRms, at(x.at(), rstd.at()), x.array(),
-                            rstd.array(), o.N(), o.C(), (float) o.eps());
-                if (packed(o.y())) {
-                    Ints y = pairs(o.y());
-                    tasks.task("normaliseToPairs", items(o.N() * o.C() / 2), NormPairKernels::normaliseToPairs,
-                            at(x.at(), rstd.at(), w.at(), y.at()), x.array(), rstd.array(), w.array(), y.array(),
-                            o.N(), o.C(), (float) o.offset());
+                    Floats rstd = apart(f(o.rstd()), o.N(), y);
+                    tasks.groupTask("normaliseRow", rows(o.N()), NormRowKernels::normaliseRow,
+                            at(x.at(), w.at(), rstd.at(), y.at()), x.array(), w.array(), rstd.array(), y.array(),
+                            o.C(), (float) o.eps(), (float) o.offset());
+                    settle(rstd, f(o.rstd()), o.N());
                     return;
                 }
-                Floats y = f(o.y());
+                Floats rstd = f(o.rstd());
+                tasks.task("inverseRms", items(o.N()), NormKernels::inverseRms, at(x.at(), rstd.at()), x.array(),
+                        rstd.array(), o.N(), o.C(), (float) o.eps());
                 tasks.task("normalise", items(o.N() * o.C()), NormKernels::normalise,
                         at(x.at(), rstd.at(), w.at(), y.at()), x.array(), rstd.array(), w.array(), y.array(), o.N(),
                         o.C(), (float) o.offset());
@@ -44,15 +50,16 @@ final class NormTornado extends OpLowering {
                 Floats w = f(o.weight());
                 Floats dY = f(o.dY());
                 Floats dX = f(o.dX());
-                Floats mean = scratch(o.N());
                 if (workGroups) {
-                    tasks.groupTask("meanOfRowProduct", rows(o.N()), NormRowKernels::meanOfRowProduct,
-                            at(x.at(), w.at(), dY.at(), mean.at()), x.array(), w.array(), dY.array(), mean.array(),
-                            o.C(), (float) o.offset());
-                } else
-                    tasks.task("meanOfProduct", items(o.N()), NormKernels::meanOfProduct,
-                            at(x.at(), w.at(), dY.at(), mean.at()), x.array(), w.array(), dY.array(), mean.array(),
-                            o.N(), o.C(), (float) o.offset());
+                    tasks.groupTask("normaliseRowGrad", rows(o.N()), NormRowKernels::normaliseRowGrad,
+                            at(x.at(), rstd.at(), w.at(), dY.at(), dX.at()), x.array(), rstd.array(), w.array(),
+                            dY.array(), dX.array(), o.C(), flag(o.accumulate()), (float) o.offset());
+                    return;
+                }
+                Floats mean = scratch(o.N());
+                tasks.task("meanOfProduct", items(o.N()), NormKernels::meanOfProduct,
+                        at(x.at(), w.at(), dY.at(), mean.at()), x.array(), w.array(), dY.array(), mean.array(), o.N(),
+                        o.C(), (float) o.offset());
                 tasks.task("normaliseGrad", items(o.N() * o.C()), NormKernels::normaliseGrad,
                         at(x.at(), rstd.at(), w.at(), dY.at(), mean.at(), dX.at()), x.array(), rstd.array(), w.array(),
                         dY.array(), mean.array(), dX.array(), o.N(), o.C(), flag(o.accumulate()),

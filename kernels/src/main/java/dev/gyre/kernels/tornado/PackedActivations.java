@@ -82,8 +82,9 @@ final class PackedActivations {
                     ? List.of(o.gate(), o.up(), o.out()) : List.of();
             case ElementOps.SwiGluGrad o -> candidate(o.gate()) && candidate(o.up()) && same(o.gate(), o.dGate())
                     && same(o.up(), o.dUp()) ? List.of(o.gate(), o.up(), o.dOut()) : List.of();
+            case ElementOps.Add o -> List.of(o.y());
             case ColumnOps.AddBias o -> o.C() % 2 == 0 ? List.of(o.y()) : List.of();
-            case NormOps.RmsNorm o -> o.C() % 2 == 0 ? List.of(o.y()) : List.of();
+            case NormOps.RmsNorm o -> choice.workGroups() && o.C() % 2 == 0 ? List.of(o.y()) : List.of();
             case ProductOps.MatMul o -> ProductCuBlas.takes(o) ? List.of(o.a(), o.b(), o.c()) : List.of();
             case RopeOps.Rope o -> o.D() % 2 == 0 && o.R() % 4 == 0 ? List.of(o.x()) : List.of();
             case RotateOps.BlockRotate o when choice.workGroups() && RotatePairKernels.takes(o.b()) ->

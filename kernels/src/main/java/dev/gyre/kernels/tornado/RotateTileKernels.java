@@ -28,7 +28,7 @@ final class RotateTileKernels {
             y.set(row + c, accumulate != 0 ? y.get(row + c) + value : value);
     }
 
-    static void put(FloatArray y, int row, int c, int step, int width, float v0, float v1, float v2, float v3,
+    private static void put(FloatArray y, int row, int c, int step, int width, float v0, float v1, float v2, float v3,
             int accumulate) {
         put(y, row, c, width, v0, accumulate);
         put(y, row, c + step, width, v1, accumulate);

@@ -57,10 +57,13 @@ final class RotateTornado extends OpLowering {
         Floats y = packed(o.y()) ? r : f(o.y());
         Ints xPairs = pairs(packed(o.x()) ? o.x() : o.y());
         Ints yPairs = pairs(packed(o.y()) ? o.y() : o.x());
-        tasks.groupTask("rotatePairs", rows(o), RotatePairKernels::rotatePairs,
+        int height = RotatePairKernels.height(o.b());
+        Grid grid = new Grid(o.d() / o.b() * RotatePairKernels.WIDTH, Math.ceilDiv(o.N(), 8 * height) * height,
+                RotatePairKernels.WIDTH, height);
+        tasks.groupTask("rotatePairs", grid, RotatePairKernels::rotatePairs,
                 at(x.at(), xPairs.at(), r.at(), y.at(), yPairs.at()), x.array(), xPairs.array(), r.array(), y.array(),
                 yPairs.array(), o.N(), o.d(), o.b(), o.stored(), flag(o.transpose()), flag(packed(o.x())),
-                flag(packed(o.y())), flag(o.accumulate()));
+                flag(packed(o.y())), flag(o.accumulate()), height);
     }
 
     private static Grid rows(RotateOps.BlockRotate o) {
@@ -76,7 +79,9 @@ final class RotateTornado extends OpLowering {
         boolean packedY = packed(o.dY());
         int size = o.stored() * o.b() * o.b();
         int shares = o.d() / o.b() / o.stored();
-        int parts = workGroups ? Math.clamp(o.N() / (4 * RotateTileKernels.TILE), 1, 16) : 1;
+        boolean pairs = packedX || packedY;
+        int groups = workGroups ? Math.clamp(o.N() / (4 * RotateTileKernels.TILE), 1, pairs ? 8 : 16) : 1;
+        int parts = pairs ? groups * RotatePairKernels.SLICES : groups;
         boolean summed = parts * shares > 1;
         Floats dR = summed ? scratch((long) parts * o.d() * o.b()) : f(o.dR());
         Floats x = packedX ? dR : f(o.x());
@@ -84,15 +89,18 @@ final class RotateTornado extends OpLowering {
         int[] at = at(x.at(), dY.at(), dR.at());
         int side = RotateTileKernels.SIDE;
         int tiles = Math.ceilDiv(o.b(), RotateTileKernels.TILE);
-        Grid grid = new Grid(o.d() / o.b() * tiles * tiles * side, parts * side, side, side);
-        if (packedX || packedY) {
+        if (pairs) {
+            int width = RotatePairKernels.WIDTH;
+            int height = 4 * RotatePairKernels.SLICES;
+            Grid grid = new Grid(o.d() / o.b() * tiles * tiles * width, groups * height, width, height);
             Ints xPairs = pairs(packedX ? o.x() : o.dY());
             Ints dYPairs = pairs(packedY ? o.dY() : o.x());
             tasks.groupTask("rotateGradPairs", grid, RotatePairKernels::rotateGradPairs,
                     at(x.at(), xPairs.at(), dY.at(), dYPairs.at(), dR.at()), x.array(), xPairs.array(), dY.array(),
-                    dYPairs.array(), dR.array(), o.N(), o.d(), o.b(), tiles, parts, flag(packedX), flag(packedY));
+                    dYPairs.array(), dR.array(), o.N(), o.d(), o.b(), tiles, groups, flag(packedX), flag(packedY));
         } else if (workGroups) {
-            tasks.groupTask("rotateGradTile", grid, RotateTileKernels::rotateGradTile, at, x.array(), dY.array(), dR.array(), o.N(), o.d(), o.b(),
+            tasks.groupTask("rotateGradTile", new Grid(o.d() / o.b() * tiles * tiles * side, parts * side, side, side),
+                    RotateTileKernels::rotateGradTile, at, x.array(), dY.array(), dR.array(), o.N(), o.d(), o.b(),
                     tiles, parts);
         } else
             tasks.task("blockRotateGrad", items(o.d() * o.b()), RotateKernels::blockRotateGrad, at, x.array(),

@@ -35,7 +35,7 @@ class PackedActivationsTest {
 
     /// Up to six cases of each operation that has such kernels, spread over those with few elements.
     static List<OpCase> cases() {
-        return Stream.of("Copy", "SwiGlu", "SwiGluGrad", "AddBias", "RmsNorm", "MatMul", "Rope", "BlockRotate",
+        return Stream.of("Copy", "Add", "SwiGlu", "SwiGluGrad", "AddBias", "RmsNorm", "MatMul", "Rope", "BlockRotate",
                 "BlockRotateGrad", "Attention", "AttentionGrad").flatMap(op -> {
                     List<OpCase> some = OpCases.of(op).stream().filter(PackedActivationsTest::packs).toList();
                     assertThat(some).as(op).isNotEmpty();

@@ -299,7 +299,7 @@ public final class ConfigKeys {
         return factor;
     }
 
-    private static @Nullable QuantizationConfig quantization(Fields top) {
+    static @Nullable QuantizationConfig quantization(Fields top) {
         if (!top.isSet("quantization_config"))
             return null;
         Fields f = top.object("quantization_config");

@@ -1,6 +1,7 @@
 package dev.gyre.model.family;
 
 import dev.gyre.model.family.EncoderConfig.Act;
+import dev.gyre.model.family.EncoderConfig.Convolution;
 import dev.gyre.model.family.EncoderConfig.Dense;
 import dev.gyre.model.family.EncoderConfig.Layers;
 import dev.gyre.model.family.EncoderConfig.Names;
@@ -16,6 +17,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Set;
+import org.jspecify.annotations.Nullable;
 import tools.jackson.databind.node.JsonNodeFactory;
 
 /// DeBERTa-v2 and v3: scores by contents and relative positions in buckets.
@@ -38,8 +40,9 @@ public record DebertaV2() implements EncoderFamily {
     @Override
     public EncoderConfig read(ConfigKeys keys, String prefix) {
         Fields f = keys.fields();
-        if (f.integer("conv_kernel_size", 0) > 0)
-            throw f.bad("conv_kernel_size", "0 or no such key; the convolution of the xlarge models is not read");
+        boolean relative = f.bool("relative_attention", false);
+        if (!relative && f.integer("conv_kernel_size", 0) > 0)
+            throw f.bad("conv_kernel_size", "0 or no such key without relative_attention");
         double eps = EncoderFamilies.eps(f, "layer_norm_eps", 1e-7);
         int C = f.integer("hidden_size", 1536);
         int heads = f.integer("num_attention_heads", 24);
@@ -63,7 +66,7 @@ public record DebertaV2() implements EncoderFamily {
         Layers layers = new Layers(names, EncoderFamilies.layers(f, "num_hidden_layers", 24), heads,
                 f.integer("intermediate_size", 6144), false, true, true, true, true, true, eps, scale,
                 EncoderFamilies.activation(f, "hidden_act", "gelu"), false,
-                f.bool("relative_attention", false) ? relative(f, prefix, names, byKey, byQuery, positions, eps)
+                relative ? relative(f, prefix, names, byKey, byQuery, positions, eps)
                         : new Plain());
         return new EncoderConfig(this, prefix, C, text, layers, null,
                 new EncoderConfig.Head(Pooling.MEAN, List.of(), EncoderConfig.Problem.EMBEDDING, C),
@@ -94,7 +97,19 @@ public record DebertaV2() implements EncoderFamily {
         return new Relative(prefix + "encoder.rel_embeddings", buckets > 0 ? buckets : most, buckets, most,
                 normed ? new Norm(prefix + "encoder.LayerNorm", true, eps) : null, byKey, byQuery,
                 shared ? names.k() : "attention.self.pos_key_proj",
-                shared ? names.q() : "attention.self.pos_query_proj");
+                shared ? names.q() : "attention.self.pos_query_proj", convolution(f, prefix, eps));
+    }
+
+    private static @Nullable Convolution convolution(Fields f, String prefix, double eps) {
+        int width = f.integer("conv_kernel_size", 0);
+        if (width <= 0)
+            return null;
+        if (width % 2 == 0 || width > 99)
+            throw f.bad("conv_kernel_size", "an odd number up to 99");
+        if (f.integer("conv_groups", 1) != 1)
+            throw f.bad("conv_groups", "1");
+        return new Convolution(prefix + "encoder.conv.conv", width, EncoderFamilies.activation(f, "conv_act", "tanh"),
+                new Norm(prefix + "encoder.conv.LayerNorm", true, eps));
     }
 
     @Override

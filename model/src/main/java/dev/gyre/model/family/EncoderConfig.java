@@ -101,8 +101,18 @@ public record EncoderConfig(EncoderFamily family, String prefix, int hiddenSize,
     /// @param byKey whether the query meets the positions' keys (c2p)
     /// @param byQuery whether the key meets the positions' queries (p2c)
     /// @param keyProjection path in the layer of the projection to the positions' keys
+    /// @param convolution beside the first layer, or null
     public record Relative(String embeddings, int span, int buckets, int maxDistance, @Nullable Norm norm,
-            boolean byKey, boolean byQuery, String keyProjection, String queryProjection) implements Mixing {
+            boolean byKey, boolean byQuery, String keyProjection, String queryProjection,
+            @Nullable Convolution convolution) implements Mixing {
+    }
+
+    /// A convolution over neighbouring tokens of the first layer's input `x`, added to its output `y`:
+    /// `y = norm(y + f(conv(x)))` (DeBERTa-v2 xlarge). Padding counts as 0.
+    ///
+    /// @param module with a weight (C, C, width), a matrix (C, C width) here, and a bias
+    /// @param width tokens that it sees, odd
+    public record Convolution(String module, int width, Activation f, Norm norm) {
     }
 
     /// @param count number of layers
@@ -252,6 +262,11 @@ public record EncoderConfig(EncoderFamily family, String prefix, int hiddenSize,
             all.put(r.embeddings + ".weight", new int[] {2 * r.span, C});
             if (r.norm != null)
                 put(all, r.norm);
+            if (r.convolution != null) {
+                all.put(r.convolution.module + ".weight", new int[] {C, C * r.convolution.width});
+                all.put(r.convolution.module + ".bias", new int[] {C});
+                put(all, r.convolution.norm);
+            }
         }
         for (int i = 0; i < layers.count; i++) {
             for (int n = linears(i).size(); n > 0; n--)

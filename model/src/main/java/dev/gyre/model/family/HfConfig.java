@@ -8,6 +8,7 @@ import dev.gyre.model.files.Json;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.node.ObjectNode;
 
@@ -125,6 +126,13 @@ public final class HfConfig {
             }
         }
         return o;
+    }
+
+    /// How a model's linear weights are quantised; null where they are not.
+    ///
+    /// @throws dev.gyre.model.files.FormatException for other ways than bitsandbytes' 4-bit NormalFloat
+    public static @Nullable QuantizationConfig quantization(Path file, ObjectNode json) {
+        return ConfigKeys.quantization(new Fields(file, "", json));
     }
 
     /// `quantization_config`, in the fields and the order that transformers writes.

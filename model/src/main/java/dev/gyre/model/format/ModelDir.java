@@ -1,6 +1,5 @@
 package dev.gyre.model.format;
 
-import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.op.DType;
 import dev.gyre.kernels.op.HostData;
 import dev.gyre.model.family.HfConfig;
@@ -9,8 +8,6 @@ import dev.gyre.model.files.FormatException;
 import dev.gyre.model.files.Json;
 import dev.gyre.quant.BnbLayout;
 import java.io.IOException;
-import java.nio.ByteBuffer;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -152,18 +149,7 @@ public final class ModelDir implements AutoCloseable {
     }
 
     private void readStates() {
-        tensors.forEach((key, file) -> BnbLayout.weightOf(key).ifPresent(weight -> {
-            TensorInfo t = file.info(key);
-            if (!(file instanceof SafeTensors stored) || t.type() != TensorType.U8 || t.bytes() > 65536)
-                throw new FormatException(file.file(), "tensor " + t + " is no quantisation state; expected a JSON text"
-                        + " as U8; quantise the model again");
-            try {
-                quantized.put(weight,
-                        BnbLayout.QuantState.parse(weight, new String(stored.u8(key), StandardCharsets.UTF_8)));
-            } catch (IllegalArgumentException | InputException | ArithmeticException e) {
-                throw new FormatException(file.file(), "tensor " + e.getMessage(), e);
-            }
-        }));
+        quantized.putAll(BnbFiles.states(tensors));
     }
 
     private void checkTensors() {
@@ -358,7 +344,7 @@ public final class ModelDir implements AutoCloseable {
     public HostData weight(String name, Arrays arrays) {
         WeightFile file = file(name);
         return switch (type(name)) {
-            case NF4 -> nf4(name, file);
+            case NF4 -> BnbFiles.weight(name, tensors);
             case BF16 -> new HostData.BF16(file.bf16(name, arrays::shorts));
             case F32 -> new HostData.F32(file.f32(name, arrays::floats));
             case I32 -> throw new AssertionError(name);
@@ -371,18 +357,6 @@ public final class ModelDir implements AutoCloseable {
         DType type = type(name);
         return type != DType.NF4 && file(name) instanceof SafeTensors file && file.info(name).shape().size() == 2
                 ? file.stored(name, type) : weight(name);
-    }
-
-    /// bnb_4bit_quant_storage labels the packed bytes with another type (BF16, F32, ...), it does not change them. Shards
-    /// may separate a weight from its quantisation state.
-    private HostData.NF4 nf4(String name, WeightFile file) {
-        try {
-            return BnbLayout.read(name, key -> {
-                return tensors.get(key) instanceof SafeTensors in ? ByteBuffer.wrap(in.bytes(key)) : null;
-            }).data();
-        } catch (IllegalArgumentException | InputException | ArithmeticException e) {
-            throw new FormatException(file.file(), "tensor " + e.getMessage(), e);
-        }
     }
 
     WeightFile file(String name) {

@@ -106,8 +106,15 @@ public final class ModelDirWriter {
 
     /// Declares in config.json that linear layers are 4-bit NormalFloat, in the fields that transformers writes.
     public ModelDirWriter nf4Config(boolean doubleQuant) {
+        return nf4Config(doubleQuant, List.of());
+    }
+
+    /// The same.
+    ///
+    /// @param others linear modules that are not; empty: the output head, which is left out by itself
+    public ModelDirWriter nf4Config(boolean doubleQuant, List<String> others) {
         config.set("quantization_config",
-                HfConfig.toJson(new QuantizationConfig(doubleQuant, "bfloat16", "uint8", List.of())));
+                HfConfig.toJson(new QuantizationConfig(doubleQuant, "bfloat16", "uint8", others)));
         return this;
     }
 

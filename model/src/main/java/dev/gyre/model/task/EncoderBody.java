@@ -39,6 +39,7 @@ final class EncoderBody implements Body {
     private final @Nullable LayerNorms finalNorm;
     private final @Nullable LayerNorms relativeNorm;
     private final @Nullable Buf relativeTable;
+    private final @Nullable Convolutions convolution;
     private final Tables tables;
 
     private @Nullable Buf summed;
@@ -123,13 +124,16 @@ final class EncoderBody implements Body {
         this.finalNorm = c.finalNorm() == null ? null : new LayerNorms(store, c.finalNorm(), C);
         Relative r = c.layers().mixing() instanceof Relative x ? x : null;
         this.relativeNorm = r == null || r.norm() == null ? null : new LayerNorms(store, r.norm(), C);
+        this.convolution =
+                r == null || r.convolution() == null ? null : new Convolutions(r.convolution(), store, io, C);
         this.relativeTable = r == null ? null : store.weight(r.embeddings() + ".weight");
     }
 
     private boolean relativeTrains() {
         return c.layers().mixing() instanceof Relative r
                 && (store.weightGrad(r.embeddings() + ".weight") != null
-                        || relativeNorm != null && relativeNorm.trains());
+                        || relativeNorm != null && relativeNorm.trains()
+                        || convolution != null && convolution.trains());
     }
 
     @Override
@@ -189,7 +193,8 @@ final class EncoderBody implements Body {
         for (EncoderLayer l : layers) {
             e.mark();
             inputs.add(x);
-            x = l.forward(e, x);
+            Buf y = l.forward(e, x);
+            x = convolution != null && l == layers.getFirst() ? convolution.forward(e, x, y) : y;
         }
         e.mark();
         return finalNorm == null ? x : finalNorm.forward(e, x, N);
@@ -282,9 +287,13 @@ final class EncoderBody implements Body {
             // the last layer has only just run forward
             if (checkpointing && i < layers.size() - 1)
                 layers.get(i).forward(e, inputs.get(i));
+            if (convolution != null && i == 0)
+                down = convolution.backward(e, down, into);
             Buf below = layers.get(i).backward(e, down, i > lowest || into);
             if (below != null)
                 down = below;
+            if (convolution != null && i == 0 && into)
+                convolution.inputBackward(e, down);
         }
         if (dRelative != null && c.layers().mixing() instanceof Relative r) {
             Buf dTable = grad(r.embeddings() + ".weight");

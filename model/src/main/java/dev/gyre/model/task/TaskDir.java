@@ -15,12 +15,14 @@ import dev.gyre.model.family.HfConfig;
 import dev.gyre.model.files.Fields;
 import dev.gyre.model.files.FormatException;
 import dev.gyre.model.files.Json;
+import dev.gyre.model.format.BnbFiles;
 import dev.gyre.model.format.ModelDir;
 import dev.gyre.model.format.ModelDirWriter;
 import dev.gyre.model.format.SafeTensors;
 import dev.gyre.model.format.TensorInfo;
 import dev.gyre.model.format.TensorType;
 import dev.gyre.model.weights.Site;
+import dev.gyre.quant.BnbLayout;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -29,7 +31,9 @@ import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
+import java.util.function.BiFunction;
 import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 import tools.jackson.databind.node.ObjectNode;
@@ -48,6 +52,8 @@ public final class TaskDir implements AutoCloseable {
     /// Names in the files, by those in the model.
     private final Map<String, String> names = new LinkedHashMap<>();
     private final List<String> warnings = new ArrayList<>();
+    /// The quantisation state of every 4-bit weight, by its name in the files.
+    private final Map<String, BnbLayout.QuantState> quantized = new LinkedHashMap<>();
 
     /// A head to put on the body in place of the one that the directory has.
     ///
@@ -104,6 +110,7 @@ public final class TaskDir implements AutoCloseable {
                 dir.config.with(new Head(h.pooling(), h.stages(), otherwise, h.outputs())), dir.sentences, dir.files,
                 dir.stored);
         other.names.putAll(dir.names);
+        other.quantized.putAll(dir.quantized);
         other.warnings.addAll(dir.warnings);
         return other;
     }
@@ -113,9 +120,7 @@ public final class TaskDir implements AutoCloseable {
         ModelDir.require(directory);
         Path file = directory.resolve(CONFIG);
         ObjectNode json = Json.readObject(file);
-        if (json.hasNonNull("quantization_config"))
-            throw new FormatException(file, "quantization_config: quantised models of this kind are not read; give the"
-                    + " model in 16 or 32 bits, and let Gyre quantise it (model.base)");
+        HfConfig.quantization(file, json);
         TaskConfig given = config(file, json, head);
         boolean embeds = given.head().problem() == Problem.EMBEDDING;
         SentenceFiles sentences = embeds ? SentenceFiles.of(directory) : SentenceFiles.NONE;
@@ -124,6 +129,7 @@ public final class TaskDir implements AutoCloseable {
         List<SafeTensors> files = new ArrayList<>();
         try {
             TaskDir opened = new TaskDir(directory, config, sentences, files, ModelDir.locate(directory, files));
+            opened.quantized.putAll(BnbFiles.states(opened.stored));
             opened.name(head != null);
             files = List.of();
             return opened;
@@ -199,7 +205,17 @@ public final class TaskDir implements AutoCloseable {
                         + " architecture"
                         + (head.contains(name) ? ", or has no head yet: train it with the task in run.yaml" : ""));
             }
+            BnbLayout.QuantState q = quantized.get(found);
             TensorInfo t = info(found);
+            if (q != null) {
+                if (!q.shape().equals(Arrays.stream(shape).boxed().toList()))
+                    throw new FormatException(stored(found).file(), "tensor '" + found + "' has shape " + q.shape()
+                            + " in 4 bits, but " + CONFIG + " calls for " + Arrays.toString(shape)
+                            + "; use the config.json that belongs to these weights");
+                names.put(name, found);
+                used.add(found);
+                return;
+            }
             long size = Arrays.stream(shape).asLongStream().reduce(1, Math::multiplyExact);
             boolean fits = t.size() == size && t.shape().stream().filter(d -> d > 1).map(Long::intValue).toList()
                     .equals(flat(shape, t));
@@ -211,11 +227,12 @@ public final class TaskDir implements AutoCloseable {
                         + "; use the config.json that belongs to these weights");
             if (t.type() != TensorType.F32 && t.type() != TensorType.F16 && t.type() != TensorType.BF16)
                 throw new FormatException(stored(found).file(), "tensor '" + found + "' is " + t.type()
-                        + "; expected F32, F16 or BF16");
+                        + "; expected F32, F16, BF16 or bitsandbytes NF4");
             names.put(name, found);
             used.add(found);
         });
         List<String> unused = stored.keySet().stream().filter(n -> !used.contains(n) && !n.endsWith("position_ids")
+                && !BnbLayout.isCompanion(n)
                 && !n.startsWith("cls.") && !n.startsWith("lm_head.") && !n.startsWith("vocab_")
                 && !n.startsWith("lm_predictions.") && !n.startsWith("mask_predictions.") && !n.contains("pooler.")
                 && !n.startsWith("decoder.") && !head.contains(n)).toList();
@@ -228,7 +245,7 @@ public final class TaskDir implements AutoCloseable {
 
     /// The shape that a tensor of the model has in a file, without its ones: a convolution's weight has more dimensions.
     private static List<Integer> flat(int[] shape, TensorInfo t) {
-        if (t.shape().size() == 4)
+        if (t.shape().size() == 4 || t.shape().size() == 3 && t.shape().getFirst() == shape[0])
             return t.shape().getFirst() == shape[0] ? t.shape().stream().filter(d -> d > 1).map(Long::intValue).toList()
                     : List.of();
         return Arrays.stream(shape).filter(d -> d > 1).boxed().toList();
@@ -291,6 +308,8 @@ public final class TaskDir implements AutoCloseable {
     public HostData weight(String name, boolean matrix) {
         String found = names.getOrDefault(name, name);
         SafeTensors file = stored(found);
+        if (quantized.containsKey(found))
+            return BnbFiles.weight(found, stored);
         return matrix && info(found).type() == TensorType.BF16 ? new HostData.BF16(file.bf16(found))
                 : new HostData.F32(file.f32(found));
     }
@@ -303,16 +322,25 @@ public final class TaskDir implements AutoCloseable {
         ModelDirWriter w = ModelDirWriter.of(config.json().deepCopy());
         Map<String, String> model = new LinkedHashMap<>();
         names.forEach((name, found) -> model.put(found, name));
+        Set<String> dropped = new LinkedHashSet<>();
         for (String found : stored.keySet()) {
             String name = model.get(found);
             TensorInfo t = info(found);
-            if (name != null && replaced.contains(name))
+            BnbLayout.QuantState q = quantized.get(found);
+            if (name != null && replaced.contains(name) && q != null) {
+                dropped.add(found);
+                w.copy(stored(found), found);
+            } else if (name != null && replaced.contains(name))
                 w.tensor(found, t.type(), () -> values.apply(name),
                         t.shape().stream().mapToLong(Long::longValue).toArray());
             else
                 if (!config.tensorShapes().containsKey(found) || name != null)
                     w.copy(stored(found), found);
         }
+        // in the place of 4-bit weights, with what belongs to them
+        for (String found : dropped)
+            w.tensor(found, type(found), () -> values.apply(model.get(found)),
+                    need(quantized.get(found)).shape().stream().mapToLong(Integer::longValue).toArray());
         config.tensorShapes().forEach((name, shape) -> {
             if (!names.containsKey(name))
                 w.tensor(name, TensorType.F32, () -> values.apply(name), Arrays.stream(shape).asLongStream().toArray());
@@ -321,6 +349,64 @@ public final class TaskDir implements AutoCloseable {
         if (config.head().problem() == Problem.EMBEDDING)
             w.sentencesFrom(directory);
         w.write(to);
+    }
+
+    /// The type a tensor of the files is stored in, or for NF4 the one it was quantised from.
+    private TensorType type(String found) {
+        BnbLayout.QuantState q = quantized.get(found);
+        return q == null ? info(found).type() : switch (q.dtype()) {
+            case "float16" -> TensorType.F16;
+            case "bfloat16" -> TensorType.BF16;
+            default -> TensorType.F32;
+        };
+    }
+
+    /// What [#quantize] did.
+    ///
+    /// @param layers that are in 4 bits now
+    /// @param before bytes of their weights, `after` as written
+    public record Quantized(int layers, long before, long after) {
+    }
+
+    /// Writes the directory again with the linear modules of its layers in 4-bit NormalFloat, as bitsandbytes stores them; the
+    /// head, and what is before the layers, stays as it is.
+    ///
+    /// @param q gives a weight in 4 bits
+    public Quantized quantize(Path to, boolean doubleQuant, BiFunction<String, HostData, HostData.NF4> q) {
+        ModelDirWriter w = ModelDirWriter.of(config.json().deepCopy());
+        stored.forEach((found, file) -> w.copy(file, found));
+        Set<String> others = new LinkedHashSet<>(List.of("classifier", "score", "pooler"));
+        stored.keySet().forEach(found -> {
+            if (found.endsWith(".weight") && info(found).shape().size() == 2 && !found.contains("embeddings"))
+                others.add(found.substring(0, found.length() - ".weight".length()));
+        });
+        long before = 0;
+        long after = 0;
+        int count = 0;
+        for (Site l : config.linears()) {
+            String name = l.weight();
+            if (!Site.inLayer(name))
+                continue;
+            String found = names.getOrDefault(name, name);
+            if (quantized.containsKey(found))
+                throw new FormatException(directory, found
+                        + " is quantised already; start from the model in 16 or 32 bits");
+            HostData.NF4 small = q.apply(found, weight(name, true));
+            w.nf4(found, small, l.out(), l.in(), type(found));
+            others.remove(found.substring(0, found.length() - ".weight".length()));
+            before += small.size() * type(found).width;
+            after += small.bytes();
+            count++;
+        }
+        w.nf4Config(doubleQuant, List.copyOf(others)).filesFrom(directory);
+        if (config.head().problem() == Problem.EMBEDDING)
+            w.sentencesFrom(directory);
+        w.write(to);
+        return new Quantized(count, before, after);
+    }
+
+    private static <T> T need(@Nullable T t) {
+        return Objects.requireNonNull(t);
     }
 
     @Override

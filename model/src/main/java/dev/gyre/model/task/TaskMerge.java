@@ -58,6 +58,26 @@ public final class TaskMerge {
         return values;
     }
 
+    /// Weights that adapters changed and that [#unmerge] restores: all of [#changed] but those that they replaced.
+    public static Set<String> restorable(TaskModel model) {
+        Set<String> out = changed(model);
+        for (Adapter a : model.adapters()) {
+            a.whole().forEach(t -> out.remove(t.name()));
+            out.removeAll(a.replaced().keySet());
+        }
+        return out;
+    }
+
+    /// A weight of a merged model as it was before.
+    ///
+    /// @param model the merged one, with the adapters attached in the order in which they were merged
+    /// @throws InputException when an inverse would divide by almost nothing
+    public static Merge.Unmerged unmerge(TaskModel model, Backend backend, String name) {
+        String module = name.substring(0, name.lastIndexOf('.'));
+        return Merge.without(TaskModel.byModule(model.adapters()).getOrDefault(module, List.of()), name,
+                model.values(name), model.dims(name)[0], false, backend);
+    }
+
     private static Site site(TaskModel model, String module) {
         return model.linears().stream().filter(s -> s.path().equals(module)).findFirst()
                 .orElseThrow(() -> new IllegalArgumentException("the model has no linear module " + module));

@@ -12,6 +12,7 @@ import dev.gyre.model.emit.Tensor;
 import dev.gyre.model.family.EncoderConfig;
 import dev.gyre.model.family.EncoderConfig.Image;
 import dev.gyre.model.family.EncoderConfig.Problem;
+import dev.gyre.model.family.EncoderConfig.Relative;
 import dev.gyre.model.task.HeadEmission.Pairs;
 import dev.gyre.model.transformer.Learner;
 import dev.gyre.model.transformer.LearningSession;
@@ -99,9 +100,12 @@ public final class TaskPlan {
     }
 
     private TaskIo io(TaskShape s) {
-        return config instanceof TaskConfig.OfEncoder(EncoderConfig e) && e.input() instanceof Image i
-                ? TaskIo.of(s, config.head(), s.T() - i.tokens().size(), i.patchSize())
-                : TaskIo.of(s, config.head(), 0, 0);
+        if (!(config instanceof TaskConfig.OfEncoder(EncoderConfig e)))
+            return TaskIo.of(s, config.head(), 0, 0, 0);
+        if (e.input() instanceof Image i)
+            return TaskIo.of(s, config.head(), s.T() - i.tokens().size(), i.patchSize(), 0);
+        return TaskIo.of(s, config.head(), 0, 0,
+                e.layers().mixing() instanceof Relative r && r.convolution() != null ? r.convolution().width() : 0);
     }
 
     private Program added(Program p) {

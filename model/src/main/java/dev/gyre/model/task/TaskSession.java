@@ -116,6 +116,7 @@ public final class TaskSession extends LearningSession<TaskBatch> {
         write(i.start(), start);
         write(i.end(), end);
         near(b, c, s, i);
+        neighbours(b, c, s, i);
         int[] pool = new int[s.B()];
         int[] poolEnd = new int[s.B()];
         for (int r = 0; r < s.B(); r++) {
@@ -237,6 +238,22 @@ public final class TaskSession extends LearningSession<TaskBatch> {
         }
         write(i.nearStart(), start);
         write(i.nearEnd(), end);
+    }
+
+    /// Rows that a convolution sees of each token; padding, and what is beyond the sequence, is the row after the last.
+    private void neighbours(TaskBatch b, TaskConfig c, TaskShape s, TaskIo i) {
+        if (!(c instanceof TaskConfig.OfEncoder(EncoderConfig e) && e.layers().mixing() instanceof Relative r)
+                || r.convolution() == null)
+            return;
+        int width = r.convolution().width();
+        int[] rows = new int[s.tokens() * width];
+        for (int n = 0; n < s.tokens(); n++)
+            for (int k = 0; k < width; k++) {
+                int t = n % s.T() + k - width / 2;
+                boolean there = t >= b.from()[n / s.T()] && t < b.to()[n / s.T()];
+                rows[n * width + k] = there ? n - n % s.T() + t : s.tokens();
+            }
+        write(i.neighbours(), rows);
     }
 
     /// The values of each patch in the order of the projection's weight: channel, row, column.

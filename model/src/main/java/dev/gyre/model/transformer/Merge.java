@@ -136,14 +136,23 @@ public final class Merge {
                 throw new InputException(name + ": the adapter replaces it (a copy of the embedding or head, trained"
                         + " tokens, or a PiSSA or OLoRA start), and the original cannot be found from that; take it"
                         + " from the base model");
+        return without(model.byModule().getOrDefault(module, List.of()), name, merged, model.dims(name)[0],
+                module.equals(model.embedding().path()), backend);
+    }
+
+    /// As [#unmerge], a weight or bias without what adapters put into it.
+    ///
+    /// @param on the module's adapters in the order in which they were merged
+    /// @param rows of the weight
+    /// @param embedding whether the weight is a table of tokens
+    public static Unmerged without(List<AdapterLayer> on, String name, float[] merged, int rows, boolean embedding,
+            Backend backend) {
         if (name.endsWith(".bias"))
-            return new Unmerged(biased(merged.clone(), name, model.byModule().getOrDefault(module, List.of()), -1), 1);
-        boolean embedding = module.equals(model.embedding().path());
+            return new Unmerged(biased(merged.clone(), name, on, -1), 1);
         double[] w = new double[merged.length];
         for (int i = 0; i < w.length; i++)
             w[i] = merged[i];
-        int rows = model.dims(name)[0];
-        List<AdapterLayer> adapters = new ArrayList<>(model.byModule().getOrDefault(module, List.of()));
+        List<AdapterLayer> adapters = new ArrayList<>(on);
         if (embedding)
             Collections.reverse(adapters); // E' = E R_0 R_1, but W' = W R_1^T R_0^T
         double growth = 1;

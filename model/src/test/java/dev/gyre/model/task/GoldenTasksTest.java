@@ -23,7 +23,9 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Set;
+import java.util.TreeSet;
 import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
@@ -36,7 +38,7 @@ class GoldenTasksTest {
     static Stream<String> models() {
         return Stream.of("bert-3way", "bert-regression", "bert-multilabel", "roberta-3way", "modernbert-3way",
                 "deberta-v3-3way", "vit-5way", "bert-tokens", "bert-embedding", "bert-two-numbers", "distilbert-4way",
-                "deberta-own-projections", "deberta-c2p-tokens", "modernbert-tokens", "modernbert-cls",
+                "deberta-own-projections", "deberta-c2p-tokens", "deberta-conv-3way", "modernbert-tokens", "modernbert-cls",
                 "vit-interpolated", "vit-cropped", "deit-3way", "llama-3way", "qwen2-left", "llama-tokens");
     }
 
@@ -202,6 +204,29 @@ class GoldenTasksTest {
             assertThat(s.gradients()).isNotEmpty();
             s.gradients().forEach((t, g) -> near(t.name(), widened(g), widened(c.golden.f32(gradient(a, t) + ".f32")),
                     F32));
+        }
+    }
+
+    /// The convolution of DeBERTa-v2 xlarge is trained as well where all weights are, and passes gradients on to the embedding.
+    @Test
+    void allWeightsOfAConvolutionAreTrained() {
+        Path folder = Golden.path("tasks/deberta-conv-3way/config.json").getParent();
+        try (Case c = Case.open("deberta-conv-3way", "lora"); TaskDir dir = TaskDir.open(folder);
+                SafeTensors golden = SafeTensors.open(folder.resolve("reference_full.safetensors"))) {
+            TaskModel whole = TaskModel.load(dir, Storage.AS_STORED, 0);
+            for (Backend backend : List.of(new CpuBackend(2), TornadoBackend.open("jvm")))
+                for (Set<Use> uses : List.of(ALL, Set.of(Use.TRAIN, Use.GRADIENT_CHECKPOINTING)))
+                    try (TaskSession s = new TaskSession(whole, backend, List.of(c.shape()), true, uses, 0)) {
+                        s.microBatch(c.batch, 1f / c.count);
+                        Set<String> seen = new TreeSet<>();
+                        s.gradients().forEach((t, g) -> {
+                            if (golden.contains("grad/" + t.name())) {
+                                near(t.name(), widened(g), widened(golden.f32("grad/" + t.name())), F32);
+                                seen.add("grad/" + t.name());
+                            }
+                        });
+                        assertThat(seen).hasSize(7).containsAll(golden.names());
+                    }
         }
     }
 

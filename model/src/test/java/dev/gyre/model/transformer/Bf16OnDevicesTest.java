@@ -19,6 +19,13 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.EnumSet;
+import org.junit.jupiter.api.Test;
+import dev.gyre.kernels.MemoryPlan;
+import dev.gyre.kernels.op.Buf;
+import dev.gyre.model.adapter.Targets;
+import dev.gyre.model.adapter.oft.Oft;
+import java.util.EnumMap;
+import java.util.Map;
 import java.util.List;
 import java.util.Random;
 import java.util.Set;
@@ -131,5 +138,28 @@ class Bf16OnDevicesTest {
     private static List<Program> programs(Transformer model, BatchShape shape, int logits) {
         return new StepPlan(model.config(), model, List.of(), model.adapters(), List.of(shape), TRAIN, 1, logits)
                 .programs();
+    }
+
+    /// A further layer of Llama 2 7B's width at 4 x 2048 tokens keeps its residual stream at two places (8 C bytes a token) in
+    /// either precision, and q, k, v, the attention's output, gate and up in half as many bytes: 8 C + 8 F instead of 16 C + 8 F.
+    @Test
+    void aLayerKeepsLessThanInF32() {
+        BatchShape shape = new BatchShape(4, 2048);
+        long[] bytes = new long[2];
+        for (int layers = 4; layers <= 5; layers++) {
+            ModelConfig c = ModelConfig.llama(32000, 4096, 11008, layers, 32, 32, 2048, false, null, List.of(), null);
+            PlannedModel m = PlannedModel.of(c);
+            List<Program> p = m.plan(m.adapter(Oft.of(Targets.allLinear(), 32)), List.of(shape), TRAIN, 1,
+                    TornadoBackend.GPU_LOGITS).programs();
+            Map<Buf.Role, Long> roles = new EnumMap<>(MemoryPlan.of(p).bytesByRole());
+            long fixed = roles.values().stream().mapToLong(n -> n).sum() - roles.get(Buf.Role.ACTIVATION);
+            for (int i = 0; i < 2; i++) {
+                long all = TornadoBackend.bytesOnGpu(p, false, i == 0 ? Precision.BF16 : Precision.F32) - fixed;
+                bytes[i] += layers == 4 ? -all : all;
+            }
+        }
+        // planned: 110,252 and 187,052 bytes a token, with rotations and the softmax's sums
+        assertThat(bytes[0] / shape.tokens()).isBetween(109_568L, 110_500L);
+        assertThat(bytes[1] / shape.tokens()).isBetween(186_368L, 187_300L);
     }
 }

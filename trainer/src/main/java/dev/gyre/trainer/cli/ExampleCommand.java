@@ -43,7 +43,7 @@ final class ExampleCommand extends GyreCommand {
         Path out;
 
         @Option(names = "--methods", split = ",", paramLabel = "METHOD",
-                description = "Only these of oft, lora, psoft, qgoft.")
+                description = "Only these of oft, lora, psoft, qgoft, full.")
         List<String> methods = List.of();
 
         @Option(names = "--set", paramLabel = "KEY=VALUE",

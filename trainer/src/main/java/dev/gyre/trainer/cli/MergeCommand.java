@@ -7,6 +7,7 @@ import dev.gyre.trainer.cli.screen.Text;
 import dev.gyre.trainer.convert.Merging;
 import dev.gyre.trainer.task.TaskUse;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Locale;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
@@ -57,17 +58,23 @@ final class MergeCommand extends GyreCommand {
         if (undo && model.adapters.isEmpty())
             throw new UsageException("--undo needs --adapter DIR: the adapter that was merged into MODEL");
         if (TaskUse.is(model.model)) {
-            if (undo || dtype != null || verify || limit != null)
+            if (undo && onnx != null || dtype != null || verify || limit != null)
                 throw new UsageException(model.model + " is a model with a head; of the options merge takes --out,"
-                        + " --adapter, --onnx, --base and --device");
+                        + " --adapter, --undo or --onnx, --base and --device");
             try (TaskUse use = TaskUse.open(model.model, model.adapters, model.base,
                     Devices.open(model.device).backend(), screen()::note)) {
+                if (undo) {
+                    TaskUse.Undone u = use.unmerge(out);
+                    if (!u.left().isEmpty())
+                        screen().note("what the adapter brought whole stays as it is: " + some(u.left()));
+                    screen().result("wrote " + out + ": " + undone(u.weights(), u.growth()));
+                    return ExitCode.OK;
+                }
                 if (onnx != null) {
                     TaskUse.IntoGraph r = use.merge(onnx, out);
                     if (!r.left().isEmpty())
                         screen().note(onnx + ": has no place for what else was trained, which is left out: "
-                                + String.join(", ", r.left().subList(0, Math.min(4, r.left().size())))
-                                + (r.left().size() > 4 ? ", ..." : ""));
+                                + some(r.left()));
                     screen().result("wrote " + out + ": " + Text.many(r.weights(), "weight") + " of " + onnx
                             + " replaced");
                     return ExitCode.OK;
@@ -84,11 +91,18 @@ final class MergeCommand extends GyreCommand {
         screen().done();
         if (r.verified() != null)
             screen().result("verified: " + r.verified());
-        screen().result("wrote " + out + ": " + Text.many(r.written().weights(), "weight") + (undo
-                ? Text.format(" without the adapter; rounding errors of the merged weights grew up to %.3g times",
-                        r.written().growth())
-                : " merged"));
+        screen().result("wrote " + out + ": " + (undo ? undone(r.written().weights(), r.written().growth())
+                : Text.many(r.written().weights(), "weight") + " merged"));
         return ExitCode.OK;
+    }
+
+    private static String undone(int weights, double growth) {
+        return Text.many(weights, "weight")
+                + Text.format(" without the adapter; rounding errors of the merged weights grew up to %.3g times", growth);
+    }
+
+    private static String some(List<String> names) {
+        return String.join(", ", names.subList(0, Math.min(4, names.size()))) + (names.size() > 4 ? ", ..." : "");
     }
 
     private static TensorType type(String s) {

@@ -6,6 +6,7 @@ import dev.gyre.model.files.AtomicFiles;
 import dev.gyre.model.files.FormatException;
 import dev.gyre.model.format.ModelDir;
 import dev.gyre.model.format.ModelDirWriter;
+import dev.gyre.model.task.TaskDir;
 import dev.gyre.model.weights.Site;
 import dev.gyre.quant.DoubleQuant;
 import dev.gyre.quant.Nf4;
@@ -32,6 +33,15 @@ public final class Quantizing {
             throw new InputException("--block-size " + blockSize + ": use 32, 64, 128, ... or 4096");
         AtomicFiles.requireNewDirectory(out);
         Path model = Hub.directory(named);
+        if (TaskDir.is(model))
+            try (TaskDir source = TaskDir.open(model)) {
+                TaskDir.Quantized q = source.quantize(out, doubleQuant, (name, w) -> {
+                    progress.accept(name);
+                    HostData.NF4 small = Nf4.quantize(w, blockSize);
+                    return doubleQuant ? DoubleQuant.of(small) : small;
+                });
+                return new Written(q.layers(), q.before(), q.after());
+            }
         try (ModelDir source = ModelDir.open(model)) {
             ModelDirWriter writer = ModelDirWriter.like(source).nf4Config(doubleQuant);
             long before = 0;

@@ -64,11 +64,12 @@ public final class Comparing {
         return new Row(method, before, after, kept, trainable(run), seconds, memory);
     }
 
-    /// Values in the files of the adapter.
+    /// Values in the files of the adapter, or of the model where all of it was trained.
     private static long trainable(Path run) {
-        Path file = run.resolve("adapter").resolve("adapter_model.safetensors");
+        Path adapter = run.resolve("adapter").resolve("adapter_model.safetensors");
+        Path file = Files.isRegularFile(adapter) ? adapter : run.resolve("model").resolve("model.safetensors");
         if (!Files.isRegularFile(file))
-            throw new FormatException(run, "has no adapter; the run is not finished");
+            throw new FormatException(run, "has neither adapter nor model; the run is not finished");
         try (SafeTensors f = SafeTensors.open(file)) {
             return f.names().stream().mapToLong(n -> f.info(n).size()).sum();
         }

@@ -7,6 +7,7 @@ import dev.gyre.model.files.AtomicFiles;
 import dev.gyre.model.task.TaskDir;
 import dev.gyre.trainer.task.Scores;
 import dev.gyre.trainer.task.TaskUse;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -52,14 +53,16 @@ public final class OldSkill {
     /// @param scratch folder for what is deleted again
     /// @param measure gets a model directory
     public static double after(Path base, Path run, Path scratch, Backend backend, ToDoubleFunction<Path> measure) {
-        Path merged = scratch.resolve("merged");
+        boolean whole = Files.isDirectory(run.resolve("model"));
+        Path merged = whole ? run.resolve("model") : scratch.resolve("merged");
         Path back = scratch.resolve("back");
         try {
             AtomicFiles.createFolder(scratch);
-            try (TaskUse use = TaskUse.open(run, List.of(), null, backend, _ -> {
-            })) {
-                use.merge(merged);
-            }
+            if (!whole)
+                try (TaskUse use = TaskUse.open(run, List.of(), null, backend, _ -> {
+                })) {
+                    use.merge(merged);
+                }
             try (TaskDir was = TaskDir.open(base);
                     TaskDir is = was.config().head().problem() == Problem.EMBEDDING
                             ? TaskDir.open(merged, new TaskDir.NewHead(Problem.EMBEDDING, false, List.of()))

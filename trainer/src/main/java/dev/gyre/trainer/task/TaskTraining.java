@@ -2,6 +2,7 @@ package dev.gyre.trainer.task;
 
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.GyreException;
+import dev.gyre.kernels.InputException;
 import dev.gyre.kernels.op.HostData;
 import dev.gyre.model.adapter.Adapter;
 import dev.gyre.model.adapter.AdapterOptions;
@@ -251,7 +252,14 @@ public final class TaskTraining implements Training<TaskBatch> {
     public List<Planned> sideBySide(List<Tuning> others, Backend backend) {
         List<Planned> out = new ArrayList<>();
         for (Storage base : List.of(Storage.F32, Storage.BF16, Storage.NF4, Storage.NF4_DOUBLE)) {
-            TaskModel on = TaskModel.load(dir, base, c.seed());
+            TaskModel on;
+            try {
+                on = TaskModel.load(dir, base, c.seed());
+            } catch (InputException e) {
+                // weights in 4 bits stay so
+                others.forEach(t -> out.add(new Planned(t.method(), base, null, e.getMessage())));
+                continue;
+            }
             for (Tuning t : others)
                 if (base == Storage.F32 || !(t instanceof Full))
                     out.add(planned(t.getClass() == c.adapter().getClass() ? c.adapter() : t, base, on, backend));

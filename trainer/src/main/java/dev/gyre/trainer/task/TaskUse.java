@@ -21,6 +21,7 @@ import dev.gyre.model.task.TaskSession;
 import dev.gyre.model.token.Tokenizer;
 import dev.gyre.model.token.Tokenizers;
 import dev.gyre.model.transformer.LearningSession.Use;
+import dev.gyre.model.transformer.Merge;
 import dev.gyre.model.weights.Storage;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.TaskRunConfig;
@@ -312,6 +313,26 @@ public final class TaskUse implements AutoCloseable {
         dir.write(out, changed, name -> changed.contains(name) ? TaskMerge.weight(model, backend, name)
                 : model.values(name));
         return changed.size();
+    }
+
+    /// What taking adapters out of a model did.
+    ///
+    /// @param growth how much rounding errors of merged weights may have grown in the others, at least 1
+    /// @param left tensors that the adapters had replaced and that stay as they are: those of a head
+    public record Undone(int weights, double growth, List<String> left) {
+    }
+
+    /// Writes the model without the adapters that were merged into it; what they brought whole, a head, stays.
+    public Undone unmerge(Path out) {
+        Set<String> restored = TaskMerge.restorable(model);
+        List<String> left = TaskMerge.changed(model).stream().filter(n -> !restored.contains(n)).sorted().toList();
+        double[] growth = {1};
+        dir.write(out, restored, name -> {
+            Merge.Unmerged w = TaskMerge.unmerge(model, backend, name);
+            growth[0] = Math.max(growth[0], w.growth());
+            return w.values();
+        });
+        return new Undone(restored.size(), growth[0], left);
     }
 
     /// What a merge into an ONNX graph did.

@@ -52,10 +52,10 @@ class ExampleTest {
         idx(data.resolve("train-images-idx3-ubyte.gz"), data.resolve("train-labels-idx1-ubyte.gz"), 320);
         idx(data.resolve("t10k-images-idx3-ubyte.gz"), data.resolve("t10k-labels-idx1-ubyte.gz"), 100);
         Path out = dir.resolve("out");
-        Cli c = Cli.gyre("example", "images", "--data", data, "--out", out, "--methods", "oft,qgoft", "--set",
+        Cli c = Cli.gyre("example", "images", "--data", data, "--out", out, "--methods", "oft,full", "--set",
                 "train.epochs=1", "--set", "train.warmup=0");
         assertThat(c.code).as(c.toString()).isZero();
-        assertThat(c.out).contains("| oft |").contains("| qgoft |").contains("| before |").doesNotContain("NaN");
+        assertThat(c.out).contains("| oft |").contains("| full |").contains("| before |").doesNotContain("NaN");
         assertThat(Files.readString(out.resolve("table.md"))).contains("| six kinds |").contains("| oft |");
         assertThat(Json.readObject(out.resolve("oft/task.json")).path("labels")).hasSize(4);
         assertThat(Json.readObject(out.resolve("six-kinds/task.json")).path("labels")).hasSize(6);

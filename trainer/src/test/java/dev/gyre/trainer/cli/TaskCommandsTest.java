@@ -172,7 +172,7 @@ class TaskCommandsTest {
         Path unnamed = edited(deberta, "problem_type", null);
         refused(unnamed, "{\"input_ids\": [[5, 6]], \"labels\": [[0.5, 0.25, 0.25]]}",
                 "problem_type is missing", "multi_label_classification");
-        refused(edited(deberta, "conv_kernel_size", 3), "{\"input_ids\": [[5]]}", "conv_kernel_size: 3");
+        refused(edited(deberta, "conv_kernel_size", 4), "{\"input_ids\": [[5]]}", "conv_kernel_size: 4");
         refused(edited(GOLDEN.resolve("bert-3way"), "hidden_act", "quick_gelu"), "{\"input_ids\": [[5]]}",
                 "hidden_act: \"quick_gelu\"");
         Path teacher = edited(GOLDEN.resolve("deit-3way"), "architectures", null);

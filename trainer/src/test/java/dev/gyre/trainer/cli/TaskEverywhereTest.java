@@ -5,16 +5,21 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.gyre.api.RunOptions;
 import dev.gyre.api.Runs;
 import dev.gyre.model.files.Json;
+import dev.gyre.model.format.SafeTensors;
 import dev.gyre.trainer.cli.screen.ExitCode;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.util.List;
 import java.util.Objects;
 import java.util.stream.Collectors;
+import org.assertj.core.data.Offset;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /// Planning, sweeping and comparing runs with a task, over bases of 4 bits too, and what there is not.
 class TaskEverywhereTest {
@@ -163,11 +168,107 @@ class TaskEverywhereTest {
         assertThat(c.err).contains("has the columns a, b; name the one with the text: --set data.text=COLUMN");
     }
 
+    @ParameterizedTest
+    @ValueSource(strings = {"{method: oft, block_size: 8, targets: [q_proj, v_proj, fc1]}",
+            "{method: lora, r: 4, targets: [q_proj, v_proj, fc1]}"})
+    void aMergedAdapterIsTakenOutAgain(String adapter) {
+        ok("train", yaml, "--set", "adapter=" + adapter, "--set", "train.steps=6", "--set", "train.lr=3e-2");
+        Path merged = dir.resolve("merged");
+        Path undone = dir.resolve("undone");
+        ok("merge", dir.resolve("out"), "--out", merged, "--device", "cpu");
+        Cli c = ok("merge", merged, "--undo", "--adapter", dir.resolve("out"), "--out", undone, "--device", "cpu");
+        assertThat(c.out + c.err).contains("6 weights without the adapter", "brought whole stays as it is: classifier.");
+        try (SafeTensors was = SafeTensors.open(GOLDEN.resolve("vit-5way/model.safetensors"));
+                SafeTensors is = SafeTensors.open(undone.resolve("model.safetensors"));
+                SafeTensors trained = SafeTensors.open(merged.resolve("model.safetensors"))) {
+            double moved = 0;
+            for (String n : was.names()) {
+                if (n.startsWith("classifier"))
+                    continue;
+                float[] a = was.f32(n);
+                float[] b = is.f32(n);
+                float[] m = trained.f32(n);
+                assertThat(b).as(n).containsExactly(a, Offset.offset(1e-5f));
+                for (int i = 0; i < a.length; i++)
+                    moved = Math.max(moved, Math.abs(m[i] - a[i]));
+            }
+            assertThat(moved).isGreaterThan(1e-3);
+        }
+    }
+
+    private static Cli ok(Object... words) {
+        Cli c = Cli.gyre(words);
+        assertThat(c.code).as(c + c.err).isZero();
+        return c;
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"nf4", "nf4_double"})
+    void aQuantisedEncoderIsTheOneThatIsQuantisedWhenRead(String base) throws IOException {
+        Path model = TinyEncoder.in("bert-3way", dir.resolve("model"));
+        Path small = dir.resolve("small");
+        Cli q = base.equals("nf4") ? ok("quantize", model, "--out", small)
+                : ok("quantize", model, "--out", small, "--double-quant");
+        assertThat(q.out).contains("12 linear layers in 4 bits");
+        assertThat(Json.readObject(small.resolve("config.json")).path("quantization_config")
+                .path("llm_int8_skip_modules").toString()).contains("\"classifier\"", "\"bert.pooler.dense\"")
+                .doesNotContain("attention");
+        Path tokens = Files.writeString(dir.resolve("in.json"),
+                "{\"input_ids\": [[2, 5, 9, 3], [2, 7, 3, 0]], \"attention_mask\": [[1, 1, 1, 1], [1, 1, 1, 0]],"
+                        + " \"labels\": [1, 2]}");
+        ok("logits", model, "--base", base, "--tokens", tokens, "--out", dir.resolve("a.st"), "--device", "cpu");
+        ok("logits", small, "--tokens", tokens, "--out", dir.resolve("b.st"), "--device", "cpu");
+        assertThat(Files.mismatch(dir.resolve("a.st"), dir.resolve("b.st"))).isEqualTo(-1);
+        // and other than in 32 bits
+        ok("logits", model, "--tokens", tokens, "--out", dir.resolve("c.st"), "--device", "cpu");
+        assertThat(Files.mismatch(dir.resolve("a.st"), dir.resolve("c.st"))).isNotEqualTo(-1);
+        assertThat(Cli.gyre("quantize", small, "--out", dir.resolve("twice")).err)
+                .contains("is quantised already; start from the model in 16 or 32 bits");
+    }
+
+    @Test
+    void aQuantisedEncoderIsTrainedMergedAndUsed() throws IOException {
+        Path small = dir.resolve("small");
+        ok("quantize", TinyEncoder.in("bert-embedding", dir.resolve("model")), "--out", small);
+        Files.copy(dir.resolve("model/tokenizer.json"), small.resolve("tokenizer.json"),
+                StandardCopyOption.REPLACE_EXISTING);
+        StringBuilder rows = new StringBuilder("text,label\n");
+        for (int i = 0; i < 24; i++)
+            rows.append(i % 2 == 0 ? "good film " : "bad film ").append(i % 9).append(i % 2 == 0 ? ",yes\n" : ",no\n");
+        Path data = Files.writeString(dir.resolve("d.csv"), rows);
+        Path run = dir.resolve("run");
+        Path file = Files.writeString(dir.resolve("q.yaml"), """
+                model: {path: %s}
+                task: {kind: class}
+                adapter: {method: lora, r: 2, targets: [query, value]}
+                data: {train: %s, valid: %s}
+                train: {steps: 6, seq_len: 16, micro_batch: 8, lr: 1e-2}
+                output: {dir: %s}
+                device: cpu
+                """.formatted(small, data, data, run));
+        assertThat(ok("plan", file).out).containsPattern("oft +f32 +not possible: .*stored in 4 bits")
+                .containsPattern("(?m)^  oft +nf4 +\\S+ ");
+        ok("train", file);
+        Path merged = dir.resolve("merged");
+        ok("merge", run, "--out", merged, "--device", "cpu");
+        String trained = ok("classify", run, "good film 1", "--json", "--device", "cpu").out;
+        assertThat(trained).contains("\"yes\"");
+        // queries and values in 32 bits now, the others in 4 as before
+        assertThat(Json.readObject(merged.resolve("config.json")).path("quantization_config")
+                .path("llm_int8_skip_modules").toString()).contains("attention.self.query", "attention.self.value")
+                .doesNotContain("attention.self.key");
+        double was = Json.MAPPER.readTree(trained).path("scores").path("yes").doubleValue();
+        double is = Json.MAPPER.readTree(ok("classify", merged, "good film 1", "--json", "--device", "cpu").out)
+                .path("scores").path("yes").doubleValue();
+        assertThat(is).isCloseTo(was, Offset.offset(1e-5));
+        assertThat(Files.size(small.resolve("model.safetensors")))
+                .isLessThan(Files.size(dir.resolve("model/model.safetensors")));
+    }
+
     @Test
     void whatIsNotForTasksIsSaidInALine() {
         for (List<Object> words : List.<List<Object>>of(List.of("data", yaml),
                 List.of("plan", yaml, "--workers", "2"),
-                List.of("quantize", GOLDEN.resolve("bert-3way"), "--out", dir.resolve("q")),
                 List.of("generate", GOLDEN.resolve("bert-3way"), "--prompt", "x"))) {
             Cli c = Cli.gyre(words.toArray());
             assertThat(c.code).as(words + ": " + c).isEqualTo(ExitCode.USAGE);
