@@ -214,7 +214,7 @@ class GoldenTasksTest {
         try (Case c = Case.open("deberta-conv-3way", "lora"); TaskDir dir = TaskDir.open(folder);
                 SafeTensors golden = SafeTensors.open(folder.resolve("reference_full.safetensors"))) {
             TaskModel whole = TaskModel.load(dir, Storage.AS_STORED, 0);
-            for (Backend backend : List.of(new CpuBackend(2), TornadoBackend.open("jvm")))
+            for (Backend backend : List.of(new CpuBackend(2), TestDevice.open()))
                 for (Set<Use> uses : List.of(ALL, Set.of(Use.TRAIN, Use.GRADIENT_CHECKPOINTING)))
                     try (TaskSession s = new TaskSession(whole, backend, List.of(c.shape()), true, uses, 0)) {
                         s.microBatch(c.batch, 1f / c.count);

@@ -5,6 +5,7 @@ import dev.gyre.model.files.Json;
 import dev.gyre.model.files.Sha256;
 import dev.gyre.trainer.loop.TrainListener;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Instant;
@@ -24,7 +25,7 @@ public final class Provenance {
     }
 
     /// @param inputs files and folders of the model
-    /// @param data files of examples, in their order
+    /// @param data files of examples, and folders of images, in their order
     public static ObjectNode describe(String version, String device, List<Path> inputs, List<Path> data) {
         ObjectNode o = JsonNodeFactory.instance.objectNode();
         o.put("gyre", version);
@@ -42,7 +43,7 @@ public final class Provenance {
                 files.put(file.toString(), Sha256.of(file));
         ArrayNode names = o.putArray("data");
         for (Path file : data) {
-            files.put(file.toString(), Sha256.of(file));
+            files.put(file.toString(), hash(file));
             names.add(file.toString());
         }
         return o;
@@ -110,6 +111,20 @@ public final class Provenance {
         ObjectNode o = Json.readObject(dir.path().resolve(FILE));
         o.put(key, text);
         write(dir, o);
+    }
+
+    /// Of a file, or of the names and contents of all files in a folder.
+    private static String hash(Path p) {
+        if (!Files.isDirectory(p))
+            return Sha256.of(p);
+        StringBuilder all = new StringBuilder();
+        try (Stream<Path> s = Files.walk(p)) {
+            for (Path f : s.filter(Files::isRegularFile).sorted().toList())
+                all.append(p.relativize(f)).append(' ').append(Sha256.of(f)).append('\n');
+        } catch (IOException e) {
+            throw FormatException.unreadable(p, e);
+        }
+        return Sha256.of(all.toString().getBytes(StandardCharsets.UTF_8));
     }
 
     private static List<Path> files(Path p) {
