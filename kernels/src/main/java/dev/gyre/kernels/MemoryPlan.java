@@ -106,7 +106,8 @@ public final class MemoryPlan {
                 slabs.add(0L);
                 lanes.add(lane.applyAsInt(b));
             }
-            slabs.set(where.slab(), Math.max(slabs.get(where.slab()), where.offset() + aligned(elements.applyAsLong(b))));
+            slabs.set(where.slab(),
+                    Math.max(slabs.get(where.slab()), where.offset() + aligned(elements.applyAsLong(b))));
         }
     }
 

@@ -91,7 +91,7 @@ public final class CuBlasProvider implements TornadoLibraryProvider {
     private static int type(LibraryInvocation call, int argument) {
         return switch (call.getArg(argument)) {
             case FloatArray _ -> CuBlas.R_32F;
-            case ShortArray _, IntArray _ -> CuBlas.R_16BF;
+            case ShortArray _,IntArray _ -> CuBlas.R_16BF;
             default -> throw new TornadoRuntimeException(NAME + " multiplies no " + call.getArg(argument).getClass());
         };
     }

@@ -223,7 +223,8 @@ final class DeviceMemory {
         scratch[Lanes.COUNT] = new Place(0, 0);
         packed = PackedActivations.of(programs, choice);
         // an int has two numbers in BF16
-        plan = MemoryPlan.of(programs, floats.maxPart, b -> packed.contains(b) ? Lanes.COUNT + lanes.of(b) : lanes.of(b),
+        plan = MemoryPlan.of(programs, floats.maxPart,
+                b -> packed.contains(b) ? Lanes.COUNT + lanes.of(b) : lanes.of(b),
                 b -> packed.contains(b) ? b.size() / 2 : b.size());
         placeAll();
     }
@@ -242,7 +243,8 @@ final class DeviceMemory {
         for (Buf b : plan.activations()) {
             MemoryPlan.Place p = plan.place(b);
             Place arena = arenas.get(p.slab());
-            places.put(b, new Located(packed.contains(b) ? pairs : floats, new Place(arena.part, arena.at + p.offset())));
+            places.put(b,
+                    new Located(packed.contains(b) ? pairs : floats, new Place(arena.part, arena.at + p.offset())));
         }
         List<Buf> zero = new ArrayList<>();
         for (Buf b : plan.persistent())

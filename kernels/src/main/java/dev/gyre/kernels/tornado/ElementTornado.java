@@ -85,10 +85,12 @@ final class ElementTornado extends OpLowering {
             Ints x = pairs(o.x());
             if (packed(o.y())) {
                 Ints y = pairs(o.y());
-                tasks.task("copyPairs", items(n), ElementPairKernels::copyPairs, at(x.at(), y.at()), x.array(), y.array(), n);
+                tasks.task("copyPairs", items(n), ElementPairKernels::copyPairs, at(x.at(), y.at()), x.array(),
+                        y.array(), n);
             } else {
                 Floats y = f(o.y());
-                tasks.task("fromPairs", items(n), ElementPairKernels::fromPairs, at(x.at(), y.at()), x.array(), y.array(), n);
+                tasks.task("fromPairs", items(n), ElementPairKernels::fromPairs, at(x.at(), y.at()), x.array(),
+                        y.array(), n);
             }
         }
     }
@@ -103,7 +105,8 @@ final class ElementTornado extends OpLowering {
                     gate.array(), up.array(), out.array(), n);
         } else {
             Floats out = f(o.out());
-            tasks.task("swiGluFromPairs", items(n), ElementPairKernels::swiGluFromPairs, at(gate.at(), up.at(), out.at()),
+            tasks.task("swiGluFromPairs", items(n), ElementPairKernels::swiGluFromPairs,
+                    at(gate.at(), up.at(), out.at()),
                     gate.array(), up.array(), out.array(), n);
         }
     }

@@ -64,7 +64,8 @@ abstract class OpLowering {
 
     /// Rounds `n` numbers to BF16, an even number.
     final void round(Floats x, Ints to, int n) {
-        tasks.task("toPairs", items(n / 2), ElementPairKernels::toPairs, at(x.at(), to.at()), x.array(), to.array(), n / 2);
+        tasks.task("toPairs", items(n / 2), ElementPairKernels::toPairs, at(x.at(), to.at()), x.array(), to.array(),
+                n / 2);
     }
 
     /// A workspace of at least `n` floats, free again after the current operation.

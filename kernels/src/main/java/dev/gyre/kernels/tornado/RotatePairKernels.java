@@ -243,17 +243,23 @@ final class RotatePairKernels {
                     s07, packedY, accumulate);
             put(y, yAt, pairs, pairsAt, row + height * d, c, t + height < N ? b : 0, s10, s11, s12, s13, s14, s15, s16,
                     s17, packedY, accumulate);
-            put(y, yAt, pairs, pairsAt, row + 2 * height * d, c, t + 2 * height < N ? b : 0, s20, s21, s22, s23, s24, s25, s26,
+            put(y, yAt, pairs, pairsAt, row + 2 * height * d, c, t + 2 * height < N ? b : 0, s20, s21, s22, s23, s24,
+                    s25, s26,
                     s27, packedY, accumulate);
-            put(y, yAt, pairs, pairsAt, row + 3 * height * d, c, t + 3 * height < N ? b : 0, s30, s31, s32, s33, s34, s35, s36,
+            put(y, yAt, pairs, pairsAt, row + 3 * height * d, c, t + 3 * height < N ? b : 0, s30, s31, s32, s33, s34,
+                    s35, s36,
                     s37, packedY, accumulate);
-            put(y, yAt, pairs, pairsAt, row + 4 * height * d, c, t + 4 * height < N ? b : 0, s40, s41, s42, s43, s44, s45, s46,
+            put(y, yAt, pairs, pairsAt, row + 4 * height * d, c, t + 4 * height < N ? b : 0, s40, s41, s42, s43, s44,
+                    s45, s46,
                     s47, packedY, accumulate);
-            put(y, yAt, pairs, pairsAt, row + 5 * height * d, c, t + 5 * height < N ? b : 0, s50, s51, s52, s53, s54, s55, s56,
+            put(y, yAt, pairs, pairsAt, row + 5 * height * d, c, t + 5 * height < N ? b : 0, s50, s51, s52, s53, s54,
+                    s55, s56,
                     s57, packedY, accumulate);
-            put(y, yAt, pairs, pairsAt, row + 6 * height * d, c, t + 6 * height < N ? b : 0, s60, s61, s62, s63, s64, s65, s66,
+            put(y, yAt, pairs, pairsAt, row + 6 * height * d, c, t + 6 * height < N ? b : 0, s60, s61, s62, s63, s64,
+                    s65, s66,
                     s67, packedY, accumulate);
-            put(y, yAt, pairs, pairsAt, row + 7 * height * d, c, t + 7 * height < N ? b : 0, s70, s71, s72, s73, s74, s75, s76,
+            put(y, yAt, pairs, pairsAt, row + 7 * height * d, c, t + 7 * height < N ? b : 0, s70, s71, s72, s73, s74,
+                    s75, s76,
                     s77, packedY, accumulate);
         }
     }

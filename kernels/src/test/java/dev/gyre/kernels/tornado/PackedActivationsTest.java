@@ -3,29 +3,29 @@ package dev.gyre.kernels.tornado;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
 
-import dev.gyre.kernels.Program;
-import org.junit.jupiter.params.provider.CsvSource;
-import java.util.Random;
-import dev.gyre.kernels.op.DType;
 import dev.gyre.kernels.Precision;
+import dev.gyre.kernels.Program;
 import dev.gyre.kernels.Session;
 import dev.gyre.kernels.check.OpCase;
 import dev.gyre.kernels.check.OpCase.Layout;
-import dev.gyre.kernels.check.OpCheck;
 import dev.gyre.kernels.check.OpCases;
+import dev.gyre.kernels.check.OpCheck;
 import dev.gyre.kernels.op.AttentionOps;
 import dev.gyre.kernels.op.Buf;
+import dev.gyre.kernels.op.DType;
 import dev.gyre.kernels.op.ElementOps;
 import dev.gyre.kernels.op.Op;
 import dev.gyre.kernels.op.RotateOps;
 import java.util.Arrays;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Random;
 import java.util.Set;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /// Activations in BF16 against the double-precision reference, which gets the same rounded inputs: on the stand-in with our own
