@@ -340,7 +340,7 @@ public final class TaskDir implements AutoCloseable {
         }
         // in the place of 4-bit weights, with what belongs to them
         for (String found : dropped)
-            w.tensor(found, type(found), () -> values.apply(model.get(found)),
+            w.tensor(found, type(found), () -> values.apply(need(model.get(found))),
                     need(quantized.get(found)).shape().stream().mapToLong(Integer::longValue).toArray());
         config.tensorShapes().forEach((name, shape) -> {
             if (!names.containsKey(name))
