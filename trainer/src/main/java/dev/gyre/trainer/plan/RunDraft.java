@@ -11,7 +11,6 @@ import dev.gyre.trainer.data.ModelText;
 import dev.gyre.trainer.data.RunData;
 import dev.gyre.trainer.data.TokenCache;
 import dev.gyre.trainer.data.TokenizedSet;
-import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
