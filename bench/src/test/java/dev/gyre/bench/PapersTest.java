@@ -93,15 +93,16 @@ class PapersTest {
                 } catch (GyreException e) {
                     wrong.add(text + ": " + e.getMessage());
                 }
-            } else if (!own.isEmpty() && !text.startsWith("./gyre") && !text.contains("task.kind")
-                    && !text.startsWith("data.text=sentence1") && !text.startsWith("data.text=question ")) {
-                seen++;
-                try {
-                    task(glue, own);
-                } catch (GyreException e) {
-                    wrong.add(text + ": " + e.getMessage());
-                }
-            }
+            } else
+                if (!own.isEmpty() && !text.startsWith("./gyre") && !text.contains("task.kind")
+                        && !text.startsWith("data.text=sentence1") && !text.startsWith("data.text=question ")) {
+                            seen++;
+                            try {
+                                task(glue, own);
+                            } catch (GyreException e) {
+                                wrong.add(text + ": " + e.getMessage());
+                            }
+                        }
         }
         assertThat(wrong).isEmpty();
         assertThat(seen).isGreaterThan(20);
@@ -112,7 +113,8 @@ class PapersTest {
         EncoderConfig body = EncoderFamilies.parse(Path.of("config.json"), json);
         Targets targets = ((AdapterOptions) task(yaml, List.of()).adapter()).targets();
         // as a run sees them, with a head before whose modules stands the body's prefix
-        EncoderConfig with = EncoderFamilies.parse(Path.of("config.json"), json, EncoderConfig.Problem.CLASSES, false, 2);
+        EncoderConfig with =
+                EncoderFamilies.parse(Path.of("config.json"), json, EncoderConfig.Problem.CLASSES, false, 2);
         assertThat(body.hiddenSize()).isEqualTo(768);
         return with.linears().stream().filter(s -> targets.matches(s.path())).toList();
     }

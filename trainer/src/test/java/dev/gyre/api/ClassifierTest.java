@@ -80,7 +80,8 @@ class ClassifierTest {
             whole = e.embed(List.of(text, "good film 1 2", "GOOD film 1 2"));
         }
         assertThat(Embedder.cosine(whole.get(0), whole.get(0))).isCloseTo(1, NEAR);
-        Files.writeString(model.resolve("sentence_bert_config.json"), "{\"max_seq_length\": 6, \"do_lower_case\": true}");
+        Files.writeString(model.resolve("sentence_bert_config.json"),
+                "{\"max_seq_length\": 6, \"do_lower_case\": true}");
         try (Embedder e = Embedder.load(model)) {
             List<float[]> cut = e.embed(List.of(text, "good film 1 2", "GOOD film 1 2"));
             assertThat(cut.get(1)).containsExactly(whole.get(1), NEAR);

@@ -70,7 +70,8 @@ final class Convolutions {
         Buf channels = e.act("channels", N, W);
         e.add(new ColumnOps.PermuteColumns(places, order(false), channels, N, W));
         Buf z = e.act("y", N, C);
-        e.add(new ProductOps.MatMul(ProductOps.MatMul.Form.NT, channels, store.weight(c.module() + ".weight"), z, N, C, W,
+        e.add(new ProductOps.MatMul(ProductOps.MatMul.Form.NT, channels, store.weight(c.module() + ".weight"), z, N, C,
+                W,
                 1, false));
         e.add(new ColumnOps.AddBias(z, store.weight(c.module() + ".bias"), N, C));
         Buf a = e.act("activated", N, C);
@@ -100,12 +101,14 @@ final class Convolutions {
             e.add(new ColumnOps.BiasGrad(dZ, dBias, N, C));
         Buf dWeight = grad(".weight");
         if (dWeight != null)
-            e.add(new ProductOps.MatMul(ProductOps.MatMul.Form.TN, dZ, Objects.requireNonNull(seen), dWeight, C, W, N, 1,
+            e.add(new ProductOps.MatMul(ProductOps.MatMul.Form.TN, dZ, Objects.requireNonNull(seen), dWeight, C, W, N,
+                    1,
                     true));
         if (!input)
             return dSum;
         Buf dChannels = e.act("d channels", N, W);
-        e.add(new ProductOps.MatMul(ProductOps.MatMul.Form.NN, dZ, store.weight(c.module() + ".weight"), dChannels, N, W,
+        e.add(new ProductOps.MatMul(ProductOps.MatMul.Form.NN, dZ, store.weight(c.module() + ".weight"), dChannels, N,
+                W,
                 C, 1, false));
         Buf dPlaces = e.act("d places", N * c.width(), C);
         e.add(new ColumnOps.PermuteColumns(dChannels, order(true), dPlaces, N, W));

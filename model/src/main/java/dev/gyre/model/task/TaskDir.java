@@ -330,16 +330,17 @@ public final class TaskDir implements AutoCloseable {
             if (name != null && replaced.contains(name) && q != null) {
                 dropped.add(found);
                 w.copy(stored(found), found);
-            } else if (name != null && replaced.contains(name))
-                w.tensor(found, t.type(), () -> values.apply(name),
-                        t.shape().stream().mapToLong(Long::longValue).toArray());
-            else
-                if (!config.tensorShapes().containsKey(found) || name != null)
-                    w.copy(stored(found), found);
+            } else
+                if (name != null && replaced.contains(name))
+                    w.tensor(found, t.type(), () -> values.apply(name),
+                            t.shape().stream().mapToLong(Long::longValue).toArray());
+                else
+                    if (!config.tensorShapes().containsKey(found) || name != null)
+                        w.copy(stored(found), found);
         }
         // in the place of 4-bit weights, with what belongs to them
         for (String found : dropped)
-            w.tensor(found, type(found), () -> values.apply(model.get(found)),
+            w.tensor(found, type(found), () -> values.apply(need(model.get(found))),
                     need(quantized.get(found)).shape().stream().mapToLong(Integer::longValue).toArray());
         config.tensorShapes().forEach((name, shape) -> {
             if (!names.containsKey(name))

@@ -29,7 +29,8 @@ record TaskIo(TaskShape shape, Buf ids, Buf types, Buf positions, Buf start, Buf
         return new TaskIo(s, ints("ids", at, n), ints("types", at, n), ints("positions", at, n), ints("start", at, n),
                 ints("end", at, n), ints("near start", at, n), ints("near end", at, n),
                 Buf.input("patches" + at, DType.F32, Math.max(1, s.B() * patches), Math.max(1, patchSize)),
-                ints("neighbours", at, n * Math.max(1, width)), ints("pool", at, s.B()), ints("pool end", at, s.B()), ints("labels", at, losses),
+                ints("neighbours", at, n * Math.max(1, width)), ints("pool", at, s.B()), ints("pool end", at, s.B()),
+                ints("labels", at, losses),
                 Buf.input("targets" + at, DType.F32, targets), Buf.output("row loss" + at, losses), rows);
     }
 

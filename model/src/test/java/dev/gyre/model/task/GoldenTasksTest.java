@@ -38,7 +38,8 @@ class GoldenTasksTest {
     static Stream<String> models() {
         return Stream.of("bert-3way", "bert-regression", "bert-multilabel", "roberta-3way", "modernbert-3way",
                 "deberta-v3-3way", "vit-5way", "bert-tokens", "bert-embedding", "bert-two-numbers", "distilbert-4way",
-                "deberta-own-projections", "deberta-c2p-tokens", "deberta-conv-3way", "modernbert-tokens", "modernbert-cls",
+                "deberta-own-projections", "deberta-c2p-tokens", "deberta-conv-3way", "modernbert-tokens",
+                "modernbert-cls",
                 "vit-interpolated", "vit-cropped", "deit-3way", "llama-3way", "qwen2-left", "llama-tokens");
     }
 
@@ -211,7 +212,8 @@ class GoldenTasksTest {
     @Test
     void allWeightsOfAConvolutionAreTrained() {
         Path folder = Golden.path("tasks/deberta-conv-3way/config.json").getParent();
-        try (Case c = Case.open("deberta-conv-3way", "lora"); TaskDir dir = TaskDir.open(folder);
+        try (Case c = Case.open("deberta-conv-3way", "lora");
+                TaskDir dir = TaskDir.open(folder);
                 SafeTensors golden = SafeTensors.open(folder.resolve("reference_full.safetensors"))) {
             TaskModel whole = TaskModel.load(dir, Storage.AS_STORED, 0);
             for (Backend backend : List.of(new CpuBackend(2), TestDevice.open()))

@@ -98,7 +98,8 @@ final class MergeCommand extends GyreCommand {
 
     private static String undone(int weights, double growth) {
         return Text.many(weights, "weight")
-                + Text.format(" without the adapter; rounding errors of the merged weights grew up to %.3g times", growth);
+                + Text.format(" without the adapter; rounding errors of the merged weights grew up to %.3g times",
+                        growth);
     }
 
     private static String some(List<String> names) {

@@ -87,7 +87,8 @@ public final class Fortunes {
         halves(from, first, second);
         if (first.isEmpty())
             throw new InputException(from + ": has no texts of " + SHORTEST_HALVED + " to " + LONGEST_HALVED
-                    + " characters in " + String.join(", ", OTHERS) + "; install the package: apt-get install fortunes");
+                    + " characters in " + String.join(", ", OTHERS)
+                    + "; install the package: apt-get install fortunes");
         return new Data(train, valid, lessons.size(), held.size(), List.copyOf(all.keySet()), first, second);
     }
 

@@ -226,7 +226,8 @@ public final class TaskDraft {
                 draft.put("data.valid", n > 10_000 ? "1000" : "10%",
                         "held out of the training examples, never trained on");
         if (draft.has("data.valid"))
-            draft.put("eval.result", RunConfig.Result.BEST, "the result is the step with the lowest loss on data.valid");
+            draft.put("eval.result", RunConfig.Result.BEST,
+                    "the result is the step with the lowest loss on data.valid");
     }
 
     /// Weights as they are stored if they fit, else in 4 bits, in as large batches as fit.
@@ -255,7 +256,8 @@ public final class TaskDraft {
                 return;
             }
         }
-        throw new InputException(model + " does not fit: the least that its training takes here is " + mb(least) + ", and "
+        throw new InputException(model + " does not fit: the least that its training takes here is " + mb(least)
+                + ", and "
                 + mb(machine.memory()) + " may be used; take a smaller model, or a lower train.seq_len with --set");
     }
 

@@ -260,8 +260,9 @@ public final class TaskUse implements AutoCloseable {
         if (c.data().valid() == null)
             throw new InputException(run + ": the run has no data.valid, so there is nothing to show of its result");
         try (TaskUse use = open(run, List.of(), null, backend, warnings)) {
-            TaskData valid = use.data(Objects.requireNonNull(TaskReader.sets(new TaskRunConfig.Task(use.kind, use.names),
-                    c.data(), c.seed()).valid()), use.kind);
+            TaskData valid =
+                    use.data(Objects.requireNonNull(TaskReader.sets(new TaskRunConfig.Task(use.kind, use.names),
+                            c.data(), c.seed()).valid()), use.kind);
             try (TaskSession s = use.session(valid)) {
                 TaskEvaluation e = TaskEvaluation.of(s, use.model.config(), use.kind, valid, BATCH);
                 AtomicFiles.write(page, TaskReport.html(c, use.names, valid,

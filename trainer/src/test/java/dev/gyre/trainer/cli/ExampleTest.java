@@ -69,7 +69,8 @@ class ExampleTest {
         for (String category : List.of("art", "food", "people")) {
             List<String> texts = new ArrayList<>();
             for (int i = 0; i < 24; i++)
-                texts.add("Number " + i + " of the " + category + "\n\tkind" + filler.repeat(category.equals("people") ? 3 : 1));
+                texts.add("Number " + i + " of the " + category + "\n\tkind"
+                        + filler.repeat(category.equals("people") ? 3 : 1));
             Files.writeString(data.resolve(category), String.join("\n%\n", texts) + "\n%\n", StandardCharsets.UTF_8);
         }
         Path model = Files.createDirectory(dir.resolve("model"));

@@ -152,7 +152,8 @@ class TaskEverywhereTest {
 
     @Test
     void theKindOfATaskIsToldByItsLabels() throws IOException {
-        assertThat(kind("a.jsonl", "{\"text\": \"a\", \"labels\": [\"x\", \"y\"]}\n{\"text\": \"b\", \"labels\": [\"x\"]}"))
+        assertThat(kind("a.jsonl",
+                "{\"text\": \"a\", \"labels\": [\"x\", \"y\"]}\n{\"text\": \"b\", \"labels\": [\"x\"]}"))
                 .isEqualTo("kind: labels");
         assertThat(kind("b.jsonl", "{\"tokens\": [\"a\", \"b\"], \"tags\": [\"O\", \"B\"]}")).isEqualTo("kind: tokens");
         assertThat(kind("c.csv", "sentence1,sentence2,score\na,b,0.5\nc,d,4.2\n"))
@@ -170,14 +171,15 @@ class TaskEverywhereTest {
 
     @ParameterizedTest
     @ValueSource(strings = {"{method: oft, block_size: 8, targets: [q_proj, v_proj, fc1]}",
-            "{method: lora, r: 4, targets: [q_proj, v_proj, fc1]}"})
+        "{method: lora, r: 4, targets: [q_proj, v_proj, fc1]}"})
     void aMergedAdapterIsTakenOutAgain(String adapter) {
         ok("train", yaml, "--set", "adapter=" + adapter, "--set", "train.steps=6", "--set", "train.lr=3e-2");
         Path merged = dir.resolve("merged");
         Path undone = dir.resolve("undone");
         ok("merge", dir.resolve("out"), "--out", merged, "--device", "cpu");
         Cli c = ok("merge", merged, "--undo", "--adapter", dir.resolve("out"), "--out", undone, "--device", "cpu");
-        assertThat(c.out + c.err).contains("6 weights without the adapter", "brought whole stays as it is: classifier.");
+        assertThat(c.out + c.err).contains("6 weights without the adapter",
+                "brought whole stays as it is: classifier.");
         try (SafeTensors was = SafeTensors.open(GOLDEN.resolve("vit-5way/model.safetensors"));
                 SafeTensors is = SafeTensors.open(undone.resolve("model.safetensors"));
                 SafeTensors trained = SafeTensors.open(merged.resolve("model.safetensors"))) {

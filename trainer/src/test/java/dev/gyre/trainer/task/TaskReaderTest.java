@@ -25,8 +25,10 @@ class TaskReaderTest {
     @Test
     void csvCellsMayHoldSeparatorsQuotesAndLineEnds() throws Exception {
         for (String separator : List.of(",", ";", "\t"))
-            assertThat(read("q.csv", "\uFEFFtext|label\r\n\"x| \"\"y\"\"\"|\"1\n2\"\n\n\"\"|last".replace("|", separator),
-                    TaskRunConfig.Kind.CLASS, null)).containsExactly(
+            assertThat(
+                    read("q.csv", "\uFEFFtext|label\r\n\"x| \"\"y\"\"\"|\"1\n2\"\n\n\"\"|last".replace("|", separator),
+                            TaskRunConfig.Kind.CLASS, null))
+                    .containsExactly(
                             TaskExample.text(List.of("x" + separator + " \"y\""), List.of("1\n2"), Float.NaN),
                             TaskExample.text(List.of(""), List.of("last"), Float.NaN));
     }
@@ -34,13 +36,13 @@ class TaskReaderTest {
     @Test
     void csvThatIsNotATableIsRefusedWithItsLine() {
         for (String[] wrong : new String[][] {
-                {"text,label\na,b\nc, d,e\n", "t.csv:3: has 3 cells where the first line names 2 columns"},
-                {"text,label\na,b\nc\n", "t.csv:3: has 1 cells"},
-                {"text,label\na,\n", "t.csv:2: has no 'label'; it has text"},
-                {"text,label\n,yes\n", "t.csv:2: has no 'text'; it has label"},
-                {"text,label\n\"a,b\nc,d\n", "t.csv:2: a quotation mark is not closed"},
-                {"text,label\n\"a\"b,c\n", "t.csv:2: 'b' follows a closing quotation mark"},
-                {"text,text,label\na,b,c\n", "two columns are called 'text'"}})
+            {"text,label\na,b\nc, d,e\n", "t.csv:3: has 3 cells where the first line names 2 columns"},
+            {"text,label\na,b\nc\n", "t.csv:3: has 1 cells"},
+            {"text,label\na,\n", "t.csv:2: has no 'label'; it has text"},
+            {"text,label\n,yes\n", "t.csv:2: has no 'text'; it has label"},
+            {"text,label\n\"a,b\nc,d\n", "t.csv:2: a quotation mark is not closed"},
+            {"text,label\n\"a\"b,c\n", "t.csv:2: 'b' follows a closing quotation mark"},
+            {"text,text,label\na,b,c\n", "two columns are called 'text'"}})
             assertThatThrownBy(() -> read("t.csv", wrong[0], TaskRunConfig.Kind.CLASS, null)).as(wrong[0])
                     .isInstanceOf(DataException.class).hasMessageContaining(wrong[1]);
     }
