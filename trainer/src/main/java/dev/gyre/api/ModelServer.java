@@ -1,6 +1,7 @@
 package dev.gyre.api;
 
 import dev.gyre.kernels.devices.Devices;
+import dev.gyre.model.format.ModelDir;
 import dev.gyre.trainer.data.ModelText;
 import dev.gyre.trainer.measure.ModelRef;
 import dev.gyre.trainer.serve.ApiServer;
@@ -57,14 +58,21 @@ public final class ModelServer implements AutoCloseable {
     public static ModelServer start(Path model, Map<String, Path> adapters, int port, String device, int slots,
             int context, @Nullable String key) {
         ModelRef ref = ModelRef.of(model, List.of());
-        ModelText text = ModelText.load(ref.model(),
-                ModelRef.date(Stream.concat(Stream.of(model), adapters.values().stream()).toList()));
-        Served served = Served.load(ref, model, new LinkedHashMap<>(adapters), text, _ -> {
-        });
-        return new ModelServer(
-                ApiServer.open(served, Devices.open(device).backend(),
-                        ServeOptions.local(port, slots, Math.min(context, served.context())).withKey(key)),
-                served.names());
+        int positions;
+        try (ModelDir files = ModelDir.open(ref.model())) {
+            positions = Math.min(context, files.config().maxPositionEmbeddings());
+        }
+        ApiServer.Place place = ApiServer.take(ServeOptions.local(port, slots, positions).withKey(key));
+        try {
+            ModelText text = ModelText.load(ref.model(),
+                    ModelRef.date(Stream.concat(Stream.of(model), adapters.values().stream()).toList()));
+            Served served = Served.load(ref, model, new LinkedHashMap<>(adapters), text, _ -> {
+            });
+            return new ModelServer(ApiServer.open(place, served, Devices.open(device).backend()), served.names());
+        } catch (RuntimeException | Error e) {
+            place.close();
+            throw e;
+        }
     }
 
     /// Where it listens.
