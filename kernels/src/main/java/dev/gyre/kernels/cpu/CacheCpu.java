@@ -61,12 +61,11 @@ final class CacheCpu {
             float[] near = pool.scratch(worker, 0, G * D);
             float[] scores = pool.scratch(worker, 1, G * n);
             simd.elements().scale((float) op.scale(), q.f(), q.off() + at, near, 0, G * D);
-            simd.tiles().dots(G, n, D, near, 0, D, kCache.f(), kCache.off() + row, KV * D, scores, 0, n,
-                    pool.scratch(worker, 2, SimdTiles.DOTS));
+            simd.tiles().dots(G, n, D, near, 0, D, kCache.f(), kCache.off() + row, KV * D, scores, 0, n);
             if (cap > 0)
                 simd.activations().cap(cap, scores, 0, G * n);
             Arrays.fill(near, 0, G * D, 0f);
-            float[] sums = pool.scratch(worker, 3, G);
+            float[] sums = pool.scratch(worker, 2, G);
             for (int g = 0; g < G; g++)
                 sums[g] = (float) simd.softmax().expInPlace(scores, g * n, simd.elements().max(scores, g * n, n), n);
             for (int j = 0; j < n; j += VALUES)

@@ -106,26 +106,22 @@ final class ProductCpu {
         int N = op.N();
         int some = Math.max(1, STRIPE / Math.max(1, K) / DECODED) * DECODED;
         boolean plain = plain(b);
+        // one row is worth no copy of what it is multiplied with
+        boolean direct = M == 1 && b.buf().dtype() == DType.BF16;
         ThreadPool.Body body = (item, worker) -> {
-            boolean ordered = ordered(simd, b, K);
-            boolean direct = ordered && M == 1 && b.buf().dtype() == DType.BF16;
-            float[] x = ordered ? pool.shared(0, M * K) : a.f();
-            int xo = ordered ? 0 : a.off();
             float[] rows = plain ? b.f() : pool.scratch(worker, 0, direct ? 0 : DECODED * K);
             float[] sums = pool.scratch(worker, 1, M * DECODED);
-            float[] tile = pool.scratch(worker, 2, SimdTiles.DOTS);
             int end = Math.min(N, (item + 1) * some);
             for (int j = item * some; j < end; j += DECODED) {
                 int n = Math.min(DECODED, end - j);
                 if (direct) {
-                    simd.stored().dots(n, K, x, (HostData.BF16) b.storage().data(), b.off() + j * K, sums, 0, tile);
+                    simd.tiles().dotsBf16(n, K, a.f(), a.off(), ((HostData.BF16) b.storage().data()).bits,
+                            b.off() + j * K, K, sums, 0);
                 } else {
-                    if (ordered)
-                        simd.stored().decode(b.storage().data(), b.off() + j * K, n, K, rows, 0);
-                    else
-                        if (!plain)
-                            load(simd, b, j * K, rows, 0, n * K);
-                    simd.tiles().dots(M, n, K, x, xo, K, rows, plain ? b.off() + j * K : 0, K, sums, 0, DECODED, tile);
+                    if (!plain)
+                        load(simd, b, j * K, rows, 0, n * K);
+                    simd.tiles().dots(M, n, K, a.f(), a.off(), K, rows, plain ? b.off() + j * K : 0, K, sums, 0,
+                            DECODED);
                 }
                 for (int i = 0; i < M; i++)
                     for (int q = 0; q < n; q++) {
@@ -135,19 +131,7 @@ final class ProductCpu {
                     }
             }
         };
-        return () -> {
-            if (ordered(simd, b, K)) {
-                float[] x = pool.shared(0, M * K);
-                for (int i = 0; i < M; i++)
-                    simd.stored().order(a.f(), a.off() + i * K, x, i * K, K);
-            }
-            pool.forEach((N + some - 1) / some, body);
-        };
-    }
-
-    /// The same for every M, which a row's bits do not depend on.
-    private static boolean ordered(Simd simd, Operand b, int K) {
-        return !plain(b) && simd.stored().suits(b.storage().data(), b.off(), K);
+        return () -> pool.forEach((N + some - 1) / some, body);
     }
 
     /// `c_i (+)= alpha sum over k of a[i][k] b_k`: items own columns of b.

@@ -34,7 +34,7 @@ final class ScalarTiles implements SimdTiles {
 
     @Override
     public void dots(int M, int N, int K, float[] a, int ao, int lda, float[] b, int bo, int ldb, float[] c, int co,
-            int ldc, float[] tile) {
+            int ldc) {
         for (int i = 0; i < M; i++)
             for (int j = 0; j < N; j++) {
                 float s = 0;
@@ -42,6 +42,16 @@ final class ScalarTiles implements SimdTiles {
                     s += a[ao + i * lda + k] * b[bo + j * ldb + k];
                 c[co + i * ldc + j] = s;
             }
+    }
+
+    @Override
+    public void dotsBf16(int N, int K, float[] a, int ao, short[] b, int bo, int ldb, float[] c, int co) {
+        for (int j = 0; j < N; j++) {
+            float s = 0;
+            for (int k = 0; k < K; k++)
+                s += a[ao + k] * Float.intBitsToFloat(b[bo + j * ldb + k] << 16);
+            c[co + j] = s;
+        }
     }
 
     @Override

@@ -7,8 +7,7 @@ package dev.gyre.kernels.cpu;
 /// @param lanes floats that one instruction handles
 /// @param why in words, what this is and why it was chosen
 record Simd(int lanes, String why, SimdElements elements, SimdSoftmax softmax, SimdGivens givens, SimdLayout layout,
-        SimdTiles tiles, SimdDecoders decoders, SimdStored stored, SimdActivations activations,
-        SimdLayerNorm layerNorm) {
+        SimdTiles tiles, SimdDecoders decoders, SimdActivations activations, SimdLayerNorm layerNorm) {
     static Simd choose(SimdChoice choice) {
         String width = SimdChoice.property();
         if (choice == SimdChoice.SCALAR || (choice == SimdChoice.AUTO && width.equals("scalar")))
@@ -25,7 +24,7 @@ record Simd(int lanes, String why, SimdElements elements, SimdSoftmax softmax, S
 
     private static Simd scalar(String why) {
         return new Simd(1, "scalar loops (" + why + ")", new ScalarElements(), new ScalarSoftmax(), new ScalarGivens(),
-                new ScalarLayout(), new ScalarTiles(), new ScalarDecoders(), new ScalarStored(),
-                new ScalarActivations(), new ScalarLayerNorm());
+                new ScalarLayout(), new ScalarTiles(), new ScalarDecoders(), new ScalarActivations(),
+                new ScalarLayerNorm());
     }
 }

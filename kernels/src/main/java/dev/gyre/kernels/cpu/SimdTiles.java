@@ -14,12 +14,11 @@ interface SimdTiles {
             boolean accumulate, float[] tile);
 
     /// `c = a b^T` of few rows: row i of a (M,K) at `ao + i*lda`, row j of b (N,K) at `bo + j*ldb`, c (M,N). Neither is
-    /// packed. An element of c is the same to the bit whatever M and N are. `tile` is work space of [#DOTS]
-    /// elements.
-    void dots(int M, int N, int K, float[] a, int ao, int lda, float[] b, int bo, int ldb, float[] c, int co, int ldc,
-            float[] tile);
+    /// packed. An element of c is the same to the bit whatever M and N are.
+    void dots(int M, int N, int K, float[] a, int ao, int lda, float[] b, int bo, int ldb, float[] c, int co, int ldc);
 
-    int DOTS = 17 * 16;
+    /// [#dots] of one row a (K) with rows of a BF16 matrix, decoded on the way; the same bits as of decoded rows.
+    void dotsBf16(int N, int K, float[] a, int ao, short[] b, int bo, int ldb, float[] c, int co);
 
     /// Whether [#product] is so fast that products need no packed rows of a ([PanelProduct]).
     boolean readsRows();

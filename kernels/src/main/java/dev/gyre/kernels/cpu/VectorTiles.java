@@ -98,8 +98,13 @@ final class VectorTiles implements SimdTiles {
 
     @Override
     public void dots(int M, int N, int K, float[] a, int ao, int lda, float[] b, int bo, int ldb, float[] c, int co,
-            int ldc, float[] tile) {
-        VectorDots.dots(M, N, K, a, ao, lda, b, bo, ldb, c, co, ldc, tile);
+            int ldc) {
+        VectorDots.dots(M, N, K, a, ao, lda, b, bo, ldb, c, co, ldc);
+    }
+
+    @Override
+    public void dotsBf16(int N, int K, float[] a, int ao, short[] b, int bo, int ldb, float[] c, int co) {
+        VectorDots.bf16(N, K, a, ao, b, bo, ldb, c, co);
     }
 
     @Override

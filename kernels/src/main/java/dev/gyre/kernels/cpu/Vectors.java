@@ -88,6 +88,6 @@ final class Vectors {
         String why = asked.equals("auto") || asked.equals("scalar") ? "the JVM's preference" : "gyre.simd=" + asked;
         return new Simd(L, "Vector API, " + L + " lanes (" + why + ")" + (FMA ? "" : ", no fused multiply-add"),
                 new VectorElements(), new VectorSoftmax(), new VectorGivens(), new VectorLayout(), new VectorTiles(),
-                new VectorDecoders(), new VectorStored(), new VectorActivations(), new VectorLayerNorm());
+                new VectorDecoders(), new VectorActivations(), new VectorLayerNorm());
     }
 }
