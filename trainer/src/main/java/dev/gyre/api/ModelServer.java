@@ -2,6 +2,7 @@ package dev.gyre.api;
 
 import dev.gyre.kernels.Backend;
 import dev.gyre.kernels.devices.Devices;
+import dev.gyre.model.format.ModelDir;
 import dev.gyre.trainer.data.ModelText;
 import dev.gyre.trainer.measure.ModelRef;
 import dev.gyre.trainer.serve.ApiServer;
@@ -58,15 +59,22 @@ public final class ModelServer implements AutoCloseable {
     public static ModelServer start(Path model, Map<String, Path> adapters, int port, String device, int slots,
             int context, @Nullable String key) {
         ModelRef ref = ModelRef.of(model, List.of());
-        ModelText text = ModelText.load(ref.model(),
-                ModelRef.date(Stream.concat(Stream.of(model), adapters.values().stream()).toList()));
-        Backend backend = Devices.open(device).backend();
-        Served served = Served.load(ref, model, new LinkedHashMap<>(adapters), text, backend, _ -> {
-        });
-        return new ModelServer(
-                ApiServer.open(served, backend,
-                        ServeOptions.local(port, slots, Math.min(context, served.context())).withKey(key)),
-                served.names());
+        int positions;
+        try (ModelDir files = ModelDir.open(ref.model())) {
+            positions = Math.min(context, files.config().maxPositionEmbeddings());
+        }
+        ApiServer.Place place = ApiServer.take(ServeOptions.local(port, slots, positions).withKey(key));
+        try {
+            ModelText text = ModelText.load(ref.model(),
+                    ModelRef.date(Stream.concat(Stream.of(model), adapters.values().stream()).toList()));
+            Backend backend = Devices.open(device).backend();
+            Served served = Served.load(ref, model, new LinkedHashMap<>(adapters), text, backend, _ -> {
+            });
+            return new ModelServer(ApiServer.open(place, served, backend), served.names());
+        } catch (RuntimeException | Error e) {
+            place.close();
+            throw e;
+        }
     }
 
     /// Where it listens.

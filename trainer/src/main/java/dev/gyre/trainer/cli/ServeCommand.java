@@ -121,6 +121,13 @@ final class ServeCommand extends GyreCommand {
             memory(PlannedModel.of(files, ref.base()), List.of(List.of()), options)
                     .require(Runtime.getRuntime().maxMemory(), options.slots(), options.context());
         }
+        try (ApiServer.Place place = ApiServer.take(options)) {
+            serve(ref, place, options);
+        }
+        return ExitCode.OK;
+    }
+
+    private void serve(ModelRef ref, ApiServer.Place place, ServeOptions options) throws InterruptedException {
         Backend backend = Devices.open(device).backend();
         Served served = Served.load(ref, model, adapters, text(ref), backend, screen()::note);
         try (ModelDir files = ModelDir.open(ref.model())) {
@@ -133,7 +140,7 @@ final class ServeCommand extends GyreCommand {
                     + options.context() + " tokens");
         }
         try (Interrupt end = Interrupt.ofServer(screen());
-                ApiServer server = ApiServer.open(served, backend, options)) {
+                ApiServer server = ApiServer.open(place, served, backend)) {
             screen().result("serving " + String.join(", ", served.names()) + " at " + server.address()
                     + "v1 (Ctrl-C ends it)");
             while (!end.requested())
@@ -141,7 +148,6 @@ final class ServeCommand extends GyreCommand {
             if (!server.drain(Duration.ofSeconds(timeout)))
                 screen().note("some answers were cut off: they took longer than --timeout " + timeout + " seconds");
         }
-        return ExitCode.OK;
     }
 
     private static ServeMemory memory(PlannedModel model, List<List<Adapter>> models, ServeOptions o) {

@@ -94,33 +94,52 @@ public final class ApiServer implements AutoCloseable {
         server.start();
     }
 
-    /// Takes a port, makes room for all sequences, and answers from then on.
+    /// A port that is ours, where nobody is answered yet.
+    public static final class Place implements AutoCloseable {
+        private final HttpServer http;
+        private final ServeOptions options;
+        private final boolean loopback;
+
+        private Place(HttpServer http, ServeOptions options, boolean loopback) {
+            this.http = http;
+            this.options = options;
+            this.loopback = loopback;
+        }
+
+        /// Gives the port back, also that of a server that answers at it.
+        @Override
+        public void close() {
+            http.stop(0);
+        }
+    }
+
+    /// Takes a port, before a model is read that may take minutes.
     ///
-    /// @param served closed with the server
     /// @throws InputException if other machines could connect without a key, or the port is taken
-    public static ApiServer open(Served served, Backend backend, ServeOptions options) {
+    public static Place take(ServeOptions options) {
         if (options.port() < 0 || options.port() > 65535)
             throw new InputException("port " + options.port() + ": must be between 0 and 65535");
         InetAddress host = host(options);
-        HttpServer http;
         try {
-            http = HttpServer.create(new InetSocketAddress(host, options.port()), 1024);
+            return new Place(HttpServer.create(new InetSocketAddress(host, options.port()), 1024), options,
+                    host.isLoopbackAddress());
         } catch (BindException e) {
             throw new InputException("port " + options.port() + " of " + options.host() + " cannot be had ("
                     + e.getMessage() + "); name another one with --port, or 0 to take a free one");
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
-        try {
-            BatchDecoder decoder =
-                    new BatchDecoder(served.models(), backend, options.slots(), options.context());
-            return new ApiServer(http, served, new Engine(decoder, served.models().size(),
-                    served.models().getFirst().config().vocabSize(), options.queue()), options,
-                    host.isLoopbackAddress());
-        } catch (RuntimeException | Error e) {
-            http.stop(0);
-            throw e;
-        }
+    }
+
+    /// Makes room for all sequences and answers from then on.
+    ///
+    /// @param place closed with the server
+    /// @param served closed with the server
+    public static ApiServer open(Place place, Served served, Backend backend) {
+        ServeOptions options = place.options;
+        BatchDecoder decoder = new BatchDecoder(served.models(), backend, options.slots(), options.context());
+        return new ApiServer(place.http, served, new Engine(decoder, served.models().size(),
+                served.models().getFirst().config().vocabSize(), options.queue()), options, place.loopback);
     }
 
     /// The address to listen at.

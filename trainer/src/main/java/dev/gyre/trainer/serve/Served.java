@@ -65,11 +65,6 @@ public record Served(List<String> names, List<Transformer> models, ModelText tex
         return a;
     }
 
-    /// Longest sequence that the base knows.
-    public int context() {
-        return models.getFirst().config().maxPositionEmbeddings();
-    }
-
     @Override
     public void close() {
         text.close();

@@ -8,6 +8,8 @@ import java.io.BufferedReader;
 import java.io.File;
 import java.io.IOException;
 import java.io.InputStreamReader;
+import java.net.InetAddress;
+import java.net.ServerSocket;
 import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
@@ -123,6 +125,13 @@ class ServeCommandTest {
             Cli c = Cli.gyre(all);
             assertThat(c.code).as(c.toString()).isEqualTo(2);
             assertThat(c.err).contains(w.says);
+        }
+        // the port is taken before the weights and adapters are read, which here would fail
+        try (ServerSocket taken = new ServerSocket(0, 1, InetAddress.getByName("127.0.0.1"))) {
+            Cli c = Cli.gyre("serve", BASE, "--port", taken.getLocalPort(), "--adapter", "other=" + BASE);
+            assertThat(c.code).as(c.toString()).isEqualTo(2);
+            assertThat(c.err).contains("port " + taken.getLocalPort() + " of 127.0.0.1 cannot be had")
+                    .contains("name another one with --port").doesNotContain("adapter_config.json");
         }
         Path log = dir.resolve("log");
         Process p = start(log, "-Xmx100m", BASE.toString(), "--port", "0", "--slots", "2000");

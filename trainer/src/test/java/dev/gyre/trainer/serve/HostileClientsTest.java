@@ -58,8 +58,8 @@ class HostileClientsTest {
     }
 
     private static ApiServer serve(String key, int slots, int queue) {
-        return ApiServer.open(endless(), new CpuBackend(1), new ServeOptions("127.0.0.1", 0, key, slots, CONTEXT, queue,
-                20, 0, 1, 1, 300, 3, 2));
+        return ApiServer.open(ApiServer.take(new ServeOptions("127.0.0.1", 0, key, slots, CONTEXT, queue, 20, 0, 1, 1,
+                300, 3, 2)), endless(), new CpuBackend(1));
     }
 
     @BeforeAll

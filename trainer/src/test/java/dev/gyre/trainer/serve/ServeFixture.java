@@ -49,7 +49,7 @@ final class ServeFixture implements AutoCloseable {
         for (int i = 0; i < methods.size(); i++)
             models.add(adapted(base, methods.get(i), i));
         this.served = new Served(NAMES, models, ModelText.load(dir));
-        this.server = ApiServer.open(served, new CpuBackend(2), options);
+        this.server = ApiServer.open(ApiServer.take(options), served, new CpuBackend(2));
     }
 
     static void copy(Path dir) throws IOException {
