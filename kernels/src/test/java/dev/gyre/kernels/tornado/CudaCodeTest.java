@@ -61,7 +61,7 @@ class CudaCodeTest {
             compile(c, Layout.ARENA, bf16);
         }
         Map<String, Map<String, Use>> used = read(Path.of(code));
-assertThat(used).containsKeys("tick", "toBf16", "rotateRows", "rotatePairs");
+        assertThat(used).containsKeys("tick", "toBf16", "rotateRows", "rotatePairs");
         used.forEach((kernel, by) -> {
             assertThat(by.keySet()).as(kernel).containsExactlyInAnyOrderElementsOf(ARCHITECTURES);
             by.forEach((architecture, u) -> {
