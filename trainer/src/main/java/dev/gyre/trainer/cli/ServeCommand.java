@@ -12,6 +12,7 @@ import dev.gyre.trainer.cli.screen.Interrupt;
 import dev.gyre.trainer.cli.screen.Text;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.data.ModelText;
+import dev.gyre.trainer.measure.HeapTrim;
 import dev.gyre.trainer.measure.ModelRef;
 import dev.gyre.trainer.plan.MemoryEstimate;
 import dev.gyre.trainer.serve.ApiServer;
@@ -143,8 +144,11 @@ final class ServeCommand extends GyreCommand {
                 ApiServer server = ApiServer.open(place, served, backend)) {
             screen().result("serving " + String.join(", ", served.names()) + " at " + server.address()
                     + "v1 (Ctrl-C ends it)");
-            while (!end.requested())
+            while (!end.requested()) {
                 Thread.sleep(LOOKS_MILLIS);
+                // else the heap would grow to its limit before anything is collected
+                HeapTrim.collect(ServeMemory.LEFT);
+            }
             if (!server.drain(Duration.ofSeconds(timeout)))
                 screen().note("some answers were cut off: they took longer than --timeout " + timeout + " seconds");
         }

@@ -33,6 +33,13 @@ public final class HeapTrim {
     /// Collects, if the old generation has grown since it was last collected. Large arrays are there, and nothing else
     /// collects them before memory is short: each new session would come on top of the last one, and no estimate would hold.
     public static void collect() {
+        collect(WORTH);
+    }
+
+    /// As [#collect()], where collecting so little more often would cost too much.
+    ///
+    /// @param worth bytes by which the old generation has grown
+    public static void collect(long worth) {
         if (!COLLECTOR.isBound())
             return;
         long grown = 0;
@@ -42,7 +49,7 @@ public final class HeapTrim {
                     && !pool.getName().matches(".*(Eden|Survivor).*"))
                 grown += pool.getUsage().getUsed() - collected.getUsed();
         }
-        if (grown >= WORTH)
+        if (grown >= worth)
             COLLECTOR.get().run();
     }
 }

@@ -14,10 +14,12 @@ import java.util.Map;
 /// @param adapters their tensors, as read and as the programs hold them, and what is computed of them once
 /// @param cache keys and values of all slots
 /// @param working arena, inputs and logits of the programs
-/// @param requests bodies that are being read, texts and tokens of answers
+/// @param requests bodies that are being read, texts and tokens of answers, and what finished ones leave behind
 /// @param runtime the JVM and the kernels' workspace
 public record ServeMemory(long weights, long adapters, long cache, long working, long requests, long runtime) {
     private static final long ANSWER = 64 << 10;
+    /// What finished requests may leave on the heap before it is collected.
+    public static final long LEFT = 32L << 20;
 
     /// @param models each with the adapters on it, none for the base
     /// @param threads of the CPU backend
@@ -38,7 +40,7 @@ public record ServeMemory(long weights, long adapters, long cache, long working,
         return new ServeMemory(weights, 2 * params + computed, cache,
                 plan.bytes() - cache - computed - params - by.getOrDefault(Role.WEIGHT, 0L) + logits
                         + scores,
-                ServeOptions.BODIES + (slots + queue) * (ServeOptions.SMALL + ANSWER), runtime);
+                ServeOptions.BODIES + (slots + queue) * (ServeOptions.SMALL + ANSWER) + LEFT, runtime);
     }
 
     public long total() {
