@@ -16,6 +16,7 @@ import dev.gyre.trainer.data.ModelText;
 import dev.gyre.trainer.data.RunData;
 import dev.gyre.trainer.loop.TrainListener;
 import dev.gyre.trainer.loop.TrainLoop;
+import dev.gyre.trainer.plan.Draft;
 import dev.gyre.trainer.plan.MemoryEstimate;
 import dev.gyre.trainer.plan.RunDevice;
 import dev.gyre.trainer.plan.RunDraft;
@@ -169,9 +170,10 @@ public final class Runs {
     /// @param data files, folders or patterns of examples
     /// @return a run.yaml that is ready to run, each choice with its reason as a comment
     public static String draft(String model, List<String> data) {
-        return TaskDraft.is(model, List.of())
-                ? TaskDraft.of(model, data, null, List.of(), RunDraft.Machine.here()).yaml("run.yaml", "gyre")
-                : RunDraft.of(model, data, null, List.of(), RunDraft.Machine.here()).yaml("run.yaml", "gyre");
+        RunDraft.Machine here = RunDraft.Machine.here();
+        Draft draft = TaskDraft.is(model, List.of()) ? TaskDraft.of(model, data, null, List.of(), here)
+                : RunDraft.of(model, data, null, List.of(), here);
+        return draft.yaml("run.yaml", "gyre");
     }
 
     /// Checks a run.yaml with everything that it names, and reads all examples.

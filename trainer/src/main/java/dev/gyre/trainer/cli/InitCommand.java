@@ -9,6 +9,7 @@ import dev.gyre.trainer.config.ConfigWriter;
 import dev.gyre.trainer.config.Preset;
 import dev.gyre.trainer.config.RunConfig;
 import dev.gyre.trainer.config.TaskRunConfig;
+import dev.gyre.trainer.plan.Draft;
 import dev.gyre.trainer.plan.RunDraft;
 import dev.gyre.trainer.task.TaskDraft;
 import java.nio.file.Path;
@@ -101,28 +102,21 @@ final class InitCommand extends GyreCommand {
         if (!print)
             AtomicFiles.requireNewFile(to);
         screen().status("looking at the model and the examples ...");
-        String name = print ? "run.yaml" : to.toString();
-        String yaml;
-        List<String> summary;
+        boolean task = TaskDraft.is(model, set);
+        RunDraft.Machine here = RunDraft.Machine.here();
+        Draft draft =
+                task ? TaskDraft.of(model, data, valid, set, here) : RunDraft.of(model, data, valid, set, here);
+        String yaml = draft.yaml(print ? "run.yaml" : to.toString(), Version.called());
         // what is written is what was planned
-        if (TaskDraft.is(model, set)) {
-            TaskDraft draft = TaskDraft.of(model, data, valid, set, RunDraft.Machine.here());
-            yaml = draft.yaml(name, Version.called());
-            summary = draft.summary();
-            ConfigReader.parseWithInputs(to.toString(), yaml, TaskRunConfig.class, List.of());
-        } else {
-            RunDraft draft = RunDraft.of(model, data, valid, set, RunDraft.Machine.here());
-            yaml = draft.yaml(name, Version.called());
-            summary = draft.summary();
-            ConfigReader.parseWithInputs(to.toString(), yaml, RunConfig.class, List.of());
-        }
+        Class<? extends Record> form = task ? TaskRunConfig.class : RunConfig.class;
+        ConfigReader.parseWithInputs(to.toString(), yaml, form, List.of());
         screen().done();
         if (print) {
             screen().part(yaml);
             return ExitCode.OK;
         }
         AtomicFiles.write(to, yaml);
-        screen().line(String.join(" · ", summary));
+        screen().line(String.join(" · ", draft.summary()));
         screen().result("wrote " + to + "; start it: " + Version.called() + " train " + to);
         return ExitCode.OK;
     }

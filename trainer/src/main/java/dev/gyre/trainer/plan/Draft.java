@@ -12,6 +12,7 @@ import java.util.Map;
 /// A run.yaml while it is chosen, key by key, each with its reason.
 public final class Draft {
     private final List<String> settings;
+    private final List<String> commands;
     private final Map<String, Choice> choices = new LinkedHashMap<>();
     private final List<String> summary = new ArrayList<>();
 
@@ -21,8 +22,10 @@ public final class Draft {
     }
 
     /// @param settings keys that the user chooses, such as `train.lr=1e-3`
-    public Draft(List<String> settings) {
+    /// @param commands that can be used with the file
+    public Draft(List<String> settings, List<String> commands) {
         this.settings = List.copyOf(settings);
+        this.commands = List.copyOf(commands);
     }
 
     /// Chooses a key, which the user's choice overrides.
@@ -68,6 +71,12 @@ public final class Draft {
         return List.copyOf(summary);
     }
 
+    /// Bytes, to be read.
+    public static String size(long bytes) {
+        return String.format(Locale.ROOT, bytes < 1_000_000_000 ? "%.0f MB" : "%.1f GB",
+                bytes < 1_000_000_000 ? bytes / 1e6 : bytes / 1e9);
+    }
+
     /// A run directory that is not there yet.
     public static String folder(String model, String data) {
         String name = word(Path.of(model)) + "-" + word(Path.of(data));
@@ -88,8 +97,7 @@ public final class Draft {
     ///
     /// @param file its name, for the commands in its head
     /// @param called how Gyre is called
-    /// @param commands that can be used with it
-    public String yaml(String file, String called, List<String> commands) {
+    public String yaml(String file, String called) {
         Map<String, Choice> all = new LinkedHashMap<>(choices);
         for (String s : settings) {
             int eq = s.indexOf('=');

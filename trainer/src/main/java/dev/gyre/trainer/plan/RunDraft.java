@@ -57,7 +57,7 @@ public final class RunDraft {
         this.model = model;
         this.data = data;
         this.valid = valid;
-        this.draft = new Draft(settings);
+        this.draft = new Draft(settings, List.of("train", "plan", "data", "check"));
     }
 
     /// @param model a model directory or a name of the Hugging Face hub
@@ -65,11 +65,11 @@ public final class RunDraft {
     /// @param valid examples for validation; null: a part of `data`
     /// @param settings keys that the user chooses, such as `train.lr=1e-3`
     /// @throws dev.gyre.kernels.GyreException if model or examples cannot be read, or nothing fits into the memory
-    public static RunDraft of(String model, List<String> data, @Nullable String valid, List<String> settings,
+    public static Draft of(String model, List<String> data, @Nullable String valid, List<String> settings,
             Machine machine) {
         RunDraft d = new RunDraft(model, data, valid, settings);
         d.choose(machine);
-        return d;
+        return d.draft;
     }
 
     private void put(String key, Object value, String reason) {
@@ -237,17 +237,19 @@ public final class RunDraft {
                         put("train.accumulate", (rows + m - 1) / m, "and " + rows + " rows to a step");
                     }
                     put("model.base", base, base == Storage.AS_STORED
-                            ? "weights as they are: the run takes " + gb(e.total()) + " of the " + gb(machine.memory)
+                            ? "weights as they are: the run takes " + Draft.size(e.total()) + " of the "
+                                    + Draft.size(machine.memory)
                                     + " that it may have here"
-                            : "weights in 4 bits (QOFT): the run takes " + gb(e.total())
-                                    + ", and as they are stored would not fit into " + gb(machine.memory));
-                    draft.say("memory " + gb(e.total()) + " of " + gb(machine.memory));
+                            : "weights in 4 bits (QOFT): the run takes " + Draft.size(e.total())
+                                    + ", and as they are stored would not fit into " + Draft.size(machine.memory));
+                    draft.say("memory " + Draft.size(e.total()) + " of " + Draft.size(machine.memory));
                     return;
                 }
             }
-        throw new InputException(model + " does not fit: the least that its training takes here is " + gb(least)
+        throw new InputException(model + " does not fit: the least that its training takes here is " + Draft.size(least)
                 + ", and "
-                + gb(machine.memory) + " may be used (three quarters of the memory, or -Xmx); take a smaller model,"
+                + Draft.size(machine.memory)
+                + " may be used (three quarters of the memory, or -Xmx); take a smaller model,"
                 + " or a lower train.seq_len with --set");
     }
 
@@ -268,24 +270,6 @@ public final class RunDraft {
 
     private String chosen(String key) {
         return draft.chosen(key);
-    }
-
-    /// What was found, in a few words each.
-    public List<String> summary() {
-        return draft.summary();
-    }
-
-    /// The file.
-    ///
-    /// @param file its name, for the commands in its head
-    /// @param called how Gyre is called
-    public String yaml(String file, String called) {
-        return draft.yaml(file, called, List.of("train", "plan", "data", "check"));
-    }
-
-    private static String gb(long bytes) {
-        return String.format(Locale.ROOT, bytes < 1_000_000_000 ? "%.0f MB" : "%.1f GB",
-                bytes < 1_000_000_000 ? bytes / 1e6 : bytes / 1e9);
     }
 
     private static String big(long n) {

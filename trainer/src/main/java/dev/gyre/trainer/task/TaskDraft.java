@@ -53,7 +53,7 @@ public final class TaskDraft {
         this.model = model;
         this.data = data;
         this.valid = valid;
-        this.draft = new Draft(settings);
+        this.draft = new Draft(settings, List.of("train", "plan", "check"));
     }
 
     /// Whether a model, or what the user sets, asks for a task.
@@ -70,13 +70,13 @@ public final class TaskDraft {
     /// @param valid examples for validation, or how many to hold out; null: a part of `data`
     /// @param settings keys that the user chooses, such as `task.kind=number`
     /// @throws dev.gyre.kernels.GyreException if model or examples cannot be read, or nothing fits into the memory
-    public static TaskDraft of(String model, List<String> data, @Nullable String valid, List<String> settings,
+    public static Draft of(String model, List<String> data, @Nullable String valid, List<String> settings,
             RunDraft.Machine machine) {
         if (data.size() != 1)
             throw new InputException("a task reads one file or folder of examples, and --data names " + data.size());
         TaskDraft d = new TaskDraft(model, data.getFirst(), valid, settings);
         d.choose(machine);
-        return d;
+        return d.draft;
     }
 
     private TaskRunConfig config() {
@@ -247,18 +247,20 @@ public final class TaskDraft {
                 if (peak > machine.memory() && !draft.given("train.micro_batch"))
                     continue;
                 draft.put("model.base", base, base == Storage.AS_STORED ? "weights as they are: the run takes "
-                        + mb(peak) + " of the " + mb(machine.memory()) + " that it may have here"
-                        : "weights in 4 bits: the run takes " + mb(peak) + ", and as they are stored would not fit");
-                draft.say("memory " + mb(peak));
+                        + Draft.size(peak) + " of the " + Draft.size(machine.memory()) + " that it may have here"
+                        : "weights in 4 bits: the run takes " + Draft.size(peak)
+                                + ", and as they are stored would not fit");
+                draft.say("memory " + Draft.size(peak));
                 if (!draft.given("train.steps"))
                     draft.put("train.epochs", Math.clamp(Math.ceilDiv(STEPS * (long) wanted, n), n < 10_000 ? 2 : 1,
                             EPOCHS), "passes over the data");
                 return;
             }
         }
-        throw new InputException(model + " does not fit: the least that its training takes here is " + mb(least)
+        throw new InputException(model + " does not fit: the least that its training takes here is " + Draft.size(least)
                 + ", and "
-                + mb(machine.memory()) + " may be used; take a smaller model, or a lower train.seq_len with --set");
+                + Draft.size(machine.memory())
+                + " may be used; take a smaller model, or a lower train.seq_len with --set");
     }
 
     /// What depends on the number of steps.
@@ -271,24 +273,6 @@ public final class TaskDraft {
                 draft.put("eval.every", Math.max(1, steps / 5), "steps between evaluations: five in all");
             draft.say(steps + " steps");
         }
-    }
-
-    /// What was found, in a few words each.
-    public List<String> summary() {
-        return draft.summary();
-    }
-
-    /// The file.
-    ///
-    /// @param file its name, for the commands in its head
-    /// @param called how Gyre is called
-    public String yaml(String file, String called) {
-        return draft.yaml(file, called, List.of("train", "plan", "check"));
-    }
-
-    private static String mb(long bytes) {
-        return String.format(Locale.ROOT, bytes < 1_000_000_000 ? "%.0f MB" : "%.1f GB",
-                bytes < 1_000_000_000 ? bytes / 1e6 : bytes / 1e9);
     }
 
     private static String big(long n) {

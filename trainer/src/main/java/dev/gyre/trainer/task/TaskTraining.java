@@ -48,6 +48,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.function.BooleanSupplier;
 import java.util.function.LongToDoubleFunction;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import tools.jackson.databind.node.ObjectNode;
 
@@ -80,9 +81,7 @@ public final class TaskTraining implements Training<TaskBatch> {
                 : c.model().base(), c.seed());
         this.tokenizer = model.config().images() ? null : Tokenizers.load(from);
         int longest = Math.min(c.train().seqLen(), dir.longestText());
-        List<Integer> all = new ArrayList<>(c.train().buckets().stream().filter(b -> b < longest).toList());
-        all.add(longest);
-        this.lengths = List.copyOf(all);
+        this.lengths = lengths(longest);
         this.train = data(sets.train());
         this.valid = sets.valid() == null ? null : data(sets.valid());
         this.batches = new TaskStream(train, c.data().train(), c.train().microBatch(), c.data().flip(), c.seed());
@@ -106,6 +105,11 @@ public final class TaskTraining implements Training<TaskBatch> {
         if (names.size() < n)
             throw new ConfigException("data.train has " + names.size() + " label; there is nothing to tell apart");
         return names;
+    }
+
+    /// Lengths of rows, in ascending order.
+    private List<Integer> lengths(int longest) {
+        return Stream.concat(c.train().buckets().stream().filter(b -> b < longest), Stream.of(longest)).toList();
     }
 
     private TaskData data(List<TaskExample> examples) {
@@ -371,10 +375,9 @@ public final class TaskTraining implements Training<TaskBatch> {
     ///
     /// @param longest tokens of the longest rows
     private long peak(int microBatch, int longest) {
-        List<Integer> all = new ArrayList<>(c.train().buckets().stream().filter(b -> b < longest).toList());
-        all.add(longest);
-        TaskPlan plan = TaskPlan.of(model, TaskData.shapes(model.config(), c.task().kind(), all, microBatch), full(),
-                uses(), similarity(), c.train().accumulate());
+        TaskPlan plan = TaskPlan.of(model,
+                TaskData.shapes(model.config(), c.task().kind(), lengths(longest), microBatch), full(), uses(),
+                similarity(), c.train().accumulate());
         return peak(plan.memory().bytes(), plan.trainable());
     }
 

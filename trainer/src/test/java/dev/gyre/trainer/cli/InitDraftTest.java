@@ -8,6 +8,7 @@ import dev.gyre.kernels.InputException;
 import dev.gyre.trainer.cli.screen.ExitCode;
 import dev.gyre.trainer.config.ConfigReader;
 import dev.gyre.trainer.config.RunConfig;
+import dev.gyre.trainer.plan.Draft;
 import dev.gyre.trainer.plan.RunDraft;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -122,7 +123,7 @@ class InitDraftTest {
     void theMemoryDecidesHowWeightsAreStoredAndHowManyRowsThereAre() throws IOException {
         String model = tiny.model().toString();
         List<String> data = List.of(pairs(200).toString());
-        RunDraft free = RunDraft.of(model, data, null, List.of(), LARGE);
+        Draft free = RunDraft.of(model, data, null, List.of(), LARGE);
         assertThat(free.yaml("r", "gyre")).contains("base: as_stored", "micro_batch: 2\n", "accumulate: 1\n")
                 .doesNotContain("gradient_checkpointing");
         long least = 1;
